@@ -51,9 +51,10 @@ class Surface:
     attempts: int = 0  # posts that were started
     reposts: int = 0  # how often it was posted again because a person deleted it
     unconfirmed_posts: int = 0  # posts without a known result; Teams may have that many copies that the row lacks
-    problem: str | None = None  # code of Teams' refusal; it is permanent only if `delivery` is IMPOSSIBLE
+    doubted_posts: int = 0  # posts that Teams refused; a false refusal leaves a copy that the row lacks
+    problem: str | None = None  # code of a lasting refusal by Teams; it is permanent only if `delivery` is IMPOSSIBLE
     failures: int = 0  # consecutive, of any kind; sets the pause before the next attempt
-    refusals: int = 0  # how many of `failures` were refusals by Teams, not outages or throttling
+    refusals: int = 0  # how many of `failures` were refusals by Teams; the first ones have no consequence
     retry_at: datetime | None = None  # the time before which there is no attempt
 
     @property
@@ -61,9 +62,25 @@ class Surface:
         """The second part of a message's name. It is a decision's id in `note:<id>`, `note:<id>:shown`, `dm:<id>`."""
         return None if self.kind is SurfaceKind.CARD else self.name.split(":")[1]
 
+    @property
+    def may_have_copies(self) -> bool:
+        """True if Teams may have copies of this message that the row lacks."""
+        return self.unconfirmed_posts + self.doubted_posts > 0
+
+    @property
+    def is_repeated(self) -> bool:
+        """True while a refusal may be false: the message is repeated within a minute, without a consequence so far."""
+        return self.refusals > 0 and self.problem is None and self.retry_at is not None
+
     def with_post_confirmed(self) -> "Surface":
         """Count one unconfirmed post less, because its result is known."""
         return replace(self, unconfirmed_posts=max(0, self.unconfirmed_posts - 1))
+
+    def with_copy_found(self) -> "Surface":
+        """Count one possible copy less, because it was found in Teams."""
+        if self.unconfirmed_posts:
+            return self.with_post_confirmed()
+        return replace(self, doubted_posts=max(0, self.doubted_posts - 1))
 
 
 @dataclass(frozen=True, slots=True)

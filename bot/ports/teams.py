@@ -58,10 +58,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """The place of a message: its conversation (in a channel: the thread) and its activity id."""
+    """The place of a message: its conversation (in a channel: the thread) and its activity id.
+
+    `activity_id` is None if Teams accepted the message but returned no id: it cannot be updated.
+    """
 
     conversation: str
-    activity_id: str
+    activity_id: str | None
 
 
 class Chat(Protocol):

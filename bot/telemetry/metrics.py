@@ -50,7 +50,10 @@ METRICS = (
         "Cards, notes and direct messages: delivered, postponed, capped, refused, skipped or impossible",
     ),
     Metric(
-        "refusals", Kind.COUNTER, ("kind", "problem"), "Cards, notes and direct messages that Teams refused, by problem"
+        "refusals",
+        Kind.COUNTER,
+        ("kind", "problem"),
+        "Cards, notes and direct messages that Teams refused for a minute, by problem",
     ),
     Metric(
         "sweeps",

@@ -12,10 +12,9 @@ from bot.cli import main
 from bot.config.types import NOT_AVAILABLE
 from bot.domain.audit import CLICKED
 from bot.domain.audit import EVENTS as STEPS
-from bot.domain.record import SurfaceKind
 from bot.domain.shown.views import REASONS
 from bot.ports.teams import ChatProblem
-from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence
+from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence, Task
 from bot.telemetry import EVENTS, METRICS
 from bot.telemetry.metrics import PREFIX, Kind, Metric
 from bot.web import server
@@ -104,14 +103,12 @@ def test_every_route_is_documented() -> None:
 
 
 def test_every_refusal_of_teams_is_documented() -> None:
-    """The table has the program's consequence for each refusal and kind of surface."""
-    consequences: dict[tuple[SurfaceKind, ChatProblem], str] = {}
-    rows = documents.table(TEXT, "Teams says", "a card", "a note in its thread", "a direct message")
-    for problems, *cells in rows:
-        for problem, (kind, cell) in itertools.product(
-            re.findall(r"`(\w+)`", problems), zip(SurfaceKind, cells, strict=True)
-        ):
-            consequences[kind, ChatProblem(problem)] = cell
+    """The table has the program's consequence for each refusal and task."""
+    consequences: dict[tuple[Task, ChatProblem], str] = {}
+    columns = ("Teams says", "a new card", "an update of a card", "a note in its thread", "a direct message")
+    for problems, *cells in documents.table(TEXT, *columns):
+        for problem, (task, cell) in itertools.product(re.findall(r"`(\w+)`", problems), zip(Task, cells, strict=True)):
+            consequences[task, ChatProblem(problem)] = cell
     assert consequences == {case: CONSEQUENCE_WORDS[consequence] for case, consequence in CONSEQUENCES.items()}
 
 

@@ -436,15 +436,72 @@ def test_a_call_and_its_retries_fit_into_the_lease() -> None:
     ],
 )
 async def test_any_response_is_a_success_or_a_declared_error(room: Room, operation: str, fault: dict[str, Any]) -> None:
-    """Each operation succeeds or raises one of the port's three errors. Only an update succeeds without an id."""
+    """Each operation succeeds or raises one of the port's three errors. A message needs no id to be delivered."""
     call = _operations(room, await room.messenger.post(APPROVERS, _message()))[operation]
     room.ms.fault("*", "/v3/", times=None, **fault)
     try:
         await call()
     except (ChatThrottled, ChatUnavailable, ChatRefused):
         return
-    assert operation == "update"
-    assert fault == {"status": 201, "body": "{}"}  # an update was accepted; Teams returns no id for it
+    assert fault == {"status": 201, "body": "{}"}
+    assert operation != "direct"  # its chat was requested first, and a chat without an id cannot be used
+
+
+@pytest.mark.parametrize("body", ["{}", "", "null", "[]", '"Accepted"', "Accepted", '{"id": null}', '{"id": ""}', "{"])
+@pytest.mark.parametrize("operation", ["post", "reply", "direct", "update"])
+async def test_accepted_message_without_an_id_is_delivered(room: Room, operation: str, body: str) -> None:
+    """Teams accepted the message with 2xx. Only its id is unknown. The next message is sent at once."""
+    await room.messenger.direct(TARO_PERSON, _message())
+    call = _operations(room, await room.messenger.post(APPROVERS, _message()))[operation]
+    path = {"post": "/v3/conversations$"}.get(operation, "/activities")
+    room.ms.fault("*", path, status=202, body=body)
+    posted = await call()
+    if isinstance(posted, Posted):
+        assert posted.activity_id is None
+    await call()
+
+
+@pytest.mark.parametrize("body", ['{"id": "%s;messageid=7"}', '{"activityId": "7"}'])
+async def test_either_id_of_a_new_thread_is_enough(room: Room, body: str) -> None:
+    """The thread's id contains the id of its first message, and the other way round."""
+    room.ms.fault("POST", "/v3/conversations$", status=201, body=body.replace("%s", APPROVERS))
+    posted = await room.messenger.post(APPROVERS, _message())
+    assert posted == Posted(f"{APPROVERS};messageid=7", "7")
+
+
+async def test_page_of_a_gateway_is_not_an_accepted_message(room: Room) -> None:
+    """A login page with status 200 does not come from Teams. The message may or may not have arrived."""
+    room.ms.fault("POST", "/v3/conversations$", status=200, body=" <!doctype html><html></html>")
+    with pytest.raises(ChatUnavailable) as caught:
+        await room.messenger.post(APPROVERS, _message())
+    assert caught.value.ambiguous
+
+
+async def test_personal_chat_without_an_id_is_requested_again(room: Room) -> None:
+    """No message was posted, so nothing is ambiguous."""
+    room.ms.fault("POST", "/v3/conversations$", status=201, body="{}")
+    with pytest.raises(ChatUnavailable) as caught:
+        await room.messenger.direct(TARO_PERSON, _message())
+    assert not caught.value.ambiguous
+
+
+async def test_reply_to_a_message_without_an_id_starts_a_thread(room: Room) -> None:
+    """The bot cannot name the thread of that message, so the reply is posted in the channel."""
+    reply = await room.messenger.reply(Posted(APPROVERS, None), _message("note"))
+    [message] = room.ms.posted(APPROVERS)
+    assert (reply.activity_id, message.activity["summary"]) == (message.id, "note")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(403, '{"error": {"code": "ServiceError", "message": "Unknown"}}'), (404, "")]
+)
+async def test_update_of_a_deleted_message_is_recognized(room: Room, status: int, body: str) -> None:
+    """Teams does not always announce a deleted message with the documented code."""
+    posted = await room.messenger.post(APPROVERS, _message())
+    room.ms.fault("PUT", "/activities", status=status, body=body)
+    with pytest.raises(ChatRefused) as caught:
+        await room.messenger.update(posted, _message())
+    assert caught.value.problem is ChatProblem.ACTIVITY_NOT_FOUND
 
 
 async def test_a_lost_response_to_a_post_is_ambiguous(room: Room) -> None:

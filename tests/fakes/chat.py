@@ -83,16 +83,19 @@ class FakeChat:
         self.sent: dict[str, Sent] = {}
         self.before: dict[str, list[Exception]] = defaultdict(list)
         self.after: dict[str, list[Exception]] = defaultdict(list)
+        self.without_id: Counter[str] = Counter()  # by kind: so many of the next answers have no activity id
         self.gates: dict[str, asyncio.Event] = {}  # posts wait here before their effect
         self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.unreachable: dict[str, ChatProblem] = {}
         self.refusing: dict[str, ChatProblem] = {}  # by conversation, including its threads: posts, replies and updates
         self.asked: Counter[str] = Counter()  # calls by kind, including failed ones
+        self._posted = 0  # deleted messages included: an id is never used again
 
     def copied(self) -> "FakeChat":
         """Return an independent copy with the same messages."""
         other = FakeChat()
         other.sent = {activity: replace(sent, versions=list(sent.versions)) for activity, sent in self.sent.items()}
+        other._posted = self._posted
         return other
 
     async def post(self, conversation: str, message: Message) -> Posted:
@@ -101,26 +104,30 @@ class FakeChat:
             self.arrived["post"].set()
             await gate.wait()
         activity = self._add("post", conversation, message)
+        if self._is_without_id("post"):
+            return Posted(conversation, None)
         return Posted(f"{conversation};messageid={activity}", activity)
 
     async def update(self, posted: Posted, message: Message) -> None:
         """Replace a message."""
         self._begin("update", posted.conversation)
-        if posted.activity_id not in self.sent:
+        if posted.activity_id is None or posted.activity_id not in self.sent:
             raise ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND)
         self.sent[posted.activity_id].versions.append(message)
         self._fault("update", self.after)
 
     async def reply(self, posted: Posted, message: Message) -> Posted:
         """Post into a thread."""
-        return Posted(posted.conversation, self._add("reply", posted.conversation, message))
+        activity = self._add("reply", posted.conversation, message)
+        return Posted(posted.conversation, None if self._is_without_id("reply") else activity)
 
     async def direct(self, person: Person, message: Message) -> Posted:
         """Post to a person."""
         self.asked["direct"] += person.object_id in self.unreachable
         if person.object_id in self.unreachable:
             raise ChatRefused(self.unreachable[person.object_id])
-        return Posted(f"a:{person.object_id}", self._add("direct", person.object_id, message))
+        activity = self._add("direct", person.object_id, message)
+        return Posted(f"a:{person.object_id}", None if self._is_without_id("direct") else activity)
 
     def of(self, kind: str) -> list[Sent]:
         """Return the messages of a kind, in order."""
@@ -128,7 +135,8 @@ class FakeChat:
 
     def _add(self, kind: str, where: str, message: Message) -> str:
         self._begin(kind, where)
-        activity = str(1000 + len(self.sent))
+        activity = str(1000 + self._posted)
+        self._posted += 1
         self.sent[activity] = Sent(kind, where, [message])
         self._fault(kind, self.after)
         return activity
@@ -138,6 +146,10 @@ class FakeChat:
         if (root := thread_root(where)) in self.refusing:
             raise ChatRefused(self.refusing[root])
         self._fault(kind, self.before)
+
+    def _is_without_id(self, kind: str) -> bool:
+        self.without_id[kind] -= 1
+        return self.without_id[kind] >= 0
 
     @staticmethod
     def _fault(kind: str, faults: dict[str, list[Exception]]) -> None:

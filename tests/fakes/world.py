@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
@@ -160,6 +161,14 @@ class World:
             async with asyncio.timeout(DRAIN_LIMIT):
                 await self.reconcile_loop.drain()
                 await self.click_handler.drain()
+
+    async def pass_time(self, key: RequestKey, seconds: float) -> None:
+        """Let time pass and reconcile the request whenever it is due. Simulates hours within seconds."""
+        until = self.clock.now() + timedelta(seconds=seconds)
+        while (due := (await self.row(key)).requeue_at) is not None and due <= until:
+            await self.clock.advance(max(0.0, (due - self.clock.now()).total_seconds()))
+            await self.reconciler.reconcile(key)
+        await self.clock.advance((until - self.clock.now()).total_seconds())
 
     def _open_gates(self) -> None:
         for outside in (self.aws, self.chat):

@@ -249,7 +249,7 @@ async def test_requester_without_the_app_is_named_in_the_thread(world: World) ->
     """If a direct message is impossible, the thread says so, once."""
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.NOT_INSTALLED
     key = await world.posted()
-    await world.shown(key)
+    await world.pass_time(key, 61)
     await world.shown(key)
     assert len(world.chat.of("reply")) == 1
     assert "山田 太郎" in world.chat.of("reply")[0].card

@@ -6,7 +6,6 @@ import pytest
 
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.routing import Channel, Match
-from bot.ports.teams import ChatProblem, ChatRefused
 from bot.service.clicks.click import Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.world import APPROVALS, World, new_world
@@ -70,10 +69,11 @@ async def test_card_that_is_posted_again_mentions_again() -> None:
     world = new_world()
     key = requested(world, required=2)
     await world.shown(key)
-    world.chat.before["update"].append(ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND))
+    del world.chat.sent["1000"]
     world.aws.decide(key, Verdict.APPROVE)
-    await world.shown(key)
-    assert [sent.card.count("<at>佐藤 花子</at>',") for sent in world.chat.of("post")] == [1, 1]
+    await world.rows.requeue(key)
+    await world.pass_time(key, 61)
+    assert [sent.card.count("<at>佐藤 花子</at>',") for sent in world.chat.of("post")] == [1]
 
 
 async def test_roster_failure_does_not_delay_the_card() -> None:

@@ -29,6 +29,7 @@ async def orphan(world: World, key: RequestKey | None = None) -> str:
         await world.rows.apply(
             key, lambda record: record.with_surface(replace(card, unconfirmed_posts=card.unconfirmed_posts + 1))
         )
+    assert posted.activity_id
     return posted.activity_id
 
 

@@ -68,7 +68,7 @@ async def test_post_with_a_lost_reply_stays_counted(world: World) -> None:
         del world.chat.sent[(await _surface(world, key)).activity_id or ""]
         world.aws.decide(key, Verdict.APPROVE)
         await world.rows.requeue(key)
-        await world.clock.advance(1)
+        await world.clock.advance(61)
     card = await _surface(world, key)
     assert (card.unconfirmed_posts, card.reposts, card.attempts) == (1, 1, 3)
 
@@ -140,6 +140,7 @@ async def _adopted(world: World, key: RequestKey) -> str:
     name = card_name("approvals", posted.activity_id)
     copy = Surface(name, SurfaceKind.CARD, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
     await world.rows.apply(key, lambda row: row.with_surface(copy))
+    assert posted.activity_id
     return posted.activity_id
 
 
@@ -159,12 +160,12 @@ async def test_adopted_card_shows_the_same_as_the_first(world: World) -> None:
 
 
 async def test_deleted_adopted_card_is_not_posted_again(world: World) -> None:
-    """The copy is given up, and no further card is posted."""
+    """The copy is given up after a day, and no further card is posted."""
     key = await world.posted()
     activity = await _adopted(world, key)
     del world.chat.sent[activity]
-    await world.shown(key)
-    await world.shown(key)
+    await world.rows.requeue(key)
+    await world.pass_time(key, 26 * 3600)
     assert (await _surface(world, key, card_name("approvals", activity))).delivery is DeliveryState.IMPOSSIBLE
     assert len(world.chat.of("post")) == 1
 

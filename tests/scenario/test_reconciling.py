@@ -81,7 +81,8 @@ async def test_deleted_card_of_an_open_request_is_posted_again(world: World) -> 
     key = await world.posted(levels=2)
     del world.chat.sent["1000"]
     world.aws.decide(key, Verdict.APPROVE)
-    await world.shown(key)
+    await world.rows.requeue(key)
+    await world.pass_time(key, 61)
     (card,) = world.chat.of("post")
     assert card.buttons
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import KEPT, DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.shown.surfaces import IDENTIFYING_SPAN
@@ -18,6 +18,7 @@ from tests.fakes.world import APPROVALS, World, new_world
 HOME = replace(APPROVALS, fallback=False, match=Match())
 LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
 HOUR = 3600.0
+LASTS = 61  # seconds; from then on a refusal counts as lasting
 
 
 @pytest.fixture
@@ -32,15 +33,6 @@ async def _surface(world: World, key: RequestKey, name: str) -> Surface:
     return surface
 
 
-async def _pass(world: World, key: RequestKey, seconds: float) -> None:
-    """Let time pass and reconcile the request whenever it is due. Simulates hours within seconds."""
-    until = world.clock.now() + timedelta(seconds=seconds)
-    while (due := (await world.row(key)).requeue_at) is not None and due <= until:
-        await world.clock.advance(max(0.0, (due - world.clock.now()).total_seconds()))
-        await world.reconciler.reconcile(key)
-    await world.clock.advance((until - world.clock.now()).total_seconds())
-
-
 def _cards(world: World, conversation: str) -> list[str]:
     return [sent.card for sent in world.chat.of("post") if sent.where == conversation]
 
@@ -48,17 +40,14 @@ def _cards(world: World, conversation: str) -> list[str]:
 # --- a channel that refuses
 
 
-@pytest.mark.parametrize(
-    "problem",
-    [each for each in ChatProblem if each not in {ChatProblem.UNAUTHORIZED, ChatProblem.ACTIVITY_NOT_FOUND}],
-)
+@pytest.mark.parametrize("problem", [each for each in ChatProblem if each is not ChatProblem.UNAUTHORIZED])
 async def test_refused_card_is_posted_in_the_fallback_channel(world: World, problem: ChatProblem) -> None:
     """The card there has no buttons, names the request's own channel, and links to the AWS console."""
     world.chat.refusing[CHANNEL] = problem
     world.aws.add()
     async with world.running():
         await world.sweep.sweep()
-        await world.clock.advance(1)
+        await world.clock.advance(LASTS)
     (card,) = world.chat.of("post")
     assert (card.where, card.buttons) == (LEADS.conversation, False)
     assert "approvals" in card.card
@@ -71,7 +60,7 @@ async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) ->
     world.aws.add()
     async with world.running():
         await world.sweep.sweep()
-        await world.clock.advance(1)
+        await world.clock.advance(LASTS)
         (unreachable,) = _cards(world, LEADS.conversation)
         world.chat.refusing.clear()
         await world.clock.advance(301)
@@ -89,7 +78,7 @@ async def test_click_on_the_card_in_the_fallback_channel_is_refused(world: World
     for _ in range(2):
         async with world.running():
             await world.rows.requeue(key)
-            await world.clock.advance(301)
+            await world.clock.advance(301 + LASTS)
         forged = replace(world.pressed(key, HANAKO), conversation=f"{LEADS.conversation};messageid=1000")
         answer = await world.click_handler.click(forged)
         assert answer.refused
@@ -102,7 +91,7 @@ async def test_refusing_channel_is_retried_with_growing_pauses(world: World) -> 
     world.chat.refusing[CHANNEL] = ChatProblem.FORBIDDEN
     key = world.aws.add()
     await world.rows.requeue(key)
-    await _pass(world, key, 24 * HOUR)
+    await world.pass_time(key, 24 * HOUR)
     assert 26 <= world.chat.asked["post"] - len(world.chat.of("post")) <= 36
 
 
@@ -114,7 +103,7 @@ async def test_other_reconciles_do_not_retry_a_refusing_channel(world: World) ->
         for _ in range(20):
             await world.rows.requeue(key)
             await world.clock.advance(1)
-    assert world.chat.asked["post"] == 2  # the home channel, and the fallback
+    assert world.chat.asked["post"] == 2  # the first attempt and one repeat
 
 
 async def test_card_that_cannot_be_updated_is_replaced_in_the_fallback_channel(world: World) -> None:
@@ -124,7 +113,7 @@ async def test_card_that_cannot_be_updated_is_replaced_in_the_fallback_channel(w
     async with world.running():
         world.aws.decide(key, Verdict.APPROVE)
         await world.rows.requeue(key)
-        await world.clock.advance(1)
+        await world.clock.advance(LASTS)
     assert len(_cards(world, LEADS.conversation)) == 1
 
 
@@ -187,51 +176,66 @@ async def test_card_that_was_never_posted_is_given_up_when_the_request_ends(worl
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
     await world.rows.requeue(key)
-    await _pass(world, key, 1)
+    await world.pass_time(key, LASTS)
     world.aws.end(key, Status.CANCELLED)
     await world.rows.requeue(key)
-    await _pass(world, key, 1)
+    await world.pass_time(key, 1)
     asked = world.chat.asked["post"]
-    await _pass(world, key, 48 * HOUR)
+    await world.pass_time(key, 48 * HOUR)
     assert world.chat.asked["post"] == asked
     assert (await _surface(world, key, "card:approvals")).delivery is DeliveryState.IMPOSSIBLE
     assert "Cancelled" in _cards(world, LEADS.conversation)[0]
     assert (await world.row(key)).requeue_at is None
 
 
-async def test_posted_card_of_an_ended_request_is_retried_for_hours_then_given_up(world: World) -> None:
-    """Teams may accept the bot again soon, and the card must then show the outcome. The retries end after hours."""
+@pytest.mark.parametrize("problem", [ChatProblem.WRITES_BLOCKED, ChatProblem.CONVERSATION_NOT_FOUND])
+async def test_posted_card_of_an_ended_request_is_retried_until_it_is_right(world: World, problem: ChatProblem) -> None:
+    """Its buttons are outdated. It is tried at growing intervals of up to half a day, for as long as its row is kept."""
     key = await world.posted()
-    world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
+    world.chat.refusing[CHANNEL] = problem
     world.aws.end(key, Status.CANCELLED)
     await world.rows.requeue(key)
-    await _pass(world, key, 48 * HOUR)
-    assert world.chat.asked["update"] == retry_policy.LAST_REFUSALS
+    await world.pass_time(key, 48 * HOUR)
+    assert 15 <= world.chat.asked["update"] <= 22
     assert world.chat.asked["post"] == 1  # an ended request gets no card in the fallback channel
+    world.chat.refusing.clear()
+    await world.pass_time(key, 12 * HOUR)
+    assert not world.chat.of("post")[0].buttons
+    assert (await world.row(key)).requeue_at is None
+
+
+async def test_refused_card_of_an_ended_request_is_given_up_when_its_row_is_no_longer_kept(world: World) -> None:
+    """A channel that was deleted a year ago causes no work."""
+    key = await world.posted()
+    world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
+    world.aws.end(key, Status.CANCELLED)
+    await world.rows.requeue(key)
+    await world.pass_time(key, (KEPT + timedelta(days=1)).total_seconds())
+    assert (await _surface(world, key, "card:approvals")).delivery is DeliveryState.IMPOSSIBLE
     assert (await world.row(key)).requeue_at is None
 
 
 async def test_outage_after_a_refusal_does_not_give_up_the_card_of_an_ended_request(world: World) -> None:
     """Failures of an outage do not count as refusals. The card loses its buttons once Teams accepts the update."""
     key = await world.posted()
-    away = [ChatUnavailable("http_503", ambiguous=False)] * 2 * retry_policy.LAST_REFUSALS
+    away = [ChatUnavailable("http_503", ambiguous=False)] * 2 * retry_policy.DELETED_REFUSALS
     world.chat.before["update"] = [ChatRefused(ChatProblem.FORBIDDEN), *away]
     world.aws.end(key, Status.CANCELLED)
     await world.rows.requeue(key)
-    await _pass(world, key, 4 * HOUR)
+    await world.pass_time(key, 4 * HOUR)
     assert not world.chat.of("post")[0].buttons
     card = await _surface(world, key, "card:approvals")
     assert (card.delivery, card.problem, card.refusals) == (DeliveryState.DELIVERED, None, 0)
 
 
 async def test_throttling_does_not_lengthen_the_pause_after_a_refusal(world: World) -> None:
-    """Throttled six times, then refused: retried after five minutes, like any first refusal."""
+    """Throttled six times, then refused for a minute: retried after five minutes, like any first refusal."""
     key = world.aws.add()
-    world.chat.before["post"] = [*[ChatThrottled(1)] * 6, ChatRefused(ChatProblem.NOT_INSTALLED)]
+    world.chat.before["post"] = [*[ChatThrottled(1)] * 6, *[ChatRefused(ChatProblem.NOT_INSTALLED)] * 3]
     await world.rows.requeue(key)
-    await _pass(world, key, 2 * retry_policy.CROWDING[1].total_seconds())
+    await world.pass_time(key, 2 * retry_policy.CROWDING[1].total_seconds() + LASTS)
     assert (await _surface(world, key, "card:approvals")).problem == ChatProblem.NOT_INSTALLED
-    await _pass(world, key, retry_policy.REFUSAL[0].total_seconds())
+    await world.pass_time(key, retry_policy.REFUSAL[0].total_seconds())
     assert (await _surface(world, key, "card:approvals")).delivery is DeliveryState.DELIVERED
 
 
@@ -239,17 +243,36 @@ async def test_throttling_does_not_lengthen_the_pause_after_a_refusal(world: Wor
 
 
 async def test_deleted_card_is_posted_again_three_times_while_the_request_is_open(world: World) -> None:
-    """After that, it stays deleted."""
+    """After that, it stays deleted in its channel, and the fallback channel shows the request."""
     key = await world.posted(levels=retry_policy.REPOSTS + 2)
     for _ in range(retry_policy.REPOSTS + 1):
         for posted in [name for name, sent in world.chat.sent.items() if sent.kind == "post"]:
             del world.chat.sent[posted]
         world.aws.decide(key, Verdict.APPROVE)
-        row = await world.shown(key)
-    card = row.surface("card:approvals")
-    assert card is not None
-    assert (card.delivery, card.reposts, card.unconfirmed_posts) == (DeliveryState.IMPOSSIBLE, retry_policy.REPOSTS, 0)
-    assert world.chat.asked["post"] == 1 + retry_policy.REPOSTS
+        await world.rows.requeue(key)
+        await world.pass_time(key, 2 * LASTS)
+    card = await _surface(world, key, "card:approvals")
+    assert (card.reposts, card.unconfirmed_posts) == (retry_policy.REPOSTS, 0)
+    assert world.chat.asked["post"] == 1 + retry_policy.REPOSTS + 1
+    assert [sent.where for sent in world.chat.of("post")] == [LEADS.conversation]
+
+
+async def test_deleted_cards_are_given_up_after_about_a_day(world: World) -> None:
+    """Until then they may have been reported as deleted by mistake. The last state of the request is delivered then."""
+    key = await world.posted(levels=2)
+    del world.chat.sent["1000"]
+    world.aws.decide(key, Verdict.APPROVE)
+    await world.rows.requeue(key)
+    await world.pass_time(key, 2 * LASTS)
+    (again,) = [name for name, sent in world.chat.sent.items() if sent.kind == "post"]
+    del world.chat.sent[again]
+    world.aws.end(key, Status.CANCELLED)
+    await world.rows.requeue(key)
+    await world.pass_time(key, 12 * HOUR)
+    assert {card.delivery for card in (await world.row(key)).cards} == {DeliveryState.DELIVERED}
+    await world.pass_time(key, 14 * HOUR)
+    assert {card.delivery for card in (await world.row(key)).cards} == {DeliveryState.IMPOSSIBLE}
+    assert (await world.row(key)).requeue_at is None
 
 
 async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
@@ -262,18 +285,20 @@ async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
     (first,) = [name for name, sent in world.chat.sent.items() if sent.kind == "post"]
     del world.chat.sent[first]
     world.aws.decide(key, Verdict.APPROVE)
-    await world.shown(key)
+    await world.rows.requeue(key)
+    await world.pass_time(key, LASTS)
     assert len(world.chat.of("post")) == 1
 
 
 async def test_deleted_card_of_an_ended_request_stays_deleted(world: World) -> None:
-    """An ended request needs no decision, so its card is given up."""
+    """An ended request needs no decision, so its card is given up after a day."""
     key = await world.posted()
     del world.chat.sent["1000"]
     world.aws.end(key, Status.TIMED_OUT)
-    row = await world.shown(key)
+    await world.rows.requeue(key)
+    await world.pass_time(key, 26 * HOUR)
     assert world.chat.of("post") == []
-    assert _delivery(row, "card:approvals") is DeliveryState.IMPOSSIBLE
+    assert _delivery(await world.row(key), "card:approvals") is DeliveryState.IMPOSSIBLE
 
 
 def _delivery(row: Record, name: str) -> DeliveryState | None:
@@ -350,15 +375,17 @@ async def test_unauthorized_bot_delivers_everything_once_it_is_authorized(world:
 
 
 async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
-    """The note is given up, which is recorded. Later notes and direct messages are delivered."""
+    """The note is given up after a minute, which is recorded. Later notes and direct messages are delivered."""
     key = await world.posted(levels=2)
-    world.chat.before["reply"].append(ChatRefused(ChatProblem.CONVERSATION_NOT_FOUND))
+    world.chat.before["reply"] = [ChatRefused(ChatProblem.CONVERSATION_NOT_FOUND)] * 3
     async with world.running():
         await world.press(key, HANAKO)
         await world.clock.advance(2)
         world.aws.decide(key, Verdict.REJECT)
         await world.rows.requeue(key)
         await world.clock.advance(2)
+        assert len(world.chat.of("direct")) == 2
+        await world.clock.advance(LASTS)
     notes = [each for each in (await world.row(key)).surfaces if each.name.startswith("note:")]
     assert [each.delivery for each in notes] == [DeliveryState.IMPOSSIBLE, DeliveryState.DELIVERED]
     assert len(world.chat.of("reply")) == 1
@@ -366,10 +393,14 @@ async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
 
 
 async def test_refusals_are_counted_by_problem(world: World) -> None:
-    """The metric has the kind of message and the problem that Teams reported."""
+    """The metric has the kind of message and the problem that Teams reported. A refusal that does not last is no alert."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.BLOCKED
-    await world.shown(world.aws.add())
+    key = world.aws.add()
+    await world.rows.requeue(key)
+    await world.pass_time(key, 30)
+    assert len(next(iter(world.telemetry.refusals.collect())).samples) == 0
+    await world.pass_time(key, 30)
     refusals = next(iter(world.telemetry.refusals.collect())).samples
     counted = {tuple(each.labels.values()): each.value for each in refusals if each.name.endswith("_total")}
     assert counted == {("card", "not_installed"): 1.0, ("direct", "blocked"): 1.0}
@@ -378,8 +409,9 @@ async def test_refusals_are_counted_by_problem(world: World) -> None:
 def test_pauses_grow_within_their_bounds() -> None:
     """Jitter shortens a pause by a quarter at most, and never below the pause that Teams asked for."""
     for failures in (0, 1, 5, 50, 5000):
-        surface = replace(_SURFACE, failures=failures, refusals=failures)
-        outage, refusal = retry_policy.after_outage(surface, "x"), retry_policy.after_refusal(surface, "x")
+        surface = replace(_SURFACE, failures=failures)
+        outage = retry_policy.after_outage(surface, "x")
+        refusal = retry_policy.after_refusal(retry_policy.REFUSAL, "x", refusals=failures)
         for pause, (first, longest) in ((outage, retry_policy.OUTAGE), (refusal, retry_policy.REFUSAL)):
             whole = min(first * 2 ** min(failures, 16), longest)
             assert 0.75 * whole <= pause <= whole

@@ -78,7 +78,8 @@ def may_have_more(record: Record) -> bool:
     """
     asked_at = record.request.requested_at if record.request else None
     late = asked_at is not None and record.created_at - asked_at > LATE_ROW
-    return len(record.cards) < MOST_KEPT_CARDS and (late or any(card.unconfirmed_posts for card in record.cards))
+    kept = [card for card in record.cards if card.delivery is not DeliveryState.IMPOSSIBLE]
+    return len(kept) < MOST_KEPT_CARDS and (late or any(card.may_have_copies for card in record.cards))
 
 
 def is_too_old_or_new(record: Record, activity_id: str) -> bool:
@@ -91,7 +92,7 @@ def is_too_old_or_new(record: Record, activity_id: str) -> bool:
     if posted_at is None:
         return False
     begun = min(record.created_at, (request and request.requested_at) or record.created_at)
-    lost = any(card.unconfirmed_posts for card in record.cards)
+    lost = any(card.may_have_copies for card in record.cards)
     return posted_at < begun - CLOCKS_APART or (not lost and posted_at > record.created_at + CLOCKS_APART)
 
 
@@ -112,16 +113,20 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
     own = record.surface(card.name)
     if own is None:
         return record.with_surface(card)
-    found = own.with_post_confirmed()
+    found = own.with_copy_found()
     if own.activity_id:
         return record.with_surface(found).with_surface(replace(card, name=card_name(channel, activity_id)))
-    adopted = replace(found, conversation=conversation, activity_id=activity_id, delivery=DeliveryState.DELIVERED)
-    return record.with_surface(replace(adopted, problem=None, failures=0, refusals=0, retry_at=None))
+    place = replace(found, conversation=conversation, activity_id=activity_id, delivery=DeliveryState.DELIVERED)
+    # which of several posts this is, and so what it shows, is unknown
+    return record.with_surface(replace(place, digest=None, problem=None, failures=0, refusals=0, retry_at=None))
 
 
 def with_unknown_content(record: Record, channel: str) -> Record:
-    """Mark the content of a channel's cards and their copies as unknown, so that each is updated once more."""
-    shown = {card.name for card in record.cards if channel_of_card(card.name) == channel}
+    """Mark the content of a channel's cards and their copies as unknown, so that each is updated once more.
+
+    A card without an id cannot be updated. If it was the clicked one, the click has made its id known.
+    """
+    shown = {card.name for card in record.cards if channel_of_card(card.name) == channel and card.activity_id}
     surfaces = (replace(each, digest=None) if each.name in shown else each for each in record.surfaces)
     return replace(record, surfaces=tuple(surfaces))
 

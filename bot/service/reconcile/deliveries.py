@@ -12,9 +12,11 @@ from bot.domain.record import Record
 from bot.domain.shown.surfaces import Wanted
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, People
-from bot.service.reconcile.delivery import Delivery, Outlets, waits_until
+from bot.service.reconcile.delivery import Delivery, waits_until
+from bot.service.reconcile.failed_delivery import Outlets
 from bot.service.reconcile.mentioning import Mentioning
 from bot.service.reconcile.outbox import OutboxEntry
+from bot.service.reconcile.probing import Probing
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
@@ -34,7 +36,7 @@ class Deliveries:
         self, *, rows: Rows, chat: Chat, people: People, clock: Clock, owner: str, telemetry: Telemetry
     ) -> None:
         self._rows, self._clock, self._owner = rows, clock, owner
-        self._outlets = Outlets(chat, Mentioning(people), clock, telemetry)
+        self._outlets = Outlets(chat, Mentioning(people), Probing(clock), clock, telemetry)
 
     async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
         """Deliver all surfaces that differ. Raises LeaseHeld; Postponed at the end, if one was not delivered."""

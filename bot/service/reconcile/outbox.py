@@ -1,7 +1,8 @@
 """The row as an outbox: stores the state before and after each write to Teams. Does not send.
 
 A post is stored before it is sent, and its id right after. Until its result is known, it may be in Teams although the
-row does not have its id: `Surface.unconfirmed_posts` counts such posts.
+row does not have its id: `Surface.unconfirmed_posts` counts such posts. `Surface.doubted_posts` counts those that Teams
+refused, because a refusal may be false.
 """
 
 from collections.abc import Callable
@@ -47,15 +48,18 @@ class OutboxEntry:
         await self._change(_posting)
 
     async def begin_update(self) -> None:
-        """Store that a card is about to change: its content is unknown until the answer is stored. Raises LeaseHeld."""
+        """Store that a card is about to change: its content is unknown until the answer is stored. Raises LeaseHeld.
+
+        If a crash interrupted a post that was to replace this card, that post stays counted.
+        """
 
         def begin(record: Record) -> Record:
-            return record.with_surface(replace(self._surface_of(record), digest=None))
+            return record.with_surface(replace(self._surface_of(record), digest=None, delivery=DeliveryState.DELIVERED))
 
         self.record = await self._rows.renew(self.record.key, self._owner, also=begin)
 
     async def delivered(self, posted: Posted) -> None:
-        """Store where a message is and, for a card, the digest of its content."""
+        """Store where a message is and, for a card, the digest of its content. A post without an id stays counted."""
         digest = self.digest if self.wanted.kind is SurfaceKind.CARD else None
 
         def keep(record: Record) -> Record:
@@ -66,31 +70,48 @@ class OutboxEntry:
 
         self.record = await self._rows.apply(self.record.key, keep)
 
-    async def put_off(self, *, until: datetime, ambiguous: bool = False, problem: str | None = None) -> None:
+    async def replaced(self, posted: Posted, gone: Surface) -> None:
+        """Store that a card was posted again, because Teams says that the one before is gone.
+
+        `gone` is that one, which is kept as a copy: if Teams was wrong, it is still there and may have buttons.
+        """
+
+        def keep(record: Record) -> Record:
+            former = self._surface_of(record)
+            if former.activity_id != gone.activity_id:
+                return self._with_copy(record, former, posted).requeue_by(self._clock.now())
+            again = replace(_delivered(former, posted, self.digest), reposts=former.reposts + 1)
+            adopted = card_name(self.wanted.channel.name, posted.activity_id)  # by a click right after the post
+            others = tuple(each for each in record.surfaces if each.name != adopted)
+            kept = replace(gone, name=card_name(self.wanted.channel.name, gone.activity_id), digest=None)
+            return self._with_delivery(replace(record, surfaces=others).with_surface(kept), again)
+
+        self.record = await self._rows.apply(self.record.key, keep)
+
+    async def put_off(self, *, until: datetime, ambiguous: bool = False) -> None:
         """Store a failure and when to try again. `ambiguous`: the post may have arrived."""
+        await self._change(
+            lambda former: _put_off(former if ambiguous else _result_known(former), until=until, failures=1)
+        )
 
-        def put_off(former: Surface) -> Surface:
-            known = former if ambiguous else _result_known(former)
-            return replace(
-                known,
-                delivery=DeliveryState.WAITING if known.activity_id is None else known.delivery,
-                failures=former.failures + 1,
-                refusals=former.refusals + (problem is not None),
-                retry_at=until,
-                problem=problem or former.problem,
-            )
+    async def refused(self, *, until: datetime, problem: str | None) -> None:
+        """Store a refusal and when to try again. `problem`: its code, once the refusal counts as lasting."""
 
-        await self._change(put_off)
+        def refuse(former: Surface) -> Surface:
+            waiting = _put_off(_doubted(former), until=until, failures=1)
+            return replace(waiting, refusals=former.refusals + 1, problem=problem or former.problem)
 
-    async def deleted(self) -> None:
-        """Store that the card must be posted again because somebody deleted it."""
-        await self._change(_without_place)
+        await self._change(refuse)
+
+    async def queued(self, *, until: datetime) -> None:
+        """Store that the message waits for another one, which is tried first."""
+        await self._change(lambda former: _put_off(former, until=until, failures=0))
 
     async def impossible(self, problem: str | None) -> None:
         """Store that Teams refused the message and that the bot gives it up."""
 
         def give_up(former: Surface) -> Surface:
-            return replace(_result_known(former), delivery=DeliveryState.IMPOSSIBLE, problem=problem, retry_at=None)
+            return replace(_doubted(former), delivery=DeliveryState.IMPOSSIBLE, problem=problem, retry_at=None)
 
         await self._change(give_up)
 
@@ -117,8 +138,11 @@ class OutboxEntry:
     def _with_copy(self, record: Record, former: Surface, posted: Posted) -> Record:
         """Add a second card: another process posted one while this process was paused. Both are kept up to date.
 
-        The later card may show an outdated state, buttons included. It gets no digest, so that it is updated.
+        The later card may show an outdated state, buttons included. It gets no digest, so that it is updated. If it has
+        no id, it stays counted, so that a click on it adopts it.
         """
+        if posted.activity_id is None:
+            return record
         name = card_name(self.wanted.channel.name, posted.activity_id)
         copy = Surface(name, self.wanted.kind, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
         return record.with_surface(former.with_post_confirmed()).with_surface(copy)
@@ -133,14 +157,26 @@ def _posting(former: Surface) -> Surface:
     )
 
 
+def _put_off(former: Surface, *, until: datetime, failures: int) -> Surface:
+    state = DeliveryState.WAITING if former.activity_id is None else DeliveryState.DELIVERED
+    return replace(former, delivery=state, failures=former.failures + failures, retry_at=until)
+
+
 def _result_known(former: Surface) -> Surface:
     """Count the post in progress as confirmed, if there is one: an update is not a post."""
     return former.with_post_confirmed() if former.delivery is DeliveryState.POSTING else former
 
 
+def _doubted(former: Surface) -> Surface:
+    """Count the post in progress as refused, if there is one."""
+    if former.delivery is not DeliveryState.POSTING:
+        return former
+    return replace(former.with_post_confirmed(), doubted_posts=former.doubted_posts + 1)
+
+
 def _delivered(former: Surface, posted: Posted, digest: str | None) -> Surface:
     return replace(
-        _result_known(former),
+        former if posted.activity_id is None else _result_known(former),
         delivery=DeliveryState.DELIVERED,
         conversation=posted.conversation,
         activity_id=posted.activity_id,
@@ -149,15 +185,4 @@ def _delivered(former: Surface, posted: Posted, digest: str | None) -> Surface:
         failures=0,
         refusals=0,
         retry_at=None,
-    )
-
-
-def _without_place(former: Surface) -> Surface:
-    return replace(
-        former,
-        delivery=DeliveryState.WAITING,
-        conversation=None,
-        activity_id=None,
-        digest=None,
-        reposts=former.reposts + 1,
     )

@@ -1,4 +1,4 @@
-"""Retries at once what Teams refused, instead of within the hour, if the bot is added or a conversation comes back."""
+"""Retries refused cards at once, instead of within the hour, after the bot is added to a team."""
 
 from dataclasses import replace
 from datetime import datetime

@@ -99,7 +99,8 @@ class ConnectorCalls:
             return _answer(raw, call)
         if status == 401:
             self._credentials.forget(token)
-        raise classify(status, headers, raw, creates=call.creates, now=self._clock.now())
+        updates = call.method == "PUT"
+        raise classify(status, headers, raw, creates=call.creates, updates=updates, now=self._clock.now())
 
     async def _exchange(self, call: Call, url: URL, token: str) -> tuple[int, Mapping[str, str], bytes]:
         try:
@@ -149,9 +150,12 @@ def _encode(body: Mapping[str, Any] | None) -> bytes | None:
 
 
 def _answer(raw: bytes, call: Call) -> dict[str, Any]:
+    """Return the body of a 2xx. A write needs none, so any body will do, except the HTML page of a gateway."""
     if not raw.strip():
         return {}
     try:
         return as_object(raw)
     except ValueError as error:
-        raise ConnectorUnavailable("unreadable_answer", ambiguous=call.creates) from error
+        if call.method == "GET" or raw.lstrip().startswith(b"<"):
+            raise ConnectorUnavailable("unreadable_answer", ambiguous=call.creates) from error
+        return {}

@@ -24,10 +24,13 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A new thread in a channel: `conversation` is `19:…;messageid=…`, `activity` the id of its first message."""
+    """A new thread in a channel: `conversation` is `19:…;messageid=…`, `activity` the id of its first message.
 
-    conversation: str
-    activity: str
+    Teams may return only one of the two ids, or none.
+    """
+
+    conversation: str | None
+    activity: str | None
 
 
 class CallKind(StrEnum):
@@ -66,8 +69,8 @@ class Connector:
         self._calls = calls
         self._bot = {"id": f"28:{app_id}"}
 
-    async def post_to_conversation(self, service_url: str, *, conversation: str, activity: Json) -> str:
-        """Post a new message and return its activity id."""
+    async def post_to_conversation(self, service_url: str, *, conversation: str, activity: Json) -> str | None:
+        """Post a new message and return its activity id; None if Teams returned none."""
         path = ("v3", "conversations", conversation, "activities")
         call = Call(method="POST", service_url=service_url, path=path, body=activity, creates=True)
         return _id(await self._calls.send(call), "id")
@@ -101,7 +104,10 @@ class Connector:
             "channelData": {"tenant": {"id": tenant_id}},
         }
         call = Call(method="POST", service_url=service_url, path=("v3", "conversations"), body=body)
-        return _id(await self._calls.send(call), "id")
+        chat = _id(await self._calls.send(call), "id")
+        if chat is None:
+            raise ConnectorUnavailable("answer_without_id")  # no message was posted
+        return chat
 
     async def get_paged_members(
         self, service_url: str, *, conversation: str, continuation: str | None = None
@@ -132,9 +138,6 @@ class Connector:
         return found
 
 
-def _id(answer: Json, key: str) -> str:
+def _id(answer: Json, key: str) -> str | None:
     value = answer.get(key)
-    if not isinstance(value, str) or not value:
-        # Teams accepted the call, but without an id the message or chat cannot be used.
-        raise ConnectorUnavailable(f"answer_without_{key}", ambiguous=True)
-    return value
+    return value if isinstance(value, str) and value else None

@@ -41,8 +41,8 @@ def is_channel(conversation: str) -> bool:
 
 
 def thread_of(posted: Posted) -> str:
-    """Return the conversation for replies to a message."""
-    if THREAD in posted.conversation or not is_channel(posted.conversation):
+    """Return the conversation for replies to a message. In a channel, one without an id is answered in a new thread."""
+    if posted.activity_id is None or THREAD in posted.conversation or not is_channel(posted.conversation):
         return posted.conversation
     return f"{posted.conversation}{THREAD}{posted.activity_id}"
 
@@ -80,11 +80,14 @@ class Messenger:
                 tenant_id=self._tenant_id,
                 activity=as_activity(message),
             )
-        named = Posted(thread.conversation if THREAD in thread.conversation else channel, thread.activity)
-        return Posted(thread_of(named), thread.activity)
+        place = thread.conversation if thread.conversation and THREAD in thread.conversation else channel
+        posted = Posted(place, thread.activity or place.partition(THREAD)[2] or None)
+        return Posted(thread_of(posted), posted.activity_id)
 
     async def update(self, posted: Posted, message: Message) -> None:
         """Replace a message in place."""
+        if posted.activity_id is None:
+            raise ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND, "no id")
         async with self._in_time(ambiguous=False), self._turn(CallKind.UPDATE, posted.conversation):
             await self._connector.update_activity(
                 await self._service_urls.of(posted.conversation),

@@ -85,6 +85,11 @@ _BY_STATUS: Final[Mapping[int, ChatProblem]] = {
     404: ChatProblem.CONVERSATION_NOT_FOUND,
     413: ChatProblem.TOO_LARGE,
 }
+ASSUMED_FOR_UPDATES: Final[Mapping[tuple[int, str], ChatProblem]] = {
+    (403, "ServiceError"): ChatProblem.ACTIVITY_NOT_FOUND,  # BotFramework-Services#269: the message was deleted
+    (404, ""): ChatProblem.ACTIVITY_NOT_FOUND,  # without a code, as gateways answer
+}
+"""Status and code of an answer to an update that perhaps mean that the message was deleted."""
 _BY_NUMBER: Final[Mapping[int, str]] = {209: "MessageWritesBlocked"}  # {"errorCode": 209, "message": "{…}"}
 
 TRANSIENT: Final = frozenset({408, 412, 425, 500, 502, 503, 504})
@@ -93,8 +98,10 @@ NOT_TAKEN: Final = frozenset({412, 425, 503})
 502 and 504 do not: the message may be in the channel although its response was lost."""
 
 
-def classify(status: int, headers: Mapping[str, str], raw: bytes, *, creates: bool, now: datetime) -> ConnectorError:
-    """Return the error for a status other than 2xx. `creates`: the call posts a new message."""
+def classify(
+    status: int, headers: Mapping[str, str], raw: bytes, *, creates: bool, updates: bool = False, now: datetime
+) -> ConnectorError:
+    """Return the error for a status other than 2xx. `creates`: it posts a new message; `updates`: it changes one."""
     code = error_code(raw)
     wait = retry_after(headers.get("Retry-After"), now=now)
     if status == 429:
@@ -104,6 +111,8 @@ def classify(status: int, headers: Mapping[str, str], raw: bytes, *, creates: bo
     if status in TRANSIENT or status > 504:
         lost = creates and status not in NOT_TAKEN
         return ConnectorUnavailable(code or f"http_{status}", ambiguous=lost, status=status, retry_after=wait)
+    if updates and (problem := ASSUMED_FOR_UPDATES.get((status, code))):
+        return ConnectorRefused(problem, status=status, error_code=code)
     if 300 <= status < 400:
         return ConnectorRefused(ChatProblem.BAD_REQUEST, status=status, error_code="redirected")
     return ConnectorRefused(_BY_STATUS.get(status, ChatProblem.BAD_REQUEST), status=status, error_code=code)

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from bot.domain.decision import Decision, DecisionEvent
-from bot.domain.record import DeliveryState, Record
+from bot.domain.record import DeliveryState, Record, Surface
 from bot.ports.store import RowUnreadable, StoreUnavailable
 from tests.reliability.replacing import Guard, always, around, constant
 
@@ -18,6 +18,7 @@ RELOADING = "tests/scenario/test_reloading.py::"
 RECONCILING = "tests/scenario/test_reconciling.py::"
 INTAKE = "tests/scenario/test_intake.py::"
 SWEEP = "tests/scenario/test_sweep.py::"
+SPORADIC = "tests/scenario/test_sporadic_refusals.py::"
 RECORD = "tests/unit/domain/test_record.py::"
 
 
@@ -57,6 +58,10 @@ async def _unreadable_as_unavailable(load: Any, rows: object, key: object) -> An
 
 def _ahead_as_recent(is_recent: Any, last: datetime | None, **times: Any) -> bool:
     return last is not None and (last > times["now"] or is_recent(last, **times))
+
+
+async def _given_up(replaced: Any, entry: object, posted: object, gone: Surface) -> Any:
+    await replaced(entry, posted, replace(gone, delivery=DeliveryState.IMPOSSIBLE))
 
 
 _digests = count()
@@ -130,6 +135,31 @@ GUARDS = (
         "cards that already show the truth are not sent again",
         RECONCILING + "test_repeated_reconciles_post_one_card",
         {"bot.service.reconcile.outbox:OutboxEntry.digest": around(lambda _, _entry: f"digest {next(_digests)}")},
+    ),
+    Guard(
+        "a refusal is repeated before it has a consequence",
+        SPORADIC + "test_update_that_is_refused_once_is_repeated[activity_not_found]",
+        {"bot.service.reconcile.retry_policy:before_repeat": always(None)},
+    ),
+    Guard(
+        "only one request probes a conversation that refuses posts",
+        SPORADIC + "test_only_the_oldest_request_probes_a_conversation_that_refuses",
+        {"bot.service.reconcile.probing:Probing.waits_until": always(None)},
+    ),
+    Guard(
+        "a card that Teams accepted without an id is not posted again",
+        SPORADIC + "test_message_without_an_id_is_posted_once[post]",
+        {"bot.service.reconcile.delivery:Delivery._is_shown_without_id": always(False)},
+    ),
+    Guard(
+        "a card that Teams reports as deleted is kept up to date",
+        SPORADIC + "test_card_that_was_reported_as_deleted_gets_every_later_state",
+        {"bot.service.reconcile.outbox:OutboxEntry.replaced": around(_given_up)},
+    ),
+    Guard(
+        "a refused post may have left a card",
+        SPORADIC + "test_refusal_that_was_false_leaves_a_card_that_a_click_adopts",
+        {"bot.service.reconcile.outbox:_doubted": around(lambda _, former: former.with_post_confirmed())},
     ),
     Guard(
         "the sweep",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
-from bot.teams.wire.errors import ConnectorError, classify, retry_after
+from bot.teams.wire.errors import ASSUMED_FOR_UPDATES, ConnectorError, classify, retry_after
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -59,6 +59,24 @@ def test_each_permanent_refusal_has_its_problem(status: int, body: str, problem:
 
     assert isinstance(error, ChatRefused)
     assert (error.problem, error.status) == (problem, status)
+
+
+@pytest.mark.parametrize(("status", "code"), ASSUMED_FOR_UPDATES)
+def test_refused_update_of_a_deleted_message_is_recognized(status: int, code: str) -> None:
+    """The same answer to a post says nothing about a message, because there is none."""
+    body = coded(code).encode() if code else b""
+    update = classify(status, {}, body, creates=False, updates=True, now=NOW)
+    assert isinstance(update, ChatRefused)
+    assert update.problem is ChatProblem.ACTIVITY_NOT_FOUND
+    post = judged(status, body.decode())
+    assert isinstance(post, ChatRefused)
+    assert post.problem is not ChatProblem.ACTIVITY_NOT_FOUND
+
+
+def test_service_error_with_status_500_is_an_outage() -> None:
+    """The documented meaning of the code, which the assumption about status 403 must not change."""
+    error = classify(500, {}, coded("ServiceError").encode(), creates=False, updates=True, now=NOW)
+    assert isinstance(error, ChatUnavailable)
 
 
 @pytest.mark.parametrize(

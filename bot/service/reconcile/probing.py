@@ -1,0 +1,71 @@
+"""Lets one request at a time find out whether a conversation that refused a post still refuses posts.
+
+If a channel refuses its cards, each repeated post may leave one more message in Teams. So only the oldest request
+repeats its post, and the others wait for it. In memory: each process finds out for itself.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cachetools import LRUCache
+
+from bot.domain.record import Record
+from bot.ports.clock import Clock
+from bot.ports.teams import ChatProblem
+
+KNOWN: Final = 1024  # conversations
+PATIENCE: Final = timedelta(seconds=10)  # after its time, before the next request takes the place of one that is gone
+BEHIND: Final = timedelta(seconds=1)  # how long after the oldest request the others ask again
+LASTING: Final = timedelta(minutes=1)  # so long after a lasting refusal, one refusal is enough for the other requests
+
+Rank = tuple[datetime, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """The request that repeats its post, and when. Or, if `lasting`, why and until when none has to wait."""
+
+    rank: Rank
+    until: datetime
+    lasting: ChatProblem | None = None
+
+
+class Probing:
+    """Knows which conversations refused the last post."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._probes: LRUCache[str, _Probe] = LRUCache(KNOWN)
+
+    def waits_until(self, place: str, record: Record) -> datetime | None:
+        """Return when this request may ask again; None if it may post now."""
+        probe, now = self._probes.get(place), self._clock.now()
+        if probe is None or probe.lasting or _rank(record) <= probe.rank:
+            return None
+        if not now - PATIENCE <= probe.until <= now + LASTING:  # the request is gone, or the clock was set back
+            return None
+        return max(probe.until, now) + BEHIND
+
+    def is_lasting(self, place: str, problem: ChatProblem) -> bool:
+        """True if the conversation has just refused the repeated post of another request for the same reason."""
+        probe, now = self._probes.get(place), self._clock.now()
+        return probe is not None and probe.lasting is problem and now < probe.until <= now + LASTING
+
+    def refused(self, place: str, record: Record, *, until: datetime) -> None:
+        """Keep that this request repeats its post at `until`, unless an older one does."""
+        probe, rank = self._probes.get(place), _rank(record)
+        if probe is None or probe.lasting or rank <= probe.rank or probe.until < self._clock.now() - PATIENCE:
+            self._probes[place] = _Probe(rank, until)
+
+    def lasts(self, place: str, record: Record, problem: ChatProblem) -> None:
+        """Keep that the conversation refuses posts, so that the other requests need not wait any longer."""
+        self._probes[place] = _Probe(_rank(record), self._clock.now() + LASTING, problem)
+
+    def accepted(self, place: str) -> None:
+        """Keep that the conversation accepts posts."""
+        self._probes.pop(place, None)
+
+
+def _rank(record: Record) -> Rank:
+    return record.created_at, str(record.key)

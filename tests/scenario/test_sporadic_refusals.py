@@ -1,0 +1,339 @@
+"""Answers of Teams that are false once: no message is lost, and no card keeps buttons that are outdated."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.record import DeliveryState, Surface
+from bot.domain.request import RequestKey, Verdict
+from bot.domain.routing import Match
+from bot.ports.teams import ChatProblem, ChatRefused
+from bot.service.clicks.click import Answer, Verb
+from bot.service.reconcile import retry_policy
+from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence, Task
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
+from tests.fakes.world import APPROVALS, World, new_world
+
+SPORADIC = [each for each in ChatProblem if each not in {ChatProblem.UNAUTHORIZED, ChatProblem.TOO_LARGE}]
+SOON = 15  # seconds; the second attempt of a message comes within them
+
+
+async def surface(world: World, key: RequestKey, name: str) -> Surface:
+    """Return a surface of the request, which must exist."""
+    found = (await world.row(key)).surface(name)
+    assert found is not None
+    return found
+
+
+@asynccontextmanager
+async def reconciled(world: World, key: RequestKey) -> AsyncIterator[None]:
+    """Make the request due and run the loop."""
+    await world.rows.requeue(key)
+    async with world.running():
+        yield
+
+
+# --- refused once
+
+
+@pytest.mark.parametrize("problem", SPORADIC)
+async def test_update_that_is_refused_once_is_repeated(world: World, problem: ChatProblem) -> None:
+    """The decided card loses its buttons within seconds, and there is no second card."""
+    key = await world.posted()
+    world.chat.before["update"].append(ChatRefused(problem))
+    world.aws.decide(key, Verdict.APPROVE)
+    async with reconciled(world, key):
+        await world.clock.advance(3)
+    assert [card.buttons for card in world.chat.of("post")] == [False]
+    assert world.chat.asked["post"] == 1
+
+
+async def test_update_between_two_levels_that_is_refused_once_leaves_one_card(world: World) -> None:
+    """With two levels, a refusal after the first decision used to leave an older card with buttons."""
+    key = await world.posted(levels=2)
+    async with world.running():
+        for person, level in ((HANAKO, "Level1"), (ICHIRO, "Level2")):
+            world.chat.before["update"].append(ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND))
+            await world.press(key, person, step=level)
+            await world.clock.advance(SOON)
+    assert [card.buttons for card in world.chat.of("post")] == [False]
+
+
+@pytest.mark.parametrize("problem", SPORADIC)
+@pytest.mark.parametrize("kind", ["post", "direct"])
+async def test_first_post_that_is_refused_once_is_repeated(world: World, kind: str, problem: ChatProblem) -> None:
+    """The card or the direct message comes within seconds, once, and no note says that it could not be delivered."""
+    world.chat.before[kind].append(ChatRefused(problem))
+    key = world.aws.add()
+    async with reconciled(world, key):
+        await world.clock.advance(SOON)
+        assert len(world.chat.of(kind)) == 1
+        await world.clock.advance(600)
+    assert sorted(sent.kind for sent in world.chat.sent.values()) == ["direct", "post"]
+
+
+@pytest.mark.parametrize("problem", SPORADIC)
+async def test_note_that_is_refused_once_is_repeated(world: World, problem: ChatProblem) -> None:
+    """The note on the decision is in the thread, once."""
+    key = await world.posted()
+    world.chat.before["reply"].append(ChatRefused(problem))
+    async with world.running():
+        await world.press(key, HANAKO)
+        await world.clock.advance(600)
+    assert len(world.chat.of("reply")) == 1
+
+
+# --- accepted without an id
+
+
+@pytest.mark.parametrize("kind", ["post", "direct"])
+async def test_message_without_an_id_is_posted_once(world: World, kind: str) -> None:
+    """Teams accepted the message, so it is there. It counts as a post that the row cannot name."""
+    world.chat.without_id[kind] = 1000
+    key = world.aws.add()
+    async with reconciled(world, key):
+        await world.clock.advance(3 * 3600)
+    assert len(world.chat.of(kind)) == 1
+    name = {"post": "card:approvals", "direct": "dm:waiting"}[kind]
+    found = await surface(world, key, name)
+    assert (found.delivery, found.activity_id, found.unconfirmed_posts) == (DeliveryState.DELIVERED, None, 1)
+
+
+async def test_note_without_an_id_is_posted_once(world: World) -> None:
+    """A note needs no id, because it is never changed."""
+    world.chat.without_id["reply"] = 1000
+    key = await world.posted()
+    async with world.running():
+        await world.press(key, HANAKO)
+        await world.clock.advance(600)
+    assert len(world.chat.of("reply")) == 1
+
+
+async def _click_on(world: World, key: RequestKey, activity_id: str, verb: Verb = Verb.REFRESH) -> Answer:
+    """Click on the card with this id, or let a client refresh it."""
+    conversation = f"{CHANNEL};messageid={activity_id}"
+    click = replace(world.pressed(key, HANAKO, verb), conversation=conversation, activity_id=activity_id)
+    return await world.click_handler.click(click)
+
+
+@pytest.mark.parametrize("verb", [Verb.REFRESH, Verb.APPROVE])
+async def test_card_without_an_id_is_adopted_at_its_first_click(world: World, verb: Verb) -> None:
+    """From then on it is updated in place, and notes go into its thread."""
+    world.chat.without_id["post"] = 1
+    key = world.aws.add()
+    async with reconciled(world, key):
+        await world.clock.advance(1)
+        await _click_on(world, key, "1000", verb)
+        await world.clock.advance(1)
+        if verb is Verb.REFRESH:
+            await world.press(key, HANAKO)
+        await world.clock.advance(5)
+    assert [card.buttons for card in world.chat.of("post")] == [False]
+    assert [note.where for note in world.chat.of("reply")] == [f"{CHANNEL};messageid=1000"]
+    assert (await surface(world, key, "card:approvals")).unconfirmed_posts == 0
+
+
+async def test_next_state_of_a_card_without_an_id_is_posted(world: World) -> None:
+    """The old card cannot be updated. A click on it adopts it, and then both show the outcome."""
+    world.chat.without_id["post"] = 1
+    key = world.aws.add()
+    async with reconciled(world, key):
+        await world.clock.advance(1)
+        world.aws.decide(key, Verdict.REJECT)
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+        assert [card.buttons for card in world.chat.of("post")] == [True, False]
+        await _click_on(world, key, "1000", Verb.APPROVE)
+        await world.clock.advance(1)
+    assert [card.buttons for card in world.chat.of("post")] == [False, False]
+    assert world.aws.signals == []
+
+
+async def test_clicks_on_a_card_without_an_id_post_no_further_cards(world: World) -> None:
+    """Each click makes the content of the clicked card unknown, but that card is the one that is adopted."""
+    world.chat.without_id["post"] = 1000
+    key = world.aws.add(levels=2, required=2)
+    async with reconciled(world, key):
+        await world.clock.advance(1)
+        for _ in range(5):
+            await _click_on(world, key, "1000", Verb.APPROVE)
+            await world.clock.advance(20)
+    assert len(world.chat.of("post")) == 1
+
+
+async def test_notes_of_a_card_without_an_id_are_posted_in_the_channel(world: World) -> None:
+    """Teams returns no id for any card of this request. No note is lost, although its thread is unknown."""
+    world.chat.without_id["post"] = 1000
+    key = world.aws.add()
+    async with reconciled(world, key):
+        await world.clock.advance(1)
+        world.aws.decide(key, Verdict.APPROVE, "from the console")
+        await world.rows.requeue(key)
+        await world.clock.advance(600)
+    assert [note.where for note in world.chat.of("reply")] == [CHANNEL]
+    assert len(world.chat.of("post")) == 2
+
+
+async def test_states_of_a_card_without_an_id_are_capped(world: World) -> None:
+    """Each state posts a card that may never be adopted: four of them, then one an hour."""
+    world.chat.without_id["post"] = 1000
+    key = world.aws.add(levels=8)
+    async with reconciled(world, key):
+        for _ in range(7):
+            await world.clock.advance(60)
+            world.aws.decide(key, Verdict.APPROVE)
+            await world.rows.requeue(key)
+        assert len(world.chat.of("post")) == retry_policy.MOST_POSTS
+        await world.clock.advance(2 * 3600)
+    assert len(world.chat.of("post")) == retry_policy.MOST_POSTS + 1
+
+
+# --- refused for longer
+
+
+MAY_BE_DELETED = [problem for problem in SPORADIC if CONSEQUENCES[Task.UPDATE, problem] is Consequence.REPOST]
+LASTS = 61  # seconds; from then on a refusal counts as lasting
+
+
+@pytest.mark.parametrize("problem", MAY_BE_DELETED)
+async def test_card_whose_updates_are_refused_is_posted_again(world: World, problem: ChatProblem) -> None:
+    """Teams does not announce every deleted card as such. Posts work, so there is one card with the buttons."""
+    key = await world.posted(levels=2)
+    world.chat.before["update"] = [ChatRefused(problem)] * 1000
+    world.aws.decide(key, Verdict.APPROVE)
+    async with reconciled(world, key):
+        await world.clock.advance(LASTS)
+        first, second = world.chat.of("post")
+        assert "Level2" in second.card
+        assert "Level2" not in first.card
+        await world.clock.advance(3 * 3600)
+    assert len(world.chat.of("post")) == 2
+
+
+async def test_card_that_was_reported_as_deleted_gets_every_later_state(world: World) -> None:
+    """Teams was wrong for two minutes. The old card may have buttons, so it is updated too."""
+    key = await world.posted(levels=2)
+    world.chat.before["update"] = [ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND)] * 7
+    world.aws.decide(key, Verdict.APPROVE)
+    async with reconciled(world, key):
+        await world.clock.advance(LASTS)
+        assert len(world.chat.of("post")) == 2
+        world.aws.decide(key, Verdict.APPROVE)
+        await world.rows.requeue(key)
+        await world.clock.advance(300)
+    assert [card.buttons for card in world.chat.of("post")] == [False, False]
+    assert world.chat.of("post")[0].card == world.chat.of("post")[1].card
+
+
+async def test_post_in_place_of_a_deleted_card_is_repeated_too(world: World) -> None:
+    """The card is deleted, and the post that replaces it is refused once."""
+    key = await world.posted(levels=2)
+    del world.chat.sent["1000"]
+    world.chat.before["post"] = [ChatRefused(ChatProblem.FORBIDDEN)]
+    world.aws.decide(key, Verdict.APPROVE)
+    async with reconciled(world, key):
+        await world.clock.advance(LASTS + SOON)
+    assert [card.buttons for card in world.chat.of("post")] == [True]
+    card = await surface(world, key, "card:approvals")
+    assert (card.reposts, card.doubted_posts) == (1, 1)
+
+
+async def test_note_waits_for_a_card_that_is_posted_again(world: World) -> None:
+    """Its thread was deleted with the card. The note is posted once, in the thread of the new card."""
+    key = await world.posted(levels=2)
+    del world.chat.sent["1000"]
+    async with world.running():
+        await world.press(key, HANAKO)
+        await world.clock.advance(LASTS)
+    card = await surface(world, key, "card:approvals")
+    assert [note.where for note in world.chat.of("reply")] == [card.conversation]
+
+
+async def test_refusal_that_was_false_leaves_a_card_that_a_click_adopts(world: World) -> None:
+    """Teams posted the card but answered with a refusal, so there are two. After a click both show the outcome."""
+    world.chat.after["post"] = [ChatRefused(ChatProblem.FORBIDDEN)]
+    key = world.aws.add()
+    async with reconciled(world, key):
+        await world.clock.advance(SOON)
+        await _click_on(world, key, "1000")
+        world.aws.decide(key, Verdict.REJECT)
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+    assert [card.buttons for card in world.chat.of("post")] == [False, False]
+
+
+# --- many requests in one conversation
+
+
+async def test_only_the_oldest_request_probes_a_conversation_that_refuses(world: World) -> None:
+    """Twenty cards are due in a channel that refuses every post. The others wait, then each finds out for itself."""
+    world.chat.refusing[CHANNEL] = ChatProblem.BLOCKED
+    keys = []
+    for number in range(20):
+        keys.append(world.aws.add(number))
+        await world.rows.requeue(keys[-1])
+        await world.clock.advance(1)
+    async with world.running():
+        await world.clock.advance(30)
+        assert world.chat.asked["post"] == 2
+        assert (await surface(world, keys[0], "card:approvals")).refusals == 2
+        await world.clock.advance(30)
+    assert world.chat.asked["post"] == 3 + 19
+
+
+async def test_waiting_requests_are_posted_once_the_conversation_accepts_posts(world: World) -> None:
+    """The refusal was false: ten cards come within seconds, each once."""
+    world.chat.before["post"] = [ChatRefused(ChatProblem.BLOCKED)]
+    for number in range(10):
+        await world.rows.requeue(world.aws.add(number))
+        await world.clock.advance(1)
+    async with world.running():
+        await world.clock.advance(SOON)
+    assert (len(world.chat.of("post")), world.chat.asked["post"]) == (10, 11)
+
+
+async def test_request_whose_probe_ended_does_not_block_the_others(world: World) -> None:
+    """The oldest request was cancelled before its second attempt. The next one is tried in its place."""
+    world.chat.before["post"] = [ChatRefused(ChatProblem.BLOCKED)]
+    first, second = world.aws.add(1), world.aws.add(2)
+    for key in (first, second):
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+    async with world.running():
+        await world.clock.advance(2)
+        await world.rows.apply(first, lambda row: replace(row, surfaces=(), requeue_at=None))
+        del world.aws.requests[first]
+        await world.clock.advance(60)
+    assert [sent.where for sent in world.chat.of("post")] == [CHANNEL]
+
+
+async def test_message_that_is_refused_for_good_does_not_move_others_to_the_fallback_channel() -> None:
+    """One card is refused as malformed whenever it is sent. Other requests get their cards in the channel."""
+    home = replace(APPROVALS, fallback=False, match=Match())
+    leads = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
+    world = new_world(home, leads)
+    world.chat.before["post"] = [ChatRefused(ChatProblem.BAD_REQUEST)] * 3
+    keys = [world.aws.add(number) for number in range(3)]
+    for key in keys:
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+    async with world.running():
+        await world.clock.advance(120)
+    assert sorted(sent.where for sent in world.chat.of("post")) == sorted([CHANNEL, CHANNEL, leads.conversation])
+
+
+async def test_people_are_probed_separately(world: World) -> None:
+    """A requester who blocked the bot does not delay the messages of another."""
+    world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.BLOCKED
+    role = "arn:aws:sts::111122223333:assumed-role/Operator/hanako.sato@example.com"
+    keys = [world.aws.add(1), world.aws.add(2), world.aws.add(3, requester=role)]
+    for key in keys:
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+    async with world.running():
+        await world.clock.advance(1)
+        assert [sent.where for sent in world.chat.of("direct")] == [HANAKO.object_id]
+        await world.clock.advance(60)
+    assert len(world.chat.of("reply")) == 2  # the notes that Taro cannot be reached

@@ -161,6 +161,7 @@ class Directory:
 
     people: tuple[Person, ...] = ()
     identity_center_names: tuple[str, ...] = ()  # user name and primary mail address; "" for a missing one
+    complete: bool = True  # False: a roster could not be read, so people may be missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,12 @@ class Requester:
     person: Person | None = None  # the Teams user, if exactly one is known
     name: str = ""
     rules: str = ""  # IdentityRules.mark of the rules that were applied
+    sought_everywhere: bool = True  # False: no Teams user was found, but not every roster could be read
+
+    @property
+    def may_be_found(self) -> bool:
+        """True while the Teams user is unknown only because Teams did not return everybody."""
+        return self.person is None and not self.sought_everywhere
 
     def is_person(self, person: Person) -> bool:
         """True if the requester may be this person, because they share any id or address. Used to refuse."""
@@ -255,7 +262,15 @@ def identify_requester(text: str, rules: IdentityRules, directory: Directory) ->
     known = identifying | spellings_of(principal.text, principal.session)
     spellings = known.union(*(match.spellings for match in matches))
     name = person.shown_name if person else next(iter(record), principal.shown_name)
-    return Requester(principal, identified=identified, spellings=spellings, person=person, name=name, rules=rules.mark)
+    return Requester(
+        principal,
+        identified=identified,
+        spellings=spellings,
+        person=person,
+        name=name,
+        rules=rules.mark,
+        sought_everywhere=directory.complete or bool(matches) or not identifying,
+    )
 
 
 def _record_names(text: str, rules: IdentityRules, directory: Directory) -> tuple[str, ...]:

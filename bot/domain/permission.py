@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
+from typing import Literal, assert_never
 
 from bot.domain.identity import Person, Requester, role_of_arn
 from bot.domain.request import AccessRequest, Action, ApproverKind, Level, Status, Verdict, Withdrawal
@@ -38,6 +38,7 @@ class Refusal(StrEnum):
     ROSTER_UNAVAILABLE = "roster_unavailable"
     OWN_REQUEST = "own_request"
     UNIDENTIFIED = "unplaced"  # the requester is unidentified, so it could be the clicker
+    REQUESTER_UNREAD = "requester_unread"  # the same, while Teams does not return everybody
     CONSOLE_ONLY = "console_only"  # the policy's approvers are Identity Center users or groups
     OTHER_ROLE = "other_role"  # the policy lists other roles than the channel's approver_role
     COMMENT_REQUIRED = "comment_required"
@@ -84,7 +85,7 @@ def may_decide(
     if requester.is_person(person):
         return Refusal.OWN_REQUEST
     if not requester.identified and not allow_unidentified:
-        return Refusal.UNIDENTIFIED
+        return why_unidentified(requester)
     if not requester.comparable_with(person):
         return Refusal.NOT_COMPARABLE
     if refusal := _unfit(request, action, step):
@@ -94,6 +95,13 @@ def may_decide(
     if action in channel.comment_required and not is_visible(comment):
         return Refusal.COMMENT_REQUIRED
     return None
+
+
+def why_unidentified(
+    requester: Requester | None,
+) -> Literal[Refusal.UNIDENTIFIED, Refusal.REQUESTER_UNREAD]:
+    """Return why an unidentified requester blocks decisions: they may still be found, or someone must add them."""
+    return Refusal.REQUESTER_UNREAD if requester and requester.may_be_found else Refusal.UNIDENTIFIED
 
 
 def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
@@ -153,7 +161,7 @@ def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> R
         return Refusal.FOREIGN
     own = requester.person
     if own is None or not requester.identified:
-        return Refusal.UNIDENTIFIED
+        return why_unidentified(requester)
     same = here == (own.object_id.casefold(), own.tenant_id.casefold())
     return None if same else Refusal.NOT_REQUESTER
 

@@ -87,6 +87,14 @@ class RosterUnavailable(Exception):
     """The roster could not be read. Callers must not treat any person as a member."""
 
 
+@dataclass(frozen=True, slots=True)
+class KnownPeople:
+    """The people that Teams returned. Not `complete`: a roster or chat could not be read, so people may be missing."""
+
+    people: tuple[Person, ...]
+    complete: bool = True
+
+
 class People(Protocol):
     """The members of the channels, and the people who have a personal chat with the bot."""
 
@@ -96,10 +104,10 @@ class People(Protocol):
     async def roster(self, conversation: str) -> Sequence[Person]:
         """Return all members of the channel. Raises RosterUnavailable."""
 
-    async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
+    async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
         """Return the members of the configured channels, and the people who have a personal chat with the bot.
 
         `names`: case-folded ids and addresses. People with a personal chat and one of these names have a UPN and mail
         address that were read within a day; they are left out if Teams does not answer. Other people with a personal
-        chat may have neither. Never raises.
+        chat may have neither. Never raises: the result says whether people may be missing.
         """

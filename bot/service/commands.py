@@ -131,7 +131,7 @@ class CommandService:
 
     async def _known(self, person: Person) -> Person:
         own = spellings_of(person.object_id)
-        same = (each for each in await self._people.known(own) if each.object_id == person.object_id)
+        same = (each for each in (await self._people.known(own)).people if each.object_id == person.object_id)
         entry = next(same, None)
         if entry is None:
             return person

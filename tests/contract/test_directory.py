@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
-from bot.ports.teams import RosterUnavailable
+from bot.ports.teams import KnownPeople, RosterUnavailable
 from bot.teams.net.addresses import ServiceHosts
 from bot.teams.outbound.connector import Connector
 from bot.teams.outbound.service_urls import ServiceUrls
@@ -415,9 +415,9 @@ async def test_known_people_are_roster_members_and_people_with_a_chat(room: Room
     await room.store.remember_chat(_chat(Person(HANAKO.object_id.upper(), TENANT_ID, "old name")))
     await room.store.remember_chat(_chat(Person(TARO.object_id, TENANT_ID, TARO.name)))
 
-    known = {person.object_id: person.name for person in await room.directory.known()}
+    known = {person.object_id: person.name for person in (await room.directory.known()).people}
     assert known == {each.object_id: each.name for each in (HANAKO, ICHIRO, TARO)}
-    assert len(await room.directory.known()) == 3
+    assert len((await room.directory.known()).people) == 3
     assert (room.rosters(APPROVERS), room.rosters(LEADS)) == (1, 1)
 
 
@@ -426,11 +426,12 @@ async def test_unreadable_channel_or_store_leaves_out_only_its_own_people(room: 
     room.ms.fault("GET", f"{LEADS}/{ROSTER}", times=None, status=500)
     room.ms.world.conversations[APPROVERS].members[:] = [HANAKO]
     room.store.broken = True
-    assert [person.object_id for person in await room.directory.known()] == [HANAKO.object_id]
+    known = await room.directory.known()
+    assert ([person.object_id for person in known.people], known.complete) == ([HANAKO.object_id], False)
 
     room.ms.fault("GET", ROSTER, times=None, status=500)
     room.directory.invalidate()
-    assert list(await room.directory.known()) == []
+    assert await room.directory.known() == KnownPeople((), complete=False)
 
 
 # --- people of personal chats
@@ -443,7 +444,7 @@ def _kept(room: Room, person: Member, *, upn: str | None = None) -> PersonalChat
 
 
 async def _known(room: Room, *names: str) -> dict[str, str | None]:
-    return {each.object_id: each.upn for each in await room.directory.known(frozenset(names))}
+    return {each.object_id: each.upn for each in (await room.directory.known(frozenset(names))).people}
 
 
 async def test_an_address_that_another_person_has_now_is_not_trusted(room: Room) -> None:
@@ -482,7 +483,9 @@ async def test_a_wanted_person_is_left_out_while_teams_does_not_answer(room: Roo
     room.ms.fault("GET", ONE, times=None, **fault)
 
     assert await _known(room, TARO.upn) == {MEI.object_id: None}
+    assert not (await room.directory.known(frozenset({TARO.upn}))).complete
     room.ms.faults.heal()
+    assert (await room.directory.known(frozenset({TARO.upn}))).complete
     assert await _known(room, TARO.upn) == {MEI.object_id: None, TARO.object_id: TARO.upn}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
-from bot.ports.teams import ChatProblem, ChatRefused, Message, Posted, RosterUnavailable
+from bot.ports.teams import ChatProblem, ChatRefused, KnownPeople, Message, Posted, RosterUnavailable
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 CHANNEL = "19:approvers@thread.tacv2"
@@ -165,6 +165,7 @@ class FakePeople:
         self.by_chat: list[Person] = []  # people with a personal chat who are in no roster
         self.failing = False
         self.asked = 0
+        self.asked_known = 0
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
         """Return a person, who counts as a member of every channel."""
@@ -180,12 +181,13 @@ class FakePeople:
             raise RosterUnavailable
         return tuple(self.people)
 
-    async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
+    async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
         """Return the members if the roster can be read, and the people with a personal chat.
 
         A person of `by_chat` keeps UPN and mail address only if `names` has one of the person's spellings.
         """
+        self.asked_known += 1
         others = [
             each if each.identifying_spellings & names else replace(each, upn=None, mail=None) for each in self.by_chat
         ]
-        return others if self.failing else [*self.people, *others]
+        return KnownPeople((*(() if self.failing else self.people), *others), complete=not self.failing)

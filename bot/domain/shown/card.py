@@ -6,7 +6,14 @@ from datetime import datetime
 
 from bot.domain.configuration import Configuration
 from bot.domain.identity import Person, Principal
-from bot.domain.permission import Refusal, can_be_decided, can_be_revoked, has_votable_approver, lists_role
+from bot.domain.permission import (
+    Refusal,
+    can_be_decided,
+    can_be_revoked,
+    has_votable_approver,
+    lists_role,
+    why_unidentified,
+)
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
 from bot.domain.routing import Channel
@@ -154,7 +161,7 @@ def _nobody(record: Record, level: Level, channel: Channel, configuration: Confi
     if not channel.approvers_at(level.step):
         return Refusal.NOBODY
     if not _identified(record) and not configuration.identity.allow_unidentified:
-        return Refusal.UNIDENTIFIED
+        return why_unidentified(record.requester)
     if not has_votable_approver(level):
         return Refusal.CONSOLE_ONLY
     return None if lists_role(level, channel.role_at(level.step, record.key.account)) else Refusal.OTHER_ROLE

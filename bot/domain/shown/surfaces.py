@@ -23,7 +23,8 @@ from bot.domain.shown.reply_views import View
 from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView
 
 TIME_OUT_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
-IDENTIFYING_SPAN = timedelta(minutes=15)  # how long after the request's end a direct message waits for a roster
+IDENTIFYING_SPAN = timedelta(minutes=15)  # how long after the request's end a direct message waits for a new member
+LOOKUP_SPAN = timedelta(hours=6)  # the same, while Teams does not return all rosters
 LATE_FAILURE = timedelta(days=1)  # a failed request that is older when first seen is not shown
 
 
@@ -162,17 +163,18 @@ DIRECTS = {
 
 
 def may_still_be_identified(record: Record, now: datetime) -> bool:
-    """True while the requester is unidentified but a roster may still identify them.
+    """True while a roster may still name the requester, who is unidentified or could not be looked up.
 
     Until then no direct message is due.
     """
-    request = record.request
-    if request is None or request.replica_of or (record.requester and record.requester.identified):
+    request, requester = record.request, record.requester
+    may_be_found = requester is not None and requester.may_be_found
+    if request is None or request.replica_of or (requester and requester.identified and not may_be_found):
         return False
     if not request.status.ended:
         return request.status is Status.PENDING
     ended_at = request.modified_at or record.observed_at
-    return ended_at is not None and now < ended_at + IDENTIFYING_SPAN
+    return ended_at is not None and now < ended_at + (LOOKUP_SPAN if may_be_found else IDENTIFYING_SPAN)
 
 
 def _directs(record: Record, home: Channel, configuration: Configuration, now: datetime) -> list[Wanted]:

@@ -41,6 +41,7 @@ _NobodyHere = Literal[
     Refusal.PAUSED,
     Refusal.NOBODY,
     Refusal.UNIDENTIFIED,
+    Refusal.REQUESTER_UNREAD,
     Refusal.CONSOLE_ONLY,
     Refusal.OTHER_ROLE,
     Refusal.NOT_ROUTED,

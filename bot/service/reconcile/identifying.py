@@ -42,7 +42,7 @@ class Identifying:
         known = await self._people.known(asked)
         # keeps the requester identified while rosters cannot be read
         remembered = (earlier.person,) if earlier and earlier.person else ()
-        directory = Directory(people=(*remembered, *known), identity_center_names=names or ())
+        directory = Directory((*remembered, *known.people), names or (), complete=known.complete)
         requester = identify_requester(request.requester, rules, directory)
         if names is None:
             return Identified(replace(request, complete=False), requester.refusing_as(earlier))

@@ -46,7 +46,7 @@ class Mentioning:
         """Return the people in the channel's `mention`; people in no roster cannot be mentioned."""
         if not channel.mention:
             return []
-        known = {person.object_id.casefold(): person for person in await self._people.known()}
+        known = {person.object_id.casefold(): person for person in (await self._people.known()).people}
         ids = [entry.removeprefix("user:").casefold() for entry in channel.mention]
         return [known[each] for each in ids if each in known]
 

@@ -22,7 +22,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import route
 from bot.domain.shown.card_places import renamed
-from bot.domain.shown.surfaces import desired, may_still_be_identified, next_change
+from bot.domain.shown.surfaces import LOOKUP_SPAN, desired, may_still_be_identified, next_change
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
 from bot.service.clicks.signalling import Signalling
@@ -37,6 +37,9 @@ LONGEST_PAUSE = timedelta(minutes=1)  # longest pause between attempts to read a
 INCOMPLETE_PAUSE = timedelta(minutes=10)  # pause between attempts if only a part of a request is unreadable
 LAST_ATTEMPT = 12  # retries of an OpsItem that was never readable; the last is about seven minutes after the first read
 UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after this time and may identify the requester
+# The pauses while Teams does not return all rosters, for LOOKUP_SPAN: the message must be sent within a minute of the
+# recovery, and the directory may return the last result for another 10 seconds.
+LOOKUP_PAUSES = timedelta(seconds=5), timedelta(seconds=45)
 UNKNOWN_PAUSE = timedelta(seconds=2)  # pause between checks of a decision that AWS never answered
 log = structlog.get_logger(__name__)
 
@@ -112,7 +115,7 @@ class Reconciler:
         now = self._clock.now()
         moments = [_retry_at(record, now), next_change(record, now), *_decision_checks(record, now)]
         if may_still_be_identified(record, now):
-            moments.append(now + UNIDENTIFIED_PAUSE)
+            moments.append(now + _lookup_pause(record, now))
         return min((moment for moment in moments if moment), default=None)
 
     # --- observe
@@ -210,6 +213,15 @@ def _retry_at(record: Record, now: datetime) -> datetime | None:
         return None
     longest = LONGEST_PAUSE if record.request is None or record.request.complete else INCOMPLETE_PAUSE
     return now + backoff(record.reconcile_failures - 1, first=FIRST_PAUSE, longest=longest)
+
+
+def _lookup_pause(record: Record, now: datetime) -> timedelta:
+    """Return the pause before the requester is looked up again: short while Teams does not return everybody."""
+    age = now - record.created_at
+    if record.requester is None or not record.requester.may_be_found or age > LOOKUP_SPAN:
+        return UNIDENTIFIED_PAUSE
+    shortest, longest = LOOKUP_PAUSES
+    return min(max(age, shortest), longest)
 
 
 def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:

@@ -15,25 +15,29 @@ log = structlog.get_logger(__name__)
 
 
 class InstallationEvents:
-    """Makes refused cards due. The event does not name the team's channels, so cards of all channels are retried."""
+    """Makes rows due that wait for Teams. The event does not name the team's channels: all channels are retried."""
 
     def __init__(self, *, rows: Rows, clock: Clock, telemetry: Telemetry) -> None:
         self._rows, self._clock, self._telemetry = rows, clock, telemetry
 
     async def arrived(self) -> None:
-        """Make all rows with a refused card due. If the store fails, the cards keep their later retry time."""
+        """Make all rows due that have a refused message, or a requester who may be in a roster that was not read.
+
+        If the store fails, they keep their later retry time.
+        """
         try:
-            refused = [row.key for row in (await self._rows.store.watched()).rows if _refused(row)]
-            for key in refused:
+            waiting = [row.key for row in (await self._rows.store.watched()).rows if _waits(row)]
+            for key in waiting:
                 await self._rows.apply(key, lambda row: _due(row, self._clock.now()))
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
             return
-        log.info("arrival_noted", due=len(refused))
+        log.info("arrival_noted", due=len(waiting))
 
 
-def _refused(record: Record) -> bool:
-    return any(surface.problem and surface.retry_at for surface in record.surfaces)
+def _waits(record: Record) -> bool:
+    sought = record.requester is not None and record.requester.may_be_found
+    return sought or any(surface.problem and surface.retry_at for surface in record.surfaces)
 
 
 def _due(record: Record, now: datetime) -> Record:

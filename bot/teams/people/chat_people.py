@@ -6,7 +6,7 @@ because an organisation may have installed the bot for everybody.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -16,6 +16,7 @@ from cachetools import TTLCache
 from bot.domain.identity import Person
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat
+from bot.ports.teams import KnownPeople
 
 CACHED_FOR: Final = 24 * 3600.0  # seconds; directories reserve a deleted person's address for longer
 CACHED: Final = 4096  # people; a person who is not cached is requested again
@@ -36,11 +37,11 @@ class ChatPeople:
         """Cache a person that Teams has just returned."""
         self._current[person.object_id] = person
 
-    async def among(self, chats: Iterable[PersonalChat], names: frozenset[str]) -> Sequence[Person]:
+    async def among(self, chats: Iterable[PersonalChat], names: frozenset[str]) -> KnownPeople:
         """Return the people of these chats. `names`: case-folded ids and addresses.
 
-        People with one of the names have their current addresses, or are left out if Teams does not answer. All other
-        people may have no addresses.
+        People with one of the names have their current addresses, or are left out if Teams does not answer; then the
+        result is not complete. All other people may have no addresses.
         """
         folded = [replace(chat, person=_folded(chat.person)) for chat in chats]
         wanted = [chat for chat in folded if chat.person.identifying_spellings & names]
@@ -48,7 +49,8 @@ class ChatPeople:
             async with asyncio.timeout(PATIENCE):
                 await self._request_all(wanted[:MOST_REQUESTED])
         missing = {chat.person.object_id for chat in wanted}.difference(self._current)
-        return [self._trusted(chat.person) for chat in folded if chat.person.object_id not in missing]
+        current = [self._trusted(chat.person) for chat in folded if chat.person.object_id not in missing]
+        return KnownPeople(tuple(current), complete=not missing)
 
     async def _request_all(self, chats: Iterable[PersonalChat]) -> None:
         for chat in chats:

@@ -14,7 +14,7 @@ from bot.domain.identity import Person
 from bot.domain.routing import thread_root
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
-from bot.ports.teams import ChatProblem, RosterUnavailable
+from bot.ports.teams import ChatProblem, KnownPeople, RosterUnavailable
 from bot.teams.outbound.connector import CallKind, Connector, counted
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people.chat_people import ChatPeople
@@ -88,18 +88,21 @@ class Directory:
             raise RosterUnavailable from error
         return tuple(roster.values())
 
-    async def known(self, names: frozenset[str] = frozenset()) -> Sequence[Person]:
+    async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
         """Return the members of the configured channels, and the people who have a personal chat with the bot.
 
         `names`: case-folded ids and addresses. People with a personal chat and one of these names have UPN and mail;
-        other people with a personal chat may have neither. Never raises: people who cannot be read are left out, and
-        this is logged.
+        other people with a personal chat may have neither. Never raises: people who cannot be read are left out, this
+        is logged, and the result is not complete.
         """
         channels = dict.fromkeys(map(thread_root, self._channels()))
-        rosters = await asyncio.gather(*(self._roster_or_empty(channel) for channel in channels))
-        members = {person.object_id: person for roster in rosters for person in roster}
-        chats = [chat for chat in await self._personal_chats() if chat.person.object_id.casefold() not in members]
-        return (*members.values(), *await self._chat_people.among(chats, names))
+        rosters = await asyncio.gather(*(self._roster_or_none(channel) for channel in channels))
+        members = {person.object_id: person for roster in rosters for person in roster or ()}
+        chats = await self._personal_chats()
+        others = [chat for chat in chats or () if chat.person.object_id.casefold() not in members]
+        beside = await self._chat_people.among(others, names)
+        complete = beside.complete and chats is not None and None not in rosters
+        return KnownPeople((*members.values(), *beside.people), complete=complete)
 
     # --- for the handler of activities
 
@@ -169,16 +172,16 @@ class Directory:
         found = as_person(member, tenant_id=self._tenant_id)
         return found if found and found.object_id == person.object_id else None
 
-    async def _roster_or_empty(self, channel: str) -> Sequence[Person]:
+    async def _roster_or_none(self, channel: str) -> Sequence[Person] | None:
         try:
             return await self.roster(channel)
         except RosterUnavailable:
             log.warning("people_incomplete", conversation=channel)
-            return ()
+            return None
 
-    async def _personal_chats(self) -> Sequence[PersonalChat]:
+    async def _personal_chats(self) -> Sequence[PersonalChat] | None:
         try:
             return await self._store.personal_chats()
         except StoreUnavailable:
             log.warning("people_incomplete", conversation="personal")
-            return ()
+            return None

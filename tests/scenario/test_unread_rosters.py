@@ -1,0 +1,162 @@
+"""While Teams does not answer about people, a person who was not found is "not known so far", never unknown."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.domain.identity import IdentityRules
+from bot.domain.permission import Refusal
+from bot.domain.request import RequestKey, Status
+from bot.domain.shown.surfaces import LOOKUP_SPAN
+from bot.service.sources.installation_events import InstallationEvents
+from tests.fakes.aws import TARO as PRINCIPAL
+from tests.fakes.chat import HANAKO, TARO_PERSON
+from tests.fakes.people import TARO
+from tests.fakes.product import TOML, Product, product
+from tests.fakes.world import World, code_of, new_world
+
+MINUTE = 60.0
+OUTAGE = 8.0  # seconds
+# the requester's session is trusted, and identified by its name alone, by an entry, or only by a roster
+BY_DOMAIN = IdentityRules(trusted_roles=frozenset({"Operator"}), people_domains=frozenset({"example.com"}))
+BY_ROSTER = IdentityRules(trusted_roles=frozenset({"Operator"}))
+BY_ENTRY = replace(BY_ROSTER, people={PRINCIPAL: f"user:{TARO_PERSON.object_id}"})
+
+
+@pytest.fixture
+def world() -> World:
+    return new_world()
+
+
+def use(world: World, rules: IdentityRules) -> None:
+    """Make these identity rules current."""
+    world.configuration.replace(replace(world.configuration.value, identity=rules))
+
+
+async def arrives(world: World, *, outage: float = OUTAGE, recovered: float = MINUTE) -> RequestKey:
+    """Let a request arrive during an outage of the rosters, and let some time pass after it."""
+    world.people.failing = True
+    key = world.aws.add()
+    await world.rows.requeue(key)
+    await world.clock.advance(outage)
+    world.people.failing = False
+    await world.clock.advance(recovered)
+    return key
+
+
+@pytest.mark.parametrize("outage", [0.5, OUTAGE, 600.0, 3 * 3600.0])
+@pytest.mark.parametrize("rules", [BY_DOMAIN, BY_ENTRY, BY_ROSTER], ids=["by domain", "by entry", "by roster"])
+async def test_first_message_arrives_within_a_minute_of_the_recovery(
+    world: World, rules: IdentityRules, outage: float
+) -> None:
+    """The requester could not be looked up when the request arrived. No note says that the message is impossible."""
+    use(world, rules)
+    async with world.running():
+        await arrives(world, outage=outage)
+    assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id]
+    assert world.chat.of("reply") == []
+    assert world.chat.of("post")[0].buttons
+
+
+@pytest.mark.parametrize("rules", [BY_DOMAIN, BY_ROSTER])
+async def test_outcome_during_the_outage_reaches_the_requester_after_it(world: World, rules: IdentityRules) -> None:
+    """The request ends before the rosters can be read: the message about the end arrives."""
+    use(world, rules)
+    async with world.running():
+        world.people.failing = True
+        key = world.aws.add()
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+        world.aws.end(key, Status.REJECTED)
+        await world.rows.requeue(key)
+        await world.clock.advance(2 * 3600)
+        world.people.failing = False
+        await world.clock.advance(MINUTE)
+    (direct,) = world.chat.of("direct")
+    assert "rejected" in direct.card
+    assert "could not be told" not in "".join(each.card for each in world.chat.of("reply"))
+
+
+async def test_person_who_is_in_no_roster_is_known_to_be_missing(world: World) -> None:
+    """All rosters were read: the note says so at once, and no further read is planned for the message."""
+    use(world, BY_DOMAIN)
+    world.people.people.remove(TARO_PERSON)
+    async with world.running():
+        await world.rows.requeue(world.aws.add())
+        await world.clock.advance(1)
+        (note,) = world.chat.of("reply")
+        assert "could not be told" in note.card
+        asked = world.people.asked_known
+        await world.clock.advance(MINUTE)
+        assert world.people.asked_known == asked
+
+
+async def test_card_says_that_the_requester_cannot_be_looked_up_now(world: World) -> None:
+    """While the rosters cannot be read, no administrator has to change anything."""
+    use(world, BY_ROSTER)
+    async with world.running():
+        world.people.failing = True
+        key = world.aws.add()
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+        (card,) = world.chat.of("post")
+        assert ("Teams does not return all members" in card.card, card.buttons) == (True, False)
+        world.people.failing = False
+        answer = await world.press(key, HANAKO)
+        assert code_of(answer) is Refusal.REQUESTER_UNREAD
+        assert world.aws.signals == []
+        await world.clock.advance(MINUTE)
+        assert world.chat.of("post")[0].buttons
+
+
+async def test_requester_who_waits_for_a_roster_is_looked_up_when_the_bot_arrives(world: World) -> None:
+    """The bot was added to the team: the roster can be read now, and the message is sent at once."""
+    use(world, BY_DOMAIN)
+    async with world.running():
+        await arrives(world, outage=600.0, recovered=0.0)
+        await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
+        await world.clock.advance(0.2)
+    assert len(world.chat.of("direct")) == 1
+
+
+async def test_message_is_given_up_hours_after_the_end_of_the_request(world: World) -> None:
+    """If no roster can be read until then, the note says that the requester was not found, and the reads end."""
+    use(world, BY_DOMAIN)
+    world.people.failing = True
+    key = world.aws.add()
+    async with world.running():
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+        world.aws.end(key, Status.REJECTED)
+        await world.rows.requeue(key)
+        await world.clock.advance(LOOKUP_SPAN.total_seconds() - 60)
+        assert "could not be told" not in "".join(each.card for each in world.chat.of("reply"))
+        await world.clock.advance(600)
+        assert "could not be told" in "".join(each.card for each in world.chat.of("reply"))
+        assert (await world.row(key)).requeue_at is None
+
+
+# --- over real HTTP
+
+
+@pytest.fixture
+async def whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
+    """AWS and Teams; the bot is not started."""
+    async with product(monkeypatch, tmp_path) as world:
+        yield world
+
+
+@pytest.mark.parametrize("fails", [r"pagedmembers$", r"/oauth2/v2.0/token$"])
+async def test_request_that_arrives_during_an_outage_is_announced_after_it(whole: Product, fails: str) -> None:
+    """The rosters, or the bot's login, fail while the request arrives."""
+    whole.toml = TOML + 'people_domains = ["example.com"]\n'
+    fault = whole.microsoft.fault("*", fails, times=None, status=503)
+    async with whole.running():
+        request = await whole.ask()
+        await fault.reached.wait()
+        whole.microsoft.faults.heal()
+        await whole.direct_message(TARO)
+        card = await whole.card(request)
+        assert whole.replies(card) == []

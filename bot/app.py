@@ -31,6 +31,7 @@ from bot.ports.store import StoreUnavailable
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.replicas import Replicas
 from bot.service.retention import Retention
 from bot.service.sources.intake import QUEUE, Intake
 from bot.service.sources.sweep import Sweep
@@ -55,7 +56,7 @@ NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role,
 AWS_PAUSE = 3.0  # seconds between two calls while AWS does not answer
 AWS_START_TIMEOUT = 60.0  # seconds to wait for AWS's first answer; the network may start after the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # the store, AWS or a port is not available
-Source = Intake | Sweep | Retention | ConfigurationReload | Auditing | LoopWatch
+Source = Intake | Sweep | Retention | Replicas | ConfigurationReload | Auditing | LoopWatch
 log = structlog.get_logger(__name__)
 
 
@@ -148,7 +149,12 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             clock=clock,
         )
         services = Services(
-            ports, configuration=current, telemetry=telemetry, owner=owner, period=settings.sweep_seconds
+            ports,
+            configuration=current,
+            telemetry=telemetry,
+            owner=owner,
+            period=settings.sweep_seconds,
+            replicas=settings.replicas,
         )
         rows = services.rows
         reloading = ConfigurationReload(
@@ -159,7 +165,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             clock=clock,
             telemetry=telemetry,
         )
-        own = (services.sweep, services.retention, services.auditing)
+        own = (services.sweep, services.retention, services.auditing, services.replicas)
         sources: list[Source] = [*own, reloading, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
             telemetry.health.expect(QUEUE)

@@ -40,6 +40,15 @@ class Watched:
     unreadable: tuple[RequestKey, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A process that uses the store. `knows`: the stored values that it can read and earlier versions cannot."""
+
+    owner: str
+    knows: frozenset[str]
+    seen_at: datetime
+
+
 Change = Callable[[Record], Record]
 MOST_APPENDED = 250  # audit entries in one call; a store must take a thousand a second, and answer in two
 
@@ -103,6 +112,12 @@ class Store(Protocol):
 
         Returns False if another owner has the lease at `now`.
         """
+
+    async def register_replica(self, replica: Replica) -> None:
+        """Store that a process is running, and what it knows. Replaces its earlier entry."""
+
+    async def replicas(self, since: datetime) -> Sequence[Replica]:
+        """Return the processes that registered at or after `since`, by owner."""
 
     async def watermark(self, account: str, region: str) -> datetime | None:
         """Return the time from which the sweep must list changes; None before the first sweep."""

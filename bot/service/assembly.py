@@ -16,6 +16,7 @@ from bot.service.reconcile.deliveries import Deliveries
 from bot.service.reconcile.identifying import Identifying
 from bot.service.reconcile.loop import ReconcileLoop
 from bot.service.reconcile.reconciler import Reconciler
+from bot.service.replicas import Replicas
 from bot.service.retention import Retention
 from bot.service.rows import Rows
 from bot.service.sources.installation_events import InstallationEvents
@@ -37,13 +38,24 @@ class Ports:
 
 
 class Services:
-    """The services of one process. `owner` identifies the process; `period`: seconds between two sweeps of a place."""
+    """The services of one process. `owner` identifies the process; `period`: seconds between two sweeps of a place.
+
+    `replicas`: the number of processes that share the store.
+    """
 
     def __init__(
-        self, ports: Ports, *, configuration: CurrentConfiguration, telemetry: Telemetry, owner: str, period: float
+        self,
+        ports: Ports,
+        *,
+        configuration: CurrentConfiguration,
+        telemetry: Telemetry,
+        owner: str,
+        period: float,
+        replicas: int = 1,
     ) -> None:
         store, requests, people, clock = ports.store, ports.requests, ports.people, ports.clock
-        self.rows = Rows(store, clock)
+        self.replicas = Replicas(store=store, clock=clock, telemetry=telemetry, owner=owner, expected=replicas)
+        self.rows = Rows(store, clock, storable=self.replicas.storable)
         self.auditing = Auditing(store=store, clock=clock, telemetry=telemetry)
         permission = PermissionCheck(people, configuration)
         self.signalling = Signalling(

@@ -62,11 +62,15 @@ class _Watch:
         self.take(await self._load())
 
 
-class Rows:
-    """Reads, writes and leases rows, and waits for changes."""
+def _unchanged(record: Record) -> Record:
+    return record
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self.store, self._clock = store, clock
+
+class Rows:
+    """Reads, writes and leases rows, and waits for changes. `storable`: the last change before each write of a row."""
+
+    def __init__(self, store: Store, clock: Clock, *, storable: Change = _unchanged) -> None:
+        self.store, self._clock, self._storable = store, clock, storable
         self._watches: dict[RequestKey, _Watch] = {}
         self.due = asyncio.Event()  # set when a row may be due; wakes the reconcile loop
 
@@ -85,7 +89,7 @@ class Rows:
         def seen(record: Record) -> Record:
             nonlocal before
             before = record.decisions
-            return change(record)
+            return self._storable(change(record))
 
         try:
             record = await self.store.apply(key, seen, now=now)

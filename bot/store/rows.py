@@ -25,6 +25,7 @@ from bot.store.unrecognized import FIELD, as_json, decode_newer, merged, with_un
 T = TypeVar("T")
 
 AUDIT_KEPT = timedelta(days=400)  # a year, plus some weeks to ask about its first days
+REPLICA_KEPT = timedelta(days=1)  # entry of a process that no longer registers
 ROWS_KEPT = 256  # decoded rows, by their JSON: rows that are written often are also read often
 
 NOT_STORED: Final[set[str]] = {FIELD}

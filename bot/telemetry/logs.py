@@ -107,6 +107,7 @@ EVENTS: Mapping[str, str] = {
     "sweep_failed": "a sweep of an account and Region failed: a list or a stored row is unreadable; others continue",
     "sweep_skipped": "another process sweeps an account and Region; this one tries again every few seconds",
     "turn_failed": "an activity failed with an unexpected error; see the stack trace",
+    "values_known_by_all": "the replicas that run can now all read this many new stored values",
     "votes_unreadable": "the bot cannot parse a step's votes; the card does not show them",
 }
 

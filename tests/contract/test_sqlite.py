@@ -286,11 +286,24 @@ def test_every_schema_has_a_sample_file() -> None:
     assert max(VERSIONS) == len(schema.MIGRATIONS)
     with closing(sqlite3.connect(":memory:")) as sample, closing(sqlite3.connect(":memory:")) as new:
         sample.executescript(VERSIONS[max(VERSIONS)])
+        sample.executescript(";".join(schema.ADDITIONS))
         schema.migrate(new, Path(":memory:"), schema.MIGRATIONS)
         tables = [
             each.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 2").fetchall() for each in (sample, new)
         ]
     assert tables[0] == tables[1]
+
+
+async def test_earlier_version_opens_a_file_with_additions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table or index that a newer version added does not keep an earlier version from starting, and is not lost."""
+    monkeypatch.setattr(schema, "ADDITIONS", (*schema.ADDITIONS, "CREATE TABLE IF NOT EXISTS later (a TEXT)"))
+    async with SqliteStore(path):
+        pass
+    monkeypatch.undo()
+    async with SqliteStore(path) as store:
+        await store.apply(KEY, counted, now=NOW)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'later'").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

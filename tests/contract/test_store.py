@@ -12,7 +12,7 @@ from bot.domain.audit import AuditEntry
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Node, RequestKey, Status
-from bot.ports.store import MOST_APPENDED, Change, PersonalChat, Store, StoreUnavailable
+from bot.ports.store import MOST_APPENDED, Change, PersonalChat, Replica, Store, StoreUnavailable
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.aws import TARO, key_of
 from tests.fakes.store import LastWriteWinsStore, MemoryStore
@@ -333,6 +333,17 @@ async def test_only_one_of_many_gets_the_sweep_lease(shelf: Shelf) -> None:
         for number in range(20)
     ]
     assert sum(await asyncio.gather(*asking)) == 1
+
+
+async def test_running_processes_are_listed_with_what_they_know(shelf: Shelf) -> None:
+    """The latest entry of each process counts. Entries from before the given time are not listed."""
+    one, other = await shelf.open(), await shelf.open()
+    await one.register_replica(Replica("b", frozenset({"x"}), NOW))
+    await other.register_replica(Replica("a", frozenset(), NOW + SECOND))
+    await one.register_replica(Replica("b", frozenset({"x", "y"}), NOW + 2 * SECOND))
+    a, b = Replica("a", frozenset(), NOW + SECOND), Replica("b", frozenset({"x", "y"}), NOW + 2 * SECOND)
+    assert await other.replicas(NOW + SECOND) == [a, b]
+    assert await one.replicas(NOW + 2 * SECOND) == [b]
 
 
 async def test_watermarks_only_advance(store: Store) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import Change, PersonalChat, RowUnreadable, StoreUnavailable, Watched
+from bot.ports.store import Change, PersonalChat, Replica, RowUnreadable, StoreUnavailable, Watched
 from bot.store.rows import apply_change, storable, watched_rows
 
 
@@ -22,6 +22,7 @@ class Tables:
     service_urls: dict[str, str] = field(default_factory=dict)
     watermarks: dict[tuple[str, str], datetime] = field(default_factory=dict)
     sweep_leases: dict[tuple[str, str], tuple[str, datetime]] = field(default_factory=dict)
+    replicas: dict[str, Replica] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
 
 
@@ -116,6 +117,13 @@ class MemoryStore:
             return False
         leases[account, region] = (owner, storable(until))
         return True
+
+    async def register_replica(self, replica: Replica) -> None:
+        self._working().replicas[replica.owner] = storable(replica)
+
+    async def replicas(self, since: datetime) -> Sequence[Replica]:
+        found = sorted(self._working().replicas.values(), key=lambda each: each.owner)
+        return [each for each in found if each.seen_at >= since]
 
     async def watermark(self, account: str, region: str) -> datetime | None:
         return self._working().watermarks.get((account, region))

@@ -24,6 +24,7 @@ from bot.service.commands import CommandService
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.loop import ReconcileLoop
 from bot.service.reconcile.reconciler import Reconciler
+from bot.service.replicas import Replicas
 from bot.service.rows import Rows
 from bot.service.sources.sweep import Sweep
 from bot.telemetry import Telemetry
@@ -75,6 +76,7 @@ class World:
     commands: CommandService = field(init=False)
     reconcile_loop: ReconcileLoop = field(init=False)
     sweep: Sweep = field(init=False)
+    replicas: Replicas = field(init=False)
     telemetry: Telemetry = field(init=False)
     registry: CollectorRegistry = field(init=False)
 
@@ -100,7 +102,7 @@ class World:
         self.auditing, self.rows, self.signalling = services.auditing, services.rows, services.signalling
         self.reconciler, self.reconcile_loop = services.reconciler, services.reconcile_loop
         self.click_handler, self.sweep = services.click_handler, services.sweep
-        self.commands = services.commands
+        self.commands, self.replicas = services.commands, services.replicas
 
     async def shown(self, key: RequestKey) -> Record:
         """Reconcile a request now and return its row."""

@@ -1,58 +1,97 @@
-"""Two bots on one DynamoDB table act as one, over real HTTP."""
+"""Tests for values that earlier versions cannot read: they are written only once every replica can read them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from copy import deepcopy
-from pathlib import Path
+from dataclasses import replace
 
-import boto3
 import pytest
+from prometheus_client import CollectorRegistry
 
-from bot.store.dynamodb.table import definition
-from tests.fakes.dynamodb import shared
-from tests.fakes.people import HANAKO, ICHIRO
-from tests.fakes.product import Product, product
+from bot.domain.decision import DecisionState, Outcome
+from bot.domain.record import Record
+from bot.ports.store import Replica
+from bot.service.replicas import KNOWN, REGISTERED_EVERY, RUNNING, Replicas
+from bot.telemetry import Telemetry
+from tests.fakes.chat import HANAKO
+from tests.fakes.clock import ManualClock
+from tests.fakes.store import MemoryStore
+from tests.fakes.world import World
+from tests.unit.domain.sample import KEY, NOW, decision
 
-TABLE = "node-access"
-
-
-@pytest.fixture
-async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
-    """AWS with the bots' table, and Teams; no bot is started."""
-    async with product(monkeypatch, tmp_path) as world:
-        client = shared().client(boto3.session.Session())  # with the bot's own credentials
-        await asyncio.to_thread(client.create_table, TableName=TABLE, **definition())
-        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", shared().endpoint)
-        world.changed["store"] = f"dynamodb:{TABLE}"
-        yield world
-        await asyncio.to_thread(client.delete_table, TableName=TABLE)
-
-
-async def test_replicas_post_one_card_and_send_one_signal(world: Product) -> None:
-    """One bot gets the decision; a late click at the other bot shows who decided."""
-    async with world.running():
-        first = world.bot_url
-        async with world.running():
-            second = world.bot_url
-            card = deepcopy(await world.card(await world.ask()))  # as both people see it
-            world.bot_url = first
-            answers = [await world.click(HANAKO, card, "reject", "no ticket")]
-            world.bot_url = second
-            answers.append(await world.click(ICHIRO, card, "approve"))
-            await world.until(lambda: len(world.replies(card)) == 1)
-    assert first != second
-    assert world.signals() == 1
-    for answer in answers:
-        assert "佐藤 花子" in str(answer["value"])
-        assert "no ticket" in str(answer["value"])
+ROW = Record(
+    KEY,
+    NOW,
+    decisions=(
+        replace(decision(HANAKO, state=DecisionState.RELEASED), outcome=Outcome.NOT_PERMITTED, detail="paused"),
+    ),
+)
 
 
-async def test_next_replica_decides_on_the_card_of_a_stopped_one(world: Product) -> None:
-    """The first bot has stopped. A click on its card decides at the next bot, which posts no second card."""
-    async with world.running():
-        request = await world.ask()
-        card = await world.card(request)
-    async with world.running():
-        await world.click(HANAKO, card, "approve")
-        await world.until(lambda: len(world.replies(card)) == 1)
-    assert len(world.cards(request)) == world.signals() == 1
+def replicas(store: MemoryStore, clock: ManualClock, owner: str = "one", *, expected: int = 2) -> Replicas:
+    telemetry = Telemetry(CollectorRegistry())
+    return Replicas(store=store, clock=clock, telemetry=telemetry, owner=owner, expected=expected)
+
+
+def outcome(stored_by: Replicas) -> Outcome | None:
+    """Return the outcome that this replica would store for a decision that is no longer permitted."""
+    return stored_by.storable(ROW).decisions[0].outcome
+
+
+async def test_new_value_waits_for_the_expected_number_of_replicas() -> None:
+    """Until then, the replica stores what earlier versions can read."""
+    store, clock = MemoryStore(), ManualClock()
+    one, two = replicas(store, clock), replicas(store, clock, "two")
+    assert outcome(one) is Outcome.NOT_ROUTED
+    await one.register()
+    assert outcome(one) is Outcome.NOT_ROUTED
+    await two.register()
+    await one.register()
+    assert (outcome(one), outcome(two)) == (Outcome.NOT_PERMITTED, Outcome.NOT_PERMITTED)
+
+
+async def test_new_value_waits_while_a_replica_does_not_know_it() -> None:
+    """An older replica that joins, for example after a rollback, stops the new values; it counts while it registers."""
+    store, clock = MemoryStore(), ManualClock()
+    one, two = replicas(store, clock), replicas(store, clock, "two")
+    await two.register()
+    await store.register_replica(Replica("older", frozenset(), clock.now()))
+    await one.register()
+    assert outcome(one) is Outcome.NOT_ROUTED
+    await clock.advance(RUNNING.total_seconds() + 1)
+    await two.register()
+    await one.register()
+    assert outcome(one) is Outcome.NOT_PERMITTED
+
+
+async def test_single_replica_writes_new_values_at_once() -> None:
+    """With one expected replica there is no other to wait for; one that appears all the same is noticed."""
+    store, clock = MemoryStore(), ManualClock()
+    alone = replicas(store, clock, expected=1)
+    assert outcome(alone) is Outcome.NOT_PERMITTED
+    await store.register_replica(Replica("older", frozenset(), clock.now()))
+    await alone.register()
+    assert outcome(alone) is Outcome.NOT_ROUTED
+
+
+async def test_replicas_register_again_and_again() -> None:
+    """A replica is listed while it runs, also after the store was unavailable for a while."""
+    store, clock = MemoryStore(), ManualClock()
+    store.broken = True
+    running = asyncio.create_task(replicas(store, clock).run())
+    await clock.advance(1)
+    store.broken = False
+    await clock.advance(2 * REGISTERED_EVERY)
+    (entry,) = await store.replicas(clock.now() - RUNNING)
+    assert (entry.owner, entry.knows) == ("one", KNOWN)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_row_is_written_with_values_that_every_replica_can_read(world: World, *, known: bool) -> None:
+    """The last step before each write of a row replaces the others."""
+    if not known:
+        await world.store.register_replica(Replica("older", frozenset(), world.clock.now()))
+        await world.replicas.register()
+    key = await world.posted()
+    written = await world.rows.apply(key, lambda row: row.with_decision(ROW.decisions[0]))
+    assert written.decisions[-1].outcome is (Outcome.NOT_PERMITTED if known else Outcome.NOT_ROUTED)

@@ -6,6 +6,7 @@
 | `people`                | `person#<object id>`      | where a person can be reached                                  |
 | `service-url#<id>`      | `service-url`             | where a conversation's messages go                             |
 | `place#account/region`  | `watermark`, `sweep`      | how far the sweep got; the lease for sweeping                  |
+| `replicas`              | the process's id          | what a running process knows, and when it registered           |
 | `audit`                 | `2026-04-01`              | that this day has audit entries                                |
 | `audit#2026-04-01`      | time, order of writing    | one entry of the audit trail                                   |
 | `schema`                | `schema`                  | the version of this schema                                     |
@@ -30,12 +31,13 @@ from typing import Any, Final
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
-from bot.ports.store import PersonalChat, RowUnreadable, StoreUnavailable
+from bot.ports.store import PersonalChat, Replica, RowUnreadable, StoreUnavailable
 from bot.store.rows import (
     AUDIT_ENTRY,
     AUDIT_KEPT,
     PERSONAL_CHAT,
     RECORD,
+    REPLICA_KEPT,
     decode,
     decode_row,
     encode,
@@ -45,7 +47,7 @@ from bot.store.rows import (
 
 Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as boto3 reads and writes it
 
-PEOPLE, AUDIT_DAYS = "people", "audit"
+PEOPLE, AUDIT_DAYS, REPLICAS = "people", "audit", "replicas"
 DUE, DUE_AT = "due", "due_at"
 WATCHED, BORN_AT = "watched", "born_at"
 EXPIRES_AT = "expires_at"  # whole seconds since 1970, as DynamoDB's time to live requires
@@ -215,6 +217,21 @@ def service_url_key(conversation: str) -> Item:
 def place_key(account: str, region: str, what: str) -> Item:
     """Return the key of the `watermark` or the `sweep` lease of an account and Region."""
     return key(f"place#{account}/{region}", what)
+
+
+def replica_item(replica: Replica) -> Item:
+    """Return the entry of a running process as an item."""
+    return {
+        **key(REPLICAS, storable(replica.owner)),
+        "knows": text(" ".join(sorted(replica.knows))),
+        "seen_at": text(sortable(replica.seen_at)),
+        EXPIRES_AT: number(math.ceil((replica.seen_at + REPLICA_KEPT).timestamp())),
+    }
+
+
+def replica_of(item: Mapping[str, Any]) -> Replica:
+    """Return the entry of a running process. Raises RowUnreadable."""
+    return Replica(member(item, "sk"), frozenset(member(item, "knows").split()), moment(item, "seen_at"))
 
 
 def audit_partition(day: str) -> str:

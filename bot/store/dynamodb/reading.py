@@ -15,7 +15,7 @@ from typing import Any
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import PersonalChat, Watched
+from bot.ports.store import PersonalChat, Replica, Watched
 from bot.store.dynamodb import items
 from bot.store.dynamodb.calls import Answer, Calls, Patience, part
 from bot.store.rows import watched_rows
@@ -63,6 +63,11 @@ class Reading:
     def personal_chats(self) -> list[PersonalChat]:
         """Return all personal chats."""
         return [items.chat_of(item) for item in self._partition(items.PEOPLE)]
+
+    def replicas(self, since: datetime) -> list[Replica]:
+        """Return the processes that registered at or after `since`, by owner."""
+        found = map(items.replica_of, self._partition(items.REPLICAS))
+        return [each for each in found if each.seen_at >= since]
 
     def audit(self, since: datetime, until: datetime | None) -> list[AuditEntry]:
         """Return audit entries from `since` on, before `until` if given, day by day."""

@@ -18,7 +18,7 @@ from cachetools import TTLCache
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import Change, PersonalChat, StoreUnavailable, StoreUncertain, Watched
+from bot.ports.store import Change, PersonalChat, Replica, StoreUnavailable, StoreUncertain, Watched
 from bot.store.dynamodb import items
 from bot.store.dynamodb import table as shape
 from bot.store.dynamodb.calls import CALL_SECONDS, THREADS, Calls, ConditionFailed, DynamoError, Patience, part
@@ -163,6 +163,14 @@ class DynamoStore:
                 ":now": items.text(items.sortable(now)),
             },
         )
+
+    async def register_replica(self, replica: Replica) -> None:
+        """Store that a process is running, and what it knows. DynamoDB deletes entries older than REPLICA_KEPT."""
+        await self._write("put_item", Item=items.replica_item(replica))
+
+    async def replicas(self, since: datetime) -> Sequence[Replica]:
+        """Return the processes that registered at or after `since`, by owner."""
+        return await self._read(lambda table: table.replicas(since))
 
     async def watermark(self, account: str, region: str) -> datetime | None:
         """Return the time from which the sweep must list changes."""

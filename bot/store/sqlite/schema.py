@@ -76,6 +76,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 All times are microseconds since 1970 in UTC.
 """
 
+ADDITIONS = (
+    """
+    CREATE TABLE IF NOT EXISTS replicas (
+        owner TEXT PRIMARY KEY, knows TEXT NOT NULL, seen_at INTEGER NOT NULL
+    )
+    """,
+)
+"""Tables and indexes that earlier versions do not need and do not see. They are added at each start, without a new
+schema version, so that an earlier version can still open the file. Each statement may run again.
+"""
+
 _WAL = "PRAGMA journal_mode = WAL"
 # One statement: while another process creates the file, it shows the file before or after, never in between.
 _HEADER = """
@@ -149,7 +160,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Seq
     """Run the missing migrations, all or none. Waits for another process that does the same."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statements in migrations[_version(connection, path, newest=len(migrations)) :]:
+        for statements in (*migrations[_version(connection, path, newest=len(migrations)) :], ADDITIONS):
             for statement in statements:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -14,12 +14,13 @@ from typing import Any, Self, TypeVar
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import Change, PersonalChat, StoreUnavailable, Watched
+from bot.ports.store import Change, PersonalChat, Replica, StoreUnavailable, Watched
 from bot.store.rows import (
     AUDIT_ENTRY,
     AUDIT_KEPT,
     PERSONAL_CHAT,
     RECORD,
+    REPLICA_KEPT,
     apply_change,
     decode,
     decode_row,
@@ -66,6 +67,12 @@ _LEASE_SWEEP = """
     INSERT INTO sweep_leases VALUES (:account, :region, :owner, :until)
     ON CONFLICT (account, region) DO UPDATE SET owner = :owner, until = :until WHERE owner = :owner OR until <= :now
 """
+_REGISTER = """
+    INSERT INTO replicas VALUES (?, ?, ?)
+    ON CONFLICT (owner) DO UPDATE SET knows = excluded.knows, seen_at = excluded.seen_at
+"""
+_REPLICAS = "SELECT owner, knows, seen_at FROM replicas WHERE seen_at >= ? ORDER BY owner"
+_FORGET_REPLICAS = "DELETE FROM replicas WHERE seen_at < ?"
 _WATERMARK = "SELECT moment FROM watermarks WHERE account = ? AND region = ?"
 _ADVANCE = """
     INSERT INTO watermarks VALUES (?, ?, ?)
@@ -175,6 +182,20 @@ class SqliteStore:
         values = {"account": account, "region": region, "owner": owner, "until": _micros(until), "now": _micros(now)}
         return await self._thread.write(lambda connection: connection.execute(_LEASE_SWEEP, values).rowcount == 1)
 
+    async def register_replica(self, replica: Replica) -> None:
+        """Store that a process is running, and what it knows. Deletes entries older than REPLICA_KEPT."""
+        values = (replica.owner, " ".join(sorted(replica.knows)), _micros(replica.seen_at))
+
+        def register(connection: sqlite3.Connection) -> None:
+            connection.execute(_REGISTER, values)
+            connection.execute(_FORGET_REPLICAS, (_micros(replica.seen_at - REPLICA_KEPT),))
+
+        await self._thread.write(register)
+
+    async def replicas(self, since: datetime) -> Sequence[Replica]:
+        """Return the processes that registered at or after `since`, by owner."""
+        return await self._read(_REPLICAS, _replica, _micros(since))
+
     async def watermark(self, account: str, region: str) -> datetime | None:
         """Return the time from which the sweep must list changes."""
         return next((_moment(moment) for (moment,) in await self._rows(_WATERMARK, account, region)), None)
@@ -244,6 +265,11 @@ def _record(row: tuple[Any, ...]) -> Record:
 
 def _appended(entry: AuditEntry) -> tuple[int, str]:
     return _micros(entry.at), encode(AUDIT_ENTRY, entry)
+
+
+def _replica(row: tuple[Any, ...]) -> Replica:
+    owner, knows, seen_at = row
+    return Replica(owner, frozenset(knows.split()), _EPOCH + timedelta(microseconds=seen_at))
 
 
 def _chat(row: tuple[Any, ...]) -> PersonalChat:

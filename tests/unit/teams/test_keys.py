@@ -94,12 +94,12 @@ async def test_token_does_not_wait_for_a_hanging_fetch(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker, monkeypatch: pytest.MonkeyPatch, *, warm: bool
 ) -> None:
     """A click must be answered within 3 seconds. The fetch continues, so that a later token finds the keys."""
-    monkeypatch.setattr(keys, "WAIT_LIMIT", 0.01)
     if warm:
         await edge.keys.warm()
         ms.signer.rotate("key-2")
         clock.seconds += REFRESH_GAP
     held = ms.hold("GET", JWKS)
+    monkeypatch.setattr(keys, "WAIT_LIMIT", 0.01)
     looking = asyncio.create_task(edge.keys.find("key-2" if warm else "key-1"))
     answered, _ = await asyncio.wait({looking}, timeout=3)
     assert held.gate is not None

@@ -4,7 +4,7 @@ events ─> Intake ───────┐                                    �
 lists ──> Sweep ────────┼─> Rows ─> ReconcileLoop ─> Reconciler
 clicks ─> ClickHandler ─┘                                    └─> Signalling ─> AWS
 
-A click that wins its claim is signalled at once. After a crash, the Reconciler completes the decision.
+A click that wins its claim is signalled immediately. After a crash, the Reconciler completes the decision.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Errors in the settings: all problems at once, each with what to do.
+"""Errors in the settings: all problems together, each with what to do.
 
 Owns the exception and the texts for pydantic's errors. Repeats names but never values, which could be secrets.
 """

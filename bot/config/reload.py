@@ -152,7 +152,7 @@ def _fixed(configuration: Configuration) -> tuple[object, ...]:
 
 
 def _rules_of(configuration: Configuration) -> tuple[object, ...]:
-    """Return the settings that take effect at once. The order of the channels matters: the first match wins."""
+    """Return the settings that take effect immediately. The order of the channels matters: the first match wins."""
     return configuration.channels, configuration.identity
 
 

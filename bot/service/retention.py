@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 class Retention:
-    """The loop that deletes old rows, at the start and then daily. Several processes may run it at once."""
+    """The loop that deletes old rows, at the start and then daily. Several processes may run it at the same time."""
 
     def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry) -> None:
         self._store, self._clock, self._telemetry = store, clock, telemetry

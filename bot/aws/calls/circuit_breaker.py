@@ -1,7 +1,7 @@
 """Circuit breaker: calls that time out must not occupy all threads.
 
 After several time-outs of one operation in a row, only one call at a time tries whether it answers again. The others
-fail at once, and their requests are reconciled later. So a slow account does not delay the others.
+fail immediately, and their requests are reconciled later. So a slow account does not delay the others.
 """
 
 from collections import Counter

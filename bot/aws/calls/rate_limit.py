@@ -87,7 +87,7 @@ class RateLimiter:
         self._buckets: dict[Quota, _TokenBucket] = {}
 
     async def turn(self, quota: Quota, lane: Lane) -> None:
-        """Wait for a turn. Raises QuotaWaitTooLong at once if that would take longer than the lane's PATIENCE."""
+        """Wait for a turn. Raises QuotaWaitTooLong immediately if that would take longer than the lane's PATIENCE."""
         if quota.service in self._rates:
             await self._bucket(quota).turn(lane)
 

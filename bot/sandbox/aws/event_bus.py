@@ -35,7 +35,7 @@ class EventBus:
         self._delivery = delivery
 
     def release(self, *, reverse: bool = False) -> None:
-        """Deliver the held events, in order or reversed. Later events are delivered at once."""
+        """Deliver the held events, in order or reversed. Later events are delivered immediately."""
         with self._lock:
             held, self._held, self._delivery = self._held, [], Delivery.ONCE
         for envelope in reversed(held) if reverse else held:

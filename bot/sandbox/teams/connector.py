@@ -79,7 +79,7 @@ class Connector:
         self._held = self._held or []
 
     async def release_updates(self) -> None:
-        """Show all held updates, in order. Later updates are shown at once."""
+        """Show all held updates, in order. Later updates are shown immediately."""
         while self._held:  # one by one, so that no newer update overtakes an older one
             await self._perform(self._held.pop(0))
         self._held = None

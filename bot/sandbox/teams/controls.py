@@ -61,7 +61,7 @@ class _Controls:
         return web.Response(status=204)
 
     async def release(self, _request: web.Request) -> web.Response:
-        """Show the held updates, and later ones at once."""
+        """Show the held updates, and later ones immediately."""
         await self._connector.release_updates()
         return web.Response(status=204)
 

@@ -120,7 +120,7 @@ class OutboxEntry:
         await self._change(lambda former: replace(former, delivery=DeliveryState.SKIPPED, retry_at=None))
 
     async def reconcile_again(self) -> None:
-        """Make the row due at once, because the result of this delivery changes the surfaces that Teams must show."""
+        """Make the row due now, because the result of this delivery changes the surfaces that Teams must show."""
         self.record = await self._rows.requeue(self.record.key)
 
     async def _change(self, change: Callable[[Surface], Surface]) -> None:

@@ -16,7 +16,7 @@ AWS may still change, by creation time. Items without these attributes are in no
 them cost the indexes nothing. Each index is one partition, which takes 1,000 writes a second. A row changes its due
 time some tens of times, so that is enough for about ten new requests a second; AWS allows only three calls a second.
 Rows, conversations and places have separate partitions; the audit trail has one per day. People share one partition,
-because they are read all at once; each is written when they install the bot or write to it.
+because all of them are read together; each is written when they install the bot or write to it.
 
 Times are UTC text of one length, so that they sort as text.
 """

@@ -126,7 +126,7 @@ class SqliteStore:
         return watched_rows((RequestKey.parse(row[0]), partial(_record, row)) for row in found)
 
     async def forget_expired(self, now: datetime) -> int:
-        """Delete expired rows and audit entries, a limited number at once; return how many."""
+        """Delete expired rows and audit entries, a limited number of each; return how many."""
 
         def forget(connection: sqlite3.Connection) -> int:
             rows = connection.execute(_FORGET_EXPIRED, (_micros(now), FORGOTTEN_AT_ONCE)).rowcount

@@ -170,8 +170,8 @@ async def test_denied_read_does_not_assume_the_role_again(scene: Scene, reader: 
     assert len(scene.aws.calls("AssumeRole")) == 1
 
 
-async def test_click_fails_at_once_if_the_quota_is_used_up(scene: Scene) -> None:
-    """If the wait is longer than a click can wait, the error comes at once and no call is made."""
+async def test_click_fails_immediately_if_the_quota_is_used_up(scene: Scene) -> None:
+    """If the wait is longer than a click can wait, the error comes immediately and no call is made."""
     asked = scene.ask()
     scene.aws.forget_calls()
     async with aws_side(scene, rates={"ssm": 0.1}) as side:
@@ -196,7 +196,7 @@ async def test_malformed_answers_of_sts_are_errors(scene: Scene) -> None:
 
 
 async def test_hanging_operation_does_not_occupy_all_reads(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a few time-outs one call at a time tries whether AWS answers again; the others fail at once."""
+    """After a few time-outs one call at a time tries whether AWS answers again; the others fail immediately."""
     monkeypatch.setattr(sdk, "READ_SECONDS", 0.3)
     keys = [key_of(scene.ask()) for _ in range(6)]
     async with aws_side(scene) as side:

@@ -146,7 +146,7 @@ async def test_list_of_pending_requests_alone_is_enough(
 async def test_sweep_fails_without_the_list_of_pending_requests(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """A sweep that cannot see waiting requests must not count as one that found none."""
+    """If waiting requests cannot be listed, the sweep raises an error instead of an empty result."""
     scene.ask()
     scene.aws.faults.fail("DescribeOpsItems", code, times=None)
     with pytest.raises(error):

@@ -326,7 +326,7 @@ async def test_request_without_execution_is_incomplete(scene: Scene, side: AwsSi
 
 
 async def test_request_is_pending_until_its_ops_item_is_approved(scene: Scene, side: AwsSide) -> None:
-    """Approved is shown only when the OpsItem, which grants access, says so."""
+    """A request is shown as approved only if its OpsItem, which grants access, is Approved."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda item, _: item.update(Status="PendingApproval")))
@@ -343,7 +343,7 @@ async def test_rejected_execution_overrides_a_pending_ops_item(scene: Scene, sid
 
 
 @pytest.mark.parametrize(("kind", "status"), [("Approve", Status.APPROVED), ("Reject", Status.REJECTED)])
-async def test_decision_between_two_reads_is_seen_at_once(
+async def test_decision_between_two_reads_is_seen_immediately(
     scene: Scene, side: AwsSide, kind: str, status: Status
 ) -> None:
     """If the execution was decided after the OpsItem was read, the OpsItem is read again."""
@@ -409,7 +409,7 @@ async def test_execution_is_never_cached(scene: Scene, side: AwsSide) -> None:
     ("code", "error"),
     [("ThrottlingException", AwsThrottled), ("InternalServerError", AwsUnavailable), ("AccessDenied", AwsUnavailable)],
 )
-async def test_unreadable_execution_fails_a_click_at_once(
+async def test_unreadable_execution_fails_a_click_immediately(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
     """The read is not repeated for a click; the approver may click again."""

@@ -114,7 +114,7 @@ async def test_every_signal_uses_a_new_connection(endpoint: Endpoint) -> None:
     assert len(set(endpoint.ports)) == 2
 
 
-async def test_signal_is_sent_at_once_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_signal_is_sent_immediately_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """While AWS hangs, a signal without a free thread is refused and may be repeated. It is not sent later."""
     answered, begun = threading.Event(), threading.Semaphore(0)
     left = []

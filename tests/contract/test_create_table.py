@@ -97,7 +97,7 @@ def test_lost_reply_creates_no_second_table(server: FakeDynamo) -> None:
 
 @pytest.mark.parametrize("operation", ["DescribeContinuousBackups", "UpdateContinuousBackups"])
 def test_endpoint_without_recovery_is_accepted(server: FakeDynamo, operation: str) -> None:
-    """Emulators of DynamoDB have no point-in-time recovery. The command says so and continues."""
+    """Emulators of DynamoDB have no point-in-time recovery. The command reports this and continues."""
     server.plan(operation, **UNSUPPORTED)
     assert lines(create())[-2:] == [
         "point-in-time recovery: this endpoint has none (UnknownOperationException)",

@@ -160,7 +160,7 @@ async def test_a_roster_that_cannot_be_read_is_an_error(room: Room) -> None:
 
 
 async def test_a_rush_of_clicks_reads_the_roster_once(room: Room) -> None:
-    """Two hundred clicks at once share one read."""
+    """Two hundred simultaneous clicks share one read."""
     found = await asyncio.gather(*(room.directory.member(APPROVERS, PEOPLE[each % 6].object_id) for each in range(200)))
 
     assert all(found)

@@ -115,7 +115,7 @@ def puts_of(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def every_answer(store: DynamoStore) -> dict[str, object]:
-    """Make every call of the port that reaches the table, all at once; return the results by name."""
+    """Make every call of the port that reaches the table, all at the same time; return the results by name."""
     answers = await asyncio.gather(*(call(store) for call in EVERY_CALL.values()), return_exceptions=True)
     return dict(zip(EVERY_CALL, answers, strict=True))
 
@@ -250,7 +250,7 @@ async def test_loser_of_a_race_applies_its_change_again(shelf: DynamoShelf) -> N
 
 
 async def test_writer_that_always_loses_gives_up_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """If the condition never holds, the writer gets an error when its patience ends, and no row is written."""
+    """If the condition never holds, the writer gets an error after its time limit, and no row is written."""
     server.plan("PutItem", times=1000, error=(400, "ConditionalCheckFailedException"))
     with pytest.raises(StoreUnavailable, match="too many at once"):
         await impatient.apply(KEY, counted, now=NOW)
@@ -258,7 +258,7 @@ async def test_writer_that_always_loses_gives_up_in_time(impatient: DynamoStore,
 
 
 async def test_concurrent_changes_of_a_row_share_writes(store: DynamoStore, server: FakeDynamo) -> None:
-    """200 changes of one row at once make only a few writes."""
+    """200 simultaneous changes of one row make only a few writes."""
     seen = len(server.calls)
     await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(200)))
     assert server.operations(seen).count("PutItem") <= 5
@@ -413,7 +413,7 @@ def test_constructing_a_store_starts_no_thread() -> None:
 
 
 async def test_closed_store_raises_an_error(shelf: DynamoShelf) -> None:
-    """Before opening and after closing every call fails at once."""
+    """Before opening and after closing every call fails immediately."""
     store = shelf.closed()
     for _ in range(2):
         for name, answer in (await every_answer(store)).items():

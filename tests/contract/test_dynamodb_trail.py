@@ -102,7 +102,7 @@ async def test_transaction_that_takes_effect_late_stores_a_step_once(
 
 
 async def test_loser_of_a_race_has_one_audit_entry(shelf: DynamoShelf) -> None:
-    """Two processes claim at once. AWS cancels one transaction; it is made again, and its change has one entry."""
+    """Two processes claim at the same time. AWS cancels one transaction. It is repeated, and its change has one entry."""
     stores = [await shelf.open(), await shelf.open()]
     both, seen = threading.Barrier(2), len(shelf.server.calls)
 
@@ -155,7 +155,7 @@ async def test_transaction_canceled_for_a_temporary_reason_is_repeated(
 @pytest.mark.parametrize(
     "reasons", [(), ("ValidationError", "None"), ("TransactionConflict", "ItemCollectionSizeLimitExceeded")]
 )
-async def test_transaction_canceled_for_a_permanent_reason_fails_at_once(
+async def test_transaction_canceled_for_a_permanent_reason_fails_immediately(
     store: DynamoStore, server: FakeDynamo, reasons: tuple[str, ...]
 ) -> None:
     """Repeating does not help. It is certain that no item was written."""

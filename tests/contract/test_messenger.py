@@ -310,7 +310,7 @@ async def test_a_slow_thread_does_not_delay_another_thread(room: Room) -> None:
 
 
 async def test_a_hanging_channel_blocks_only_a_few_calls(room: Room) -> None:
-    """Further calls raise ChatThrottled at once. Messages to group chats and personal chats are still sent."""
+    """Further calls raise ChatThrottled immediately. Messages to group chats and personal chats are still sent."""
     held = room.ms.hold("POST", "/v3/conversations$", times=None, body_holds=APPROVERS)
     posts = [asyncio.create_task(room.messenger.post(APPROVERS, _message())) for _ in range(20)]
     done, _ = await asyncio.wait(posts[IN_FLIGHT:])
@@ -338,7 +338,7 @@ async def test_a_hanging_personal_chat_does_not_delay_other_conversations(room: 
 
 
 async def test_many_hanging_personal_chats_do_not_block_channels(room: Room) -> None:
-    """Direct messages above MOST_DIRECTS raise ChatThrottled at once, and a post is still sent."""
+    """Direct messages above MOST_DIRECTS raise ChatThrottled immediately, and a post is still sent."""
     room.ms.hold("POST", "/v3/conversations$", times=None, body_holds="members")
     people = [Person(f"person-{number}", TENANT_ID) for number in range(8)]
     waiting = [asyncio.create_task(room.messenger.direct(each, _message())) for each in people]

@@ -91,7 +91,7 @@ def test_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_pins_and_locks_exist() -> None:
-    """The tests below have files to check."""
+    """The other tests of pins have files to check."""
     assert [path.name for path in PINS] == ["dev.txt", "runtime.txt", "sandbox.txt"]
     assert all(path.exists() for path in LOCKS)
 

@@ -159,7 +159,7 @@ def test_events_can_be_duplicated(scene: Scene) -> None:
 
 
 def test_events_can_be_late_and_out_of_order(scene: Scene) -> None:
-    """With HELD, events arrive after `release`, here in reverse order; later events are delivered at once."""
+    """With HELD, events arrive after `release`, here in reverse order; later events are delivered immediately."""
     scene.aws.events.deliver(Delivery.HELD)
     scene.ask()
     assert scene.events() == []

@@ -280,7 +280,7 @@ async def test_unknown_fault_is_400(front: TeamsFront, http: aiohttp.ClientSessi
 async def test_held_updates_appear_on_release(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
-    """A held update is answered at once and shown, in order, when released; posts are not held."""
+    """A held update is answered immediately and shown, in order, when released; posts are not held."""
     front.connector.hold_updates()
     for number in (1, 2):
         status, body = await call(front, http, "PUT", f"v3/conversations/c/activities/{number}", {})

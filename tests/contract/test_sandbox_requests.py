@@ -120,7 +120,7 @@ def test_conflicting_policies_fail_the_request(scene: Scene) -> None:
 
 
 def test_auto_approved_request_needs_no_approver(scene: Scene) -> None:
-    """A node that the auto-approval policy permits is approved at once, with an empty automationExecutionId."""
+    """A node that the auto-approval policy permits is approved immediately, with an empty automationExecutionId."""
     asked = scene.ask("web-dev-01")
     assert scene.status(asked) == "Approved"
     assert asked.execution_id == ""

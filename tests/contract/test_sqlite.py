@@ -211,7 +211,7 @@ async def test_concurrent_processes_lose_no_write(path: Path) -> None:
 # --- the schema
 
 
-async def test_several_processes_may_create_the_file_at_once(path: Path) -> None:
+async def test_several_processes_may_create_the_file_at_the_same_time(path: Path) -> None:
     """The first process creates the tables; the others use them."""
     stores = [SqliteStore(path) for _ in range(6)]
     async with AsyncExitStack() as stack:
@@ -433,7 +433,7 @@ async def test_backup_overwrites_nothing(store: SqliteStore, path: Path, by_hand
 
 
 async def test_closed_store_raises_an_error(path: Path) -> None:
-    """Before opening and after closing every call fails at once."""
+    """Before opening and after closing every call fails immediately."""
     store = SqliteStore(path)
     with pytest.raises(StoreUnavailable, match="not open"):
         await store.load(KEY)
@@ -564,7 +564,7 @@ async def test_write_of_a_cancelled_caller_is_skipped(store: SqliteStore) -> Non
 
 
 async def test_concurrent_writes_of_a_row_share_commits(store: SqliteStore) -> None:
-    """200 writes of one row at once need far fewer commits."""
+    """200 simultaneous writes of one row need far fewer commits."""
     commits = 0
 
     def count(statement: str) -> None:

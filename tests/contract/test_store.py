@@ -162,7 +162,7 @@ async def test_broken_fake_raises_the_port_error() -> None:
 
 
 async def test_only_one_of_many_writers_gets_a_lease(shelf: Shelf) -> None:
-    """Forty writers of two processes try to lease the same free row at once; one of them succeeds."""
+    """Forty writers of two processes try to lease the same free row at the same time; one of them succeeds."""
     stores = [await shelf.open(), await shelf.open()]
 
     async def take(store: Store, owner: str) -> bool:
@@ -183,7 +183,7 @@ async def test_only_one_of_many_writers_gets_a_lease(shelf: Shelf) -> None:
 
 
 async def test_write_is_visible_to_other_processes(shelf: Shelf) -> None:
-    """An acknowledged write is visible to every process at once."""
+    """An acknowledged write is visible to every process immediately."""
     one, other = await shelf.open(), await shelf.open()
     assert await other.load(KEY) is None
     await one.apply(KEY, counted, now=NOW)
@@ -325,7 +325,7 @@ async def test_sweep_lease_has_one_owner(shelf: Shelf) -> None:
 
 
 async def test_only_one_of_many_gets_the_sweep_lease(shelf: Shelf) -> None:
-    """Two processes request the lease at once, twenty times each."""
+    """Two processes request the lease at the same time, twenty times each."""
     stores = [await shelf.open(), await shelf.open()]
     asking = [
         store.lease_sweep(KEY.account, KEY.region, f"{index}-{number}", now=NOW, until=NOW + SECOND)
@@ -366,7 +366,7 @@ async def test_audit_trail_is_in_order(store: Store) -> None:
     assert [entry.person_name for entry in await store.audit(NOW)][1] == "佐藤?"
 
 
-async def test_many_audit_entries_are_appended_at_once(store: Store) -> None:
+async def test_many_audit_entries_are_appended_by_one_call(store: Store) -> None:
     """Clicks are stored in batches of this size, so that a store takes a thousand a second."""
     entries = [AuditEntry(NOW, f"event {number}") for number in range(MOST_APPENDED)]
     await store.append_audit(*entries)

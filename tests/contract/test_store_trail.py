@@ -131,7 +131,7 @@ async def test_concurrent_changes_leave_one_audit_entry_each(shelf: Shelf) -> No
 
 
 async def test_only_the_effective_step_has_an_audit_entry(shelf: Shelf) -> None:
-    """Two processes settle the same decision at once: the trail has only the step that took effect."""
+    """Two processes settle the same decision at the same time: the trail has only the step that took effect."""
     stores = [await shelf.open(), await shelf.open()]
     await stores[0].apply(KEY, claimed("a"), now=NOW)
     settle = in_state(DecisionState.CONFIRMED, "a")

@@ -126,7 +126,7 @@ async def test_page_with_held_updates_can_click_late(teams: SandboxTeams, bot: S
 async def test_update_reaches_every_open_page_and_survives_a_reload(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
-    """A reply and an update are shown at once, and after a reload."""
+    """A reply and an update are shown immediately, and after a reload."""
     thread, activity_id = await bot.post_card(teams, PLACES.channel, card("申請"))
     page = await browser.open(teams.browser_url)
     await page.select("approvers")

@@ -32,7 +32,7 @@ Turn = Callable[[Any], Awaitable[None]]
 
 
 class Ticker:
-    """`ports.clock.Clock` in seconds. A test may set it. A sleep returns at once, advances the clock and is recorded."""
+    """`ports.clock.Clock` in seconds. A test may set it. A sleep advances the clock, is recorded and does not wait."""
 
     def __init__(self, start: float | None = None) -> None:
         self.seconds = time.time() if start is None else start

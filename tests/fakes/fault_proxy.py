@@ -181,7 +181,7 @@ async def _write(writer: asyncio.StreamWriter, answer: bytes) -> None:
 
 
 async def _drip(broken: Broken, answer: bytes, writer: asyncio.StreamWriter) -> None:
-    """Write an answer in parts over SLOW_SECONDS; once healed, write the rest at once."""
+    """Write an answer in parts over SLOW_SECONDS; once healed, write the rest immediately."""
     part = -(-len(answer) // DRIPS)
     for start in range(0, len(answer), part):
         await _write(writer, answer[start : start + part])

@@ -26,7 +26,7 @@ class TimeOffset:
         return float(self.path.read_text("ascii"))
 
     def put_forward(self, seconds: float) -> None:
-        """Advance the clock by this time at once."""
+        """Advance the clock by this time."""
         self.seconds = self() + seconds
         if self.path:
             beside = self.path.with_suffix(".new")

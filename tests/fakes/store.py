@@ -60,7 +60,7 @@ class MemoryStore:
         return self._keep(*apply_change(self._read(key), key, change, now=now))
 
     def _keep(self, record: Record, entries: Sequence[AuditEntry]) -> Record:
-        """Write a changed row and its audit entries at once."""
+        """Write a changed row and its audit entries together."""
         if record.version:
             self.tables.records[record.key] = record
             self.tables.audit.extend(entries)
@@ -150,9 +150,9 @@ class LastWriteWinsStore(MemoryStore):
 
 
 class HangingStore(MemoryStore):
-    """A store that hangs: the methods below that are named in `hangs` wait until `go` is set before their effect.
+    """A store that hangs: the methods that are named in `hangs` wait until `go` is set before their effect.
 
-    `reached`: set once a call waits.
+    `reached` is set when a call waits.
     """
 
     def __init__(self, tables: Tables | None = None) -> None:

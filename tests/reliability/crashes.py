@@ -41,7 +41,10 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The events in the life of one request. `before` and `after`: faults of signals before and after their effect."""
+    """The events in the life of one request.
+
+    `before` and `after` are faults before and after the effect of a signal.
+    """
 
     name: str
     acts: tuple[Act, ...]

@@ -130,7 +130,7 @@ async def _stopped(played: Rounds, release: Release, *, poll: bool = False, earl
 async def test_process_without_a_sigterm_handler_fails_the_proof(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Negative control: without its handler, SIGTERM ends the process at once, in the middle of a click."""
+    """Negative control: without its handler, SIGTERM ends the process immediately, in the middle of a click."""
     async with rounds(monkeypatch, tmp_path, defect=Defect.NO_DRAIN) as played:
         with pytest.raises(AssertionError, match="ended before bot_stopping"):
             await stopped_at(Stage.CLAIMED, played)

@@ -60,7 +60,7 @@ async def outage(seed: int, *, admits: bool = True) -> tuple[bool, bool]:
     return posted, whole
 
 
-async def test_card_is_posted_at_once_and_completed_in_place(figure: Figure) -> None:
+async def test_card_is_posted_immediately_and_completed_in_place(figure: Figure) -> None:
     """For any outage of EC2: one card with buttons after a second, completed at most ten minutes after the outage."""
     seeds = size(ci=8, long=500)
     played = [await outage(seed) for seed in range(seeds)]

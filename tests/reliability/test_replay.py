@@ -1,4 +1,4 @@
-"""Figure 24: EventBridge replays 10,000 old events while a person makes a new request. Its card appears at once.
+"""Figure 24: EventBridge replays 10,000 old events while a person makes a new request. Its card appears immediately.
 
 AWS allows three calls a second of each operation. Its quota and the bot's rate limit run on the injected clock.
 """
@@ -112,7 +112,7 @@ async def test_new_request_has_its_card_beside_a_replay(position: float, figure:
 
 
 async def test_old_events_treated_as_new_fail_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
-    """Negative control: if every event makes its request due at once, the new request waits behind all others."""
+    """Negative control: if every event makes its request due immediately, the new request waits behind all others."""
     monkeypatch.setattr(intake, "OLD", timedelta.max)
     seconds = await _seconds_to_card(1.0)
     figure(24, old_events_treated_as_new=EVENTS, seconds=seconds)

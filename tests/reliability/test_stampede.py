@@ -1,4 +1,4 @@
-"""Figure 7: two hundred approvers click at once over real HTTP, with one process or three on the same store."""
+"""Figure 7: two hundred approvers click at the same time over real HTTP, with one or three processes on one store."""
 
 import asyncio
 import json

@@ -140,7 +140,7 @@ async def test_click_after_an_end_without_a_decision_says_that_it_ended(
 
 
 async def test_decision_of_an_unknown_person_is_shown_without_a_name(world: World) -> None:
-    """AWS shows the approval but not the approver: the notice names no person, and no signal is sent."""
+    """AWS shows the approval but not the approver. So the notice names no person, and no signal is sent."""
     key = await world.posted()
     world.aws.end(key, Status.APPROVED)
     async with world.running():
@@ -152,7 +152,7 @@ async def test_decision_of_an_unknown_person_is_shown_without_a_name(world: Worl
 
 @pytest.mark.parametrize("problem", [AwsUnavailable("InternalServerError"), AwsThrottled("ThrottlingException")])
 async def test_no_signal_is_sent_without_a_state_check(world: World, problem: AwsUnavailable) -> None:
-    """The state cannot be read for a minute: the decision is released, and a note in the thread says so."""
+    """The state cannot be read for a minute. The decision is released, and a note in the thread gives the reason."""
     key = await world.posted()
     world.aws.before["execution"].extend([problem] * 100)
     async with world.running():
@@ -228,7 +228,7 @@ async def test_level_with_its_own_approvers_refuses_others() -> None:
 
 
 async def test_identity_center_approvers_decide_in_the_console(world: World) -> None:
-    """No API lets the bot act for them: no buttons, forged clicks are refused, and the card shows the outcome."""
+    """No API lets the bot act for them. The card has no buttons, shows the outcome, and refuses forged clicks."""
     key = world.aws.add()
     level = replace(world.aws.requests[key].levels[0], approvers=(Approver(ApproverKind.GROUP, "a-group"),))
     world.aws.requests[key] = replace(world.aws.requests[key], levels=(level,))
@@ -287,7 +287,10 @@ async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) 
 
 
 async def test_time_before_the_click_handler_is_part_of_the_three_seconds() -> None:
-    """The request arrived two seconds ago, and the store hangs: the person is answered within the last second."""
+    """The request of the click arrived two seconds ago, and the store hangs.
+
+    The person is answered within the last second.
+    """
     store = HangingStore()
     world = new_world(store=store)
     click = world.pressed(await world.posted(), HANAKO)
@@ -362,7 +365,7 @@ async def test_refusal_is_in_the_language_of_the_person(world: World, locale: st
 
 
 async def test_client_without_a_language_gets_the_language_of_the_channel() -> None:
-    """The client sends no locale, so the notice is in the channel's."""
+    """The client sends no locale, so the notice is in the channel's language."""
     world = new_world(replace(APPROVALS, locale="ja"))
     key = await world.posted()
     answer = await world.press(key, person(50))
@@ -380,7 +383,7 @@ def test_every_refusal_says_why_and_what_to_do(locale: str) -> None:
 
 
 async def test_promised_notification_is_posted_after_a_failed_read() -> None:
-    """A read fails while a click waits, so the answer is "applying…". Then AWS refuses: the thread says so."""
+    """A read fails while a click waits, so the answer is "applying…". AWS refuses later, and the thread reports it."""
 
     class Flaky(MemoryStore):
         fails = 0

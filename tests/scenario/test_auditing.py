@@ -84,7 +84,7 @@ async def test_lost_reply_and_later_acceptance_are_both_recorded(world: World) -
 
 
 async def test_trail_says_why_a_decision_was_not_sent(world: World) -> None:
-    """The console decided first: the trail has "released" with the reason instead of "sent"."""
+    """A person decided in the console first, so the trail has "released" with the reason instead of "sent"."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)
     async with world.running():

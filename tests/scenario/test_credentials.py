@@ -31,7 +31,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 
 async def test_secret_is_rotated_without_a_restart(world: Product) -> None:
-    """Secrets Manager and Entra change at once, and the old token is revoked: the bot reads the new secret."""
+    """The secret is replaced and the old token is revoked: the bot reads the new secret from Secrets Manager."""
     vault = world.aws.client("secretsmanager", region="eu-west-1")
     kept = await asyncio.to_thread(
         vault.create_secret, Name="node-access", SecretString=json.dumps({"client_secret": SECRET})

@@ -112,7 +112,7 @@ async def test_click_on_a_passed_level_sends_no_signal(world: World) -> None:
 
 
 async def test_state_check_finds_a_decision_that_the_row_does_not_have(world: World) -> None:
-    """The console decided a moment ago: no signal is sent, and the person is shown who decided."""
+    """A person decided in the console a moment ago. No signal is sent, and the click's answer shows who decided."""
     key = await world.posted()
     world.aws.decide(key, verdict=Verdict.REJECT, comment="from the console")
     async with world.running():
@@ -123,7 +123,7 @@ async def test_state_check_finds_a_decision_that_the_row_does_not_have(world: Wo
 
 
 async def test_signal_with_a_lost_reply_is_not_sent_again(world: World) -> None:
-    """The signal took effect but its reply was lost: one signal, and the card shows the outcome."""
+    """The signal took effect but its reply was lost. The bot sends no second signal, and the card shows the outcome."""
     key = await world.posted()
     world.aws.after["signal"].append(SignalLost())
     async with world.running():
@@ -153,7 +153,10 @@ async def test_refused_signal_is_explained_and_the_card_stays_open(world: World)
 
 
 async def test_click_is_answered_in_time_when_aws_is_slow(world: World) -> None:
-    """AWS takes 8 seconds: the click is answered within 3 with "applying…", and the card shows the outcome later."""
+    """AWS takes 8 seconds.
+
+    The click is answered within 3 seconds with "applying…", and the card shows the outcome later.
+    """
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -246,7 +249,7 @@ async def test_sweep_alone_posts_the_card(world: World) -> None:
 
 
 async def test_requester_without_the_app_is_named_in_the_thread(world: World) -> None:
-    """If a direct message is impossible, the thread says so, once."""
+    """If the requester cannot get a direct message, the thread reports it once."""
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.NOT_INSTALLED
     key = await world.posted()
     await world.pass_time(key, 61)

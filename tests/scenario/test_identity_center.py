@@ -148,7 +148,7 @@ async def test_known_requester_stays_refused_while_the_record_is_unreadable(worl
 
 
 async def test_requester_is_notified_after_the_record_becomes_readable(world: World) -> None:
-    """The console decided meanwhile; the bot sends the direct message once the record is read."""
+    """A person decided in the console before that. The bot sends the direct message once the record is read."""
     world.identities.problem = "InternalServerException"
     key = _requested(world)
     await world.shown(key)

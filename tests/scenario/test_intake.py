@@ -47,7 +47,7 @@ def hint(key: RequestKey | None, receipt: str = "1", **more: object) -> Hint:
 
 
 async def test_duplicated_events_make_one_card(world: World) -> None:
-    """Three copies of an event: one row, one card, and all messages deleted."""
+    """Three copies of an event make one row and one card, and all three messages are deleted."""
     key = world.aws.add()
     queue = FakeQueue(*(hint(key, str(number)) for number in range(3)))
     async with world.running():
@@ -183,8 +183,8 @@ async def test_replica_gets_no_card(world: World) -> None:
     assert world.chat.sent == {}
 
 
-async def test_event_older_than_the_last_read_reads_nothing_from_aws(world: World) -> None:
-    """The row has the event's effect already, however often the event is replayed."""
+async def test_event_older_than_the_last_read_causes_no_read_of_aws(world: World) -> None:
+    """The row already shows the effect of the event, however often the event is replayed."""
     key = await world.posted()
     reads = world.aws.count("observe")
     async with world.running():

@@ -197,7 +197,7 @@ async def test_unreachable_queue_is_reported_as_missing_until_it_answers(world: 
 
 
 async def test_fifty_simultaneous_requests_all_get_their_cards(world: World) -> None:
-    """Fifty requests are more than the loop reconciles at once."""
+    """Fifty requests are more than the loop reconciles at the same time."""
     keys: list[RequestKey] = [world.aws.add(number) for number in range(1, 51)]
     async with world.running():
         for key in keys:
@@ -279,7 +279,7 @@ async def test_unreadable_rows_do_not_delay_other_requests(many: int) -> None:
 
 @pytest.mark.parametrize(("days", "events"), [(0, False), (2, False), (0, True)], ids=["file", "weekend", "events"])
 async def test_decision_is_shown_before_other_due_requests(days: int, *, events: bool) -> None:
-    """300 requests are due, at AWS's quota of three reads a second; the decided request does not wait for them.
+    """300 requests are due, and AWS allows three reads a second. The decided request does not wait for the others.
 
     They are due because the file changed, because it changed before a weekend's downtime, or because of events.
     """

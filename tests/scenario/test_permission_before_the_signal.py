@@ -29,7 +29,7 @@ def paused(world: World) -> None:
 
 
 def left_the_team(world: World) -> None:
-    """Take Hanako off the roster, which Teams has announced."""
+    """Remove Hanako from the roster."""
     world.people.people.remove(HANAKO)
 
 
@@ -121,7 +121,7 @@ async def test_unreadable_roster_delays_the_signal_and_stops_it_after_a_minute(w
 
 
 async def test_roster_that_can_be_read_again_lets_the_decision_continue(world: World) -> None:
-    """A roster that fails for a moment costs only that moment."""
+    """After a short failure of the roster, the decision is sent."""
     key = await world.posted()
     gate = world.aws.gates["prepare"] = asyncio.Event()
     async with world.running():
@@ -156,7 +156,7 @@ async def test_approver_of_a_paused_channel_cannot_finish_a_revocation(world: Wo
 
 
 async def test_canceller_who_is_no_longer_the_requester_is_stopped(world: World) -> None:
-    """The requester is identified as another person while the cancellation is on its way: it is not sent."""
+    """The requester is identified as another person before the cancellation is sent. So it is not sent."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
 

@@ -1,4 +1,7 @@
-"""Posts with an unknown result: copies are counted and capped, known copies are updated, and messages keep their order."""
+"""Posts with an unknown result: possible copies are counted and limited, and known copies are updated.
+
+Messages keep their order.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -57,7 +60,7 @@ async def test_post_that_certainly_failed_is_not_counted_as_lost(world: World, e
 
 
 async def test_post_with_a_lost_reply_stays_counted(world: World) -> None:
-    """The possible copy stays counted after the next post succeeds, and after a repost."""
+    """The post may have left a copy in Teams. It stays counted after the next post succeeds, and after a repost."""
     world.chat.after["post"].append(ChatUnavailable("reset", ambiguous=True))
     key = world.aws.add(levels=2)
     async with world.running():

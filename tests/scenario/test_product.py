@@ -161,7 +161,7 @@ async def approved(world: Product) -> tuple[str, Any]:
 
 
 async def test_approver_revokes_access(world: Product) -> None:
-    """One Revoke signal in the approver's name; card and thread name the approver; late clicks send no signal."""
+    """AWS gets one Revoke signal in the approver's name. Card and thread show it. Late clicks send no signal."""
     async with world.running():
         request, card = await approved(world)
         early = _copy(card)
@@ -213,7 +213,7 @@ async def waiting(world: Product) -> str:
 
 
 async def test_requester_cancels_from_their_own_chat(world: Product) -> None:
-    """One StopAutomationExecution in the requester's name; card and thread show it; late clicks make no call."""
+    """AWS gets one stop call in the requester's name. Card and thread show it. Late clicks make no call."""
     request = await waiting(world)
     async with world.running():
         card = _copy(await world.card(request))

@@ -88,7 +88,7 @@ async def test_deleted_card_of_an_open_request_is_posted_again(world: World) -> 
 
 
 async def test_request_that_ends_outside_the_bot_is_shown_as_ended(world: World) -> None:
-    """A cancelled, timed out, revoked or failed request: the card has no buttons, and a note and a message are sent."""
+    """After any final status set outside the bot, the card has no buttons, and a note and a message are sent."""
     for number, status in enumerate((Status.CANCELLED, Status.TIMED_OUT, Status.REVOKED, Status.FAILED), start=1):
         key = world.aws.add(number)
         await world.shown(key)

@@ -145,7 +145,7 @@ async def test_refusing_fallback_does_not_delay_the_home_channel(world: World) -
 
 
 async def test_refused_cards_are_retried_when_the_bot_is_added_to_a_team(world: World) -> None:
-    """The retry comes at once instead of within the hour. Requests without refusals stay unchanged."""
+    """The retry comes immediately instead of within the hour. Requests without refusals stay unchanged."""
     fine = world.aws.add(1)
     await world.shown(fine)
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
@@ -342,7 +342,7 @@ async def test_refused_direct_message_is_noted_in_the_thread_once(world: World, 
 
 
 async def test_requester_without_a_teams_user_is_noted_in_the_thread() -> None:
-    """There is no recipient, so the message is given up without an attempt, and a note says so."""
+    """The direct message has no recipient, so it is given up without an attempt, and a note reports this."""
     world = new_world()
     key = world.aws.add(requester="arn:aws:iam::111122223333:user/batch")
     async with world.running():

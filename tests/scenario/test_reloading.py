@@ -48,7 +48,7 @@ MATCHING = TOML.replace('name = "approvals"', 'name = "approvals"\nmatch = {}')
 
 
 class WatchingBot:
-    """A bot over fakes that watches a file."""
+    """A bot over fakes that reloads a configuration file."""
 
     def __init__(self, world: World, path: Path) -> None:
         self.world, self.path = world, path
@@ -227,7 +227,7 @@ async def test_new_comment_in_the_file_makes_no_request_due(bot: WatchingBot) ->
 
 
 async def test_only_changed_accounts_wait_for_a_restart(bot: WatchingBot) -> None:
-    """Other changes take effect at once. The pending restart is reported for as long as the accounts differ."""
+    """Other changes take effect immediately. The pending restart is reported for as long as the accounts differ."""
     key = await _posted(bot)
     accounts = f'\n[[accounts]]\nid = "{ACCOUNT}"\nregions = ["{REGION}", "us-east-2"]\n'
     with capture_logs() as logs:
@@ -379,7 +379,7 @@ async def test_file_that_is_valid_again_is_logged(bot: WatchingBot) -> None:
 async def test_row_that_cannot_be_made_due_does_not_stop_the_others(
     bot: WatchingBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other rows become due at once; the failed row is retried until the store accepts it."""
+    """The other rows become due immediately; the failed row is retried until the store accepts it."""
     stuck, _ = keys = bot.world.aws.add(1), bot.world.aws.add(2)
     for key in keys:
         await bot.world.rows.requeue(key)
@@ -498,7 +498,7 @@ async def test_file_changed_during_downtime_identifies_requesters_again() -> Non
 async def test_external_id_waits_for_a_restart_if_a_reader_role_uses_it(
     tmp_path: Path, reader_role: str, waits: bool
 ) -> None:
-    """The roles of decisions use the external id at once, so without a reader role no restart is needed."""
+    """The roles of decisions use the external id immediately, so without a reader role no restart is needed."""
     account = f'\n[[accounts]]\nid = "{ACCOUNT}"\nregions = ["{REGION}"]\n'
     text = TOML + account + (f'reader_role = "{reader_role}"\n' if reader_role else "")
     async with _running(tmp_path, text) as bot:

@@ -31,7 +31,10 @@ async def clicked_until(world: World, key: RequestKey, call: str) -> asyncio.Tas
 
 
 async def test_console_decision_while_the_role_is_assumed_stops_the_signal(world: World) -> None:
-    """Assuming the role was slow and the console decided first: no signal, and the person sees the decision."""
+    """A person decides in the console while the bot assumes the role.
+
+    No signal is sent, and the clicker sees that decision.
+    """
     key = await world.posted()
     gate = world.aws.gates["prepare"] = asyncio.Event()
     async with world.running():
@@ -44,7 +47,7 @@ async def test_console_decision_while_the_role_is_assumed_stops_the_signal(world
     assert (answer.notice.code, answer.notice.verdict) == (NoticeCode.DECIDED, Verdict.REJECT)
 
 
-async def test_signal_follows_its_state_check_at_once(world: World) -> None:
+async def test_signal_follows_its_state_check_immediately(world: World) -> None:
     """At every attempt the signal is the next call to AWS after the state check."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalThrottled())
@@ -71,8 +74,8 @@ async def test_no_signal_is_sent_if_assuming_the_role_takes_a_minute(world: Worl
     assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.RELEASED]
 
 
-async def test_hold_is_renewed_after_a_slow_role(world: World) -> None:
-    """After a slow preparation the claim is held again, so that no other process takes it over during the check."""
+async def test_hold_is_renewed_if_assuming_the_role_is_slow(world: World) -> None:
+    """The hold is renewed after a slow preparation, so no other process takes over during the state check."""
     key = await world.posted()
     gates = world.aws.gates
     prepared, checked = gates["prepare"], gates["execution"] = asyncio.Event(), asyncio.Event()
@@ -134,7 +137,10 @@ async def test_throttling_that_lasts_releases_the_decision(world: World) -> None
 
 
 async def test_old_state_check_is_repeated(world: World) -> None:
-    """The store was slow between check and signal, and the console decided first: no signal is sent."""
+    """A person decides in the console while the store is slow after the state check.
+
+    The second check finds that decision.
+    """
     store = HangingStore()
     world = new_world(store=store)
     key = await world.posted()
@@ -153,14 +159,14 @@ async def test_old_state_check_is_repeated(world: World) -> None:
 
 
 class SlowToAnswer(MemoryStore):
-    """A store that writes "sending" at once, and answers that write only after `answers` is set."""
+    """A store that writes "sending" immediately, and answers that write only after `answers` is set."""
 
     def __init__(self, tables: Tables | None = None) -> None:
         super().__init__(tables)
         self.taken, self.answers = asyncio.Event(), asyncio.Event()
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write at once; answer the write of "sending" after `answers` is set."""
+        """Write immediately; answer the write of "sending" after `answers` is set."""
         record = await super().apply(key, change, now=now)
         if not self.taken.is_set() and any(each.state is DecisionState.SENT for each in record.decisions):
             self.taken.set()
@@ -169,7 +175,7 @@ class SlowToAnswer(MemoryStore):
 
 
 async def test_vote_never_counts_for_the_next_level_when_the_store_is_slow() -> None:
-    """The console approved level 1 while the store took long to confirm "sending": the vote for level 1 is not sent."""
+    """Level 1 is approved in the console before the store confirms "sending". The vote for level 1 is not sent."""
     store = SlowToAnswer()
     world = new_world(store=store)
     key = await world.posted(levels=2)
@@ -187,7 +193,7 @@ async def test_vote_never_counts_for_the_next_level_when_the_store_is_slow() -> 
 
 
 async def test_two_clicks_of_one_person_do_not_pass_two_levels() -> None:
-    """The store answered after the minute, and the person clicked again as asked: only one of the two clicks counts."""
+    """The store confirms the first click after a minute, when the person has clicked again. Only one click is sent."""
     store = SlowToAnswer()
     paused, other = two_replicas(store)
     key = await paused.posted(levels=2)

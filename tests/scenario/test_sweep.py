@@ -271,7 +271,7 @@ async def test_replicas_and_unconfigured_accounts_get_no_row(world: World) -> No
 
 
 class SeveralPlaces(FakeAws):
-    """AWS with several places, some of which fail or hang."""
+    """AWS with several accounts and Regions (places), some of which fail or hang."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world.clock)
@@ -362,7 +362,7 @@ async def test_unreadable_row_does_not_stop_other_requests_or_places(world: Worl
     assert await store.watched() == Watched((await world.row(good),), (odd,))
 
 
-async def test_at_most_eight_places_are_swept_at_once(world: World) -> None:
+async def test_at_most_eight_places_are_swept_at_the_same_time(world: World) -> None:
     """Forty places are all swept, never more than eight at the same time."""
     accounts = {f"{number:012d}": frozenset({REGION, ELSEWHERE}) for number in range(1, 21)}
     aws = with_places(world, accounts)
@@ -443,7 +443,7 @@ async def test_long_sweep_renews_its_lease(world: World) -> None:
 
 
 async def test_process_that_cannot_list_releases_the_lease(world: World) -> None:
-    """The fault may be in that process's own network, so another process tries at once."""
+    """The fault may be in that process's own network, so another process tries immediately."""
     world.aws.before["list_requests"].append(AwsUnavailable("ConnectTimeoutError"))
     first, second = Sweeper(world, "first"), Sweeper(world, "second")
     await first.sweep.sweep()
@@ -460,7 +460,7 @@ class LeasesToAll(MemoryStore):
 
 
 async def test_without_the_lease_every_process_lists(world: World) -> None:
-    """Control: with a store that leases to all, the tests above would fail."""
+    """Control: if the store leases the sweep to every process, every process calls AWS's lists."""
     world.store = LeasesToAll()
     world.build()
     sweepers = [Sweeper(world, f"replica-{number}") for number in range(3)]

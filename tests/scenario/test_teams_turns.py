@@ -136,7 +136,7 @@ async def test_first_invoke_of_a_conversation_does_not_wait_for_the_store(
     assert list(bot.store.tables.service_urls) == [APPROVERS]
 
 
-async def test_click_counts_from_the_arrival_of_its_request(
+async def test_time_limit_of_a_click_starts_with_the_arrival_of_its_request(
     ms: FakeMicrosoft, bot: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The check of the token may wait for signing keys. That time is part of the three seconds for the answer."""
@@ -157,7 +157,7 @@ async def test_click_counts_from_the_arrival_of_its_request(
 
 
 async def test_submit_in_a_personal_chat_does_not_wait_for_the_store(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The store hangs on the person's chat. The click has been handled before."""
+    """The store hangs while it stores the person's chat. The click is handled before that."""
     bot.store.hangs = {"personal_chat"}
     value = {**DATA, "verb": "cancel"}
     click = asyncio.create_task(ms.post_submit(bot.url, HANAKO, ms.world.personal(HANAKO), value))
@@ -273,7 +273,7 @@ async def test_command_without_a_message_id_is_answered_in_the_personal_chat(ms:
     assert len(ms.posted(personal)) == 1
 
 
-async def test_bare_mention_asks_for_help(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_mention_without_text_means_help(ms: FakeMicrosoft, bot: Turns) -> None:
     """The command gets an empty text, which means help."""
     card = await _card_to_reply_to(ms, bot)
     await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "")
@@ -377,7 +377,7 @@ async def test_senders_without_an_object_id_are_not_answered(ms: FakeMicrosoft, 
 
 
 async def test_person_who_installs_the_bot_is_welcomed_once(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Teams sends two events at once; later messages and a second installation cause no welcome message."""
+    """Teams sends two events at the same time; later messages and a second installation cause no welcome message."""
     chat = ms.world.personal(TARO)
     await asyncio.gather(
         ms.post_installation(bot.url, TARO, chat, locale="ja-JP"),
@@ -417,7 +417,7 @@ async def test_person_who_writes_is_stored_without_an_installation_event(ms: Fak
 
 
 async def test_missing_addresses_of_a_person_are_added_later(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The chat is stored at once, the addresses with the next message."""
+    """The chat is stored immediately, the addresses with the next message."""
     chat = ms.world.personal(TARO)
     ms.fault("GET", "/members/", status=500)
     await ms.post_installation(bot.url, TARO, chat)
@@ -497,9 +497,7 @@ async def test_activities_are_accepted_while_the_store_is_unavailable(ms: FakeMi
 
 
 @pytest.mark.parametrize("where", [APPROVERS, LEADS])
-async def test_person_who_leaves_the_team_stops_being_a_member_at_once(
-    ms: FakeMicrosoft, bot: Turns, where: str
-) -> None:
+async def test_person_who_leaves_the_team_is_no_longer_a_member(ms: FakeMicrosoft, bot: Turns, where: str) -> None:
     """Teams sends the event in one channel of the team; the rosters of all its channels are read again."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)

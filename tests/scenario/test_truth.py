@@ -86,7 +86,7 @@ async def test_two_decisions_of_one_person_are_both_shown(world: World) -> None:
 
 
 async def test_unreadable_last_vote_names_no_person(world: World) -> None:
-    """The approver of level 1 is not shown as the person who rejected level 2 when AWS does not say who did."""
+    """If AWS does not say who rejected level 2, the bot does not name the approver of level 1 instead."""
     key = await world.posted(levels=2)
     async with world.running():
         await world.press(key, HANAKO, comment="fine by me")
@@ -224,8 +224,8 @@ class SlowChat(FakeChat):
         await super().update(posted, message)
 
 
-async def test_update_after_a_lost_lease_is_corrected_at_once(world: World) -> None:
-    """A worker paused past its lease overwrites the new card with the old one; the new card is restored at once."""
+async def test_update_after_a_lost_lease_is_corrected_immediately(world: World) -> None:
+    """A worker paused past its lease overwrites the new card with the old one; the new card is restored immediately."""
     chat = SlowChat()
     world = replace(world, chat=chat)
     other = replace(world, owner="replica-2")
@@ -317,7 +317,7 @@ async def test_requester_is_no_longer_identified_when_two_people_share_the_addre
 
 
 async def test_deleted_request_is_closed_after_ten_minutes(world: World) -> None:
-    """Then the card loses its buttons, and the request is not reconciled again until the sweep finds it reappeared."""
+    """After ten minutes, the card loses its buttons. The request is reconciled again only if the sweep finds it."""
     key = await world.posted()
     there = world.aws.requests.pop(key)
     async with world.running():
@@ -348,7 +348,10 @@ async def test_reappearing_request_restarts_the_ten_minutes(world: World) -> Non
 
 
 async def test_card_shows_the_progress_of_a_level_and_its_approvers() -> None:
-    """Level 1 of 2 with one of two approvals: the card names the approver and who is awaited; then level 2."""
+    """After the first of two approvals, the card names its approver and the role that must still approve.
+
+    After both approvals, it shows level 2.
+    """
     world = new_world()
     key = await world.posted(levels=2, required=2)
     async with world.running():
@@ -401,7 +404,7 @@ class SlowToAnswerStore(MemoryStore):
         self.late: asyncio.Event | None = None
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write at once; answer after `late` is set."""
+        """Write immediately; answer after `late` is set."""
         record = await super().apply(key, change, now=now)
         late, self.late = self.late, None
         if late:
@@ -473,7 +476,7 @@ async def test_slow_reconciles_of_two_processes_post_one_card() -> None:
 
 
 async def test_requester_identified_late_still_gets_the_message(world: World) -> None:
-    """Approved while the rosters were unavailable: the message is sent once they identify the requester."""
+    """The request was approved while no roster could be read. The message is sent once the requester is identified."""
     world.people.failing = True
     key = world.aws.add()
     async with world.running():
@@ -550,7 +553,7 @@ async def test_message_names_the_person_before_the_reply_arrives(world: World) -
 
 
 async def test_vote_never_counts_for_the_next_level(world: World) -> None:
-    """The row does not show that the console approved once. Two people click at once, and level 2 gets no vote."""
+    """The row lacks an approval from the console. Two people click at the same time, and level 2 gets no vote."""
     key = await world.posted(levels=2, required=2)
     world.aws.decide(key, Verdict.APPROVE)  # no event and no sweep so far
     async with world.running():

@@ -72,7 +72,7 @@ async def state_of(world: World, key: RequestKey, withdrawal: Withdrawal) -> tup
 
 
 async def test_approver_revokes_approved_access(world: World) -> None:
-    """One signal in the approver's role and name; the card, a note with the API call and a direct message show it."""
+    """One signal has the approver's role and name. Card, direct message and a note with the API call show it."""
     key = await approved(world)
     (card,) = world.chat.of("post")
     assert offers(card.card, Verb.REVOKE)
@@ -146,7 +146,7 @@ async def test_repeated_revocation_makes_one_call(world: World) -> None:
 
 
 async def test_late_revocation_never_reaches_aws(world: World) -> None:
-    """Access was already revoked in Teams or in the console, whether or not the row shows it: no call."""
+    """No call is made if access was already revoked in Teams or in the console, even if the row does not show it."""
     key = await approved(world)
     async with world.running():
         await world.press(key, ICHIRO, Verb.REVOKE)
@@ -199,7 +199,7 @@ async def test_waiting_request_cannot_be_revoked(world: World) -> None:
     ],
 )
 async def test_person_who_may_not_approve_may_not_revoke(world: World, who: Person, expected: Reason) -> None:
-    """Requester, stranger, guest, another tenant: refused with the reason, and the typed comment is kept."""
+    """The requester, a stranger, a guest and a foreign tenant's person read the reason. The typed comment is kept."""
     key = await approved(world)
     answer = await world.press(key, who, Verb.REVOKE, comment="kept")
     assert (code_of(answer), answer.refused) == (expected, True)
@@ -298,7 +298,7 @@ async def test_repeated_revocation_reports_that_aws_does_not_show_it(world: Worl
 
 
 async def test_requester_cancels_a_waiting_request(world: World) -> None:
-    """One call in the account's cancel role and the requester's name; the card, a note and a direct message show it."""
+    """One call has the account's cancel role and the requester's name. Card, note and direct message show it."""
     key = await world.posted()
     (told,) = world.chat.of("direct")
     assert offers(told.card, Verb.CANCEL)
@@ -411,7 +411,10 @@ async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None
 async def test_refused_cancellation_says_why(
     world: World, facts: dict[str, object], step: str, expected: Reason
 ) -> None:
-    """A forged step, a replica, unreadable facts, an ended request: the answer shows the true state, without a call."""
+    """After a forged step, or for a replica, unreadable facts or an ended request, no call is made.
+
+    The answer shows the true state.
+    """
     key = await world.posted()
     row = await world.row(key)
     assert row.request is not None

@@ -54,7 +54,7 @@ async def test_decision_without_a_role_is_shown_once(comment: str) -> None:
 
 @pytest.mark.parametrize("name", ["佐藤  花子", "佐藤 花子 ", "Sato\u00a0Hanako"])
 async def test_vote_is_recognised_with_any_blanks_in_the_name(name: str) -> None:
-    """The comparison uses the text that was sent, not the name as Teams has it."""
+    """The bot compares AWS's comment with the text that it sent, not with the name as Teams has it."""
     who = replace(HANAKO, name=name)
     world = without_role(who)
     key = await world.posted()
@@ -97,8 +97,8 @@ async def test_second_of_two_approvals_is_not_blocked_by_the_first(comment: str)
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_vote_of_a_namesake_does_not_confirm_a_lost_vote() -> None:
-    """Two people have the same name. The second one's signal never arrives, and the first one's vote is not theirs."""
+async def test_vote_of_a_person_with_the_same_name_does_not_confirm_a_lost_vote() -> None:
+    """The second person's signal never reaches AWS. The first person's vote does not confirm it."""
     other = replace(ICHIRO, name=HANAKO.name)
     world = without_role(other=other)
     key = await world.posted(required=3)

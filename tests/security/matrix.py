@@ -72,9 +72,10 @@ def as_sender(person: Person) -> people.Person:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The conversation of a click, and how an old client sent it if `submitted`.
+    """The conversation of a click. `submitted` is True if an old client sends the click as a message.
 
-    `personal`: "own" or "requester's" chat with the bot. `tenant`: the tenant of the conversation.
+    `personal` says whose chat with the bot it is: the clicker's "own" or the "requester's". `tenant` is the tenant of
+    the conversation.
     """
 
     conversation: str = THREAD
@@ -117,9 +118,9 @@ ROLE_OF_ANYBODY = "arn:aws:sts::111122223333:assumed-role/AnyRole/somebody"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A request in one state.
+    """A request in one state. Approvers may decide if it is `pending`, and revoke if it is `granted`.
 
-    `pending`: approvers may decide. `granted`: approvers may revoke. `cancellable`: the requester may cancel.
+    The requester may cancel if it is `cancellable`.
     """
 
     make: Callable[[], Awaitable[tuple[World, RequestKey]]]

@@ -191,9 +191,9 @@ def _tokens(edge: MatrixEdge) -> dict[str, str]:
 
 
 async def test_invalid_token_decides_nothing(edge: MatrixEdge, figure: Figure) -> None:
-    """An approver's click with an invalid token is answered 401, and one with other wrong fields 401 or 403.
+    """An approver's click with an invalid token, or with fields that do not fit its token, is refused.
 
-    Neither reaches AWS. As a positive control, a valid click then does.
+    The answer is 401 or 403, and AWS gets no signal. As a positive control, a valid click sends one.
     """
     tokens = _tokens(edge)
     state = STATES["waiting"]
@@ -221,7 +221,7 @@ async def test_invalid_token_decides_nothing(edge: MatrixEdge, figure: Figure) -
 
 @pytest.mark.parametrize("actor", ["approver", "guest listed by id"])
 async def test_sender_of_another_tenant_is_refused_unless_listed_by_id(actor: str, edge: MatrixEdge) -> None:
-    """The sender's tenant id in the activity counts, even if the roster has the person in the bot's tenant."""
+    """The sender's tenant id in the activity is used, even if the roster has the person in the bot's tenant."""
     state = STATES["waiting"]
     edge.world, key = await state.make()
     async with edge.world.running():
@@ -232,7 +232,7 @@ async def test_sender_of_another_tenant_is_refused_unless_listed_by_id(actor: st
 
 
 def test_every_verb_and_route_is_in_the_matrix() -> None:
-    """Fails for a new verb or a new route, as a reminder to extend the matrix, and then the lists here."""
+    """Fails for a new verb or route, as a reminder to extend the matrix and then the lists in this test."""
     assert set(Verb) == {Verb.APPROVE, Verb.REJECT, Verb.CANCEL, Verb.REVOKE, Verb.REFRESH}
 
     async def nothing(*_: Any) -> Any:

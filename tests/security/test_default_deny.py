@@ -124,7 +124,7 @@ async def test_missing_tenant_blocks_every_decision(ours: str) -> None:
 
 
 async def test_approver_decides_when_every_fact_is_known() -> None:
-    """Positive control of the tests above: one click sends one signal."""
+    """Positive control: if no fact is missing, one click sends one signal."""
     world = new_world()
     key = world.aws.add()
     await world.shown(key)

@@ -56,7 +56,10 @@ async def test_body_in_another_encoding_is_refused(encoding: str, ms: FakeMicros
 
 
 def test_unpaired_surrogate_is_refused_or_replaced() -> None:
-    """As a JSON escape it becomes U+FFFD. As raw bytes, or in another encoding, it is refused: no store could keep it."""
+    """A surrogate in a JSON escape becomes U+FFFD.
+
+    As raw bytes or in another encoding, it is refused: no store could keep it.
+    """
     body = {
         "type": "message",
         "from": {"id": "a"},

@@ -167,7 +167,7 @@ async def test_body_must_name_the_service_of_the_token(service_url: str | None, 
     ],
     ids=["slash signed", "slash sent", "capitals sent", "capitals signed", "two slashes"],
 )
-async def test_slash_or_letter_case_makes_no_other_service(
+async def test_service_url_may_differ_by_letter_case_or_a_final_slash(
     signed: str, sent: str, ms: FakeMicrosoft, edge: Edge
 ) -> None:
     """Microsoft's SDKs accept a serviceUrl that differs from the signed one only by letter case or a final slash."""

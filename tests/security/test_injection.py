@@ -1,6 +1,6 @@
 """Figure 18: with any text from outside, a card has the same structure as with plain text and shows the text.
 
-A view has the text in every field at once. The expected card is that of a plain text, with the visible characters of
+Every field of the view has the text. The expected card is that of a plain text, with the visible characters of
 the tested text. Unicode's categories decide which characters are visible, not the code under test.
 """
 

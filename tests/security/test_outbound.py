@@ -28,7 +28,7 @@ MESSAGE = Message({"type": "AdaptiveCard", "version": "1.5", "body": []}, "a lin
 
 
 class UnlistedServer:
-    """A server on this machine under a name that is not listed. `received`: the requests that it got."""
+    """A server on this machine under a name that is not listed. `received` has the requests that it got."""
 
     def __init__(self) -> None:
         self.url, self.received = "", list[str]()

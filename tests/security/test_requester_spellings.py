@@ -101,7 +101,7 @@ async def test_requester_cannot_decide_under_any_account(requester: str) -> None
 
 @pytest.mark.parametrize("requester", REQUESTERS.values(), ids=REQUESTERS.keys())
 async def test_other_approver_decides_on_the_request(requester: str) -> None:
-    """Positive control of the test above: an approver who is another person may decide."""
+    """Positive control: an approver who is not the requester may decide."""
     world = _world(TARO)
     key = await _posted_request(world, requester)
     async with world.running():

@@ -250,7 +250,7 @@ def test_show_of_an_unknown_request_exits_with_1(tmp_path: Path, monkeypatch: py
 
 
 def test_show_creates_no_store(tmp_path: Path) -> None:
-    """If there is no store, the command says so and creates none."""
+    """If there is no store, the command reports it and creates none."""
     result = run("show", KEY.ops_item_id)
     assert (result.exit_code, "there is no store" in result.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from tests.fakes.clock import START, ManualClock, NeverQuiet, settled
 
 
 async def test_system_clock_returns_utc() -> None:
-    """Times have a time zone and increase, also as seconds since 1970. A sleep of zero or less ends at once."""
+    """Times have a time zone and increase, also as seconds since 1970. A sleep of zero or less ends immediately."""
     clock = SystemClock()
     before = datetime.now(UTC)
     await clock.sleep(0)

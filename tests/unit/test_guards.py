@@ -18,7 +18,7 @@ def test_names_of_guards_are_unique() -> None:
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
 def test_target_and_test_of_a_guard_exist(guard: Guard) -> None:
-    """A renamed function or test fails here at once, not only when the controls run."""
+    """A renamed function or test fails here immediately, not only when the controls run."""
     for target in guard.without:
         find(target)
     path, _, name = guard.red.partition("::")

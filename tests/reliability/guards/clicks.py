@@ -194,7 +194,7 @@ GUARDS = (
     ),
     Guard(
         "the time of a click counts from the arrival of its request",
-        "tests/scenario/test_teams_turns.py::test_click_counts_from_the_arrival_of_its_request",
+        "tests/scenario/test_teams_turns.py::test_time_limit_of_a_click_starts_with_the_arrival_of_its_request",
         {"bot.teams.wire.invoke:read_click": around(lambda read, inbound: replace(read(inbound), received_at=None))},
     ),
     Guard(

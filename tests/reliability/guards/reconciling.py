@@ -119,7 +119,7 @@ GUARDS = (
     ),
     Guard(
         "writes after a lost lease are delivered again",
-        TRUTH + "test_update_after_a_lost_lease_is_corrected_at_once",
+        TRUTH + "test_update_after_a_lost_lease_is_corrected_immediately",
         {
             "bot.domain.record:Record.with_delivery": around(
                 lambda _, record, surface, **_facts: record.with_surface(surface)
@@ -188,7 +188,7 @@ GUARDS = (
     ),
     Guard(
         "a replayed event reads nothing that is known",
-        INTAKE + "test_event_older_than_the_last_read_reads_nothing_from_aws",
+        INTAKE + "test_event_older_than_the_last_read_causes_no_read_of_aws",
         {"bot.service.sources.intake:_was_read_after": always(False)},
     ),
     Guard(

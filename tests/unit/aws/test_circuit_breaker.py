@@ -28,7 +28,7 @@ def breaker() -> CircuitBreaker:
 
 
 def test_open_circuit_allows_one_call_at_a_time(breaker: CircuitBreaker) -> None:
-    """A second concurrent call is refused at once. The refusal does not count as another time-out."""
+    """A second concurrent call is refused immediately. The refusal does not count as another time-out."""
     with breaker.guard(HERE):
         for _ in range(2):
             with pytest.raises(CallFailed) as refused, breaker.guard(HERE):

@@ -191,8 +191,8 @@ async def test_rate_never_falls_to_zero(timeline: Timeline) -> None:
 
 
 @pytest.mark.parametrize("lane", [Lane.CLICK, Lane.RECONCILE, Lane.SWEEP])
-async def test_too_long_wait_for_a_quota_is_refused_at_once(timeline: Timeline, lane: Lane) -> None:
-    """A caller that would wait longer than PATIENCE allows for its kind of call gets QuotaWaitTooLong at once."""
+async def test_too_long_wait_for_a_quota_is_refused_immediately(timeline: Timeline, lane: Lane) -> None:
+    """A caller that would wait longer than PATIENCE allows for its kind of call gets QuotaWaitTooLong immediately."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     outcomes = await asyncio.gather(*(limiter.turn(OPS, lane) for _ in range(300)), return_exceptions=True)
     served = sum(outcome is None for outcome in outcomes)

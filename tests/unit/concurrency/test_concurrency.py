@@ -141,7 +141,7 @@ def test_window_counts_only_recent_events() -> None:
 
 
 def test_all_limits_of_a_window_apply_together() -> None:
-    """If several limits apply, the longest wait counts."""
+    """If several limits apply, the longest wait is used."""
     window = SlidingWindow([(1.0, 1), (60.0, 2)])
     assert [window.take(now) for now in (0.0, 0.5, 1.0, 2.0)] == [True, False, True, False]
     assert window.wait(2.0) == 58.0

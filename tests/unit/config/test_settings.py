@@ -54,7 +54,7 @@ def test_defaults_are_the_documented_ones(complete: dict[str, str]) -> None:
 
 
 def test_aws_region_overrides_the_default_region(complete: dict[str, str]) -> None:
-    """AWS_REGION wins. Without it, AWS_DEFAULT_REGION is used."""
+    """If AWS_REGION is missing, AWS_DEFAULT_REGION is used."""
     assert load(complete | {"AWS_DEFAULT_REGION": "us-east-1"})[0].region == "ap-northeast-1"
     del complete["AWS_REGION"]
     assert load(complete | {"AWS_DEFAULT_REGION": "us-east-1"})[0].region == "us-east-1"

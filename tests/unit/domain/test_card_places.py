@@ -53,7 +53,7 @@ def test_different_cards_have_different_surface_names(one: tuple[str, str | None
 
 
 def test_deciding_channel_comes_first_and_every_known_card_follows() -> None:
-    """Copies and cards of earlier routes are shown too, but no cards of removed channels."""
+    """Extra copies and cards of earlier routes are shown too, but no cards of removed channels."""
     row = ROW.with_surface(card("card:approvals:7")).with_surface(card("card:gone")).with_surface(card("card:leads"))
     row = row.with_surface(card("card:approvals"))
     assert names(row) == ["card:approvals", "card:approvals:7", "card:leads"]
@@ -80,7 +80,7 @@ def test_refusing_fallback_has_no_replacement() -> None:
 
 
 @pytest.mark.parametrize("row", [Record(KEY, NOW), ROW])
-def test_new_request_has_no_home_problem(row: Record) -> None:
+def test_new_request_has_no_refusal_of_its_channel(row: Record) -> None:
     """Without a route or a card, no refusal of Teams is known."""
     assert home_problem(row) is None
 

@@ -119,7 +119,7 @@ def test_rejection_excludes_live_approvals() -> None:
 
 
 def test_accepted_approval_counts_before_a_read_shows_it() -> None:
-    """An approval that AWS accepted after the last read counts at once, so the bot never sends too many."""
+    """An approval that AWS accepted after the last read counts immediately, so the bot never sends too many."""
     unseen = decision(ICHIRO, APPROVE, CONFIRMED)
     for verdict in Verdict:
         assert claimed(HANAKO, verdict, unseen) == Claim(ClaimRefusal.OTHERS_FIRST)

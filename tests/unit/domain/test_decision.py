@@ -54,7 +54,7 @@ def test_no_transition_leaves_a_final_state() -> None:
     assert not [state for state, _ in TRANSITIONS if state in ends]
 
 
-def test_signal_that_may_have_left_is_never_sent_again() -> None:
+def test_signal_that_may_have_reached_aws_is_never_sent_again() -> None:
     """Only a claim can be sent. Only a throttled signal, which had no effect, becomes a claim again."""
     assert {state for state, event in TRANSITIONS if event is DecisionEvent.SENDING} == {CLAIMED}
     assert {pair for pair, state in TRANSITIONS.items() if state is CLAIMED} == {(SENT, DecisionEvent.THROTTLED)}

@@ -79,7 +79,7 @@ class Renamed(StrEnum):
 
 
 def test_names_of_classes_and_enum_members_do_not_change_the_digest() -> None:
-    """A new field changes the digest only if its value is not the default."""
+    """Only values change it. A new field changes it only if its value is not the default."""
     kept = [(each.name, Any, each.default) for each in fields(CardView) if each.default is not MISSING]
     required = [(each.name, Any) for each in fields(CardView) if each.default is MISSING]
     renamed = make_dataclass("RequestCard", [*required, *kept, ("added", Any, None)], frozen=True)

@@ -308,7 +308,7 @@ def test_address_of_several_people_identifies_no_one_in_any_domain(domains: froz
     ],
 )
 def test_account_with_any_name_in_a_record_counts_as_the_requester(account: Person) -> None:
-    """The names in the record count, and so does every id and address of the person that they match."""
+    """That holds for each name in the record, and for each id and address of the person that a name matches."""
     names = ("tyamada@corp.example.net", "taro.yamada@example.com")
     requester = identified(USER_ID, directory=Directory((HANAKO, TARO_PERSON), names))
     assert requester.is_person(account)

@@ -13,7 +13,7 @@ from tests.fakes.people import HANAKO
 
 
 def test_adapter_adds_only_run_to_the_base_class_of_the_sdk() -> None:
-    """So the adapter has no method of the SDK that takes an unverified header or request."""
+    """The adapter has no method of the SDK that takes an unverified header or request."""
     public = {name for name in dir(TeamsAdapter) if not name.startswith("_")}
 
     assert public - set(dir(BotAdapter)) == {"run"}

@@ -83,7 +83,7 @@ async def test_a_rotated_secret_is_used_at_the_next_renewal(login: Login, source
     assert [line["event"] for line in lines] == ["app_secret_changed", "connector_token_renewed"]
 
 
-async def test_a_secret_that_is_refused_is_read_again_at_once(login: Login, source: FakeSecretSource) -> None:
+async def test_a_secret_that_is_refused_is_read_again_immediately(login: Login, source: FakeSecretSource) -> None:
     """If the secret was rotated, one request is refused. The caller gets a token from the second request."""
     credentials = login.with_secret_from(source)
     credentials.forget(await credentials.bearer())

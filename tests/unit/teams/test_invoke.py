@@ -164,7 +164,7 @@ def test_the_case_of_ids_does_not_matter() -> None:
 
 
 def test_a_person_of_another_tenant_keeps_their_tenant() -> None:
-    """In a shared channel the sender's own tenant counts, not the channel's."""
+    """In a shared channel the sender's own tenant is used, not the channel's."""
     body = activities.invoke("approve", DATA, **{**COMMON, "sender": FOREIGNER})
     body["from"]["tenantId"] = FOREIGN_TENANT_ID
 

@@ -50,7 +50,7 @@ async def test_invented_key_ids_cost_one_fetch_a_minute(ms: FakeMicrosoft, edge:
 
 
 async def test_keys_are_refreshed_daily_in_the_background(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """After a day a known key is returned at once while new ones are fetched."""
+    """After a day a known key is returned immediately while new ones are fetched."""
     await edge.keys.warm()
     clock.seconds += REFRESH_AFTER + 1
     held = ms.hold("GET", JWKS)

@@ -94,7 +94,10 @@ async def test_a_clock_that_is_set_back_does_not_lengthen_a_wait() -> None:
 
 
 async def test_a_closure_from_before_the_clock_was_set_back_is_ignored() -> None:
-    """Teams throttles for five seconds, then the clock is set back by a day. Later throttling still counts."""
+    """Teams throttles for five seconds, then the clock is set back by a day.
+
+    A later throttling closes the conversation.
+    """
     late = ManualClock()
     await late.advance(86400)
     limit = RateLimit(late)
@@ -106,8 +109,8 @@ async def test_a_closure_from_before_the_clock_was_set_back_is_ignored() -> None
     assert _refused(limit) == pytest.approx(LONGEST_CLOSED)
 
 
-async def test_the_longer_of_two_closures_counts() -> None:
-    """If Teams asks for a long and then for a shorter wait, the long wait still counts."""
+async def test_the_longer_of_two_closures_is_kept() -> None:
+    """If Teams asks for a long and then for a shorter wait, the bot waits for the longer one."""
     clock = ManualClock()
     limit = RateLimit(clock)
     limit.close(CHANNEL, 600.0)

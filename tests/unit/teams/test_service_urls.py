@@ -60,7 +60,7 @@ async def test_a_stored_url_is_checked_again() -> None:
 async def test_urls_work_while_the_store_is_unavailable() -> None:
     """If a read fails, the configured URL is used. If a write fails, the next activity repeats it.
 
-    This process uses the new URL at once.
+    This process uses the new URL immediately.
     """
     store = MemoryStore()
     urls = _urls(store)

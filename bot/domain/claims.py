@@ -11,6 +11,7 @@ from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person, Principal
 from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Action, Level, LevelState, Verdict, Vote, Withdrawal
+from bot.domain.spans import runs
 
 CUT = 200  # characters; AWS may cut longer comments: it shows 512 characters of a decision, ARN and JSON included
 EFFECT_SPAN = timedelta(seconds=60)  # how long the bot waits until AWS shows a decision that it accepted
@@ -169,7 +170,7 @@ def awaits_effect(decision: Decision, request: AccessRequest | None, now: dateti
 def _accepted_recently(decision: Decision, now: datetime) -> bool:
     if decision.state is not DecisionState.CONFIRMED or decision.settled_at is None:
         return False
-    return now < decision.settled_at + EFFECT_SPAN
+    return runs(decision.settled_at + EFFECT_SPAN, now=now, span=EFFECT_SPAN)
 
 
 def _shows(request: AccessRequest | None, decision: Decision) -> bool:

@@ -18,8 +18,11 @@ from enum import StrEnum
 
 from bot.domain.identity import Person
 from bot.domain.request import Action
+from bot.domain.spans import is_ahead, runs
 
 DECISION_SPAN = timedelta(seconds=60)  # older clicks are never signalled; the person clicks again
+HOLD = timedelta(seconds=25)  # longer than preparing (15 s), most checks (20 s) or sending (7 s); renewed in between
+LONGEST_HOLD = timedelta(seconds=60)  # a hold that ends later was stored by a clock that was ahead
 COMMENT_LIMIT = 400  # characters; AWS accepts 512, and the bot adds who decided
 
 
@@ -115,9 +118,14 @@ class Decision:
         """The time after which the decision is no longer signalled."""
         return self.clicked_at + DECISION_SPAN
 
+    def is_expired(self, now: datetime) -> bool:
+        """True once the decision is no longer signalled, also if its click lies in the future: its age is unknown."""
+        return now > self.deadline or is_ahead(self.clicked_at, now)
+
     def hold_ended(self, now: datetime) -> bool:
         """True once the process that claimed the decision no longer holds it, so that another may take it over."""
-        return self.state in {DecisionState.CLAIMED, DecisionState.SENT} and self.held_until <= now
+        held = runs(self.held_until, now=now, span=LONGEST_HOLD)
+        return self.state in {DecisionState.CLAIMED, DecisionState.SENT} and not held
 
     def after(
         self, event: DecisionEvent, *, at: datetime, outcome: Outcome | None = None, detail: str = ""

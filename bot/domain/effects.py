@@ -1,11 +1,13 @@
 """Finds out whether an unanswered signal took effect, from the facts that AWS shows later. It is never sent again."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.claims import voted_by
 from bot.domain.decision import Decision, DecisionEvent, Outcome
 from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, AccessRequest, Level, LevelState, Verdict, Withdrawal
+from bot.domain.spans import is_ahead
 
 _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJECTED}
 
@@ -13,13 +15,15 @@ _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJ
 def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decision:
     """Settle an unknown decision once AWS shows its effect, or that it can have none, or after its deadline.
 
-    Until then, return it unchanged.
+    Until then, return it unchanged; only a click that lies in the future is dated now.
     """
     if record.request and _had_effect(record.request, decision):
         return decision.after(DecisionEvent.SEEN, at=now)
     if record.request and _moved_past(record.request, decision):
         return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.SETTLED)
-    if now > decision.deadline:
+    if is_ahead(decision.clicked_at, now):
+        return replace(decision, clicked_at=now)  # its age is unknown: AWS gets the whole span to show the effect
+    if decision.is_expired(now):
         return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.NO_ANSWER)
     return decision
 

@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.claims import awaits_effect
-from bot.domain.decision import Decision, DecisionState
+from bot.domain.decision import LONGEST_HOLD, Decision, DecisionState
 from bot.domain.identity import Requester
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Route
+from bot.domain.spans import is_ahead, runs
 
 AHEAD = timedelta(days=3650)  # rows are reconciled by due time, so urgent ones are dated back by more than any outage
+ROW_LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
+LONGEST_RETRY = timedelta(days=1)  # no pause before the next attempt to deliver a surface is longer
 GONE_AFTER = timedelta(minutes=10)  # AWS may briefly not show an existing OpsItem, but not for this long
 KEPT = timedelta(days=365)  # after the request's end; AWS also keeps the request for this long
 KEPT_UNREAD = timedelta(days=7)  # for a row whose request could never be read
@@ -177,6 +180,21 @@ class Record:
             return self
         return replace(self, requeue_at=moment)
 
+    def has_times_ahead(self, now: datetime) -> bool:
+        """True if a clock that was ahead stored this row. Its due time is probably wrong, so it is reconciled now."""
+        ends = [(self.lease.until if self.lease else None, ROW_LEASE)]
+        ends += [(each.held_until, LONGEST_HOLD) for each in self.live_decisions]
+        ends += [(each.retry_at, LONGEST_RETRY) for each in self.surfaces]
+        begun = [end - span for end, span in ends if end]
+        past = (self.observed_at, self.missing_since, *(each.clicked_at for each in self.live_decisions), *begun)
+        return any(each and is_ahead(each, now) for each in past)
+
+    def corrected(self, now: datetime) -> "Record":
+        """Drop the pauses of all surfaces if a clock that was ahead stored this row."""
+        if not self.has_times_ahead(now):
+            return self
+        return replace(self, surfaces=tuple(replace(each, retry_at=None) for each in self.surfaces))
+
     def requeue_first(self, now: datetime) -> "Record":
         """Make the row due before every other row, because a person decided."""
         return self.requeue_by(now - AHEAD)
@@ -191,7 +209,7 @@ class Record:
         Taking the lease replaces requeue_at by the lease's end, so the row is due again if the holder crashes.
         """
         ours = self.lease is not None and self.lease.owner == owner
-        if self.lease and not ours and self.lease.until > now:
+        if self.lease and not ours and runs(self.lease.until, now=now, span=span):
             return None
         until = now + span
         due = self.requeue_at if ours and not self.only_due_for_lease else until
@@ -237,7 +255,7 @@ class Record:
 
     def not_found(self, at: datetime) -> "Record":
         """Store that AWS knows no such OpsItem. After GONE_AFTER the request counts as gone."""
-        since = self.missing_since or at
+        since = min(self.missing_since or at, at)
         if self.request is None or self.request.status.ended or at - since < GONE_AFTER:
             return replace(self, missing_since=since)
         return replace(self, missing_since=since, request=replace(self.request, status=Status.GONE))

@@ -110,7 +110,8 @@ class Store(Protocol):
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
         """Take or renew the lease for sweeping an account and Region, up to `until`.
 
-        Returns False if another owner has the lease at `now`.
+        Returns False if another owner has the lease at `now`. A lease that ends later than `until`, by more than the
+        clocks of two processes may differ, counts as over.
         """
 
     async def register_replica(self, replica: Replica) -> None:

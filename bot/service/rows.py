@@ -7,20 +7,18 @@ polling.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from datetime import timedelta
 
 from bot.concurrency.background import alongside
 from bot.concurrency.single_flight import SingleFlight
 from bot.concurrency.waiting import first_of
 from bot.domain.audit import steps
 from bot.domain.decision import Decision
-from bot.domain.record import Record
+from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import RequestKey
 from bot.ports.clock import Clock
 from bot.ports.store import Change, Store, StoreUnavailable
 from bot.service.auditing import log_audit_entry
 
-ROW_LEASE = timedelta(seconds=30)  # longer than one call to AWS or Teams may take; renewed before each write to Teams
 LEASE_RENEWED_EVERY = 10.0  # seconds between renewals, while work under the lease continues
 POLL_SECONDS = 0.5  # between reads of a row that another process may have written
 
@@ -114,7 +112,8 @@ class Rows:
         """Take the lease: the right to write to Teams for this request. Raises LeaseHeld if another process has it."""
 
         def lease(record: Record) -> Record:
-            leased = record.leased_to(owner, now=self._clock.now(), span=ROW_LEASE)
+            now = self._clock.now()
+            leased = record.corrected(now).leased_to(owner, now=now, span=ROW_LEASE)
             if leased is None:
                 raise LeaseHeld
             return leased

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from bot.domain.identity import Person
+from bot.domain.record import ROW_LEASE
 from bot.ports.store import PersonalChat
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
-from bot.service.rows import ROW_LEASE
 from bot.teams.net.addresses import ServiceHosts
 from bot.teams.outbound.circuit_breaker import IN_FLIGHT
 from bot.teams.outbound.messenger import MOST_DIRECTS, PATIENCE, Messenger

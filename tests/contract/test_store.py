@@ -324,6 +324,20 @@ async def test_sweep_lease_has_one_owner(shelf: Shelf) -> None:
     assert await lease(other, "other", NOW + 3 * SECOND)
 
 
+async def test_sweep_lease_of_a_clock_that_was_ahead_is_over(shelf: Shelf) -> None:
+    """A lease that ends later than one that begins now blocks nobody, except by the usual difference of two clocks."""
+    store = await shelf.open()
+
+    async def lease(owner: str, at: datetime) -> bool:
+        return await store.lease_sweep(KEY.account, KEY.region, owner, now=at, until=at + 2 * SECOND)
+
+    assert await lease("ahead", NOW + 3600 * SECOND)
+    assert await lease("right", NOW)
+    assert await lease("right", NOW + 4 * SECOND)
+    assert not await lease("slow", NOW)
+    assert await store.lease_sweep(KEY.account, KEY.region, "slow", now=NOW, until=NOW - SECOND) is False
+
+
 async def test_only_one_of_many_gets_the_sweep_lease(shelf: Shelf) -> None:
     """Two processes request the lease at the same time, twenty times each."""
     stores = [await shelf.open(), await shelf.open()]

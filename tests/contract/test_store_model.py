@@ -18,6 +18,7 @@ from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person
 from bot.domain.record import Lease, Record, Surface
 from bot.domain.request import AccessRequest, Node, RequestKey, Status, Verdict
+from bot.domain.spans import latest_end
 from bot.ports.store import PersonalChat, Store
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.strategies import REQUEST_KEYS, values
@@ -160,7 +161,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=WHICH, name=NAMES, owner=NAMES, until=SOON)
     def lease_a_sweep(self, which: int, name: str, owner: str, until: datetime) -> None:
         holder, held_until = self.sweeps.get(name, (owner, START))
-        free = holder == owner or held_until <= START
+        free = holder == owner or held_until <= START or held_until > latest_end(until, now=START)
         if free:
             self.sweeps[name] = (owner, until)
         leased = self.stores[which].lease_sweep("111122223333", name, owner, now=START, until=until)

@@ -9,6 +9,7 @@ from functools import partial
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
+from bot.domain.spans import latest_end
 from bot.ports.store import Change, PersonalChat, Replica, RowUnreadable, StoreUnavailable, Watched
 from bot.store.rows import apply_change, storable, watched_rows
 
@@ -113,7 +114,7 @@ class MemoryStore:
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
         leases = self._working().sweep_leases
         holder, held_until = leases.get((account, region), (owner, now))
-        if holder != owner and held_until > now:
+        if holder != owner and now < held_until <= latest_end(until, now=now):
             return False
         leases[account, region] = (owner, storable(until))
         return True

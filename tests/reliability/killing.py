@@ -18,10 +18,9 @@ import aiohttp
 import pytest
 
 from bot.domain.decision import DecisionState
-from bot.domain.record import DeliveryState, Record, SurfaceKind
+from bot.domain.record import ROW_LEASE, DeliveryState, Record, SurfaceKind
 from bot.domain.request import RequestKey, Status
 from bot.sandbox.sandbox import END_OF_POLL
-from bot.service.rows import ROW_LEASE
 from bot.store.sqlite.store import SqliteStore
 from tests.fakes.launcher import AHEAD, KILL_AT
 from tests.fakes.offset_clock import TimeOffset

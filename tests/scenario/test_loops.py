@@ -8,12 +8,11 @@ from datetime import datetime
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bot.domain.record import Record
+from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.store import Change, StoreUnavailable, Watched
 from bot.service.reconcile.loop import SHORTEST_SLEEP, SIDE_BY_SIDE
-from bot.service.rows import ROW_LEASE
 from bot.service.sources.intake import QUEUE, Intake
 from bot.telemetry import Telemetry
 from tests.fakes.aws import FakeAws, key_of

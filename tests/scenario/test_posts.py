@@ -12,13 +12,12 @@ import pytest
 from prometheus_client import Counter
 from prometheus_client.samples import Sample
 
-from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import ROW_LEASE, DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.shown.card_places import card_name
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message
 from bot.service.reconcile import retry_policy
-from bot.service.rows import ROW_LEASE
 from tests.fakes.chat import CHANNEL, HANAKO
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World

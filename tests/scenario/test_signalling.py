@@ -4,14 +4,14 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.domain.decision import DecisionState, Outcome
+from bot.domain.decision import HOLD, DecisionState, Outcome
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
 from bot.service.clicks.click import Answer
-from bot.service.clicks.signalling import FRESH, HOLD, READING
+from bot.service.clicks.signalling import FRESH, READING
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.store import HangingStore, MemoryStore, Tables
 from tests.fakes.world import World, new_world

@@ -8,7 +8,7 @@ import pytest
 
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.permission import Refusal
-from bot.domain.record import Lease, Record
+from bot.domain.record import ROW_LEASE, Lease, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.shown.surfaces import DIRECTS, IDENTIFYING_SPAN
@@ -17,7 +17,7 @@ from bot.ports.aws import AwsUnavailable, RequestNotReadable, Signal, SignalLost
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import Message, Posted
 from bot.service.clicks.click import Verb
-from bot.service.rows import ROW_LEASE, LeaseHeld, Rows
+from bot.service.rows import LeaseHeld, Rows
 from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, person

@@ -151,6 +151,8 @@ class ClickAttempt:
 
     async def _wait_for_others(self, permit: Permit) -> Answer | None:
         """Wait until other decisions allow the claim; return an Answer if the click is too late or its time is over."""
+        if self._record.has_times_ahead(self._clock.now()):  # the decision that it waits for may be over
+            await self._rows.requeue(self._key)
 
         def is_over(row: Record) -> bool:
             return self._too_late(row) is not None or is_claimable(row, permit, *self._current(row))

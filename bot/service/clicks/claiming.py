@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.claims import Claim, ClaimRefusal, claim
-from bot.domain.decision import Decision
+from bot.domain.decision import HOLD, Decision
 from bot.domain.record import Record
 from bot.domain.shown.card_places import with_unknown_content
 from bot.service.clicks.answers import Screen
 from bot.service.clicks.permission_check import Inputs
-from bot.service.clicks.signalling import HOLD
 
 
 class StaleCheck(Exception):

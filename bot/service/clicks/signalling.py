@@ -14,7 +14,7 @@ import structlog
 
 from bot.concurrency.backoff import backoff
 from bot.domain.claims import has_room
-from bot.domain.decision import TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
+from bot.domain.decision import HOLD, TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Level, RequestKey
@@ -27,7 +27,6 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
-HOLD = timedelta(seconds=25)  # longer than preparing (15 s), most checks (20 s) or sending (7 s); renewed in between
 READING = timedelta(seconds=20)  # how long the state check may take; a hold that would end within it is renewed first
 FRESH = timedelta(seconds=5)  # a state check that is older than this does not allow a signal
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS throttles
@@ -100,7 +99,7 @@ class SignalAttempt:
 
     async def _objection(self, record: Record, decision: Decision) -> SignalResult | TryAgain | None:
         """Return why the decision can no longer be sent by the rules: they may have changed since the click."""
-        if self._clock.now() > decision.deadline:
+        if decision.is_expired(self._clock.now()):
             return SignalResult(DecisionEvent.WITHDRAWN, decision.outcome or Outcome.EXPIRED, decision.detail)
         if removed := removed_since(self._configuration.value, record, decision):
             return SignalResult(DecisionEvent.WITHDRAWN, removed)
@@ -173,9 +172,9 @@ class SignalAttempt:
         def send(decision: Decision) -> Decision:
             now = self._clock.now()
             sent = decision.after(DecisionEvent.SENDING, at=now)  # first: raises if another worker has sent it
-            if now > checked_at + FRESH:
+            if not is_fresh(checked_at, now):
                 return decision
-            if now > decision.deadline:
+            if decision.is_expired(now):
                 return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
             leaving = replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
             return leaving if signal.role else replace(leaving, sent_comment=signal.comment)
@@ -245,7 +244,12 @@ async def send_once(requests: Requests, signal: Signal) -> SignalResult:
 
 def is_too_late(decision: Decision, *, checked_at: datetime, now: datetime) -> bool:
     """True if the state check is too old, or the decision has expired."""
-    return now > min(checked_at + FRESH, decision.deadline)
+    return not is_fresh(checked_at, now) or decision.is_expired(now)
+
+
+def is_fresh(checked_at: datetime, now: datetime) -> bool:
+    """True while a state check allows a signal. After the clock was set back its age is unknown."""
+    return checked_at <= now <= checked_at + FRESH
 
 
 def has_changed(configuration: CurrentConfiguration, revision: int) -> bool:

@@ -198,10 +198,10 @@ def _unreadable(row: Record, *, since: int, missing_at: datetime | None) -> Reco
 
 def taken_over(decision: Decision, now: datetime) -> Decision:
     """Return a decision of a crashed process as this process continues it: its outcome must be posted."""
-    announced = replace(decision, announced=True)
+    announced = replace(decision, announced=True, held_until=min(decision.held_until, now))
     if decision.state is DecisionState.SENT:
         return announced.after(DecisionEvent.LOST, at=now)
-    if now > decision.deadline:
+    if decision.is_expired(now):
         return announced.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
     return announced
 

@@ -6,13 +6,12 @@ request.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, RequestKey, Status
+from bot.domain.spans import SKEW
 from bot.ports.aws import ListedRequest
-
-SKEW = timedelta(seconds=5)  # possible difference between the clocks of two processes
 
 
 class Listed:

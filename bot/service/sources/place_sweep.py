@@ -175,8 +175,13 @@ class PlaceSweep:
         return rows
 
     def _is_outdated(self, row: Record) -> bool:
-        """True for a row whose channel or requester was determined by a previous node-access.toml."""
-        return is_misplaced(row, self._configuration.value) or self._configuration.value.identified_by_former_rules(row)
+        """True for a row whose channel or requester was determined by a previous node-access.toml.
+
+        Also for one that was stored by a clock that was ahead: by its own due time it would wait too long.
+        """
+        current = self._configuration.value
+        by_former_rules = is_misplaced(row, current) or current.identified_by_former_rules(row)
+        return by_former_rules or row.has_times_ahead(self._clock.now())
 
     async def _revoked(self, watched: Mapping[RequestKey, Record]) -> list[ListedRequest]:
         """List the requests that are approved in their rows but revoked in AWS. Makes no call if none is approved."""

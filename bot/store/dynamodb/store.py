@@ -18,6 +18,7 @@ from cachetools import TTLCache
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
+from bot.domain.spans import latest_end
 from bot.ports.store import Change, PersonalChat, Replica, StoreUnavailable, StoreUncertain, Watched
 from bot.store.dynamodb import items
 from bot.store.dynamodb import table as shape
@@ -155,12 +156,13 @@ class DynamoStore:
             "update_item",
             Key=items.place_key(account, region, "sweep"),
             UpdateExpression="SET #owner = :owner, #until = :until",
-            ConditionExpression="attribute_not_exists(#owner) OR #owner = :owner OR #until <= :now",
+            ConditionExpression="attribute_not_exists(#owner) OR #owner = :owner OR #until <= :now OR #until > :latest",
             ExpressionAttributeNames={"#owner": "owner", "#until": "until"},
             ExpressionAttributeValues={
                 ":owner": items.text(storable(owner)),
                 ":until": items.text(items.sortable(until)),
                 ":now": items.text(items.sortable(now)),
+                ":latest": items.text(items.sortable(latest_end(until, now=now))),  # later: by a clock that was ahead
             },
         )
 

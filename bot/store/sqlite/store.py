@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
+from bot.domain.spans import latest_end
 from bot.ports.store import Change, PersonalChat, Replica, StoreUnavailable, Watched
 from bot.store.rows import (
     AUDIT_ENTRY,
@@ -65,7 +66,8 @@ _REMEMBER_URL = """
 _URL = "SELECT service_url FROM service_urls WHERE conversation = ?"
 _LEASE_SWEEP = """
     INSERT INTO sweep_leases VALUES (:account, :region, :owner, :until)
-    ON CONFLICT (account, region) DO UPDATE SET owner = :owner, until = :until WHERE owner = :owner OR until <= :now
+    ON CONFLICT (account, region) DO UPDATE SET owner = :owner, until = :until
+        WHERE owner = :owner OR until <= :now OR until > :latest
 """
 _REGISTER = """
     INSERT INTO replicas VALUES (?, ?, ?)
@@ -179,7 +181,9 @@ class SqliteStore:
 
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
         """Take or renew the lease for sweeping an account and Region; False while another owner has it."""
-        values = {"account": account, "region": region, "owner": owner, "until": _micros(until), "now": _micros(now)}
+        latest = latest_end(until, now=now)  # a later end was stored by a clock that was ahead
+        times = {"until": _micros(until), "now": _micros(now), "latest": _micros(latest)}
+        values = {"account": account, "region": region, "owner": owner, **times}
         return await self._thread.write(lambda connection: connection.execute(_LEASE_SWEEP, values).rowcount == 1)
 
     async def register_replica(self, replica: Replica) -> None:

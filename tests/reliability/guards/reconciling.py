@@ -19,6 +19,7 @@ RECONCILING = "tests/scenario/test_reconciling.py::"
 INTAKE = "tests/scenario/test_intake.py::"
 SWEEP = "tests/scenario/test_sweep.py::"
 SPORADIC = "tests/scenario/test_sporadic_refusals.py::"
+WRONG_CLOCK = "tests/scenario/test_wrong_clock.py::"
 RECORD = "tests/unit/domain/test_record.py::"
 
 
@@ -36,6 +37,12 @@ def _over_newer_facts(observed: Any, record: Record, *facts: object, since: int,
 
 def _leased_to_anyone(leased_to: Any, record: Record, owner: str, **named: object) -> Any:
     return leased_to(record if record.leased_by(owner) else replace(record, lease=None), owner, **named)
+
+
+def _leased_by_any_clock(leased_to: Any, record: Record, owner: str, *, now: datetime, span: timedelta) -> Any:
+    if record.lease and record.lease.owner != owner and record.lease.until > now:
+        return None
+    return leased_to(record, owner, now=now, span=span)
 
 
 async def _without_renewing(renew: Any, rows: Any, key: object, owner: str, *, also: Any = None) -> Any:
@@ -180,6 +187,41 @@ GUARDS = (
         "a clock that was ahead does not stop the sweep",
         SWEEP + "test_sweep_with_a_clock_ahead_does_not_stop_later_sweeps[replica-1]",
         {"bot.service.sources.place_sweep:is_recent": around(_ahead_as_recent)},
+    ),
+    Guard(
+        "a lease of a clock that was ahead is over",
+        WRONG_CLOCK + "test_card_appears_after_a_crash_and_a_clock_set_back[observe]",
+        {"bot.domain.record:Record.leased_to": around(_leased_by_any_clock)},
+    ),
+    Guard(
+        "a hold of a clock that was ahead is over",
+        WRONG_CLOCK + "test_request_is_decided_after_a_crash_and_a_clock_set_back[execution-3-sweep]",
+        {"bot.domain.decision:LONGEST_HOLD": constant(timedelta(days=1))},
+    ),
+    Guard(
+        "a pause of a clock that was ahead is over",
+        WRONG_CLOCK + "test_postponed_card_appears_after_the_clock_was_set_back",
+        {"bot.domain.record:Record.corrected": around(lambda _, record, _now: record)},
+    ),
+    Guard(
+        "a row of a clock that was ahead is due",
+        WRONG_CLOCK + "test_card_appears_after_a_crash_and_a_clock_set_back[post]",
+        {"bot.domain.record:Record.has_times_ahead": always(False)},
+    ),
+    Guard(
+        "a click that lies in the future is not sent",
+        WRONG_CLOCK + "test_click_from_the_future_is_never_sent",
+        {"bot.domain.decision:Decision.is_expired": around(lambda _, decision, now: now > decision.deadline)},
+    ),
+    Guard(
+        "a state check that lies in the future allows no signal",
+        WRONG_CLOCK + "test_signal_is_not_sent_if_the_clock_is_set_back_after_the_state_check",
+        {
+            "bot.service.clicks.signalling:is_fresh": around(
+                lambda is_fresh, checked_at, now: now < checked_at or is_fresh(checked_at, now)
+            ),
+            "bot.domain.decision:Decision.is_expired": around(lambda _, decision, now: now > decision.deadline),
+        },
     ),
     Guard(
         "replayed events do not delay new requests",

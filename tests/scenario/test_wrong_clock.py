@@ -1,0 +1,148 @@
+"""A machine's clock was an hour ahead for a while. What it stored delays nothing for longer than it was meant to last."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.decision import HOLD, LONGEST_HOLD, DecisionState, Outcome
+from bot.domain.record import GONE_AFTER, LONGEST_RETRY
+from bot.domain.request import RequestKey, Status
+from bot.ports.teams import ChatUnavailable
+from bot.service.clicks.click import Answer
+from bot.service.reconcile import retry_policy
+from bot.teams.wire.errors import LONGEST_RETRY_AFTER
+from tests.fakes.chat import HANAKO, ICHIRO
+from tests.fakes.world import World, new_world
+
+AHEAD = timedelta(hours=1)
+
+
+@asynccontextmanager
+async def corrected(world: World, *, sweep: bool = True) -> AsyncIterator[None]:
+    """Set the clock back by an hour and run another process: the one before it was killed."""
+    world.clock.set_to(world.clock.now() - AHEAD)
+    world.owner = "replica-2"
+    world.build()
+    async with world.running():
+        sweeping = asyncio.create_task(world.sweep.run() if sweep else asyncio.Event().wait())
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
+
+
+async def killed_in(world: World, key: RequestKey, call: str) -> None:
+    """Start a reconcile and end the process during a call to AWS or Teams."""
+    outside = world.aws if call == "observe" else world.chat
+    outside.gates[call] = asyncio.Event()
+    await world.rows.requeue(key)
+    reconciling = asyncio.create_task(world.reconciler.reconcile(key))
+    await world.clock.advance(0)
+    assert outside.arrived[call].is_set()
+    reconciling.cancel()
+    await asyncio.gather(reconciling, return_exceptions=True)
+    del outside.gates[call]
+
+
+async def approved(world: World, key: RequestKey, *, within: int) -> None:
+    """Click Approve as Ichiro, again after each answer, until AWS has approved. Fail after `within` seconds."""
+    clicks: list[asyncio.Task[Answer]] = []
+    for _ in range(within):
+        if not clicks or clicks[-1].done():
+            clicks.append(asyncio.create_task(world.press(key, ICHIRO)))
+        await world.clock.advance(1)
+        if world.aws.requests[key].status is Status.APPROVED:
+            await world.clock.advance(3)  # the time of the last answer
+            await asyncio.gather(*clicks)
+            return
+    raise AssertionError(f"not approved within {within} s")
+
+
+@pytest.mark.parametrize("sweep", [True, False], ids=["sweep", "no sweep"])
+@pytest.mark.parametrize(("call", "within"), [("execution", 3), ("signal", 65)])
+async def test_request_is_decided_after_a_crash_and_a_clock_set_back(call: str, within: int, *, sweep: bool) -> None:
+    """The dead process holds a decision for an hour. A claim is over at once; a sent signal gets its minute."""
+    world = new_world()
+    key = await world.posted()
+    await world.crash_in(world.pressed(key, HANAKO), call)
+    async with corrected(world, sweep=sweep):
+        await approved(world, key, within=within)
+    assert len(world.aws.effects) == 1
+    states = [each.state for each in (await world.row(key)).decisions]
+    assert states == [DecisionState.RELEASED, DecisionState.CONFIRMED]
+
+
+async def test_click_from_the_future_is_never_sent() -> None:
+    """Its age is unknown: half an hour may have passed since the click. The person clicks again."""
+    world = new_world()
+    key = await world.posted()
+    await world.crash_in(world.pressed(key, HANAKO), "execution")
+    async with corrected(world):
+        await world.clock.advance(5)
+    (decision,) = (await world.row(key)).decisions
+    assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.EXPIRED)
+    assert world.aws.count("signal") == 0
+
+
+async def test_signal_is_not_sent_if_the_clock_is_set_back_after_the_state_check() -> None:
+    """The age of the check is unknown then, so it allows no signal."""
+    world = new_world()
+    key = await world.posted()
+    async with world.running():
+        world.aws.gates["execution"] = gate = asyncio.Event()
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["execution"].wait()
+        world.clock.set_to(world.clock.now() - AHEAD)
+        gate.set()
+        await world.clock.advance(AHEAD.total_seconds() + 60)
+        await click
+    assert world.aws.count("signal") == 0
+
+
+@pytest.mark.parametrize("call", ["observe", "post"])
+async def test_card_appears_after_a_crash_and_a_clock_set_back(call: str) -> None:
+    """The dead process has the lease for an hour. The sweep at the start makes the request due."""
+    world = new_world()
+    key = world.aws.add()
+    await killed_in(world, key, call)
+    async with corrected(world):
+        await world.clock.advance(1)
+        assert len(world.chat.of("post")) == 1
+
+
+async def test_postponed_card_appears_after_the_clock_was_set_back() -> None:
+    """The next attempt was planned for an hour from now, after a pause of seconds."""
+    world = new_world()
+    key = world.aws.add()
+    world.chat.before["post"].append(ChatUnavailable("no_answer", ambiguous=False))
+    await world.shown(key)
+    async with corrected(world):
+        await world.clock.advance(1)
+        assert len(world.chat.of("post")) == 1
+
+
+async def test_missing_request_is_gone_after_its_span_although_the_clock_was_set_back() -> None:
+    """The time since which AWS does not know the request lies in the future: it counts from the next read."""
+    world = new_world()
+    key = await world.posted()
+    del world.aws.requests[key]
+    await world.shown(key)
+    async with corrected(world):
+        await world.clock.advance(GONE_AFTER.total_seconds() + 120)
+    row = await world.row(key)
+    assert row.request is not None
+    assert row.request.status is Status.GONE
+
+
+def test_no_pause_or_hold_is_longer_than_its_limit() -> None:
+    """Otherwise a pause or hold that is right would look as if a clock that was ahead had stored it."""
+    pauses = [
+        each for value in vars(retry_policy).values() for each in (value if isinstance(value, tuple) else [value])
+    ]
+    longest = max(each for each in pauses if isinstance(each, timedelta))
+    assert longest + timedelta(seconds=LONGEST_RETRY_AFTER) < LONGEST_RETRY
+    assert HOLD <= LONGEST_HOLD

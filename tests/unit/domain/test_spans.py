@@ -1,0 +1,40 @@
+"""A span that is stored by its end is over after the end, and if a clock that was ahead stored it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.domain.spans import SKEW, is_ahead, latest_end, runs
+
+NOW = datetime(2026, 4, 1, 9, tzinfo=UTC)
+SPAN = timedelta(seconds=30)
+INSTANT = timedelta.resolution
+
+
+@pytest.mark.parametrize(
+    ("end", "running"),
+    [
+        (-INSTANT, False),
+        (timedelta(), False),
+        (INSTANT, True),
+        (SPAN, True),
+        (SPAN + SKEW, True),
+        (SPAN + SKEW + INSTANT, False),
+        (timedelta(hours=9), False),
+    ],
+)
+def test_span_runs_only_for_its_own_length(end: timedelta, *, running: bool) -> None:
+    """Clocks may differ by SKEW. A later end is not believed."""
+    assert runs(NOW + end, now=NOW, span=SPAN) is running
+
+
+def test_times_of_the_past_may_be_ahead_by_the_difference_of_two_clocks() -> None:
+    """Only a larger difference shows that a clock was wrong."""
+    assert not is_ahead(NOW + SKEW, NOW)
+    assert is_ahead(NOW + SKEW + INSTANT, NOW)
+
+
+def test_latest_end_allows_for_two_clocks() -> None:
+    """A span without a length says nothing about others."""
+    assert latest_end(NOW + SPAN, now=NOW) == NOW + SPAN + SKEW
+    assert latest_end(NOW, now=NOW) == datetime.max.replace(tzinfo=UTC)

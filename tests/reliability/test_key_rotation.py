@@ -100,7 +100,7 @@ async def test_missing_refresh_fails_the_proof(keyed: Keyed, monkeypatch: pytest
     async def never(*_: object) -> None:
         """Fetch no keys."""
 
-    monkeypatch.setattr("bot.teams.inbound.keys.SigningKeys._refresh", never)
+    monkeypatch.setattr("bot.teams.inbound.keys.SigningKeys._look_for", never)
     keyed.lead.put_forward(REFRESH_GAP)
     keyed.world.microsoft.signer.rotate("key-2")
     assert await keyed.refresh() == {401}

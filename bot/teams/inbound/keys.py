@@ -11,18 +11,26 @@ from typing import Any, Final, Self
 
 import aiohttp
 import structlog
+from cachetools import TTLCache
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import RSAAlgorithm
 from jwt.exceptions import PyJWTError
 
 from bot.concurrency.single_flight import SingleFlight
+from bot.concurrency.window import SlidingWindow
 from bot.ports.clock import Clock
 from bot.teams.net.addresses import checked
 from bot.teams.net.session import as_object, read_bounded
 
 REFRESH_AFTER: Final = 24 * 3600.0  # seconds; the vendor requires a refresh at least every 24 hours
 TRUSTED_FOR: Final = 5 * 24 * 3600.0  # seconds; during an outage, known keys stay valid for a long weekend
-REFRESH_GAP: Final = 60.0  # seconds between attempts; an unknown key id causes one, and anybody can invent key ids
+REFRESH_GAP: Final = 60.0  # seconds between attempts to refresh keys that are a day old
+# Anybody can invent key ids, and an unknown id causes a fetch. A few fetches a minute cost little, and leave one for
+# the first token of a real new key. An id that a fetch did not find is not looked up again for MISSING_FOR seconds.
+UNKNOWN_FETCHES: Final = ((60.0, 4),)
+MISSING_FOR: Final = 60.0
+MISSING_KEPT: Final = 1024  # ids
+LONGEST_KID: Final = 256  # characters; Microsoft's have 27
 EMPTY_GAP: Final = 5.0  # seconds; without any key every request is refused, so try more often
 FETCH_LIMIT: Final = 5.0  # seconds for both documents
 # Seconds that a token waits for a fetch, which continues: a click must be answered within 3, and needs the rest itself.
@@ -64,6 +72,8 @@ class SigningKeys:
         self._loaded_at: float | None = None
         self._tried_at: float | None = None
         self._flight = SingleFlight(self._load)
+        self._budget = SlidingWindow(UNKNOWN_FETCHES)
+        self._missing: TTLCache[str, None] = TTLCache(MISSING_KEPT, MISSING_FOR, clock.epoch)
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,7 +101,7 @@ class SigningKeys:
             if self._age() > REFRESH_AFTER and self._may_try():
                 self._flight.start()  # runs in the background, so that a click does not wait
             return known
-        await self._refresh()
+        await self._look_for(kid)
         if self._loaded_at is None:
             raise KeysUnavailable
         return self.trusted(kid)
@@ -108,6 +118,16 @@ class SigningKeys:
             return True
         gap = EMPTY_GAP if self._loaded_at is None else REFRESH_GAP
         return not 0 <= self._clock.epoch() - self._tried_at < gap  # also True if the clock was set back
+
+    async def _look_for(self, kid: str) -> None:
+        """Fetch the keys for an unknown id, unless it is known to be missing or too many ids were unknown."""
+        if self._flight.running() or not self.ready:
+            await self._refresh()
+        elif kid not in self._missing and len(kid) <= LONGEST_KID and self._budget.take(self._clock.epoch()):
+            before = self._keys
+            await self._flight.join_briefly(seconds=WAIT_LIMIT)
+            if self._keys is not before and self.trusted(kid) is None:
+                self._missing[kid] = None
 
     async def _refresh(self) -> None:
         if self._flight.running() or self._may_try():

@@ -5,7 +5,7 @@ from typing import Any
 
 from bot.teams.inbound.tokens import VerifiedToken
 from bot.teams.wire.activity import Inbound
-from tests.reliability.replacing import Guard, always, around
+from tests.reliability.replacing import Guard, always, around, constant
 
 TOKENS = "tests/security/test_inbound_tokens.py::"
 BODIES = "tests/security/test_inbound_bodies.py::"
@@ -37,6 +37,16 @@ GUARDS = (
         "keys sign only for channels that they endorse",
         TOKENS + "test_key_must_endorse_the_channel[endorsements2-401]",
         {"bot.teams.inbound.keys:SigningKey.endorses": always(True)},
+    ),
+    Guard(
+        "invented key ids do not delay a new key",
+        "tests/unit/teams/test_keys.py::test_invented_key_id_does_not_delay_a_new_key[7.0]",
+        {"bot.teams.inbound.keys:UNKNOWN_FETCHES": constant(((60.0, 1),))},
+    ),
+    Guard(
+        "a missing key id does not use up the fetches",
+        "tests/unit/teams/test_keys.py::test_missing_key_id_is_looked_up_once_a_minute",
+        {"bot.teams.inbound.keys:MISSING_FOR": constant(0.0)},
     ),
     Guard(
         "keys without endorsements sign for no channel",

@@ -6,7 +6,15 @@ import pytest
 import structlog
 
 from bot.teams.inbound import keys
-from bot.teams.inbound.keys import EMPTY_GAP, REFRESH_AFTER, REFRESH_GAP, TRUSTED_FOR, KeysUnavailable, SigningKeys
+from bot.teams.inbound.keys import (
+    EMPTY_GAP,
+    MISSING_FOR,
+    REFRESH_AFTER,
+    REFRESH_GAP,
+    TRUSTED_FOR,
+    KeysUnavailable,
+    SigningKeys,
+)
 from bot.teams.net.addresses import AddressRefused
 from bot.teams.net.session import open_session
 from tests.fakes.edge import Edge, Ticker
@@ -39,14 +47,67 @@ async def test_new_key_is_found_after_one_refresh(ms: FakeMicrosoft, edge: Edge,
     assert (found is not None, fetches(ms)) == (True, 2)
 
 
-async def test_invented_key_ids_cost_one_fetch_a_minute(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """In 130 seconds, 130 tokens with invented key ids cause two fetches beside the first one."""
+async def test_invented_key_ids_cost_four_fetches_a_minute(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """In 130 seconds, 130 tokens with invented key ids cause twelve fetches beside the first one."""
     await edge.keys.warm()
     for second in range(130):
         assert await edge.keys.find(f"made-up-{second}") is None
         clock.seconds += 1
 
-    assert fetches(ms) == 3
+    assert fetches(ms) == 1 + 3 * 4
+
+
+@pytest.mark.parametrize("gap", [0.0, 1.0, 7.0, 59.0])
+async def test_invented_key_id_does_not_delay_a_new_key(
+    gap: float, ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
+    """Somebody sends an invented key id every minute. The first token of a real new key is accepted all the same."""
+    await edge.keys.warm()
+    for minute in range(5):
+        await edge.keys.find(f"made-up-{minute}")
+        clock.seconds += 60
+    await edge.keys.find("made-up")
+    ms.signer.rotate("key-2")
+    clock.seconds += gap
+
+    assert await edge.keys.find("key-2") is not None
+
+
+async def test_rotation_right_after_the_start_is_followed(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The fetch at the start does not delay the one for a new key."""
+    await edge.keys.warm()
+    ms.signer.rotate("key-2")
+
+    assert await edge.keys.find("key-2") is not None
+
+
+async def test_missing_key_id_is_looked_up_once_a_minute(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """A thousand tokens with the same invented id leave the fetches to other ids. Later, the id is looked up again."""
+    await edge.keys.warm()
+    for _ in range(1000):
+        assert await edge.keys.find("made-up") is None
+    assert fetches(ms) == 2
+    clock.seconds += MISSING_FOR + 1
+    ms.signer.publish("made-up")
+
+    assert await edge.keys.find("made-up") is not None
+
+
+async def test_key_id_is_not_missing_after_a_failed_fetch(ms: FakeMicrosoft, edge: Edge) -> None:
+    """Microsoft fails once while a new key is looked up: the next token of that key causes another fetch."""
+    await edge.keys.warm()
+    ms.signer.rotate("key-2")
+    ms.fault("GET", JWKS, status=503)
+    failed = await edge.keys.find("key-2")
+
+    assert (failed, await edge.keys.find("key-2") is not None) == (None, True)
+
+
+async def test_key_id_that_is_too_long_causes_no_fetch(ms: FakeMicrosoft, edge: Edge) -> None:
+    """Microsoft's ids have 27 characters; ids are kept in memory, so that their length is limited."""
+    await edge.keys.warm()
+
+    assert (await edge.keys.find("x" * 257), fetches(ms)) == (None, 1)
 
 
 async def test_keys_are_refreshed_daily_in_the_background(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:

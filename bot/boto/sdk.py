@@ -67,8 +67,8 @@ class Call:
 class Sdk:
     """Makes calls, with the program's own credentials unless a call brings others.
 
-    `seconds`: the limit for connecting and for an answer, instead of this module's limits.
-    `session`: a boto3 session, for credentials other than those of the standard chain.
+    `seconds` limits connecting and an answer, instead of this module's limits. `session` is a boto3 session, for
+    credentials other than those of the standard chain.
     """
 
     def __init__(

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 
 class SlidingWindow:
-    """Limits how many events fit into a period. `limits`: pairs of seconds and a count; all of them apply.
+    """Limits how many events fit into a period.
 
-    Times are seconds; the caller must always use the same clock.
+    `limits` are pairs of seconds and a number of events; all of them apply. Times are seconds; the caller must always
+    use the same clock.
     """
 
     def __init__(self, limits: Iterable[tuple[float, int]]) -> None:

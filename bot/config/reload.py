@@ -157,7 +157,7 @@ def _rules_of(configuration: Configuration) -> tuple[object, ...]:
 
 
 def _changed(previous: Configuration, now: Configuration) -> frozenset[str] | None:
-    """Return the names of the channels that differ. None: the identity rules differ, which concerns every request."""
+    """Return the names of the channels that differ; None if the identity rules differ, which concerns every request."""
     if previous.identity != now.identity:
         return None
     names = {channel.name for channel in (*previous.channels, *now.channels)}

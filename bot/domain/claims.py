@@ -121,7 +121,7 @@ def active_decision(person: Person, decisions: tuple[Decision, ...]) -> Decision
 
 
 def is_blocked(verdict: Verdict, live: tuple[Decision, ...], *, missing: int) -> bool:
-    """True if a vote must wait for the `live` votes at its step. `missing`: how many more approvals may be sent."""
+    """True if a vote must wait for the `live` votes at its step. `missing` is how many more approvals may be sent."""
     if verdict is Verdict.REJECT:
         return bool(live) or missing < 1
     return len(live) >= missing or any(each.verdict is Verdict.REJECT for each in live)
@@ -130,7 +130,7 @@ def is_blocked(verdict: Verdict, live: tuple[Decision, ...], *, missing: int) ->
 def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now: datetime) -> int:
     """Return how many more approvals may be sent.
 
-    If AWS's count is unknown, one at a time. While AWS does not show an accepted reject, none.
+    That is at most one if AWS's count is unknown, and zero while AWS does not show an accepted reject.
     """
     level = request.level(step)
     hidden = [each for each in here if awaits_effect(each, request, now)]
@@ -145,7 +145,7 @@ def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now:
 def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], now: datetime) -> bool:
     """True if the level needs this vote even if AWS counts every vote that was sent and that it does not show.
 
-    `level`: as just read from AWS.
+    `level` is as just read from AWS.
     """
     if not isinstance(decision.verdict, Verdict) or level.required is None or level.votes is None:
         return True  # not a vote, or AWS's count is unknown: then the claim allowed only this vote at its level

@@ -13,10 +13,9 @@ from bot.domain.routing import Account, Channel, same_conversation
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The contents of node-access.toml.
+    """The contents of node-access.toml. `channels` are in the order of the file; the first match gets a request.
 
-    `channels`: in the order of the file; the first match gets a request. `accounts`: empty only until the program
-    knows its own account (`with_own_account`).
+    `accounts` is empty only until the program knows its own account (`with_own_account`).
     """
 
     channels: tuple[Channel, ...]
@@ -36,7 +35,7 @@ class Configuration:
         return next((each for each in self.channels if same_conversation(each.conversation, conversation)), None)
 
     def home(self, record: Record) -> Channel | None:
-        """Return the channel that a request is routed to. None: not routed, or the channel was removed."""
+        """Return the channel that a request is routed to; None if it is not routed, or the channel was removed."""
         return self.channel(record.route.channel) if record.route else None
 
     def covers(self, key: RequestKey) -> bool:
@@ -45,7 +44,7 @@ class Configuration:
         return account is not None and key.region in account.regions
 
     def cancel_role(self, key: RequestKey) -> str | None:
-        """Return the ARN of the role that cancels requests of this account. None: cancelling is not set up there."""
+        """Return the ARN of the role that cancels requests of this account; None if cancelling is not set up there."""
         account = self._account(key.account)
         return account.cancel_role if account else None
 

@@ -141,7 +141,7 @@ def may_cancel(
 ) -> Refusal | None:
     """Return why this person may not cancel the request; None only for its requester.
 
-    `has_role`: the account has a role that cancels requests.
+    `has_role` says whether the account has a role that cancels requests.
     """
     if request.replica_of:
         return Refusal.REPLICA

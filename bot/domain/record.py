@@ -98,8 +98,8 @@ class Lease:
 class Unrecognized:
     """The parts of a row that a newer version of the program stored and this version does not know. They are kept.
 
-    `omitted`: the parts that this version left out because of an unknown value: `decisions/<id>`, `surfaces/<name>`,
-    `request`, `requester`, `route`.
+    `omitted` names the parts that this version left out because of an unknown value: `decisions/<id>`,
+    `surfaces/<name>`, `request`, `requester`, `route`.
     """
 
     text: str  # the JSON of the row as it was read

@@ -89,7 +89,7 @@ class Channel:
         return rule.approvers if rule else self.approvers
 
     def role_at(self, step: str, account: str) -> str | None:
-        """Return the ARN of the IAM role that signals decisions at this step; None: the bot's own credentials."""
+        """Return the ARN of the IAM role that signals decisions at this step; None for the bot's own credentials."""
         rule = self._rule(step)
         role = (rule.approver_role if rule else None) or self.approver_role
         return role.replace("{account}", account) if role else None

@@ -11,7 +11,7 @@ from bot.domain.request import AccessRequest, Action, Execution, Grant, RequestK
 
 
 class AwsUnavailable(Exception):
-    """AWS did not answer, or its answer is unusable; try again later. `code`: AWS's error code, or the bot's own."""
+    """AWS did not answer, or its answer is unusable; try again later. `code` is AWS's error code, or the bot's own."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -34,7 +34,10 @@ class RequestNotReadable(Exception):
 
 
 class SignalRefused(Exception):
-    """AWS refused the signal: no effect. `denied`: a permission is missing, or the role could not be assumed."""
+    """AWS refused the signal, which had no effect.
+
+    If `denied`, a permission is missing or the role could not be assumed.
+    """
 
     def __init__(self, code: str, *, denied: bool) -> None:
         super().__init__(code)
@@ -42,7 +45,7 @@ class SignalRefused(Exception):
 
 
 class SignalThrottled(Exception):
-    """AWS throttled the signal, or it was not sent: no effect. It may be sent again."""
+    """AWS throttled the signal, or it was not sent. It had no effect and may be sent again."""
 
 
 class SignalLost(Exception):
@@ -142,7 +145,7 @@ class Identities(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A message from the queue. `key`: its request; None for a valid message about something else, to be deleted."""
+    """A message from the queue. `key` is its request; None for a valid message about something else, to be deleted."""
 
     receipt: str
     key: RequestKey | None

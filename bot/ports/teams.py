@@ -17,7 +17,7 @@ class ChatThrottled(Exception):
 
 
 class ChatUnavailable(Exception):
-    """Teams failed or did not answer. `ambiguous`: the message may have been delivered."""
+    """Teams failed or did not answer. If `ambiguous`, the message may have been delivered."""
 
     def __init__(self, code: str, *, ambiguous: bool) -> None:
         super().__init__(code)
@@ -49,7 +49,7 @@ class ChatRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: an Adaptive Card, and the text of its notification. `alert`: Teams should notify the readers."""
+    """A message: an Adaptive Card, and the text of its notification. If `alert`, Teams should notify the readers."""
 
     card: dict[str, object]
     summary: str

@@ -127,7 +127,7 @@ class Localizer:
     def moment(self, at: datetime, *, beside: datetime | None = None) -> str:
         """Return day and time, such as "Mon, Nov 30, 14:19 JST".
 
-        `beside`: a moment that the same card shows with its year. If both are in the same year, the year is left out.
+        The same card shows the moment `beside` with its year; if both are in the same year, the year is left out.
         """
         return _moment(self.locale, self.timezone, at, beside)
 

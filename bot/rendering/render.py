@@ -34,8 +34,8 @@ def render(
     """Return the adaptive card (JSON) of a view, with a notice for the person who clicked, if there is one.
 
     `locale` is one of bot.rendering.i18n.LOCALES, `timezone` an IANA name, `reader` the locale of the notice if it
-    differs. Every card is at most CARD_LIMIT bytes. `brief`: cut its texts as much as possible, because Teams refused
-    the card as too large.
+    differs. Every card is at most CARD_LIMIT bytes. If `brief`, its texts are cut as much as possible, because Teams
+    refused the card as too large.
     """
     template = _template(presentation(view).template)
     card: Card = {}

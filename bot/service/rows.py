@@ -123,7 +123,7 @@ class Rows:
     async def renew(self, key: RequestKey, owner: str, *, also: Change | None = None) -> Record:
         """Renew the lease right before a write to Teams. Raises LeaseHeld if it was lost.
 
-        `also`: a further change in the same write.
+        `also` is a further change in the same write.
         """
 
         def renew(record: Record) -> Record:

@@ -216,7 +216,7 @@ def apply_change(
 def watched_rows(found: Iterable[tuple[RequestKey, Callable[[], Record]]]) -> Watched:
     """Return the watched rows, oldest first, and the keys of the rows that cannot be read.
 
-    `found`: the key of each row, and the function that reads it.
+    `found` has the key of each row, and the function that reads it.
     """
     rows, unreadable = [], []
     for key, read in found:

@@ -118,7 +118,7 @@ def configure_logging(
     level: str,
     stream: TextIO | None = None,
 ) -> None:
-    """Configure the logs of the process. `level`: debug, info, warning or error; `stream`: stderr by default.
+    """Configure the logs of the process. `level` is debug, info, warning or error; `stream` is stderr by default.
 
     Libraries log at warning or above, because the debug lines of botocore and aiohttp contain signed headers.
     """

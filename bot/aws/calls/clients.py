@@ -55,9 +55,9 @@ class Place:
 class Clients:
     """Calls AWS. Use `async with`: leaving it waits for running calls and closes all connections.
 
-    `reader_roles`: by account, the ARN of the role that reads it; an account without one must be the bot's own.
-    `external_id`: passed when a reader role is assumed.
-    `rates`: calls a second of one operation, account and Region, by service. `share`: how many replicas share them.
+    `reader_roles` has, by account, the ARN of the role that reads it; an account without one must be the bot's own.
+    `external_id` is passed when a reader role is assumed. `rates` has, by service, the calls a second of one operation,
+    account and Region; `share` replicas share them.
     """
 
     def __init__(

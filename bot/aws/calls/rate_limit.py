@@ -76,10 +76,10 @@ _Entry = tuple[Lane, int, asyncio.Event]  # a caller in the queue; the event wak
 
 
 class RateLimiter:
-    """All quotas. `rates`: calls a second of one operation, by service. Services without a rate are not limited.
+    """All quotas. `rates` has the calls a second of one operation, by service. Services without a rate are not limited.
 
-    RATES_OF lowers the rate of single operations. `share`: use all rates divided by this number, because so many
-    replicas use the same quotas.
+    RATES_OF lowers the rate of single operations. All rates are divided by `share`, the number of replicas that use the
+    same quotas.
     """
 
     def __init__(self, *, clock: Clock, rates: Mapping[str, float] = RATES, share: int = 1) -> None:

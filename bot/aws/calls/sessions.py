@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class RoleSessions:
-    """Credentials by role session. `sts`: makes a call to STS, given operation, lane and parameters."""
+    """Credentials by role session. `sts` makes a call to STS, given operation, lane and parameters."""
 
     def __init__(self, sts: Callable[..., Awaitable[Answer]], *, clock: Clock) -> None:
         self._sts, self._clock = sts, clock

@@ -32,7 +32,10 @@ class ForeignExecution(UnreadableExecution):
 
 @dataclass(frozen=True, slots=True)
 class AutomationExecution:
-    """An automation execution as one answer of AWS shows it. `truncated`: it has more steps than the answer shows."""
+    """An automation execution as one answer of AWS shows it.
+
+    If it is `truncated`, it has more steps than the answer shows.
+    """
 
     id: str
     status: Status

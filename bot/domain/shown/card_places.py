@@ -58,7 +58,7 @@ def card_places(record: Record, configuration: Configuration) -> list[tuple[str,
 def home_problem(record: Record) -> str | None:
     """Return the code of Teams' refusal of the card in the deciding channel.
 
-    None: no refusal is known, or the bot gave the card up.
+    Return None if no refusal is known, or the bot gave the card up.
     """
     card = record.surface(card_name(record.route.channel)) if record.route else None
     return card.problem if card and card.delivery is not DeliveryState.IMPOSSIBLE else None

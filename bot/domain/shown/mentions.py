@@ -36,7 +36,7 @@ def mentioned(
     """Return the members that a text mentions, in the order of the text, at most MOST.
 
     Only whole names count, in any case; the longest match wins. A name that several members have, guests included,
-    mentions no one. Guests and the requester are never mentioned. `never`: further names that mention no one.
+    mentions no one. Guests and the requester are never mentioned, and the names in `never` mention no one.
     """
     names, folded = _index(members, never), _folded(text[:_READ])
     longest = max(map(len, names), default=0)

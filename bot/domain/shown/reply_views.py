@@ -9,7 +9,7 @@ from bot.domain.shown.views import Banner, CardView, DirectView, NoteView
 
 @dataclass(frozen=True, slots=True)
 class HelpView:
-    """Template `help`. `personal`: in a personal chat, where `setup` has no meaning."""
+    """Template `help`. In a personal chat (`personal`), `setup` has no meaning."""
 
     personal: bool = False
 
@@ -29,7 +29,7 @@ class RequestLine:
 
 @dataclass(frozen=True, slots=True)
 class PendingView:
-    """Template `pending`: a channel's requests; in a personal chat the reader's own and those they may decide."""
+    """Template `pending`: a channel's requests, or in a personal chat the reader's own and those they may decide."""
 
     requests: tuple[RequestLine, ...]
     personal: bool = False

@@ -15,7 +15,7 @@ INSTANCE_ARN: Final = "arn:aws:sso:::instance/ssoins-1234567890abcdef"
 
 
 class IdentityCenter:
-    """The instance. `users`: the id of each user by user name, which is also the mail address."""
+    """The instance. `users` has the id of each user by user name, which is also the mail address."""
 
     def __init__(self, users: Mapping[str, str]) -> None:
         self._names = {user_id: name for name, user_id in users.items()}

@@ -55,15 +55,13 @@ class QuietHandler(MotoRequestHandler):
 
 
 class SandboxAws:
-    """A running simulated AWS.
+    """A running simulated AWS. `now` is the clock of time-outs, access windows and assumed sessions.
 
-    `now`: the clock of time-outs, access windows and assumed sessions. Credentials that SDKs renew themselves expire
-    in real time, because SDKs use the real clock.
-    `steps_shown`: truncates the step list of GetAutomationExecution.
-    `assumed`: the simulator's behaviour where AWS has no documentation.
-    `identity_center_users`: Identity Center ids of requesters, by session name.
-    `administrator`: account and Region with copies of all requests, as a delegated administrator account has them.
-    `interceptor`: may delay or refuse calls, and change or drop answers.
+    Credentials that SDKs renew themselves expire in real time, because SDKs use the real clock. `steps_shown` truncates
+    the step list of GetAutomationExecution. `assumed` is the simulator's behaviour where AWS has no documentation.
+    `identity_center_users` has the Identity Center ids of requesters, by session name. `administrator` is an account
+    and Region with copies of all requests, like a delegated administrator account. `interceptor` may delay or refuse
+    calls, and change or drop answers.
     """
 
     def __init__(

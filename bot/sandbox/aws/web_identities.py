@@ -32,7 +32,7 @@ _ONE_KEY: Final = threading.Lock()
 
 
 class WebIdentities:
-    """The issuer. `enabled`: whether the accounts have enabled it. `endpoint` is set once the server listens."""
+    """The issuer. `enabled` says whether the accounts have enabled it. `endpoint` is set once the server listens."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now, self.enabled, self.endpoint = now, True, ""

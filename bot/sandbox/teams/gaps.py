@@ -68,7 +68,7 @@ def completed(
 ) -> dict[str, Any]:
     """Return the activity with all members that Teams sends to a bot.
 
-    `sender`: the real sender, if the Playground names its current user instead. `client`: the client of all people;
+    `sender` is the real sender, if the Playground names its current user instead. `client` is the client of all people;
     by default, each person has their own.
     """
     if sender is not None:

@@ -65,7 +65,7 @@ class Stream:
         self._wake()
 
     def say(self, message: str, *, typed_on: str = "") -> None:
-        """Add a message to the stream. `typed_on`: id of the page on which a person typed it."""
+        """Add a message to the stream. `typed_on` is the id of the page on which a person typed it."""
         conversation = json.loads(message).get("actionConversationId", "")
         self._messages.append(StreamMessage(text=message, conversation=conversation, typed_on=typed_on))
         self._wake()

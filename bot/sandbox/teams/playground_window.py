@@ -42,7 +42,7 @@ class PlaygroundWindow:
         personal_chats: Mapping[str, Person],
         typed: Callable[[Person, str, str], None],
     ) -> None:
-        """`playground_url` is an origin. `personal_chats`: the owner of each 1:1 conversation, by its id.
+        """`playground_url` is an origin. `personal_chats` has the owner of each 1:1 conversation, by its id.
 
         `typed(person, conversation, text)` is called for every message that mentions the bot, before it is sent.
         """

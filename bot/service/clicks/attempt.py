@@ -47,7 +47,7 @@ class AttemptServices:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The decision that answers this click. `repeated`: an earlier click of the same person made it."""
+    """The decision that answers this click. If `repeated`, an earlier click of the same person made it."""
 
     decision_id: str
     repeated: bool = False
@@ -132,7 +132,10 @@ class ClickAttempt:
     # --- claim
 
     async def _claim(self, permit: Permit) -> Held | Answer | None:
-        """Claim the decision; wait for others and try again while there is time. None: check permission again."""
+        """Claim the decision; wait for others and try again while there is time.
+
+        Return None if permission must be checked again.
+        """
         while True:
             try:
                 await self._rows.apply(self._key, lambda row: claimed(row, permit, *self._current(row)))

@@ -35,7 +35,7 @@ class Permit:
 
 
 def claimed(record: Record, permit: Permit, inputs: Inputs, now: datetime) -> Record:
-    """Return the row with the permitted decision added. `inputs`: this row's current inputs to a permission check.
+    """Return the row with the permitted decision added. `inputs` are this row's current inputs to a permission check.
 
     Raises ClaimLost or StaleCheck.
     """

@@ -113,7 +113,7 @@ class PermissionCheck:
     def objection(self, record: Record, decision: Decision, actor: Actor | None) -> SignalResult | TryAgain | None:
         """Return why a claimed decision must not be sent now; None if its person still may make it.
 
-        `actor`: from `actor_of`.
+        `actor` is the result of `actor_of`.
         """
         refusal = self._refusal_of(record, decision, actor)
         by_state = isinstance(decision.verdict, Verdict) and refusal in _LEFT_TO_THE_STATE_CHECK

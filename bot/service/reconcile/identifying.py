@@ -35,7 +35,10 @@ class Identifying:
         self._people, self._identities, self._configuration = people, identities, configuration
 
     async def identify(self, request: AccessRequest, *, earlier: Requester | None) -> Identified:
-        """Identify the requester from the current rosters and records. `earlier`: the result of the last reconcile."""
+        """Identify the requester from the current rosters and records.
+
+        `earlier` is the result of the last reconcile.
+        """
         rules = self._configuration.value.identity  # use the same rules to the end, even if the file changes
         names = await self._names(request, rules)
         asked = spellings_of(*requester_names(request.requester, rules), *(names or ()))

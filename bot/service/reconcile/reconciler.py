@@ -189,7 +189,10 @@ class Reconciler:
 
 
 def _unreadable(row: Record, *, since: int, missing_at: datetime | None) -> Record:
-    """Count a failed read that began at version `since`. `missing_at`: AWS says that there is no such OpsItem."""
+    """Count a failed read that began at version `since`.
+
+    `missing_at` is the start of the read if AWS said that there is no such OpsItem, else None.
+    """
     if row.observed_from > since:
         return row  # a later read has succeeded
     counted = replace(row, reconcile_failures=row.reconcile_failures + 1)

@@ -25,7 +25,7 @@ class Listed:
     ) -> list[RequestKey]:
         """Return the requests that must be reconciled. The lists were read at `now`.
 
-        `rows`: all watched rows, and the rows of the sightings; None for a sighting without a row.
+        `rows` has all watched rows, and for each sighting its row, or None if there is no row.
         """
         self._since = {each.key: (each, self._unchanged_since(each, now)) for each in sightings}
         changed = {key for key, (sighting, since) in self._since.items() if _is_news(sighting, rows.get(key), since)}

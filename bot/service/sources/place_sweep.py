@@ -50,7 +50,7 @@ class SweepServices:
 class PlaceSweep:
     """The sweep of one account and Region.
 
-    `reported`: accounts and Regions that are not configured and were logged; shared by all sweeps of the process.
+    `reported` has the accounts and Regions that are not configured and were logged. All sweeps of the process share it.
     """
 
     def __init__(self, place: Place, services: SweepServices, *, reported: set[Place]) -> None:

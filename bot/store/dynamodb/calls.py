@@ -32,7 +32,7 @@ _TEMPORARY_REASONS: Final = frozenset(
 
 
 class DynamoError(StoreUnavailable):
-    """DynamoDB refused a call permanently. `code`: AWS's error code, or the name of the SDK's error."""
+    """DynamoDB refused a call permanently. `code` is AWS's error code, or the name of the SDK's error."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
@@ -69,7 +69,7 @@ class Patience:
 
 
 class Calls:
-    """Makes calls to one table; from any thread. `session`: a boto3 session, instead of the standard chain."""
+    """Makes calls to one table; from any thread. `session` is a boto3 session to use instead of the standard chain."""
 
     def __init__(self, table: str, *, region: str, call_seconds: float = CALL_SECONDS, session: Any = None) -> None:
         self.table, self.region = table, region

@@ -39,9 +39,8 @@ T = TypeVar("T")
 class DynamoStore:
     """`ports.store.Store` in a table, which `async with` opens and closes.
 
-    `call_seconds`: limit of one call. `seconds`: limit of an answer.
-    `patience`: seconds in which failures are repeated.
-    `session`: a boto3 session, for credentials other than those of the standard chain.
+    `call_seconds` limits one call, and `seconds` an answer. Failures are repeated for `patience` seconds. `session` is
+    a boto3 session, for credentials other than those of the standard chain.
     """
 
     def __init__(

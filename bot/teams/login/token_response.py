@@ -37,7 +37,7 @@ class TokenSource(Protocol):
 
 
 def read_token_response(status: int, raw: bytes, *, transient: frozenset[int], now: float) -> TokenResponse:
-    """Return the token in a response. `transient`: statuses below 500 that do not mean a refusal of the app.
+    """Return the token in a response. `transient` are the statuses below 500 that do not mean a refusal of the app.
 
     Raises ConnectorRefused or ConnectorUnavailable for a status other than 200, ValueError for a body without a token.
     """

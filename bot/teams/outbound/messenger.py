@@ -142,7 +142,7 @@ class Messenger:
 
     @asynccontextmanager
     async def _in_time(self, *, ambiguous: bool = True) -> AsyncIterator[None]:
-        """Limit one message to PATIENCE. `ambiguous`: whether a time-out may leave a new message in Teams."""
+        """Limit one message to PATIENCE. If `ambiguous`, a time-out may leave a new message in Teams."""
         token = _SENT.set([])
         try:
             async with asyncio.timeout(self._patience):

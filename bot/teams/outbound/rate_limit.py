@@ -26,7 +26,7 @@ COUNTED: Final = 1024  # conversations; more than a bot for approvals has active
 
 
 class RateLimit:
-    """Counts messages, per conversation and overall. `share`: use the limits divided by this number."""
+    """Counts messages, per conversation and overall. All limits are divided by `share`."""
 
     def __init__(self, clock: Clock, *, share: int = 1) -> None:
         self._clock, self._limits = clock, _parts(LIMITS, share)

@@ -104,7 +104,8 @@ class WireActivity(_Wire):
 class Inbound:
     """One activity: the JSON object with all its members, and the checked fields.
 
-    `received_at`: when its HTTP request arrived; None in an activity that did not come from the endpoint.
+    `received_at` is the time at which its HTTP request arrived; None in an activity that did not come from the
+    endpoint.
     """
 
     raw: dict[str, Any]

@@ -23,7 +23,7 @@ _CODE: Final = re.compile(rf"\w{{1,{LONGEST_CODE}}}", re.ASCII)  # a bearer toke
 class ConnectorError(Exception):
     """A failed call to the Connector: always one of the three classes below, which are the port's errors.
 
-    `status`: the HTTP status, None without a response. `error_code`: the vendor's code or the bot's own.
+    `status` is the HTTP status, or None without a response. `error_code` is the vendor's code or the bot's own.
     """
 
     status: int | None
@@ -39,7 +39,7 @@ class ConnectorThrottled(ConnectorError, ChatThrottled):
 
 
 class ConnectorUnavailable(ConnectorError, ChatUnavailable):
-    """Teams could not be reached, or failed. `ambiguous`: a new message may have been posted."""
+    """Teams could not be reached, or failed. If `ambiguous`, a new message may have been posted."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ NOT_TAKEN: Final = frozenset({412, 425, 503})
 def classify(
     status: int, headers: Mapping[str, str], raw: bytes, *, creates: bool, updates: bool = False, now: datetime
 ) -> ConnectorError:
-    """Return the error for a status other than 2xx. `creates`: it posts a new message; `updates`: it changes one."""
+    """Return the error for a status other than 2xx. If `creates`, the call posts a new message."""
     code = error_code(raw)
     wait = retry_after(headers.get("Retry-After"), now=now)
     if status == 429:

@@ -41,5 +41,5 @@ def text_answer(text: str) -> Json:
 
 
 def error_answer(code: str, message: str, *, status: int = 400) -> Json:
-    """Return the response that shows an error on the card. `status`: 400 for an invalid click, 500 for a failure."""
+    """Return the response that shows an error on the card. `status` is 400 for an invalid click, 500 for a failure."""
     return {"statusCode": status, "type": ERROR, "value": {"code": code, "message": message}}

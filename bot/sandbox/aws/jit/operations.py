@@ -27,7 +27,7 @@ class JitOperations:
     """Access requests and their approvals through SSM's API."""
 
     def __init__(self, state: JitState, *, steps_shown: int | None, cancellers: frozenset[str]) -> None:
-        """`cancellers`: names of roles that may stop other people's executions."""
+        """`cancellers` are names of roles that may stop other people's executions."""
         self._state, self._steps_shown, self._cancellers = state, steps_shown, cancellers
 
     def table(self) -> dict[tuple[str, str], Operation]:

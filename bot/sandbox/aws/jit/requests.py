@@ -148,7 +148,7 @@ def settled(request: AccessRequest, now: datetime) -> AccessRequest:
 
 
 def voted(request: AccessRequest, vote: Vote, role_kind: str) -> AccessRequest:
-    """Count a vote for the waiting level. `role_kind`: the kind of approver whose id is a role's ARN.
+    """Count a vote for the waiting level. `role_kind` is the kind of approver whose id is a role's ARN.
 
     Raises NotAnApprover, or Refused if no level waits or the voter has already voted on it.
     """

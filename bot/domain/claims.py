@@ -12,6 +12,7 @@ from bot.domain.identity import Person, Principal
 from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Action, Level, LevelState, Verdict, Vote, Withdrawal
 from bot.domain.spans import runs
+from bot.text.names import exact
 
 CUT = 200  # characters; AWS may cut longer comments: it shows 512 characters of a decision, ARN and JSON included
 EFFECT_SPAN = timedelta(seconds=60)  # how long the bot waits until AWS shows a decision that it accepted
@@ -117,7 +118,7 @@ def under_way(decision: Decision, request: AccessRequest | None, now: datetime) 
 def active_decision(person: Person, decisions: tuple[Decision, ...]) -> Decision | None:
     """Return the person's decision that is in progress or accepted by AWS, so that another one is not needed."""
     kept = (each for each in decisions if each.state.live or each.state is DecisionState.CONFIRMED)
-    return next((each for each in kept if each.person.object_id.casefold() == person.object_id.casefold()), None)
+    return next((each for each in kept if each.person.user == person.user), None)
 
 
 def is_blocked(verdict: Verdict, live: tuple[Decision, ...], *, missing: int) -> bool:
@@ -199,4 +200,4 @@ def voted_by(vote: Vote, decision: Decision) -> bool:
         comment = vote.comment or ""
         return comment == decision.sent_comment or (len(comment) >= CUT and decision.sent_comment.startswith(comment))
     session = Principal.parse(vote.by).session or vote.by
-    return session.casefold() == decision.person.session_name.casefold()
+    return exact(session) == exact(decision.person.session_name)

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from bot.text.names import as_typed, exact, fold, folded
+
 _ASSUMED_ROLE = re.compile(r"arn:aws[\w-]*:sts::(\d{12}):assumed-role/(?:[^/]+/)*([^/]+)/([^/]+)", re.ASCII)
 _ROLE = re.compile(r"arn:aws[\w-]*:iam::(\d{12}):role/(?:[^/]+/)*([^/]+)", re.ASCII)
 _MADE_BY_STS = re.compile(r"arn:[^:]*:sts:", re.IGNORECASE)  # sessions, and GetFederationToken's federated users
 _OBJECT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)  # Microsoft Entra's
 _USER_ID = re.compile(rf"(?:[0-9a-f]{{10}}-)?{_OBJECT_ID.pattern}", re.IGNORECASE)  # IAM Identity Center's
+_SEPARATOR = re.compile("[/:]")
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 PERSON_TAG = "NodeAccessPerson"  # a session's tag: the Microsoft Entra object id, which no rename changes
 SSO_ROLE_PREFIX = "AWSReservedSSO_"  # only IAM Identity Center makes such roles, and it sets the session name
@@ -33,8 +36,13 @@ class Person:
     guest: bool = False
 
     @property
+    def user(self) -> str:
+        """The object id for comparison: two people with the same one are one user."""
+        return exact(self.object_id)
+
+    @property
     def spellings(self) -> frozenset[str]:
-        """Every id and address of this person, case-folded; for guests also the address in their home tenant."""
+        """Every id and address of this person; for guests also the address in their home tenant."""
         return spellings_of(self.object_id, self.upn, self.mail, self.teams_id, _home_address(self.upn))
 
     @property
@@ -76,14 +84,14 @@ def assumed_role_arn(role: str, session: str) -> str:
 
 def _home_address(upn: str | None) -> str | None:
     """Return `alice@example.org` for a guest's UPN in this tenant, `alice_example.org#EXT#@…`; None for others."""
-    home, mark, _ = (upn or "").casefold().partition("#ext#@")
+    home, mark, _ = (upn or "").lower().partition("#ext#@")
     local, _, domain = home.rpartition("_")
     return f"{local}@{domain}" if mark and local and domain else None
 
 
 def spellings_of(*names: str | None) -> frozenset[str]:
-    """Return the names stripped and case-folded for comparison, without empty ones."""
-    return frozenset(name.strip().casefold() for name in names if name and name.strip())
+    """Return the names as they are compared where an equal name grants something, without empty ones."""
+    return frozenset(exact(name) for name in names if name and name.strip())
 
 
 class PrincipalKind(StrEnum):
@@ -116,6 +124,11 @@ class Principal:
     def named_by_caller(self) -> bool:
         """True for sessions and federated users of STS: the caller chooses the name unless a trust policy fixes it."""
         return bool(_MADE_BY_STS.match(self.text))
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The text itself and the name in it: of a session, an IAM user without its path, a federated user, a role."""
+        return tuple(filter(None, (self.text, self.session, _SEPARATOR.split(self.text)[-1])))
 
     @property
     def shown_name(self) -> str:
@@ -152,7 +165,16 @@ class IdentityRules:
         """Return the [people] entry of this principal, or None. Entries for names that a caller chose are ignored."""
         if principal.named_by_caller and not self.trusts(principal):
             return None
-        return (self.people or {}).get(principal.text)
+        entry = (self.people or {}).get(principal.text)
+        return as_typed(entry) if entry else None
+
+    def people_like(self, principal: Principal) -> tuple[str, ...]:
+        """Return the [people] entries whose key could mean this principal. They are used to refuse, never to identify.
+
+        IAM allows no two user names that differ only in case, but session names are compared exactly in AWS.
+        """
+        key = fold(principal.text)
+        return tuple(as_typed(entry) for each, entry in (self.people or {}).items() if fold(each) == key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +204,14 @@ class Requester:
         return self.person is None and not self.sought_everywhere
 
     def is_person(self, person: Person) -> bool:
-        """True if the requester may be this person, because they share any id or address. Used to refuse."""
-        return bool(self.spellings & person.spellings)
+        """True if the requester may be this person, because they share any id, name or address. Used to refuse.
+
+        While the requester is unidentified, the name `jiro` may also be the person with the address `jiro@…`.
+        """
+        own = folded((*self.spellings, *self.principal.own_names))
+        if own & folded(person.spellings):
+            return True
+        return not self.identified and bool(own & folded(map(_mailbox, spellings_of(person.upn, person.mail))))
 
     def is_identified_as(self, person: Person) -> bool:
         """True only if the requester is identified as this person. Used to show people their own requests.
@@ -191,7 +219,7 @@ class Requester:
         Names that a caller or a guest chose count for `is_person`, but not here.
         """
         if self.person is not None:
-            return self.identified and self.person.object_id.casefold() == person.object_id.casefold()
+            return self.identified and self.person.user == person.user
         return self.identified and bool(self.spellings & person.identifying_spellings)
 
     def refusing_as(self, earlier: "Requester | None") -> "Requester":
@@ -226,7 +254,17 @@ def requester_names(text: str, rules: IdentityRules) -> tuple[str, ...]:
     principal = Principal.parse(text)
     session = principal.session if rules.trusts(principal) else None
     names = (rules.person_of(principal), session)
-    return tuple(name.removeprefix("user:").removeprefix("upn:") for name in names if name)
+    return tuple(map(_entry_name, filter(None, names)))
+
+
+def names_to_look_up(text: str, rules: IdentityRules, record: Iterable[str] = ()) -> frozenset[str]:
+    """Return the folded ids and addresses of all people who could have made the request. `record`: the names in it."""
+    principal = Principal.parse(text)
+    return folded((*requester_names(text, rules), *record, *_doubtful_names(principal, rules), *principal.own_names))
+
+
+def _entry_name(entry: str) -> str:
+    return entry.removeprefix("user:").removeprefix("upn:")
 
 
 def needs_record(text: str, rules: IdentityRules) -> bool:
@@ -239,6 +277,10 @@ def _domain(address: str) -> str:
     return address.rpartition("@")[2]
 
 
+def _mailbox(address: str) -> str:
+    return address.rpartition("@")[0]
+
+
 def _is_address(name: str) -> bool:
     local, mark, domain = name.rpartition("@")
     return bool(local and mark and domain)
@@ -248,29 +290,34 @@ def identify_requester(text: str, rules: IdentityRules, directory: Directory) ->
     """Return who the requester is.
 
     These identify a requester: a [people] entry; an Identity Center record with an address; a name in that record or
-    of a trusted session that equals (whole, case-folded) an id or address of exactly one known person, or that is an
-    address in one of `people_domains`. Names that match several people identify no one.
+    of a trusted session that equals (whole, in any case) an id or address of exactly one known person, or that is an
+    address in one of `people_domains`. Names that could mean several people, or another person, identify no one.
     """
     principal = Principal.parse(text)
     record = _record_names(text, rules, directory)
-    identifying = spellings_of(*requester_names(text, rules), *record)
-    matches = _matching(directory.people, identifying)
-    person = matches[0] if len(matches) == 1 else None
-    identified = person is not None or is_identified_by_name(principal, identifying, rules, record)
-    if len(matches) > 1:
-        identified = False  # an address that several people share does not identify one of them
-    known = identifying | spellings_of(principal.text, principal.session)
-    spellings = known.union(*(match.spellings for match in matches))
-    name = person.shown_name if person else next(iter(record), principal.shown_name)
+    names = spellings_of(*requester_names(text, rules), *record)
+    similar = _similar(directory.people, folded(names))
+    person = similar[0] if len(similar) == 1 and similar[0].identifying_spellings & names else None
+    doubtful = _doubtful_names(principal, rules)
+    by_name = not similar and not doubtful and is_identified_by_name(principal, names, rules, record)
+    identified = person is not None or by_name
+    known = names | doubtful | spellings_of(principal.text, principal.session)
+    suspects = similar if identified else _similar(directory.people, names_to_look_up(text, rules, record))
     return Requester(
         principal,
         identified=identified,
-        spellings=spellings,
+        spellings=known.union(*(suspect.spellings for suspect in suspects)),
         person=person,
-        name=name,
+        name=person.shown_name if person else next(iter(record), principal.shown_name),
         rules=rules.mark,
-        sought_everywhere=directory.complete or bool(matches) or not identifying,
+        sought_everywhere=directory.complete or bool(similar) or not names,
     )
+
+
+def _doubtful_names(principal: Principal, rules: IdentityRules) -> frozenset[str]:
+    """Return the names in [people] for a principal that resembles this one, if there is none for this one."""
+    entries = () if rules.person_of(principal) else rules.people_like(principal)
+    return spellings_of(*map(_entry_name, entries))
 
 
 def _record_names(text: str, rules: IdentityRules, directory: Directory) -> tuple[str, ...]:
@@ -280,8 +327,9 @@ def _record_names(text: str, rules: IdentityRules, directory: Directory) -> tupl
     return tuple(name.strip() for name in directory.identity_center_names if name.strip())
 
 
-def _matching(people: Iterable[Person], names: frozenset[str]) -> list[Person]:
-    unique = {person.object_id.casefold(): person for person in people if person.identifying_spellings & names}
+def _similar(people: Iterable[Person], names: frozenset[str]) -> list[Person]:
+    """Return the people who could have one of the folded names, those with a similar name included."""
+    unique = {person.user: person for person in people if folded(person.identifying_spellings) & names}
     return list(unique.values())
 
 

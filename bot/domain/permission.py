@@ -24,6 +24,7 @@ from bot.domain.identity import Person, Requester, role_of_arn
 from bot.domain.request import AccessRequest, Action, ApproverKind, Level, Status, Verdict, Withdrawal
 from bot.domain.routing import MEMBERS, Channel
 from bot.text.invisible import is_visible
+from bot.text.names import as_typed, exact
 
 
 class Refusal(StrEnum):
@@ -156,13 +157,13 @@ def may_cancel(
 
 def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> Refusal | None:
     """Return why this person does not count as the requester. Only the identified Teams user does."""
-    here = (person.object_id.casefold(), person.tenant_id.casefold())
-    if not all(here) or not tenant_id or here[1] != tenant_id.casefold():
+    here = (person.user, exact(person.tenant_id))
+    if not all(here) or not tenant_id or here[1] != exact(tenant_id):
         return Refusal.FOREIGN
     own = requester.person
     if own is None or not requester.identified:
         return why_unidentified(requester)
-    same = here == (own.object_id.casefold(), own.tenant_id.casefold())
+    same = here == (own.user, exact(own.tenant_id))
     return None if same else Refusal.NOT_REQUESTER
 
 
@@ -184,18 +185,18 @@ def _refused_as_approver(
     The reasons, in this order: the list is empty; an id or a tenant is missing; a guest, or a person of another tenant,
     is not listed by object id; the roster is needed but could not be read; the person is not listed.
     """
-    listed = frozenset(each.casefold() for each in approvers)
+    listed = frozenset(exact(as_typed(each)) for each in approvers)
     if not listed:
         return Refusal.NOBODY
     if not person.object_id or not person.tenant_id or not tenant_id:
         return Refusal.FOREIGN
-    by_id = f"user:{person.object_id}".casefold() in listed
-    if not by_id and (person.guest or person.tenant_id.casefold() != tenant_id.casefold()):
+    by_id = f"user:{person.user}" in listed
+    if not by_id and (person.guest or exact(person.tenant_id) != exact(tenant_id)):
         return Refusal.FOREIGN
     by_roster = MEMBERS in listed or any(each.startswith("upn:") for each in listed)
     if membership.member is None and (by_id or by_roster):
         return Refusal.ROSTER_UNAVAILABLE  # without it even a listed id cannot be compared with the requester
-    if by_id or (person.upn and f"upn:{person.upn}".casefold() in listed):
+    if by_id or (person.upn and f"upn:{exact(person.upn)}" in listed):
         return None
     return None if MEMBERS in listed and membership.member else Refusal.NOT_APPROVER
 

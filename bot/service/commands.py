@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 
-from bot.domain.identity import Person, spellings_of
+from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, Status, Verdict
 from bot.domain.routing import Channel, same_conversation, thread_root
@@ -18,6 +18,7 @@ from bot.ports.teams import People
 from bot.service.clicks.permission_check import PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
+from bot.text.names import folded
 
 ANY_COMMENT = "-"  # the list of requests that a person may decide assumes a comment where one is required
 LONGEST_LIST = 15  # requests in one answer; more do not fit on a phone or into 28 KB
@@ -130,8 +131,8 @@ class CommandService:
         return lines
 
     async def _known(self, person: Person) -> Person:
-        own = spellings_of(person.object_id)
-        same = (each for each in (await self._people.known(own)).people if each.object_id == person.object_id)
+        known = (await self._people.known(folded((person.object_id,)))).people
+        same = (each for each in known if each.user == person.user)
         entry = next(same, None)
         if entry is None:
             return person

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
 from bot.ports.teams import ChatProblem, ChatRefused, KnownPeople, Message, Posted, RosterUnavailable
+from bot.text.names import folded
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 CHANNEL = "19:approvers@thread.tacv2"
@@ -188,6 +189,7 @@ class FakePeople:
         """
         self.asked_known += 1
         others = [
-            each if each.identifying_spellings & names else replace(each, upn=None, mail=None) for each in self.by_chat
+            each if folded(each.identifying_spellings) & names else replace(each, upn=None, mail=None)
+            for each in self.by_chat
         ]
         return KnownPeople((*(() if self.failing else self.people), *others), complete=not self.failing)

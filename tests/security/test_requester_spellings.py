@@ -23,6 +23,7 @@ SSO: Final = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Operators_0123
 IAM_USER: Final = f"arn:aws:iam::{ACCOUNT}:user/taro"
 USER_ID: Final = "1234567890-e1fbc510-8081-70c2-448f-0123456789ab"
 BATCH: Final = f"{SESSION}/batch"
+UNTRUSTED: Final = f"arn:aws:sts::{ACCOUNT}:assumed-role/AnyRole"
 
 TARO: Final = replace(TARO_PERSON, upn="t.yamada@example.com", mail="taro.yamada@example.com")
 
@@ -45,6 +46,8 @@ ACCOUNTS: Final = {
         5, upn="taro.yamada_example.com#EXT#@example.com", guest=True
     ),
     "an account with the same Teams id": _account(6, teams_id=TARO.teams_id),
+    "an account with the mail in full width": _account(7, mail="ｔａｒｏ．ｙａｍａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ"),
+    "an account with an invisible character in the mail": _account(8, mail="taro.\u200byamada@example.com"),
 }
 """The requester's accounts. Each has TARO's mail address or Teams id."""
 
@@ -55,13 +58,33 @@ REQUESTERS: Final = {
     "an entry of [people], by object id": BATCH,
     "an entry of [people], by name": IAM_USER,
     "an entry of [people], by mail": f"{SESSION}/nightly",
+    "an entry of [people], in full width": f"{SESSION}/weekly",
     "a user id of IAM Identity Center": USER_ID,
 }
-RECORDS: Final = {USER_ID: ("taro", "taro.yamada@example.com")}
+"""The requester's names in AWS that identify them."""
+
+DOUBTFUL: Final = {
+    "an entry of [people] for the session in another case": f"{SESSION}/NIGHTLY",
+    "a user id whose record has the mail in full width": USER_ID.replace("9ab", "9ac"),
+    "an IAM user with the mail as its name": f"arn:aws:iam::{ACCOUNT}:user/taro.yamada@example.com",
+    "an IAM user in a path": f"arn:aws:iam::{ACCOUNT}:user/ops/tokyo/Taro.Yamada@example.com",
+    "a federated user": f"arn:aws:sts::{ACCOUNT}:federated-user/taro.yamada@example.com",
+    "a session whose name the caller chose": f"{UNTRUSTED}/taro.yamada@example.com",
+    "a role's unique id": "AROA0123456789EXAMPLE:taro.yamada@example.com",
+    "a role": f"arn:aws:iam::{ACCOUNT}:role/people/taro.yamada@example.com",
+    "an ARN of a user of IAM Identity Center": "arn:aws:identitystore:::user/taro.yamada@example.com",
+}
+"""The requester's names in AWS that could be another person's too. They identify no one."""
+
+RECORDS: Final = {
+    USER_ID: ("taro", "taro.yamada@example.com"),
+    USER_ID.replace("9ab", "9ac"): ("taro", "ｔａｒｏ.ｙａｍａｄａ@ｅｘａｍｐｌｅ.com"),
+}
 PEOPLE: Final = {
     BATCH: f"user:{TARO.object_id}",
     IAM_USER: f"upn:{TARO.upn}",
     f"{SESSION}/nightly": "taro.yamada@example.com",
+    f"{SESSION}/weekly": "ｔａｒｏ．ｙａｍａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ",
 }
 
 
@@ -83,7 +106,7 @@ async def _posted_request(world: World, requester: str) -> RequestKey:
     return key
 
 
-@pytest.mark.parametrize("requester", REQUESTERS.values(), ids=REQUESTERS.keys())
+@pytest.mark.parametrize("requester", (REQUESTERS | DOUBTFUL).values(), ids=(REQUESTERS | DOUBTFUL).keys())
 async def test_requester_cannot_decide_under_any_account(requester: str) -> None:
     """No click sends a signal or claims a decision, even if unidentified requesters are allowed."""
     world = _world(*ACCOUNTS.values(), allow_unidentified=True)
@@ -107,6 +130,17 @@ async def test_other_approver_decides_on_the_request(requester: str) -> None:
     async with world.running():
         await world.press(key, without_roster_fields(HANAKO))
     assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
+
+
+@pytest.mark.parametrize("requester", DOUBTFUL.values(), ids=DOUBTFUL.keys())
+@pytest.mark.parametrize("allowed", [False, True], ids=["refuse", "allow"])
+async def test_doubtful_name_identifies_no_one(requester: str, allowed: bool) -> None:
+    """Another approver may decide only if unidentified requesters are allowed."""
+    world = _world(TARO, allow_unidentified=allowed)
+    key = await _posted_request(world, requester)
+    async with world.running():
+        answer = await world.press(key, without_roster_fields(HANAKO))
+    assert (answer.refused, len(world.aws.signals)) == (not allowed, int(allowed))
 
 
 async def test_mail_address_of_several_people_identifies_no_one() -> None:

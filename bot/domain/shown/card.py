@@ -236,8 +236,8 @@ def with_mentions(
     """
     if view.banner is not Banner.WAITING:
         return view
-    ids = {each.object_id.casefold() for each in asked}
-    besides = [each for each in named if each.object_id.casefold() not in ids]
+    users = {each.user for each in asked}
+    besides = [each for each in named if each.user not in users]
     return replace(view, mentions=_mentions(asked), mentioned=_mentions(besides), rings=rings)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from bot.domain.identity import Person, Requester
+from bot.text.names import fold
 
 MOST: Final = 5  # people that one reason may notify
 _READ: Final = 512  # characters of the reason that are searched; AWS accepts 256
@@ -49,7 +50,7 @@ def _index(members: Iterable[Person], never: Sequence[str]) -> _Names:
     for person in members:
         for key in {_key(name) for name in (person.name, person.upn, person.mail) if name}:
             other = names.setdefault(key, person)
-            if other is None or other.object_id.casefold() != person.object_id.casefold():
+            if other is None or other.user != person.user:
                 names[key] = None
     names.update(dict.fromkeys(map(_key, (*_EVERYBODY, *never))))
     names.pop("", None)
@@ -117,17 +118,8 @@ def _with(spelt: str, character: str, *, apart: bool) -> str:
 def _folded(text: str) -> str:
     """Make texts equal that look the same: ignore case, full-width forms (＠ too) and invisible characters."""
     if text.isascii():  # short cut for most names and all addresses of a large roster
-        return text.casefold().replace("\t", " ")
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(
-        " " if character.isspace() and character not in "\r\n" else character
-        for character in folded
-        if unicodedata.category(character) != "Cf" and not _is_selector(character)
-    )
-
-
-def _is_selector(character: str) -> bool:
-    return "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+        return fold(text).replace("\t", " ")
+    return "".join(" " if character.isspace() and character not in "\r\n" else character for character in fold(text))
 
 
 def _is_word(character: str) -> bool:

@@ -18,6 +18,7 @@ from bot.ports.store import StoreUnavailable, Watched
 from bot.service.clicks.click import Click
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
+from bot.text.names import exact
 
 MOST_UNKNOWN, UNKNOWN_SPAN = 5, 60.0
 """Most unknown requests that clicks may adopt, and within how many seconds. Anybody can invent ids; each id costs up to
@@ -63,7 +64,7 @@ class OrphanCards:
 
     def _is_trusted(self, key: RequestKey, click: Click) -> bool:
         """True for a card in a configured channel, a request in a configured account and Region, and no guest."""
-        ours = click.person.tenant_id.casefold() == self._configuration.tenant_id.casefold() and not click.person.guest
+        ours = exact(click.person.tenant_id) == exact(self._configuration.tenant_id) and not click.person.guest
         here = self._configuration.value.channel_at(click.conversation) is not None
         return ours and here and click.activity_id is not None and self._configuration.value.covers(key)
 

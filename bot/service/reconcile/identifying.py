@@ -10,9 +10,8 @@ from bot.domain.identity import (
     IdentityRules,
     Requester,
     identify_requester,
+    names_to_look_up,
     needs_record,
-    requester_names,
-    spellings_of,
 )
 from bot.domain.request import AccessRequest
 from bot.ports.aws import AwsUnavailable, Identities
@@ -41,8 +40,7 @@ class Identifying:
         """
         rules = self._configuration.value.identity  # use the same rules to the end, even if the file changes
         names = await self._names(request, rules)
-        asked = spellings_of(*requester_names(request.requester, rules), *(names or ()))
-        known = await self._people.known(asked)
+        known = await self._people.known(names_to_look_up(request.requester, rules, names or ()))
         # keeps the requester identified while rosters cannot be read
         remembered = (earlier.person,) if earlier and earlier.person else ()
         directory = Directory((*remembered, *known.people), names or (), complete=known.complete)

@@ -13,6 +13,7 @@ from bot.domain.shown.mentions import may_mention, mentioned
 from bot.domain.shown.surfaces import Wanted
 from bot.domain.shown.views import Banner, CardView
 from bot.ports.teams import People, RosterUnavailable
+from bot.text.names import exact
 
 
 class Mentioning:
@@ -46,8 +47,8 @@ class Mentioning:
         """Return the people in the channel's `mention`; people in no roster cannot be mentioned."""
         if not channel.mention:
             return []
-        known = {person.object_id.casefold(): person for person in (await self._people.known()).people}
-        ids = [entry.removeprefix("user:").casefold() for entry in channel.mention]
+        known = {person.user: person for person in (await self._people.known()).people}
+        ids = [exact(entry.removeprefix("user:")) for entry in channel.mention]
         return [known[each] for each in ids if each in known]
 
     async def _named(self, record: Record, channel: Channel) -> tuple[Person, ...]:

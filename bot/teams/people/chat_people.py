@@ -17,6 +17,7 @@ from bot.domain.identity import Person
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat
 from bot.ports.teams import KnownPeople
+from bot.text.names import folded
 
 CACHED_FOR: Final = 24 * 3600.0  # seconds; directories reserve a deleted person's address for longer
 CACHED: Final = 4096  # people; a person who is not cached is requested again
@@ -38,19 +39,19 @@ class ChatPeople:
         self._current[person.object_id] = person
 
     async def among(self, chats: Iterable[PersonalChat], names: frozenset[str]) -> KnownPeople:
-        """Return the people of these chats. `names`: case-folded ids and addresses.
+        """Return the people of these chats. `names`: folded ids and addresses.
 
         People with one of the names have their current addresses, or are left out if Teams does not answer; then the
         result is not complete. All other people may have no addresses.
         """
-        folded = [replace(chat, person=_folded(chat.person)) for chat in chats]
-        wanted = [chat for chat in folded if chat.person.identifying_spellings & names]
+        current = [replace(chat, person=_folded(chat.person)) for chat in chats]
+        wanted = [chat for chat in current if folded(chat.person.identifying_spellings) & names]
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._request_all(wanted[:MOST_REQUESTED])
         missing = {chat.person.object_id for chat in wanted}.difference(self._current)
-        current = [self._trusted(chat.person) for chat in folded if chat.person.object_id not in missing]
-        return KnownPeople(tuple(current), complete=not missing)
+        found = [self._trusted(chat.person) for chat in current if chat.person.object_id not in missing]
+        return KnownPeople(tuple(found), complete=not missing)
 
     async def _request_all(self, chats: Iterable[PersonalChat]) -> None:
         for chat in chats:

@@ -8,6 +8,7 @@ from bot.domain.identity import Person, Requester
 from bot.domain.permission import Membership, Refusal
 from bot.domain.request import AccessRequest
 from bot.domain.routing import Channel
+from bot.text.names import fold
 from tests.reliability.replacing import Guard, Replacement, always, around, constant
 
 MAY_DECIDE = "bot.domain.permission:may_decide"
@@ -24,6 +25,8 @@ UNREAD = "tests/scenario/test_unread_rosters.py::"
 RECORDS = "tests/contract/test_identity_center.py::"
 MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_is_refused_and_nothing_reaches_aws"
 DEFAULT_DENY = "tests/security/test_default_deny.py::"
+SPELLINGS = "tests/security/test_requester_spellings.py::test_requester_cannot_decide_under_any_account"
+LOOK_ALIKES = "tests/security/test_look_alikes.py::"
 
 
 def never(refusal: Refusal) -> Replacement:
@@ -95,6 +98,31 @@ GUARDS = (
                 lambda same, asked, person: same(asked, person) and not asked.identified
             )
         },
+    ),
+    Guard(
+        "the own name of every kind of principal is compared",
+        SPELLINGS + "[an IAM user in a path]",
+        {"bot.domain.identity:Principal.own_names": always(())},
+    ),
+    Guard(
+        "an own name without a domain is compared with mailboxes",
+        LOOK_ALIKES + "test_name_without_a_domain_refuses_the_person_of_that_mailbox[IAM user]",
+        {"bot.domain.identity:_mailbox": always("")},
+    ),
+    Guard(
+        "similar keys of [people] refuse their people",
+        SPELLINGS + "[an entry of [people] for the session in another case]",
+        {"bot.domain.identity:IdentityRules.people_like": always(())},
+    ),
+    Guard(
+        "names are folded where they refuse",
+        LOOK_ALIKES + "test_look_alike_of_a_requester_identifies_no_one_and_may_not_decide[full width]",
+        {"bot.text.names:fold": around(lambda _, name: name.strip().casefold())},
+    ),
+    Guard(
+        "look-alikes are granted nothing",
+        LOOK_ALIKES + "test_look_alike_of_an_approver_may_not_decide[the Kelvin sign]",
+        {"bot.text.names:exact": around(lambda _, name: fold(name))},
     ),
     Guard(
         "a record without an address identifies no one",

@@ -130,10 +130,11 @@ def test_mail_of_a_person_from_another_tenant_identifies_no_one(mark: str) -> No
 
 @pytest.mark.parametrize("text", [OPERATOR, FEDERATED, OPERATOR.replace("Operator", "operator")])
 def test_name_chosen_by_the_caller_identifies_no_one(text: str) -> None:
-    """Anyone who may assume the role could choose Taro's name. For a role session, Taro still counts as the requester."""
+    """Anyone who may assume the role could choose Taro's name. Taro still counts as the requester."""
     requester = identified(text, IdentityRules(trusted_roles=frozenset({"Somebody"})))
     assert (requester.identified, requester.person) == (False, None)
-    assert requester.is_person(TARO_PERSON) is ("assumed-role" in text)
+    assert requester.is_person(TARO_PERSON)
+    assert not requester.is_person(HANAKO)
 
 
 def test_role_that_only_resembles_identity_centers_is_not_trusted() -> None:

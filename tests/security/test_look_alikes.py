@@ -1,0 +1,115 @@
+"""Names that look alike: a name in the configuration names one person, however it is typed, and no look-alike.
+
+Two names that fold to the same text may belong to two people. So a folded name only refuses; it never grants anything.
+"""
+
+import unicodedata
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from bot.domain.identity import Person
+from bot.domain.permission import Refusal
+from bot.service.clicks.click import Answer
+from tests.fakes.aws import ACCOUNT
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person, without_roster_fields
+from tests.fakes.world import APPROVALS, World, code_of, current_configuration, new_world
+
+USER_ID: Final = "1234567890-e1fbc510-8081-70c2-448f-0123456789ab"
+LOOK_ALIKES: Final = {
+    "full width": "ｈａｎａｋｏ.ｓａｔｏ@example.com",
+    "a full-width domain": "hanako.sato@ｅｘａｍｐｌｅ.com",
+    "a full-width at sign": "hanako.sato＠example.com",
+    "the Kelvin sign": "hana\u212ao.sato@example.com",
+    "a long s": "hanako.\u017fato@example.com",
+    "an invisible space": "hanako\u200b.sato@example.com",
+    "a variation selector": "hanako.sato\ufe0f@example.com",
+    "mathematical letters": "\U0001d421anako.sato@example.com",
+    "a soft hyphen": "hanako.sa\u00adto@example.com",
+}
+"""Other spellings of HANAKO's address. Another person might have them."""
+
+
+async def _click(world: World, who: Person, *, requester: str | None = None) -> Answer:
+    """Let a person click Approve on a new request."""
+    key = world.aws.add(requester=requester) if requester else world.aws.add()
+    await world.shown(key)
+    async with world.running():
+        return await world.press(key, without_roster_fields(who))
+
+
+@pytest.mark.parametrize(
+    ("entry", "upn"),
+    [
+        ("HANAKO.sato@example.com", "hanako.SATO@example.com"),
+        ("ｈａｎａｋｏ.ｓａｔｏ@example.com", "hanako.sato@example.com"),
+        ("hanako.sato＠ｅｘａｍｐｌｅ．ｃｏｍ", "hanako.sato@example.com"),
+        (unicodedata.normalize("NFD", "renée@example.com"), "renée@example.com"),
+        ("renée@example.com", unicodedata.normalize("NFD", "Renée@example.com")),
+        ("straße@example.com", "Straße@example.com"),
+        ("ダイ@example.com", unicodedata.normalize("NFD", "ダイ@example.com")),
+    ],
+)
+async def test_entry_names_its_person_however_it_is_typed(entry: str, upn: str) -> None:
+    """Case, full-width letters in the file, and the encoding of accents do not exclude an approver."""
+    approver = replace(HANAKO, upn=upn)
+    world = new_world(replace(APPROVALS, approvers=(f"upn:{entry}",)), people=(approver, TARO_PERSON))
+    answer = await _click(world, approver)
+    assert (answer.refused, len(world.aws.signals)) == (False, 1)
+
+
+@pytest.mark.parametrize("upn", LOOK_ALIKES.values(), ids=LOOK_ALIKES.keys())
+async def test_look_alike_of_an_approver_may_not_decide(upn: str) -> None:
+    """The entry names HANAKO. An account with a similar name is refused."""
+    other = replace(person(31), upn=upn)
+    world = new_world(replace(APPROVALS, approvers=(f"upn:{HANAKO.upn}",)), people=(HANAKO, TARO_PERSON, other))
+    answer = await _click(world, other)
+    assert (code_of(answer), world.aws.signals) == (Refusal.NOT_APPROVER, [])
+
+
+async def test_entry_admits_no_one_whose_name_has_other_letters() -> None:
+    """German ß and ss are the same without case, but two people may have these names."""
+    other = replace(person(31), upn="strasse@example.com")
+    world = new_world(replace(APPROVALS, approvers=("upn:straße@example.com",)), people=(HANAKO, TARO_PERSON, other))
+    assert code_of(await _click(world, other)) is Refusal.NOT_APPROVER
+
+
+@pytest.mark.parametrize("address", LOOK_ALIKES.values(), ids=LOOK_ALIKES.keys())
+async def test_look_alike_of_a_requester_identifies_no_one_and_may_not_decide(address: str) -> None:
+    """The record has a similar address: the requester may be HANAKO or another person. So nobody decides."""
+    world = new_world(people=(HANAKO, ICHIRO, TARO_PERSON))
+    world.identities.records[USER_ID] = (address,)
+    for each, refusal in ((HANAKO, Refusal.OWN_REQUEST), (ICHIRO, Refusal.UNIDENTIFIED)):
+        answer = await _click(world, each, requester=USER_ID)
+        assert (code_of(answer), world.aws.signals) == (refusal, [])
+
+
+async def test_two_people_with_similar_addresses_are_not_confused() -> None:
+    """If the requester's address is similar to another person's, neither may decide, and no one is identified."""
+    twin = replace(person(31), mail=LOOK_ALIKES["full width"])
+    world = new_world(people=(HANAKO, ICHIRO, TARO_PERSON, twin))
+    requester = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/{HANAKO.upn}"
+    codes = [code_of(await _click(world, each, requester=requester)) for each in (HANAKO, twin, ICHIRO)]
+    assert codes == [Refusal.OWN_REQUEST, Refusal.OWN_REQUEST, Refusal.UNIDENTIFIED]
+
+
+@pytest.mark.parametrize(
+    "requester",
+    [
+        f"arn:aws:iam::{ACCOUNT}:user/hanako.sato",
+        f"arn:aws:iam::{ACCOUNT}:user/ops/HANAKO.Sato",
+        f"arn:aws:sts::{ACCOUNT}:federated-user/hanako.sato",
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/AnyRole/hanako.sato",
+        USER_ID,
+    ],
+    ids=["IAM user", "IAM user in a path", "federated user", "session", "Identity Center user"],
+)
+async def test_name_without_a_domain_refuses_the_person_of_that_mailbox(requester: str) -> None:
+    """Unidentified requesters are allowed, but `user/jiro` may be the person with the address `jiro@…`."""
+    world = new_world(configuration=current_configuration(allow_unidentified=True))
+    world.identities.records[USER_ID] = ("hanako.sato",)
+    assert code_of(await _click(world, HANAKO, requester=requester)) is Refusal.OWN_REQUEST
+    assert world.aws.signals == []
+    await _click(world, ICHIRO, requester=requester)
+    assert [signal.session_name for signal in world.aws.signals] == [ICHIRO.session_name]

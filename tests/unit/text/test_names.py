@@ -1,0 +1,92 @@
+"""Tests for bot.text.names: the two rules by which names are equal."""
+
+import ast
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bot
+from bot.text.names import as_typed, exact, fold, folded
+
+NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
+
+
+@given(NAMES, NAMES)
+def test_names_that_are_exactly_equal_fold_to_the_same(one: str, other: str) -> None:
+    """So a person whom a name grants something is always refused by the same name."""
+    assert fold(exact(one)) == fold(one)
+    assert exact(one) != exact(other) or fold(one) == fold(other)
+
+
+@given(NAMES)
+def test_folding_again_changes_nothing(name: str) -> None:
+    """Stored names are folded again when they are compared."""
+    assert fold(fold(name)) == fold(name)
+    assert exact(exact(name)) == exact(name)
+
+
+@given(NAMES)
+def test_rows_of_earlier_versions_fold_to_the_same(name: str) -> None:
+    """Earlier versions stored names stripped and case-folded."""
+    assert fold(name.strip().casefold()) == fold(name)
+
+
+def test_exact_names_are_equal_only_in_case() -> None:
+    """No two characters have the same exact form, except a letter in both cases."""
+    every = map(chr, range(0x110000))
+    changing = {each for each in every if each.lower() != each or unicodedata.decomposition(each)}
+    forms: dict[str, set[str]] = {}
+    for each in changing | {each.lower() for each in changing} | set(map(chr, range(128))):
+        forms.setdefault(exact(f"a{each}b"), set()).add(each.lower())
+    assert [each for each in forms.values() if len(each) > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ｊｉｒｏ＠ｅｘａｍｐｌｅ．ｃｏｍ", "jiro@example.com"),
+        ("Jiro@EXAMPLE.com", " jiro@example.com "),
+        ("straße@example.com", "STRASSE@example.com"),
+        ("jiro\u200b@example.com", "jiro@example.com"),
+        ("\u212airo@example.com", "kiro@example.com"),
+        ("ﬁ@example.com", "fi@example.com"),
+        ("ΣΊΣΥΦΟΣ@example.com", "σίσυφος@example.com"),
+        (unicodedata.normalize("NFD", "ダイ@example.com"), "ﾀﾞｲ@example.com"),
+    ],
+)
+def test_folded_names_could_be_the_same(one: str, other: str) -> None:
+    """Case, width, encoding and invisible characters do not make another name."""
+    assert fold(one) == fold(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("jiro", "taro"), ("jose", "josé"), ("jiro", "jir0"), ("a.b", "ab")])
+def test_other_letters_make_another_name(one: str, other: str) -> None:
+    """Neither rule drops an accent or a dot, or makes two letters equal that only look alike."""
+    assert fold(one) != fold(other)
+    assert exact(one) != exact(other)
+
+
+def test_names_without_visible_characters_are_left_out() -> None:
+    """An empty name would equal another empty name."""
+    assert folded(["", " ", "\u200b", "A"]) == {"a"}
+
+
+def test_typed_entry_is_in_plain_letters() -> None:
+    """Full-width letters of an input method become plain ones."""
+    assert as_typed("ｕｐｎ：ｊｉｒｏ＠ｅｘａｍｐｌｅ．ｃｏｍ") == "upn:jiro@example.com"
+
+
+def test_rules_compare_names_only_with_this_module() -> None:
+    """A comparison of its own would miss spellings. Roles, sent by AWS, are compared in any case."""
+    folding = {"casefold", "lower", "normalize"}
+    found = {
+        f"{path.parent.name}/{path.name}:{call.func.attr}"
+        for package in ("domain", "service")
+        for path in (Path(bot.__path__[0]) / package).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in folding
+    }
+    assert found == {"domain/identity.py:casefold", "domain/identity.py:lower", "service/commands.py:casefold"}

@@ -29,7 +29,7 @@ from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.people import HANAKO as HANAKO_IN_TEAMS
 from tests.fakes.product import product
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, new_world
+from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, code_of, new_world
 
 TOML = f"""
 [[channels]]
@@ -478,20 +478,75 @@ async def test_whole_program_pauses_and_survives_an_invalid_file(
 
 
 async def test_file_changed_during_downtime_identifies_requesters_again() -> None:
-    """A row stores the rules that identified its requester. After a change, clicks are refused until a reconcile."""
+    """A row stores the rules that identified its requester. After a change, the first click waits for a reconcile."""
     world = new_world()
     key = await world.posted()
     other = IdentityRules(trusted_roles=frozenset({"Another"}))
     world.configuration.value = replace(world.configuration.value, identity=other)
     world.build()
-    answer = await world.press(key, HANAKO)
-    assert answer.notice is not None
-    assert answer.notice.code is Refusal.RECONFIGURED
-    async with world.running():  # the click makes the row due; the sweep at the start would do so too
-        await world.clock.advance(1)
+    async with world.running():
         answer = await world.press(key, HANAKO)
     assert answer.notice is not None
     assert (answer.notice.code, world.aws.count("signal")) == (Refusal.UNIDENTIFIED, 0)
+
+
+async def _identified_by_an_earlier_version(world: World, key: RequestKey) -> None:
+    """Store the requester as another version would, which computes another mark of the same rules."""
+
+    def marked(row: Record) -> Record:
+        assert row.requester is not None
+        return replace(row, requester=replace(row.requester, rules="0123456789abcdef"))
+
+    await world.rows.apply(key, marked)
+    world.build()
+
+
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.REVOKE, Verb.CANCEL])
+async def test_first_click_after_an_upgrade_decides(verb: Verb) -> None:
+    """An upgrade that changes no rule costs nobody a click: the requester is identified again during the click."""
+    world = new_world()
+    key = await world.posted()
+    async with world.running():
+        if verb is Verb.REVOKE:
+            await world.press(key, ICHIRO)
+            await world.clock.advance(5)
+        await _identified_by_an_earlier_version(world, key)
+    signals = world.aws.count("signal")
+    async with world.running():
+        cancelled = verb is Verb.CANCEL
+        await world.click_handler.click(world.withdrawn(key) if cancelled else world.pressed(key, HANAKO, verb))
+    assert world.aws.count("signal") == signals + 1
+
+
+async def test_click_is_refused_if_identifying_the_requester_again_takes_too_long() -> None:
+    """The click is answered in time. It has made the row due before all others, so that the next click is allowed."""
+    world = new_world()
+    key = await world.posted()
+    await _identified_by_an_earlier_version(world, key)
+    world.aws.gates["observe"] = gate = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO, comment="why"))
+        await world.clock.advance(2.6)
+        assert code_of(click.result()) is Refusal.RECONFIGURED
+        gate.set()
+        await world.clock.advance(1)
+        await world.press(key, HANAKO)
+    assert world.aws.count("signal") == 1
+
+
+async def test_requester_is_identified_again_before_a_cancellation_is_judged() -> None:
+    """The current rules identify the requester and the former ones did not: the requester's own click decides."""
+    world = new_world()
+    key = await world.posted()
+
+    def unidentified(row: Record) -> Record:
+        assert row.requester is not None
+        return replace(row, requester=replace(row.requester, identified=False, person=None, rules="former"))
+
+    await world.rows.apply(key, unidentified)
+    async with world.running():
+        await world.click_handler.click(world.withdrawn(key))
+    assert [str(signal.action) for signal in world.aws.signals] == ["cancel"]
 
 
 @pytest.mark.parametrize(("reader_role", "waits"), [("", False), (f"arn:aws:iam::{ACCOUNT}:role/Reader", True)])

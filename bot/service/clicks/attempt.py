@@ -87,13 +87,43 @@ class ClickAttempt:
 
     async def _permit(self) -> Permit | Answer:
         """Check permission against the row and the rules as they are now."""
+        if answer := await self._identified_again():
+            return answer
         if self._cancels and (refusal := self._permission.not_the_requester(self._record, self._click.person)):
             return bare(Notice(refusal), self._click.locale, refused=True)
         if too_late := self._too_late(self._record):
             return self._shown(too_late)
-        if refusal := await self._refusal():
+        refusal = await self._refusal()
+        if refusal is Refusal.RECONFIGURED:  # the rules have changed while the roster was read
+            return await self._identified_again() or await self._permit()
+        if refusal:
             return await self._refused(refusal)
         return Permit(self._decision(), self._permission.inputs(self._record))
+
+    async def _identified_again(self) -> Answer | None:
+        """If other rules or another version identified the requester, wait until the current rules have.
+
+        Return an Answer if that takes too long, or if the click is too late.
+        """
+        if not self._permission.identified_by_former_rules(self._record):
+            return None
+        # nobody else may see the requester's message: whether the click is too late is checked after the person
+        if not self._cancels and (too_late := self._too_late(self._record)):
+            return self._shown(too_late)
+        await self._rows.apply(self._key, lambda row: row.requeue_first(self._clock.now()))
+
+        def is_over(row: Record) -> bool:
+            return not self._permission.identified_by_former_rules(row)
+
+        record = await self._rows.wait(self._key, is_over, seconds=self._remaining())
+        if record is None:
+            return self._not_found()
+        self._record = record
+        return None if is_over(record) else self._reconfigured()
+
+    def _reconfigured(self) -> Answer:
+        notice = Notice(Refusal.RECONFIGURED, typed=self._click.comment)
+        return bare(notice, self._click.locale, refused=True) if self._cancels else self._shown(notice, refused=True)
 
     async def _refusal(self) -> Refusal | None:
         if self._cancels:
@@ -106,9 +136,6 @@ class ClickAttempt:
         )
 
     async def _refused(self, refusal: Refusal) -> Answer:
-        if refusal is Refusal.RECONFIGURED:
-            # an earlier process, or another replica, may have identified the requester by other rules
-            await self._rows.requeue(self._key)
         # reading the roster may have taken seconds; if the store fails, the old row is good enough
         with suppress(StoreUnavailable):
             self._record = await self._rows.load(self._key) or self._record
@@ -172,7 +199,7 @@ class ClickAttempt:
         if answer := self._answer_if_over(await self._rows.load(self._key)):
             return answer
         if self._remaining() <= 0:
-            return self._shown(Notice(Refusal.RECONFIGURED, typed=self._click.comment), refused=True)
+            return self._reconfigured()
         return None
 
     def _answer_if_over(self, record: Record | None) -> Answer | None:

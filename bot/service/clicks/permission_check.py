@@ -44,6 +44,10 @@ class PermissionCheck:
             return Refusal.UNIDENTIFIED
         return not_the_requester(person, record.requester, self._configuration.tenant_id)
 
+    def identified_by_former_rules(self, record: Record) -> bool:
+        """True if other rules, or another version, identified the requester, so that nobody may decide so far."""
+        return self._configuration.value.identified_by_former_rules(record)
+
     async def actor(self, person: Person, channel: Channel) -> Actor:
         """Look a person up in the channel's roster, because an activity has neither UPN nor mail address.
 
@@ -88,7 +92,7 @@ class PermissionCheck:
         channel = self._configuration.value.channel(channel_name)
         if channel is None or channel.conversation != actor.conversation:
             return Refusal.NOT_ROUTED
-        if self._configuration.value.identified_by_former_rules(record):
+        if self.identified_by_former_rules(record):
             return Refusal.RECONFIGURED
         return may_decide(
             actor.person,
@@ -134,7 +138,7 @@ class PermissionCheck:
         request, requester = record.request, record.requester
         if request is None or requester is None:
             return Refusal.UNIDENTIFIED
-        if self._configuration.value.identified_by_former_rules(record):
+        if self.identified_by_former_rules(record):
             return Refusal.RECONFIGURED
         return may_cancel(
             person,

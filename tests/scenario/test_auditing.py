@@ -95,7 +95,10 @@ async def test_trail_says_why_a_decision_was_not_sent(world: World) -> None:
 
 
 async def test_signal_of_a_crashed_process_is_recorded_as_unanswered(world: World) -> None:
-    """The process died while it sent: another process records that the result is unknown, then the release."""
+    """The process died while it sent the signal.
+
+    Another process records that the result is unknown, and then the release.
+    """
     key = await world.posted()
     world.aws.gates["signal"] = asyncio.Event()
     click = asyncio.create_task(world.press(key, HANAKO))

@@ -137,7 +137,7 @@ async def test_signal_with_a_lost_reply_is_not_sent_again(world: World) -> None:
 
 
 async def test_refused_signal_is_explained_and_the_card_stays_open(world: World) -> None:
-    """AWS refuses: the person reads why, the comment is kept, and the next person may decide."""
+    """AWS refuses the signal. The person reads why, the comment is kept, and the next person may decide."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDeniedException", denied=True))
     async with world.running():

@@ -79,7 +79,7 @@ async def test_post_without_a_stored_id_becomes_the_card(world: World) -> None:
 
 
 async def test_clicks_restore_the_row_after_a_lost_store(world: World) -> None:
-    """The first click only makes the bot read AWS. Then a click on the old card decides, and the card is updated."""
+    """The first click only makes the bot read AWS. The next click on the old card decides, and the card is updated."""
     key = await world.posted()
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()

@@ -226,7 +226,7 @@ async def test_request_of_an_unidentified_requester_cannot_be_decided(world: Wor
 
 
 async def test_click_is_refused_while_the_roster_is_unreadable(world: World) -> None:
-    """Without a roster no one counts as an approver."""
+    """Without a roster, no one is known to be an approver."""
     key = await world.posted()
     world.people.failing = True
     answer = await world.press(key, ICHIRO)

@@ -229,7 +229,7 @@ async def test_outage_after_a_refusal_does_not_give_up_the_card_of_an_ended_requ
 
 
 async def test_throttling_does_not_lengthen_the_pause_after_a_refusal(world: World) -> None:
-    """Throttled six times, then refused for a minute: retried after five minutes, like any first refusal."""
+    """A post that was throttled six times is refused for a minute. It is retried after five minutes, like any other."""
     key = world.aws.add()
     world.chat.before["post"] = [*[ChatThrottled(1)] * 6, *[ChatRefused(ChatProblem.NOT_INSTALLED)] * 3]
     await world.rows.requeue(key)

@@ -458,7 +458,7 @@ async def _readiness(url: str) -> AsyncIterator[tuple[int, dict[str, dict[str, s
 async def test_whole_program_pauses_and_survives_an_invalid_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Over real HTTP: a click in a paused channel is refused, and /readyz reports an invalid file but stays 200."""
+    """Over real HTTP, a click in a paused channel is refused. /readyz reports an invalid file but stays 200."""
     monkeypatch.setattr("bot.config.reload.PERIOD", 0.05)
     async with product(monkeypatch, tmp_path) as world, world.running():
         card = await world.card(await world.ask())

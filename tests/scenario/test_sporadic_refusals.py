@@ -1,4 +1,4 @@
-"""Answers of Teams that are false once: no message is lost, and no card keeps buttons that are outdated."""
+"""A false answer of Teams, given once, loses no message and leaves no card with outdated buttons."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,7 +51,7 @@ async def test_update_that_is_refused_once_is_repeated(world: World, problem: Ch
 
 
 async def test_update_between_two_levels_that_is_refused_once_leaves_one_card(world: World) -> None:
-    """With two levels, a refusal after the first decision used to leave an older card with buttons."""
+    """Two updates are each refused once and then repeated. There is still one card, and it has no buttons."""
     key = await world.posted(levels=2)
     async with world.running():
         for person, level in ((HANAKO, "Level1"), (ICHIRO, "Level2")):
@@ -90,7 +90,7 @@ async def test_note_that_is_refused_once_is_repeated(world: World, problem: Chat
 
 @pytest.mark.parametrize("kind", ["post", "direct"])
 async def test_message_without_an_id_is_posted_once(world: World, kind: str) -> None:
-    """Teams accepted the message, so it is there. It counts as a post that the row cannot name."""
+    """Teams accepted the message but returned no id. It counts as delivered, and as a post whose id is unknown."""
     world.chat.without_id[kind] = 1000
     key = world.aws.add()
     async with reconciled(world, key):
@@ -120,7 +120,7 @@ async def _click_on(world: World, key: RequestKey, activity_id: str, verb: Verb 
 
 @pytest.mark.parametrize("verb", [Verb.REFRESH, Verb.APPROVE])
 async def test_card_without_an_id_is_adopted_at_its_first_click(world: World, verb: Verb) -> None:
-    """From then on it is updated in place, and notes go into its thread."""
+    """After the click, the card is updated in place, and notes go into its thread."""
     world.chat.without_id["post"] = 1
     key = world.aws.add()
     async with reconciled(world, key):
@@ -136,7 +136,10 @@ async def test_card_without_an_id_is_adopted_at_its_first_click(world: World, ve
 
 
 async def test_next_state_of_a_card_without_an_id_is_posted(world: World) -> None:
-    """The old card cannot be updated. A click on it adopts it, and then both show the outcome."""
+    """The earlier card cannot be updated before a click on it adopts it.
+
+    After the click, both cards show the outcome.
+    """
     world.chat.without_id["post"] = 1
     key = world.aws.add()
     async with reconciled(world, key):
@@ -176,8 +179,8 @@ async def test_notes_of_a_card_without_an_id_are_posted_in_the_channel(world: Wo
     assert len(world.chat.of("post")) == 2
 
 
-async def test_states_of_a_card_without_an_id_are_capped(world: World) -> None:
-    """Each state posts a card that may never be adopted: four of them, then one an hour."""
+async def test_new_cards_for_the_states_of_a_card_without_an_id_are_limited(world: World) -> None:
+    """A card without an id cannot be updated, so each state posts a new card: four of them, then one an hour."""
     world.chat.without_id["post"] = 1000
     key = world.aws.add(levels=8)
     async with reconciled(world, key):
@@ -199,7 +202,7 @@ LASTS = 61  # seconds; from then on a refusal counts as lasting
 
 @pytest.mark.parametrize("problem", MAY_BE_DELETED)
 async def test_card_whose_updates_are_refused_is_posted_again(world: World, problem: ChatProblem) -> None:
-    """Teams does not announce every deleted card as such. Posts work, so there is one card with the buttons."""
+    """The card may have been deleted without a report of Teams. Only the new card shows the second level."""
     key = await world.posted(levels=2)
     world.chat.before["update"] = [ChatRefused(problem)] * 1000
     world.aws.decide(key, Verdict.APPROVE)
@@ -213,7 +216,7 @@ async def test_card_whose_updates_are_refused_is_posted_again(world: World, prob
 
 
 async def test_card_that_was_reported_as_deleted_gets_every_later_state(world: World) -> None:
-    """Teams was wrong for two minutes. The old card may have buttons, so it is updated too."""
+    """The report was false for two minutes. The old card may still have buttons, so it is updated too."""
     key = await world.posted(levels=2)
     world.chat.before["update"] = [ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND)] * 7
     world.aws.decide(key, Verdict.APPROVE)
@@ -241,7 +244,7 @@ async def test_post_in_place_of_a_deleted_card_is_repeated_too(world: World) -> 
 
 
 async def test_note_waits_for_a_card_that_is_posted_again(world: World) -> None:
-    """Its thread was deleted with the card. The note is posted once, in the thread of the new card."""
+    """The thread was deleted with the card. The note is posted once, in the thread of the new card."""
     key = await world.posted(levels=2)
     del world.chat.sent["1000"]
     async with world.running():
@@ -267,8 +270,11 @@ async def test_refusal_that_was_false_leaves_a_card_that_a_click_adopts(world: W
 # --- many requests in one conversation
 
 
-async def test_only_the_oldest_request_probes_a_conversation_that_refuses(world: World) -> None:
-    """Twenty cards are due in a channel that refuses every post. The others wait, then each finds out for itself."""
+async def test_only_the_oldest_request_repeats_its_post_while_a_conversation_refuses(world: World) -> None:
+    """Twenty cards are due in a channel that refuses every post.
+
+    The others are posted once each, after the last repeat.
+    """
     world.chat.refusing[CHANNEL] = ChatProblem.BLOCKED
     keys = []
     for number in range(20):
@@ -284,7 +290,7 @@ async def test_only_the_oldest_request_probes_a_conversation_that_refuses(world:
 
 
 async def test_waiting_requests_are_posted_once_the_conversation_accepts_posts(world: World) -> None:
-    """The refusal was false: ten cards come within seconds, each once."""
+    """Only the first of ten posts is refused, falsely. All ten cards come within seconds, each once."""
     world.chat.before["post"] = [ChatRefused(ChatProblem.BLOCKED)]
     for number in range(10):
         await world.rows.requeue(world.aws.add(number))

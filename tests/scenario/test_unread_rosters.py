@@ -62,7 +62,7 @@ async def test_first_message_arrives_within_a_minute_of_the_recovery(
 
 @pytest.mark.parametrize("rules", [BY_DOMAIN, BY_ROSTER])
 async def test_outcome_during_the_outage_reaches_the_requester_after_it(world: World, rules: IdentityRules) -> None:
-    """The request ends before the rosters can be read: the message about the end arrives."""
+    """The request ends before the rosters can be read. The message about the end arrives once they can be read."""
     use(world, rules)
     async with world.running():
         world.people.failing = True
@@ -80,7 +80,7 @@ async def test_outcome_during_the_outage_reaches_the_requester_after_it(world: W
 
 
 async def test_person_who_is_in_no_roster_is_known_to_be_missing(world: World) -> None:
-    """All rosters were read: the note says so at once, and no further read is planned for the message."""
+    """All rosters were read. So the note is posted immediately, and no further read is planned for the message."""
     use(world, BY_DOMAIN)
     world.people.people.remove(TARO_PERSON)
     async with world.running():
@@ -94,7 +94,7 @@ async def test_person_who_is_in_no_roster_is_known_to_be_missing(world: World) -
 
 
 async def test_card_says_that_the_requester_cannot_be_looked_up_now(world: World) -> None:
-    """While the rosters cannot be read, no administrator has to change anything."""
+    """The card has no buttons, and a click is refused, until the rosters can be read again."""
     use(world, BY_ROSTER)
     async with world.running():
         world.people.failing = True
@@ -111,8 +111,8 @@ async def test_card_says_that_the_requester_cannot_be_looked_up_now(world: World
         assert world.chat.of("post")[0].buttons
 
 
-async def test_requester_who_waits_for_a_roster_is_looked_up_when_the_bot_arrives(world: World) -> None:
-    """The bot was added to the team: the roster can be read now, and the message is sent at once."""
+async def test_requester_is_looked_up_again_when_the_bot_is_added_to_a_team(world: World) -> None:
+    """The roster of the team can be read now, and the message is sent immediately."""
     use(world, BY_DOMAIN)
     async with world.running():
         await arrives(world, outage=600.0, recovered=0.0)

@@ -731,7 +731,7 @@ async def test_old_state_check_is_repeated(withdrawal: Withdrawal) -> None:
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 async def test_refused_call_is_explained(world: World, withdrawal: Withdrawal) -> None:
-    """AWS refuses: the person reads AWS's error code, and the button stays for another try."""
+    """AWS refuses the call. The person reads AWS's error code, and the button stays for another try."""
     key, click = await ready(world, withdrawal)
     world.aws.before["signal"].append(SignalRefused("InternalRule", denied=False))
     async with world.running():

@@ -1,4 +1,4 @@
-"""A machine's clock was an hour ahead for a while. What it stored delays nothing for longer than it was meant to last."""
+"""A machine's clock was an hour ahead for a while. The leases, holds and pauses that it stored do not last longer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ AHEAD = timedelta(hours=1)
 
 @asynccontextmanager
 async def corrected(world: World, *, sweep: bool = True) -> AsyncIterator[None]:
-    """Set the clock back by an hour and run another process: the one before it was killed."""
+    """Set the clock back by an hour, and run a process in place of the killed one."""
     world.clock.set_to(world.clock.now() - AHEAD)
     world.owner = "replica-2"
     world.build()
@@ -65,7 +65,10 @@ async def approved(world: World, key: RequestKey, *, within: int) -> None:
 @pytest.mark.parametrize("sweep", [True, False], ids=["sweep", "no sweep"])
 @pytest.mark.parametrize(("call", "within"), [("execution", 3), ("signal", 65)])
 async def test_request_is_decided_after_a_crash_and_a_clock_set_back(call: str, within: int, *, sweep: bool) -> None:
-    """The dead process holds a decision for an hour. A claim is over at once; a sent signal gets its minute."""
+    """The crashed process stored its hold with a clock that was an hour ahead.
+
+    An unsent decision is released immediately, and a sent one after a minute. The next click decides.
+    """
     world = new_world()
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), call)
@@ -77,7 +80,7 @@ async def test_request_is_decided_after_a_crash_and_a_clock_set_back(call: str, 
 
 
 async def test_click_from_the_future_is_never_sent() -> None:
-    """Its age is unknown: half an hour may have passed since the click. The person clicks again."""
+    """The age of the click is unknown: half an hour may have passed since it. The person is asked to click again."""
     world = new_world()
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "execution")
@@ -89,7 +92,7 @@ async def test_click_from_the_future_is_never_sent() -> None:
 
 
 async def test_signal_is_not_sent_if_the_clock_is_set_back_after_the_state_check() -> None:
-    """The age of the check is unknown then, so it allows no signal."""
+    """The age of the check is unknown, so it allows no signal."""
     world = new_world()
     key = await world.posted()
     async with world.running():
@@ -105,7 +108,7 @@ async def test_signal_is_not_sent_if_the_clock_is_set_back_after_the_state_check
 
 @pytest.mark.parametrize("call", ["observe", "post"])
 async def test_card_appears_after_a_crash_and_a_clock_set_back(call: str) -> None:
-    """The dead process has the lease for an hour. The sweep at the start makes the request due."""
+    """The crashed process has the lease for an hour, by the corrected clock. The first sweep makes the request due."""
     world = new_world()
     key = world.aws.add()
     await killed_in(world, key, call)
@@ -115,7 +118,7 @@ async def test_card_appears_after_a_crash_and_a_clock_set_back(call: str) -> Non
 
 
 async def test_postponed_card_appears_after_the_clock_was_set_back() -> None:
-    """The next attempt was planned for an hour from now, after a pause of seconds."""
+    """The next attempt was planned seconds ahead by the wrong clock, which is an hour ahead by the corrected one."""
     world = new_world()
     key = world.aws.add()
     world.chat.before["post"].append(ChatUnavailable("no_answer", ambiguous=False))
@@ -126,7 +129,7 @@ async def test_postponed_card_appears_after_the_clock_was_set_back() -> None:
 
 
 async def test_missing_request_is_gone_after_its_span_although_the_clock_was_set_back() -> None:
-    """The time since which AWS does not know the request lies in the future: it counts from the next read."""
+    """The stored start of the absence lies in the future, so the absence is counted from the next read."""
     world = new_world()
     key = await world.posted()
     del world.aws.requests[key]
@@ -139,7 +142,7 @@ async def test_missing_request_is_gone_after_its_span_although_the_clock_was_set
 
 
 def test_no_pause_or_hold_is_longer_than_its_limit() -> None:
-    """Otherwise a pause or hold that is right would look as if a clock that was ahead had stored it."""
+    """A longer one would look as if a clock that was ahead had stored it."""
     pauses = [
         each for value in vars(retry_policy).values() for each in (value if isinstance(value, tuple) else [value])
     ]

@@ -152,7 +152,10 @@ def test_missing_permission_is_reported(server: FakeDynamo, operation: str) -> N
 
 
 def test_command_waits_for_a_new_table(server: FakeDynamo) -> None:
-    """The table is missing at first; then the table, then an index is being created. The command pauses each time."""
+    """The table is missing at first. Later the table, and after it an index, is being created.
+
+    The command waits each time.
+    """
     create()
     table = json.loads(json.dumps(shown(server, "describe_table")["Table"], default=str))
     pauses: list[float] = []

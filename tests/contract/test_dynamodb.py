@@ -457,7 +457,7 @@ async def test_lasting_failure_is_an_error_with_its_name(
 
 
 async def test_answer_without_its_members_is_an_error(store: DynamoStore, server: FakeDynamo) -> None:
-    """A server that answers 200 and {} to every call does not count as an empty table."""
+    """A server that answers 200 and {} to every call is not taken for an empty table."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     lists = [store.due(NOW, 1), store.next_due(), store.watched(), store.find("oi-x"), store.personal_chats()]
     server.plan("*", times=1000, body=b"{}")

@@ -121,7 +121,7 @@ async def test_lookups_are_rate_limited(scene: Scene) -> None:
 async def test_unusable_names_are_left_out(
     scene: Scene, side: AwsSide, changed: dict[str, object], expected: tuple[str, ...]
 ) -> None:
-    """Only a primary address counts; names that are too long or have invisible characters do not."""
+    """Only a primary address is used. Names that are too long or have invisible characters are left out."""
     scene.aws.faults.rewrite(READING, record(**changed))
     assert await side.identities.names(TARO) == expected
 
@@ -200,7 +200,7 @@ async def test_exactly_one_store_must_be_visible(scene: Scene, side: AwsSide, in
     ids=["one is being deleted", "one store of two instances", "no status"],
 )
 async def test_single_store_is_used(scene: Scene, side: AwsSide, instances: list[Any]) -> None:
-    """Inactive instances do not count, nor does a second instance of the same store."""
+    """Inactive instances are ignored, and so is a second instance of the same store."""
     scene.aws.faults.rewrite(LISTING, lambda _: {"Instances": instances})
     assert await side.identities.names(TARO) == NAMES
 

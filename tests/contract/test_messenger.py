@@ -450,7 +450,7 @@ async def test_any_response_is_a_success_or_a_declared_error(room: Room, operati
 @pytest.mark.parametrize("body", ["{}", "", "null", "[]", '"Accepted"', "Accepted", '{"id": null}', '{"id": ""}', "{"])
 @pytest.mark.parametrize("operation", ["post", "reply", "direct", "update"])
 async def test_accepted_message_without_an_id_is_delivered(room: Room, operation: str, body: str) -> None:
-    """Teams accepted the message with 2xx. Only its id is unknown. The next message is sent at once."""
+    """Teams accepted the message with 2xx. Only its id is unknown. The next message is sent immediately."""
     await room.messenger.direct(TARO_PERSON, _message())
     call = _operations(room, await room.messenger.post(APPROVERS, _message()))[operation]
     path = {"post": "/v3/conversations$"}.get(operation, "/activities")

@@ -65,7 +65,7 @@ def test_decide_acts_as_the_aws_console_would(scene: Scene, verdict: str, status
 
 
 def test_each_level_is_decided_with_its_own_role(scene: Scene) -> None:
-    """Two decisions approve two levels; a third is refused as too late; then access is revoked."""
+    """Two decisions approve two levels, and a third is refused as too late. Afterwards, access is revoked."""
     asked = scene.ask("db-prod-01")
     for _ in range(2):
         assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve"}).status_code == 200

@@ -32,7 +32,7 @@ def ids(scene: Scene, *filters: dict[str, Any]) -> set[str]:
 
 
 def test_ops_items_come_in_pages_newest_first(scene: Scene) -> None:
-    """Five requests in pages of two: each appears once, the newest first."""
+    """Of five requests in pages of two, each appears once, the newest first."""
     scene.clock.move(minutes=1)
     since = scene.clock() - timedelta(seconds=1)
     asked = []

@@ -82,7 +82,7 @@ def test_constructing_a_store_creates_no_file(path: Path) -> None:
 
 
 async def test_file_is_readable_only_for_its_owner(store: SqliteStore, path: Path) -> None:
-    """Reasons and names are private: mode 0600, also for the companion files."""
+    """Reasons and names are private, so the file and its companion files have mode 0600."""
     await store.apply(KEY, counted, now=NOW)
     assert [mode_of(f"{path}{companion}") for companion in ("", "-wal", "-shm")] == [0o600] * 3
 
@@ -94,7 +94,7 @@ async def test_file_keeps_the_mode_that_an_admin_set(shared_path: Path) -> None:
 
 
 async def test_every_commit_reaches_the_disk(path: Path) -> None:
-    """Write-ahead log, flushed at each commit: an acknowledged write survives a power cut."""
+    """The write-ahead log is flushed at each commit, so an acknowledged write survives a power cut."""
     with closing(schema.connect(path, busy_seconds=0)) as connection:
         pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
     assert pragmas == ["wal", 2]

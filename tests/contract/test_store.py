@@ -325,7 +325,7 @@ async def test_sweep_lease_has_one_owner(shelf: Shelf) -> None:
 
 
 async def test_sweep_lease_of_a_clock_that_was_ahead_is_over(shelf: Shelf) -> None:
-    """A lease that ends later than one that begins now blocks nobody, except by the usual difference of two clocks."""
+    """A lease is over if it ends later than a lease that begins now, apart from the usual difference of two clocks."""
     store = await shelf.open()
 
     async def lease(owner: str, at: datetime) -> bool:
@@ -350,7 +350,7 @@ async def test_only_one_of_many_gets_the_sweep_lease(shelf: Shelf) -> None:
 
 
 async def test_running_processes_are_listed_with_what_they_know(shelf: Shelf) -> None:
-    """The latest entry of each process counts. Entries from before the given time are not listed."""
+    """The latest entry of each process is returned. Entries from before the given time are not listed."""
     one, other = await shelf.open(), await shelf.open()
     await one.register_replica(Replica("b", frozenset({"x"}), NOW))
     await other.register_replica(Replica("a", frozenset(), NOW + SECOND))

@@ -84,7 +84,7 @@ class Browser:
         size: tuple[int, int] = (1280, 1000),
         scale: int = 2,
     ) -> "Page":
-        """Open this address in a separate window: no shared cookies, log panel hidden."""
+        """Open this address in a separate window, which shares no cookies and hides the log panel."""
         page = Page(self, f"page-{next(self._numbers)}")
         await page.do("open", url=url, locale=locale, timezone=timezone, width=size[0], height=size[1], scale=scale)
         return page

@@ -123,7 +123,7 @@ async def test_approval_sends_the_connect_commands_to_the_requester(
 async def test_late_click_on_the_first_of_two_levels_decides_nothing(
     start_sandbox: Starter, browser: Browser, pictures: Path
 ) -> None:
-    """In English: the late click only updates the card; the next click on that card approves the second level."""
+    """In the English sandbox, the late click only updates the card. The next click on it approves the second level."""
     async with start_sandbox("en") as sandbox:
         await ask(sandbox, node="db-prod-01", reason=PLAIN_REASON)
         page = await channel_page(sandbox, browser, ICHIRO)

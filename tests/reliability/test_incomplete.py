@@ -61,7 +61,10 @@ async def outage(seed: int, *, admits: bool = True) -> tuple[bool, bool]:
 
 
 async def test_card_is_posted_immediately_and_completed_in_place(figure: Figure) -> None:
-    """For any outage of EC2: one card with buttons after a second, completed at most ten minutes after the outage."""
+    """In any outage of EC2, one card with buttons comes after a second.
+
+    It is complete ten minutes after the outage at most.
+    """
     seeds = size(ci=8, long=500)
     played = [await outage(seed) for seed in range(seeds)]
     late, unfinished = sum(not posted for posted, _ in played), sum(not whole for _, whole in played)
@@ -86,7 +89,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 @pytest.mark.parametrize("operation", ["DescribeInstances", "DescribeInstanceInformation"])
 async def test_whole_program_completes_its_card(world: Product, operation: str, figure: Figure) -> None:
-    """Over real HTTP: if EC2 or Systems Manager's inventory fails, the card is posted, and complete after recovery."""
+    """Over real HTTP, the card is posted while EC2 or Systems Manager's inventory fails, and completed afterwards."""
     world.aws.faults.fail(operation, "RequestLimitExceeded", times=None)
     async with world.running():
         request = await world.ask()

@@ -18,7 +18,10 @@ SEEN = 0.1  # share of the seeds that must fail without the claim
 
 
 async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
-    """In any order: at most one accepted signal per click and one extra message per crash; every request converges."""
+    """In any order, each click has at most one accepted signal, and each crash one extra message.
+
+    Every request converges.
+    """
     ends: dict[int, End] = {seed: await end_of(seed) for seed in range(SEEDS)}
     assert {seed: end for seed, end in ends.items() if not end.good} == {}
     crashes = sum(end.crashes for end in ends.values())

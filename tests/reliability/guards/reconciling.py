@@ -150,7 +150,7 @@ GUARDS = (
     ),
     Guard(
         "only one request probes a conversation that refuses posts",
-        SPORADIC + "test_only_the_oldest_request_probes_a_conversation_that_refuses",
+        SPORADIC + "test_only_the_oldest_request_repeats_its_post_while_a_conversation_refuses",
         {"bot.service.reconcile.probing:Probing.waits_until": always(None)},
     ),
     Guard(

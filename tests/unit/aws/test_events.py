@@ -30,7 +30,7 @@ def test_event_of_a_failed_request_names_conflicting_policies() -> None:
 
 @pytest.mark.parametrize("time", [None, 7, "", "yesterday", "2026-13-01T00:00:00Z"])
 def test_invalid_time_of_an_event_is_ignored(time: object) -> None:
-    """The event still names its request; it then counts as new."""
+    """The event still names its request, and is treated as new."""
     hint = parse_event(json.dumps({**event(), "time": time}), "r")
     assert (hint.key, hint.occurred_at) == (KEY, None)
 

@@ -44,7 +44,7 @@ def test_documented_defaults_apply() -> None:
 
 @pytest.mark.parametrize("value", ["{{ Needed }}", 0, -1, None, 1.5])
 def test_invalid_number_of_approvals_is_not_the_default(value: object) -> None:
-    """An invalid number counts as unreadable; it does not become the default of one."""
+    """An invalid number is unreadable. It does not become the default of one."""
     assert parse_policy(changed_inputs(MinRequiredApprovals=value)).levels[0].required is None
 
 

@@ -141,7 +141,7 @@ def test_level_has_its_own_approvers() -> None:
 @pytest.mark.parametrize("verdict", Verdict)
 @pytest.mark.parametrize("step", ["", "Level2", "level1", "Level1 ", "Approvers"])
 def test_vote_is_refused_at_a_step_that_does_not_wait(verdict: Verdict, step: str) -> None:
-    """A vote counts only at the step that waits: another step could have other approvers."""
+    """A vote is sent only for the step that waits, because another step could have other approvers."""
     assert refusal(verdict=verdict, step=step) is Refusal.OTHER_STEP
 
 

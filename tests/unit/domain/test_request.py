@@ -83,7 +83,7 @@ def test_level_deadline_is_start_plus_timeout() -> None:
 
 
 def test_approvals_are_counted() -> None:
-    """Rejections do not count, and unreadable votes are not zero approvals."""
+    """Rejections are not counted. If the votes are unreadable, the number is unknown and not zero."""
     votes = (Vote("a", Verdict.APPROVE), Vote("b", Verdict.REJECT), Vote("c", Verdict.APPROVE))
     assert replace(level(), votes=votes).approvals == 2
     assert level(approvals=None).approvals is None

@@ -1,4 +1,4 @@
-"""A span that is stored by its end is over after the end, and if a clock that was ahead stored it."""
+"""Tests for bot.domain.spans: a stored span of time is over after its end, or if a clock that was ahead stored it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +24,7 @@ INSTANT = timedelta.resolution
     ],
 )
 def test_span_runs_only_for_its_own_length(end: timedelta, *, running: bool) -> None:
-    """Clocks may differ by SKEW. A later end is not believed."""
+    """Clocks may differ by SKEW. A later end is not trusted."""
     assert runs(NOW + end, now=NOW, span=SPAN) is running
 
 
@@ -35,6 +35,6 @@ def test_times_of_the_past_may_be_ahead_by_the_difference_of_two_clocks() -> Non
 
 
 def test_latest_end_allows_for_two_clocks() -> None:
-    """A span without a length says nothing about others."""
+    """Two clocks may differ by SKEW. An end that has passed sets no limit."""
     assert latest_end(NOW + SPAN, now=NOW) == NOW + SPAN + SKEW
     assert latest_end(NOW, now=NOW) == datetime.max.replace(tzinfo=UTC)

@@ -293,7 +293,10 @@ SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id
     ],
 )
 def test_only_the_requester_cancels(why: str, changed: dict[str, object], expected: Refusal | None) -> None:
-    """Only the Teams user identified as the requester, by object id and tenant, may cancel. Addresses do not count."""
+    """Only the Teams user identified as the requester, by object id and tenant, may cancel.
+
+    Addresses are not compared.
+    """
     usual: dict[str, object] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID, "has_role": True}
     given = usual | changed
     clicker, asked = given.pop("clicker", TARO_PERSON), given.pop("asked", request())

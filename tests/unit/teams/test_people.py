@@ -32,7 +32,7 @@ def test_bots_are_not_people() -> None:
 
 @pytest.mark.parametrize("tenant", [None, FOREIGNER.tenant_id])
 def test_members_of_another_or_unknown_tenant_are_guests(tenant: str | None) -> None:
-    """A member counts as a guest if Teams returns another tenant, or no tenant."""
+    """Teams may return another tenant, or no tenant."""
     person = as_person(replace(_member(HANAKO.as_member()), tenant_id=tenant), tenant_id=TENANT_ID)
 
     assert person is not None

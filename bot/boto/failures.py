@@ -87,24 +87,27 @@ _THROTTLED: Final = frozenset(
     }
 )
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-_DENIED: Final = frozenset(
+# AWS does not know the credentials: the key was deleted, or its session was ended.
+_UNKNOWN_CREDENTIALS: Final = frozenset(
     {
-        "AccessDenied",
-        "AccessDeniedException",
         "AuthFailure",
-        "IncompleteSignature",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "InvalidSignatureException",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "NotAuthorized",
-        "OptInRequired",
         "SignatureDoesNotMatch",
-        "UnauthorizedOperation",
         "UnrecognizedClientException",
     }
 )
+_DENIED: Final = _UNKNOWN_CREDENTIALS | {
+    "AccessDenied",
+    "AccessDeniedException",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NotAuthorized",
+    "OptInRequired",
+    "UnauthorizedOperation",
+}
 # Answered with status 400 although the effect is unknown.
 _UNCERTAIN: Final = frozenset(
     {
@@ -153,6 +156,11 @@ def _by_code(code: str, status: int) -> Failure:
     if code in _EXPIRED:
         return Failure.EXPIRED
     return Failure.DENIED if code in _DENIED or status in _FORBIDDEN else Failure.REFUSED
+
+
+def concerns_credentials(failed: CallFailed) -> bool:
+    """Return True if the credentials are the cause, so that the call had no effect and others may help."""
+    return failed.failure in {Failure.EXPIRED, Failure.NOT_CONFIGURED} or failed.code in _UNKNOWN_CREDENTIALS
 
 
 def unavailable(failed: CallFailed) -> AwsUnavailable:

@@ -1,7 +1,8 @@
 """The only wrapper around boto3's untyped clients: blocking calls with time-outs, from any thread.
 
 Credentials, endpoints and proxies come from boto3's standard chain, the Region from the caller. Never retries, because
-only the caller knows which calls may be repeated. Importing or constructing starts nothing.
+only the caller knows which calls may be repeated; except once with renewed credentials, after AWS refused the old ones.
+Importing or constructing starts nothing.
 """
 
 import json
@@ -12,14 +13,14 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-import boto3
-import botocore.session
+from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import IncompleteReadError
 from botocore.parsers import ResponseParserError
 
-from bot.boto.failures import RAISED, classify
+from bot.boto.failures import RAISED, CallFailed, classify, concerns_credentials
 from bot.boto.fields import mapping, whole
+from bot.boto.own_credentials import OwnCredentials
 from bot.ports.aws import RoleSession
 
 Answer = Mapping[str, object]
@@ -76,35 +77,45 @@ class Sdk:
         *,
         seconds: float | None = None,
         connections: int = CONNECTIONS,
-        session: boto3.session.Session | None = None,
+        session: Session | None = None,
     ) -> None:
         self._seconds, self._connections = seconds, connections
         self._lock = threading.Lock()
-        self._session = session
-        self._kept: dict[tuple[str, str, RoleSession | None], tuple[str, Any]] = {}
+        self._own = OwnCredentials(session)
+        self._kept: dict[tuple[str, str, RoleSession | None], tuple[object, Any]] = {}
 
     def call(self, call: Call, credentials: Credentials | None) -> Answer:
-        """Make a call on a kept connection. Raises CallFailed."""
+        """Make a call on a kept connection. Raises CallFailed.
+
+        If AWS refuses the program's own credentials, the call had no effect. It is repeated if there are new ones.
+        """
+        own = self._own_session()
         try:
-            return _answer(self._kept_client(call, credentials), call)
-        except RAISED as error:
-            raise classify(error) from error
+            return self._call(call, credentials, own)
+        except CallFailed as failed:
+            if credentials or not self._renewed(failed, own):
+                raise
+        return self._call(call, None, self._own_session())
 
     def call_once(self, call: Call, credentials: Credentials | None) -> Answer:
-        """Make a call on a new connection. Raises CallFailed.
+        """Make a call on a new connection, and never repeat it. Raises CallFailed.
 
         AWS may close an idle connection just as it is reused, and then it is unknown whether the call arrived. A new
         connection avoids that, and never carries another person's session.
         """
+        own = self._own_session()
         try:
             with self._lock:
-                client = self._new_client(call, credentials, SHORT_READ_SECONDS)
+                client = self._new_client(call, credentials, own, SHORT_READ_SECONDS)
             try:
                 return _answer(client, call)
             finally:
                 client.close()
         except RAISED as error:
-            raise classify(error) from error
+            failed = classify(error)
+            if credentials is None:
+                self._renewed(failed, own)  # for the next call
+            raise failed from error
 
     def close(self) -> None:
         """Close all kept connections."""
@@ -113,40 +124,47 @@ class Sdk:
                 client.close()
             self._kept.clear()
 
-    def _kept_client(self, call: Call, credentials: Credentials | None) -> Any:
+    def _own_session(self) -> Session:
+        try:
+            return self._own.session
+        except RAISED as error:
+            raise classify(error) from error
+
+    def _call(self, call: Call, credentials: Credentials | None, own: Session) -> Answer:
+        try:
+            return _answer(self._kept_client(call, credentials, own), call)
+        except RAISED as error:
+            raise classify(error) from error
+
+    def _renewed(self, failed: CallFailed, own: Session) -> bool:
+        """Return True if a call failed because of the program's own credentials, and there are new ones."""
+        return concerns_credentials(failed) and self._own.renew(own)
+
+    def _kept_client(self, call: Call, credentials: Credentials | None, own: Session) -> Any:
         """Return the client for a service, Region and session; new credentials of a session get a new client."""
         key = (call.service, call.region, credentials.session if credentials else None)
-        access_key_id = credentials.access_key_id if credentials else ""
+        signer = credentials.access_key_id if credentials else own
         with self._lock:
             known, client = self._kept.get(key, (None, None))
-            if known == access_key_id:
+            if known == signer:
                 return client
             if client is not None:
                 client.close()
-            made = self._new_client(call, credentials, _READ_SECONDS_OF.get(call.service, READ_SECONDS))
-            self._kept[key] = (access_key_id, made)
+            made = self._new_client(call, credentials, own, _READ_SECONDS_OF.get(call.service, READ_SECONDS))
+            self._kept[key] = (signer, made)
             return made
 
-    def _new_client(self, call: Call, credentials: Credentials | None, read_seconds: float) -> Any:
-        if self._session is None:
-            self._session = _new_session()  # shared: it caches the service models, which are slow to load
+    def _new_client(self, call: Call, credentials: Credentials | None, own: Session, read_seconds: float) -> Any:
         config = Config(
             connect_timeout=self._seconds or CONNECT_SECONDS,
             read_timeout=self._seconds or read_seconds,
             retries={"total_max_attempts": 1},
             max_pool_connections=self._connections,
         )
-        make: Any = self._session.client  # the stubs type services by literals only
+        make: Any = own.client  # the stubs type services by literals only
         client = make(call.service, region_name=call.region, config=config, **_as_arguments(credentials))
         client.meta.events.register("before-parse", _refuse_malformed)
         return client
-
-
-def _new_session() -> boto3.session.Session:
-    # Old profiles select the global STS endpoint, which has no GetWebIdentityToken; regional endpoints have it.
-    core = botocore.session.get_session()
-    core.set_config_variable("sts_regional_endpoints", "regional")
-    return boto3.session.Session(botocore_session=core)
 
 
 def _refuse_malformed(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:

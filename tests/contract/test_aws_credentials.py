@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from bot.aws.assembly import AwsSide
-from bot.boto.sdk import Call, Sdk
+from bot.boto.own_credentials import OwnCredentials
 from bot.ports.aws import AwsThrottled, AwsUnavailable
 from bot.sandbox.aws.callers import Session
 from bot.sandbox.aws.world import BOT_ROLE
@@ -153,6 +153,6 @@ def test_sts_is_called_in_the_region_of_the_bot(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
-    client = Sdk()._kept_client(Call("sts", region, "get_web_identity_token", {}), None)
+    client = OwnCredentials().session.client("sts", region_name=region)
     assert client.meta.endpoint_url == f"https://sts.{region}.amazonaws.com"
     client.close()

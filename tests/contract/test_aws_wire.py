@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +113,84 @@ async def test_every_signal_uses_a_new_connection(endpoint: Endpoint) -> None:
         for _ in range(2):
             await clients.send(Place("111122223333", "ap-northeast-1"), "send_automation_signal", HANAKO, **signal)
     assert len(set(endpoint.ports)) == 2
+
+
+@pytest.fixture
+def renew(endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object]:
+    """Return a function that writes an access key into the file that is the only source of own credentials."""
+    for name in endpoint.environment():
+        monkeypatch.delenv(name)
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+
+    def write(key: str) -> object:
+        return file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = sample-secret\n")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("code", "signed_by"),
+    [
+        ("ExpiredTokenException", ["AKIAFIRST", "AKIASECOND"]),
+        ("UnrecognizedClientException", ["AKIAFIRST", "AKIASECOND"]),
+        ("AccessDeniedException", ["AKIAFIRST"]),
+        ("ThrottlingException", ["AKIAFIRST"]),
+    ],
+)
+def test_call_is_repeated_only_after_a_refusal_of_own_credentials(
+    endpoint: Endpoint, sdk: Sdk, renew: Callable[[str], object], code: str, signed_by: list[str]
+) -> None:
+    """Other refusals are final, although the file has new credentials. There is one repetition at most."""
+    renew("AKIAFIRST")
+    sdk.call(CALL, None)
+    endpoint.keys.clear()
+    endpoint.status, endpoint.body = 400, f'{{"__type": "{code}"}}'.encode()
+    renew("AKIASECOND")
+    with pytest.raises(CallFailed, match=code):
+        sdk.call(CALL, None)
+    assert endpoint.keys == signed_by
+
+
+def test_call_once_is_not_repeated_with_renewed_credentials(
+    endpoint: Endpoint, sdk: Sdk, renew: Callable[[str], object]
+) -> None:
+    """A signal needs another state check before it is sent again. The next call has the new credentials."""
+    renew("AKIAFIRST")
+    sdk.call_once(CALL, None)
+    endpoint.status, endpoint.body = 400, b'{"__type": "ExpiredTokenException"}'
+    renew("AKIASECOND")
+    with pytest.raises(CallFailed, match="ExpiredTokenException"):
+        sdk.call_once(CALL, None)
+    endpoint.status, endpoint.body = 200, b"{}"
+    sdk.call_once(CALL, None)
+    assert endpoint.keys == ["AKIAFIRST", "AKIAFIRST", "AKIASECOND"]
+
+
+def test_expired_role_session_does_not_renew_own_credentials(
+    endpoint: Endpoint, sdk: Sdk, renew: Callable[[str], object]
+) -> None:
+    """A call in a person's session is never repeated under the program's own credentials."""
+    renew("AKIAFIRST")
+    endpoint.status, endpoint.body = 400, b'{"__type": "ExpiredTokenException"}'
+    for make in (sdk.call, sdk.call_once):
+        renew("AKIASECOND")
+        with pytest.raises(CallFailed, match="ExpiredTokenException"):
+            make(CALL, HANAKO)
+    assert endpoint.keys == ["ASIASAMPLE", "ASIASAMPLE"]
+
+
+def test_call_is_not_repeated_with_the_same_own_credentials(
+    endpoint: Endpoint, sdk: Sdk, renew: Callable[[str], object]
+) -> None:
+    """While nobody renews the file, AWS gets each call once, on the connection that exists."""
+    renew("AKIAFIRST")
+    endpoint.status, endpoint.body = 400, b'{"__type": "ExpiredTokenException"}'
+    for _ in range(2):
+        with pytest.raises(CallFailed, match="ExpiredTokenException"):
+            sdk.call(CALL, None)
+    assert endpoint.keys == ["AKIAFIRST", "AKIAFIRST"]
+    assert len(set(endpoint.ports)) == 1
 
 
 async def test_signal_is_sent_immediately_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The whole program with its credential from Secrets Manager or from a managed identity.
+"""The whole program with its credential from Secrets Manager or from a managed identity, and AWS's from a file.
 
 test_federation has the third credential without a secret in the environment, an assertion from AWS.
 """
@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from bot.sandbox.aws.callers import Session
+from bot.sandbox.aws.world import BOT_ROLE
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO
 from tests.fakes.product import Product, product
@@ -49,6 +51,33 @@ async def test_secret_is_rotated_without_a_restart(world: Product) -> None:
     statuses = [call.status for call in world.microsoft.faults.matching("POST", TOKEN)]
     assert statuses[0] == statuses[-1] == 200
     assert 401 in statuses
+
+
+async def test_aws_credentials_in_a_file_are_renewed_without_a_restart(
+    world: Product, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another program renews the file and the old session ends: a click is decided, and the next request gets a card."""
+    world.changed.clear()
+    callers, file = world.aws.callers, tmp_path / "credentials"
+    for name in world.aws.world.bot.environment():
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    sessions = [callers.assume(BOT_ROLE, f"bot-{number}", seconds=3600) for number in range(2)]
+
+    def write(session: Session) -> None:
+        lines = (f"{name.lower()} = {value}\n" for name, value in session.environment().items())
+        file.write_text(f"[default]\n{''.join(lines)}")
+
+    write(sessions[0])
+    async with world.running():
+        request = await world.ask()
+        card = await world.card(request)
+        write(sessions[1])
+        callers.expire(sessions[0])
+        await world.click(HANAKO, card, "approve", "ok")
+        await world.until(lambda: "Approved by" in str(world.cards(request)[0].card))
+        await world.card(await world.ask())
+    assert world.signals() == 1
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import secrets
 import string
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -119,6 +119,11 @@ class Callers:
         until = None if seconds is None else self._now() + timedelta(seconds=seconds)
         token = secrets.token_urlsafe(96)
         return self._admit(Session(key, secrets.token_hex(20), token, role_arn, session_name, source_identity, until))
+
+    def expire(self, session: Session) -> None:
+        """Let a session expire now."""
+        with self._lock:
+            self._sessions[session.access_key_id] = replace(session, expires_at=self._now())
 
     def of(self, headers: Headers) -> Caller:
         """Return the signer of a call. Raises AwsError if its key or session token is missing, unknown or expired.

@@ -1,0 +1,72 @@
+"""The program's own credentials, from boto3's standard chain; read again once AWS refuses them.
+
+botocore renews credentials that name their end, such as a container's. It reads those of a shared file only once, but
+another program may renew the file.
+https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html
+"""
+
+import threading
+from typing import Any
+
+import botocore.session
+from boto3.session import Session
+
+from bot.boto.failures import RAISED
+
+
+class OwnCredentials:
+    """A boto3 session, and its successors. Thread-safe. `given`: a session to use instead of the standard chain."""
+
+    def __init__(self, given: Session | None = None) -> None:
+        self._given, self._session = given, given
+        self._read: object = None  # the credentials that the chain had when the session was made
+        self._loader: Any = None  # shared by all sessions: it caches the service models, which are slow to load
+        self._lock = threading.Lock()
+
+    @property
+    def session(self) -> Session:
+        """The current session. Raises an error of RAISED if the configuration names a profile that does not exist."""
+        with self._lock:
+            if self._session is None:
+                self._session = self._new_session()
+                self._read = _credentials(self._session)
+            return self._session
+
+    def renew(self, refused: Session) -> bool:
+        """Read the chain again after AWS refused the credentials of a session. Return True if there are others.
+
+        A session whose credentials are still those of the chain stays, because its connections can be reused.
+        """
+        if self._given:
+            return False
+        with self._lock:
+            if self._session is refused:
+                self._read_again()
+            return self._session is not refused
+
+    def _read_again(self) -> None:
+        try:
+            session = self._new_session()
+        except RAISED:
+            return
+        found = _credentials(session)
+        if found and found != self._read:
+            self._session, self._read = session, found
+
+    def _new_session(self) -> Session:
+        core = botocore.session.get_session()
+        # Old profiles select the global STS endpoint, which has no GetWebIdentityToken; regional endpoints have it.
+        core.set_config_variable("sts_regional_endpoints", "regional")
+        if self._loader:
+            core.register_component("data_loader", self._loader)
+        self._loader = core.get_component("data_loader")
+        return Session(botocore_session=core)
+
+
+def _credentials(session: Session) -> object:
+    """Return the credentials with which a session signs now; None if there are none or they cannot be read."""
+    try:
+        credentials = session.get_credentials()
+        return credentials and credentials.get_frozen_credentials()
+    except RAISED:
+        return None

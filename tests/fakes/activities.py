@@ -120,3 +120,11 @@ def membership(
     data = {**place.as_channel_data(), "eventType": event}
     fixed = {"membersAdded": joined or None, "membersRemoved": left or None, "channelData": data}
     return activity("conversationUpdate", sender=sender, place=place, service_url=service_url, **{**fixed, **fields})
+
+
+def channel_event(event: str, *, sender: Person, place: Place, service_url: str, **fields: Any) -> Json:
+    """Return a conversationUpdate without members, such as `channelUnshared` or `teamUnarchived`."""
+    data = {**place.as_channel_data(), "eventType": event}
+    return activity(
+        "conversationUpdate", sender=sender, place=place, service_url=service_url, **{"channelData": data, **fields}
+    )

@@ -197,6 +197,13 @@ class FakeMicrosoft:
         """Notify the bot of people who joined (`added=[…]`) or left (`removed=[…]`)."""
         return await self.send(bot_url, activities.membership(**self._common(person, conversation), **fields))
 
+    async def post_channel_event(
+        self, bot_url: str, person: Person, conversation: str | Place, event: str, **fields: Any
+    ) -> tuple[int, Any]:
+        """Notify the bot of a change to a channel or team, such as `channelUnshared` or `teamUnarchived`."""
+        body = activities.channel_event(event, **self._common(person, conversation), **fields)
+        return await self.send(bot_url, body)
+
     def _common(self, person: Person, conversation: str | Place) -> Json:
         place = conversation if isinstance(conversation, Place) else self.world.place(conversation)
         return {"sender": person, "place": place, "service_url": self.service_url}

@@ -13,6 +13,7 @@ from tests.fakes.aws_faults import Loss
 from tests.fakes.card_text import shown, words
 from tests.fakes.people import HANAKO, ICHIRO, MEI, TARO
 from tests.fakes.product import CANCELLING, Product, product
+from tests.fakes.teams_world import APPROVERS
 
 
 @pytest.fixture
@@ -136,6 +137,18 @@ async def test_requester_cannot_decide_their_own_request(world: Product) -> None
         assert has_buttons(answer["value"])
         assert "it is me" in str(answer["value"])
     assert world.signals() == 0
+
+
+async def test_person_who_lost_the_shared_channel_cannot_approve(world: Product) -> None:
+    """Teams reports that the channel is no longer shared with a team, without naming that team's people."""
+    async with world.running():
+        first, second = [await world.card(await world.ask()) for _ in range(2)]
+        await world.click(HANAKO, first, "approve")
+        world.microsoft.world.conversations[APPROVERS].members.remove(MEI)
+        await world.microsoft.post_channel_event(world.bot_url, HANAKO, APPROVERS, "channelUnshared")
+        answer = await world.click(MEI, second, "approve")
+        assert words("notice.not_approver") in str(answer["value"])
+    assert world.signals() == 1
 
 
 async def test_requester_learns_of_conflicting_policies(world: Product) -> None:

@@ -506,11 +506,36 @@ async def test_person_who_leaves_the_team_is_no_longer_a_member(ms: FakeMicrosof
     assert await bot.side.people.member(APPROVERS, MEI.object_id) is None
 
 
+@pytest.mark.parametrize(
+    "event", ["channelUnshared", "channelShared", "channelDeleted", "teamDeleted", "teamArchived", "addedLater", ""]
+)
+async def test_person_who_loses_the_channel_without_a_member_event_stops_being_a_member_at_once(
+    ms: FakeMicrosoft, bot: Turns, event: str
+) -> None:
+    """If a channel is no longer shared with a team, Teams names no members. Unknown events of a team count as such."""
+    assert await bot.side.people.member(APPROVERS, MEI.object_id)
+    ms.world.conversations[APPROVERS].members.remove(MEI)
+    await ms.post_channel_event(bot.url, HANAKO, APPROVERS, event)
+
+    assert await bot.side.people.member(APPROVERS, MEI.object_id) is None
+
+
+async def test_event_of_a_shared_channel_without_a_team_invalidates_the_roster(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Teams may name only the channel."""
+    assert await bot.side.people.member(APPROVERS, MEI.object_id)
+    ms.world.conversations[APPROVERS].members.remove(MEI)
+    data = {"tenant": {"id": TENANT_ID}, "channel": {"id": APPROVERS}, "eventType": "channelUnshared"}
+    await ms.post_channel_event(bot.url, HANAKO, LEADS, "channelUnshared", channelData=data)
+
+    assert await bot.side.people.member(APPROVERS, MEI.object_id) is None
+
+
 async def test_membership_event_of_another_chat_invalidates_no_roster(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Only the events of a team concern its channels."""
+    """Only the events of a team concern its channels, and a new name changes no member."""
     assert await bot.side.people.member(APPROVERS, ICHIRO.object_id)
     await ms.post_membership(bot.url, TARO, ms.world.personal(TARO), bot_added=True)
-    await ms.post_membership(bot.url, TARO, APPROVERS)  # a channel was renamed: no member changed
+    for event in ("channelRenamed", "teamRenamed", "channelCreated"):
+        await ms.post_channel_event(bot.url, TARO, APPROVERS, event)
     assert await bot.side.people.member(APPROVERS, ICHIRO.object_id)
 
     assert len(ms.faults.matching("GET", "pagedmembers")) == 1
@@ -561,3 +586,29 @@ async def test_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot
     await ms.post_membership(bot.url, HANAKO, APPROVERS, added=[ICHIRO])
     await ms.post_installation(bot.url, HANAKO, ms.world.personal(HANAKO), "add")
     assert bot.installations.count == 2
+
+
+@pytest.mark.parametrize("event", ["channelRestored", "teamUnarchived", "teamRestored"])
+async def test_conversation_that_comes_back_reaches_the_service(ms: FakeMicrosoft, bot: Turns, event: str) -> None:
+    """What waits for a channel or team is retried at once when it returns; other events of a team change nothing."""
+    for other in ("channelDeleted", "teamArchived", "channelRenamed"):
+        await ms.post_channel_event(bot.url, HANAKO, APPROVERS, other)
+    assert bot.installations.count == 0
+    await ms.post_channel_event(bot.url, HANAKO, APPROVERS, event)
+    assert bot.installations.count == 1
+
+
+async def test_upgrade_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The new version of the app may be allowed in channels that refused the earlier one, such as shared channels."""
+    await ms.post_installation(bot.url, HANAKO, APPROVERS, "add-upgrade")
+    assert bot.installations.count == 1
+
+
+@pytest.mark.parametrize("action", ["add", "add-upgrade", "remove"])
+async def test_installation_in_a_team_invalidates_its_rosters(ms: FakeMicrosoft, bot: Turns, action: str) -> None:
+    """What the bot may read depends on where it is installed."""
+    assert await bot.side.people.member(APPROVERS, MEI.object_id)
+    ms.world.conversations[APPROVERS].members.remove(MEI)
+    await ms.post_installation(bot.url, HANAKO, APPROVERS, action)
+
+    assert await bot.side.people.member(APPROVERS, MEI.object_id) is None

@@ -1,4 +1,4 @@
-"""Retries refused cards immediately, instead of within the hour, after the bot is added to a team."""
+"""Retries refused cards immediately, instead of within the hour, if the bot is added or a conversation comes back."""
 
 from dataclasses import replace
 from datetime import datetime

@@ -24,6 +24,11 @@ from bot.teams.wire.people import sender
 
 # Other types (reactions, edits, read receipts, typing) need no action, and the SDK's handling of them can fail.
 SERVED: Final = frozenset({"message", "invoke", "conversationUpdate", "installationUpdate"})
+# Events of a team that change no roster. Every other one may, also without naming members, as `channelUnshared` does.
+# https://learn.microsoft.com/microsoftteams/platform/bots/how-to/conversations/subscribe-to-conversation-events
+KEEP_ROSTERS: Final = frozenset({"channelcreated", "channelrenamed", "teamrenamed"})
+RETURNS: Final = frozenset({"channelrestored", "teamunarchived", "teamrestored"})  # messages may be accepted again
+INSTALLED: Final = frozenset({"add", "add-upgrade"})  # an upgrade may allow channels that refused the earlier version
 
 log = structlog.get_logger(__name__)
 
@@ -43,10 +48,10 @@ class Commands(Protocol):
 
 
 class Installations(Protocol):
-    """Handles installations outside personal chats. Implemented by bot.service.sources.installation_events."""
+    """Handles what may end a refusal of Teams. Implemented by bot.service.sources.installation_events."""
 
     async def arrived(self) -> None:
-        """Handle one installation. Never raises."""
+        """Handle an installation outside personal chats, or a channel or team that came back. Never raises."""
 
 
 class TeamsHandler(TeamsActivityHandler):
@@ -141,23 +146,30 @@ class TeamsHandler(TeamsActivityHandler):
     # --- membership and installation
 
     async def on_conversation_update_activity(self, turn_context: TurnContext) -> None:
-        """Invalidate rosters when members change. If the bot was added, welcome the person or notify the service."""
+        """Invalidate rosters that may have changed. Welcome a new person; notify the service of a conversation.
+
+        The service learns of conversations to which the bot was added, or which came back.
+        """
         inbound = _inbound(turn_context)
-        wire = inbound.wire
-        if wire.members_added or wire.members_removed:
+        wire, event = inbound.wire, _team_event(inbound)
+        if wire.members_added or wire.members_removed or (event is not None and event not in KEEP_ROSTERS):
             # Teams reports new members of a team in its General channel only, but the rosters of all channels change.
-            self._directory.invalidate(None if wire.channel_data and wire.channel_data.team else wire.conversation.id)
-        if any(added.id == wire.recipient.id for added in wire.members_added or ()):
-            await (self._welcome(inbound) if is_personal(inbound) else self._installations.arrived())
+            self._directory.invalidate(wire.conversation.id if event is None else None)
+        bot_added = any(added.id == wire.recipient.id for added in wire.members_added or ())
+        if bot_added and is_personal(inbound):
+            await self._welcome(inbound)
+        elif bot_added or event in RETURNS:
+            await self._installations.arrived()
 
     async def on_installation_update(self, turn_context: TurnContext) -> None:
         """Welcome a person who installs the bot, forget one who uninstalls it. An upgrade only stores the chat.
 
-        Outside personal chats, notify the service of a new installation.
+        Outside personal chats, invalidate the rosters, and notify the service of an installation or upgrade.
         """
         inbound = _inbound(turn_context)
         if not is_personal(inbound):
-            if inbound.wire.action == "add":
+            self._directory.invalidate()  # the bot's rights in the team have changed
+            if inbound.wire.action in INSTALLED:
                 await self._installations.arrived()
             return
         match inbound.wire.action:
@@ -171,6 +183,14 @@ class TeamsHandler(TeamsActivityHandler):
     async def _welcome(self, inbound: Inbound) -> None:
         if await self._personal_chats.remember(inbound):
             await self._replies.reply(inbound, MessageView(MessageCode.WELCOME), self._replies.style(inbound))
+
+
+def _team_event(inbound: Inbound) -> str | None:
+    """Return the case-folded name of a team's event, empty if it has none; None for an event outside teams."""
+    data = inbound.wire.channel_data
+    if data is None or is_personal(inbound) or not (data.team or data.event_type):
+        return None
+    return (data.event_type or "").casefold()
 
 
 def _inbound(context: TurnContext) -> Inbound:

@@ -37,6 +37,14 @@ class ReplyLost(NoAnswer):
         self.loss = loss
 
 
+class Replaced(NoAnswer):
+    """The call had no effect, and is answered with `response`."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response)
+        self.response = response
+
+
 @dataclass(slots=True)
 class Hold:
     """Held calls. The first sets `arrived`; `release` continues them and all later ones."""
@@ -122,6 +130,15 @@ class Faults:
         """Change answers with this function. The operation's model must allow the changed answer."""
         self._add(_Fault(operation, times, after=change))
 
+    def replace(self, operation: str, *bodies: str) -> None:
+        """Answer the next calls with these bodies, without effect. For operations of moto, which have no `rewrite`."""
+        left = list(bodies)
+
+        def answer() -> None:
+            raise Replaced(Response(left.pop(0), content_type="text/xml"))
+
+        self._add(_Fault(operation, len(bodies), before=answer))
+
     def clear(self) -> None:
         """Remove all faults and continue every held call."""
         with self._lock:
@@ -130,7 +147,7 @@ class Faults:
             hold.release()
 
     def before(self, operation: str) -> None:
-        """Apply faults before an operation takes effect. May block. Raises AwsError."""
+        """Apply faults before an operation takes effect. May block. Raises AwsError, Replaced."""
         for fault in self._due(operation, lambda f: f.before is not None):
             if fault.before:
                 fault.before()
@@ -217,6 +234,8 @@ class FaultyAws(SandboxAws):
         """Answer one HTTP request, or lose the reply if a fault requires it."""
         try:
             return super().__call__(environ, start_response)
+        except Replaced as replaced:
+            return replaced.response(environ, start_response)
         except ReplyLost as lost:
             return _lost(lost.loss, environ)(environ, start_response)
 

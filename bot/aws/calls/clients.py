@@ -5,7 +5,7 @@ It must not know what an operation means.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -108,8 +108,14 @@ class Clients:
         self, place: Place, service: str, operation: str, lane: Lane, *, member: str, **params: object
     ) -> list[Answer]:
         """Read all pages of a list and return the rows in `member`. Raises CallFailed."""
+        return [row async for row in self.rows(place, service, operation, lane, member=member, **params)]
+
+    def rows(
+        self, place: Place, service: str, operation: str, lane: Lane, *, member: str, **params: object
+    ) -> AsyncIterator[Answer]:
+        """Like `read_all`, but a page is read only once its rows are needed."""
         read = partial(self.read, place, service, operation, lane)
-        return await _all_rows(read, member, params, pages=MAX_PAGES)
+        return _rows(read, member, params, pages=MAX_PAGES)
 
     async def own_read(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
         """Like `read`, with the bot's own credentials in its own Region."""
@@ -120,7 +126,8 @@ class Clients:
         self, service: str, operation: str, lane: Lane, *, member: str, pages: int, **params: object
     ) -> list[Answer]:
         """Like `read_all`, with the bot's own credentials in its own Region, and at most `pages` pages."""
-        return await _all_rows(partial(self.own_read, service, operation, lane), member, params, pages=pages)
+        read = partial(self.own_read, service, operation, lane)
+        return [row async for row in _rows(read, member, params, pages=pages)]
 
     async def own(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
         """Make a call once, with the bot's own credentials in its own Region, and without a rate limit.
@@ -221,17 +228,21 @@ def _quota(place: Place, call: Call) -> Quota:
     return Quota(place.account, place.region, call.service, call.operation)
 
 
-async def _all_rows(
+async def _rows(
     read: Callable[..., Awaitable[Answer]], member: str, params: Mapping[str, object], *, pages: int
-) -> list[Answer]:
-    """Call `read` for each page of a list, and return the rows in `member`. Raises CallFailed after `pages` pages."""
-    found, token = list[Answer](), dict[str, object]()
+) -> AsyncIterator[Answer]:
+    """Call `read` for each page of a list, and yield the rows in `member`. Raises CallFailed after `pages` pages.
+
+    A page may be empty although another one follows.
+    """
+    token = dict[str, object]()
     for _ in range(pages):
         answer = await read(**params, **token)
-        found += rows(answer.get(member))
+        for row in rows(answer.get(member)):
+            yield row
         following = text(answer.get("NextToken"))
         if following is None:
-            return found
+            return
         token = {"NextToken": following}
     raise CallFailed("EndlessPages", Failure.NO_ANSWER)
 

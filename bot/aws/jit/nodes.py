@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_InstanceInfo
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from cachetools import TTLCache
@@ -22,6 +22,7 @@ from bot.ports.clock import Clock
 KEPT_SECONDS = 60.0  # a request is often read several times a minute; a changed tag shows a minute late at most
 KEPT = 2000  # nodes
 PROMPT_SECONDS = 3.0  # a card must appear within seconds; it may show no node name at first and be completed later
+PAGE = 50  # rows; the most that SSM returns. EC2 accepts no size of pages beside ids
 log = structlog.get_logger(__name__)
 
 Facts = Mapping[str, object]
@@ -81,30 +82,61 @@ class Nodes:
     # --- calls; None if the answer could not be read
 
     async def _instance(self, place: Place, node_id: str) -> Facts | None:
-        answer = await self._read(place, "ec2", "describe_instances", InstanceIds=[node_id])
-        reservations = rows((answer or {}).get("Reservations"))
-        found = (each for reservation in reservations for each in rows(reservation.get("Instances")))
-        return next((each for each in found if each.get("InstanceId") == node_id), None)
+        def instance(reservation: Facts) -> Facts | None:
+            instances = rows(reservation.get("Instances"))
+            return next((each for each in instances if each.get("InstanceId") == node_id), None)
+
+        return await self._first(
+            instance, place, "ec2", "describe_instances", member="Reservations", InstanceIds=[node_id]
+        )
 
     async def _agent(self, place: Place, node_id: str) -> Facts | None:
         """Return the report of the node's agent, if it ever sent one."""
         wanted = {"Key": "InstanceIds", "Values": [node_id]}
-        answer = await self._read(place, "ssm", "describe_instance_information", Filters=[wanted])
-        listed = rows((answer or {}).get("InstanceInformationList"))
-        return next((each for each in listed if each.get("InstanceId") == node_id), None)
+        return await self._first(
+            lambda row: row if row.get("InstanceId") == node_id else None,
+            place,
+            "ssm",
+            "describe_instance_information",
+            member="InstanceInformationList",
+            Filters=[wanted],
+            MaxResults=PAGE,
+        )
 
     async def _hybrid_tags(self, place: Place, node_id: str) -> Tags | None:
-        answer = await self._read(
-            place, "ssm", "list_tags_for_resource", ResourceType="ManagedInstance", ResourceId=node_id
-        )
-        return None if answer is None else _tags(answer.get("TagList"))
-
-    async def _read(self, place: Place, service: str, operation: str, **params: object) -> Facts | None:
+        operation = "list_tags_for_resource"
         try:
-            return await self._clients.read(place, service, operation, Lane.RECONCILE, **params)
+            answer = await self._clients.read(
+                place, "ssm", operation, Lane.RECONCILE, ResourceType="ManagedInstance", ResourceId=node_id
+            )
         except CallFailed as failed:
-            log.warning("node_unreadable", operation=operation, account=place.account, code=failed.code)
+            _log_failure(place, operation, failed)
             return None
+        return _tags(answer.get("TagList"))
+
+    async def _first(
+        self,
+        wanted: Callable[[Facts], Facts | None],
+        place: Place,
+        service: str,
+        operation: str,
+        *,
+        member: str,
+        **params: object,
+    ) -> Facts | None:
+        """Return what `wanted` returns for the first row of a list that has it, from the pages up to this row."""
+        pages = self._clients.rows(place, service, operation, Lane.RECONCILE, member=member, **params)
+        try:
+            async for row in pages:
+                if found := wanted(row):
+                    return found
+        except CallFailed as failed:
+            _log_failure(place, operation, failed)
+        return None
+
+
+def _log_failure(place: Place, operation: str, failed: CallFailed) -> None:
+    log.warning("node_unreadable", operation=operation, account=place.account, code=failed.code)
 
 
 def _described(node: Node, agent: Facts | None) -> Node:

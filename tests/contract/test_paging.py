@@ -1,0 +1,124 @@
+"""Lists of AWS over real HTTP: every operation with a NextToken that the bot calls, found in botocore's models.
+
+A page may be empty although another one follows.
+https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeInstanceInformation.html
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from botocore import xform_name
+from botocore.loaders import create_loader
+from botocore.model import ServiceModel
+
+from bot.aws.calls import clients
+from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION, REQUESTER, level
+from tests.contract import gateway
+from tests.contract.gateway import aws_side, key_of
+from tests.contract.scene import Asked, Scene, staged
+from tests.contract.test_permissions import SERVICES, words_in
+
+pytestmark = pytest.mark.usefixtures("patience")
+scene, patience = gateway.scene, gateway.patience
+
+AWS = Path(__file__).parents[2] / "bot" / "aws"
+TARO = "1234567890-e1fbc510-8081-70c2-448f-0123456789ab"
+MORE = "YWZ0ZXIgMA=="  # the sandbox's token of the first row
+EC2 = "DescribeInstances"
+
+
+def paged_operations() -> Mapping[str, str]:
+    """Return the operations with a NextToken that the code in bot/aws names, each with its member for the rows.
+
+    If several services have an operation of one name, the last in SERVICES counts: ListTagsForResource is SSM's.
+    """
+    words, loader = set(words_in(AWS.rglob("*.py"))), create_loader()
+    models = [ServiceModel(loader.load_service_model(service, "service-2")) for service in SERVICES]
+    called = {name: model for model in models for name in model.operation_names if xform_name(name) in words}
+    outputs = {name: model.operation_model(name).output_shape for name, model in called.items()}
+    found = {name: shape.members.keys() for name, shape in outputs.items() if shape and "NextToken" in shape.members}
+    return {name: next(iter(members - {"NextToken"})) for name, members in found.items()}
+
+
+PAGED = paged_operations()
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Scene]:
+    """Run one sandbox for all tests of this file. It shows the first step of an execution only."""
+    with staged(identity_center_users={REQUESTER: TARO}, steps_shown=1) as scene:
+        yield scene
+
+
+@pytest.fixture
+def asked(scene: Scene) -> list[Asked]:
+    """Requests for an EC2 node and for a hybrid node."""
+    levels = (level("One", APPROVER_ROLE), level("Two", APPROVER_ROLE))
+    return [scene.ask(scene.policy(*levels)), scene.ask("factory-gw-osaka")]
+
+
+async def everything(scene: Scene, asked: list[Asked]) -> list[object]:
+    """Read all that the bot reads in lists, with nothing cached."""
+    async with aws_side(scene) as side:
+        since = scene.clock() - timedelta(days=1)
+        return [
+            *[await side.requests.observe(key_of(each)) for each in asked],
+            await side.requests.list_requests(ACCOUNT, REGION, since),
+            await side.requests.revoked(ACCOUNT, REGION, since),
+            await side.identities.names(TARO),
+        ]
+
+
+def test_operations_are_found() -> None:
+    """A list that the bot reads in future is added here, and the tests below cover it."""
+    assert PAGED == {
+        "DescribeAutomationExecutions": "AutomationExecutionMetadataList",
+        "DescribeAutomationStepExecutions": "StepExecutions",
+        "DescribeInstanceInformation": "InstanceInformationList",
+        "DescribeInstances": "Reservations",
+        "DescribeOpsItems": "OpsItemSummaries",
+        "ListInstances": "Instances",
+    }
+
+
+@pytest.mark.parametrize("operation", sorted(PAGED.keys() - {EC2}))
+async def test_rows_after_empty_pages_are_read(scene: Scene, asked: list[Asked], operation: str) -> None:
+    """The same facts are read, whether AWS answers with one page or with empty pages first."""
+    expected = await everything(scene, asked)
+    scene.aws.forget_calls()
+    scene.aws.faults.rewrite(operation, lambda _: {PAGED[operation]: [], "NextToken": MORE}, times=2)
+    assert await everything(scene, asked) == expected
+    assert MORE in {call.params.get("NextToken") for call in scene.aws.calls(operation)}
+
+
+async def test_instance_after_an_empty_page_is_read(scene: Scene) -> None:
+    """The name, address and tags of an EC2 node come from a later page; EC2's answers are moto's, hence planned."""
+    node = scene.aws.world.nodes["web-prod-01"]
+    tag = "<item><key>Name</key><value>on-page-two</value></item>"
+    instance = f"<item><instanceId>{node}</instanceId><tagSet>{tag}</tagSet></item>"
+    reservation = f"<item><instancesSet>{instance}</instancesSet></item>"
+    pages = (
+        f"<reservationSet>{rows}</reservationSet>{more}"
+        for rows, more in (("", f"<nextToken>{MORE}</nextToken>"), (reservation, ""))
+    )
+    scene.aws.faults.replace(EC2, *(f"<DescribeInstancesResponse>{page}</DescribeInstancesResponse>" for page in pages))
+    async with aws_side(scene) as side:
+        request = await side.requests.observe(key_of(scene.ask()))
+    assert (request.complete, request.node.name) == (True, "on-page-two")
+    assert [call.params.get("NextToken") for call in scene.aws.calls(EC2)] == [None, MORE]
+
+
+@pytest.mark.parametrize("operation", sorted(PAGED.keys() - {EC2}))
+async def test_endless_pages_are_limited(
+    scene: Scene, asked: list[Asked], operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that never ends counts as unreadable after some pages, and does not block what does not need it."""
+    monkeypatch.setattr(clients, "MAX_PAGES", 5)
+    scene.aws.faults.rewrite(operation, lambda _: {PAGED[operation]: [], "NextToken": MORE})
+    async with aws_side(scene) as side:
+        for each in asked:
+            request = await side.requests.observe(key_of(each))
+            assert (request.key, bool(request.levels)) == (key_of(each), True)
+    assert len(scene.aws.calls(operation)) <= 5 * len(asked)

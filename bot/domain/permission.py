@@ -209,7 +209,7 @@ def has_votable_approver(level: Level) -> bool:
 def lists_role(level: Level, role: str | None) -> bool:
     """False only if AWS is certain to refuse this role: the step lists other roles, all by ARN.
 
-    `role` None: the bot's own credentials, whose role is unknown here; AWS decides.
+    If `role` is None, the bot's own credentials are used. Their role is unknown here, so AWS decides.
     """
     if role is None or level.approvers is None:
         return True

@@ -67,7 +67,10 @@ class LevelRule:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One entry of [[channels]]. `approvers` are `members`, `user:<object id>` or `upn:<name>`; empty: no approvers."""
+    """One entry of [[channels]].
+
+    `approvers` are `members`, `user:<object id>` or `upn:<name>`; if empty, no one decides.
+    """
 
     name: str
     conversation: str

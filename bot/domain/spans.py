@@ -11,7 +11,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def runs(until: datetime, *, now: datetime, span: timedelta) -> bool:
-    """True while the span that ends at `until` runs. `span`: its whole length, or the longest that it may have."""
+    """True while the span that ends at `until` runs. `span` is its whole length, or the longest that it may have."""
     return until > now and not is_ahead(until - span, now)
 
 

@@ -75,12 +75,12 @@ class Signal:
 
     @property
     def role(self) -> str | None:
-        """The ARN of the role to assume; None: the bot's own credentials."""
+        """The ARN of the role to assume; None for the bot's own credentials."""
         return self.session.role if self.session else None
 
     @property
     def session_name(self) -> str | None:
-        """The name of the role session, which AWS records; None: the bot's own credentials."""
+        """The name of the role session, which AWS records; None for the bot's own credentials."""
         return self.session.name if self.session else None
 
 

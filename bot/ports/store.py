@@ -42,7 +42,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A process that uses the store. `knows`: the stored values that it can read and earlier versions cannot."""
+    """A process that uses the store. `knows` has the stored values that it can read and earlier versions cannot."""
 
     owner: str
     knows: frozenset[str]

@@ -89,7 +89,10 @@ class RosterUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KnownPeople:
-    """The people that Teams returned. Not `complete`: a roster or chat could not be read, so people may be missing."""
+    """The people that Teams returned.
+
+    If not `complete`, a roster or chat could not be read, so people may be missing.
+    """
 
     people: tuple[Person, ...]
     complete: bool = True
@@ -107,7 +110,7 @@ class People(Protocol):
     async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
         """Return the members of the configured channels, and the people who have a personal chat with the bot.
 
-        `names`: folded ids and addresses. People with a personal chat and one of these names have a UPN and mail
+        `names` are folded ids and addresses. People with a personal chat and one of these names have a UPN and mail
         address that were read within a day; they are left out if Teams does not answer. Other people with a personal
         chat may have neither. Never raises: the result says whether people may be missing.
         """

@@ -124,7 +124,7 @@ class BotProcess:
             return await self.kill()
 
     async def kill(self) -> int | None:
-        """Kill the process without warning (SIGKILL); return its exit code (None: never started)."""
+        """Kill the process without warning (SIGKILL). Return its exit code, or None if it was never started."""
         if self._process is None:
             return None
         if self._process.returncode is None:

@@ -38,9 +38,9 @@ class Ports:
 
 
 class Services:
-    """The services of one process. `owner` identifies the process; `period`: seconds between two sweeps of a place.
+    """The services of one process. `owner` identifies the process.
 
-    `replicas`: the number of processes that share the store.
+    `period` is the seconds between two sweeps of a place. `replicas` is the number of processes that share the store.
     """
 
     def __init__(

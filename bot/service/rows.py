@@ -65,7 +65,10 @@ def _unchanged(record: Record) -> Record:
 
 
 class Rows:
-    """Reads, writes and leases rows, and waits for changes. `storable`: the last change before each write of a row."""
+    """Reads, writes and leases rows, and waits for changes.
+
+    `storable` makes the last change before each write of a row.
+    """
 
     def __init__(self, store: Store, clock: Clock, *, storable: Change = _unchanged) -> None:
         self.store, self._clock, self._storable = store, clock, storable

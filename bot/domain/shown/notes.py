@@ -71,7 +71,7 @@ def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterat
 def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
     """Return the code of the reason why an accepted or announced decision had no effect.
 
-    None: it had an effect, may still have one, or was neither accepted nor announced.
+    Return None if it had an effect, may still have one, or was neither accepted nor announced.
     """
     if decision.state is DecisionState.CONFIRMED:
         hidden = is_hidden(record, decision) and not awaits_effect(decision, record.request, now)

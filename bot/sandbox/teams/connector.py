@@ -100,7 +100,7 @@ class Connector:
         )
 
     async def _answer(self, call: ConnectorCall) -> _Answer | None:
-        """Record and return the answer; None means: close the connection without an answer."""
+        """Record and return the answer, or None if the connection must be closed without an answer."""
         fault = self.faults.take(call.method, unquote(call.path))
         answer = await (self._served(call) if fault is None else self._faulty(call, fault))
         if answer is not None:

@@ -107,8 +107,8 @@ def _client_info(entity: Any, client: Client) -> Any:
 def shown_message(call: ConnectorCall, message_id: str, *, timestamp: int) -> dict[str, Any] | None:
     """Return a message of the bot in the form of the Playground's stream; None if the call is not about a message.
 
-    Needed for 1:1 conversations of people other than the Playground's current user: the Playground accepts messages
-    to them, but shows these on no page. `timestamp`: milliseconds since 1970.
+    Needed for 1:1 conversations of people other than the Playground's current user: the Playground accepts messages to
+    them, but shows these on no page. `timestamp` is in milliseconds since 1970.
     """
     found = _ACTIVITY.fullmatch(call.path)
     activity = _object(call.json)

@@ -16,7 +16,7 @@ AWS_COMMENT_LIMIT = 512  # characters; SendAutomationSignal's payload
 
 
 def removed_since(configuration: Configuration, record: Record, decision: Decision) -> Outcome | None:
-    """Return why a decision can no longer be sent: its channel or its role was removed since the click. Else None.
+    """Return why a decision can no longer be sent, after its channel or its role was removed; None if it can.
 
     The bot's own credentials never replace a role.
     """

@@ -173,7 +173,7 @@ class Delivery:
 
 
 def _message_of(wanted: Wanted, *, alert: bool, brief: bool = False) -> Message:
-    """Return the message in its channel's locale and time zone; `brief`: in its shortest form."""
+    """Return the message in its channel's locale and time zone, in its shortest form if `brief`."""
     channel = wanted.channel
     card = render(wanted.view, locale=channel.locale, timezone=channel.timezone, brief=brief)
     return Message(card, summary(wanted.view, locale=channel.locale), alert=alert)

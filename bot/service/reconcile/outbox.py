@@ -89,13 +89,13 @@ class OutboxEntry:
         self.record = await self._rows.apply(self.record.key, keep)
 
     async def put_off(self, *, until: datetime, ambiguous: bool = False) -> None:
-        """Store a failure and when to try again. `ambiguous`: the post may have arrived."""
+        """Store a failure and when to try again. If `ambiguous`, the post may have arrived."""
         await self._change(
             lambda former: _put_off(former if ambiguous else _result_known(former), until=until, failures=1)
         )
 
     async def refused(self, *, until: datetime, problem: str | None) -> None:
-        """Store a refusal and when to try again. `problem`: its code, once the refusal counts as lasting."""
+        """Store a refusal and when to try again. `problem` is its code, once the refusal counts as lasting."""
 
         def refuse(former: Surface) -> Surface:
             waiting = _put_off(_doubted(former), until=until, failures=1)

@@ -24,7 +24,10 @@ Rank = tuple[datetime, str]
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """The request that repeats its post, and when. Or, if `lasting`, why and until when none has to wait."""
+    """The request that repeats its post, and when.
+
+    If `lasting`, the reason of the refusal, and the time until which no request has to wait.
+    """
 
     rank: Rank
     until: datetime

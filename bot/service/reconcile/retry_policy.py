@@ -32,7 +32,7 @@ DELETED_REFUSALS: Final = 8  # about a day of REMAINS, after which a card that T
 
 
 class Task(StrEnum):
-    """What a delivery asks of Teams."""
+    """The kind of call that a delivery makes to Teams."""
 
     CARD = "card"  # a post
     UPDATE = "update"  # of a card that was posted
@@ -82,7 +82,7 @@ AT_ONCE: Final = frozenset({ChatProblem.TOO_LARGE, ChatProblem.UNAUTHORIZED})
 def before_repeat(task: Task, problem: ChatProblem, *, refusals: int) -> timedelta | None:
     """Return the pause before a refused message is repeated; None once the refusal counts as lasting.
 
-    `refusals`: how often this message was refused before.
+    `refusals` is how often this message was refused before.
     """
     if problem in AT_ONCE or refusals >= len(task.repeats):
         return None
@@ -95,7 +95,7 @@ def after_outage(surface: Surface, seed: str) -> timedelta:
 
 
 def after_refusal(bounds: tuple[timedelta, timedelta], seed: str, *, refusals: int) -> timedelta:
-    """Return the pause after a lasting refusal; `refusals`: how many lasting ones came before."""
+    """Return the pause after a lasting refusal. `refusals` is how many lasting ones came before."""
     return _jittered(_grown(bounds, refusals), seed)
 
 

@@ -166,7 +166,10 @@ class PlaceSweep:
     async def _unwatched(
         self, sightings: Iterable[ListedRequest], watched: Mapping[RequestKey, Record]
     ) -> dict[RequestKey, Record | None]:
-        """Load the rows of listed requests that are not watched; None: there is no row. Leaves out unreadable rows."""
+        """Load the rows of listed requests that are not watched, or None where there is no row.
+
+        Leaves out unreadable rows.
+        """
         rows: dict[RequestKey, Record | None] = {}
         for each in sightings:
             if each.key not in watched:

@@ -40,15 +40,15 @@ class DynamoError(StoreUnavailable):
 
 
 class ConditionFailed(DynamoError):
-    """The condition of a write does not hold: no effect."""
+    """The condition of a write does not hold, so the write had no effect."""
 
 
 class NothingDone(DynamoError):
-    """The call was throttled or never sent: no effect, and repeating may help."""
+    """The call was throttled or never sent. It had no effect, and repeating it may help."""
 
 
 class ReplyLost(DynamoError, StoreUncertain):
-    """No answer, a 5xx, or an unreadable answer: whether the call had an effect is unknown."""
+    """There was no answer, a 5xx, or an unreadable answer. Whether the call had an effect is unknown."""
 
 
 class Patience:

@@ -68,7 +68,7 @@ class RowTooLarge(StoreUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A stored row: the record (None: there is none) and the names of its latest writes."""
+    """A stored row: the record, or None if there is none, and the names of its latest writes."""
 
     record: Record | None
     writes: tuple[str, ...]

@@ -39,7 +39,7 @@ class ChatPeople:
         self._current[person.object_id] = person
 
     async def among(self, chats: Iterable[PersonalChat], names: frozenset[str]) -> KnownPeople:
-        """Return the people of these chats. `names`: folded ids and addresses.
+        """Return the people of these chats. `names` are folded ids and addresses.
 
         People with one of the names have their current addresses, or are left out if Teams does not answer; then the
         result is not complete. All other people may have no addresses.

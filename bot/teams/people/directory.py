@@ -91,7 +91,7 @@ class Directory:
     async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
         """Return the members of the configured channels, and the people who have a personal chat with the bot.
 
-        `names`: folded ids and addresses. People with a personal chat and one of these names have UPN and mail;
+        `names` are folded ids and addresses. People with a personal chat and one of these names have UPN and mail;
         other people with a personal chat may have neither. Never raises: people who cannot be read are left out, this
         is logged, and the result is not complete.
         """

@@ -23,7 +23,7 @@ def title(request: AccessRequest) -> str:
 
 
 def envelopes(before: AccessRequest | None, after: AccessRequest, assumed: Assumptions) -> list[Envelope]:
-    """Return the events for the change from `before` (None: a new request) to `after`, in AWS's order."""
+    """Return the events for the change from `before` to `after`, in AWS's order. `before` is None for a new request."""
     if after.status is Status.FAILED:
         return [] if before else [_failed(after)]
     if not after.execution_id:  # auto-approved: AWS sends no event

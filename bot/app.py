@@ -170,13 +170,13 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
         if aws.queue:
             telemetry.health.expect(QUEUE)
             sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configuration=current, telemetry=telemetry))
+        ready = _readiness(teams, telemetry)
         public = server.build_app(
-            messages=teams.attach(services.click_handler, services.commands, services.installs),
-            ready=_readiness(teams, telemetry),
-            problems=telemetry.health.problems,
+            messages=teams.attach(services.click_handler, services.commands, services.installs), ready=ready
         )
+        operators = server.build_metrics_app(registry, ready=ready, problems=telemetry.health.problems)
         yield Program(
-            sockets=await _listen(settings, stack, public, registry), services=services, sources=tuple(sources)
+            sockets=await _listen(settings, stack, public, operators), services=services, sources=tuple(sources)
         )
 
 
@@ -253,11 +253,10 @@ def _readiness(teams: TeamsSide, telemetry: Telemetry) -> server.Readiness:
 
 
 async def _listen(
-    settings: Settings, stack: AsyncExitStack, public: web.Application, registry: CollectorRegistry
+    settings: Settings, stack: AsyncExitStack, public: web.Application, operators: web.Application
 ) -> tuple[server.Server, ...]:
     """Open the public port and, unless it is switched off, the metrics port."""
     listening = [server.listen(public, host=settings.host, port=settings.port)]
     if settings.metrics_port:
-        metrics = server.build_metrics_app(registry)
-        listening.append(server.listen(metrics, host=settings.metrics_host, port=settings.metrics_port))
+        listening.append(server.listen(operators, host=settings.metrics_host, port=settings.metrics_port))
     return tuple([await stack.enter_async_context(each) for each in listening])

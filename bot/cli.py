@@ -75,6 +75,30 @@ def serve() -> None:
 
 
 @main.command()
+@click.option("--problems", is_flag=True, help="Print what is missing and which checks failed, from the metrics port.")
+def health(*, problems: bool) -> None:
+    """Check the bot that runs on this machine, for example as the health check of a container.
+
+    Exits with 0 if it is alive; with --problems, if it is ready.
+    """
+    from bot.config.settings import load_addresses
+    from bot.web.probe import NoAnswer, probe
+
+    at = _configured(load_addresses)
+    host, port, path = (at.metrics_host, at.metrics_port, "/readyz") if problems else (at.host, at.port, "/livez")
+    if problems and not port:
+        raise click.ClickException("the metrics port is switched off: NODE_ACCESS_METRICS_PORT is 0")
+    try:
+        healthy, answer = probe(host, port, path)
+    except NoAnswer as error:
+        raise click.ClickException(f"the bot does not answer: {error}") from None
+    if problems:
+        click.echo(escape_json(json.dumps(answer, ensure_ascii=False, indent=2)))
+    if not healthy:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
 @click.argument("request", callback=_request)
 def show(request: RequestKey | str) -> None:
     """Print one request as the bot has stored it.

@@ -207,6 +207,19 @@ class Settings(_ReadSettings):
     )
 
 
+def _default_of(setting: str) -> Any:
+    return Settings.model_fields[setting].default
+
+
+class AddressSettings(_ReadSettings):
+    """The settings of the command that asks a running bot: where it listens."""
+
+    host: Visible = _default_of("host")
+    port: Port = _default_of("port")
+    metrics_host: Visible = _default_of("metrics_host")
+    metrics_port: Port = _default_of("metrics_port")
+
+
 _Chosen = TypeVar("_Chosen", bound=_ReadSettings)
 
 
@@ -227,6 +240,11 @@ def load(environ: Mapping[str, str] | None = None) -> tuple[Settings, Configurat
 def load_store(environ: Mapping[str, str] | None = None) -> StoreSettings:
     """Read only the store's settings. Raises ConfigurationProblems."""
     return _read(StoreSettings, os.environ if environ is None else environ)
+
+
+def load_addresses(environ: Mapping[str, str] | None = None) -> AddressSettings:
+    """Read only the addresses on which the bot listens. Raises ConfigurationProblems."""
+    return _read(AddressSettings, os.environ if environ is None else environ)
 
 
 _Read = TypeVar("_Read")

@@ -1,9 +1,14 @@
-"""Readiness: which parts of the program have answered so far. The parts report their own state."""
+"""Readiness: which parts of the program have answered so far. The parts report their own state.
+
+Each change of a problem is one log event, however often a part fails with the same code.
+"""
 
 from collections.abc import Mapping
 
+import structlog
 from prometheus_client import Gauge
 
+log = structlog.get_logger(__name__)
 NEVER_ANSWERED = "has not answered yet"
 
 
@@ -24,11 +29,14 @@ class Health:
         """Record that a part answered."""
         self._answering.labels(check=name).set(1)
         self._missing.pop(name, None)
-        self._problems.pop(name, None)
+        if self._problems.pop(name, None) is not None:
+            log.info("problem_ended", check=name)
 
     def failed(self, name: str, code: str) -> None:
         """Record that a part failed, with the code. A part that has answered once does not become missing again."""
         self._answering.labels(check=name).set(0)
+        if self._problems.get(name) != code:
+            log.warning("problem_began", check=name, code=code)
         self._problems[name] = code
         if name in self._missing:
             self._missing[name] = code

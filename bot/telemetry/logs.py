@@ -84,6 +84,8 @@ EVENTS: Mapping[str, str] = {
     "personal_chat_not_stored": "the store did not accept where a person can be reached",
     "policy_unreadable": "an approval policy could not be read; the card is completed later",
     "post_capped": "answers to a post were lost, so several copies may be in Teams; the bot retries once an hour",
+    "problem_began": "a check failed with this code for the first time; /readyz on the metrics port lists it",
+    "problem_ended": "a check that had failed succeeded",
     "queue_unavailable": "the queue did not answer; the sweep still finds requests",
     "reply_not_delivered": "the answer to a message did not reach Teams",
     "request_served": "an HTTP request was answered",

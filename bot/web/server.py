@@ -1,4 +1,7 @@
-"""The HTTP server: `/api/messages`, `/livez` and `/readyz`, and `/metrics` on its own port."""
+"""The HTTP server: `/api/messages`, `/livez` and `/readyz`; `/metrics` and a detailed `/readyz` on another port.
+
+Anybody can reach the public port, so it shows no details: no account ids, error codes or versions.
+"""
 
 import logging
 import time
@@ -9,7 +12,7 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from aiohttp import web
+from aiohttp import web, web_response
 from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -18,6 +21,7 @@ MESSAGES: Final = "/api/messages"
 LARGEST_REQUEST: Final = 1024 * 1024  # bytes; a second limit behind the handler's own, which is lower
 SHUTDOWN_TIMEOUT: Final = 3.0  # seconds for open requests, twice: aiohttp waits, cancels, and waits again
 IDLE_TIME: Final = 75.0  # seconds to wait for a complete head; load balancers close idle connections first (ALB: 60)
+NAME: Final = "node-access-bot"  # the header Server; aiohttp's own has the versions of Python and of itself
 LINGERING_TIME: Final = 1.0  # seconds to read on after refusing a body, so that the sender receives the refusal
 
 MessageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -34,22 +38,22 @@ REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry", CollectorRegist
 log = structlog.get_logger(__name__)
 
 
-def build_app(*, messages: MessageHandler, ready: Readiness, problems: Problems = dict) -> web.Application:
+def build_app(*, messages: MessageHandler, ready: Readiness) -> web.Application:
     """Build the application for Teams and the health probes."""
     app = web.Application(middlewares=[_one_line], client_max_size=LARGEST_REQUEST)
-    app[HANDLER] = messages
-    app[READINESS], app[PROBLEMS] = ready, problems
+    app[HANDLER], app[READINESS] = messages, ready
     app.router.add_post(MESSAGES, _messages)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz)
     return app
 
 
-def build_metrics_app(registry: CollectorRegistry) -> web.Application:
-    """Build the application for Prometheus."""
+def build_metrics_app(registry: CollectorRegistry, *, ready: Readiness, problems: Problems = dict) -> web.Application:
+    """Build the application for operators: Prometheus, and the details of the readiness."""
     app = web.Application()
-    app[REGISTRY] = registry
+    app[REGISTRY], app[READINESS], app[PROBLEMS] = registry, ready, problems
     app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/readyz", _readyz_in_detail)
     return app
 
 
@@ -62,10 +66,17 @@ async def _livez(_request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
+    return _readiness(await request.app[READINESS](), {})
+
+
+async def _readyz_in_detail(request: web.Request) -> web.Response:
     missing = dict(await request.app[READINESS]())
+    return _readiness(missing, {"missing": missing, "problems": dict(request.app[PROBLEMS]())})
+
+
+def _readiness(missing: Mapping[str, str], details: Mapping[str, Mapping[str, str]]) -> web.Response:
     status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
-    body = {"ready": not missing, "missing": missing, "problems": dict(request.app[PROBLEMS]())}
-    return web.json_response(body, status=status)
+    return web.json_response({"ready": not missing, **details}, status=status)
 
 
 async def _metrics(request: web.Request) -> web.Response:
@@ -130,6 +141,7 @@ class Server:
 @asynccontextmanager
 async def listen(app: web.Application, *, host: str, port: int) -> AsyncIterator[Server]:
     """Listen inside the context; port 0 means any free port. Raises OSError if the port is in use."""
+    vars(web_response)["SERVER_SOFTWARE"] = NAME  # no signal or setting covers the answers to malformed requests
     runner = web.AppRunner(
         app,
         logger=_server_log(),

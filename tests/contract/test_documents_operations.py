@@ -92,7 +92,10 @@ def test_every_route_is_documented() -> None:
     async def nothing(*_: object) -> NoReturn:
         raise AssertionError
 
-    apps = (server.build_app(messages=nothing, ready=nothing), server.build_metrics_app(CollectorRegistry()))
+    apps = (
+        server.build_app(messages=nothing, ready=nothing),
+        server.build_metrics_app(CollectorRegistry(), ready=nothing),
+    )
     routes = {
         f"`{route.method} {route.resource.canonical}`"
         for app in apps

@@ -175,7 +175,7 @@ class UnreachableQueue:
 
 
 async def test_unreachable_queue_is_reported_as_missing_until_it_answers(world: World) -> None:
-    """/readyz shows AWS's error code. The queue is retried every few seconds."""
+    """/readyz on the metrics port shows AWS's error code. The queue is retried every few seconds."""
     telemetry = Telemetry(CollectorRegistry())
     telemetry.health.expect(QUEUE)
     queue = UnreachableQueue(refusals=2)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from bot.domain.routing import Channel
 from bot.domain.shown.views import Reason
 from bot.ports.aws import SignalRefused, SignalThrottled
 from bot.ports.store import StoreUnavailable
+from bot.sandbox.sandbox import free_port
 from bot.service.clicks.click import Verb
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
@@ -458,9 +459,12 @@ async def _readiness(url: str) -> AsyncIterator[tuple[int, dict[str, dict[str, s
 async def test_whole_program_pauses_and_survives_an_invalid_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Over real HTTP, a click in a paused channel is refused. /readyz reports an invalid file but stays 200."""
+    """Over real HTTP, a click in a paused channel is refused. An invalid file is a problem, but the bot stays ready."""
     monkeypatch.setattr("bot.config.reload.PERIOD", 0.05)
-    async with product(monkeypatch, tmp_path) as world, world.running():
+    port = free_port()
+    async with product(monkeypatch, tmp_path) as world, AsyncExitStack() as stack:
+        world.changed["metrics_port"] = port
+        await stack.enter_async_context(world.running())
         card = await world.card(await world.ask())
         old = type(card)(conversation=card.conversation, root=card.root, id=card.id, activity=dict(card.activity))
         world.file.write_text(world.toml.replace("approvers =", "decide = false\napprovers =", 1))
@@ -471,7 +475,7 @@ async def test_whole_program_pauses_and_survives_an_invalid_file(
         world.file.write_text("[[channels")
         async with asyncio.timeout(20):
             while True:
-                async with _readiness(world.bot_url) as (status, body):
+                async with _readiness(f"http://127.0.0.1:{port}") as (status, body):
                     if "configuration" in body["problems"]:
                         break
         assert (status, body["missing"]) == (200, {})

@@ -238,7 +238,10 @@ def test_every_verb_and_route_is_in_the_matrix() -> None:
     async def nothing(*_: Any) -> Any:
         return {}
 
-    apps = (server.build_app(messages=nothing, ready=nothing), server.build_metrics_app(CollectorRegistry()))
+    apps = (
+        server.build_app(messages=nothing, ready=nothing),
+        server.build_metrics_app(CollectorRegistry(), ready=nothing),
+    )
     found = {
         (route.method, route.resource.canonical) for app in apps for route in app.router.routes() if route.resource
     }

@@ -235,3 +235,27 @@ async def test_connection_with_an_endless_header_is_closed(monkeypatch: pytest.M
     await asyncio.wait({closed})
 
     assert was_closed
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [0] * 60_000,
+        {str(number): 0 for number in range(15_000)},
+        [[] for _ in range(20_000)],
+        "[" * 20_000 + "]" * 20_000,
+    ],
+    ids=["numbers", "members", "lists", "nested"],
+)
+async def test_body_with_too_many_values_is_refused(value: Any, ms: FakeMicrosoft, edge: Edge) -> None:
+    """Parsing many values takes long, whoever sent them: such a body is refused before it is parsed."""
+    body = json.dumps(_message(ms) | {"value": "VALUE"})
+    many = value if isinstance(value, str) else json.dumps(value)
+    assert await _sent(ms, edge, body.replace('"VALUE"', many).encode()) == 413
+    assert edge.turns == []
+
+
+async def test_long_comment_with_many_commas_is_accepted(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The limit is far above what a person can type: some thousand characters, each of which looks like a value."""
+    body = json.dumps(_message(ms) | {"value": {"comment": ",[{" * 3000}})
+    assert await _sent(ms, edge, body.encode()) == 200

@@ -3,16 +3,21 @@
 import asyncio
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 import pytest
+from aiohttp import web
 from click.testing import CliRunner, Result
+from prometheus_client import CollectorRegistry
 
 from bot.cli import main
 from bot.domain.audit import AuditEntry
@@ -22,11 +27,12 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
 from bot.rendering.gallery import SAMPLES
 from bot.sandbox.folder import held
-from bot.sandbox.sandbox import Options
+from bot.sandbox.sandbox import Options, free_port
 from bot.store.sqlite.store import SqliteStore
+from bot.web import server
 
 KEY = RequestKey("111122223333", "ap-northeast-1", "oi-0123456789ab")
-CONTRACT = {"serve", "sandbox", "manifest", "doctor", "show", "render", "audit"}
+CONTRACT = {"serve", "health", "sandbox", "manifest", "doctor", "show", "render", "audit"}
 
 
 @pytest.fixture(autouse=True)
@@ -355,3 +361,68 @@ def test_audit_creates_no_store(tmp_path: Path) -> None:
     result = run("audit", "--since", "7d", env={"NODE_ACCESS_STORE": f"sqlite:{tmp_path / 'none.db'}"})
     assert result.exit_code == 1
     assert not (tmp_path / "none.db").exists()
+
+
+async def _no_messages(_request: web.Request) -> web.StreamResponse:
+    raise AssertionError
+
+
+@pytest.fixture
+def bot_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The HTTP servers of a bot, in another thread. Parts that a test adds to the dictionary are missing."""
+    missing: dict[str, str] = {}
+    ports, stop, loop = queue.Queue[int](), asyncio.Event(), asyncio.new_event_loop()
+
+    async def ready() -> dict[str, str]:
+        return missing
+
+    async def serve() -> None:
+        public = server.build_app(messages=_no_messages, ready=ready)
+        operators = server.build_metrics_app(CollectorRegistry(), ready=ready, problems=lambda: dict(missing))
+        async with (
+            server.listen(public, host="127.0.0.1", port=0) as one,
+            server.listen(operators, host="127.0.0.1", port=0) as other,
+        ):
+            ports.put(one.port)
+            ports.put(other.port)
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    monkeypatch.setenv("NODE_ACCESS_PORT", str(ports.get(timeout=30)))
+    monkeypatch.setenv("NODE_ACCESS_METRICS_PORT", str(ports.get(timeout=30)))
+    yield missing
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+    loop.close()
+
+
+def test_health_succeeds_while_the_bot_is_alive(bot_on_this_machine: dict[str, str]) -> None:
+    """A container's health check needs no curl. A bot that is alive but not ready must not be restarted."""
+    bot_on_this_machine["queue"] = "AccessDenied"
+    assert run("health").exit_code == 0
+
+
+@pytest.mark.parametrize(("missing", "code"), [({}, 0), ({"queue": "AccessDenied"}, 1)])
+def test_health_problems_prints_the_details(
+    missing: dict[str, str], code: int, bot_on_this_machine: dict[str, str]
+) -> None:
+    """They come from the metrics port. The exit code says whether the bot is ready."""
+    bot_on_this_machine.update(missing)
+    result = run("health", "--problems")
+    assert result.exit_code == code
+    assert json.loads(result.output) == {"ready": not missing, "missing": missing, "problems": missing}
+
+
+@pytest.mark.parametrize("words", [("health",), ("health", "--problems")])
+def test_health_fails_if_no_bot_runs(words: tuple[str, ...]) -> None:
+    """The message names the address, so that a wrong port is easy to see."""
+    port = str(free_port())
+    result = run(*words, env={"NODE_ACCESS_PORT": port, "NODE_ACCESS_METRICS_PORT": port})
+    assert (result.exit_code, f"127.0.0.1:{port}" in result.stderr) == (1, True)
+
+
+def test_health_problems_needs_the_metrics_port() -> None:
+    """Without it, the details are in the log only."""
+    result = run("health", "--problems", env={"NODE_ACCESS_METRICS_PORT": "0"})
+    assert (result.exit_code, "NODE_ACCESS_METRICS_PORT" in result.stderr) == (1, True)

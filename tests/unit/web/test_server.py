@@ -1,6 +1,7 @@
 """Tests for bot.web.server: probes, metrics and shutdown."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,10 @@ from bot.web import server
 
 async def _echo(request: web.Request) -> web.StreamResponse:
     return web.Response(body=await request.read())
+
+
+async def _ready() -> Mapping[str, str]:
+    return {}
 
 
 def _app(*, messages: server.MessageHandler = _echo, missing: Mapping[str, str] | None = None) -> web.Application:
@@ -40,15 +45,44 @@ async def test_livez_is_200_while_the_process_runs() -> None:
 
 
 @pytest.mark.parametrize(("missing", "status"), [({}, 200), ({"queue": "no answer yet"}, 503)])
-async def test_readyz_returns_the_missing_parts(missing: dict[str, str], status: int) -> None:
-    """`/readyz` is 200 if no part is missing, else 503. The body has each missing part and the reason."""
+async def test_public_readyz_has_only_the_status(missing: dict[str, str], status: int) -> None:
+    """`/readyz` is 200 if no part is missing, else 503. Anybody may ask, so the body names no part and no reason."""
     async with (
         _running(missing=missing) as url,
         aiohttp.ClientSession() as http,
         http.get(f"{url}/readyz") as answer,
     ):
         assert answer.status == status
-        assert await answer.json() == {"ready": not missing, "missing": missing, "problems": {}}
+        assert await answer.json() == {"ready": not missing}
+
+
+@pytest.mark.parametrize(("missing", "status"), [({}, 200), ({"queue": "AccessDenied"}, 503)])
+async def test_readyz_of_the_metrics_port_has_the_details(missing: dict[str, str], status: int) -> None:
+    """There, the body has each missing part, and each part whose last attempt failed, with the reason."""
+
+    async def ready() -> Mapping[str, str]:
+        return missing
+
+    app = server.build_metrics_app(CollectorRegistry(), ready=ready, problems=lambda: {"sweep": "Throttled"})
+    async with (
+        server.listen(app, host="127.0.0.1", port=0) as metrics,
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{metrics.port}/readyz") as answer,
+    ):
+        assert answer.status == status
+        assert await answer.json() == {"ready": not missing, "missing": missing, "problems": {"sweep": "Throttled"}}
+
+
+@pytest.mark.parametrize("request_line", ["GET /livez HTTP/1.1", "GET /unknown HTTP/1.1", "not HTTP at all"])
+async def test_answers_do_not_name_versions(request_line: str) -> None:
+    """Aiohttp would send its own version and Python's, also in the answer to a malformed request."""
+    async with _running() as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(f"{request_line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        writer.close()
+    assert re.findall(r"(?m)^Server: (.*?)\r$", head) == ["node-access-bot"]
 
 
 async def test_only_the_metrics_application_serves_metrics() -> None:
@@ -56,7 +90,7 @@ async def test_only_the_metrics_application_serves_metrics() -> None:
     registry = CollectorRegistry()
     Counter("clicks", "Clicks.", registry=registry).inc()
     async with (
-        server.listen(server.build_metrics_app(registry), host="127.0.0.1", port=0) as metrics,
+        server.listen(server.build_metrics_app(registry, ready=_ready), host="127.0.0.1", port=0) as metrics,
         _running() as url,
         aiohttp.ClientSession() as http,
         http.get(f"{url}/metrics") as public,

@@ -605,7 +605,7 @@ def numbers(table: dict[str, Any]) -> None:
 async def test_foreign_table_is_refused(
     shelf: DynamoShelf, by_hand: Hand, spoil: Callable[[dict[str, Any]], None], message: str
 ) -> None:
-    """A mistyped name must not put the bot's items into another program's table; the message names the remedy."""
+    """A mistyped name must not put the bot's items into another program's table. The message says what to do."""
     wanted = definition()
     spoil(wanted)
     by_hand("delete_table")

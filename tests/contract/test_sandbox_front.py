@@ -245,7 +245,7 @@ def test_answer_can_be_held_after_the_effect(scene: Scene) -> None:
 
 @pytest.mark.parametrize("how", list(Loss))
 def test_reply_can_be_lost_after_the_effect(scene: Scene, how: Loss) -> None:
-    """The signal takes effect, its sender gets a closed connection or an empty 500, and the next call is normal."""
+    """The signal takes effect, but its sender gets a closed connection or an empty 500. The next call is normal."""
     asked = scene.ask()
     scene.aws.faults.lose_reply(SEND, how=how)
     with pytest.raises((ConnectionClosedError, EndpointConnectionError, ClientError)):

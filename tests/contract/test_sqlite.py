@@ -482,7 +482,7 @@ async def test_lasting_lock_is_an_error(path: Path, by_hand: sqlite3.Connection)
 
 
 async def test_failed_write_undoes_its_whole_transaction(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """Writes that share the transaction fail too. A write is acknowledged exactly if it is stored."""
+    """Writes that share the transaction fail too. A write is acknowledged only if it is stored."""
     by_hand.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ROLLBACK, 'disk is full'); END")
     by_hand.execute(
         "CREATE TRIGGER two BEFORE INSERT ON requests WHEN new.ops_item_id = 'oi-000000000002' "

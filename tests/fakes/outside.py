@@ -116,7 +116,7 @@ class Outside:
                 return self.waits_at(step)
 
     def at_rest(self) -> bool:
-        """True if no work is left: no event, no live decision, no lease, nothing due soon."""
+        """True if no work is left: there is no event, no live decision and no lease, and no row is due soon."""
         if self.queue.hints or not self.aws.requests:
             return not self.queue.hints
         row = self.row()

@@ -48,7 +48,10 @@ def quiet(row: Record, status: Status) -> bool:
 
 
 def lost(left: Record | None, end: Record) -> int:
-    """Count the decisions that a kill lost: now missing, or claimed or confirmed before and not confirmed now."""
+    """Count the decisions that a kill lost.
+
+    These are missing now, or were claimed or confirmed and are not confirmed now.
+    """
     states = {each.id: each.state for each in end.decisions}
     kept = left.decisions if left else ()
     gone = [each for each in kept if each.id not in states]

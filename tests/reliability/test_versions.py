@@ -141,7 +141,10 @@ def _turns(seed: int) -> list[str]:
 
 @pytest.mark.parametrize("kind", SHELVES)
 async def test_versions_in_turn_lose_nothing(kind: str, tmp_path: Path, figure: Figure) -> None:
-    """Every member, decision and surface of the newer version survives, and this version claims nothing beside them."""
+    """Members, decisions and surfaces of the newer version survive.
+
+    Beside such a decision, this version makes no claim.
+    """
     shelf = SHELVES[kind](tmp_path)
     store = await shelf.open()
     lost, doubled = set[tuple[int, str]](), 0

@@ -139,8 +139,8 @@ async def test_requester_cannot_decide_their_own_request(world: Product) -> None
     assert world.signals() == 0
 
 
-async def test_person_who_lost_the_shared_channel_cannot_approve(world: Product) -> None:
-    """Teams reports that the channel is no longer shared with a team, without naming that team's people."""
+async def test_person_of_a_team_that_lost_the_shared_channel_cannot_approve(world: Product) -> None:
+    """Teams reports that the channel is no longer shared with the team, without naming the team's people."""
     async with world.running():
         first, second = [await world.card(await world.ask()) for _ in range(2)]
         await world.click(HANAKO, first, "approve")

@@ -107,7 +107,7 @@ async def test_other_reconciles_do_not_retry_a_refusing_channel(world: World) ->
 
 
 async def test_card_that_cannot_be_updated_is_replaced_in_the_fallback_channel(world: World) -> None:
-    """The team was archived, so the card's buttons do not work: the fallback channel shows the request."""
+    """The team was archived, so the card's buttons do not work. The fallback channel shows the request instead."""
     key = await world.posted(levels=2)
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     async with world.running():

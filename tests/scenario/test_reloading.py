@@ -241,7 +241,10 @@ async def test_only_changed_accounts_wait_for_a_restart(bot: WatchingBot) -> Non
 
 
 async def test_role_that_is_no_longer_trusted_identifies_no_requester(bot: WatchingBot) -> None:
-    """Clicks are refused until the request is reconciled under the new rules; then its requester is unidentified."""
+    """Until the request is reconciled under the new rules, clicks are refused.
+
+    After that, its requester is unidentified.
+    """
     key = await _posted(bot)
     bot.world.aws.gates["observe"] = gate = asyncio.Event()
     await bot.put(TOML.replace('["Operator"]', '["Another"]'))

@@ -62,8 +62,8 @@ async def test_new_value_waits_while_a_replica_does_not_know_it() -> None:
     assert outcome(one) is Outcome.NOT_PERMITTED
 
 
-async def test_single_replica_writes_new_values_at_once() -> None:
-    """With one expected replica there is no other to wait for; one that appears all the same is noticed."""
+async def test_single_replica_writes_new_values_immediately() -> None:
+    """One expected replica waits for no other. If another one runs all the same, it is noticed."""
     store, clock = MemoryStore(), ManualClock()
     alone = replicas(store, clock, expected=1)
     assert outcome(alone) is Outcome.NOT_PERMITTED

@@ -393,7 +393,7 @@ async def test_slow_sweeps_do_not_pile_up(world: World) -> None:
 
 
 async def test_one_of_several_processes_sweeps_at_a_time(world: World) -> None:
-    """Apart from one sweep at each start, three processes list no more often than one; all report healthy."""
+    """After one sweep each at the start, three processes together sweep as often as one, and all report healthy."""
     sweepers = [Sweeper(world, f"replica-{number}") for number in range(3)]
     with capture_logs() as logs:
         running = [asyncio.create_task(each.sweep.run()) for each in sweepers]

@@ -329,7 +329,7 @@ async def test_refused_reply_still_ends_the_turn_with_200(ms: FakeMicrosoft, bot
     ],
 )
 async def test_reply_that_fails_once_is_repeated(ms: FakeMicrosoft, bot: Turns, fault: dict[str, Any]) -> None:
-    """The turn ends at once. The reply comes seconds later, once."""
+    """The turn ends immediately. The reply comes seconds later, once."""
     chat = ms.world.personal(HANAKO)
     ms.fault("POST", "/activities", **fault)
     await ms.post_message(bot.url, HANAKO, chat, "help")
@@ -352,7 +352,7 @@ async def test_reply_that_fails_twice_is_given_up(ms: FakeMicrosoft, bot: Turns)
 
 
 async def test_reply_without_an_id_is_sent_once(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Teams accepted it, so the conversation is not closed, and the next command is answered at once."""
+    """Teams accepted it, so the conversation is not closed, and the next command is answered immediately."""
     chat = ms.world.personal(HANAKO)
     ms.fault("POST", "/activities", status=202)
     for _ in range(2):
@@ -509,10 +509,13 @@ async def test_person_who_leaves_the_team_is_no_longer_a_member(ms: FakeMicrosof
 @pytest.mark.parametrize(
     "event", ["channelUnshared", "channelShared", "channelDeleted", "teamDeleted", "teamArchived", "addedLater", ""]
 )
-async def test_person_who_loses_the_channel_without_a_member_event_stops_being_a_member_at_once(
+async def test_person_who_loses_the_channel_without_a_member_event_is_no_longer_a_member(
     ms: FakeMicrosoft, bot: Turns, event: str
 ) -> None:
-    """If a channel is no longer shared with a team, Teams names no members. Unknown events of a team count as such."""
+    """If a channel is no longer shared with a team, Teams names no members.
+
+    Unknown events of a team have the same effect.
+    """
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)
     await ms.post_channel_event(bot.url, HANAKO, APPROVERS, event)
@@ -591,7 +594,7 @@ async def test_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot
 
 @pytest.mark.parametrize("event", ["channelRestored", "teamUnarchived", "teamRestored"])
 async def test_conversation_that_comes_back_reaches_the_service(ms: FakeMicrosoft, bot: Turns, event: str) -> None:
-    """What waits for a channel or team is retried at once when it returns; other events of a team change nothing."""
+    """When a channel or team returns, the service retries its refused cards. Other events of a team have no effect."""
     for other in ("channelDeleted", "teamArchived", "channelRenamed"):
         await ms.post_channel_event(bot.url, HANAKO, APPROVERS, other)
     assert bot.installations.count == 0

@@ -61,7 +61,7 @@ async def test_entry_names_its_person_however_it_is_typed(entry: str, upn: str) 
 
 @pytest.mark.parametrize("upn", LOOK_ALIKES.values(), ids=LOOK_ALIKES.keys())
 async def test_look_alike_of_an_approver_may_not_decide(upn: str) -> None:
-    """The entry names HANAKO. An account with a similar name is refused."""
+    """The approvers list Hanako's name. An account whose name looks similar is refused."""
     other = replace(person(31), upn=upn)
     world = new_world(replace(APPROVALS, approvers=(f"upn:{HANAKO.upn}",)), people=(HANAKO, TARO_PERSON, other))
     answer = await _click(world, other)
@@ -69,7 +69,7 @@ async def test_look_alike_of_an_approver_may_not_decide(upn: str) -> None:
 
 
 async def test_entry_admits_no_one_whose_name_has_other_letters() -> None:
-    """German ß and ss are the same without case, but two people may have these names."""
+    """Without case, German ß and ss are equal. But two people may have these names."""
     other = replace(person(31), upn="strasse@example.com")
     world = new_world(replace(APPROVALS, approvers=("upn:straße@example.com",)), people=(HANAKO, TARO_PERSON, other))
     assert code_of(await _click(world, other)) is Refusal.NOT_APPROVER
@@ -77,7 +77,7 @@ async def test_entry_admits_no_one_whose_name_has_other_letters() -> None:
 
 @pytest.mark.parametrize("address", LOOK_ALIKES.values(), ids=LOOK_ALIKES.keys())
 async def test_look_alike_of_a_requester_identifies_no_one_and_may_not_decide(address: str) -> None:
-    """The record has a similar address: the requester may be HANAKO or another person. So nobody decides."""
+    """The record has an address similar to Hanako's, so she may be the requester. No one may decide."""
     world = new_world(people=(HANAKO, ICHIRO, TARO_PERSON))
     world.identities.records[USER_ID] = (address,)
     for each, refusal in ((HANAKO, Refusal.OWN_REQUEST), (ICHIRO, Refusal.UNIDENTIFIED)):

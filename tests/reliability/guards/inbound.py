@@ -85,8 +85,7 @@ GUARDS = (
     ),
     Guard(
         "events of a team drop its rosters even if they name no member",
-        TURNS
-        + "test_person_who_loses_the_channel_without_a_member_event_stops_being_a_member_at_once[channelUnshared]",
+        TURNS + "test_person_who_loses_the_channel_without_a_member_event_is_no_longer_a_member[channelUnshared]",
         {"bot.teams.inbound.handler:_team_event": always(None)},
     ),
     Guard(

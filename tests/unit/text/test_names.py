@@ -16,7 +16,7 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 
 @given(NAMES, NAMES)
 def test_names_that_are_exactly_equal_fold_to_the_same(one: str, other: str) -> None:
-    """So a person whom a name grants something is always refused by the same name."""
+    """If a name grants a person something, the same name also refuses that person."""
     assert fold(exact(one)) == fold(one)
     assert exact(one) != exact(other) or fold(one) == fold(other)
 
@@ -80,7 +80,7 @@ def test_typed_entry_is_in_plain_letters() -> None:
 
 
 def test_rules_compare_names_only_with_this_module() -> None:
-    """A comparison of its own would miss spellings. Roles, sent by AWS, are compared in any case."""
+    """A separate comparison would miss spellings. Names of roles, which AWS sends, are compared in any case."""
     folding = {"casefold", "lower", "normalize"}
     found = {
         f"{path.parent.name}/{path.name}:{call.func.attr}"

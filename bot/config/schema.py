@@ -26,6 +26,7 @@ from bot.config.types import (
 from bot.domain.identity import IdentityRules
 from bot.domain.request import Verdict
 from bot.domain.routing import DEFAULT_TAGS, Channel, LevelRule, Match
+from bot.text.names import exact
 
 
 class _Table(BaseModel):
@@ -103,6 +104,7 @@ class IdentityTable(_Table):
     trusted_roles: list[RoleName] = []
     people_domains: list[Domain] = []
     unplaced_requesters: Literal["refuse", "allow"] = "refuse"
+    unmatched_requesters: Literal["refuse", "allow"] = "refuse"
     source_identity: bool = False
     external_id: ExternalId | None = None
     session_tags: bool = False
@@ -111,8 +113,9 @@ class IdentityTable(_Table):
         """Return the domain's type, with [people]."""
         return IdentityRules(
             trusted_roles=frozenset(self.trusted_roles),
-            people_domains=frozenset(each.casefold() for each in self.people_domains),
+            people_domains=frozenset(exact(each) for each in self.people_domains),
             allow_unidentified=self.unplaced_requesters == "allow",
+            allow_unmatched=self.unmatched_requesters == "allow",
             source_identity=self.source_identity,
             external_id=self.external_id,
             session_tags=self.session_tags,

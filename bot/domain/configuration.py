@@ -54,8 +54,12 @@ class Configuration:
         return tuple((account.id, region) for account in self.accounts for region in sorted(account.regions))
 
     def identified_by_former_rules(self, record: Record) -> bool:
-        """True if the requester was identified by rules of an earlier file, so that they must be identified again."""
-        return record.requester is not None and record.requester.rules != self.identity.mark
+        """True if an earlier file or version identified the requester by other rules, which must be done again."""
+        requester = record.requester
+        if requester is None:
+            return False
+        refused = requester.known_by_address_only and not self.identity.allow_unmatched
+        return refused or requester.rules != self.identity.mark
 
     def _account(self, account: str) -> Account | None:
         return next((each for each in self.accounts if each.id == account), None)

@@ -143,6 +143,7 @@ class IdentityRules:
     trusted_roles: frozenset[str] = frozenset()
     people_domains: frozenset[str] = frozenset()  # case-folded
     allow_unidentified: bool = False
+    allow_unmatched: bool = False  # True: an address that matches no Teams user can identify a requester
     # whether a person's sessions carry their session name as source identity, which role chaining keeps
     source_identity: bool = False
     external_id: str | None = None  # passed in every AssumeRole call
@@ -153,7 +154,9 @@ class IdentityRules:
     def mark(self) -> str:
         """Fingerprint of the rules: rules with equal marks identify requesters in the same way."""
         people = sorted((self.people or {}).items())
-        identifying = json.dumps([sorted(self.trusted_roles), sorted(self.people_domains), people])
+        rules = [sorted(self.trusted_roles), sorted(self.people_domains), people]
+        # without the setting the mark is that of versions which did not have it
+        identifying = json.dumps([*rules, "unmatched"] if self.allow_unmatched else rules)
         return hashlib.sha256(identifying.encode(errors="backslashreplace")).hexdigest()[:16]
 
     def trusts(self, principal: Principal) -> bool:
@@ -196,12 +199,24 @@ class Requester:
     person: Person | None = None  # the Teams user, if exactly one is known
     name: str = ""
     rules: str = ""  # IdentityRules.mark of the rules that were applied
+    unmatched: str = ""  # the address by which the requester is known, if it matches no Teams user
     sought_everywhere: bool = True  # False: no Teams user was found, but not every roster could be read
 
     @property
     def may_be_found(self) -> bool:
         """True while the Teams user is unknown only because Teams did not return everybody."""
         return self.person is None and not self.sought_everywhere
+
+    @property
+    def _learnt(self) -> frozenset[str]:
+        """The names that are not in the principal."""
+        return self.spellings - spellings_of(self.principal.text, self.principal.session)
+
+    @property
+    def known_by_address_only(self) -> bool:
+        """True if an address that matches no Teams user identifies the requester: it may be an alias of any of them."""
+        by_id = bool(self._learnt) and not any(map(_is_address, self._learnt))
+        return self.identified and self.person is None and not by_id
 
     def is_person(self, person: Person) -> bool:
         """True if the requester may be this person, because they share any id, name or address. Used to refuse.
@@ -243,8 +258,7 @@ class Requester:
         addresses = spellings_of(person.upn, person.mail)
         if self.person is not None or not self.identified:
             return bool(addresses)
-        learnt = self.spellings - spellings_of(self.principal.text, self.principal.session)
-        if any(map(_OBJECT_ID.fullmatch, learnt)) and not any(map(_is_address, learnt)):
+        if any(map(_OBJECT_ID.fullmatch, self._learnt)) and not any(map(_is_address, self._learnt)):
             return bool(person.object_id)
         return bool({_domain(each) for each in addresses} & {_domain(each) for each in self.spellings if "@" in each})
 
@@ -292,9 +306,10 @@ def _is_address(name: str) -> bool:
 def identify_requester(text: str, rules: IdentityRules, directory: Directory) -> Requester:
     """Return who the requester is.
 
-    These identify a requester: a [people] entry; an Identity Center record with an address; a name in that record or
-    of a trusted session that equals (whole, in any case) an id or address of exactly one known person, or that is an
-    address in one of `people_domains`. Names that could mean several people, or another person, identify no one.
+    These identify a requester: a [people] entry with an object id; a name in a [people] entry, in an Identity Center
+    record or of a trusted session that equals (whole, in any case) an id or address of exactly one known person. With
+    `allow_unmatched` also an address that no known person has, if it is in a [people] entry or in `people_domains`.
+    Names that could mean several people, or another person, identify no one.
     """
     principal = Principal.parse(text)
     record = _record_names(text, rules, directory)
@@ -302,7 +317,7 @@ def identify_requester(text: str, rules: IdentityRules, directory: Directory) ->
     similar = _similar(directory.people, folded(names))
     person = similar[0] if len(similar) == 1 and similar[0].identifying_spellings & names else None
     doubtful = _doubtful_names(principal, rules)
-    by_name = not similar and not doubtful and is_identified_by_name(principal, names, rules, record)
+    by_name = not similar and not doubtful and is_identified_by_name(principal, names, rules)
     identified = person is not None or by_name
     known = names | doubtful | spellings_of(principal.text, principal.session)
     suspects = similar if identified else _similar(directory.people, names_to_look_up(text, rules, record))
@@ -313,6 +328,7 @@ def identify_requester(text: str, rules: IdentityRules, directory: Directory) ->
         person=person,
         name=person.shown_name if person else next(iter(record), principal.shown_name),
         rules=rules.mark,
+        unmatched="" if similar or doubtful else _address(principal, rules, record),
         sought_everywhere=directory.complete or bool(similar) or not names,
     )
 
@@ -336,10 +352,17 @@ def _similar(people: Iterable[Person], names: frozenset[str]) -> list[Person]:
     return list(unique.values())
 
 
-def is_identified_by_name(
-    principal: Principal, names: frozenset[str], rules: IdentityRules, record: tuple[str, ...]
-) -> bool:
-    """True if a [people] entry, an address in the Identity Center record, or a name in `people_domains` exists."""
-    if rules.person_of(principal) or any(map(_is_address, record)):
+def is_identified_by_name(principal: Principal, names: frozenset[str], rules: IdentityRules) -> bool:
+    """True if the names, which match no Teams user, identify a requester: by object id, or if addresses are allowed."""
+    entry = rules.person_of(principal)
+    if entry and not _is_address(_entry_name(entry)):
         return True
-    return any(_domain(name) in rules.people_domains for name in names if "@" in name)
+    if not rules.allow_unmatched:
+        return False
+    return bool(entry) or any(_domain(name) in rules.people_domains for name in names if _is_address(name))
+
+
+def _address(principal: Principal, rules: IdentityRules, record: tuple[str, ...]) -> str:
+    """Return the address by which the requester is known; "" if it is known by no address, or by an object id."""
+    names = requester_names(principal.text, rules)[:1]  # the [people] entry, else the trusted session name
+    return next(filter(_is_address, (*names, *record)), "")

@@ -39,6 +39,7 @@ class Refusal(StrEnum):
     ROSTER_UNAVAILABLE = "roster_unavailable"
     OWN_REQUEST = "own_request"
     UNIDENTIFIED = "unplaced"  # the requester is unidentified, so it could be the clicker
+    UNMATCHED = "unmatched"  # the same: no Teams user has the requester's address, so it may be an alias
     REQUESTER_UNREAD = "requester_unread"  # the same, while Teams does not return everybody
     CONSOLE_ONLY = "console_only"  # the policy's approvers are Identity Center users or groups
     OTHER_ROLE = "other_role"  # the policy lists other roles than the channel's approver_role
@@ -100,9 +101,11 @@ def may_decide(
 
 def why_unidentified(
     requester: Requester | None,
-) -> Literal[Refusal.UNIDENTIFIED, Refusal.REQUESTER_UNREAD]:
+) -> Literal[Refusal.UNIDENTIFIED, Refusal.UNMATCHED, Refusal.REQUESTER_UNREAD]:
     """Return why an unidentified requester blocks decisions: they may still be found, or someone must add them."""
-    return Refusal.REQUESTER_UNREAD if requester and requester.may_be_found else Refusal.UNIDENTIFIED
+    if requester and requester.may_be_found:
+        return Refusal.REQUESTER_UNREAD
+    return Refusal.UNMATCHED if requester and requester.unmatched else Refusal.UNIDENTIFIED
 
 
 def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.decision import COMMENT_LIMIT, Outcome
+from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
 from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, Mention, Notice, NoticeCode
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
@@ -123,13 +124,17 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
     """Return the lines about conditions that prevent a decision or that approvers must consider."""
     alerts = formatter.conflict(view.conflicting_policies)
     principal = formatter.short(view.requester_principal)  # without marks for wrapping: admins copy it into [people]
+    address = formatter.short(view.unmatched_address)
     if view.no_buttons:
         home = formatter.name(view.home or "")
-        alerts.append({"runs": formatter.say.runs(f"no_buttons.{view.no_buttons}", principal=principal, home=home)})
+        words = formatter.say.runs(f"no_buttons.{view.no_buttons}", principal=principal, home=home, address=address)
+        alerts.append({"runs": words})
     if view.home_problem:
         alerts.append({"runs": formatter.coded("home_problem", view.home_problem, otherwise="other")})
     if view.requester_unchecked:
         alerts.append({"runs": formatter.say.runs("card_line.unchecked", principal=principal)})
+    elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:
+        alerts.append({"runs": formatter.say.runs("card_line.unmatched", address=address)})
     return alerts
 
 

@@ -79,6 +79,7 @@ def _cards() -> Iterator[View]:
         yield request(banner=banner, decisions=tuple(lines), access_until=AT, decided_outside=True)
         yield request(banner=banner, buttons=False, conflicting_policies=("A", "B"), applying=lines[0])
         yield bare_request(banner=banner, buttons=False, tags_unread=True)
+    yield request(unmatched_address="jiro.sato@example.com")
     for sample in SAMPLES.values():
         if isinstance(sample.view, CardView) and sample.view.no_buttons:
             yield replace(sample.view, requester_unchecked=True)

@@ -64,7 +64,11 @@ async def test_identified_requester_cannot_decide_and_others_can(world: World) -
 
 
 async def test_requester_in_no_roster_is_identified_by_the_address(world: World) -> None:
-    """The address is enough to refuse the requester later, and others may decide."""
+    """If such addresses are allowed: one is enough to refuse the requester later, and others may decide."""
+    identity = replace(
+        world.configuration.value.identity, allow_unmatched=True, people_domains=frozenset({"example.com"})
+    )
+    world.configuration.value = replace(world.configuration.value, identity=identity)
     world.people.people = [HANAKO, ICHIRO]
     key = _requested(world)
     row = await world.shown(key)

@@ -20,7 +20,9 @@ from tests.fakes.world import World, code_of, new_world
 MINUTE = 60.0
 OUTAGE = 8.0  # seconds
 # the requester's session is trusted, and identified by its name alone, by an entry, or only by a roster
-BY_DOMAIN = IdentityRules(trusted_roles=frozenset({"Operator"}), people_domains=frozenset({"example.com"}))
+BY_DOMAIN = IdentityRules(
+    trusted_roles=frozenset({"Operator"}), people_domains=frozenset({"example.com"}), allow_unmatched=True
+)
 BY_ROSTER = IdentityRules(trusted_roles=frozenset({"Operator"}))
 BY_ENTRY = replace(BY_ROSTER, people={PRINCIPAL: f"user:{TARO_PERSON.object_id}"})
 
@@ -151,7 +153,7 @@ async def whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 @pytest.mark.parametrize("fails", [r"pagedmembers$", r"/oauth2/v2.0/token$"])
 async def test_request_that_arrives_during_an_outage_is_announced_after_it(whole: Product, fails: str) -> None:
     """The rosters, or the bot's login, fail while the request arrives."""
-    whole.toml = TOML + 'people_domains = ["example.com"]\n'
+    whole.toml = TOML + 'people_domains = ["example.com"]\nunmatched_requesters = "allow"\n'
     fault = whole.microsoft.fault("*", fails, times=None, status=503)
     async with whole.running():
         request = await whole.ask()

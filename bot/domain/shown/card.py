@@ -67,6 +67,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         console_url=console_url(request),
         comment_required=tuple(sorted(channel.comment_required)),
         requester_unchecked=pending and configuration.identity.allow_unidentified and not _identified(record),
+        unmatched_address=_unmatched_address(record, no_buttons) if pending else "",
         conflicting_policies=conflicting_policies(record),
         decided_outside=request.status in DECIDED and not lines,
     )
@@ -123,6 +124,12 @@ def conflicting_policies(record: Record) -> tuple[str, ...]:
 
 def _identified(record: Record) -> bool:
     return bool(record.requester and record.requester.identified)
+
+
+def _unmatched_address(record: Record, no_buttons: NoButtons | None) -> str:
+    """Return the address if it is why the card has no buttons, or if it identifies the requester nevertheless."""
+    shown = no_buttons is Refusal.UNMATCHED or _identified(record)
+    return record.requester.unmatched if record.requester and shown else ""
 
 
 def _no_buttons(record: Record, channel: Channel, configuration: Configuration) -> NoButtons | None:

@@ -41,6 +41,7 @@ _NobodyHere = Literal[
     Refusal.PAUSED,
     Refusal.NOBODY,
     Refusal.UNIDENTIFIED,
+    Refusal.UNMATCHED,
     Refusal.REQUESTER_UNREAD,
     Refusal.CONSOLE_ONLY,
     Refusal.OTHER_ROLE,
@@ -126,6 +127,7 @@ class CardView:
     mentioned: tuple[Mention, ...] = ()  # other people that the reason names
     rings: bool = False  # True only for the post, so that phones ring once; updates name people without notifying them
     requester_unchecked: bool = False  # the requester is unidentified, and the configuration allows deciding anyway
+    unmatched_address: str = ""  # the requester's address, which matches no Teams user; on a waiting card
     conflicting_policies: tuple[str, ...] = ()
     decided_outside: bool = False  # decided, but not from Teams
 

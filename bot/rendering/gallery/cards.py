@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
 from bot.domain.shown.views import NO_BUTTONS, Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Mention
 from bot.rendering.gallery.sample import (
@@ -98,6 +99,7 @@ HOME_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_
     "bad_request",
 )
 
+_ADDRESS = "jiro.sato@example.com"  # of a requester; no Teams user has it
 _WAITING_CARDS = {
     "request": replace(WAITING, mentioned=_NAMED, rings=True),
     "request-mentions": replace(
@@ -113,13 +115,19 @@ _WAITING_CARDS = {
     "request-comment-required-to-reject": replace(WAITING, comment_required=(Verdict.REJECT,)),
     "request-long-reason": replace(WAITING, reason="A reason of more lines than a card shows.\n" * 20),
     "request-unchecked": replace(WAITING, requester_unchecked=True),
+    "request-unmatched": replace(WAITING, unmatched_address=_ADDRESS),
     "request-policies-conflict": replace(WAITING, conflicting_policies=("Policy-A", "Policy-B")),
     "request-applying": replace(_CLOSED, banner=Banner.APPLYING, applying=APPROVAL),
     "request-unknown": replace(_CLOSED, banner=Banner.UNKNOWN),
     "status": _CLOSED,
 }
 _WITHOUT_BUTTONS = {
-    named("request", why): replace(_CLOSED, no_buttons=why, home="production" if why in DecidedElsewhere else None)
+    named("request", why): replace(
+        _CLOSED,
+        no_buttons=why,
+        home="production" if why in DecidedElsewhere else None,
+        unmatched_address=_ADDRESS if why is Refusal.UNMATCHED else "",
+    )
     for why in NO_BUTTONS
     if why is not DecidedElsewhere.UNREACHABLE
 }

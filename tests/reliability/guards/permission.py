@@ -26,6 +26,7 @@ RECORDS = "tests/contract/test_identity_center.py::"
 MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_is_refused_and_nothing_reaches_aws"
 DEFAULT_DENY = "tests/security/test_default_deny.py::"
 SPELLINGS = "tests/security/test_requester_spellings.py::test_requester_cannot_decide_under_any_account"
+ALIASES = "tests/scenario/test_aliases.py::"
 LOOK_ALIKES = "tests/security/test_look_alikes.py::"
 
 
@@ -115,6 +116,29 @@ GUARDS = (
         {"bot.domain.identity:IdentityRules.people_like": always(())},
     ),
     Guard(
+        "an address that no Teams user has identifies no one",
+        ALIASES + "test_alias_cannot_decide_its_own_request[Identity Center record]",
+        {
+            "bot.domain.identity:is_identified_by_name": around(
+                lambda by_name, principal, names, rules: by_name(principal, names, replace(rules, allow_unmatched=True))
+            )
+        },
+    ),
+    Guard(
+        "records need people_domains too",
+        ALIASES + "test_allowed_address_must_be_in_people_domains[Identity Center record]",
+        {
+            "bot.domain.identity:is_identified_by_name": around(
+                lambda by_name, principal, names, rules: rules.allow_unmatched or by_name(principal, names, rules)
+            )
+        },
+    ),
+    Guard(
+        "requesters whom an earlier version knew by an address are identified again",
+        ALIASES + "test_requester_identified_by_an_earlier_version_is_identified_again",
+        {"bot.domain.identity:Requester.known_by_address_only": always(False)},
+    ),
+    Guard(
         "names are folded where they refuse",
         LOOK_ALIKES + "test_look_alike_of_a_requester_identifies_no_one_and_may_not_decide[full width]",
         {"bot.text.names:fold": around(lambda _, name: name.strip().casefold())},
@@ -129,9 +153,7 @@ GUARDS = (
         IDENTITY_CENTER + "test_ambiguous_record_blocks_every_decision[names1]",
         {
             "bot.domain.identity:is_identified_by_name": around(
-                lambda by_name, principal, certain, rules, record: (
-                    bool(record) or by_name(principal, certain, rules, record)
-                )
+                lambda by_name, principal, names, rules: bool(names) or by_name(principal, names, rules)
             )
         },
     ),

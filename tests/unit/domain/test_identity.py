@@ -26,6 +26,9 @@ FEDERATED = f"{ACCOUNT}:federated-user/taro.yamada@example.com"
 IAM_USER = "arn:aws:iam::111122223333:user/team/batch"
 USER_ID = "906713ab12-e1fbc510-8081-70c2-448f-123456789012"
 RULES = IdentityRules(trusted_roles=frozenset({"Operator"}))
+ALLOWING = replace(  # addresses that match no Teams user identify requesters
+    RULES, allow_unmatched=True, people_domains=frozenset({"example.com", "corp.example.net"})
+)
 EVERYBODY = Directory((HANAKO, TARO_PERSON))
 
 
@@ -202,10 +205,14 @@ def test_people_entry_is_ignored_for_names_chosen_by_the_caller(text: str) -> No
 
 
 def test_people_entry_identifies_a_person_missing_from_the_rosters() -> None:
-    """The name in the entry identifies the requester, and a person with that name may not decide."""
-    requester = identified(BATCH, replace(RULES, people={BATCH: "gone@example.com"}), Directory())
-    assert (requester.identified, requester.person) == (True, None)
-    assert requester.is_person(replace(HANAKO, mail="Gone@example.com"))
+    """An object id identifies the requester, an address only if that is allowed. Who has the name may not decide."""
+    entries = {BATCH: "gone@example.com"}
+    for rules, expected in ((RULES, False), (replace(RULES, allow_unmatched=True), True)):
+        requester = identified(BATCH, replace(rules, people=entries), Directory())
+        assert (requester.identified, requester.person, requester.unmatched) == (expected, None, "gone@example.com")
+        assert requester.is_person(replace(HANAKO, mail="Gone@example.com"))
+    by_id = identified(BATCH, replace(RULES, people={BATCH: f"user:{HANAKO.object_id}"}), Directory())
+    assert (by_id.identified, by_id.person, by_id.unmatched) == (True, None, "")
 
 
 def test_people_entry_matches_the_whole_principal() -> None:
@@ -228,25 +235,28 @@ def test_people_entry_matches_the_whole_principal() -> None:
     ],
 )
 def test_address_in_people_domains_identifies_a_person(session: str, expected: bool) -> None:
-    """The person need not be in any roster. The whole domain must be equal."""
+    """If that is allowed, the person need not be in any roster. The whole domain must be equal."""
     rules = replace(RULES, people_domains=frozenset({"example.com"}))
-    requester = identified(f"{ACCOUNT}:assumed-role/Operator/{session}", rules, Directory())
+    text = f"{ACCOUNT}:assumed-role/Operator/{session}"
+    assert not identified(text, rules, Directory()).identified
+    requester = identified(text, replace(rules, allow_unmatched=True), Directory())
     assert (requester.identified, requester.person) == (expected, None)
 
 
 def test_people_domains_do_not_trust_names_chosen_by_the_caller() -> None:
     """The setting people_domains says which addresses belong to people, not who started a session."""
-    rules = IdentityRules(people_domains=frozenset({"example.com"}))
+    rules = IdentityRules(people_domains=frozenset({"example.com"}), allow_unmatched=True)
     assert not identified(OPERATOR, rules, Directory()).identified
 
 
 def test_identity_center_record_identifies_its_user() -> None:
-    """The user need not be in any roster. If they are not, the name in the record is shown."""
+    """If that is allowed, the user need not be in any roster. Then the name in the record is shown."""
     directory = Directory((HANAKO, TARO_PERSON), ("taro.yamada@example.com", "Yamada Taro"))
     assert identified(USER_ID, directory=directory).person == TARO_PERSON
-    unknown = identified(USER_ID, directory=replace(directory, people=()))
+    unknown = identified(USER_ID, ALLOWING, replace(directory, people=()))
     assert (unknown.identified, unknown.person, unknown.name) == (True, None, "taro.yamada@example.com")
     assert unknown.is_person(TARO_PERSON)
+    assert not identified(USER_ID, directory=replace(directory, people=())).identified
 
 
 TWIN = replace(person(7), mail="taro.yamada@example.com")
@@ -277,7 +287,7 @@ def test_record_identifies_at_most_one_person(
     names: tuple[str, ...], people: tuple[Person, ...], who: Person | str | None
 ) -> None:
     """The names of a record identify the one person they match, else one outside the rosters if one is an address."""
-    requester = identified(USER_ID, directory=Directory(people, names))
+    requester = identified(USER_ID, ALLOWING, Directory(people, names))
     assert requester.identified is (who is not None)
     if isinstance(who, Person):
         assert (requester.person, requester.name) == (who, who.shown_name)
@@ -328,7 +338,7 @@ def test_account_with_any_name_in_a_record_counts_as_the_requester(account: Pers
 )
 def test_requester_known_by_a_record_is_compared_by_address(names: tuple[str, ...], expected: bool) -> None:
     """Only addresses in the same domain are compared. A user name that looks like an object id proves nothing."""
-    requester = identified(USER_ID, directory=Directory((), names))
+    requester = identified(USER_ID, ALLOWING, Directory((), names))
     assert (requester.identified, requester.comparable_with(HANAKO)) == (True, expected)
 
 

@@ -1,0 +1,126 @@
+"""Requesters whose address matches no Teams user: it could be an alias of an approver, who would decide their own request.
+
+Microsoft Entra users can have several addresses, and a roster shows only two of them.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.domain.permission import Refusal
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
+from bot.service.clicks.click import Answer
+from tests.fakes.aws import ACCOUNT
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, without_roster_fields
+from tests.fakes.world import World, code_of, current_configuration, new_world
+
+ALIAS = "h.sato@example.com"  # delivered to HANAKO; Teams does not show it
+USER_ID = "1234567890-e1fbc510-8081-70c2-448f-0123456789ab"
+BATCH = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/batch"
+REQUESTERS = {
+    "Identity Center record": USER_ID,
+    "session name": f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/{ALIAS}",
+    "session name of Identity Center": f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Ops_0123456789abcdef/{ALIAS}",
+    "entry of [people]": BATCH,
+}
+everyone = pytest.mark.parametrize("requester", REQUESTERS.values(), ids=REQUESTERS.keys())
+
+
+def _world(**identity: Any) -> World:
+    ours = current_configuration()
+    rules = {"people_domains": frozenset({"example.com"}), "people": {BATCH: ALIAS}} | identity
+    ours.value = replace(ours.value, identity=replace(ours.value.identity, **rules))
+    world = new_world(configuration=ours)
+    world.identities.records[USER_ID] = ("hsato", ALIAS)
+    return world
+
+
+async def _posted(world: World, requester: str) -> tuple[RequestKey, Record]:
+    key = world.aws.add(requester=requester)
+    return key, await world.shown(key)
+
+
+async def _click(world: World, key: RequestKey, who: Any = HANAKO) -> Answer:
+    async with world.running():
+        return await world.press(key, without_roster_fields(who))
+
+
+@everyone
+async def test_alias_cannot_decide_its_own_request(requester: str) -> None:
+    """No Teams user has the requester's address, so anyone could be the requester. The card has no buttons."""
+    world = _world()
+    key, _ = await _posted(world, requester)
+    for who in (HANAKO, ICHIRO):
+        assert code_of(await _click(world, key, who)) is Refusal.UNMATCHED
+    assert (world.aws.signals, (await world.row(key)).decisions) == ([], ())
+    (card,) = world.chat.of("post")
+    assert (card.buttons, ALIAS in card.card, "no Teams user" in card.card) == (False, True, True)
+
+
+@everyone
+async def test_card_says_that_an_allowed_alias_was_not_checked(requester: str) -> None:
+    """With `unmatched_requesters = "allow"`, an address in people_domains or [people] is enough."""
+    world = _world(allow_unmatched=True)
+    key, row = await _posted(world, requester)
+    assert row.requester
+    assert row.requester.identified
+    (card,) = world.chat.of("post")
+    assert (card.buttons, ALIAS in card.card, "was not checked" in card.card) == (True, True, True)
+    await _click(world, key, ICHIRO)
+    assert [signal.session_name for signal in world.aws.signals] == [ICHIRO.session_name]
+
+
+@pytest.mark.parametrize("name", ["Identity Center record", "session name"])
+async def test_allowed_address_must_be_in_people_domains(name: str) -> None:
+    """Identity Center records need people_domains as well: the setting says which addresses belong to people."""
+    world = _world(allow_unmatched=True, people_domains=frozenset({"corp.example.net"}))
+    key, _ = await _posted(world, REQUESTERS[name])
+    assert code_of(await _click(world, key, ICHIRO)) is Refusal.UNMATCHED
+    assert (world.aws.signals, world.chat.of("post")[0].buttons) == ([], False)
+
+
+async def test_person_who_joins_the_channel_is_found_by_the_address() -> None:
+    """The buttons appear once a roster has the requester's address."""
+    world = _world()
+    key, _ = await _posted(world, REQUESTERS["session name"])
+    newcomer = replace(TARO_PERSON, object_id="aaaaaaaa-0000-4000-8000-000000000077", mail=ALIAS, upn="hs@example.com")
+    world.people.people.append(newcomer)
+    row = await world.shown(key)
+    assert row.requester
+    assert (row.requester.identified, row.requester.person) == (True, newcomer)
+    assert world.chat.of("post")[0].buttons
+    assert code_of(await _click(world, key, newcomer)) is Refusal.OWN_REQUEST
+
+
+async def test_object_id_needs_no_roster() -> None:
+    """An entry of [people] with an object id identifies its user, who has no other id."""
+    gone = "cccccccc-0000-4000-8000-000000000001"
+    world = _world(people={BATCH: f"user:{gone}"})
+    key, row = await _posted(world, BATCH)
+    assert row.requester
+    assert (row.requester.identified, row.requester.person, row.requester.unmatched) == (True, None, "")
+    await _click(world, key)
+    assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
+
+
+async def test_requester_identified_by_an_earlier_version_is_identified_again() -> None:
+    """Rows of versions without the setting may have an alias as an identified requester. The first click notices."""
+    world = _world()
+    key, row = await _posted(world, REQUESTERS["Identity Center record"])
+    assert row.requester
+    stored = replace(row.requester, identified=True, unmatched="")
+    await world.rows.apply(key, lambda each: replace(each, requester=stored))
+    assert code_of(await _click(world, key)) is Refusal.UNMATCHED
+    assert world.aws.signals == []
+
+
+async def test_upgrade_does_not_identify_matched_requesters_again() -> None:
+    """The mark of the rules is the one of earlier versions while the setting has its default."""
+    world = _world()
+    key, row = await _posted(world, f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/{TARO_PERSON.upn}")
+    assert not world.configuration.value.identified_by_former_rules(row)
+    assert (await _click(world, key)).refused is False
+    allowing = replace(world.configuration.value.identity, allow_unmatched=True)
+    assert allowing.mark != world.configuration.value.identity.mark

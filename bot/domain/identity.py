@@ -249,17 +249,22 @@ class Requester:
     def comparable_with(self, person: Person) -> bool:
         """True if the person and the requester can be compared, so that differing names prove two people.
 
-        - A requester who is matched to a Teams user, or unidentified: the person needs an address.
-        - A requester known only by addresses: the person needs an address in one of the same domains.
+        - A requester who is matched to a Teams user: the person needs an address.
+        - An unidentified requester: the person needs a UPN.
+        - A requester known only by addresses: the person needs a UPN, and an address in one of the same domains.
         - A requester known only by an object id: the person needs an object id.
 
         An Identity Center user name may look like an object id, so an object id next to an address does not count.
         """
         addresses = spellings_of(person.upn, person.mail)
-        if self.person is not None or not self.identified:
+        if self.person is not None:
             return bool(addresses)
+        if not self.identified:
+            return bool(person.upn)
         if any(map(_OBJECT_ID.fullmatch, self._learnt)) and not any(map(_is_address, self._learnt)):
             return bool(person.object_id)
+        if not person.upn:
+            return False  # everyone has a UPN: Teams did not return it, and it may be the requester's
         return bool({_domain(each) for each in addresses} & {_domain(each) for each in self.spellings if "@" in each})
 
 

@@ -37,6 +37,9 @@ class Refusal(StrEnum):
     NOBODY = "nobody"  # the channel lists no approvers
     NOT_APPROVER = "not_approver"
     ROSTER_UNAVAILABLE = "roster_unavailable"
+    ROSTER_REFUSED = "roster_refused"  # Teams does not let the bot read the channel's members
+    TENANT_UNKNOWN = "tenant_unknown"  # Teams does not say to which tenant the person belongs
+    ADDRESS_UNKNOWN = "address_unknown"  # approvers are listed by UPN, and Teams does not return the person's
     OWN_REQUEST = "own_request"
     UNIDENTIFIED = "unplaced"  # the requester is unidentified, so it could be the clicker
     UNMATCHED = "unmatched"  # the same: no Teams user has the requester's address, so it may be an alias
@@ -59,6 +62,8 @@ class Membership:
     """Whether the person is in the channel's roster. `member` is None if the roster could not be read."""
 
     member: bool | None
+    refused: bool = False  # the roster could not be read because Teams refuses it
+    tenant_known: bool = True  # False: Teams does not say to which tenant the member belongs
 
 
 def may_decide(
@@ -166,7 +171,8 @@ def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> R
     own = requester.person
     if own is None or not requester.identified:
         return why_unidentified(requester)
-    same = here == (own.user, exact(own.tenant_id))
+    # Teams may not say to which tenant a member belongs; the object id alone is unique
+    same = here == (own.user, exact(own.tenant_id or tenant_id))
     return None if same else Refusal.NOT_REQUESTER
 
 
@@ -185,8 +191,9 @@ def _refused_as_approver(
 ) -> Refusal | None:
     """Return why the person is not an approver; None if they are.
 
-    The reasons, in this order: the list is empty; an id or a tenant is missing; a guest, or a person of another tenant,
-    is not listed by object id; the roster is needed but could not be read; the person is not listed.
+    The reasons, in this order: the list is empty; an id or a tenant is missing; a guest, or a person of another or an
+    unknown tenant, is not listed by object id; the roster is needed but could not be read; the person is not listed, or
+    Teams does not return the name by which they may be listed.
     """
     listed = frozenset(exact(as_typed(each)) for each in approvers)
     if not listed:
@@ -194,14 +201,16 @@ def _refused_as_approver(
     if not person.object_id or not person.tenant_id or not tenant_id:
         return Refusal.FOREIGN
     by_id = f"user:{person.user}" in listed
-    if not by_id and (person.guest or exact(person.tenant_id) != exact(tenant_id)):
-        return Refusal.FOREIGN
-    by_roster = MEMBERS in listed or any(each.startswith("upn:") for each in listed)
-    if membership.member is None and (by_id or by_roster):
-        return Refusal.ROSTER_UNAVAILABLE  # without it even a listed id cannot be compared with the requester
-    if by_id or (person.upn and f"upn:{exact(person.upn)}" in listed):
+    ours = exact(person.tenant_id) == exact(tenant_id)
+    if not by_id and (person.guest or not ours):
+        return Refusal.TENANT_UNKNOWN if ours and not membership.tenant_known else Refusal.FOREIGN
+    by_name = any(each.startswith("upn:") for each in listed)
+    if membership.member is None and (by_id or by_name or MEMBERS in listed):
+        # without the roster even a listed id cannot be compared with the requester
+        return Refusal.ROSTER_REFUSED if membership.refused else Refusal.ROSTER_UNAVAILABLE
+    if by_id or (person.upn and f"upn:{exact(person.upn)}" in listed) or (MEMBERS in listed and membership.member):
         return None
-    return None if MEMBERS in listed and membership.member else Refusal.NOT_APPROVER
+    return Refusal.ADDRESS_UNKNOWN if by_name and membership.member and not person.upn else Refusal.NOT_APPROVER
 
 
 def has_votable_approver(level: Level) -> bool:

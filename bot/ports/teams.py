@@ -84,7 +84,14 @@ class Chat(Protocol):
 
 
 class RosterUnavailable(Exception):
-    """The roster could not be read. Callers must not treat any person as a member."""
+    """The roster could not be read. Callers must not treat any person as a member.
+
+    `refused`: Teams refuses it, so that a later attempt helps only if Teams or an administrator changes something.
+    """
+
+    def __init__(self, *, refused: bool = False) -> None:
+        super().__init__(refused)
+        self.refused = refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,10 @@ class People(Protocol):
     """The members of the channels, and the people who have a personal chat with the bot."""
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
-        """Return the person as a member of the channel; None if they are not a member. Raises RosterUnavailable."""
+        """Return the person as a member of the channel; None if they are not a member. Raises RosterUnavailable.
+
+        Without a tenant id, Teams does not say to which tenant the person belongs, and the person counts as a guest.
+        """
 
     async def roster(self, conversation: str) -> Sequence[Person]:
         """Return all members of the channel. Raises RosterUnavailable."""

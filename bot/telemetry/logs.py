@@ -91,6 +91,7 @@ EVENTS: Mapping[str, str] = {
     "request_served": "an HTTP request was answered",
     "request_unreadable": "AWS does not show a request at the moment; the bot tries again",
     "role_not_assumed": "a role could not be assumed; check its trust policy",
+    "roster_degraded": "Teams refuses a channel's members, or returns them without what the bot needs; see `problem`",
     "roster_unavailable": "a roster could not be read; no new member is accepted from it",
     "rows_forgotten": "rows were deleted a year after their requests ended",
     "rows_not_forgotten": "the store did not delete old rows; the bot tries again a day later",

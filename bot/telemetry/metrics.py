@@ -56,6 +56,12 @@ METRICS = (
         "Cards, notes and direct messages that Teams refused for a minute, by problem",
     ),
     Metric(
+        "roster_problems",
+        Kind.COUNTER,
+        ("problem",),
+        "Channels whose members Teams refuses or returns without what the bot needs, each counted when it begins",
+    ),
+    Metric(
         "sweeps",
         Kind.COUNTER,
         ("account", "region", "outcome"),
@@ -94,6 +100,7 @@ class Telemetry:
         self.teams_calls = _counter(registry, "teams_calls")
         self.deliveries = _counter(registry, "deliveries")
         self.refusals = _counter(registry, "refusals")
+        self.roster_problems = _counter(registry, "roster_problems")
         self.sweeps = _counter(registry, "sweeps")
         self.sweep_seconds = _histogram(registry, "sweep_seconds")
         self.sweep_last_success = _gauge(registry, "sweep_last_success_timestamp_seconds")

@@ -1,11 +1,12 @@
 """The People port with rosters from a fake Teams: read one at a time, cached for five minutes, never guessed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
@@ -20,10 +21,10 @@ from bot.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
 from tests.fakes.edge import running_edge
 from tests.fakes.microsoft import FakeMicrosoft
-from tests.fakes.people import FOREIGNER, GUEST, HANAKO, ICHIRO, MEI, PEOPLE, TARO, TENANT_ID, crowd
+from tests.fakes.people import ALEX, FOREIGNER, GUEST, HANAKO, ICHIRO, MEI, PEOPLE, TARO, TENANT_ID, crowd
 from tests.fakes.people import Person as Member
 from tests.fakes.store import MemoryStore
-from tests.fakes.teams_world import APPROVERS, LEADS
+from tests.fakes.teams_world import APPROVERS, LEADS, Change
 
 ROSTER = r"pagedmembers$"
 ONE = r"/members/"
@@ -44,6 +45,10 @@ class Room:
     def rosters(self, channel: str = APPROVERS) -> int:
         """Return the number of roster pages of a channel that were requested."""
         return len(self.ms.faults.matching("GET", f"{channel}/{ROSTER}"))
+
+    def problems(self) -> Mapping[str, str]:
+        """Return the problems that /readyz shows."""
+        return self.telemetry.health.problems()
 
     def ones(self) -> int:
         """Return the number of single members that were requested."""
@@ -253,8 +258,7 @@ async def test_invalidating_an_unread_roster_has_no_effect(room: Room) -> None:
     "fault",
     [
         {"status": 500},
-        {"status": 403},
-        {"status": 404},
+        {"status": 401},
         {"status": 429, "headers": {"Retry-After": "60"}},
         {"drop": "before"},
         {"status": 200, "body": "[]"},
@@ -401,6 +405,151 @@ async def test_a_click_is_refused_in_time_while_teams_does_not_answer(room: Room
         room.ms.faults.heal()
 
 
+# --- degraded rosters
+
+
+def without(*fields: str, **replaced: str) -> Change:
+    """Return a change of a member's entry: some fields are missing, and others replaced."""
+    return lambda entry: {name: value for name, value in {**entry, **replaced}.items() if name not in fields}
+
+
+FOREIGN_FORM = without(tenantId="29:1a2b-tenant")
+NAMELESS = without("userPrincipalName", "email")
+PAGES = [
+    ("no tenant id", without("tenantId")),
+    ("foreign form", FOREIGN_FORM),
+    ("no UPN and mail", NAMELESS),
+    ("no UPN", without("userPrincipalName")),
+    ("no mail", without("email")),
+    ("nothing", without("tenantId", "userPrincipalName", "email", "userRole", "name")),
+]
+
+
+@pytest.mark.parametrize("page", [page for _, page in PAGES], ids=[name for name, _ in PAGES])
+async def test_a_member_whose_entry_lacks_something_is_requested_singly(room: Room, page: Change) -> None:
+    """The member is complete, and is requested once for each read of the roster. No problem is reported."""
+    room.ms.world.in_pages = page
+    found = [await room.directory.member(APPROVERS, HANAKO.object_id) for _ in range(3)]
+    assert found == [Person(HANAKO.object_id, TENANT_ID, HANAKO.name, HANAKO.upn, HANAKO.email, HANAKO.id)] * 3
+    assert (room.rosters(), room.ones(), room.problems()) == (1, 1, {})
+
+
+@pytest.mark.parametrize("outsider", [GUEST, FOREIGNER], ids=["guest", "foreigner"])
+@pytest.mark.parametrize(
+    "alone",
+    [dict, without("userRole"), without("tenantId"), without("userPrincipalName")],
+    ids=["complete", "no role", "no tenant id", "no UPN"],
+)
+async def test_an_outsider_stays_one_whatever_is_left_out(room: Room, outsider: Member, alone: Change) -> None:
+    """Pages and single members together decide: what one of them says against a person counts."""
+    room.ms.world.conversations[APPROVERS].members[:] = [outsider]
+    room.ms.world.alone = alone
+    for page in (without("tenantId"), FOREIGN_FORM, NAMELESS, without("email")):
+        room.ms.world.in_pages = page
+        room.directory.invalidate()
+        found = await room.directory.member(APPROVERS, outsider.object_id)
+        assert found is not None
+        assert found.guest
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 400, 410])
+async def test_members_of_a_refused_roster_are_requested_singly(room: Room, status: int) -> None:
+    """Each member once within ten seconds. A person whom Teams does not know is no member; the roster is unavailable."""
+    room.ms.fault("GET", ROSTER, times=None, status=status)
+    room.ms.world.conversations[APPROVERS].members.remove(TARO)
+    assert [await room.directory.member(APPROVERS, TARO.object_id) for _ in range(2)] == [None, None]
+    for _ in range(3):
+        found = await room.directory.member(APPROVERS, HANAKO.object_id)
+        assert found == Person(HANAKO.object_id, TENANT_ID, HANAKO.name, HANAKO.upn, HANAKO.email, HANAKO.id)
+    assert (room.rosters(), room.ones()) == (1, 2)
+    assert room.problems() == {"rosters": "refused"}
+    with pytest.raises(RosterUnavailable) as refused:
+        await room.directory.roster(APPROVERS)
+    assert refused.value.refused
+
+
+async def test_a_refused_roster_is_read_again_within_seconds(room: Room) -> None:
+    """Teams refuses now and then without a reason; then the problem ends."""
+    room.ms.fault("GET", ROSTER, status=403)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+    await room.clock.advance(10)
+    assert len(await room.directory.roster(APPROVERS)) == len(PEOPLE)
+    assert room.problems() == {}
+
+
+@pytest.mark.parametrize("body", ['{"members": []}', "{}", '{"members": [{"id": "28:bot", "name": "a bot"}]}'])
+async def test_an_empty_roster_says_nothing_about_members(room: Room, body: str) -> None:
+    """A channel always has members, so they are requested singly."""
+    room.ms.fault("GET", ROSTER, times=None, status=200, body=body)
+    assert await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert not (await room.directory.known(frozenset({"unknown@example.com"}))).complete
+    assert room.problems() == {"rosters": "empty"}
+
+
+async def test_a_refusal_of_single_members_too_is_reported_as_such(room: Room) -> None:
+    """A later attempt does not help, so the person gets another reason."""
+    room.ms.fault("GET", "members", times=None, status=403)
+    with pytest.raises(RosterUnavailable) as refused:
+        await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert refused.value.refused
+
+
+async def test_entries_are_used_as_they_are_while_single_members_are_refused(room: Room) -> None:
+    """What is missing stays missing: the person without a tenant counts as a guest. The problem is logged once."""
+    room.ms.world.in_pages = without("tenantId", "email")
+    room.ms.fault("GET", ONE, times=None, status=405)
+    with capture_logs() as logs:
+        found = [await room.directory.member(APPROVERS, person.object_id) for person in (HANAKO, ICHIRO, HANAKO)]
+    expected = Person(HANAKO.object_id, "", HANAKO.name, HANAKO.upn, None, HANAKO.id, guest=True)
+    assert (found[0], found[2]) == (expected, expected)
+    assert [line["problem"] for line in logs if line["event"] == "roster_degraded"] == ["no_tenant"]
+    assert room.problems() == {"rosters": "no_tenant"}
+
+
+async def test_an_incomplete_entry_is_not_used_while_teams_does_not_answer(room: Room) -> None:
+    """The missing name could be the requester's. A failure passes, so the roster counts as unavailable."""
+    room.ms.world.in_pages = without("email")
+    room.ms.fault("GET", ONE, times=None, status=503)
+    with pytest.raises(RosterUnavailable) as unavailable:
+        await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert not unavailable.value.refused
+
+
+@pytest.mark.parametrize("page", [page for _, page in PAGES], ids=[name for name, _ in PAGES])
+async def test_a_person_with_a_wanted_name_is_known_completely(room: Room, page: Change) -> None:
+    """Only they are requested singly, at most twice: by UPN where the entry has none, else by object id."""
+    room.ms.world.in_pages = page
+    known = await room.directory.known(frozenset({TARO.upn}))
+    (found,) = [each for each in known.people if each.upn == TARO.upn and not each.guest and each.mail]
+    assert (found.object_id, known.complete) == (TARO.object_id, True)
+    assert room.ones() <= 2
+
+
+@pytest.mark.parametrize("fault", [{"status": 403}, {"status": 200, "body": '{"members": []}'}])
+async def test_a_person_is_found_by_name_in_a_roster_that_cannot_be_read(room: Room, fault: dict[str, object]) -> None:
+    """A name that is not found may still belong to a member: Teams looks members up by UPN, not by mail address."""
+    room.ms.fault("GET", ROSTER, times=None, **fault)
+    known = await room.directory.known(frozenset({TARO.upn}))
+    assert ([each.upn for each in known.people], known.complete) == ([TARO.upn], True)
+    assert not (await room.directory.known(frozenset({"nobody@example.com", "a b/@"}))).complete
+
+
+async def test_a_response_about_another_person_is_not_used_for_a_name(room: Room) -> None:
+    """The response must have the name."""
+    room.ms.fault("GET", ROSTER, times=None, status=403)
+    room.ms.world.alone = without(userPrincipalName="other@example.com", email="other@example.com")
+    known = await room.directory.known(frozenset({TARO.upn}))
+    assert known == KnownPeople((), complete=False)
+
+
+async def test_a_member_by_name_without_any_name_is_reported(room: Room) -> None:
+    """Teams returned somebody, but nothing shows that they have the name."""
+    room.ms.world.in_pages = room.ms.world.alone = NAMELESS
+    known = await room.directory.known(frozenset({TARO.upn}))
+    assert not known.complete
+    assert room.problems() == {"rosters": "no_address"}
+
+
 # --- all known people
 
 
@@ -444,13 +593,15 @@ def _kept(room: Room, person: Member, *, upn: str | None = None) -> PersonalChat
 
 
 async def _known(room: Room, *names: str) -> dict[str, str | None]:
-    return {each.object_id: each.upn for each in (await room.directory.known(frozenset(names))).people}
+    """Return the known people beside the channels' only member."""
+    known = (await room.directory.known(frozenset(names))).people
+    return {each.object_id: each.upn for each in known if each.object_id != ALEX.object_id}
 
 
 async def test_an_address_that_another_person_has_now_is_not_trusted(room: Room) -> None:
     """Stored addresses only select people. Each selected person gets the address that Teams returns."""
     for conversation in (APPROVERS, LEADS):
-        room.ms.world.conversations[conversation].members[:] = []
+        room.ms.world.conversations[conversation].members[:] = [ALEX]
     await room.store.remember_chat(_kept(room, MEI, upn="given.on@example.com"))
     await room.store.remember_chat(_kept(room, TARO))
 
@@ -461,7 +612,7 @@ async def test_an_address_that_another_person_has_now_is_not_trusted(room: Room)
 
 async def test_an_address_is_cached_for_a_day(room: Room) -> None:
     """The address is requested once for any number of calls, and again the next day."""
-    room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
+    room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     await room.store.remember_chat(_kept(room, TARO))
     await asyncio.gather(*(_known(room, TARO.upn) for _ in range(20)))
     await room.clock.advance(86_399)
@@ -477,7 +628,7 @@ async def test_an_address_is_cached_for_a_day(room: Room) -> None:
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 200, "body": '{"id": "29:x"}'}])
 async def test_a_wanted_person_is_left_out_while_teams_does_not_answer(room: Room, fault: dict[str, object]) -> None:
     """Outdated data identifies no person; other people are returned as before."""
-    room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
+    room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     await room.store.remember_chat(_kept(room, TARO))
     await room.store.remember_chat(_kept(room, MEI))
     room.ms.fault("GET", ONE, times=None, **fault)
@@ -491,7 +642,7 @@ async def test_a_wanted_person_is_left_out_while_teams_does_not_answer(room: Roo
 
 async def test_one_name_requests_only_a_few_people(room: Room) -> None:
     """If many stored people have the same address, only MOST_REQUESTED are requested; the others are left out."""
-    room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = []
+    room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     for person in PEOPLE:
         await room.store.remember_chat(_kept(room, person, upn="everybody@example.com"))
 

@@ -6,7 +6,7 @@ The rules for tenant and person are the sandbox's.
 
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ APPROVERS = PLACES.channel
 LEADS = "19:leads@thread.tacv2"
 
 Json = dict[str, Any]
+Change = Callable[[Json], Json]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +70,10 @@ class TeamsWorld:
         """`29:…` ids of people without a personal installation."""
         self.blocked: set[str] = set()
         """Conversations in which the bot's writes are blocked."""
+        self.in_pages: Change = dict
+        """Changes each entry of a roster's pages, as a Teams that leaves something out."""
+        self.alone: Change = dict
+        """Changes the answer about a single member."""
         self._ids = itertools.count(time.time_ns() // 1_000_000)  # like Teams' own ids: the time in milliseconds
         for channel in (TEAM, APPROVERS, LEADS):
             self.add_channel(channel)
@@ -168,7 +173,7 @@ class TeamsWorld:
         if conversation is None:
             return error(404, "ConversationNotFound", "Conversation not found.")
         size, start = int(request.query.get("pageSize", "50")), int(request.query.get("continuationToken", "0"))
-        members = [person.as_member() for person in conversation.members]
+        members = [self.in_pages(person.as_member()) for person in conversation.members]
         body: Json = {"members": members[start : start + size], "totalCount": len(members) + 1}
         if start + size < len(members):
             body["continuationToken"] = str(start + size)
@@ -179,7 +184,7 @@ class TeamsWorld:
         wanted = request.match_info["member"].casefold()
         for person in conversation.members if conversation else ():
             if wanted in (person.id.casefold(), person.object_id.casefold(), person.upn.casefold()):
-                return web.json_response(person.as_member())
+                return web.json_response(self.alone(person.as_member()))
         return error(404, "MemberNotFoundInConversation", "Member not found in conversation")
 
     def _conversation(self, request: web.Request) -> Conversation | None:

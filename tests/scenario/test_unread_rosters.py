@@ -104,7 +104,7 @@ async def test_card_says_that_the_requester_cannot_be_looked_up_now(world: World
         await world.rows.requeue(key)
         await world.clock.advance(1)
         (card,) = world.chat.of("post")
-        assert ("Teams does not return all members" in card.card, card.buttons) == (True, False)
+        assert ("Teams does not return the data of all members" in card.card, card.buttons) == (True, False)
         world.people.failing = False
         answer = await world.press(key, HANAKO)
         assert code_of(answer) is Refusal.REQUESTER_UNREAD

@@ -142,11 +142,13 @@ class ClickAttempt:
         return self._shown(Notice(refusal, typed=self._click.comment), refused=True)
 
     def _decision(self) -> Decision:
-        requester = self._record.requester.person if self._cancels and self._record.requester else None
         person = self._actor.person if self._actor else self._click.person
+        if self._cancels and self._record.requester and (requester := self._record.requester.person):
+            # a cancellation carries the requester's name as CloudTrail shows it; the roster may not say their tenant
+            person = replace(requester, tenant_id=person.tenant_id)
         return Decision(
             id=self._decision_id,
-            person=requester or person,  # a cancellation carries the requester's name as CloudTrail shows it
+            person=person,
             verdict=self._action,
             step=self._click.step,
             clicked_at=self._at,

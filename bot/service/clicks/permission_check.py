@@ -51,12 +51,13 @@ class PermissionCheck:
     async def actor(self, person: Person, channel: Channel) -> Actor:
         """Look a person up in the channel's roster, because an activity has neither UPN nor mail address.
 
-        While the roster is unavailable, it is unknown whether the person is a member: `member` is None.
+        While the roster is unavailable, it is unknown whether the person is a member: `member` is None. A member
+        without a tenant in Teams' answer counts as a guest.
         """
         try:
             entry = await self._people.member(channel.conversation, person.object_id)
-        except RosterUnavailable:
-            return Actor(person, Membership(member=None), channel.conversation)
+        except RosterUnavailable as unavailable:
+            return Actor(person, Membership(member=None, refused=unavailable.refused), channel.conversation)
         if entry is None:
             return Actor(person, Membership(member=False), channel.conversation)
         complete = replace(
@@ -67,7 +68,8 @@ class PermissionCheck:
             teams_id=entry.teams_id,
             guest=person.guest or entry.guest,
         )
-        return Actor(complete, Membership(member=True), channel.conversation)
+        membership = Membership(member=True, tenant_known=bool(entry.tenant_id) or person.guest)
+        return Actor(complete, membership, channel.conversation)
 
     def inputs(self, record: Record) -> Inputs:
         """Return the current inputs of a permission check on this row."""
@@ -151,7 +153,9 @@ class PermissionCheck:
 
 
 _LEFT_TO_THE_STATE_CHECK = frozenset({Refusal.UNREADABLE, Refusal.OTHER_STEP})  # it reads AWS, and knows who decided
-_PASSING = frozenset({Refusal.ROSTER_UNAVAILABLE, Refusal.RECONFIGURED})  # roster and requester are read again soon
+_PASSING = frozenset(  # roster and requester are read again soon; Teams refuses now and then without a reason
+    {Refusal.ROSTER_UNAVAILABLE, Refusal.ROSTER_REFUSED, Refusal.REQUESTER_UNREAD, Refusal.RECONFIGURED}
+)
 _OUTCOMES = {Refusal.NOT_ROUTED: Outcome.NOT_ROUTED, Refusal.NO_CANCEL_ROLE: Outcome.NO_CANCEL_ROLE}
 
 

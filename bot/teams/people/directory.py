@@ -1,10 +1,15 @@
 """The People port over rosters: the members of a channel, and all people that the bot knows.
 
 If a roster cannot be read, `member` and `roster` raise RosterUnavailable. `known` leaves out the people of this roster.
+
+Teams may refuse the pages of a roster, or leave out tenant, UPN or mail address of its members, and yet return each
+single member completely. Whoever is needed is then requested singly; nothing that is missing is assumed.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final, Self
 
 import structlog
@@ -19,15 +24,19 @@ from bot.teams.outbound.connector import CallKind, Connector, counted
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people.chat_people import ChatPeople
 from bot.teams.people.roster_cache import Roster, RosterCache
+from bot.teams.people.roster_problems import RosterProblem, RosterProblems
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused
 from bot.teams.wire.people import TeamMember, as_person
 from bot.telemetry import Telemetry
+from bot.text.names import folded
 
 # Seconds for the roster, and again for a single member if the roster is slow. A click must be answered within 2.5.
 CLICK_PATIENCE: Final = 1.0
 KNOWN_PATIENCE: Final = 5.0  # seconds for a whole roster; a card can be completed later
 ABSENT_FOR: Final = 10.0  # seconds; repeated clicks of a person who is not a member cost one call
 ABSENT: Final = 1024  # people whose absence is cached
+UNREAD: Final = Roster({}, whole=False)
+_NAME: Final = re.compile(r"[^@/\s]+@[^@/\s]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # a UPN, or an object id
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +60,7 @@ class Directory:
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._clock, self._tenant_id, self._patience = clock, tenant_id, patience
         self._telemetry, self._channels = telemetry, channels
+        self._problems = RosterProblems(telemetry)
         self._rosters: dict[str, RosterCache] = {}
         self._chat_people = ChatPeople(self._chat_member, clock=clock)
         self._absent: TTLCache[tuple[str, str], None] = TTLCache(ABSENT, ABSENT_FOR, timer=clock.epoch)
@@ -66,19 +76,19 @@ class Directory:
     async def member(self, conversation: str, object_id: str) -> Person | None:
         """Return the person as a member of the channel; None if they are not a member. Raises RosterUnavailable.
 
-        Takes at most twice the patience: if the roster is slow or lacks the person, requests only this member.
+        Takes at most twice the patience: if the roster is slow, refused, or does not have the person with tenant and
+        addresses, requests only this member.
         """
         root, wanted = thread_root(conversation), object_id.casefold()
         cache = self._roster(root)
         try:
             roster = await cache.get(patience=self._patience)
         except TimeoutError:
-            roster = None
-        if roster is not None and (found := roster.get(wanted)) is not None:
+            roster = UNREAD
+        found = roster.people.get(wanted)
+        if found is not None and wanted not in roster.unclear:
             return found
-        if (root, wanted) in self._absent:
-            return None
-        return await self._one_member(root, wanted, cache)
+        return await self._one_member(root, wanted, cache, roster)
 
     async def roster(self, conversation: str) -> Sequence[Person]:
         """Return all members of the channel. Raises RosterUnavailable, after KNOWN_PATIENCE at the latest."""
@@ -86,7 +96,9 @@ class Directory:
             roster = await self._roster(thread_root(conversation)).get(patience=KNOWN_PATIENCE)
         except TimeoutError as error:
             raise RosterUnavailable from error
-        return tuple(roster.values())
+        if not roster.whole:
+            raise RosterUnavailable(refused=True)
+        return tuple(roster.people.values())
 
     async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
         """Return the members of the configured channels, and the people who have a personal chat with the bot.
@@ -96,12 +108,12 @@ class Directory:
         is logged, and the result is not complete.
         """
         channels = dict.fromkeys(map(thread_root, self._channels()))
-        rosters = await asyncio.gather(*(self._roster_or_none(channel) for channel in channels))
-        members = {person.object_id: person for roster in rosters for person in roster or ()}
+        rosters = await asyncio.gather(*(self._members_named(channel, names) for channel in channels))
+        members = {person.object_id: person for roster in rosters for person in roster.people}
         chats = await self._personal_chats()
         others = [chat for chat in chats or () if chat.person.object_id.casefold() not in members]
         beside = await self._chat_people.among(others, names)
-        complete = beside.complete and chats is not None and None not in rosters
+        complete = beside.complete and chats is not None and all(roster.complete for roster in rosters)
         return KnownPeople((*members.values(), *beside.people), complete=complete)
 
     # --- for the handler of activities
@@ -129,31 +141,75 @@ class Directory:
         return self._rosters[root]
 
     async def _read(self, root: str) -> Roster:
-        """Read a whole roster. Raises ConnectorError."""
+        """Read a whole roster. Raises ConnectorError, but returns an empty roster if Teams refuses this one."""
         members = self._connector.all_members(await self._service_urls.of(root), conversation=root)
-        with counted(self._telemetry, CallKind.ROSTER):
-            people = [as_person(member, tenant_id=self._tenant_id) async for member in members]
-        return {person.object_id: person for person in people if person is not None}
+        try:
+            with counted(self._telemetry, CallKind.ROSTER):
+                found = {each.object_id.casefold(): each async for each in members if each.object_id}
+        except ConnectorRefused as refused:
+            if refused.status is None or refused.problem is ChatProblem.UNAUTHORIZED:
+                raise  # the bot's own login or settings: single members are refused, too
+            self._problems.pages_read(root, RosterProblem.REFUSED, members_complete=False)
+            return UNREAD
+        people = {each: self._person(member) for each, member in found.items()}
+        unclear = {each: member for each, member in found.items() if self._is_unclear(member)}
+        problem = None if found else RosterProblem.EMPTY
+        self._problems.pages_read(root, problem, members_complete=bool(found) and not unclear)
+        return Roster({each: person for each, person in people.items() if person}, bool(found), unclear)
 
-    async def _one_member(self, root: str, object_id: str, cache: RosterCache) -> Person | None:
-        """Request one member, who may have joined just now. Cache the result unless a membership event came first."""
+    def _person(self, member: TeamMember) -> Person | None:
+        return as_person(member, tenant_id=self._tenant_id)
+
+    def _is_unclear(self, member: TeamMember) -> bool:
+        return not (member.user_principal_name and member.email and (member.tenant or member.is_outsider))
+
+    async def _one_member(self, root: str, wanted: str, cache: RosterCache, roster: Roster) -> Person | None:
+        """Request one member by object id, who may have joined just now. Raises RosterUnavailable.
+
+        If Teams refuses single members, returns the entry of the roster, if there is one.
+        """
+        if (root, wanted) in self._absent:
+            return None
         generation = cache.generation
         try:
-            member = await self._get_member(await self._service_urls.of(root), root, object_id)
+            member = await self._single(root, wanted, cache)
+        except RosterUnavailable as unavailable:
+            known = roster.people.get(wanted)
+            if known is None or not unavailable.refused:
+                raise RosterUnavailable(refused=unavailable.refused and not roster.whole) from unavailable
+            return self._learnt(root, known, cache, generation)
+        if member is None:
+            return None
+        found = self._person(member.completed_from(roster.unclear.get(wanted)))
+        if found is None or found.object_id != wanted:
+            raise RosterUnavailable  # a response about another person
+        return self._learnt(root, found, cache, generation)
+
+    def _learnt(self, root: str, person: Person, cache: RosterCache, generation: int) -> Person:
+        """Cache a member who was requested singly, and report what Teams does not return in this way either."""
+        cache.add(person, generation=generation)
+        self._problems.member_read(root, has_tenant=bool(person.tenant_id), has_upn=bool(person.upn))
+        return person
+
+    async def _single(self, root: str, wanted: str, cache: RosterCache) -> TeamMember | None:
+        """Request one member by object id or UPN; None if Teams says that there is none. Raises RosterUnavailable.
+
+        Caches an absence unless a membership event came first.
+        """
+        generation = cache.generation
+        try:
+            return await self._get_member(await self._service_urls.of(root), root, wanted)
         except ConnectorRefused as refused:
             if refused.problem is not ChatProblem.UNKNOWN_PERSON or refused.status is None:
-                raise RosterUnavailable from refused  # only Teams' own "not found" means: no member
+                permanent = refused.status is not None and refused.problem is not ChatProblem.UNAUTHORIZED
+                # only Teams' own "not found" means: no member
+                raise RosterUnavailable(refused=permanent) from refused
             if generation == cache.generation:
-                self._absent[root, object_id] = None
+                self._absent[root, wanted] = None
             return None
         except (ConnectorError, TimeoutError) as error:
             log.warning("member_unavailable", conversation=root, error=type(error).__name__)
             raise RosterUnavailable from error
-        found = as_person(member, tenant_id=self._tenant_id)
-        if found is None or found.object_id != object_id:
-            raise RosterUnavailable  # a response about another person
-        cache.add(found, generation=generation)
-        return found
 
     async def _get_member(self, service_url: str, conversation: str, member: str) -> TeamMember:
         """Request one member. Raises ConnectorError, or TimeoutError after the patience."""
@@ -172,12 +228,54 @@ class Directory:
         found = as_person(member, tenant_id=self._tenant_id)
         return found if found and found.object_id == person.object_id else None
 
-    async def _roster_or_none(self, channel: str) -> Sequence[Person] | None:
+    # --- people by name
+
+    async def _members_named(self, root: str, names: frozenset[str]) -> KnownPeople:
+        """Return the members of a channel. Where the roster falls short, requests those with one of the names singly.
+
+        Complete if the roster has everybody with a UPN, or if each name was found.
+        """
+        cache = self._roster(root)
         try:
-            return await self.roster(channel)
+            roster = await cache.get(patience=KNOWN_PATIENCE)
+        except TimeoutError:
+            roster = UNREAD
         except RosterUnavailable:
-            log.warning("people_incomplete", conversation=channel)
-            return None
+            log.warning("people_incomplete", conversation=root)
+            return KnownPeople((), complete=False)
+        people = dict(roster.people)
+        for each in [each for each in roster.unclear if folded(people[each].spellings) & names]:
+            with suppress(RosterUnavailable):
+                if person := await self._one_member(root, each, cache, roster):
+                    people[each] = person
+        if roster.whole and not self._has_nameless(roster):
+            return KnownPeople(tuple(people.values()))
+        return await self._sought(root, names, cache, people)
+
+    def _has_nameless(self, roster: Roster) -> bool:
+        """True if the roster lacks the UPN of a member who may belong to this tenant."""
+        ours = {"", self._tenant_id.casefold()}
+        members = (each for each in roster.unclear.values() if each.tenant in ours and not each.is_outsider)
+        return not all(each.user_principal_name for each in members)
+
+    async def _sought(
+        self, root: str, names: frozenset[str], cache: RosterCache, people: dict[str, Person]
+    ) -> KnownPeople:
+        """Add the people whom Teams returns for the names that none of these people has."""
+        left = names.difference(*(folded(person.spellings) for person in people.values()))
+        for name in sorted(each for each in left if _NAME.fullmatch(each) and (root, each) not in self._absent):
+            generation = cache.generation
+            with suppress(RosterUnavailable):
+                member = await self._single(root, name, cache)
+                person = self._person(member) if member else None
+                if person and name in folded(person.spellings):
+                    people[person.object_id] = self._learnt(root, person, cache, generation)
+                elif person and not person.upn:  # perhaps the right person, but nothing shows it
+                    self._problems.member_read(root, has_tenant=bool(person.tenant_id), has_upn=False)
+        left = left.difference(*(folded(person.spellings) for person in people.values()))
+        if left:
+            log.warning("people_incomplete", conversation=root)
+        return KnownPeople(tuple(people.values()), complete=bool(names) and not left)
 
     async def _personal_chats(self) -> Sequence[PersonalChat] | None:
         try:

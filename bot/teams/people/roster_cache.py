@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,12 +13,30 @@ from bot.domain.identity import Person
 from bot.ports.clock import Clock
 from bot.ports.teams import RosterUnavailable
 from bot.teams.wire.errors import ConnectorError, ConnectorThrottled
+from bot.teams.wire.people import TeamMember
 
 CACHED_FOR: Final = timedelta(minutes=5)  # Teams recommends to cache rosters; membership events invalidate sooner
+UNREAD_FOR: Final = timedelta(seconds=10)  # a refused or empty roster may be a passing fault of Teams
 ATTEMPTS: Final = 3  # reads in a row during which membership events arrived; then the next caller starts again
 
-Roster = Mapping[str, Person]
-"""People by case-folded object id."""
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The people of a conversation, by case-folded object id.
+
+    Not `whole`: Teams refused the roster, or it was empty. Then `people` are only members that were requested singly.
+    `unclear`: entries that lack a UPN, a mail address or a usable tenant, until the member is requested singly.
+    """
+
+    people: Mapping[str, Person]
+    whole: bool = True
+    unclear: Mapping[str, TeamMember] = field(default_factory=dict)
+
+    def with_member(self, person: Person) -> "Roster":
+        """Return the roster with a member who was requested singly."""
+        unclear = {each: member for each, member in self.unclear.items() if each != person.object_id}
+        return Roster({**self.people, person.object_id: person}, self.whole, unclear)
+
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +78,7 @@ class RosterCache:
     def add(self, person: Person, *, generation: int) -> None:
         """Add a single member that was requested under this generation. Ignore it if the generation is older."""
         if self._roster is not None and generation == self._generation:
-            self._roster = {**self._roster, person.object_id: person}
+            self._roster = self._roster.with_member(person)
 
     def invalidate(self) -> None:
         """Drop the roster. A read in progress starts again."""
@@ -73,7 +92,8 @@ class RosterCache:
     def _cached(self) -> Roster | None:
         if self._roster is None or self._read_at is None:
             return None
-        current = _is_within(self._clock.now(), self._read_at, self._read_at + CACHED_FOR)
+        cached_for = CACHED_FOR if self._roster.whole else UNREAD_FOR
+        current = _is_within(self._clock.now(), self._read_at, self._read_at + cached_for)
         return self._roster if current else None
 
     async def _read_until_current(self) -> None:

@@ -5,8 +5,9 @@ because Teams varies their case and they are compared.
 https://learn.microsoft.com/microsoftteams/platform/bots/how-to/get-teams-context
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bot.domain.identity import Person
@@ -14,6 +15,7 @@ from bot.teams.wire.activity import Inbound
 
 LONGEST_NAME: Final = 256  # characters; Entra's own limit for display names
 
+_GUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # Documented values of `userRole` for people who are not full members. A full member has another role, or none.
 _OUTSIDERS: Final = frozenset({"guest", "anonymous"})
 
@@ -30,8 +32,33 @@ class TeamMember:
     user_principal_name: str | None
     email: str | None
     tenant_id: str | None
+    """Documented as a GUID for single members. In pages, the documented sample has `29:…` for ordinary users."""
     role: str | None
     """`user`, or `guest` for guests; may be missing."""
+
+    @property
+    def tenant(self) -> str:
+        """The case-folded tenant id; empty if Teams does not say which tenant."""
+        return self.tenant_id.casefold() if self.tenant_id and _GUID.fullmatch(self.tenant_id) else ""
+
+    @property
+    def is_outsider(self) -> bool:
+        """True for guests and anonymous people."""
+        return _is_outsider(self.role)
+
+    def completed_from(self, page: "TeamMember | None") -> "TeamMember":
+        """Return this member with what only the roster's page says. If the two disagree, the tenant is unknown."""
+        if page is None:
+            return self
+        tenants = {page.tenant, self.tenant} - {""}
+        return replace(
+            self,
+            name=self.name or page.name,
+            user_principal_name=self.user_principal_name or page.user_principal_name,
+            email=self.email or page.email,
+            tenant_id=next(iter(tenants)) if len(tenants) == 1 else None,
+            role=page.role if page.is_outsider else self.role or page.role,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +95,20 @@ def read_member(entry: object) -> TeamMember | None:
 
 
 def as_person(member: TeamMember, *, tenant_id: str) -> Person | None:
-    """Return a member as a person; None for bots. A member who is not certainly in this tenant counts as a guest."""
+    """Return a member as a person; None for bots. A member who is not certainly in this tenant counts as a guest.
+
+    `Person.tenant_id` is empty if Teams does not say which tenant.
+    """
     if member.object_id is None:
         return None
-    foreign = (member.tenant_id or "").casefold() != tenant_id.casefold()
     return Person(
         object_id=member.object_id.casefold(),
-        tenant_id=(member.tenant_id or "").casefold(),
+        tenant_id=member.tenant,
         name=(member.name or "")[:LONGEST_NAME],
         upn=member.user_principal_name,
         mail=member.email,
         teams_id=member.id,
-        guest=foreign or _is_outsider(member.role),
+        guest=member.tenant != tenant_id.casefold() or member.is_outsider,
     )
 
 

@@ -21,6 +21,7 @@ RELOADING = "tests/scenario/test_reloading.py::"
 WITHDRAWING = "tests/scenario/test_withdrawing.py::"
 RECONCILING = "tests/scenario/test_reconciling.py::"
 IDENTITY_CENTER = "tests/scenario/test_identity_center.py::"
+DIRECTORY = "tests/contract/test_directory.py::"
 UNREAD = "tests/scenario/test_unread_rosters.py::"
 RECORDS = "tests/contract/test_identity_center.py::"
 MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_is_refused_and_nothing_reaches_aws"
@@ -58,6 +59,15 @@ def _ids_without_roster(
     if f"user:{person.object_id}" in channel.approvers_at(step):
         membership = Membership(member=True)
     return may_decide(person, membership=membership, channel=channel, step=step, **facts)
+
+
+def _of_our_tenant(as_person: Any, member: Any, *, tenant_id: str) -> Person | None:
+    found: Person | None = as_person(member, tenant_id=tenant_id)
+    return replace(found, tenant_id=tenant_id, guest=False) if found and not found.tenant_id else found
+
+
+def _comparable_by_mail(comparable: Any, requester: Requester, person: Person) -> Any:
+    return comparable(requester, replace(person, upn=person.upn or person.mail))
 
 
 def _unidentified_too(may_decide: Any, person: Person, **facts: Any) -> Any:
@@ -220,6 +230,36 @@ GUARDS = (
         "a failed roster admits no one listed by id",
         DEFAULT_DENY + "test_unreadable_roster_admits_no_one[by id, unidentified requester]",
         {MAY_DECIDE: around(_ids_without_roster), COMPARABLE: always(True)},
+    ),
+    Guard(
+        "a member whose entry lacks something is requested singly",
+        DIRECTORY + "test_a_member_whose_entry_lacks_something_is_requested_singly[foreign form]",
+        {"bot.teams.people.directory:Directory._is_unclear": always(False)},
+    ),
+    Guard(
+        "what the pages say against a person counts",
+        DIRECTORY + "test_an_outsider_stays_one_whatever_is_left_out[no role-guest]",
+        {"bot.teams.wire.people:TeamMember.completed_from": around(lambda _, alone, _page: alone)},
+    ),
+    Guard(
+        "a person of a tenant that Teams does not say is a guest",
+        "tests/reliability/test_rosters.py::test_foreigner_of_an_unknown_tenant_is_refused",
+        {"bot.teams.wire.people:as_person": around(_of_our_tenant)},
+    ),
+    Guard(
+        "an empty roster is not the whole roster",
+        DIRECTORY + "test_an_empty_roster_says_nothing_about_members[{}]",
+        {
+            "bot.teams.people.directory:Roster": around(
+                lambda roster, people, _whole, unclear: roster(people, True, unclear)
+            )
+        },
+    ),
+    Guard(
+        "without a UPN nobody can be told from a requester known by an address",
+        "tests/unit/domain/test_permission.py::"
+        "test_mail_address_alone_tells_a_clicker_only_from_a_known_person[by domain]",
+        {COMPARABLE: around(_comparable_by_mail)},
     ),
     Guard(
         "a person in a roster that was not read is not unknown",

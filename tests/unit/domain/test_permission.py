@@ -214,7 +214,40 @@ def test_clicker_without_addresses_is_not_comparable(requester: Requester) -> No
     """A person without an address could be the requester, whatever the object ids are."""
     nameless = replace(HANAKO, upn=None, mail=None)
     assert refusal(nameless, requester=requester) is Refusal.NOT_COMPARABLE
-    assert refusal(replace(nameless, mail="h@example.com"), requester=requester) is None
+    assert refusal(replace(nameless, upn="h@example.com"), requester=requester) is None
+
+
+@pytest.mark.parametrize(
+    ("requester", "expected"),
+    [(TARO_REQUESTER, None), (BY_DOMAIN, Refusal.NOT_COMPARABLE)],
+    ids=["matched", "by domain"],
+)
+def test_mail_address_alone_tells_a_clicker_only_from_a_known_person(
+    requester: Requester, expected: Refusal | None
+) -> None:
+    """Everyone has a UPN. If Teams leaves it out, it may be the address by which alone the requester is known."""
+    assert refusal(replace(HANAKO, upn=None, mail="h@example.com"), requester=requester) is expected
+
+
+def test_member_of_an_unknown_tenant_is_refused_with_that_reason() -> None:
+    """Such a member counts as a guest, unless listed by object id."""
+    unknown, member = replace(HANAKO, guest=True), Membership(member=True, tenant_known=False)
+    assert refusal(unknown, membership=member) is Refusal.TENANT_UNKNOWN
+    assert refusal(unknown, membership=MEMBER) is Refusal.FOREIGN
+    assert refusal(unknown, membership=member, channel=listing(f"user:{HANAKO.object_id}")) is None
+
+
+def test_refused_roster_is_a_reason_of_its_own() -> None:
+    """Another click in a minute does not help."""
+    assert refusal(membership=Membership(member=None, refused=True)) is Refusal.ROSTER_REFUSED
+
+
+def test_member_without_a_upn_may_be_listed_by_it() -> None:
+    """Teams did not return the name, so nobody can say that the person is not an approver."""
+    nameless, by_name = replace(HANAKO, upn=None), listing(f"upn:{ICHIRO.upn}")
+    assert refusal(nameless, channel=by_name) is Refusal.ADDRESS_UNKNOWN
+    assert refusal(nameless, channel=by_name, membership=STRANGER) is Refusal.NOT_APPROVER
+    assert refusal(channel=by_name) is Refusal.NOT_APPROVER
 
 
 @pytest.mark.parametrize(

@@ -27,14 +27,14 @@ class Reads:
         await asyncio.sleep(0)
         if self.count <= self.overtaken:
             self.cached.invalidate()
-        return {HANAKO.object_id: HANAKO}
+        return Roster({HANAKO.object_id: HANAKO})
 
 
 async def test_a_read_is_repeated_if_a_membership_event_arrives_during_it() -> None:
     """The result of the first read may be older than the event."""
     reads = Reads(overtaken=1)
 
-    assert await reads.cached.get(patience=5) == {HANAKO.object_id: HANAKO}
+    assert (await reads.cached.get(patience=5)).people == {HANAKO.object_id: HANAKO}
     assert reads.count == 2
 
 
@@ -52,10 +52,10 @@ async def test_a_single_member_is_added_to_the_roster() -> None:
     """The member is added only if the whole roster was read before."""
     reads, mei = Reads(), Person("mei", "tenant")
     reads.cached.add(mei, generation=reads.cached.generation)
-    assert mei.object_id not in await reads.cached.get(patience=5)
+    assert mei.object_id not in (await reads.cached.get(patience=5)).people
 
     reads.cached.add(mei, generation=reads.cached.generation)
-    assert set(await reads.cached.get(patience=5)) == {HANAKO.object_id, mei.object_id}
+    assert set((await reads.cached.get(patience=5)).people) == {HANAKO.object_id, mei.object_id}
     assert reads.count == 1
 
 
@@ -66,12 +66,12 @@ async def test_an_older_response_is_not_added_to_the_roster() -> None:
     await reads.cached.get(patience=5)
     before_the_event = reads.cached.generation
     reads.cached.add(mei, generation=before_the_read)
-    assert mei.object_id not in await reads.cached.get(patience=5)
+    assert mei.object_id not in (await reads.cached.get(patience=5)).people
 
     reads.cached.invalidate()
     await reads.cached.get(patience=5)
     reads.cached.add(mei, generation=before_the_event)
-    assert mei.object_id not in await reads.cached.get(patience=5)
+    assert mei.object_id not in (await reads.cached.get(patience=5)).people
 
 
 async def test_throttling_does_not_last_longer_after_the_clock_is_set_back() -> None:
@@ -82,14 +82,14 @@ async def test_throttling_does_not_last_longer_after_the_clock_is_set_back() -> 
         asked.append(clock.now())
         if len(asked) == 1:
             raise ConnectorThrottled(1.0)
-        return {}
+        return Roster({})
 
     cached = RosterCache(read, clock=clock, conversation=CHANNEL)
     with pytest.raises(RosterUnavailable):
         await cached.get(patience=1)
     clock.set_to(clock.now() - timedelta(hours=1))
     await clock.advance(60)
-    assert await cached.get(patience=1) == {}
+    assert await cached.get(patience=1) == Roster({})
 
 
 async def test_a_roster_does_not_last_longer_after_the_clock_is_set_back() -> None:
@@ -98,7 +98,7 @@ async def test_a_roster_does_not_last_longer_after_the_clock_is_set_back() -> No
 
     async def read() -> Roster:
         asked.append(clock.now())
-        return {}
+        return Roster({})
 
     cached = RosterCache(read, clock=clock, conversation=CHANNEL)
     await cached.get(patience=1)
@@ -114,7 +114,7 @@ async def test_a_roster_is_used_if_the_clock_is_set_back_during_its_read() -> No
 
     async def read() -> Roster:
         clock.set_to(clock.now() - timedelta(seconds=1))
-        return {}
+        return Roster({})
 
     cached = RosterCache(read, clock=clock, conversation=CHANNEL)
-    assert await cached.get(patience=1) == {}
+    assert await cached.get(patience=1) == Roster({})

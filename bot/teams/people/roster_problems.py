@@ -1,0 +1,67 @@
+"""Reports rosters that Teams refuses, or returns without what the bot needs: log, metric and readiness problem.
+
+Such a roster may stay as it is until an administrator acts, so each problem of a channel is logged once.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+from bot.telemetry import Telemetry
+
+CHECK: Final = "rosters"  # name of the readiness problem, and label of the metric `check_ok`
+
+log = structlog.get_logger(__name__)
+
+
+class RosterProblem(StrEnum):
+    """What is wrong with a channel's roster."""
+
+    REFUSED = "refused"  # Teams refuses the pages; members are requested one by one
+    EMPTY = "empty"  # the pages have no people; members are requested one by one
+    NO_TENANT = "no_tenant"  # also a single member has no usable tenant id
+    NO_ADDRESS = "no_address"  # also a single member has no UPN
+
+
+class RosterProblems:
+    """The current problems of all channels."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._current: set[tuple[str, RosterProblem]] = set()
+        self._logged: set[tuple[str, RosterProblem]] = set()  # until the channel's pages are in order
+
+    def pages_read(self, conversation: str, problem: RosterProblem | None, *, members_complete: bool) -> None:
+        """Store the result of a read. `members_complete`: the pages themselves have all that the bot needs."""
+        ended = RosterProblem if members_complete else (RosterProblem.REFUSED, RosterProblem.EMPTY)
+        for each in ended:
+            if each is not problem:
+                self._current.discard((conversation, each))
+                self._logged.discard((conversation, each))
+        if problem:
+            self._begin(conversation, problem)
+        self._publish()
+
+    def member_read(self, conversation: str, *, has_tenant: bool, has_upn: bool) -> None:
+        """Store what a member lacks who was requested singly."""
+        for problem, present in ((RosterProblem.NO_TENANT, not has_tenant), (RosterProblem.NO_ADDRESS, not has_upn)):
+            if present:
+                self._begin(conversation, problem)
+            else:
+                self._current.discard((conversation, problem))
+        self._publish()
+
+    def _begin(self, conversation: str, problem: RosterProblem) -> None:
+        self._current.add((conversation, problem))
+        if (conversation, problem) in self._logged:
+            return
+        self._logged.add((conversation, problem))
+        self._telemetry.roster_problems.labels(problem=problem).inc()
+        log.warning("roster_degraded", conversation=conversation, problem=problem)
+
+    def _publish(self) -> None:
+        if self._current:
+            self._telemetry.health.failed(CHECK, ", ".join(sorted({problem for _, problem in self._current})))
+        else:
+            self._telemetry.health.succeeded(CHECK)

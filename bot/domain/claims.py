@@ -48,8 +48,10 @@ def claim(
 
     - Each person has at most one vote per step, unless it had no effect.
     - A step never has more live approvals than it still needs.
-    - A reject is refused while another vote at its step is live; approvals at that step are refused while it is live.
-    - A cancellation is refused while any decision is under way; votes are refused while it is under way.
+    - A reject is refused while another vote at its step is live, except approvals that are not sent: it withdraws them
+      (`withdrawn_by`). Approvals at that step are refused while it is live.
+    - A cancellation is refused while any decision is under way, except approvals that wait in the queue: it withdraws
+      them. Votes are refused while it is under way.
     - A revocation is refused while another revocation is under way.
 
     An accepted decision that AWS does not show is under way for EFFECT_SPAN. For that long an accepted approval counts
@@ -69,7 +71,10 @@ def _claim_vote(
     decisions: tuple[Decision, ...],
     now: datetime,
 ) -> Claim:
-    here = tuple(each for each in decisions if each.step == step and isinstance(each.verdict, Verdict))
+    withdrawn = withdrawn_by(verdict, step, decisions)
+    here = tuple(
+        each for each in decisions if each.step == step and isinstance(each.verdict, Verdict) and each not in withdrawn
+    )
     if own := active_decision(person, here):
         return Claim(ClaimRefusal.REPEAT, own)
     if request.status.ended:
@@ -97,7 +102,8 @@ def _claim_withdrawal(
 
     Unlike a vote, the same person may try it again if AWS accepted it and did not show it within EFFECT_SPAN.
     """
-    active = tuple(each for each in decisions if under_way(each, request, now))
+    withdrawn = withdrawn_by(withdrawal, step, decisions)
+    active = tuple(each for each in decisions if under_way(each, request, now) and each not in withdrawn)
     same = tuple(each for each in active if each.verdict is withdrawal)
     if own := active_decision(person, same):
         return Claim(ClaimRefusal.REPEAT, own)
@@ -108,6 +114,21 @@ def _claim_withdrawal(
     # a vote cannot block a revocation: it no longer changes access that is granted
     blocking = same if withdrawal is Withdrawal.REVOKE else active
     return Claim(ClaimRefusal.OTHERS_FIRST) if blocking else Claim()
+
+
+def withdrawn_by(action: Action, step: str, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+    """Return the approvals that are not sent, and that this decision withdraws with its claim.
+
+    A reject withdraws those at its step, also the person's own. A cancellation withdraws those in the queue.
+    """
+    approvals = (each for each in decisions if each.verdict is Verdict.APPROVE)
+    match action:
+        case Verdict.REJECT:
+            return tuple(each for each in approvals if each.step == step and each.state is DecisionState.CLAIMED)
+        case Withdrawal.CANCEL:
+            return tuple(each for each in approvals if each.queued)
+        case _:
+            return ()
 
 
 def under_way(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:

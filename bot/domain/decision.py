@@ -20,9 +20,11 @@ from bot.domain.identity import Person
 from bot.domain.request import Action
 from bot.domain.spans import is_ahead, runs
 
-DECISION_SPAN = timedelta(seconds=60)  # older clicks are never signalled; the person clicks again
+DECISION_SPAN = timedelta(seconds=60)  # attempts to send a decision end this long after its turn began
+QUEUE_SPAN = timedelta(minutes=5)  # a decision is never signalled later than this after its click
 HOLD = timedelta(seconds=25)  # longer than preparing (15 s), most checks (20 s) or sending (7 s); renewed in between
-LONGEST_HOLD = timedelta(seconds=60)  # a hold that ends later was stored by a clock that was ahead
+QUEUE_HOLD = timedelta(seconds=60)  # of a decision that waits for its turn: few writes for hundreds of them
+LONGEST_HOLD = QUEUE_HOLD  # a hold that ends later was stored by a clock that was ahead
 COMMENT_LIMIT = 400  # characters; AWS accepts 512, and the bot adds who decided
 
 
@@ -77,8 +79,8 @@ class Outcome(StrEnum):
 
     SETTLED = "settled"  # the state check found the request ended
     STEP_PASSED = "step_passed"  # the state check found another step waiting
-    EXPIRED = "expired"  # it could not be sent within 60 s
-    THROTTLED = "throttled"  # AWS throttled it until the 60 s were over
+    EXPIRED = "expired"  # it could not be sent within its time limits
+    THROTTLED = "throttled"  # AWS throttled it until its time limit
     UNREADABLE = "unreadable"  # the state check got no answer, so nothing was sent
     AWS_REFUSED = "aws_refused"
     AWS_DENIED = "aws_denied"  # AWS refused for lack of permission
@@ -86,6 +88,7 @@ class Outcome(StrEnum):
     # the channel of the click, or its role, was removed from the configuration since the click
     NOT_ROUTED = "not_routed"
     NO_CANCEL_ROLE = "no_cancel_role"  # the account's cancel_role was removed from the configuration since the click
+    WITHDRAWN = "withdrawn"  # taken back before it was sent: by its person, or by the decision `withdrawn_by`
     NOT_PERMITTED = "not_permitted"  # the rules refuse the person since the click; `detail` is the code of the Refusal
 
 
@@ -111,16 +114,33 @@ class Decision:
     execution_id: str | None = None
     sent_comment: str = ""  # comment of a signal without a role, in which only the comment identifies the person
     announced: bool = False  # the thread must report the outcome: "applying…" was answered, or a process took it over
+    turn_at: datetime | None = None  # when its turn to be sent began; None: it waits in the queue
+    withdrawn_by: str = ""  # id of the decision that replaced it before it was sent
     detail: str = ""  # AWS's error code, or the code of the Refusal, if any
 
     @property
     def deadline(self) -> datetime:
-        """The time after which the decision is no longer signalled."""
-        return self.clicked_at + DECISION_SPAN
+        """The time after which the decision is no longer signalled, not even after a restart."""
+        latest = self.clicked_at + QUEUE_SPAN
+        return min(latest, self.turn_at + DECISION_SPAN) if self.turn_at else latest
+
+    @property
+    def effect_deadline(self) -> datetime:
+        """The time after which an unanswered signal that AWS does not show counts as without effect."""
+        return (self.turn_at or self.clicked_at) + DECISION_SPAN
+
+    @property
+    def queued(self) -> bool:
+        """True while the decision waits for its turn: nothing was sent so far."""
+        return self.state is DecisionState.CLAIMED and self.turn_at is None
 
     def is_expired(self, now: datetime) -> bool:
-        """True once the decision is no longer signalled, also if its click lies in the future: its age is unknown."""
-        return now > self.deadline or is_ahead(self.clicked_at, now)
+        """True once the decision is no longer signalled, also if its age is unknown."""
+        return now > self.deadline or self.is_dated_ahead(now)
+
+    def is_dated_ahead(self, now: datetime) -> bool:
+        """True if its click or its turn lies in the future: the clock that stored it was ahead."""
+        return is_ahead(self.clicked_at, now) or (self.turn_at is not None and is_ahead(self.turn_at, now))
 
     def hold_ended(self, now: datetime) -> bool:
         """True once the process that claimed the decision no longer holds it, so that another may take it over."""

@@ -7,7 +7,6 @@ from bot.domain.claims import voted_by
 from bot.domain.decision import Decision, DecisionEvent, Outcome
 from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, AccessRequest, Level, LevelState, Verdict, Withdrawal
-from bot.domain.spans import is_ahead
 
 _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJECTED}
 
@@ -21,9 +20,9 @@ def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decisio
         return decision.after(DecisionEvent.SEEN, at=now)
     if record.request and _moved_past(record.request, decision):
         return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.SETTLED)
-    if is_ahead(decision.clicked_at, now):
-        return replace(decision, clicked_at=now)  # its age is unknown: AWS gets the whole span to show the effect
-    if decision.is_expired(now):
+    if decision.is_dated_ahead(now):
+        return replace(decision, clicked_at=now, turn_at=None)  # AWS gets the whole span to show the effect
+    if now > decision.effect_deadline:
         return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.NO_ANSWER)
     return decision
 

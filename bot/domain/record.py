@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.claims import awaits_effect
-from bot.domain.decision import LONGEST_HOLD, Decision, DecisionState
+from bot.domain.decision import LONGEST_HOLD, Decision, DecisionState, Outcome
 from bot.domain.identity import Requester
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Route
@@ -186,7 +186,8 @@ class Record:
         ends += [(each.held_until, LONGEST_HOLD) for each in self.live_decisions]
         ends += [(each.retry_at, LONGEST_RETRY) for each in self.surfaces]
         begun = [end - span for end, span in ends if end]
-        past = (self.observed_at, self.missing_since, *(each.clicked_at for each in self.live_decisions), *begun)
+        begun += [moment for each in self.live_decisions for moment in (each.clicked_at, each.turn_at) if moment]
+        past = (self.observed_at, self.missing_since, *begun)
         return any(each and is_ahead(each, now) for each in past)
 
     def corrected(self, now: datetime) -> "Record":
@@ -262,6 +263,8 @@ class Record:
 
     def has_result_of(self, decision: Decision, now: datetime) -> bool:
         """True once the row has the final result of a decision: it is settled, and a later read of AWS shows it."""
+        if decision.outcome is Outcome.WITHDRAWN:  # nothing was sent, so AWS shows nothing of it
+            return not decision.state.live
         if decision.state.live or self.observed_from < decision.settled_in:
             return False
         return not awaits_effect(decision, self.request, now)

@@ -13,10 +13,11 @@ from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.text.escape import cut, strip_markup
 
 # states of the template `request`; all others use `decided`
-OPEN: Final = frozenset({Banner.WAITING, Banner.APPLYING, Banner.UNKNOWN})
+OPEN: Final = frozenset({Banner.WAITING, Banner.QUEUED, Banner.APPLYING, Banner.UNKNOWN})
 
 BANNER_STYLES: Final = {
     Banner.WAITING: "warning",
+    Banner.QUEUED: "accent",
     Banner.APPLYING: "accent",
     Banner.APPROVED: "good",
     Banner.ENDED: "emphasis",
@@ -52,6 +53,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "rows": _rows(view, formatter),
         **_people(view, formatter),
         "form": _form(view, formatter, notice),
+        "withdraw": [{}] if view.queued else [],
         "revoke": [{"typed": notice.typed if notice else ""}] if view.revoke else [],
         "links": [{"url": view.console_url}] if view.console_url else [],
         "key": view.key,
@@ -107,9 +109,11 @@ def _asks(view: CardView, formatter: CardFormatter) -> Runs:
 def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
     """Return the lines below the heading in the banner."""
     beside = view.requested_at
-    details: list[Runs] = []
-    if view.applying and view.applying.who:
-        details.append(formatter.pressed(view.applying.who, view.applying.verdict, view.applying.at, beside=beside))
+    details = [
+        formatter.pressed(line.who, line.verdict, line.at, beside=beside)
+        for line in (view.applying, *view.queued)
+        if line and line.who
+    ]
     if view.banner in _EXPLAINED:
         details.append(formatter.runs(f"card_line.{view.banner}"))
     if view.decided_outside:

@@ -100,6 +100,8 @@ def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
     match view.kind:
         case NoteKind.DIRECT_IMPOSSIBLE:
             return [formatter.coded("direct_problem", view.detail, otherwise="other")]
+        case NoteKind.UNDONE if view.by:
+            return [formatter.say.runs("note.withdrawn_by", by=formatter.name(view.by))]
         case NoteKind.UNDONE if view.detail:
             return [formatter.coded("undone", view.detail, otherwise="aws_refused")]
         case _:

@@ -9,7 +9,9 @@ from bot.ports.teams import Chat, People
 from bot.service.auditing import Auditing
 from bot.service.clicks.click_handler import ClickHandler
 from bot.service.clicks.permission_check import PermissionCheck
-from bot.service.clicks.signalling import Signalling, SignalServices
+from bot.service.clicks.queue import DecisionQueue
+from bot.service.clicks.signal_attempt import SignalServices
+from bot.service.clicks.signalling import Signalling
 from bot.service.commands import CommandService
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries
@@ -40,7 +42,8 @@ class Ports:
 class Services:
     """The services of one process. `owner` identifies the process.
 
-    `period` is the seconds between two sweeps of a place. `replicas` is the number of processes that share the store.
+    `period` is the seconds between two sweeps of a place. `replicas` is the number of processes that share the store
+    and AWS's quotas.
     """
 
     def __init__(
@@ -66,7 +69,8 @@ class Services:
                 clock=clock,
                 configuration=configuration,
                 telemetry=telemetry,
-            )
+            ),
+            DecisionQueue(replicas=replicas),
         )
         self.reconciler = Reconciler(
             rows=self.rows,

@@ -22,7 +22,10 @@ from bot.telemetry import Telemetry
 
 REGISTERED_EVERY: Final = 20.0  # seconds
 RUNNING: Final = timedelta(seconds=90)  # a process that did not register for this long has ended
-OLDER: Final[Mapping[Outcome, Outcome]] = {Outcome.NOT_PERMITTED: Outcome.NOT_ROUTED}
+OLDER: Final[Mapping[Outcome, Outcome]] = {
+    Outcome.NOT_PERMITTED: Outcome.NOT_ROUTED,
+    Outcome.WITHDRAWN: Outcome.EXPIRED,
+}
 """The outcomes that earlier versions cannot read, and what is stored until every process can read them."""
 KNOWN: Final = frozenset(f"outcome:{each}" for each in OLDER)
 log = structlog.get_logger(__name__)

@@ -67,6 +67,7 @@ class World:
     store: Store
     configuration: CurrentConfiguration = field(default_factory=current_configuration)
     owner: str = "replica-1"
+    sharing: int = 1  # how many processes share the store and AWS's quotas
     identities: FakeIdentities = field(default_factory=FakeIdentities)
     auditing: Auditing = field(init=False)
     rows: Rows = field(init=False)
@@ -97,7 +98,12 @@ class World:
             clock=self.clock,
         )
         services = Services(
-            ports, configuration=self.configuration, telemetry=self.telemetry, owner=self.owner, period=60.0
+            ports,
+            configuration=self.configuration,
+            telemetry=self.telemetry,
+            owner=self.owner,
+            period=60.0,
+            replicas=self.sharing,
         )
         self.auditing, self.rows, self.signalling = services.auditing, services.rows, services.signalling
         self.reconciler, self.reconcile_loop = services.reconciler, services.reconcile_loop

@@ -124,7 +124,9 @@ STORIES = (
         (asked(2, 2), pressed("Level1", (HANAKO, YES), (ICHIRO, YES)), pressed("Level2", (MEI, NO), (HANAKO, YES))),
         lag=1.5,
     ),
-    Story("console", (asked(2), pressed("Level1", (HANAKO, YES), (HANAKO, NO)), console(Verdict.REJECT))),
+    Story("console", (asked(2), pressed("Level1", (HANAKO, YES), (HANAKO, YES)), console(Verdict.REJECT))),
+    Story("overruled", (asked(1, 2), pressed("Level1", (HANAKO, YES), (MEI, YES), (ICHIRO, NO)))),
+    Story("changed mind", (asked(1), pressed("Level1", (HANAKO, YES), (HANAKO, NO)))),
     Story(
         "lost",
         (asked(2), pressed("Level1", (HANAKO, YES), (ICHIRO, NO)), pressed("Level2", (HANAKO, YES))),

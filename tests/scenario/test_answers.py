@@ -96,7 +96,7 @@ async def test_click_during_another_decision_names_its_person(world: World) -> N
     async with world.running():
         first = asyncio.create_task(world.press(key, HANAKO))
         await world.aws.arrived["execution"].wait()
-        second = asyncio.create_task(world.press(key, ICHIRO, Verb.REJECT, comment="no"))
+        second = asyncio.create_task(world.press(key, ICHIRO, comment="no"))
         await world.clock.advance(3)
         assert code_of(await first) is NoticeCode.APPLYING
         answer = await second

@@ -651,7 +651,7 @@ async def test_claim_older_than_a_minute_is_never_sent(world: World, withdrawal:
         await world.clock.advance(10)
     assert sent_verdicts(world) == []
     assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.EXPIRED)
-    assert "within a minute" in notification(world, withdrawal)
+    assert "in time" in notification(world, withdrawal)
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)

@@ -267,5 +267,5 @@ def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str 
         case Verb.CANCEL:
             own = route in REQUESTER_CHAT or route == "the clicker's own chat"
             return state.cancellable and actor == "requester" and own
-        case Verb.REFRESH:
+        case Verb.REFRESH | Verb.WITHDRAW:
             return False

@@ -5,7 +5,7 @@
         -> bot.service.reconcile.loop finds it, and nothing else calls `reconcile`
         -> bot.service.reconcile.delivery, and nothing else in bot.service, writes to Teams
     a click
-        -> a claim on the row -> bot.service.clicks.signalling, and nothing else, sends to AWS
+        -> a claim on the row -> bot.service.clicks.signal_attempt, and nothing else, sends to AWS
 
 A crash, a lost event and a second replica take the same path, so none of them needs separate code.
 """
@@ -31,7 +31,8 @@ REQUEUED_BY = {
     "bot.service.clicks.orphan_cards": "a click revealed a request or a card that no row has",
     "bot.service.clicks.attempt": "the requester was identified by rules that have changed since",
     "bot.service.clicks.claiming": "a claim must be continued if its process dies, or its outcome was promised",
-    "bot.service.clicks.signalling": "AWS answered a signal, or the decision was withdrawn",
+    "bot.service.clicks.signal_attempt": "AWS answered a signal, or the decision was withdrawn or left to others",
+    "bot.service.clicks.retracting": "a person took their own decision back",
     "bot.service.reconcile.outbox": "a delivery changed what Teams must show, or the lease was lost before it",
     "bot.service.reconcile.reconciler": "time changes what Teams must show, or something could not be done yet",
     "bot.service.rows": "defines `requeue`",
@@ -106,9 +107,11 @@ def test_one_module_writes_to_channels_and_requesters(used: Sequence[Use]) -> No
 
 
 def test_one_module_sends_signals(used: Sequence[Use]) -> None:
-    """Only signalling sends signals to AWS. Its decisions come from a click, or from reconciling after a crash."""
-    assert modules(used, "signal", of="requests") == {"bot.service.clicks.signalling"}
-    assert modules(used, "carry") == {"bot.service.clicks.attempt", "bot.service.reconcile.reconciler"}
+    """Only one module sends signals to AWS. Its decisions come from a click, or from reconciling after a crash."""
+    assert modules(used, "signal", of="requests") == {"bot.service.clicks.signal_attempt"}
+    assert modules(used, "run", of="attempt") == {"bot.service.clicks.signalling"}
+    assert modules(used, "carry") == {"bot.service.clicks.attempt", "bot.service.clicks.signalling"}
+    assert modules(used, "take_over") == {"bot.service.reconcile.reconciler"}
 
 
 def test_services_write_rows_through_one_object(used: Sequence[Use]) -> None:

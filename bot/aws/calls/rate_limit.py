@@ -16,6 +16,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
+from bot.concurrency.waiting import first_of
 from bot.ports.clock import Clock
 
 
@@ -87,7 +88,7 @@ class RateLimiter:
         self._buckets: dict[Quota, _TokenBucket] = {}
 
     async def turn(self, quota: Quota, lane: Lane) -> None:
-        """Wait for a turn. Raises QuotaWaitTooLong immediately if that would take longer than the lane's PATIENCE."""
+        """Wait for a turn. Raises QuotaWaitTooLong, at once if possible, if that takes longer than PATIENCE."""
         if quota.service in self._rates:
             await self._bucket(quota).turn(lane)
 
@@ -120,19 +121,21 @@ class _TokenBucket:
         entry = (lane, next(self._numbers), asyncio.Event())
         heapq.heappush(self._queue, entry)
         try:
-            await self._take(entry)
+            await self._take(entry, until=self._clock.epoch() + PATIENCE[lane])
         finally:
             self._queue.remove(entry)
             heapq.heapify(self._queue)
             if self._queue:
                 self._queue[0][2].set()
 
-    async def _take(self, entry: _Entry) -> None:
+    async def _take(self, entry: _Entry, *, until: float) -> None:
+        """Raises QuotaWaitTooLong if calls of other lanes keep going first."""
         is_first = entry[2]
         while True:
             if self._queue[0] is not entry:
                 is_first.clear()
-                await is_first.wait()
+                if not await first_of(is_first.wait(), self._clock.sleep(until - self._clock.epoch())):
+                    raise QuotaWaitTooLong
             elif (pause := self._seconds_until(1)) > _ALMOST_ZERO:
                 await self._clock.sleep(pause)
             else:

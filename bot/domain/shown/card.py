@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.configuration import Configuration
+from bot.domain.decision import Decision
 from bot.domain.identity import Person, Principal
 from bot.domain.permission import (
     Refusal,
@@ -33,12 +34,13 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
     buttons = pending and no_buttons is None
     lines = decision_lines(record)
     applying = _applying(record)
+    queued = _queued(record) if pending and not applying else ()
     revoke = applying is None and _may_offer_revoke(record, channel, configuration, now)
     level = request.waiting if buttons else request.last_level if revoke else None
     return CardView(
         key=str(request.key),
         step=level.step if level else "",
-        banner=Banner.APPLYING if applying and pending else banner(request, now),
+        banner=_banner(request, now, applying=applying, queued=queued),
         ops_item_id=request.key.ops_item_id,
         account=request.key.account,
         region=request.key.region,
@@ -59,6 +61,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         access_until=request.access_until if request.status is Status.APPROVED else None,
         decisions=lines,
         applying=applying,
+        queued=queued,
         buttons=buttons and applying is None,
         revoke=revoke,
         no_buttons=no_buttons if pending else None,
@@ -92,6 +95,14 @@ def banner(request: AccessRequest, now: datetime) -> Banner:
     if access_is_over(request, now):
         return Banner.ENDED
     return _BANNERS[request.status]
+
+
+def _banner(
+    request: AccessRequest, now: datetime, *, applying: DecisionLine | None, queued: Sequence[DecisionLine]
+) -> Banner:
+    if request.status is not Status.PENDING or not (applying or queued):
+        return banner(request, now)
+    return Banner.APPLYING if applying else Banner.QUEUED
 
 
 def access_is_over(request: AccessRequest, now: datetime) -> bool:
@@ -178,7 +189,17 @@ def _applying(record: Record) -> DecisionLine | None:
     """Return the announced decision that is still in progress and would change the card's state."""
     status = record.request.status if record.request else Status.UNKNOWN
     announced = [each for each in record.live_decisions if each.announced and status is _changes(each.verdict)]
-    return decision_line(announced[0]) if announced else None
+    sending = [each for each in announced if not _is_queued_vote(each)]
+    return decision_line(sending[0]) if sending else None
+
+
+def _queued(record: Record) -> tuple[DecisionLine, ...]:
+    """Return the announced votes that wait for their turn. Until then, the buttons stay: a reject goes first."""
+    return tuple(decision_line(each) for each in record.live_decisions if each.announced and _is_queued_vote(each))
+
+
+def _is_queued_vote(decision: Decision) -> bool:
+    return decision.queued and isinstance(decision.verdict, Verdict)
 
 
 def _changes(action: Action) -> Status:

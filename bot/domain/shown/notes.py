@@ -90,7 +90,9 @@ def _undone_note(record: Record, decision: Decision, why: str, now: datetime) ->
     if decision.state is DecisionState.RELEASED and decision.outcome is Outcome.NO_ANSWER:
         view = _note(record, decision, NoteKind.UNANSWERED)
         return Note(decision.id, view, overtaken=not _is_still_possible(record, decision.verdict, now))
-    return Note(decision.id, _note(record, decision, NoteKind.UNDONE))
+    view = _note(record, decision, NoteKind.UNDONE)
+    by = record.decision(decision.withdrawn_by)
+    return Note(decision.id, replace(view, by=by.person.shown_name) if by else view)
 
 
 def _is_still_possible(record: Record, action: Action, now: datetime) -> bool:

@@ -18,6 +18,7 @@ class Banner(StrEnum):
     """The request's state in one word, at the top of a card."""
 
     WAITING = "waiting"
+    QUEUED = "queued"  # a decision waits for its turn to be sent to AWS
     APPLYING = "applying"  # a decision is being sent to AWS
     APPROVED = "approved"
     ENDED = "ended"  # approved, and the access window is over
@@ -116,6 +117,7 @@ class CardView:
     access_until: datetime | None = None
     decisions: tuple[DecisionLine, ...] = ()  # oldest first
     applying: DecisionLine | None = None
+    queued: tuple[DecisionLine, ...] = ()  # votes that wait for their turn; their people may withdraw them
     buttons: bool = False
     revoke: bool = False  # the card offers Revoke
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
@@ -151,6 +153,7 @@ class NoticeCode(StrEnum):
     # the click had its effect
     RECORDED = "recorded"  # your approval counts; more are needed
     APPLYING = "applying"  # the decision is being sent to AWS; the card changes later
+    QUEUED = "queued"  # the decision is stored and waits for its turn; the card changes later
     REPEATED = "repeated"  # you already decided at this step; nothing was sent again
     # the request changed before the click
     DECIDED = "decided"  # {who} {verdict} at {at}, {comment}; each part only if AWS shows it
@@ -163,6 +166,8 @@ class NoticeCode(StrEnum):
     # the decision was not sent, or had no effect
     CANCEL_DENIED = "cancel_denied"  # {detail}: AWS's error code; an admin must check the cancel role
     NOT_SHOWN = "not_shown"  # AWS accepted the decision but does not show it
+    QUEUE_FULL = "queue_full"  # too many decisions wait for their turn; this one was not stored
+    NOTHING_TO_WITHDRAW = "nothing_to_withdraw"  # the person has no decision here that is not sent
     NOT_STORED = "not_stored"
     STORE_SLOW = "store_slow"  # the store has not answered so far; the card will show whether the decision was stored
     NOT_FOUND = "not_found"
@@ -265,3 +270,4 @@ class NoteView:
     role: str | None = None  # the session that made the call
     requester: str | None = None
     detail: str | None = None
+    by: str | None = None  # who withdrew the decision before it was sent

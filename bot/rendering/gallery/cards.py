@@ -117,6 +117,7 @@ _WAITING_CARDS = {
     "request-unchecked": replace(WAITING, requester_unchecked=True),
     "request-unmatched": replace(WAITING, unmatched_address=_ADDRESS),
     "request-policies-conflict": replace(WAITING, conflicting_policies=("Policy-A", "Policy-B")),
+    "request-queued": replace(WAITING, banner=Banner.QUEUED, queued=(APPROVAL,)),
     "request-applying": replace(_CLOSED, banner=Banner.APPLYING, applying=APPROVAL),
     "request-unknown": replace(_CLOSED, banner=Banner.UNKNOWN),
     "status": _CLOSED,

@@ -104,7 +104,11 @@ _NOTES = {
 }
 _OUTSIDE = {named("note-outside", each): replace(_BLANK, kind=NoteKind.OUTSIDE, status=each) for each in Status}
 _UNDONE = {
-    named("note-undone", each): replace(_BLANK, kind=NoteKind.UNDONE, who=APPROVAL.who, detail=each) for each in UNDONE
+    "note-withdrawn-by": replace(_BLANK, kind=NoteKind.UNDONE, who=APPROVAL.who, detail="withdrawn", by=REJECTION.who),
+    **{
+        named("note-undone", each): replace(_BLANK, kind=NoteKind.UNDONE, who=APPROVAL.who, detail=each)
+        for each in UNDONE
+    },
 }
 _IMPOSSIBLE = {
     named("note-direct-impossible", each): replace(

@@ -41,13 +41,18 @@ class Answers:
         return _answer(view, screen, notice, refused=refused)
 
     def applying(self, record: Record, screen: Screen, decision: Decision) -> Answer:
-        """Return the current card or message; it says that the decision is being sent, and lacks the button for it."""
-        notice = Notice(NoticeCode.APPLYING, Tone.INFO)
+        """Return the current card or message; it says that the decision is being sent, and lacks the button for it.
+
+        A vote that waits for its turn can be withdrawn, so its card keeps the buttons.
+        """
+        notice = Notice(NoticeCode.QUEUED if decision.queued else NoticeCode.APPLYING, Tone.INFO)
         if screen.personal:
             direct = self._direct(record)
             return _answer(direct and replace(direct, cancel=False), screen, notice)
         card = self._card(record, screen.channel)
         status = record.request.status if record.request else Status.UNKNOWN
+        if card.queued:
+            return _answer(card, screen, notice)
         line = DecisionLine(decision.verdict, decision.person.shown_name, decision.clicked_at, decision.comment or None)
         if status is Status.PENDING:
             card = replace(card, banner=Banner.APPLYING, applying=line, buttons=False, step="")

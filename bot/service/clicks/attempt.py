@@ -24,6 +24,7 @@ from bot.service.clicks.click import ACTIONS, Answer, Click
 from bot.service.clicks.locator import Located
 from bot.service.clicks.notices import notice_of_blocked, notice_of_decision, notice_of_too_late
 from bot.service.clicks.permission_check import Actor, Inputs, PermissionCheck
+from bot.service.clicks.queue import QueueFull, Ticket
 from bot.service.clicks.signalling import Signalling
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
@@ -47,10 +48,13 @@ class AttemptServices:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The decision that answers this click. If `repeated`, an earlier click of the same person made it."""
+    """The decision that answers this click, and its place in the queue.
+
+    `ticket` is None if an earlier click of the same person made the decision.
+    """
 
     decision_id: str
-    repeated: bool = False
+    ticket: Ticket | None = None
 
 
 class ClickAttempt:
@@ -79,8 +83,9 @@ class ClickAttempt:
             held = await self._claim(permit)
         if isinstance(held, Answer):
             return held
-        if not held.repeated:
-            self._background.begin(self._signalling.carry(self._key, held.decision_id))  # state check, then signal
+        if held.ticket:
+            held.ticket.enter()
+            self._background.begin(self._signalling.carry(self._key, held.decision_id, held.ticket))
         return await self._answer(held)
 
     # --- permit
@@ -161,16 +166,42 @@ class ClickAttempt:
     # --- claim
 
     async def _claim(self, permit: Permit) -> Held | Answer | None:
-        """Claim the decision; wait for others and try again while there is time.
+        """Claim the decision with a place in the queue. None: check permission again."""
+        try:
+            ticket = self._signalling.queue.reserve(self._key, self._action, permit.decision.person)
+        except QueueFull:
+            return self._repeated(permit) or self._shown(Notice(NoticeCode.QUEUE_FULL, typed=self._click.comment))
+        held: Held | Answer | None = None
+        try:
+            held = await self._claim_with(ticket, permit)
+        finally:
+            if not isinstance(held, Held) or held.ticket is None:
+                ticket.leave()
+        return held
 
-        Return None if permission must be checked again.
-        """
+    def _repeated(self, permit: Permit) -> Held | None:
+        """Return the person's earlier decision that answers this click; None if there is none."""
+        try:
+            claimed(self._record, permit, *self._current(self._record))
+        except ClaimLost as lost:
+            return Held(lost.claim.held_by.id) if lost.claim.held_by else None
+        except StaleCheck:
+            return None
+        return None
+
+    async def _claim_with(self, ticket: Ticket, permit: Permit) -> Held | Answer | None:
+        """Claim the decision; wait for others and try again while there is time. None: check permission again."""
+
+        def claim(row: Record) -> Record:
+            queued_from = self._screen if self._signalling.queue.is_busy(self._key) else None
+            return claimed(row, permit, *self._current(row), queued_from=queued_from)
+
         while True:
             try:
-                await self._rows.apply(self._key, lambda row: claimed(row, permit, *self._current(row)))
+                self._record = await self._rows.apply(self._key, claim)
             except ClaimLost as lost:
                 if lost.claim.refusal is ClaimRefusal.REPEAT and lost.claim.held_by:
-                    return Held(lost.claim.held_by.id, repeated=True)
+                    return Held(lost.claim.held_by.id)
                 if answer := await self._wait_for_others(permit):
                     return answer
             except StaleCheck:
@@ -179,7 +210,7 @@ class ClickAttempt:
                 self._telemetry.store_errors.inc()
                 return bare(Notice(NoticeCode.STORE_SLOW, typed=self._click.comment), self._click.locale)
             else:
-                return Held(self._decision_id)
+                return Held(self._decision_id, ticket)
 
     async def _wait_for_others(self, permit: Permit) -> Answer | None:
         """Wait until other decisions allow the claim; return an Answer if the click is too late or its time is over."""
@@ -220,6 +251,8 @@ class ClickAttempt:
     async def _answer(self, held: Held) -> Answer:
         """Wait for the decision's outcome; answer "applying…" if that takes longer than an invoke may."""
         try:
+            if held.ticket and held.ticket.seconds > self._remaining():
+                return self._queued(held.decision_id) or await self._promise(held.decision_id)
             return await self._end_of(held) or await self._promise(held.decision_id)
         except StoreUnavailable:  # the claim is stored, so something may be sent
             self._telemetry.store_errors.inc()
@@ -229,7 +262,8 @@ class ClickAttempt:
     async def _end_of(self, held: Held) -> Answer | None:
         def is_over(row: Record) -> bool:
             decision = row.decision(held.decision_id)
-            return decision is None or row.has_result_of(decision, self._clock.now())
+            waits = decision is not None and held.ticket is None and decision.queued and decision.announced
+            return decision is None or waits or row.has_result_of(decision, self._clock.now())
 
         record = await self._rows.wait(self._key, is_over, seconds=self._remaining())
         if record is None:
@@ -237,8 +271,17 @@ class ClickAttempt:
         if not is_over(record):
             return None
         self._record = record
-        now, typed = self._clock.now(), self._click.comment
-        return self._shown(notice_of_decision(record, held.decision_id, now, repeated=held.repeated, typed=typed))
+        now, typed, repeated = self._clock.now(), self._click.comment, held.ticket is None
+        if answer := self._queued(held.decision_id):
+            return answer
+        return self._shown(notice_of_decision(record, held.decision_id, now, repeated=repeated, typed=typed))
+
+    def _queued(self, decision_id: str) -> Answer | None:
+        """Return the answer for a decision that waits for its turn; None if that is not stored as announced."""
+        decision = self._record.decision(decision_id)
+        if decision is None or not (decision.queued and decision.announced):
+            return None
+        return self._answers.applying(self._record, self._screen, decision)
 
     async def _promise(self, decision_id: str) -> Answer:
         """Answer "applying…" after storing that the outcome must be posted."""

@@ -6,8 +6,8 @@ Only a click whose claim is stored reaches AWS. `bot.domain.claims` has the rule
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.domain.claims import Claim, ClaimRefusal, claim
-from bot.domain.decision import HOLD, Decision
+from bot.domain.claims import Claim, ClaimRefusal, claim, withdrawn_by
+from bot.domain.decision import DECISION_SPAN, HOLD, QUEUE_HOLD, Decision, DecisionEvent, Outcome
 from bot.domain.record import Record
 from bot.domain.shown.card_places import with_unknown_content
 from bot.service.clicks.answers import Screen
@@ -34,10 +34,13 @@ class Permit:
     inputs: Inputs
 
 
-def claimed(record: Record, permit: Permit, inputs: Inputs, now: datetime) -> Record:
-    """Return the row with the permitted decision added. `inputs` are this row's current inputs to a permission check.
+def claimed(
+    record: Record, permit: Permit, inputs: Inputs, now: datetime, *, queued_from: Screen | None = None
+) -> Record:
+    """Return the row with the permitted decision added. `inputs`: this row's current inputs to a permission check.
 
-    Raises ClaimLost or StaleCheck.
+    `queued_from`: where the person clicked, if the decision has to wait for its turn. They are answered at once, so the
+    row promises to post the outcome. Raises ClaimLost or StaleCheck.
     """
     if record.request is None or record.has_unrecognized_decision:
         raise ClaimLost(Claim(ClaimRefusal.OTHERS_FIRST))
@@ -54,8 +57,21 @@ def claimed(record: Record, permit: Permit, inputs: Inputs, now: datetime) -> Re
         raise ClaimLost(answer)
     if inputs != permit.inputs:
         raise StaleCheck
-    held_until = now + HOLD
-    return record.with_decision(replace(decision, held_until=held_until)).requeue_by(held_until)
+    if now > decision.clicked_at + DECISION_SPAN:  # the store was slow, so the person may have clicked again
+        late = replace(decision, announced=True).after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
+        return record.with_decision(late).requeue_first(now)
+    record = _without(record, withdrawn_by(decision.verdict, decision.step, record.decisions), decision.id, now)
+    held_until = now + (QUEUE_HOLD if queued_from else HOLD)
+    held = record.with_decision(replace(decision, held_until=held_until)).requeue_by(held_until)
+    return promised(held, decision.id, queued_from, now) if queued_from else held
+
+
+def _without(record: Record, withdrawn: tuple[Decision, ...], by: str, now: datetime) -> Record:
+    """Return the row after the decision `by` withdrew approvals that were not sent. Their people are notified."""
+    for each in withdrawn:
+        released = each.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.WITHDRAWN)
+        record = record.with_decision(replace(released, announced=True, withdrawn_by=by)).requeue_first(now)
+    return record
 
 
 def is_claimable(record: Record, permit: Permit, inputs: Inputs, now: datetime) -> bool:
@@ -76,4 +92,6 @@ def promised(record: Record, decision_id: str, screen: Screen, now: datetime) ->
         return record
     # the person's card no longer has the content that was delivered; a direct message is never updated
     shown = record if screen.personal else with_unknown_content(record, screen.channel.name)
-    return shown.with_decision(replace(decision, announced=True)).requeue_first(now)
+    promise = shown.with_decision(replace(decision, announced=True))
+    # cards that say who is queued must not delay the cards of new requests
+    return promise.requeue_by(now) if decision.queued else promise.requeue_first(now)

@@ -19,6 +19,7 @@ class Verb(StrEnum):
     REJECT = "reject"
     CANCEL = "cancel"
     REVOKE = "revoke"
+    WITHDRAW = "withdraw"  # the person's own vote, before it is sent
     REFRESH = "refresh"
 
 
@@ -30,7 +31,7 @@ ACTIONS: Final[Mapping[Verb, Action]] = MappingProxyType(
         Verb.CANCEL: Withdrawal.CANCEL,
     }
 )
-"""The action that each verb sends to AWS. A refresh only reads the row."""
+"""The action that each verb sends to AWS. The others send nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.clicks.locator import Locator
 from bot.service.clicks.orphan_cards import OrphanCards
 from bot.service.clicks.permission_check import PermissionCheck
+from bot.service.clicks.retracting import Retracting
 from bot.service.clicks.signalling import Signalling
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
@@ -50,6 +51,7 @@ class ClickHandler:
         self._answers, self._background = Answers(configuration, clock), Background()
         orphan_cards = OrphanCards(rows=rows, clock=clock, configuration=configuration, background=self._background)
         self._locator = Locator(rows=rows, configuration=configuration, orphan_cards=orphan_cards)
+        self._retracting = Retracting(rows=rows, answers=self._answers, clock=clock)
         self._services = AttemptServices(
             rows=rows,
             permission=permission,
@@ -71,7 +73,11 @@ class ClickHandler:
             return answer
 
     async def drain(self) -> None:
-        """Wait for decisions that are being sent to AWS, and for the audit trail."""
+        """Wait for decisions that are being sent to AWS, and for the audit trail.
+
+        Decisions that wait for their turn are left to another process.
+        """
+        self._services.signalling.queue.close()
         await self._background.drain()
         await self._auditing.drain()
 
@@ -97,10 +103,13 @@ class ClickHandler:
         located = await self._locator.locate(click)
         if isinstance(located, Answer):
             return located
-        if click.verb is Verb.REFRESH:
-            answer = self._answers.shown(located.record, located.screen, None)
-        else:
-            answer = await ClickAttempt(self._services, click, located, at=at).answer()
+        match click.verb:
+            case Verb.REFRESH:
+                answer = self._answers.shown(located.record, located.screen, None)
+            case Verb.WITHDRAW:
+                answer = await self._retracting.answer(click, located)
+            case _:
+                answer = await ClickAttempt(self._services, click, located, at=at).answer()
         return replace(answer, state=state_of(located.record))
 
     def _entry(self, click: Click, outcome: str, state: str) -> AuditEntry:

@@ -89,7 +89,15 @@ def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repea
     late = notice_of_too_late(record, decision.verdict, decision.step, now, typed=typed)
     if late and decision.outcome not in _DENIED:  # who decided first matters more than how AWS refused
         return late
+    if decision.outcome is Outcome.WITHDRAWN:
+        return _withdrawn(record, decision, typed)
     return Notice(_code(decision), detail=decision.detail or None, typed=typed)
+
+
+def _withdrawn(record: Record, decision: Decision, typed: str) -> Notice:
+    """Return the notice of a decision that was not sent, with the decision that replaced it, if any."""
+    notice, by = Notice(Outcome.WITHDRAWN, Tone.INFO, typed=typed), record.decision(decision.withdrawn_by)
+    return replace(notice, who=by.person.shown_name, verdict=by.verdict, at=by.clicked_at) if by else notice
 
 
 def _code(decision: Decision) -> Reason:

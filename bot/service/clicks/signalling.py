@@ -1,261 +1,79 @@
-"""Sends one claimed decision to AWS: permission, the state check, the signal, and the effect of AWS's answer.
+"""Carries claimed decisions to AWS: each waits for its turn in the queue, and is tried while it stays claimed.
 
-A decision is sent again only if AWS certainly did not process its signal. The state check comes right before every
-signal, after the steps that may have to wait. Between the check and the signal, the row is written once; if that write
-took too long, the signal is not sent and the check is repeated. After a lost reply the signal is not repeated.
-Cancellations and revocations are sent in the same way.
+`bot.service.clicks.signal_attempt` makes one attempt. After a crash, the reconciler lets another process take over.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-
-import structlog
+import itertools
+from contextlib import suppress
+from datetime import datetime
 
 from bot.concurrency.backoff import backoff
-from bot.domain.claims import has_room
-from bot.domain.decision import HOLD, TRANSITIONS, Decision, DecisionEvent, DecisionState, IllegalTransition, Outcome
-from bot.domain.permission import Refusal
-from bot.domain.record import Record
-from bot.domain.request import Level, RequestKey
-from bot.ports.aws import AwsThrottled, AwsUnavailable, Requests, Signal, SignalLost, SignalRefused, SignalThrottled
-from bot.ports.clock import Clock
-from bot.service.clicks.permission_check import Actor, PermissionCheck
-from bot.service.clicks.signal_content import removed_since, signal_of
-from bot.service.clicks.state_check import SignalResult, TryAgain, state_check
-from bot.service.current_configuration import CurrentConfiguration
-from bot.service.rows import Rows
-from bot.telemetry import Telemetry
+from bot.concurrency.waiting import first_of
+from bot.domain.decision import Decision
+from bot.domain.request import RequestKey
+from bot.ports.store import StoreUnavailable
+from bot.service.clicks.queue import DecisionQueue, Ticket
+from bot.service.clicks.signal_attempt import SignalAttempt, SignalServices
 
-READING = timedelta(seconds=20)  # how long the state check may take; a hold that would end within it is renewed first
-FRESH = timedelta(seconds=5)  # a state check that is older than this does not allow a signal
+QUEUE_RENEWALS = (20.0, 40.0)  # seconds until the first and every further renewal; the first hold may be HOLD
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS throttles
-NOT_SENT = SignalResult(DecisionEvent.THROTTLED, detail="NotLeft")
-"""The signal was certainly not sent, so the decision returns to CLAIMED, as after throttling."""
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SignalServices:
-    """The services that every attempt uses."""
-
-    rows: Rows
-    requests: Requests
-    permission: PermissionCheck
-    clock: Clock
-    configuration: CurrentConfiguration
-    telemetry: Telemetry
-
-
-class NotPermitted(Exception):
-    """The rules do not permit the decision at the moment of its signal. The row was not written."""
-
-    def __init__(self, why: SignalResult | TryAgain) -> None:
-        super().__init__(why)
-        self.why = why
 
 
 class Signalling:
-    """Sends claimed decisions, and retries each one while it stays claimed."""
+    """Sends claimed decisions, each at its turn, and retries each one while it stays claimed."""
 
-    def __init__(self, services: SignalServices) -> None:
-        self._services = services
+    def __init__(self, services: SignalServices, queue: DecisionQueue) -> None:
+        self._services, self.queue = services, queue
+        self._clock = services.clock
+        self._carried = set[str]()
 
-    async def carry(self, key: RequestKey, decision_id: str) -> Record:
-        """Work on a decision until it is no longer claimed. Returns the row as it is then."""
-        attempt, failures = SignalAttempt(self._services, key, decision_id), 0
-        while True:
-            record = await attempt.run()
-            decision = record.decision(decision_id)
-            if decision is None or decision.state is not DecisionState.CLAIMED:
-                return record
-            await self._services.clock.sleep(backoff(failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE))
-            failures += 1
+    async def carry(self, key: RequestKey, decision_id: str, ticket: Ticket) -> None:
+        """Wait for the decision's turn, and work on it until it is no longer claimed. `ticket`: has entered the queue.
 
-
-class SignalAttempt:
-    """Sends one decision. It may run again while the decision stays claimed, and has no state between two runs."""
-
-    def __init__(self, services: SignalServices, key: RequestKey, decision_id: str) -> None:
-        self._rows, self._requests, self._clock = services.rows, services.requests, services.clock
-        self._configuration, self._telemetry = services.configuration, services.telemetry
-        self._permission, self._key, self._decision_id = services.permission, key, decision_id
-
-    async def run(self) -> Record:
-        """Hold, permit, prepare, check, permit again, send. Run again if the returned row still has the claim."""
-        record = await self._hold()
-        decision = record.decision(self._decision_id)
-        if decision is None or decision.state is not DecisionState.CLAIMED:
-            return record
-        if objection := await self._objection(record, decision):
-            return await self._stop(objection)
-        signal = await self._prepare(record, decision)
-        if not isinstance(signal, Signal):
-            return await self._stop(signal)
-        level = await self._check(record, decision, signal)
-        if isinstance(level, SignalResult | TryAgain):
-            return await self._stop(level)
-        return await self._send(record, decision, signal, level, checked_at=self._clock.now())
-
-    async def _objection(self, record: Record, decision: Decision) -> SignalResult | TryAgain | None:
-        """Return why the decision can no longer be sent by the rules: they may have changed since the click."""
-        if decision.is_expired(self._clock.now()):
-            return SignalResult(DecisionEvent.WITHDRAWN, decision.outcome or Outcome.EXPIRED, decision.detail)
-        if removed := removed_since(self._configuration.value, record, decision):
-            return SignalResult(DecisionEvent.WITHDRAWN, removed)
-        actor = await self._permission.actor_of(record, decision)
-        return self._permission.objection(record, decision, actor)
-
-    async def _prepare(self, record: Record, decision: Decision) -> Signal | SignalResult | TryAgain:
-        """Do everything that may have to wait: get the role's session, and wait for the quota."""
-        configuration = self._configuration.value
-        execution_id = record.request.execution_id if record.request else None
-        if execution_id is None:
-            return SignalResult(DecisionEvent.WITHDRAWN, decision.outcome or Outcome.EXPIRED)
-        signal = signal_of(configuration, record, decision, execution_id)
-        try:
-            await self._requests.prepare(signal)
-        except SignalRefused as refused:
-            return _refused(DecisionEvent.WITHDRAWN, refused)
-        except SignalThrottled:
-            return TryAgain(Outcome.THROTTLED)
-        return signal
-
-    async def _check(
-        self, record: Record, decision: Decision, signal: Signal
-    ) -> Level | SignalResult | TryAgain | None:
-        """Return why AWS does not accept the decision now; otherwise, for a vote, the level that waits for it."""
-        if decision.held_until - self._clock.now() < READING:
-            await self._hold()
-        try:
-            return await state_check(self._requests, self._clock, record, decision, signal.execution_id)
-        except AwsUnavailable as problem:
-            log.warning("state_unreadable", decision=decision.id, code=problem.code)
-            return TryAgain(Outcome.THROTTLED if isinstance(problem, AwsThrottled) else Outcome.UNREADABLE)
-
-    async def _send(
-        self, record: Record, decision: Decision, signal: Signal, level: Level | None, *, checked_at: datetime
-    ) -> Record:
-        """Store that the signal is sent, then send it."""
-        actor = await self._permission.actor_of(record, decision)
-        revision = self._configuration.revision
-        try:
-            sending = await self._sending(signal, level, actor, checked_at)
-        except NotPermitted as refused:
-            return await self._stop(refused.why)
-        except IllegalTransition:
-            return await self._rows.load(self._key) or record  # another process took the decision over
-        if not self._may_leave(sending):
-            return sending
-        too_late = is_too_late(decision, checked_at=checked_at, now=self._clock.now())
-        if too_late or has_changed(self._configuration, revision):  # the store was slow to answer
-            return await self._settle(NOT_SENT)
-        result = await send_once(self._requests, signal)
-        self._telemetry.signals.labels(verdict=decision.verdict, result=result.event).inc()
-        log.info("signal_sent", decision=decision.id, result=result.event, code=result.detail)
-        return await self._settle(result)
-
-    # --- changes of the row
-
-    async def _hold(self) -> Record:
-        held_until = self._clock.now() + HOLD
-        return await self._change(lambda decision: replace(decision, held_until=held_until))
-
-    async def _sending(self, signal: Signal, level: Level | None, actor: Actor | None, checked_at: datetime) -> Record:
-        """Check for the last time that the signal may be sent, and store that it is being sent. Raises NotPermitted.
-
-        The decision stays claimed, and the state is read again, if the check is too old (another worker may have sent
-        meanwhile), if votes that were already sent may complete the level, or if a newer version stored a decision that
-        this one cannot read.
+        If the ticket is dismissed before the turn, another process may take the decision over at once.
         """
+        attempt = SignalAttempt(self._services, key, decision_id)
+        self._carried.add(decision_id)
+        try:
+            if await self._turn(attempt, ticket):
+                await self._send(attempt)
+        finally:
+            ticket.leave()
+            self._carried.discard(decision_id)
 
-        def send(decision: Decision) -> Decision:
-            now = self._clock.now()
-            sent = decision.after(DecisionEvent.SENDING, at=now)  # first: raises if another worker has sent it
-            if not is_fresh(checked_at, now):
-                return decision
-            if decision.is_expired(now):
-                return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
-            leaving = replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
-            return leaving if signal.role else replace(leaving, sent_comment=signal.comment)
+    async def take_over(self, key: RequestKey, decision: Decision) -> None:
+        """Continue a decision whose process has ended. Does nothing if it waits for its turn in this process."""
+        if not (decision.queued and decision.id in self._carried):
+            ticket = self.queue.resume(key, decision)
+            ticket.enter()
+            await self.carry(key, decision.id, ticket)
 
-        def change(row: Record) -> Record:
-            sent = self._changed(row, send)  # first: raises if another worker has sent it
-            decision = row.decision(self._decision_id)
-            if decision and (objection := self._permission.objection(row, decision, actor)):
-                raise NotPermitted(objection)
-            is_full = decision and level and not has_room(decision, level, row.decisions, self._clock.now())
-            return row if is_full or row.has_unrecognized_decision else sent
+    async def _turn(self, attempt: SignalAttempt, ticket: Ticket) -> bool:
+        """Wait for the turn, or for the decision's time limit. False if it was withdrawn, or the process ends."""
+        pauses = itertools.chain(QUEUE_RENEWALS, itertools.repeat(QUEUE_RENEWALS[-1]))
+        pause, deadline = next(pauses), None
+        while not ticket.has_turn:
+            if ticket.dismissed:
+                await attempt.hand_over()
+                return False
+            if await first_of(ticket.called.wait(), self._clock.sleep(pause)):
+                continue
+            with suppress(StoreUnavailable):  # the next renewal may succeed; if none does, others take it over
+                decision = await attempt.wait_on()
+                if decision is None:
+                    return False
+                deadline = decision.deadline
+            if deadline and self._clock.now() > deadline:
+                return True  # it is not sent: the attempt settles it
+            pause = min(next(pauses), self._until(deadline))
+        return True
 
-        return await self._rows.apply(self._key, change)
+    def _until(self, deadline: datetime | None) -> float:
+        """Return the seconds until just after a deadline."""
+        return (deadline - self._clock.now()).total_seconds() + 0.001 if deadline else QUEUE_RENEWALS[0]
 
-    async def _stop(self, why: SignalResult | TryAgain) -> Record:
-        """End this run before the signal: settle the decision, or store why it must try again."""
-        return await (self._settle(why) if isinstance(why, SignalResult) else self._remember(why))
-
-    async def _remember(self, why: TryAgain) -> Record:
-        """Store why the signal could not be sent now. If the time runs out, this is the decision's outcome."""
-
-        def remember(decision: Decision) -> Decision:
-            if decision.state is not DecisionState.CLAIMED:
-                return decision  # another worker sent it
-            return replace(decision, outcome=why.outcome, detail=why.detail)
-
-        if why.detail == Refusal.RECONFIGURED:
-            await self._rows.requeue(self._key)  # a reconciliation identifies the requester by the current rules
-        return await self._change(remember)
-
-    async def _settle(self, result: SignalResult) -> Record:
-        now = self._clock.now()
-
-        def settle(decision: Decision) -> Decision:
-            if (decision.state, result.event) not in TRANSITIONS:
-                return decision  # another process settled it
-            if result.event is DecisionEvent.WITHDRAWN and decision.state is not DecisionState.CLAIMED:
-                return decision  # another worker has sent it; AWS shows the result
-            return decision.after(result.event, at=now, outcome=result.outcome, detail=result.detail)
-
-        return await self._rows.apply(self._key, lambda row: self._changed(row, settle).requeue_first(now))
-
-    async def _change(self, change: Callable[[Decision], Decision]) -> Record:
-        return await self._rows.apply(self._key, lambda row: self._changed(row, change))
-
-    def _changed(self, row: Record, change: Callable[[Decision], Decision]) -> Record:
-        decision = row.decision(self._decision_id)
-        return row.with_decision(change(decision)) if decision else row
-
-    def _may_leave(self, row: Record) -> bool:
-        decision = row.decision(self._decision_id)
-        return decision is not None and decision.state is DecisionState.SENT
-
-
-async def send_once(requests: Requests, signal: Signal) -> SignalResult:
-    """Send a signal once, and return the event that AWS's answer causes for the decision."""
-    try:
-        await requests.signal(signal)
-    except SignalRefused as refused:
-        return _refused(DecisionEvent.REFUSED, refused)
-    except SignalThrottled:
-        return SignalResult(DecisionEvent.THROTTLED, Outcome.THROTTLED)
-    except SignalLost:
-        return SignalResult(DecisionEvent.LOST)
-    return SignalResult(DecisionEvent.ANSWERED)
-
-
-def is_too_late(decision: Decision, *, checked_at: datetime, now: datetime) -> bool:
-    """True if the state check is too old, or the decision has expired."""
-    return not is_fresh(checked_at, now) or decision.is_expired(now)
-
-
-def is_fresh(checked_at: datetime, now: datetime) -> bool:
-    """True while a state check allows a signal. After the clock was set back its age is unknown."""
-    return checked_at <= now <= checked_at + FRESH
-
-
-def has_changed(configuration: CurrentConfiguration, revision: int) -> bool:
-    """True if the configuration was replaced since the check that used this revision."""
-    return configuration.revision != revision
-
-
-def _refused(event: DecisionEvent, refused: SignalRefused) -> SignalResult:
-    return SignalResult(event, Outcome.AWS_DENIED if refused.denied else Outcome.AWS_REFUSED, refused.code)
+    async def _send(self, attempt: SignalAttempt) -> None:
+        failures = 0
+        while await attempt.run():
+            await self._clock.sleep(backoff(failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE))
+            failures += 1

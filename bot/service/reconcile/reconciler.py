@@ -16,7 +16,7 @@ import structlog
 from bot.concurrency.background import Background
 from bot.concurrency.backoff import backoff
 from bot.domain.claims import awaits_effect
-from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
+from bot.domain.decision import HOLD, QUEUE_HOLD, Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.effects import settle_unknown
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
@@ -74,6 +74,7 @@ class Reconciler:
             raise
         outcome, again_at = "failed", None
         try:
+            await self._continue_queued(record)
             async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
                 record = await self._recover_decisions(await self._observe(record))
             await self._deliveries.deliver(record, desired(record, self._configuration.value, self._clock.now()))
@@ -160,6 +161,18 @@ class Reconciler:
                 record = await self._take_over(record, decision)
         return record
 
+    async def _continue_queued(self, record: Record) -> None:
+        """Queue the decisions of a crashed process again. Raises Postponed if there were any.
+
+        AWS is read later: hundreds of them have five minutes in all, and AWS allows only a few reads a second.
+        """
+        now = self._clock.now()
+        left = [each for each in record.live_decisions if each.queued and each.hold_ended(now)]
+        for decision in left:
+            await self._take_over(record, decision)
+        if left:
+            raise Postponed(now)
+
     async def _settle_unknown(self, record: Record, decision: Decision) -> Record:
         def settle(row: Record) -> Record:
             current = row.decision(decision.id)
@@ -173,18 +186,18 @@ class Reconciler:
 
     async def _take_over(self, record: Record, decision: Decision) -> Record:
         """Take over from a crashed process: continue a claim, or mark a sent signal as unknown."""
-        now = self._clock.now()
+        now, ours = self._clock.now(), False
 
         def adopt(row: Record) -> Record:
+            nonlocal ours
             current = row.decision(decision.id)
-            if current is None or not current.hold_ended(now):
-                return row
-            return row.with_decision(taken_over(current, now))
+            ours = current is not None and current.hold_ended(now)
+            return row.with_decision(taken_over(current, now)) if current and ours else row
 
         adopted = await self._rows.apply(record.key, adopt)
         current = adopted.decision(decision.id)
-        if current and current.state is DecisionState.CLAIMED:
-            self._taken_over.begin(self._signalling.carry(adopted.key, decision.id))
+        if ours and current and current.state is DecisionState.CLAIMED:
+            self._taken_over.begin(self._signalling.take_over(adopted.key, current))
         return adopted
 
 
@@ -206,7 +219,7 @@ def taken_over(decision: Decision, now: datetime) -> Decision:
         return announced.after(DecisionEvent.LOST, at=now)
     if decision.is_expired(now):
         return announced.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
-    return announced
+    return replace(announced, held_until=now + (QUEUE_HOLD if decision.queued else HOLD))
 
 
 def _retry_at(record: Record, now: datetime) -> datetime | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.domain.decision import Decision, DecisionEvent
 from bot.domain.request import Action, Execution, Grant, Verdict, Vote, Withdrawal
+from bot.service.clicks.queue import Lane
 from bot.service.clicks.state_check import SignalResult
 from tests.reliability.replacing import Guard, always, around, constant
 
@@ -19,6 +20,7 @@ TRUTH = "tests/scenario/test_truth.py::"
 DECIDING = "tests/scenario/test_deciding.py::"
 ANSWERS = "tests/scenario/test_answers.py::"
 SIGNALLING = "tests/scenario/test_signalling.py::"
+QUEUEING = "tests/scenario/test_queueing.py::"
 RELOADING = "tests/scenario/test_reloading.py::"
 WITHDRAWING = "tests/scenario/test_withdrawing.py::"
 RECONCILING = "tests/scenario/test_reconciling.py::"
@@ -146,17 +148,17 @@ GUARDS = (
     Guard(
         "a state check older than five seconds is repeated",
         SIGNALLING + "test_old_state_check_is_repeated",
-        {"bot.service.clicks.signalling:FRESH": constant(timedelta(hours=1))},
+        {"bot.service.clicks.signal_attempt:FRESH": constant(timedelta(hours=1))},
     ),
     Guard(
         "a signal is not sent if the store was slow to allow it",
         SIGNALLING + "test_vote_never_counts_for_the_next_level_when_the_store_is_slow",
-        {"bot.service.clicks.signalling:is_too_late": around(_only_the_deadline)},
+        {"bot.service.clicks.signal_attempt:is_too_late": around(_only_the_deadline)},
     ),
     Guard(
         "a signal whose result is unknown is not sent again",
         RECONCILING + "test_signal_without_reply_or_effect_is_not_sent_again",
-        {"bot.service.clicks.signalling:send_once": around(_lost_as_throttled)},
+        {"bot.service.clicks.signal_attempt:send_once": around(_lost_as_throttled)},
     ),
     Guard(
         "a signal is attempted once",
@@ -181,6 +183,31 @@ GUARDS = (
         "a cancellation is never sent without a cancel role",
         WITHDRAWING + "test_cancellation_is_not_sent_after_the_cancel_role_was_removed",
         {REMOVED: around(_without_cancel_role)},
+    ),
+    Guard(
+        "a reject withdraws approvals that are not sent",
+        QUEUEING + "test_reject_withdraws_a_waiting_approval[who0]",
+        {"bot.domain.claims:withdrawn_by": always(())},
+    ),
+    Guard(
+        "rejects and cancellations go before approvals",
+        QUEUEING + "test_reject_and_cancellation_overtake_approvals",
+        {"bot.service.clicks.queue:lane_of": always(Lane.APPROVING)},
+    ),
+    Guard(
+        "a decision is never sent later than five minutes after its click",
+        QUEUEING + "test_waiting_decision_survives_a_crash_within_its_limits[310-False]",
+        {"bot.domain.decision:QUEUE_SPAN": constant(timedelta(hours=1))},
+    ),
+    Guard(
+        "a click that the store delayed over a minute is not queued",
+        ANSWERS + "test_click_that_the_store_delayed_over_a_minute_is_not_sent",
+        {"bot.service.clicks.claiming:DECISION_SPAN": constant(timedelta(hours=1))},
+    ),
+    Guard(
+        "people withdraw only their own decisions",
+        QUEUEING + "test_clicker_withdraws_their_own_decision[approve]",
+        {"bot.service.clicks.retracting:may_retract": always(True)},
     ),
     Guard(
         "a promised notification is sent",

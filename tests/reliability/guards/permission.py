@@ -315,7 +315,7 @@ GUARDS = (
     Guard(
         "a file that changes while sending is stored stops the signal",
         BEFORE_SIGNAL + "test_file_that_changes_while_sending_is_stored_stops_the_signal",
-        {"bot.service.clicks.signalling:has_changed": always(False)},
+        {"bot.service.clicks.signal_attempt:has_changed": always(False)},
     ),
     Guard(
         "a revocation is bound to its step",

@@ -147,6 +147,23 @@ async def test_click_overtakes_the_head_of_the_queue(timeline: Timeline) -> None
     assert order == ["click", "sweep"]
 
 
+async def test_caller_that_is_overtaken_without_end_gives_up(timeline: Timeline) -> None:
+    """Clicks use the whole quota for a minute: a reconciliation does not wait longer than its patience."""
+    limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
+
+    async def clicks() -> None:
+        for _ in range(10):
+            await limiter.turn(OPS, Lane.CLICK)
+
+    clicking = asyncio.gather(*(clicks() for _ in range(3)))
+    await asyncio.sleep(0)
+    began = timeline.seconds
+    with pytest.raises(QuotaWaitTooLong):
+        await limiter.turn(OPS, Lane.RECONCILE)
+    assert timeline.seconds - began == pytest.approx(PATIENCE[Lane.RECONCILE], abs=0.01)
+    await clicking
+
+
 async def test_cancelled_caller_does_not_block_the_queue(timeline: Timeline) -> None:
     """The next caller in the queue gets the turn of the cancelled one."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})

@@ -6,10 +6,10 @@ from itertools import product
 
 import pytest
 
-from bot.domain.claims import Claim, ClaimRefusal, claim
+from bot.domain.claims import Claim, ClaimRefusal, claim, withdrawn_by
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person
-from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict, Vote
+from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict, Vote, Withdrawal
 from tests.fakes.chat import HANAKO, ICHIRO, person
 from tests.unit.domain.sample import NOW, SECOND, decision, level, request
 
@@ -48,11 +48,32 @@ def test_first_claim_is_granted(verdict: Verdict) -> None:
 @pytest.mark.parametrize("verdict", Verdict)
 def test_second_click_is_a_repeat_of_the_first_decision(state: DecisionState, verdict: Verdict) -> None:
     """A person with a live or accepted decision gets no second one, whichever button they click."""
-    first = decision(HANAKO, APPROVE, state)
+    first = decision(HANAKO, verdict, state)
     shouting = replace(HANAKO, object_id=HANAKO.object_id.upper())
-    assert claimed(shouting, verdict, first, asked=request(level(required=5))) == Claim(ClaimRefusal.REPEAT, first)
+    assert claimed(shouting, APPROVE, first, asked=request(level(required=5))) == Claim(ClaimRefusal.REPEAT, first)
     ended = request(status=Status.APPROVED)
-    assert claimed(HANAKO, verdict, first, asked=ended) == Claim(ClaimRefusal.REPEAT, first)
+    assert claimed(HANAKO, APPROVE, first, asked=ended) == Claim(ClaimRefusal.REPEAT, first)
+
+
+@pytest.mark.parametrize("state", [SENT, UNKNOWN, CONFIRMED])
+def test_reject_after_a_sent_approval_of_the_same_person_is_a_repeat(state: DecisionState) -> None:
+    """Only an approval that was not sent can be replaced."""
+    first = decision(HANAKO, APPROVE, state)
+    assert claimed(HANAKO, REJECT, first, asked=request(level(required=5))) == Claim(ClaimRefusal.REPEAT, first)
+
+
+@pytest.mark.parametrize("approvers", [(HANAKO,), (ICHIRO,), (HANAKO, ICHIRO)])
+def test_reject_withdraws_approvals_that_are_not_sent(approvers: tuple[Person, ...]) -> None:
+    """The person's own and other people's; those at other steps, and rejects, stay."""
+    waiting = tuple(decision(each, APPROVE, CLAIMED) for each in approvers)
+    elsewhere = decision(ICHIRO, APPROVE, CLAIMED, step="Level2")
+    assert claimed(HANAKO, REJECT, *waiting, elsewhere, asked=request(level(required=2))) == Claim()
+    assert withdrawn_by(REJECT, "Level1", (*waiting, elsewhere)) == waiting
+    for action in (APPROVE, Withdrawal.REVOKE):
+        assert withdrawn_by(action, "Level1", waiting) == ()
+    for state in (SENT, UNKNOWN, CONFIRMED, REFUSED, RELEASED):
+        assert withdrawn_by(REJECT, "Level1", (decision(ICHIRO, APPROVE, state),)) == ()
+    assert withdrawn_by(REJECT, "Level1", (decision(ICHIRO, REJECT, CLAIMED),)) == ()
 
 
 @pytest.mark.parametrize("state", [REFUSED, RELEASED])
@@ -85,9 +106,10 @@ def test_approver_of_one_step_may_decide_at_the_next() -> None:
 @pytest.mark.parametrize("state", [CLAIMED, SENT, UNKNOWN])
 @pytest.mark.parametrize(("theirs", "mine"), list(product(Verdict, Verdict)))
 def test_one_approval_level_grants_one_claim(state: DecisionState, theirs: Verdict, mine: Verdict) -> None:
-    """At a level that needs one approval, a live vote blocks every other vote."""
+    """At a level that needs one approval, a live vote blocks every other vote, but no unsent approval blocks a reject."""
     other = decision(ICHIRO, theirs, state)
-    assert claimed(HANAKO, mine, other) == Claim(ClaimRefusal.OTHERS_FIRST)
+    replaced = (theirs, mine, state) == (APPROVE, REJECT, CLAIMED)
+    assert claimed(HANAKO, mine, other) == (Claim() if replaced else Claim(ClaimRefusal.OTHERS_FIRST))
 
 
 @pytest.mark.parametrize(

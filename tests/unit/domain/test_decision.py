@@ -5,7 +5,15 @@ from itertools import product
 
 import pytest
 
-from bot.domain.decision import DECISION_SPAN, TRANSITIONS, DecisionEvent, DecisionState, IllegalTransition, Outcome
+from bot.domain.decision import (
+    DECISION_SPAN,
+    QUEUE_SPAN,
+    TRANSITIONS,
+    DecisionEvent,
+    DecisionState,
+    IllegalTransition,
+    Outcome,
+)
 from tests.fakes.chat import HANAKO
 from tests.unit.domain.sample import NOW, SECOND, decision
 
@@ -67,7 +75,10 @@ def test_outcome_is_cleared_when_the_signal_is_sent() -> None:
     assert (sent.outcome, sent.detail) == (None, "")
 
 
-def test_decision_expires_one_minute_after_the_click() -> None:
-    """The deadline is 60 seconds after the click."""
-    assert DECISION_SPAN == 60 * SECOND
-    assert decision(HANAKO).deadline == NOW + 60 * SECOND
+def test_decision_expires_one_minute_after_its_turn_and_five_after_the_click() -> None:
+    """The earlier limit counts. A decision that waits for its turn has only the limit of its click."""
+    assert (DECISION_SPAN, QUEUE_SPAN) == (60 * SECOND, 300 * SECOND)
+    waiting = decision(HANAKO)
+    assert waiting.deadline == NOW + 300 * SECOND
+    for turn, deadline in ((0, 60), (100, 160), (240, 300), (299, 300)):
+        assert replace(waiting, turn_at=NOW + turn * SECOND).deadline == NOW + deadline * SECOND

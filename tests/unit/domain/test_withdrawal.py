@@ -139,8 +139,12 @@ def test_only_a_waiting_request_can_be_cancelled(status: Status) -> None:
 @pytest.mark.parametrize("vote", Verdict)
 @pytest.mark.parametrize("step", ["Level1", "Level2"])
 def test_cancellation_excludes_votes(state: DecisionState, vote: Verdict, step: str) -> None:
-    """A live vote blocks a cancellation, and a live cancellation blocks every vote."""
-    assert taken_back(TARO_PERSON, CANCEL, made(HANAKO, vote, state, step=step)) == Claim(ClaimRefusal.OTHERS_FIRST)
+    """A live vote blocks a cancellation, unless it is a queued approval. A live cancellation blocks every vote."""
+    live = replace(made(HANAKO, vote, state, step=step), turn_at=NOW)
+    assert taken_back(TARO_PERSON, CANCEL, live) == Claim(ClaimRefusal.OTHERS_FIRST)
+    withdrawn = (vote, state) == (Verdict.APPROVE, DecisionState.CLAIMED)
+    queued = taken_back(TARO_PERSON, CANCEL, replace(live, turn_at=None))
+    assert queued == (Claim() if withdrawn else Claim(ClaimRefusal.OTHERS_FIRST))
     asked = request(level("Level1", state=LevelState.APPROVED), level("Level2")) if step == "Level2" else request()
     cancelling = made(TARO_PERSON, CANCEL, state)
     answer = claim(person=HANAKO, action=vote, step=step, request=asked, decisions=(cancelling,), now=ALONG)

@@ -1,0 +1,109 @@
+"""AWS with its quotas, behind the Requests port: each operation allows some calls a second, for all processes together.
+
+`QuotaAws` is one process's way to AWS: the program's own rate limiter, and calls that take some time.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bot.aws.calls.rate_limit import Lane, Quota, QuotaWaitTooLong, RateLimiter
+from bot.domain.request import AccessRequest, Action, Execution, RequestKey, Withdrawal
+from bot.ports.aws import AwsThrottled, Signal, SignalThrottled
+from bot.ports.clock import Clock
+from tests.fakes.aws import FakeAws
+
+A_SECOND = 3.0
+READ, SIGNAL, STOP, ITEM = (
+    "get_automation_execution",
+    "send_automation_signal",
+    "stop_automation_execution",
+    "get_ops_item",
+)
+SECONDS = 0.3  # that a call takes
+
+
+class Throttled(Exception):
+    """AWS refuses a call because the quota of its operation is used up."""
+
+
+@dataclass(slots=True)
+class Quotas:
+    """The token buckets of AWS, one for each operation, account and Region. `calls`: the time of each call."""
+
+    clock: Clock
+    calls: dict[str, list[datetime]] = field(default_factory=dict)
+    throttled: int = 0
+    _buckets: dict[tuple[str, str, str], tuple[float, datetime]] = field(default_factory=dict)
+
+    def take(self, operation: str, key: RequestKey) -> None:
+        """Count a call. Raises Throttled if the bucket is empty."""
+        now, place = self.clock.now(), (operation, key.account, key.region)
+        left, at = self._buckets.get(place, (A_SECOND, now))
+        left = min(A_SECOND, left + (now - at).total_seconds() * A_SECOND)
+        self.calls.setdefault(operation, []).append(now)
+        if left < 1 - 1e-6:
+            self._buckets[place] = (left, now)
+            self.throttled += 1
+            raise Throttled(operation)
+        self._buckets[place] = (left - 1, now)
+
+
+class QuotaAws:
+    """The `Requests` port of one process. `replicas`: the number by which its rate limiter divides the quotas."""
+
+    def __init__(self, aws: FakeAws, quotas: Quotas, *, replicas: int = 1) -> None:
+        self._aws, self._quotas, self._clock = aws, quotas, quotas.clock
+        self._limiter = RateLimiter(clock=quotas.clock, share=replicas)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._aws, name)
+
+    async def observe(self, key: RequestKey) -> AccessRequest:
+        """Read the OpsItem and the execution."""
+        await self._limited(ITEM, key, Lane.RECONCILE)
+        await self._limited(READ, key, Lane.RECONCILE)
+        return await self._aws.observe(key)
+
+    async def execution(self, key: RequestKey, execution_id: str) -> Execution:
+        """Read the execution within the quota."""
+        await self._limited(READ, key, Lane.CLICK)
+        return await self._aws.execution(key, execution_id)
+
+    async def prepare(self, signal: Signal) -> None:
+        """Wait for the quota of the signal."""
+        try:
+            await self._limiter.turn(_quota(_operation(signal.action), signal.key), Lane.SIGNAL)
+        except QuotaWaitTooLong:
+            raise SignalThrottled("QuotaUsedUp") from None
+        await self._aws.prepare(signal)
+
+    async def signal(self, signal: Signal) -> None:
+        """Send the signal, if AWS's quota allows it."""
+        operation = _operation(signal.action)
+        try:
+            self._quotas.take(operation, signal.key)
+        except Throttled:
+            self._limiter.throttled(_quota(operation, signal.key))
+            raise SignalThrottled("ThrottlingException") from None
+        await self._clock.sleep(SECONDS)
+        await self._aws.signal(signal)
+
+    async def _limited(self, operation: str, key: RequestKey, lane: Lane) -> None:
+        try:
+            await self._limiter.turn(_quota(operation, key), lane)
+            self._quotas.take(operation, key)
+        except Throttled:
+            self._limiter.throttled(_quota(operation, key))
+            raise AwsThrottled("ThrottlingException") from None
+        except QuotaWaitTooLong:
+            raise AwsThrottled("QuotaUsedUp") from None
+        await self._clock.sleep(SECONDS)
+
+
+def _quota(operation: str, key: RequestKey) -> Quota:
+    return Quota(key.account, key.region, "ssm", operation)
+
+
+def _operation(action: Action) -> str:
+    return STOP if action is Withdrawal.CANCEL else SIGNAL

@@ -1,0 +1,318 @@
+"""Decisions that wait for their turn: who goes first, what people see meanwhile, and what stops a waiting decision."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.identity import Person
+from bot.domain.permission import Refusal
+from bot.domain.request import RequestKey, Verdict
+from bot.domain.shown.views import NoticeCode
+from bot.service.clicks.click import Answer, Verb
+from bot.service.clicks.queue import MOST_OF_A_PERSON, TURNS
+from tests.fakes.card_text import nodes, shown
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, person
+from tests.fakes.store import MemoryStore
+from tests.fakes.world import APPROVALS, World, code_of, new_world
+
+MEI, PRIYA = person(3, "鈴木 芽依"), person(4, "Priya Nair")
+PEOPLE = (HANAKO, ICHIRO, MEI, PRIYA, TARO_PERSON)
+
+
+def crowded(**more: object) -> World:
+    """Return a world with four approvers."""
+    return new_world(people=PEOPLE, **more)
+
+
+async def posted(world: World, *numbers: int, levels: int = 1, required: int = 1) -> list[RequestKey]:
+    """Post the cards of several requests."""
+    keys = [world.aws.add(number, levels=levels, required=required) for number in numbers]
+    for key in keys:
+        await world.shown(key)
+    return keys
+
+
+@asynccontextmanager
+async def every_turn_taken(world: World) -> AsyncIterator[asyncio.Event]:
+    """Let other decisions of Priya have all turns, held in AWS. Yields the event that lets them continue."""
+    keys = await posted(world, *range(100, 100 + TURNS))
+    gate = world.aws.gates["prepare"] = asyncio.Event()
+    async with world.running():
+        clicks = [asyncio.create_task(world.press(each, PRIYA)) for each in keys]
+        await world.clock.advance(0.1)
+        try:
+            yield gate
+        finally:
+            gate.set()
+            await world.clock.advance(5)
+            await asyncio.gather(*clicks)
+
+
+async def decision_of(world: World, key: RequestKey) -> Decision:
+    """Return the latest decision on a request."""
+    return (await world.row(key)).decisions[-1]
+
+
+def approved(world: World) -> list[RequestKey]:
+    """Return the requests that were decided, in the order of the signals, without Priya's."""
+    return [each.key for each in world.aws.effects if each.session_name != PRIYA.session_name]
+
+
+async def pressed(world: World, key: RequestKey, who: Person = HANAKO, verb: Verb = Verb.APPROVE) -> Answer:
+    """Click, and let the answer come."""
+    click = asyncio.create_task(world.press(key, who, verb))
+    await world.clock.advance(2.6)
+    return await click
+
+
+async def test_waiting_decision_is_answered_at_once_and_shown() -> None:
+    """The clicker reads that the decision waits; the card names them and keeps its buttons. It is sent at its turn."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    async with every_turn_taken(world) as gate:
+        answer = await world.press(key, HANAKO, comment="ok")  # the clock stands still
+        assert code_of(answer) is NoticeCode.QUEUED
+        await world.clock.advance(1)
+        for card in (answer.card, world.chat.of("post")[0].versions[-1].card):
+            assert f"{HANAKO.name} pressed Approve" in shown(card)
+            assert "A decision waits for its turn" in shown(card)
+            assert {each.get("verb") for each in nodes(card)} >= {Verb.APPROVE, Verb.REJECT, Verb.WITHDRAW}
+        assert (await decision_of(world, key)).queued
+        gate.set()
+        await world.clock.advance(5)
+        assert approved(world) == [key]
+        assert "Approved" in shown(world.chat.of("post")[0].versions[-1].card)
+    assert len(world.aws.signals) == TURNS + 1
+
+
+async def test_people_take_turns() -> None:
+    """Hanako's three decisions came first, and the decisions of two others go between them."""
+    world = crowded()
+    keys = await posted(world, 1, 2, 3, 4, 5)
+    async with every_turn_taken(world) as gate:
+        for key, who in zip(keys, (HANAKO, HANAKO, HANAKO, ICHIRO, MEI), strict=True):
+            await world.press(key, who)
+        gate.set()
+        await world.clock.advance(5)
+    assert approved(world) == [keys[0], keys[3], keys[4], keys[1], keys[2]]
+
+
+async def test_reject_and_cancellation_overtake_approvals() -> None:
+    """They were clicked last, on other requests, and are sent first."""
+    world = crowded()
+    keys = await posted(world, 1, 2, 3, 4)
+    async with every_turn_taken(world) as gate:
+        await world.press(keys[0], HANAKO)
+        await world.press(keys[1], ICHIRO)
+        await world.press(keys[2], MEI, Verb.REJECT)
+        await world.click_handler.click(world.withdrawn(keys[3]))
+        gate.set()
+        await world.clock.advance(5)
+    assert set(approved(world)[:2]) == {keys[2], keys[3]}
+    assert approved(world)[2:] == keys[:2]
+
+
+@pytest.mark.parametrize("who", [ICHIRO, HANAKO])
+async def test_reject_withdraws_a_waiting_approval(who: Person) -> None:
+    """Only the reject is sent. The approver's card and thread show who rejected; pressing Reject also replaces one's own."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    async with every_turn_taken(world) as gate:
+        await world.press(key, HANAKO)
+        answer = await pressed(world, key, who, Verb.REJECT)
+        assert code_of(answer) is NoticeCode.QUEUED
+        first, second = (await world.row(key)).decisions
+        assert (first.verdict, first.state, first.outcome) == (Verdict.APPROVE, DecisionState.RELEASED, "withdrawn")
+        assert (second.verdict, second.queued, first.withdrawn_by) == (Verdict.REJECT, True, second.id)
+        gate.set()
+        await world.clock.advance(5)
+    assert [each.action for each in world.aws.signals if each.key == key] == [Verdict.REJECT]
+    (note,) = [shown(each.versions[-1].card) for each in world.chat.of("reply") if "had no effect" in each.card]
+    assert f"{who.name} decided before it was sent" in note
+
+
+async def test_reject_withdraws_an_approval_that_aws_throttles() -> None:
+    """The approval has its turn, and AWS throttles it. The approver waits for the answer and reads who rejected."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    gate = world.aws.gates["execution"] = asyncio.Event()
+    async with world.running():
+        approval = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["execution"].wait()
+        rejection = asyncio.create_task(world.press(key, ICHIRO, Verb.REJECT))
+        await world.clock.advance(0.1)
+        gate.set()
+        await world.clock.advance(3)
+        answer = await approval
+        await rejection
+    assert [each.action for each in world.aws.signals] == [Verdict.REJECT]
+    assert answer.notice is not None
+    assert (answer.notice.verdict, answer.notice.who) == (Verdict.REJECT, ICHIRO.name)
+
+
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
+async def test_clicker_withdraws_their_own_decision(verb: Verb) -> None:
+    """Nothing is sent, the card is as before, and another person may decide."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    async with every_turn_taken(world) as gate:
+        await world.press(key, HANAKO, verb)
+        other = await world.press(key, ICHIRO, Verb.WITHDRAW)
+        assert (code_of(other), other.refused) == (NoticeCode.NOTHING_TO_WITHDRAW, True)
+        assert (await decision_of(world, key)).queued
+        answer = await world.press(key, HANAKO, Verb.WITHDRAW)
+        assert code_of(answer) is Outcome.WITHDRAWN
+        assert "waits for its turn" not in shown(answer.card)
+        again = await world.press(key, HANAKO, Verb.WITHDRAW)
+        assert code_of(again) is NoticeCode.NOTHING_TO_WITHDRAW
+        assert code_of(await world.press(key, ICHIRO)) is NoticeCode.QUEUED
+        gate.set()
+        await world.clock.advance(5)
+    assert [each.session_name for each in world.aws.signals if each.key == key] == [ICHIRO.session_name]
+
+
+async def test_sent_decision_cannot_be_withdrawn(world: World) -> None:
+    """The signal is on its way: Withdraw changes nothing."""
+    key = await world.posted()
+    gate = world.aws.gates["signal"] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["signal"].wait()
+        assert code_of(await world.press(key, HANAKO, Verb.WITHDRAW)) is NoticeCode.NOTHING_TO_WITHDRAW
+        gate.set()
+        await click
+    assert (await decision_of(world, key)).state is DecisionState.CONFIRMED
+
+
+async def test_withdrawal_from_another_conversation_is_refused() -> None:
+    """The click counts only where the card is."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    async with every_turn_taken(world):
+        await world.press(key, HANAKO)
+        forged = replace(world.pressed(key, HANAKO, Verb.WITHDRAW), conversation="19:elsewhere@thread.tacv2")
+        assert code_of(await world.click_handler.click(forged)) is Refusal.NOT_HERE
+        foreign = replace(world.pressed(key, replace(HANAKO, tenant_id="another"), Verb.WITHDRAW))
+        assert code_of(await world.click_handler.click(foreign)) is NoticeCode.NOTHING_TO_WITHDRAW
+        assert (await decision_of(world, key)).queued
+    assert CHANNEL in world.pressed(key, HANAKO).conversation
+
+
+async def test_everything_is_checked_again_at_the_turn() -> None:
+    """While decisions wait, the channel's list loses Hanako and the console rejects Ichiro's request: neither is sent."""
+    world = crowded()
+    keys = await posted(world, 1, 2, 3)
+    async with every_turn_taken(world) as gate:
+        for key, who in zip(keys, (HANAKO, ICHIRO, MEI), strict=True):
+            await world.press(key, who)
+        others = tuple(f"user:{each.object_id}" for each in (ICHIRO, MEI, PRIYA))
+        channel = replace(APPROVALS, approvers=others)
+        world.configuration.replace(replace(world.configuration.value, channels=(channel,)))
+        world.aws.decide(keys[1], Verdict.REJECT, "from the console")
+        gate.set()
+        await world.clock.advance(5)
+    assert approved(world) == [keys[2]]
+    outcomes = [((await decision_of(world, key)).outcome, (await decision_of(world, key)).detail) for key in keys]
+    assert outcomes == [(Outcome.NOT_PERMITTED, "not_approver"), (Outcome.SETTLED, ""), (None, "")]
+    assert sum("had no effect" in each.card for each in world.chat.of("reply")) == 2
+
+
+async def test_decision_without_a_turn_for_five_minutes_is_never_sent() -> None:
+    """AWS blocks every turn. After five minutes the decision is released, and its person is notified in the thread."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    async with every_turn_taken(world) as gate:
+        await world.press(key, HANAKO)
+        await world.clock.advance(299)
+        assert (await decision_of(world, key)).queued
+        await world.clock.advance(5)
+        decision = await decision_of(world, key)
+        assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.EXPIRED)
+        gate.set()
+        await world.clock.advance(5)
+    assert [each for each in world.aws.signals if each.key == key] == []
+    assert any(HANAKO.name in each.card and "had no effect" in each.card for each in world.chat.of("reply"))
+
+
+@pytest.mark.parametrize(("down", "sent"), [(70, True), (290, True), (310, False)])
+async def test_waiting_decision_survives_a_crash_within_its_limits(down: float, sent: bool) -> None:
+    """Another process queues it again. Its five minutes count from the click, and its minute from its turn."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    await world.crash_in(world.pressed(key, HANAKO), "prepare")
+    waiting = replace(await decision_of(world, key), turn_at=None)
+    await world.rows.apply(key, lambda row: row.with_decision(waiting))
+    world.build()
+    await world.clock.advance(down)
+    async with world.running():
+        await world.clock.advance(5)
+    assert len(world.aws.signals) == sent
+    decision = await decision_of(world, key)
+    assert decision.announced
+    assert decision.outcome is (None if sent else Outcome.EXPIRED)
+
+
+async def test_minute_of_a_turn_does_not_begin_again_after_a_crash() -> None:
+    """The process died after the turn had begun: 61 seconds later nothing is sent, although the click is younger than 5 minutes."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    await world.crash_in(world.pressed(key, HANAKO), "prepare")
+    world.build()
+    await world.clock.advance(61)
+    async with world.running():
+        await world.clock.advance(5)
+    assert world.aws.signals == []
+    assert (await decision_of(world, key)).outcome is Outcome.EXPIRED
+
+
+async def test_waiting_decisions_continue_in_another_process_after_a_shutdown() -> None:
+    """The first process drains: what has its turn is finished, and the rest is left to the other process at once."""
+    store = MemoryStore()
+    first = crowded(store=store)
+    second = replace(first, store=MemoryStore(store.tables), owner="replica-2")
+    keys = await posted(first, *range(1, TURNS + 4))
+    gate = first.aws.gates["prepare"] = asyncio.Event()
+    clicks = [asyncio.create_task(first.press(each, HANAKO)) for each in keys]
+    await first.clock.advance(3)
+    drain = asyncio.create_task(first.click_handler.drain())
+    gate.set()
+    await first.clock.advance(0.5)
+    await asyncio.gather(*clicks, drain)
+    assert len(first.aws.effects) == TURNS
+    async with second.running():
+        await second.clock.advance(5)
+    assert len(first.aws.effects) == TURNS + 3
+
+
+async def test_person_with_too_many_waiting_decisions_is_refused_and_others_are_not() -> None:
+    """The click is refused with a clear notice, and nothing is stored."""
+    world = crowded()
+    keys = await posted(world, 1, 2)
+    queue = world.signalling.queue
+    tickets = [queue.reserve(keys[0], Verdict.APPROVE, HANAKO) for _ in range(MOST_OF_A_PERSON)]
+    async with world.running():
+        refused = await pressed(world, keys[0])
+        assert code_of(refused) is NoticeCode.QUEUE_FULL
+        assert (await world.row(keys[0])).decisions == ()
+        await pressed(world, keys[0], ICHIRO)
+        for ticket in tickets:
+            ticket.leave()
+        await pressed(world, keys[1])
+    assert [each.session_name for each in world.aws.effects] == [ICHIRO.session_name, HANAKO.session_name]
+
+
+async def test_repeated_click_is_answered_like_the_first() -> None:
+    """Teams resends a click: the person reads again that the decision waits, and nothing is queued twice."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    async with every_turn_taken(world) as gate:
+        answers = [await world.press(key, HANAKO) for _ in range(3)]
+        assert [code_of(each) for each in answers] == [NoticeCode.QUEUED] * 3
+        assert len((await world.row(key)).decisions) == 1
+        gate.set()
+        await world.clock.advance(5)
+    assert approved(world) == [key]

@@ -119,8 +119,8 @@ class ConfigurationReload:
         """Requeue the rows whose cards may change; rows that could not be stored are tried again at the next check."""
         try:
             if self._changed != frozenset():
-                rows = (await self._rows.store.watched()).rows
-                self._to_requeue |= {row.key: None for row in rows if _concerns(row, self._changed)}
+                async for page in self._rows.store.watched():
+                    self._to_requeue |= {row.key: None for row in page.rows if _concerns(row, self._changed)}
                 self._changed = frozenset()
             for key in tuple(self._to_requeue):
                 await self._requeue(key)

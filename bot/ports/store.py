@@ -1,6 +1,6 @@
 """The port to the store: rows, personal chats, service URLs, sweeps and the audit trail."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -34,7 +34,7 @@ class RowUnreadable(StoreUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Rows that AWS may still change, oldest first, and the keys of rows that this version cannot read."""
+    """A page of rows that AWS may still change, oldest first, and the keys of rows that this version cannot read."""
 
     rows: tuple[Record, ...] = ()
     unreadable: tuple[RequestKey, ...] = ()
@@ -50,6 +50,8 @@ class Replica:
 
 
 Change = Callable[[Record], Record]
+Place = tuple[str, str]  # account, Region
+MOST_IN_PAGE = 50  # rows of one page; decoding one takes about 0.1 ms
 MOST_APPENDED = 250  # audit entries in one call; a store must take a thousand a second, and answer in two
 
 
@@ -77,8 +79,12 @@ class Store(Protocol):
     async def next_due(self) -> datetime | None:
         """Return the earliest `requeue_at` of all rows; None if there is none."""
 
-    async def watched(self) -> Watched:
-        """Return the rows that AWS may still change (`Record.watched`). An unreadable row does not hide others."""
+    def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+        """Yield the rows that AWS may still change (`Record.watched`), oldest first; `place`: only of this place.
+
+        There may be ten thousand rows. So a page has at most MOST_IN_PAGE rows, and is read when it is wanted, outside
+        the event loop. An unreadable row does not hide others.
+        """
 
     async def forget_expired(self, now: datetime) -> int:
         """Delete rows whose `Record.expires_at` has passed, at most some hundred; return their number.

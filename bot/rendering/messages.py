@@ -143,11 +143,12 @@ def pending_data(view: PendingView, formatter: CardFormatter) -> Data:
     none = formatter.say.text("pending.none_personal" if view.personal else "pending.none_channel")
     shown = view.requests[: formatter.limits.many]
     more = view.more + len(view.requests) - len(shown)
+    words = "pending.more" if view.counted else "pending.at_least"
     return {
         "words": formatter.say.group("pending"),
         "none": [] if view.requests else [{"text": none}],
         "requests": [_request_line(line, formatter) for line in shown],
-        "more": [{"text": formatter.say.text("pending.more", count=str(more))}] if more else [],
+        "more": [{"text": formatter.say.text(words, count=str(more))}] if more else [],
     }
 
 

@@ -121,7 +121,8 @@ def _direct_summary(view: DirectView, formatter: CardFormatter) -> str:
 
 
 def _pending_summary(view: PendingView, formatter: CardFormatter) -> str:
-    return formatter.say.text("summary.pending", count=str(len(view.requests) + view.more))
+    count = len(view.requests) + view.more
+    return formatter.say.text("summary.pending", count=f"{count}" if view.counted else f"{count}+")
 
 
 def _note_summary(view: NoteView, formatter: CardFormatter) -> str:

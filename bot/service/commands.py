@@ -3,10 +3,12 @@
 `bot/README.md` ("How to add a command") lists the steps. Views hold facts, not words. This module must not know Teams.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 
+from bot.concurrency.single_flight import SingleFlight
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, Status, Verdict
@@ -22,6 +24,7 @@ from bot.text.names import folded
 
 ANY_COMMENT = "-"  # the list of requests that a person may decide assumes a comment where one is required
 LONGEST_LIST = 15  # requests in one answer; more do not fit on a phone or into 28 KB
+MOST_COUNTED = 85  # further requests that are counted; reading all rows could take seconds
 LONGEST_ECHO = 40  # characters of the person's own words in an answer
 
 
@@ -64,6 +67,8 @@ class CommandService:
     def __init__(self, *, rows: Rows, people: People, clock: Clock, configuration: CurrentConfiguration) -> None:
         self._rows, self._people, self._clock, self._configuration = rows, people, clock, configuration
         self._permission = PermissionCheck(people, configuration)
+        self._listing = SingleFlight(self._lines)
+        self._one_reader = asyncio.Lock()
         self._commands: Mapping[str, Handler] = {  # by name in lower case
             "": self._help,
             "help": self._help,
@@ -105,30 +110,39 @@ class CommandService:
     # --- pending
 
     async def _pending(self, message: IncomingMessage) -> View:
-        watched = (await self._rows.store.watched()).rows
-        rows = [row for row in watched if row.request and row.request.status is Status.PENDING]
         if message.personal:
-            lines = await self._own_lines(rows, message.person)
+            known = await self._known(message.person)
+            lines = await self._listing.join("", known)
         else:
-            lines = self._lines_of(rows, message.conversation)
+            lines = await self._listing.join(message.conversation, None)
         if not lines:
             return MessageView(MessageCode.NOTHING_PENDING)
-        more = max(0, len(lines) - LONGEST_LIST)
-        return PendingView(tuple(lines[:LONGEST_LIST]), personal=message.personal, more=more)
+        more = len(lines) - LONGEST_LIST
+        return PendingView(
+            tuple(lines[:LONGEST_LIST]), personal=message.personal, more=max(0, more), counted=more < MOST_COUNTED
+        )
 
-    def _lines_of(self, rows: Iterable[Record], conversation: str) -> list[RequestLine]:
+    async def _lines(self, conversation: str, person: Person | None) -> list[RequestLine]:
+        """Return the requests of a conversation, or those that a person made or may decide, as many as are counted.
+
+        There may be ten thousand rows, so only one command reads them at a time, and a repeated one shares its result.
+        """
+        lines: list[RequestLine] = []
+        async with self._one_reader:
+            async for page in self._rows.store.watched():
+                pending = [row for row in page.rows if row.request and row.request.status is Status.PENDING]
+                found = [await self._line(row, conversation, person) for row in pending]
+                lines += filter(None, found)
+                if len(lines) >= LONGEST_LIST + MOST_COUNTED:
+                    break
+        return lines[: LONGEST_LIST + MOST_COUNTED]
+
+    async def _line(self, row: Record, conversation: str, person: Person | None) -> RequestLine | None:
         now = self._clock.now()
-        return [request_line(row, now, own=False) for row in rows if _has_card_in(row, conversation)]
-
-    async def _own_lines(self, rows: Iterable[Record], person: Person) -> list[RequestLine]:
-        """Return the person's own requests, and those that they may decide."""
-        known = await self._known(person)
-        lines = []
-        for row in rows:
-            own = bool(row.requester and row.requester.is_identified_as(known))
-            if own or await self._may_decide(row, known):
-                lines.append(request_line(row, self._clock.now(), own=own))
-        return lines
+        if person is None:
+            return request_line(row, now, own=False) if _has_card_in(row, conversation) else None
+        own = bool(row.requester and row.requester.is_identified_as(person))
+        return request_line(row, now, own=own) if own or await self._may_decide(row, person) else None
 
     async def _known(self, person: Person) -> Person:
         known = (await self._people.known(folded((person.object_id,)))).people

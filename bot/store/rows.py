@@ -213,8 +213,13 @@ def apply_change(
     return written, tuple(steps(start.decisions, written, at=storable(now)))
 
 
+def decode_listed_row(request: str, text: str) -> Record:
+    """Return a row like `decode_row`, without remembering it: a long list would displace the rows that are in use."""
+    return decode(RECORD, text, where=f"request {request}")
+
+
 def watched_rows(found: Iterable[tuple[RequestKey, Callable[[], Record]]]) -> Watched:
-    """Return the watched rows, oldest first, and the keys of the rows that cannot be read.
+    """Return a page of watched rows, oldest first, and the keys of the rows that cannot be read.
 
     `found` has the key of each row, and the function that reads it.
     """

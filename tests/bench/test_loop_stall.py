@@ -1,22 +1,36 @@
-"""Measures how long the real process's event loop stalls while AWS hangs and two hundred people click.
+"""Measures how long the event loop stalls: while AWS hangs and two hundred people click, and with ten thousand rows.
 
-Prints the process's own metric (`node_access_loop_stall_seconds`). Asserts no duration, because the machine is shared.
+The first prints the process's own metric (`node_access_loop_stall_seconds`). Asserts no duration, because the machine
+is shared.
 """
 
 import asyncio
+import gc
 import re
+import time
+from collections.abc import Awaitable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from bot.domain.request import RequestKey
+from bot.ports.store import Store
 from bot.sandbox.sandbox import free_port
+from bot.service.clicks.click import Verb
+from bot.service.commands import IncomingMessage
+from bot.store.sqlite.store import SqliteStore
+from tests.fakes.chat import HANAKO, person
+from tests.fakes.clock import START
 from tests.fakes.people import PEOPLE, crowd
 from tests.fakes.processes import Processes, environment
 from tests.fakes.product import product
+from tests.fakes.world import World, new_world
 
 CROWD = crowd(200)
+ROWS = 10_000
 STALL = "node_access_loop_stall_seconds"
 
 
@@ -53,3 +67,59 @@ async def test_event_loop_keeps_running_while_aws_hangs(monkeypatch: pytest.Monk
         print("  " + ", ".join(f"<= {le} s: {n:.0f}" for le, n in measured.items() if le not in {"count", "sum"}))
     assert statuses == {200}
     assert measured["count"] >= 1
+
+
+async def test_event_loop_keeps_running_with_ten_thousand_rows(tmp_path: Path) -> None:
+    """A sweep, the command `pending` of a person who finds nothing, and clicks meanwhile, on a SQLite file."""
+    memory = new_world()
+    keys = await memory.posted_many(ROWS)
+    async with SqliteStore(tmp_path / "rows.db") as store:
+        for first in range(0, ROWS, 100):
+            await asyncio.gather(*(_copied(memory.store, store, key) for key in keys[first : first + 100]))
+        world = replace(memory, store=store)
+        world.build()
+        await world.sweep.sweep()  # the first one loads rows that no list has shown before
+        pending = IncomingMessage("pending", person(77), "a:77", personal=True)
+        print(f"\nlongest stall and slowest refresh with {ROWS} rows:")
+        gc.freeze()  # the fakes hold all rows in memory, which the program does not
+        for name, work in (
+            ("nothing", asyncio.sleep(2)),
+            ("sweep", world.sweep.sweep()),
+            ("pending", world.commands.answer(pending)),
+        ):
+            stall, slowest, seconds = await _measured(world, keys[0], work)
+            print(f"  {name}: {1000 * stall:.0f} ms, {1000 * slowest:.0f} ms ({seconds:.1f} s in total)")
+
+
+async def _copied(memory: Store, store: Store, key: RequestKey) -> None:
+    row = await memory.load(key)
+    assert row is not None
+    await store.apply(key, lambda record: replace(row, version=record.version), now=START)
+
+
+async def _measured(world: World, key: RequestKey, work: Awaitable[object]) -> tuple[float, float, float]:
+    """Return the longest time without a turn of the loop, the slowest answer to a refresh, and the time of the work."""
+    stall = slowest = 0.0
+
+    async def watch() -> None:
+        nonlocal stall
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.001)
+            stall = max(stall, time.monotonic() - began - 0.001)
+
+    async def click() -> None:
+        nonlocal slowest
+        while True:
+            began = time.monotonic()
+            await world.press(key, HANAKO, Verb.REFRESH)
+            slowest = max(slowest, time.monotonic() - began)
+            await asyncio.sleep(0.02)
+
+    tasks = [asyncio.create_task(watch()), asyncio.create_task(click())]
+    began = time.monotonic()
+    await work
+    seconds = time.monotonic() - began
+    for task in tasks:
+        task.cancel()
+    return stall, slowest, seconds

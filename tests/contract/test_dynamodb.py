@@ -14,7 +14,7 @@ import pytest
 
 from bot.domain.audit import AuditEntry
 from bot.domain.record import KEPT, KEPT_UNREAD, Record
-from bot.ports.store import RowUnreadable, StoreUnavailable, Watched
+from bot.ports.store import MOST_IN_PAGE, RowUnreadable, StoreUnavailable, Watched
 from bot.store.dynamodb.calls import CALL_SECONDS, THREADS
 from bot.store.dynamodb.items import MOST_BYTES, WRITES_KEPT, RowTooLarge, row_key
 from bot.store.dynamodb.reading import MOST_AT_ONCE
@@ -25,6 +25,7 @@ from tests.contract.test_store import SECOND, chat_of, counted, due_at
 from tests.contract.test_store_trail import claimed
 from tests.fakes.aws import key_of
 from tests.fakes.dynamodb import REGION, DynamoEnvironment, FakeDynamo
+from tests.fakes.store import all_watched
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 KEY, OTHER = key_of(1), key_of(2)
@@ -93,7 +94,7 @@ EVERY_CALL: dict[str, Call] = {
     "apply": lambda store: store.apply(KEY, counted, now=NOW),
     "due": lambda store: store.due(NOW, 1),
     "next_due": lambda store: store.next_due(),
-    "watched": lambda store: store.watched(),
+    "watched": all_watched,
     "find": lambda store: store.find(KEY.ops_item_id),
     "remember_chat": lambda store: store.remember_chat(chat_of("a")),
     "forget_chat": lambda store: store.forget_chat("a"),
@@ -321,7 +322,7 @@ async def test_outdated_index_entries_are_dropped(
     stale = json.dumps({"Items": [entry], "Count": 1}).encode()
     await store.apply(KEY, due_at(None), now=NOW)
     server.plan("Query", times=3, body=stale)
-    assert [*await other.due(NOW, 5), *(await other.watched()).rows] == []
+    assert [*await other.due(NOW, 5), *(await all_watched(other)).rows] == []
     assert await other.next_due() is None
 
 
@@ -365,14 +366,16 @@ async def test_lists_continue_beyond_a_page(store: DynamoStore, server: FakeDyna
 async def test_all_rows_are_read_if_one_call_returns_only_some(
     shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo
 ) -> None:
-    """Rows are read a hundred at a time, and rows that DynamoDB left out are requested again."""
+    """Rows are read a page at a time, and rows that DynamoDB left out are requested again."""
     numbers = range(MOST_AT_ONCE + 9)
     await asyncio.gather(*(store.apply(key_of(number), due_at(NOW), now=NOW) for number in numbers))
     left_out = {"Keys": [row_key(key_of(number)) for number in range(3)], "ConsistentRead": True}
     answer: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {shelf.table: left_out}}
     server.plan("BatchGetItem", body=json.dumps(answer).encode())
-    assert [row.key for row in (await store.watched()).rows] == [key_of(n) for n in (0, 1, 2, *numbers[MOST_AT_ONCE:])]
-    assert [row.key for row in (await store.watched()).rows] == [key_of(number) for number in numbers]
+    assert [row.key for row in (await all_watched(store)).rows] == [
+        key_of(n) for n in (0, 1, 2, *numbers[MOST_IN_PAGE:])
+    ]
+    assert [row.key for row in (await all_watched(store)).rows] == [key_of(number) for number in numbers]
     assert len(await store.due(NOW, 105)) == 105
 
 
@@ -397,7 +400,7 @@ async def test_expired_row_works_until_it_is_deleted(store: DynamoStore) -> None
     assert await store.forget_expired(later) == 0
     assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
     assert len(await store.find(KEY.ops_item_id)) == 1
-    assert list((await store.watched()).rows) == []
+    assert list((await all_watched(store)).rows) == []
     row = await store.apply(KEY, due_at(later), now=later)
     assert (row.version, row.created_at, list(await store.due(later, 1))) == (2, NOW, [KEY])
 
@@ -459,7 +462,7 @@ async def test_lasting_failure_is_an_error_with_its_name(
 async def test_answer_without_its_members_is_an_error(store: DynamoStore, server: FakeDynamo) -> None:
     """A server that answers 200 and {} to every call is not taken for an empty table."""
     await store.apply(KEY, due_at(NOW), now=NOW)
-    lists = [store.due(NOW, 1), store.next_due(), store.watched(), store.find("oi-x"), store.personal_chats()]
+    lists = [store.due(NOW, 1), store.next_due(), all_watched(store), store.find("oi-x"), store.personal_chats()]
     server.plan("*", times=1000, body=b"{}")
     for answer in await asyncio.gather(*lists, store.audit(NOW), return_exceptions=True):
         assert isinstance(answer, StoreUnavailable)
@@ -557,7 +560,7 @@ async def test_unreadable_row_is_reported_and_kept(store: DynamoStore, by_hand: 
             with pytest.raises(RowUnreadable, match=str(KEY)):
                 await ask
         assert await store.load(OTHER) is not None
-        assert await store.watched() == Watched((await store.apply(OTHER, lambda row: row, now=NOW),), (KEY,))
+        assert await all_watched(store) == Watched((await store.apply(OTHER, lambda row: row, now=NOW),), (KEY,))
         assert list(await store.due(NOW, 2)) == [KEY, OTHER]
         assert by_hand.item()["record"] == broken["record"]
 

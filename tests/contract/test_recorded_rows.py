@@ -34,6 +34,7 @@ from tests.contract.recording import (
     without,
 )
 from tests.contract.stores import DynamoShelf, Shelf, SqliteShelf
+from tests.fakes.store import all_watched
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 MICRO = timedelta(microseconds=1)
@@ -124,7 +125,7 @@ async def test_recorded_service_urls_watermarks_and_leases_are_read(store: Store
 async def test_recorded_rows_are_listed(store: Store) -> None:
     """Due rows and watched rows are found as before the upgrade, and no row is unreadable."""
     names = {key_of(row): name for name, row in ROWS["requests"].items()}
-    watched = await store.watched()
+    watched = await all_watched(store)
     assert ([names[each.key] for each in watched.rows], watched.unreadable) == (
         ["approved", "unreadable facts", "auto-approved", "hint", "waiting"],
         (),

@@ -25,6 +25,7 @@ from tests.contract.test_store import counted
 from tests.contract.test_store_trail import claimed, trail_of
 from tests.fakes.aws import key_of
 from tests.fakes.clock import settled
+from tests.fakes.store import all_watched
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 OTHER = key_of(2)
@@ -150,6 +151,7 @@ import asyncio, os, signal, sqlite3, sys
 from pathlib import Path
 from bot.store.sqlite.store import SqliteStore
 from tests.contract.test_store_trail import KEY, NOW, claimed
+from tests.fakes.store import all_watched
 
 class Dying(sqlite3.Connection):
     def execute(self, sql, *values):
@@ -312,7 +314,7 @@ async def test_file_of_any_version_is_read(path: Path, version: int) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSIONS[version])
     async with SqliteStore(path) as store:
-        (row,) = (await store.watched()).rows
+        (row,) = (await all_watched(store)).rows
         assert (row.version, row.request and row.request.node.name) == (3, "web-prod-01")
         assert await store.next_due() == NOW
         assert len(await store.find(KEY.ops_item_id)) == len(await store.personal_chats()) == 1
@@ -514,7 +516,7 @@ async def test_unreadable_row_is_reported_and_kept(store: SqliteStore, by_hand: 
         with pytest.raises(RowUnreadable, match=str(KEY)):
             await asking
     assert await store.load(key_of(2)) is not None
-    assert await store.watched() == Watched((await store.apply(key_of(2), lambda row: row, now=NOW),), (KEY,))
+    assert await all_watched(store) == Watched((await store.apply(key_of(2), lambda row: row, now=NOW),), (KEY,))
     assert list(await store.due(NOW, 2)) == [KEY, key_of(2)]
     assert by_hand.execute("SELECT record FROM requests WHERE key = ?", (str(KEY),)).fetchone() == ("{}",)
 

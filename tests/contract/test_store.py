@@ -1,10 +1,12 @@
 """The contract of `ports.store.Store`, which every store fulfils."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +14,11 @@ from bot.domain.audit import AuditEntry
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Node, RequestKey, Status
-from bot.ports.store import MOST_APPENDED, Change, PersonalChat, Replica, Store, StoreUnavailable
+from bot.ports.store import MOST_APPENDED, MOST_IN_PAGE, Change, PersonalChat, Replica, Store, StoreUnavailable
+from bot.store import rows
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.aws import TARO, key_of
-from tests.fakes.store import LastWriteWinsStore, MemoryStore
+from tests.fakes.store import LastWriteWinsStore, MemoryStore, all_watched
 
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 KEY = key_of(1)
@@ -67,7 +70,7 @@ async def test_empty_store_has_no_rows(store: Store) -> None:
     """No row is found, and none is due."""
     assert await store.load(KEY) is None
     assert await store.next_due() is None
-    assert not [*await store.due(NOW, 10), *(await store.watched()).rows, *await store.find("oi-x")]
+    assert not [*await store.due(NOW, 10), *(await all_watched(store)).rows, *await store.find("oi-x")]
     assert not [*await store.personal_chats(), *await store.audit(NOW)]
 
 
@@ -239,7 +242,7 @@ async def test_row_without_a_due_time_is_not_due(store: Store) -> None:
 async def test_rows_are_watched_until_their_request_has_ended(store: Store, status: Status) -> None:
     """A row is listed as watched while a decision is possible."""
     await store.apply(KEY, with_status(status), now=NOW)
-    assert [row.key for row in (await store.watched()).rows] == ([] if status.ended else [KEY])
+    assert [row.key for row in (await all_watched(store)).rows] == ([] if status.ended else [KEY])
 
 
 async def test_row_with_a_due_time_is_watched(store: Store) -> None:
@@ -247,16 +250,45 @@ async def test_row_with_a_due_time_is_watched(store: Store) -> None:
     await store.apply(KEY, with_status(Status.APPROVED), now=NOW)
     await store.apply(KEY, due_at(NOW), now=NOW)
     await store.apply(key_of(2), counted, now=NOW)
-    assert [row.key for row in (await store.watched()).rows] == [KEY]
+    assert [row.key for row in (await all_watched(store)).rows] == [KEY]
     await store.apply(KEY, due_at(None), now=NOW)
-    assert list((await store.watched()).rows) == []
+    assert list((await all_watched(store)).rows) == []
 
 
 async def test_watched_rows_are_listed_oldest_first(store: Store) -> None:
     """The order is that of creation."""
     for number, seconds in [(1, 2), (2, 0), (3, 1)]:
         await store.apply(key_of(number), due_at(NOW), now=NOW + seconds * SECOND)
-    assert [row.key for row in (await store.watched()).rows] == [key_of(2), key_of(3), key_of(1)]
+    assert [row.key for row in (await all_watched(store)).rows] == [key_of(2), key_of(3), key_of(1)]
+
+
+async def test_watched_rows_come_in_pages_that_are_read_outside_the_event_loop(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of ten thousand rows in one piece would stop the event loop, and all clicks, for seconds."""
+    numbers = range(2 * MOST_IN_PAGE + 9)
+    await asyncio.gather(*(store.apply(key_of(number), due_at(NOW), now=NOW) for number in numbers))
+    in_loop: list[bool] = []
+    decode = rows.decode
+
+    def noted(*given: Any, **named: Any) -> Any:
+        in_loop.append(threading.current_thread() is threading.main_thread())
+        return decode(*given, **named)
+
+    monkeypatch.setattr(rows, "decode", noted)
+    pages = [page async for page in store.watched()]
+    assert [row.key for page in pages for row in page.rows] == [key_of(number) for number in numbers]
+    assert max(len(page.rows) for page in pages) <= MOST_IN_PAGE
+    assert in_loop == ([] if isinstance(store, MemoryStore) else [False] * len(numbers))
+
+
+async def test_watched_rows_of_one_place_are_listed_alone(store: Store) -> None:
+    """A sweep reads only the rows of its account and Region."""
+    for key in (KEY, OTHER_REGION, key_of(2)):
+        await store.apply(key, due_at(NOW), now=NOW)
+    found = await all_watched(store, (KEY.account, "us-east-1"))
+    assert [row.key for row in found.rows] == [OTHER_REGION]
+    assert (await all_watched(store, (KEY.account, "us-east"))).rows == ()
 
 
 async def test_rows_are_found_by_their_ops_item_id(store: Store) -> None:

@@ -21,6 +21,7 @@ from bot.domain.request import AccessRequest, Node, RequestKey, Status, Verdict
 from bot.domain.spans import latest_end
 from bot.ports.store import PersonalChat, Store
 from tests.contract.stores import KINDS, Shelf
+from tests.fakes.store import all_watched
 from tests.fakes.strategies import REQUEST_KEYS, values
 
 T = TypeVar("T")
@@ -203,7 +204,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert list(self.run(store.due(START, 3))) == due[:3]
         assert self.run(store.next_due()) == (looks[0][0] if looks else None)
         watched = [row for row in rows if row.watched]
-        assert list(self.run(store.watched()).rows) == sorted(watched, key=lambda row: (row.created_at, str(row.key)))
+        assert list(self.run(all_watched(store)).rows) == sorted(
+            watched, key=lambda row: (row.created_at, str(row.key))
+        )
         found = sorted((row for row in rows if row.key.ops_item_id == "oi-000000000001"), key=lambda row: str(row.key))
         assert list(self.run(store.find("oi-000000000001"))) == found
 

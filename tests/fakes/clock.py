@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
 START = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
@@ -59,6 +60,22 @@ class ManualClock:
     def next_wake(self) -> datetime | None:
         """The time at which the next sleeper wakes, or None."""
         return min((moment for moment, _, woken in self._sleepers if not woken.done()), default=None)
+
+
+async def turns_during(work: Awaitable[object]) -> int:
+    """Do the work; return how often another task could run meanwhile. One long piece of work gives it no turn."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count())
+    await work
+    other.cancel()
+    return turns
 
 
 async def settled() -> None:

@@ -1,7 +1,7 @@
 """A store in memory behind the port, as strict about versions as the real ones."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -10,7 +10,17 @@ from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
-from bot.ports.store import Change, PersonalChat, Replica, RowUnreadable, StoreUnavailable, Watched
+from bot.ports.store import (
+    MOST_IN_PAGE,
+    Change,
+    PersonalChat,
+    Place,
+    Replica,
+    RowUnreadable,
+    Store,
+    StoreUnavailable,
+    Watched,
+)
 from bot.store.rows import apply_change, storable, watched_rows
 
 
@@ -76,9 +86,14 @@ class MemoryStore:
         records = self._working().records.values()
         return min((each.requeue_at for each in records if each.requeue_at), default=None)
 
-    async def watched(self) -> Watched:
-        records = self._working().records
-        return watched_rows((key, partial(self._row, key)) for key, record in records.items() if record.watched)
+    async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+        found = [each for each in self._working().records.values() if each.watched and is_at(each.key, place)]
+        found.sort(key=lambda each: (each.created_at, str(each.key)))
+        for first in range(0, len(found), MOST_IN_PAGE):
+            await asyncio.sleep(0)  # the real stores read a page in a thread
+            self._working()
+            page = found[first : first + MOST_IN_PAGE]
+            yield watched_rows((each.key, partial(self._row, each.key)) for each in page)
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         records = self._working().records.values()
@@ -139,6 +154,18 @@ class MemoryStore:
     async def audit(self, since: datetime, until: datetime | None = None) -> Sequence[AuditEntry]:
         found = (each for each in self._working().audit if each.at >= since and (until is None or each.at < until))
         return sorted(found, key=lambda each: each.at)
+
+
+def is_at(key: RequestKey, place: Place | None) -> bool:
+    """True for a request of this account and Region, or if no place is given."""
+    return place is None or (key.account, key.region) == place
+
+
+async def all_watched(store: Store, place: Place | None = None) -> Watched:
+    """Return all pages of watched rows as one."""
+    pages = [page async for page in store.watched(place)]
+    rows = tuple(row for page in pages for row in page.rows)
+    return Watched(rows, tuple(sorted(key for page in pages for key in page.unreadable)))
 
 
 class LastWriteWinsStore(MemoryStore):

@@ -122,6 +122,16 @@ class World:
         await self.shown(key)
         return key
 
+    async def posted_many(self, count: int) -> list[RequestKey]:
+        """Add pending requests with posted cards, quickly: only the first is reconciled. Needs a MemoryStore."""
+        assert isinstance(self.store, MemoryStore)
+        row = await self.row(await self.posted())
+        keys = [self.aws.add(number) for number in range(2, count + 1)]
+        for key in keys:
+            request = replace(self.aws.requests[key], key=key)
+            self.store.tables.records[key] = replace(row, key=key, request=request)
+        return [row.key, *keys]
+
     async def row(self, key: RequestKey) -> Record:
         """Return the row, which must exist."""
         record = await self.store.load(key)

@@ -25,7 +25,7 @@ from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import staged
 from tests.fakes.clock import ManualClock
 from tests.fakes.queue import FakeSqs, LossyQueue
-from tests.fakes.store import MemoryStore
+from tests.fakes.store import MemoryStore, all_watched
 from tests.fakes.world import World, new_world
 from tests.figures import Figure, size
 
@@ -218,7 +218,7 @@ async def test_many_messages_about_few_requests_use_one_row_each() -> None:
         await intake.take()
     assert sqs.kept == []
     assert len(await world.store.due(world.clock.now(), 10_000)) == 20
-    assert len((await world.store.watched()).rows) == 20
+    assert len((await all_watched(world.store)).rows) == 20
     async with world.running():
         await world.clock.advance(5)
     assert len(world.chat.of("post")) == 20

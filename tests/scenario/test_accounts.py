@@ -14,6 +14,7 @@ from bot.service.sources.sweep import Sweep
 from tests.fakes.other_place import OtherPlace
 from tests.fakes.people import HANAKO
 from tests.fakes.product import TOML, Product, product
+from tests.fakes.store import all_watched
 
 ELSEWHERE, OTHER, ADMINISTRATOR = "us-east-2", "444455556666", "777788889999"
 READER = "NodeAccessReader"
@@ -103,7 +104,7 @@ async def test_replicas_in_the_administrators_account_get_no_card(world: Product
         sweep = next(each for each in program.sources if isinstance(each, Sweep))
         await sweep.sweep()
         await sweep.sweep()
-        rows = (await program.services.rows.store.watched()).rows
+        rows = (await all_watched(program.services.rows.store)).rows
     assert [(row.key.account, row.key.ops_item_id) for row in rows] == [(OTHER, request)]
     assert world.cards(replicas[0].id) == []
     assert [c for c in world.aws.calls("GetOpsItem") if c.params["OpsItemId"] == replicas[0].id] == []

@@ -1,5 +1,7 @@
 """Commands that people write to the bot, over fakes of AWS and Teams."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -9,14 +11,17 @@ from bot.domain.identity import Person
 from bot.domain.request import RequestKey
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
 from bot.domain.shown.views import CardView
+from bot.ports.store import MOST_IN_PAGE, Place, Store, Watched
 from bot.rendering import render
 from bot.rendering.template import Card
 from bot.service.clicks.click import Verb
-from bot.service.commands import IncomingMessage
+from bot.service.commands import LONGEST_LIST, MOST_COUNTED, IncomingMessage
 from tests.contract import documents
 from tests.fakes.aws import TARO
-from tests.fakes.card_text import nodes
+from tests.fakes.card_text import nodes, shown
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON, FakePeople, person
+from tests.fakes.clock import turns_during
+from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
 
@@ -118,6 +123,55 @@ async def test_long_list_is_cut_and_counts_the_rest(world: World) -> None:
     view = await asked(world, "pending")
     assert isinstance(view, PendingView)
     assert (len(view.requests), view.more) == (15, 5)
+
+
+async def test_very_long_list_is_read_and_counted_only_in_part(world: World) -> None:
+    """The card says "at least": the command stops reading once it has counted enough."""
+    await world.posted_many(1000)
+    world.store = store = PagesCounted(world.store)
+    world.build()
+    view = await asked(world, "pending")
+    assert isinstance(view, PendingView)
+    assert (len(view.requests), view.more, view.counted) == (LONGEST_LIST, MOST_COUNTED, False)
+    assert "at least 85 more" in shown(render(view, locale="en", timezone="UTC"))
+    assert store.pages == 2
+
+
+async def test_event_loop_runs_other_tasks_while_the_list_is_read(world: World) -> None:
+    """A stranger's list is empty, so all rows are read. Clicks are answered meanwhile."""
+    await world.posted_many(1000)
+    turns = await turns_during(asked(world, "pending", who=person(77), personal=True))
+    assert turns >= 1000 / MOST_IN_PAGE
+
+
+async def test_simultaneous_lists_are_read_one_after_the_other(world: World) -> None:
+    """A person who repeats the command while it runs gets the same answer; another person's list is read afterwards."""
+    await world.posted_many(200)
+    world.store = store = PagesCounted(world.store)
+    world.build()
+    await asyncio.gather(*(asked(world, "pending", who=person(77), personal=True) for _ in range(50)))
+    assert (store.pages, store.most_at_once) == (200 / MOST_IN_PAGE, 1)
+    await asyncio.gather(*(asked(world, "pending", who=person(number), personal=True) for number in range(70, 75)))
+    assert (store.pages, store.most_at_once) == (6 * 200 / MOST_IN_PAGE, 1)
+
+
+class PagesCounted(MemoryStore):
+    """Counts the pages of watched rows, and how many lists are read at once. It shares the data of another store."""
+
+    def __init__(self, other: Store) -> None:
+        assert isinstance(other, MemoryStore)
+        super().__init__(other.tables)
+        self.pages = self.at_once = self.most_at_once = 0
+
+    async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+        self.at_once += 1
+        self.most_at_once = max(self.at_once, self.most_at_once)
+        try:
+            async for page in super().watched(place):
+                self.pages += 1
+                yield page
+        finally:
+            self.at_once -= 1
 
 
 async def test_status_shows_a_request_without_buttons(world: World) -> None:

@@ -1,7 +1,7 @@
 """The loops survive failures of one request, the store, the queue or AWS, and never spin."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
-from bot.ports.store import Change, StoreUnavailable, Watched
+from bot.ports.store import Change, Place, StoreUnavailable, Watched
 from bot.service.reconcile.loop import SHORTEST_SLEEP, SIDE_BY_SIDE
 from bot.service.sources.intake import QUEUE, Intake
 from bot.telemetry import Telemetry
@@ -45,10 +45,10 @@ class RefusingStore(MemoryStore):
         self.check("next_due")
         return await super().next_due()
 
-    async def watched(self) -> Watched:
-        """Return the watched rows."""
+    def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+        """Yield the watched rows."""
         self.check("watched")
-        return await super().watched()
+        return super().watched(place)
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         """Write."""

@@ -1,6 +1,7 @@
 """Cards in Teams that no row has, after a crash between a post and its write or after a lost store."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from bot.domain.request import RequestKey, Verdict
 from bot.domain.shown.card_places import LATE_ROW
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import SignalRefused
-from bot.ports.store import Watched
+from bot.ports.store import Place, Watched
 from bot.ports.teams import Message, Posted
 from bot.service.clicks.click import Answer, Verb
 from bot.service.clicks.orphan_cards import MOST_CARDS, MOST_UNKNOWN
@@ -244,9 +245,9 @@ class CountingStore(MemoryStore):
 
     scans = 0
 
-    async def watched(self) -> Watched:
+    def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
         self.scans += 1
-        return await super().watched()
+        return super().watched(place)
 
 
 async def test_adoption_of_invented_cards_is_rate_limited() -> None:

@@ -15,13 +15,14 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Account
 from bot.ports.aws import AwsUnavailable, ListedRequest
-from bot.ports.store import Change, StoreUnavailable, Watched
+from bot.ports.store import MOST_IN_PAGE, Change, StoreUnavailable, Watched
 from bot.service.sources.place_sweep import SWEEP_LEASE, SweepServices
 from bot.service.sources.sweep import SKIPPED_PAUSE, Sweep
 from bot.store.sqlite.store import SqliteStore
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
-from tests.fakes.store import MemoryStore
+from tests.fakes.clock import turns_during
+from tests.fakes.store import MemoryStore, all_watched
 from tests.fakes.world import World, current_configuration, new_world
 
 OTHER, ELSEWHERE = "444455556666", "us-east-2"
@@ -263,7 +264,7 @@ async def test_replicas_and_unconfigured_accounts_get_no_row(world: World) -> No
             await world.sweep.sweep()
     logged = [(each["account"], each["region"]) for each in logs if each["event"] == "account_not_configured"]
     assert logged == [(OTHER, REGION), ("999988887777", REGION)]
-    assert list((await world.store.watched()).rows) == []
+    assert list((await all_watched(world.store)).rows) == []
     assert await world.store.due(world.clock.now(), 10) == []
 
 
@@ -343,7 +344,7 @@ async def test_unwritable_row_does_not_hide_other_requests(world: World) -> None
     store.refused.add(world.aws.add(1))
     good, sweeper = world.aws.add(2), Sweeper(world)
     await sweeper.sweep.sweep()
-    assert [row.key for row in (await store.watched()).rows] == [good]
+    assert [row.key for row in (await all_watched(store)).rows] == [good]
     assert (sweeper.counted("failed"), sweeper.ok()) == (1, 0.0)
     assert await store.watermark(ACCOUNT, REGION) is None
 
@@ -359,7 +360,7 @@ async def test_unreadable_row_does_not_stop_other_requests_or_places(world: Worl
     good = aws.add(2)
     await sweeper.sweep.sweep()
     assert (sweeper.counted("failed"), sweeper.counted("done", OTHER)) == (1, 2)
-    assert await store.watched() == Watched((await world.row(good),), (odd,))
+    assert await all_watched(store) == Watched((await world.row(good),), (odd,))
 
 
 async def test_at_most_eight_places_are_swept_at_the_same_time(world: World) -> None:
@@ -503,3 +504,13 @@ async def test_sweep_with_a_clock_ahead_does_not_stop_later_sweeps(world: World,
     await asyncio.gather(running, return_exceptions=True)
     assert await world.store.load(waiting) is not None
     assert await world.store.load(decided) is not None  # found by the list of changes alone
+
+
+async def test_event_loop_runs_other_tasks_during_a_sweep_of_many_rows(world: World) -> None:
+    """Nothing has changed in AWS, so that the sweep only compares. Clicks are answered meanwhile."""
+    await world.posted_many(2000)
+    await world.sweep.sweep()
+    before = {key: (await world.row(key)).version for key in world.aws.requests}
+    turns = await turns_during(world.sweep.sweep())
+    assert turns >= 2000 / MOST_IN_PAGE
+    assert {key: (await world.row(key)).version for key in world.aws.requests} == before

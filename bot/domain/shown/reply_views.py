@@ -34,6 +34,7 @@ class PendingView:
     requests: tuple[RequestLine, ...]
     personal: bool = False
     more: int = 0  # requests beyond the limit of the list
+    counted: bool = True  # False: there may be more than `more`
 
 
 class MessageCode(StrEnum):

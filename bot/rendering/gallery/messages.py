@@ -134,6 +134,7 @@ _REPLIES: Final[Mapping[str, View]] = {
     "help": HelpView(),
     "help-personal": HelpView(personal=True),
     "pending": PendingView(_LINES, more=3),
+    "pending-many": PendingView(_LINES, more=85, counted=False),
     "pending-none": PendingView(()),
     "pending-personal": PendingView(_LINES, personal=True),
     "pending-personal-none": PendingView((), personal=True),

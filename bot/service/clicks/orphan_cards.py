@@ -76,9 +76,10 @@ class OrphanCards:
         channel, activity_id = self._configuration.value.channel_at(click.conversation), click.activity_id
         if channel is None or activity_id is None:
             return
-        if may_be_of_another(await self._rows.store.watched(), key, activity_id):
-            log.warning("card_not_adopted", person=click.person.object_id)
-            return  # the click's data may be forged
+        async for page in self._rows.store.watched():
+            if may_be_of_another(page, key, activity_id):
+                log.warning("card_not_adopted", person=click.person.object_id)
+                return  # the click's data may be forged
         now = self._clock.now()
 
         def adopt(record: Record) -> Record:

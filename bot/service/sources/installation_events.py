@@ -26,7 +26,7 @@ class InstallationEvents:
         If the store fails, they keep their later retry time.
         """
         try:
-            waiting = [row.key for row in (await self._rows.store.watched()).rows if _waits(row)]
+            waiting = [row.key async for page in self._rows.store.watched() for row in page.rows if _waits(row)]
             for key in waiting:
                 await self._rows.apply(key, lambda row: _due(row, self._clock.now()))
         except StoreUnavailable:

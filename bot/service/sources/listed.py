@@ -6,12 +6,55 @@ request.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
+from bot.concurrency.turns import in_turns
 from bot.domain.record import Record
-from bot.domain.request import AccessRequest, RequestKey, Status
+from bot.domain.request import RequestKey, Status
 from bot.domain.spans import SKEW
 from bot.ports.aws import ListedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class RowFacts:
+    """What is compared of a row. A whole row is much larger, and there may be ten thousand.
+
+    `status` is None until AWS has been read. `unread`: the last reconcile could not read AWS at all; an incomplete one
+    has its own retry time. `waits`: the first reconcile has its own time.
+    """
+
+    status: Status | None
+    step: str | None
+    replica: bool
+    requested_at: datetime | None
+    modified_at: datetime | None
+    observed_at: datetime | None
+    unread: bool
+    waits: bool
+
+    @property
+    def open(self) -> bool:
+        """True if the row says that the request is waiting for a decision.
+
+        A replica is decided elsewhere. A request with a status that is new to this version has its own retry time.
+        """
+        return self.status is Status.PENDING and not self.replica
+
+
+def facts_of(row: Record) -> RowFacts:
+    """Return what is compared of a row."""
+    request = row.request
+    return RowFacts(
+        status=request.status if request else None,
+        step=request.waiting.step if request and request.waiting else None,
+        replica=bool(request and request.replica_of),
+        requested_at=request.requested_at if request else None,
+        modified_at=request.modified_at if request else None,
+        observed_at=row.observed_at,
+        unread=bool(request and request.complete and row.reconcile_failures),
+        waits=row.requeue_at is not None and not row.reconcile_failures,
+    )
 
 
 class Listed:
@@ -20,56 +63,43 @@ class Listed:
     def __init__(self) -> None:
         self._since: dict[RequestKey, tuple[ListedRequest, datetime]] = {}
 
-    def news(
-        self, sightings: Iterable[ListedRequest], rows: Mapping[RequestKey, Record | None], *, now: datetime
-    ) -> list[RequestKey]:
+    async def news(
+        self, sightings: Iterable[ListedRequest], rows: Mapping[RequestKey, RowFacts | None], *, now: datetime
+    ) -> set[RequestKey]:
         """Return the requests that must be reconciled. The lists were read at `now`.
 
         `rows` has all watched rows, and for each sighting its row, or None if there is no row.
         """
-        self._since = {each.key: (each, self._unchanged_since(each, now)) for each in sightings}
-        changed = {key for key, (sighting, since) in self._since.items() if _is_news(sighting, rows.get(key), since)}
-        disappeared = {key for key, row in rows.items() if key not in self._since and row and is_open(row)}
-        return sorted(changed | disappeared)
+        self._since = {each.key: (each, self._unchanged_since(each, now)) async for each in in_turns(sightings)}
+        compared = in_turns(self._since.items())
+        changed = {key async for key, (each, since) in compared if _is_news(each, rows.get(key), since)}
+        disappeared = {key async for key, row in in_turns(rows.items()) if key not in self._since and row and row.open}
+        return changed | disappeared
 
     def _unchanged_since(self, sighting: ListedRequest, now: datetime) -> datetime:
         last, since = self._since.get(sighting.key, (None, now))
         return since if last == sighting else now
 
 
-def is_open(row: Record) -> bool:
-    """True if the row says that the request is waiting for a decision.
-
-    A replica is decided elsewhere. A request with a status that is new to this version has its own retry time.
-    """
-    request = row.request
-    return request is not None and request.status is Status.PENDING and request.replica_of is None
-
-
-def _is_news(sighting: ListedRequest, row: Record | None, since: datetime) -> bool:
+def _is_news(sighting: ListedRequest, row: RowFacts | None, since: datetime) -> bool:
     if row is None:
         return True
-    if row.request is None:
-        return row.requeue_at is None or bool(row.reconcile_failures)
-    if _unreadable(row):
+    if row.status is None:
+        return not row.waits
+    if row.unread:
         return True
     observed_since = row.observed_at is not None and row.observed_at >= since + SKEW
-    return not observed_since and _differs(sighting, row.request)
+    return not observed_since and _differs(sighting, row)
 
 
-def _differs(sighting: ListedRequest, request: AccessRequest) -> bool:
-    if request.replica_of:
+def _differs(sighting: ListedRequest, row: RowFacts) -> bool:
+    if row.replica:
         return False
-    if sighting.status is not None and sighting.status is not request.status:
+    if sighting.status is not None and sighting.status is not row.status:
         return True
-    if sighting.step and request.waiting and sighting.step != request.waiting.step:
+    if sighting.step and row.step is not None and sighting.step != row.step:
         return True
-    return _newer(sighting.modified_at, request.modified_at)
-
-
-def _unreadable(row: Record) -> bool:
-    """True after a reconcile that could not read AWS at all; an incomplete one has its own retry time."""
-    return bool(row.reconcile_failures) and row.request is not None and row.request.complete
+    return _newer(sighting.modified_at, row.modified_at)
 
 
 def _newer(seen: datetime | None, known: datetime | None) -> bool:

@@ -12,15 +12,16 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from bot.concurrency.background import alongside
+from bot.concurrency.turns import in_turns
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.domain.shown.card_places import is_misplaced
 from bot.ports.aws import AwsUnavailable, ListedRequest, Requests
 from bot.ports.clock import Clock
-from bot.ports.store import RowUnreadable, StoreUnavailable
+from bot.ports.store import Place, RowUnreadable, StoreUnavailable
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
-from bot.service.sources.listed import Listed, is_open
+from bot.service.sources.listed import Listed, RowFacts, facts_of
 from bot.telemetry import Telemetry
 
 OVERLAP = timedelta(minutes=5)  # AWS's lists may lag behind its clock; a request that is listed twice costs nothing
@@ -30,7 +31,6 @@ SWEEP_LEASE = timedelta(seconds=10)  # if a process dies during a sweep, another
 LEASE_RENEWED_EVERY = 3.0  # seconds between renewals, during a long sweep
 OVER = datetime(1970, 1, 1, tzinfo=UTC)  # a lease's end that is past on every clock, also on one that was set back
 RECENT = 0.9  # share of the period; a sweep that began less than this time ago makes another one unnecessary
-Place = tuple[str, str]  # account, Region
 log = structlog.get_logger(__name__)
 
 
@@ -45,6 +45,15 @@ class SweepServices:
     telemetry: Telemetry
     owner: str  # identifies this process
     period: float  # seconds between two sweeps of a place
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The watched rows of a place. `outdated`: rows that a previous node-access.toml determined."""
+
+    watched: dict[RequestKey, RowFacts]
+    unreadable: list[RequestKey]
+    outdated: set[RequestKey]
 
 
 class PlaceSweep:
@@ -129,14 +138,23 @@ class PlaceSweep:
     async def _compare(self) -> None:
         began = self._clock.now()
         watermark = min(await self._rows.store.watermark(*self._place) or began - FIRST_SPAN, began)
-        sightings = self._own(await self._requests.list_requests(*self._place, watermark - OVERLAP))
-        stored = await self._rows.store.watched()
-        unreadable = [key for key in stored.unreadable if _place_of(key) == self._place]
-        watched = {row.key: row for row in stored.rows if _place_of(row.key) == self._place}
-        due = await self._due([each for each in sightings if each.key not in unreadable], watched)
-        await self._requeue(due, unreadable)
+        sightings = await self._own(await self._requests.list_requests(*self._place, watermark - OVERLAP))
+        stored = await self._stored()
+        due = await self._due([each for each in sightings if each.key not in stored.unreadable], stored)
+        await self._requeue(due, stored.unreadable)
         await self._rows.store.advance_watermark(*self._place, began)
         self._done(began, listed=len(sightings), due=len(due))
+
+    async def _stored(self) -> _Stored:
+        """Read the watched rows of this place, a page at a time."""
+        stored = _Stored({}, [], set())
+        async for page in self._rows.store.watched(self._place):
+            stored.unreadable.extend(page.unreadable)
+            for row in page.rows:
+                stored.watched[row.key] = facts_of(row)
+                if self._is_outdated(row):
+                    stored.outdated.add(row.key)
+        return stored
 
     async def _requeue(self, due: Iterable[RequestKey], unreadable: Iterable[RequestKey]) -> None:
         """Make rows due. Rows that cannot be read or written do not stop the others, but the sweep then fails."""
@@ -151,30 +169,31 @@ class PlaceSweep:
         if problems:
             raise problems[0]
 
-    async def _due(self, sightings: list[ListedRequest], watched: Mapping[RequestKey, Record]) -> list[RequestKey]:
+    async def _due(self, sightings: list[ListedRequest], stored: _Stored) -> list[RequestKey]:
         """Return the requests whose rows differ from the lists or from the current node-access.toml."""
+        watched = stored.watched
         self._telemetry.open_requests.labels(account=self._account, region=self._region).set(
-            sum(map(is_open, watched.values()))
+            sum(row.open for row in watched.values())
         )
         listed = [*sightings, *await self._revoked(watched)]
         answered_at = self._clock.now()
         rows = {**watched, **await self._unwatched(sightings, watched)}
-        news = self._listed.news([each for each in listed if each.key in rows], rows, now=answered_at)
-        outdated = (key for key, row in watched.items() if self._is_outdated(row))
-        return sorted({*news, *outdated})
+        news = await self._listed.news([each for each in listed if each.key in rows], rows, now=answered_at)
+        return sorted(news | stored.outdated, key=str)
 
     async def _unwatched(
-        self, sightings: Iterable[ListedRequest], watched: Mapping[RequestKey, Record]
-    ) -> dict[RequestKey, Record | None]:
+        self, sightings: Iterable[ListedRequest], watched: Mapping[RequestKey, RowFacts]
+    ) -> dict[RequestKey, RowFacts | None]:
         """Load the rows of listed requests that are not watched, or None where there is no row.
 
         Leaves out unreadable rows.
         """
-        rows: dict[RequestKey, Record | None] = {}
-        for each in sightings:
+        rows: dict[RequestKey, RowFacts | None] = {}
+        async for each in in_turns(sightings):
             if each.key not in watched:
                 with suppress(RowUnreadable):  # a newer version wrote it; this process can do nothing about it
-                    rows[each.key] = await self._rows.load(each.key)
+                    row = await self._rows.load(each.key)
+                    rows[each.key] = facts_of(row) if row else None
         return rows
 
     def _is_outdated(self, row: Record) -> bool:
@@ -186,20 +205,20 @@ class PlaceSweep:
         by_former_rules = is_misplaced(row, current) or current.identified_by_former_rules(row)
         return by_former_rules or row.has_times_ahead(self._clock.now())
 
-    async def _revoked(self, watched: Mapping[RequestKey, Record]) -> list[ListedRequest]:
+    async def _revoked(self, watched: Mapping[RequestKey, RowFacts]) -> list[ListedRequest]:
         """List the requests that are approved in their rows but revoked in AWS. Makes no call if none is approved."""
-        running = [row.request for row in watched.values() if row.request and row.request.status is Status.APPROVED]
+        running = [row for row in watched.values() if row.status is Status.APPROVED]
         if not running:
             return []
         earliest = self._clock.now() - LONGEST_LIFE
-        since = min(request.requested_at or earliest for request in running) - OVERLAP
+        since = min(row.requested_at or earliest for row in running) - OVERLAP
         found = await self._requests.revoked(*self._place, max(since, earliest))
         return [each for each in found if each.key in watched]
 
-    def _own(self, sightings: Iterable[ListedRequest]) -> list[ListedRequest]:
+    async def _own(self, sightings: Iterable[ListedRequest]) -> list[ListedRequest]:
         """Leave out replicas: they are decided in the account in which the request was made."""
         own = []
-        for each in sightings:
+        async for each in in_turns(sightings):
             if each.replica_of is None and _place_of(each.key) == self._place:
                 own.append(each)
             else:

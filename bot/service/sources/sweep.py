@@ -5,7 +5,8 @@ Each place has its own loop, so that one that fails or hangs never delays anothe
 
 import asyncio
 
-from bot.service.sources.place_sweep import Place, PlaceSweep, SweepServices
+from bot.ports.store import Place
+from bot.service.sources.place_sweep import PlaceSweep, SweepServices
 
 SIDE_BY_SIDE = 8  # sweeps at once; each makes at most four calls at a time, and there are threads for all of them
 SKIPPED_PAUSE = 5.0  # seconds before a process checks again whether a sweep is due

@@ -39,6 +39,7 @@ from bot.store.rows import (
     RECORD,
     REPLICA_KEPT,
     decode,
+    decode_listed_row,
     decode_row,
     encode,
     encode_over,
@@ -173,6 +174,11 @@ def stored(item: Mapping[str, Any] | None) -> Stored:
 def row(item: Mapping[str, Any]) -> Record:
     """Return the record of a row's item. Raises RowUnreadable."""
     return decode_row(member(item, "sk"), member(item, "record"))
+
+
+def listed_row(item: Mapping[str, Any]) -> Record:
+    """Return the record of an item of a long list. Raises RowUnreadable."""
+    return decode_listed_row(member(item, "sk"), member(item, "record"))
 
 
 def due_at(item: Mapping[str, Any]) -> datetime | None:

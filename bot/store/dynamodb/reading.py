@@ -21,6 +21,9 @@ from bot.store.dynamodb.calls import Answer, Calls, Patience, part
 from bot.store.rows import watched_rows
 
 MOST_AT_ONCE = 100  # items of one BatchGetItem
+KEYS_AT_ONCE = 500  # entries of the index `watched` in one query; parsing more would take too long in one piece
+LAST_MOMENT = "~"  # every time sorts before it
+Start = Mapping[str, object]  # where a page of a query starts; empty: at the beginning
 ENTRIES_TRIED = 8  # entries of the index `due` that are tried for the next due time; some may be outdated
 _Found = Mapping[str, Any]
 
@@ -40,21 +43,29 @@ class Reading:
 
     def due(self, now: datetime, limit: int, recent: Iterable[RequestKey]) -> list[RequestKey]:
         """Return the rows that are due; `recent` are rows that the index may not list so far."""
-        listed = islice(self._by_index(items.DUE, items.DUE_AT, before=items.due_until(now), limit=limit), limit)
+        listed = islice(
+            self._pages(**_by_index(items.DUE, items.DUE_AT, before=items.due_until(now), limit=limit)), limit
+        )
         found = self._due_times({items.request_of(entry) for entry in listed}.union(recent))
         return [request for moment, _, request in found if moment <= now][:limit]
 
     def next_due(self, recent: Iterable[RequestKey]) -> datetime | None:
         """Return the earliest due time; None also if the index lists only outdated entries."""
-        listed = islice(self._by_index(items.DUE, items.DUE_AT, limit=ENTRIES_TRIED), ENTRIES_TRIED)
+        listed = islice(self._pages(**_by_index(items.DUE, items.DUE_AT, limit=ENTRIES_TRIED)), ENTRIES_TRIED)
         found = self._due_times({items.request_of(entry) for entry in listed}.union(recent))
         return found[0][0] if found else None
 
-    def watched(self) -> Watched:
-        """Return the rows that AWS may still change, oldest first."""
-        entries = self._by_index(items.WATCHED, items.BORN_AT)
-        found = self._items(items.row_key(items.request_of(entry)) for entry in entries)
-        return watched_rows((items.request_of(item), partial(items.row, item)) for item in found)
+    def watched_keys(self, *, start: Start) -> tuple[list[RequestKey], Start | None]:
+        """Return keys of rows that AWS may still change, oldest first, and where the next ones start; None: nowhere."""
+        query = _by_index(items.WATCHED, items.BORN_AT, limit=KEYS_AT_ONCE)
+        answer = self._calls.repeated(self._patience, "query", **query, **start)
+        keys = [items.request_of(entry) for entry in part(answer, "Items")]
+        return keys, _start_after(answer)
+
+    def watched(self, *, keys: Iterable[RequestKey]) -> Watched:
+        """Return those of the rows that AWS may still change, oldest first."""
+        found = self._items(map(items.row_key, keys))
+        return watched_rows((items.request_of(item), partial(items.listed_row, item)) for item in found)
 
     def find(self, ops_item_id: str) -> list[Record]:
         """Return the rows of an OpsItem id."""
@@ -88,26 +99,13 @@ class Reading:
             ExpressionAttributeValues={":pk": items.text(pk), ":sk": items.text(since)},
         )
 
-    def _by_index(self, index: str, moment: str, *, before: str = "~", limit: int | None = None) -> Iterator[_Found]:
-        """Yield the entries of an index in order of time; every time sorts before a tilde."""
-        most = {} if limit is None else {"Limit": limit}
-        return self._pages(
-            IndexName=index,
-            KeyConditionExpression="#all = :all AND #moment < :before",
-            ExpressionAttributeNames={"#all": index, "#moment": moment},
-            ExpressionAttributeValues={":all": items.text(index), ":before": items.text(before)},
-            **most,
-        )
-
     def _pages(self, **query: object) -> Iterator[_Found]:
         """Yield the results of a query; DynamoDB returns 1 MB a page."""
-        start: dict[str, object] = {}
-        while True:
+        start: Start | None = {}
+        while start is not None:
             answer = self._calls.repeated(self._patience, "query", **query, **start)
             yield from part(answer, "Items")
-            if not answer.get("LastEvaluatedKey"):
-                return
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+            start = _start_after(answer)
 
     def _due_times(self, requests: Iterable[RequestKey]) -> list[tuple[datetime, str, RequestKey]]:
         """Return the due times of rows with their keys, read consistently, earliest first."""
@@ -128,6 +126,24 @@ class Reading:
             answer = self._calls.repeated_batch(self._patience, {"Keys": keys, "ConsistentRead": True, **members})
             yield from part(answer, "Responses").get(self._calls.table, ())
             keys = _unprocessed(answer, self._calls.table)
+
+
+def _by_index(index: str, moment: str, *, before: str = LAST_MOMENT, limit: int | None = None) -> Mapping[str, object]:
+    """Return the query for the entries of an index in order of time."""
+    most = {} if limit is None else {"Limit": limit}
+    return {
+        "IndexName": index,
+        "KeyConditionExpression": "#all = :all AND #moment < :before",
+        "ExpressionAttributeNames": {"#all": index, "#moment": moment},
+        "ExpressionAttributeValues": {":all": items.text(index), ":before": items.text(before)},
+        **most,
+    }
+
+
+def _start_after(answer: Answer) -> Start | None:
+    """Return where the next page of a query starts; None after the last one."""
+    last = answer.get("LastEvaluatedKey")
+    return {"ExclusiveStartKey": last} if last else None
 
 
 def _unprocessed(answer: Answer, table: str) -> Sequence[items.Item]:

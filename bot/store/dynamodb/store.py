@@ -7,7 +7,7 @@ StoreUnavailable, raised within the time that a click has. `items.py` describes 
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -19,12 +19,21 @@ from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
-from bot.ports.store import Change, PersonalChat, Replica, StoreUnavailable, StoreUncertain, Watched
+from bot.ports.store import (
+    MOST_IN_PAGE,
+    Change,
+    PersonalChat,
+    Place,
+    Replica,
+    StoreUnavailable,
+    StoreUncertain,
+    Watched,
+)
 from bot.store.dynamodb import items
 from bot.store.dynamodb import table as shape
 from bot.store.dynamodb.calls import CALL_SECONDS, THREADS, Calls, ConditionFailed, DynamoError, Patience, part
 from bot.store.dynamodb.commits import Commits, Job
-from bot.store.dynamodb.reading import Reading
+from bot.store.dynamodb.reading import Reading, Start
 from bot.store.dynamodb.trail import Trail
 from bot.store.rows import storable
 
@@ -106,9 +115,15 @@ class DynamoStore:
         recent = min(self._recent, key=self._recent.__getitem__, default=None)
         return await self._read(lambda table: table.next_due([recent] if recent else ()))
 
-    async def watched(self) -> Watched:
-        """Return the rows that AWS may still change, oldest first; a row that was just created may be seconds late."""
-        return await self._read(lambda table: table.watched(), times=MANY)
+    async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+        """Yield the rows that AWS may still change, oldest first; a row that was just created may be seconds late."""
+        start: Start | None = {}
+        while start is not None:
+            keys, start = await self._read(partial(Reading.watched_keys, start=start), times=MANY)
+            wanted = [key for key in keys if place is None or (key.account, key.region) == place]
+            for first in range(0, len(wanted), MOST_IN_PAGE):
+                some = wanted[first : first + MOST_IN_PAGE]
+                yield await self._read(partial(Reading.watched, keys=some), times=MANY)
 
     async def forget_expired(self, now: datetime) -> int:  # noqa: ARG002  (DynamoDB uses its own clock)
         """Do nothing: DynamoDB's time to live deletes expired rows within days. Until then they are ordinary rows."""

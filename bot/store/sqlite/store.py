@@ -5,7 +5,7 @@ on the version nevertheless. The audit entries of the change are in the same tra
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,15 @@ from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
-from bot.ports.store import Change, PersonalChat, Replica, StoreUnavailable, Watched
+from bot.ports.store import (
+    MOST_IN_PAGE,
+    Change,
+    PersonalChat,
+    Place,
+    Replica,
+    StoreUnavailable,
+    Watched,
+)
 from bot.store.rows import (
     AUDIT_ENTRY,
     AUDIT_KEPT,
@@ -24,6 +32,7 @@ from bot.store.rows import (
     REPLICA_KEPT,
     apply_change,
     decode,
+    decode_listed_row,
     decode_row,
     encode,
     encode_over,
@@ -36,6 +45,8 @@ from bot.store.sqlite.thread import DatabaseThread
 BUSY_SECONDS = 2.0  # for another process's lock; a click must be answered within 3, even if only with "not stored"
 FORGOTTEN_AT_ONCE = 500  # rows; limits how long other writers wait
 _END_OF_TIME = 2**62  # microseconds
+_Last = tuple[int, str]  # creation time and key of the last row of a page
+_START_OF_TIME: _Last = (-_END_OF_TIME, "")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
@@ -50,7 +61,11 @@ _SAVE = """
 """
 _DUE = "SELECT key FROM requests WHERE next_look_at <= ? ORDER BY next_look_at, key LIMIT ?"
 _NEXT_DUE = "SELECT min(next_look_at) FROM requests WHERE next_look_at IS NOT NULL"
-_WATCHED = "SELECT key, record FROM requests WHERE watched"
+_WATCHED = """
+    SELECT created_at, key, record FROM requests
+    WHERE watched AND (created_at, key) > (:created_at, :key) AND key >= :first AND key < :end
+    ORDER BY created_at, key LIMIT :most
+"""
 _FORGET_EXPIRED = """
     DELETE FROM requests WHERE key IN (SELECT key FROM requests WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
 """
@@ -122,10 +137,12 @@ class SqliteStore:
         """Return the earliest `requeue_at` of all rows."""
         return _moment((await self._rows(_NEXT_DUE))[0][0])
 
-    async def watched(self) -> Watched:
-        """Return the rows that AWS may still change, oldest first."""
-        found = await self._read(_WATCHED, tuple)
-        return watched_rows((RequestKey.parse(row[0]), partial(_record, row)) for row in found)
+    async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+        """Yield the rows that AWS may still change, oldest first, page by page."""
+        last: _Last | None = _START_OF_TIME
+        while last is not None:
+            page, last = await self._thread.read(partial(_watched, place=place, after=last))
+            yield page
 
     async def forget_expired(self, now: datetime) -> int:
         """Delete expired rows and audit entries, a limited number of each; return how many."""
@@ -261,6 +278,15 @@ def _save(connection: sqlite3.Connection, record: Record) -> None:
     }
     if connection.execute(_SAVE, columns).rowcount != 1:
         raise StoreUnavailable(f"request {record.key} was written by a process without the lock")
+
+
+def _watched(connection: sqlite3.Connection, *, place: Place | None, after: _Last) -> tuple[Watched, _Last | None]:
+    """Return a page of rows, and where it ends; None after the last one."""
+    first, end = (f"{'/'.join(place)}/", f"{'/'.join(place)}0") if place else ("", "~")  # 0 follows / in ASCII
+    bounds = {"created_at": after[0], "key": after[1], "first": first, "end": end, "most": MOST_IN_PAGE}
+    found = connection.execute(_WATCHED, bounds).fetchall()
+    page = watched_rows((RequestKey.parse(key), partial(decode_listed_row, key, text)) for _, key, text in found)
+    return page, found[-1][:2] if len(found) == MOST_IN_PAGE else None
 
 
 def _record(row: tuple[Any, ...]) -> Record:

@@ -1,5 +1,6 @@
 """Guards of the rows, the lease, the deliveries, the sweep, and the reload of the configuration."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -47,6 +48,15 @@ def _leased_by_any_clock(leased_to: Any, record: Record, owner: str, *, now: dat
 
 async def _without_renewing(renew: Any, rows: Any, key: object, owner: str, *, also: Any = None) -> Any:
     return await rows.apply(key, also) if also else await renew(rows, key, owner)
+
+
+def _many_readers(build: Any, commands: Any, **parts: object) -> None:
+    build(commands, **parts)
+    commands._one_reader = asyncio.Semaphore(1000)
+
+
+async def _no_news(_: Any, *_given: object, **_named: object) -> set[object]:
+    return set()
 
 
 def _all_or_nothing(watched: Any, rows: Any) -> Any:
@@ -171,7 +181,17 @@ GUARDS = (
     Guard(
         "the sweep",
         DECIDING + "test_sweep_alone_posts_the_card",
-        {"bot.service.sources.listed:Listed.news": always(())},
+        {"bot.service.sources.listed:Listed.news": around(_no_news)},
+    ),
+    Guard(
+        "the list of pending requests is read by one command at a time",
+        "tests/scenario/test_commands.py::test_simultaneous_lists_are_read_one_after_the_other",
+        {"bot.service.commands:CommandService.__init__": around(_many_readers)},
+    ),
+    Guard(
+        "long work of a sweep gives the event loop turns",
+        "tests/unit/concurrency/test_turns.py::test_other_tasks_run_after_every_part_of_long_work",
+        {"bot.concurrency.turns:AT_ONCE": constant(10**9)},
     ),
     Guard(
         "an unreadable row does not block the sweep of others",

@@ -35,6 +35,7 @@ from bot.service.replicas import Replicas
 from bot.service.retention import Retention
 from bot.service.sources.intake import QUEUE, Intake
 from bot.service.sources.sweep import Sweep
+from bot.service.store_check import StoreCheck
 from bot.store.assembly import store_at
 from bot.teams.assembly import MicrosoftSide, TeamsSide
 from bot.teams.login.client_authentication import (
@@ -56,7 +57,7 @@ NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role,
 AWS_PAUSE = 3.0  # seconds between two calls while AWS does not answer
 AWS_START_TIMEOUT = 60.0  # seconds to wait for AWS's first answer; the network may start after the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # the store, AWS or a port is not available
-Source = Intake | Sweep | Retention | Replicas | ConfigurationReload | Auditing | LoopWatch
+Source = Intake | Sweep | StoreCheck | Retention | Replicas | ConfigurationReload | Auditing | LoopWatch
 log = structlog.get_logger(__name__)
 
 
@@ -165,7 +166,7 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             clock=clock,
             telemetry=telemetry,
         )
-        own = (services.sweep, services.retention, services.auditing, services.replicas)
+        own = (services.sweep, services.store_check, services.retention, services.auditing, services.replicas)
         sources: list[Source] = [*own, reloading, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
             telemetry.health.expect(QUEUE)

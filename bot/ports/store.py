@@ -32,6 +32,10 @@ class RowUnreadable(StoreUnavailable):
     """A stored row does not have the form that this version expects."""
 
 
+class StoreDamaged(StoreUnavailable):
+    """The data is missing, was replaced, or is damaged. An admin must act; the text says how."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """A page of rows that AWS may still change, oldest first, and the keys of rows that this version cannot read."""
@@ -61,6 +65,17 @@ class Store(Protocol):
     `due`, `next_due` and `watched` may miss a write of another process for some seconds. Data that they do return is
     up to date.
     """
+
+    @property
+    def created(self) -> bool:
+        """True if the store was empty when it was opened: at the first start, or because its data is gone."""
+
+    async def check(self) -> None:
+        """Raise StoreUnavailable, or StoreDamaged if the data is missing, was replaced, or is damaged.
+
+        After StoreDamaged every call fails until a check succeeds, because what is written now would be lost. Also
+        reports damage that a call has met since the last check.
+        """
 
     async def load(self, key: RequestKey) -> Record | None:
         """Return the row, as last written by any process."""

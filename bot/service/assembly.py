@@ -24,6 +24,7 @@ from bot.service.rows import Rows
 from bot.service.sources.installation_events import InstallationEvents
 from bot.service.sources.place_sweep import SweepServices
 from bot.service.sources.sweep import Sweep
+from bot.service.store_check import StoreCheck
 from bot.telemetry import Telemetry
 
 
@@ -108,6 +109,7 @@ class Services:
                 period=period,
             )
         )
+        self.store_check = StoreCheck(store=store, clock=clock, telemetry=telemetry, period=period)
         self.retention = Retention(store=store, clock=clock, telemetry=telemetry)
         self.commands = CommandService(rows=self.rows, people=people, clock=clock, configuration=configuration)
         self.installs = InstallationEvents(rows=self.rows, clock=clock, telemetry=telemetry)

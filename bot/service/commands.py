@@ -17,7 +17,7 @@ from bot.domain.shown.card import card_view, request_line
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.ports.clock import Clock
 from bot.ports.teams import People
-from bot.service.clicks.permission_check import PermissionCheck
+from bot.service.clicks.permission_check import Actor, PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.text.names import folded
@@ -128,21 +128,24 @@ class CommandService:
         There may be ten thousand rows, so only one command reads them at a time, and a repeated one shares its result.
         """
         lines: list[RequestLine] = []
+        actors: dict[str, Actor] = {}  # by channel: each roster is read once
         async with self._one_reader:
             async for page in self._rows.store.watched():
                 pending = [row for row in page.rows if row.request and row.request.status is Status.PENDING]
-                found = [await self._line(row, conversation, person) for row in pending]
+                found = [await self._line(row, conversation, person, actors) for row in pending]
                 lines += filter(None, found)
                 if len(lines) >= LONGEST_LIST + MOST_COUNTED:
                     break
         return lines[: LONGEST_LIST + MOST_COUNTED]
 
-    async def _line(self, row: Record, conversation: str, person: Person | None) -> RequestLine | None:
+    async def _line(
+        self, row: Record, conversation: str, person: Person | None, actors: dict[str, Actor]
+    ) -> RequestLine | None:
         now = self._clock.now()
         if person is None:
             return request_line(row, now, own=False) if _has_card_in(row, conversation) else None
         own = bool(row.requester and row.requester.is_identified_as(person))
-        return request_line(row, now, own=own) if own or await self._may_decide(row, person) else None
+        return request_line(row, now, own=own) if own or await self._may_decide(row, person, actors) else None
 
     async def _known(self, person: Person) -> Person:
         known = (await self._people.known(folded((person.object_id,)))).people
@@ -153,12 +156,14 @@ class CommandService:
         guest = person.guest or entry.guest
         return replace(person, upn=entry.upn, mail=entry.mail, name=entry.name, guest=guest)
 
-    async def _may_decide(self, row: Record, person: Person) -> bool:
+    async def _may_decide(self, row: Record, person: Person, actors: dict[str, Actor]) -> bool:
         channel = self._configuration.value.home(row)
         level = row.request.waiting if row.request else None
         if channel is None or level is None:
             return False
-        actor = await self._permission.actor(person, channel)
+        if channel.name not in actors:
+            actors[channel.name] = await self._permission.actor(person, channel)
+        actor = actors[channel.name]
         refusal = self._permission.refusal(
             row, channel.name, actor, action=Verdict.APPROVE, step=level.step, comment=ANY_COMMENT
         )

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from bot.domain.audit import AuditEntry
 from bot.domain.record import KEPT, KEPT_UNREAD, Record
-from bot.ports.store import MOST_IN_PAGE, RowUnreadable, StoreUnavailable, Watched
+from bot.ports.store import MOST_IN_PAGE, RowUnreadable, StoreDamaged, StoreUnavailable, Watched
 from bot.store.dynamodb.calls import CALL_SECONDS, THREADS
 from bot.store.dynamodb.items import MOST_BYTES, WRITES_KEPT, RowTooLarge, row_key
 from bot.store.dynamodb.reading import MOST_AT_ONCE
@@ -684,3 +685,33 @@ async def test_without_credentials_a_store_does_not_open(
     with pytest.raises(StoreUnavailable, match="NoCredentialsError"):
         async with DynamoStore(shelf.table, region=REGION):
             pass
+
+
+# --- a missing table
+
+
+async def test_deleted_table_is_noticed(shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo) -> None:
+    """Every call and the check name the table. A new, empty table of that name is not used before a restart."""
+    await store.check()
+    with closing(server.client()) as client:
+        client.delete_table(TableName=shelf.table)
+        with pytest.raises(StoreDamaged, match=f"no table {shelf.table}"):
+            await store.load(KEY)
+        with pytest.raises(StoreDamaged, match=f"no table {shelf.table}"):
+            await store.check()
+        client.create_table(TableName=shelf.table, **definition())
+    with pytest.raises(StoreDamaged, match="deleted and made again"):
+        await store.check()
+    with pytest.raises(StoreDamaged, match="deleted and made again"):
+        await store.apply(KEY, counted, now=NOW)
+    other = await shelf.open()
+    assert (other.created, (await other.apply(KEY, counted, now=NOW)).version) == (True, 1)
+
+
+async def test_check_that_is_not_answered_stops_no_call(impatient: DynamoStore, server: FakeDynamo) -> None:
+    """DynamoDB fails for a while: the check reports it, and other calls are tried."""
+    server.plan("DescribeTable", error=(500, "InternalServerError"), times=1000)
+    with pytest.raises(StoreUnavailable) as caught:
+        await impatient.check()
+    assert not isinstance(caught.value, StoreDamaged)
+    assert (await impatient.apply(KEY, counted, now=NOW)).version == 1

@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import random
 import re
+import shutil
 import signal
 import sqlite3
 import stat
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,8 +20,8 @@ import pytest
 
 from bot.domain.audit import AuditEntry
 from bot.domain.record import KEPT_UNREAD, Record
-from bot.ports.store import RowUnreadable, StoreUnavailable, Watched
-from bot.store.sqlite import schema
+from bot.ports.store import RowUnreadable, StoreDamaged, StoreUnavailable, Watched
+from bot.store.sqlite import integrity, schema
 from bot.store.sqlite.store import SqliteStore
 from tests.contract.test_store import counted
 from tests.contract.test_store_trail import claimed, trail_of
@@ -598,3 +600,115 @@ async def test_audit_entries_are_deleted_after_400_days(store: SqliteStore) -> N
         await store.append_audit(AuditEntry(now - timedelta(days=days), f"{days}"))
     assert await store.forget_expired(now) == 2
     assert [each.event for each in await store.audit(now - timedelta(days=1000))] == ["399", "0"]
+
+
+# --- a missing, replaced or damaged file
+
+NOISE = random.Random(5).randbytes(4096)
+Breaking = Callable[[Path], object]
+
+
+async def filled(path: Path) -> None:
+    """Write a file of many pages, and close it."""
+    async with SqliteStore(path) as store:
+        for number in range(20):
+            await store.apply(key_of(number), claimed(*(f"{number}-{each}" for each in range(20))), now=NOW)
+            await store.remember_service_url(f"19:{number}@thread.tacv2", "https://smba.example.com/" + "x" * 500)
+
+
+def spoil(path: Path, page: int, sound: bytes | None = None) -> None:
+    """Replace a page of the file by noise. `sound`: the content to start from, instead of the file's."""
+    if sound is not None:
+        path.write_bytes(sound)
+    with path.open("r+b") as file:
+        file.seek((page - 1) * len(NOISE))
+        file.write(NOISE)
+
+
+@pytest.mark.parametrize(
+    ("happen", "problem"),
+    [
+        (lambda path: path.unlink(), "was deleted or moved"),
+        (lambda path: path.with_name(f"{path.name}-wal").unlink(), "-wal was deleted or moved"),
+        (lambda path: path.parent.rename(path.parent.with_name("elsewhere")), "was deleted or moved"),
+        (lambda path: shutil.copy(path, f"{path}.copy") and Path(f"{path}.copy").replace(path), "was replaced"),
+        (lambda path: os.truncate(path, 0), "any longer|damaged"),
+        (lambda path: spoil(path, 3), "damaged"),
+    ],
+    ids=["deleted", "log deleted", "folder moved", "replaced", "emptied", "noise"],
+)
+async def test_file_that_is_lost_or_damaged_while_it_is_open_is_noticed(
+    tmp_path: Path, happen: Breaking, problem: str
+) -> None:
+    """The check names the problem. From then on every call fails, because what is written now would be lost."""
+    path = tmp_path / "data" / "node-access.db"
+    path.parent.mkdir()
+    await filled(path)
+    async with SqliteStore(path) as store:
+        await store.check()
+        happen(path)
+        with pytest.raises(StoreDamaged, match=problem):
+            await store.check()
+        for call in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.append_audit(AuditEntry(NOW, "x"))):
+            with pytest.raises(StoreDamaged, match=problem):
+                await call
+
+
+async def test_file_that_comes_back_is_used_again(path: Path, tmp_path: Path) -> None:
+    """The file was moved away and back: after a successful check, calls succeed."""
+    async with SqliteStore(path) as store:
+        os.rename(path, tmp_path / "away")  # noqa: PTH104  (the linter allows no method of Path here)
+        with pytest.raises(StoreDamaged):
+            await store.check()
+        os.rename(tmp_path / "away", path)  # noqa: PTH104
+        await store.check()
+        assert (await store.apply(KEY, counted, now=NOW)).version == 1
+
+
+async def test_noise_in_any_page_is_noticed_at_the_start(path: Path) -> None:
+    """The store is not opened, and the error says what to do. The file is not changed."""
+    await filled(path)
+    sound = content_of(path)
+    for page in range(1, len(sound) // len(NOISE) + 1):
+        spoil(path, page, sound)
+        spoilt = content_of(path)
+        with pytest.raises(StoreDamaged, match=r"cannot be opened: the file is damaged.*restore a copy"):
+            async with SqliteStore(path):
+                pass
+        assert content_of(path) == spoilt
+
+
+async def test_call_that_meets_damage_is_reported_by_the_next_check(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call fails with the advice, even if the check has no time to find the damaged page itself."""
+    await filled(path)
+    monkeypatch.setattr(integrity, "CHECK_SECONDS", -1.0)
+    monkeypatch.setattr(integrity, "STEPS_BETWEEN_LOOKS", 1)
+    async with SqliteStore(path) as store:
+        for page in range(2, len(content_of(path)) // len(NOISE) + 1):
+            spoil(path, page)
+        await store.check()
+        with pytest.raises(StoreDamaged, match="restore a copy"):
+            await store.load(KEY)
+        with pytest.raises(StoreDamaged, match="restore a copy"):
+            await store.check()
+
+
+async def test_row_with_damaged_text_does_not_hide_others(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """Noise inside a long text leaves the pages sound. Only that row is unreadable."""
+    for number in (1, 2):
+        await store.apply(key_of(number), lambda row: replace(row, requeue_at=NOW), now=NOW)
+    by_hand.execute("UPDATE requests SET record = CAST(x'7bff7d' AS TEXT) WHERE key = ?", (str(KEY),))
+    found = await all_watched(store)
+    assert ([row.key for row in found.rows], found.unreadable) == ([key_of(2)], (KEY,))
+    with pytest.raises(RowUnreadable):
+        await store.load(KEY)
+    await store.check()
+
+
+async def test_empty_store_says_that_it_was_created(path: Path) -> None:
+    """At the first start this is normal. Later it means that the file is gone."""
+    for expected in (True, False):
+        async with SqliteStore(path) as store:
+            assert store.created is expected

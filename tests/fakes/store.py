@@ -45,7 +45,7 @@ class MemoryStore:
 
     def __init__(self, tables: Tables | None = None) -> None:
         self.tables = tables or Tables()
-        self.broken = False
+        self.broken = self.created = False
         self.unreadable: set[RequestKey] = set()
 
     def _working(self) -> Tables:
@@ -62,6 +62,9 @@ class MemoryStore:
         row = self._read(key)
         assert row is not None
         return row
+
+    async def check(self) -> None:
+        self._working()
 
     async def load(self, key: RequestKey) -> Record | None:
         return self._read(key)

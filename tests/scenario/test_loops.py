@@ -29,7 +29,7 @@ class RefusingStore(MemoryStore):
         self.refused: set[str] = set()
         self.refusals = 0
 
-    def check(self, call: str) -> None:
+    def refuse(self, call: str) -> None:
         """Raise StoreUnavailable if this call is in `refused`."""
         if call in self.refused:
             self.refusals += 1
@@ -37,22 +37,22 @@ class RefusingStore(MemoryStore):
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
         """Return the due rows."""
-        self.check("due")
+        self.refuse("due")
         return await super().due(now, limit)
 
     async def next_due(self) -> datetime | None:
         """Return the earliest due time."""
-        self.check("next_due")
+        self.refuse("next_due")
         return await super().next_due()
 
     def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
         """Yield the watched rows."""
-        self.check("watched")
+        self.refuse("watched")
         return super().watched(place)
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         """Write."""
-        self.check("apply")
+        self.refuse("apply")
         return await super().apply(key, change, now=now)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from bot.boto.failures import CallFailed, Failure
 from bot.boto.sdk import Call, Sdk
 from bot.concurrency.backoff import backoff
-from bot.ports.store import StoreUnavailable, StoreUncertain
+from bot.ports.store import StoreDamaged, StoreUnavailable, StoreUncertain
 
 Answer = Mapping[str, Any]
 Put = Mapping[str, object]  # parameters of PutItem without the table: `Item`, and the members of its condition
@@ -21,6 +21,7 @@ CALL_SECONDS = 0.8  # to connect, and for an answer, which usually takes 0.01; a
 THREADS = 16  # calls at once, and connections kept; each takes some milliseconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.4  # seconds between two tries, at most; the actual pause is random
 
+MISSING: Final = "ResourceNotFoundException"
 _CONDITION: Final = "ConditionalCheckFailedException"
 _CANCELED: Final = "TransactionCanceledException"
 # Why a transaction was canceled: one reason for each of its items, `None` for an item that was not the cause.
@@ -49,6 +50,10 @@ class NothingDone(DynamoError):
 
 class ReplyLost(DynamoError, StoreUncertain):
     """There was no answer, a 5xx, or an unreadable answer. Whether the call had an effect is unknown."""
+
+
+class TableMissing(DynamoError, StoreDamaged):
+    """There is no such table: it was deleted, or the name or the Region is wrong."""
 
 
 class Patience:
@@ -106,6 +111,8 @@ class Calls:
         try:
             return self._sdk.call(Call("dynamodb", self.region, operation, params), None)
         except CallFailed as failed:
+            if failed.code == MISSING:
+                raise TableMissing(MISSING, f"there is no table {self.table} in {self.region}") from failed
             raise _dynamo_error(failed) from failed
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from bot.ports.store import StoreUnavailable
 from bot.store.dynamodb import items
 from bot.store.dynamodb import table as shape
-from bot.store.dynamodb.calls import Calls, ConditionFailed, DynamoError, Patience, part
+from bot.store.dynamodb.calls import MISSING, Calls, ConditionFailed, DynamoError, Patience, part
 
 PATIENCE = 10.0  # seconds for an answer; an admin waits
 POLLS, POLL_SECONDS = 60, 2.0  # a new table and its indexes are ACTIVE within about 10 seconds
 _CREATING = "CREATING"
 _NOT_SHOWN: Mapping[str, Any] = {"TableStatus": _CREATING}
-_MISSING, _IN_USE = "ResourceNotFoundException", "ResourceInUseException"
+_IN_USE = "ResourceInUseException"
 _NO_BACKUPS_YET = "ContinuousBackupsUnavailableException"  # a new table is ready before its backups are
 _UNSUPPORTED = frozenset({"UnknownOperationException", "ValidationException"})  # answers of DynamoDB emulators
 
@@ -78,7 +78,7 @@ class TableMaker:
         try:
             table: Mapping[str, Any] = part(self._repeated("describe_table"), "Table")
         except DynamoError as failed:
-            if failed.code != _MISSING:
+            if failed.code != MISSING:
                 raise
             return None
         return table

@@ -7,7 +7,7 @@ StoreUnavailable, raised within the time that a click has. `items.py` describes 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -25,13 +25,14 @@ from bot.ports.store import (
     PersonalChat,
     Place,
     Replica,
+    StoreDamaged,
     StoreUnavailable,
     StoreUncertain,
     Watched,
 )
 from bot.store.dynamodb import items
 from bot.store.dynamodb import table as shape
-from bot.store.dynamodb.calls import CALL_SECONDS, THREADS, Calls, ConditionFailed, DynamoError, Patience, part
+from bot.store.dynamodb.calls import CALL_SECONDS, THREADS, Calls, ConditionFailed, Patience, TableMissing, part
 from bot.store.dynamodb.commits import Commits, Job
 from bot.store.dynamodb.reading import Reading, Start
 from bot.store.dynamodb.trail import Trail
@@ -68,6 +69,9 @@ class DynamoStore:
         self._commits = Commits(self._calls, self._trail, self._start, patience=patience)
         self._threads: ThreadPoolExecutor | None = None
         self._recent: TTLCache[RequestKey, datetime] = TTLCache(RECENT, INDEX_SECONDS, time.monotonic)
+        self._identity: object = None  # of the table
+        self._refusal: StoreDamaged | None = None  # while set, every call fails
+        self.created = False
         self._appending: tuple[Sequence[AuditEntry], Sequence[items.Item]] = ((), ())
 
     async def __aenter__(self) -> Self:
@@ -89,6 +93,16 @@ class DynamoStore:
         if threads is not None:
             await asyncio.to_thread(threads.shutdown)
             self._calls.close()
+
+    async def check(self) -> None:
+        """Check the table. Raises StoreDamaged if it was deleted or made again, or lost an index; StoreUnavailable."""
+        threads = self._opened()
+        try:
+            await self._answer(threads.submit(self._check_again), seconds=self._seconds)
+        except StoreDamaged as damage:
+            self._refusal = damage
+            raise
+        self._refusal = None
 
     # --- requests
 
@@ -242,18 +256,33 @@ class DynamoStore:
 
     def _check_table(self) -> None:
         """Check the table's definition and schema version; store the version if the table has none."""
-        patience, name = Patience(MANY * self._patience), self._calls.table
-        try:
-            shape.refuse_foreign(name, part(self._calls.repeated(patience, "describe_table"), "Table"))
-        except DynamoError as failed:
-            if failed.code != "ResourceNotFoundException":
-                raise
-            region = self._calls.region
-            raise shape.TableRefused(f"there is no table {name} in {region}: {shape.ADVICE}") from failed
+        patience = Patience(MANY * self._patience)
+        self._identity = _identity(self._described(patience))
         marker = Reading(self._calls, patience).item(shape.SCHEMA_KEY)
-        shape.refuse_newer(name, marker)
+        shape.refuse_newer(self._calls.table, marker)
         if marker is None:
             self._calls.repeated(patience, "put_item", Item=shape.MARKER)
+            self.created = True
+
+    def _check_again(self) -> None:
+        """Check that the table is the one that was opened. Raises StoreDamaged, StoreUnavailable."""
+        name = self._calls.table
+        try:
+            table = self._described(Patience(self._patience))
+        except shape.TableRefused as refused:
+            raise StoreDamaged(str(refused)) from refused
+        if _identity(table) != self._identity:
+            raise StoreDamaged(f"the table {name} was deleted and made again: restore it, and restart every replica")
+
+    def _described(self, patience: Patience) -> Mapping[str, Any]:
+        """Return the table's description. Raises TableRefused for a table that the bot cannot use."""
+        name = self._calls.table
+        try:
+            table: Mapping[str, Any] = part(self._calls.repeated(patience, "describe_table"), "Table")
+        except TableMissing as missing:
+            raise shape.TableRefused(f"there is no table {name} in {self._calls.region}: {shape.ADVICE}") from missing
+        shape.refuse_foreign(name, table)
+        return table
 
     async def _read(self, question: Callable[[Reading], T], *, times: int = 1) -> T:
         def answered() -> T:
@@ -280,6 +309,12 @@ class DynamoStore:
         return self._open_threads().submit(work)
 
     def _open_threads(self) -> ThreadPoolExecutor:
+        threads = self._opened()
+        if self._refusal:
+            raise StoreDamaged(str(self._refusal)) from self._refusal
+        return threads
+
+    def _opened(self) -> ThreadPoolExecutor:
         if self._threads is None:
             raise StoreUnavailable("the store is not open")
         return self._threads
@@ -296,3 +331,8 @@ class DynamoStore:
             return waiting.result()
         finally:
             waiting.cancel()
+
+
+def _identity(table: Mapping[str, Any]) -> object:
+    """Return what distinguishes a table from a later one of the same name. Emulators may lack the id."""
+    return table.get("TableId"), table.get("CreationDateTime")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bot.ports.store import StoreUnavailable
+from bot.ports.store import StoreDamaged, StoreUnavailable
+from bot.store.sqlite.integrity import check_pages, unavailable
 
 APPLICATION_ID = 0x4E414231  # "NAB1": distinguishes the bot's file from other SQLite databases
 WAL_ATTEMPTS = 50  # switching to WAL does not wait for locks, and two processes may create the file at once
@@ -103,14 +104,20 @@ class SchemaRefused(StoreUnavailable):
 def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
     """Open the file with this version's schema; a new file gets mode 0600.
 
-    Raises StoreUnavailable; SchemaRefused for a file that this version must not change.
+    Raises StoreUnavailable; SchemaRefused for a file that this version must not change; StoreDamaged.
     """
     try:
         _create(path)
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+        connection.text_factory = _as_text
     except (OSError, sqlite3.Error) as error:
         raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
     return _prepared(connection, path)
+
+
+def _as_text(raw: bytes) -> str:
+    """Return a stored text. If it is not UTF-8, only its row is unreadable; without this, the whole query fails."""
+    return raw.decode(errors="surrogateescape")
 
 
 def _create(path: Path) -> None:
@@ -121,12 +128,14 @@ def _create(path: Path) -> None:
 def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
         _version(connection, path, newest=len(MIGRATIONS))  # checked before the file is changed
+        check_pages(connection)
         switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")  # acknowledged writes survive a power cut
         migrate(connection, path, MIGRATIONS)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, StoreDamaged) as error:
         connection.close()
-        raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
+        problem = unavailable(error) if isinstance(error, sqlite3.Error) else error
+        raise type(problem)(f"{path} cannot be opened: {problem}") from error
     except BaseException:
         connection.close()
         raise

@@ -4,6 +4,7 @@ A row is read, changed and written inside `BEGIN IMMEDIATE`, so no other writer 
 on the version nevertheless. The audit entries of the change are in the same transaction.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from bot.ports.store import (
     PersonalChat,
     Place,
     Replica,
+    StoreDamaged,
     StoreUnavailable,
     Watched,
 )
@@ -39,7 +41,8 @@ from bot.store.rows import (
     storable,
     watched_rows,
 )
-from bot.store.sqlite.schema import connect
+from bot.store.sqlite.integrity import check_file, open_files
+from bot.store.sqlite.schema import APPLICATION_ID, connect
 from bot.store.sqlite.thread import DatabaseThread
 
 BUSY_SECONDS = 2.0  # for another process's lock; a click must be answered within 3, even if only with "not stored"
@@ -109,15 +112,30 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self._thread = DatabaseThread(partial(connect, path, busy_seconds=busy_seconds))
+        self._path, self._files, self.created = path, dict[Path, tuple[int, int]](), False
 
     async def __aenter__(self) -> Self:
         """Open the file; create or migrate it if necessary. Raises StoreUnavailable, SchemaRefused."""
+        self.created = not self._path.exists() or self._path.stat().st_size == 0
         await self._thread.__aenter__()
+        self._files = dict(open_files(self._path))
         return self
 
     async def __aexit__(self, *error: object) -> None:
         """Complete pending work and close the file."""
         await self._thread.__aexit__(*error)
+
+    async def check(self) -> None:
+        """Check the file. Raises StoreDamaged if it was deleted or replaced, or has damaged pages; StoreUnavailable."""
+        met, self._thread.damage = self._thread.damage, None
+        try:
+            await asyncio.to_thread(check_file, self._path, self._files, owner=APPLICATION_ID)
+        except StoreDamaged as damage:
+            self._thread.refusal = damage
+            raise
+        self._thread.refusal = None
+        if met:
+            raise StoreDamaged(str(met)) from met
 
     # --- requests
 

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-from bot.ports.store import StoreUnavailable
+from bot.ports.store import StoreDamaged, StoreUnavailable
+from bot.store.sqlite.integrity import unavailable
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -39,6 +40,8 @@ class DatabaseThread:
         self._executor: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self._jobs: deque[_Job] = deque()
+        self.damage: StoreDamaged | None = None  # that a call has met
+        self.refusal: StoreDamaged | None = None  # while set, every call fails
 
     async def __aenter__(self) -> Self:
         """Start the thread and connect. Errors of `connect` pass through."""
@@ -74,9 +77,15 @@ class DatabaseThread:
     async def _run(self, job: _Job) -> Any:
         if self._executor is None or self._connection is None:
             raise StoreUnavailable("the store is not open")
+        if self.refusal:
+            raise StoreDamaged(str(self.refusal)) from self.refusal
         self._jobs.append(job)
         self._executor.submit(self._work_off, self._connection)
-        return await asyncio.wrap_future(job.done)
+        try:
+            return await asyncio.wrap_future(job.done)
+        except StoreDamaged as damage:
+            self.damage = damage
+            raise
 
     # --- in the thread
 
@@ -134,6 +143,6 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 
 
 def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
-    unavailable = StoreUnavailable(f"{getattr(error, 'sqlite_errorname', 'SQLITE_ERROR')}: {error}")
-    unavailable.__cause__ = error
-    return unavailable
+    problem = unavailable(error)
+    problem.__cause__ = error
+    return problem

@@ -54,6 +54,21 @@ GUARDS = (
         {"bot.ports.store:MOST_APPENDED": constant(1)},
     ),
     Guard(
+        "the store checks that its file is still there",
+        "tests/contract/test_sqlite.py::test_file_that_is_lost_or_damaged_while_it_is_open_is_noticed[replaced]",
+        {"bot.store.sqlite.integrity:_check_identity": always(None)},
+    ),
+    Guard(
+        "the store checks its pages",
+        "tests/contract/test_sqlite.py::test_file_that_is_lost_or_damaged_while_it_is_open_is_noticed[noise]",
+        {"bot.store.sqlite.integrity:check_pages": always(None)},
+    ),
+    Guard(
+        "a table that was made again is not used",
+        "tests/contract/test_dynamodb.py::test_deleted_table_is_noticed",
+        {"bot.store.dynamodb.store:DynamoStore._check_again": always(None)},
+    ),
+    Guard(
         "what is not recognized is written back",
         "tests/unit/store/test_unrecognized.py::test_unknown_member_is_skipped_and_written_back[row]",
         {"bot.store.rows:with_unrecognized": around(lambda _, current, kept: current)},

@@ -1,0 +1,51 @@
+"""Checks whether the store's data is still there and sound, and reports what it finds to log and readiness."""
+
+from typing import Final
+
+import structlog
+
+from bot.ports.clock import Clock
+from bot.ports.store import Store, StoreUnavailable
+from bot.telemetry import Telemetry
+
+CHECK: Final = "store"  # the name of this check in /readyz
+log = structlog.get_logger(__name__)
+
+
+class StoreCheck:
+    """The loop that checks the store. `period`: seconds between two checks, as between two sweeps."""
+
+    def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry, period: float) -> None:
+        self._store, self._clock, self._telemetry, self._period = store, clock, telemetry, period
+        self._problem = ""
+
+    async def run(self) -> None:
+        """Check until cancelled, at once at the start."""
+        if self._store.created:
+            log.warning("store_created")
+        while True:
+            await self.check()
+            await self._clock.sleep(self._period)
+
+    async def check(self) -> None:
+        """Check once; log only a change."""
+        try:
+            await self._store.check()
+        except StoreUnavailable as problem:
+            self._telemetry.store_errors.inc()
+            self._report(str(problem))
+        else:
+            self._report("")
+
+    def _report(self, problem: str) -> None:
+        if problem:
+            self._telemetry.health.failed(CHECK, problem)
+        else:
+            self._telemetry.health.succeeded(CHECK)
+        if problem == self._problem:
+            return
+        if problem:
+            log.error("store_failed", code=problem)
+        else:
+            log.info("store_recovered")
+        self._problem = problem

@@ -1,0 +1,87 @@
+"""Finds out whether the SQLite file is still the one that was opened, and whether its pages are sound.
+
+Runs on a connection of its own, because the store's connection has pages in its cache and keeps a deleted file open.
+It must not know what the tables hold.
+
+https://www.sqlite.org/pragma.html#pragma_quick_check, https://www.sqlite.org/howtocorrupt.html
+"""
+
+import sqlite3
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from bot.ports.store import StoreDamaged, StoreUnavailable
+
+CHECK_SECONDS = 5.0  # for one check; of a file too large for this, a part is checked
+STEPS_BETWEEN_LOOKS: Final = 10_000  # steps of SQLite between two looks at the clock: some milliseconds
+ADVICE: Final = "stop the bot, restore a copy, and start it again"
+_PRIMARY: Final = 0xFF  # the part of an extended error code that names the kind of error
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_OWNER: Final = "SELECT application_id FROM pragma_application_id"
+
+Files = Mapping[Path, tuple[int, int]]
+"""The device and inode of the files that SQLite has open."""
+
+
+def unavailable(error: sqlite3.Error) -> StoreUnavailable:
+    """Return the error of the store's port for an error of SQLite."""
+    name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
+    if _code(error) in _DAMAGE:
+        return StoreDamaged(f"the file is damaged ({name}: {error}): {ADVICE}")
+    return StoreUnavailable(f"{name}: {error}")
+
+
+def open_files(path: Path) -> Files:
+    """Return the database and its write-ahead log, right after they were opened. Raises OSError."""
+    log = path.with_name(f"{path.name}-wal")
+    return {each: _identity(each) for each in (path, log) if each.exists()}
+
+
+def check_file(path: Path, files: Files, *, owner: int) -> None:
+    """Check that the files are those that were opened, and read the database. Raises StoreDamaged, StoreUnavailable."""
+    for each, identity in files.items():
+        _check_identity(each, identity)
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            check_pages(connection)
+            if connection.execute(_OWNER).fetchone() != (owner,):
+                raise StoreDamaged(f"{path} is not the bot's database any longer: {ADVICE}")
+    except sqlite3.Error as error:
+        raise unavailable(error) from error
+
+
+def check_pages(connection: sqlite3.Connection) -> None:
+    """Read the pages of the database, as many as the time allows. Raises StoreDamaged, sqlite3.Error."""
+    until = time.monotonic() + CHECK_SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > until, STEPS_BETWEEN_LOOKS)
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if _code(error) != sqlite3.SQLITE_INTERRUPT:
+            raise
+    else:
+        if found != "ok":
+            raise StoreDamaged(f"the file is damaged ({' '.join(found.split())[:200]}): {ADVICE}")
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _check_identity(path: Path, identity: tuple[int, int]) -> None:
+    try:
+        now = _identity(path)
+    except OSError as error:
+        raise StoreDamaged(f"{path} was deleted or moved while it was in use ({error.strerror}): {ADVICE}") from error
+    if now != identity:
+        raise StoreDamaged(f"{path} was replaced while it was in use: restart the bot, which then uses the new file")

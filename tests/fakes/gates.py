@@ -4,7 +4,9 @@ The port's object is wrapped, so that a new method gets a gate without a change 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 Call = Callable[..., Awaitable[Any]]
@@ -22,7 +24,12 @@ class Gate(Protocol):
 
 def calls_of(*ports: type) -> set[str]:
     """Return the names of every call of these ports, as `Gate` gets them."""
-    return {f"{port.__name__}.{name}" for port in ports for name in vars(port) if not name.startswith("_")}
+    return {
+        f"{port.__name__}.{name}"
+        for port in ports
+        for name, value in vars(port).items()
+        if callable(value) and not name.startswith("_")
+    }
 
 
 class Gated:
@@ -31,12 +38,22 @@ class Gated:
     def __init__(self, port: object, name: str, gate: Gate) -> None:
         self._port, self._name, self._gate = port, name, gate
 
-    def __getattr__(self, method: str) -> Call:
-        """Return the call with the gate around it."""
-        inner: Call = getattr(self._port, method)
+    def __getattr__(self, method: str) -> Any:
+        """Return the call with the gate around it, or around each page of an iterator."""
+        inner: Any = getattr(self._port, method)
         call, gate = f"{self._name}.{method}", self._gate
+        if not callable(inner):
+            return inner
 
-        async def gated(*arguments: Any, **named: Any) -> Any:
+        async def gated_pages(*arguments: Any, **named: Any) -> AsyncIterator[Any]:
+            pages = inner(*arguments, **named)
+            while True:
+                try:
+                    yield await gated_call(anext, pages)
+                except StopAsyncIteration:
+                    return
+
+        async def gated_call(inner: Call, *arguments: Any, **named: Any) -> Any:
             await gate.before(call)
             try:
                 result = await inner(*arguments, **named)
@@ -46,7 +63,7 @@ class Gated:
             await gate.after(call)
             return result
 
-        return gated
+        return gated_pages if inspect.isasyncgenfunction(inner) else partial(gated_call, inner)
 
 
 class AbandonedCalls:

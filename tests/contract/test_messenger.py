@@ -202,6 +202,14 @@ async def test_a_stored_chat_that_teams_does_not_know_is_requested_again(room: R
     assert room.store.tables.chats[TARO.object_id].conversation == posted.conversation
 
 
+async def test_a_stored_chat_is_not_tried_twice_if_teams_returns_the_same(room: Room) -> None:
+    """The refusal may be false, and each post into the chat may leave a message there. The caller tries again later."""
+    await room.messenger.direct(TARO_PERSON, _message("waiting"))
+    room.ms.fault("POST", "/activities$", status=404)
+    assert await _problem(room, TARO_PERSON) is ChatProblem.CONVERSATION_NOT_FOUND
+    assert len(room.ms.faults.matching("POST", "/activities$")) == 2
+
+
 @pytest.mark.parametrize("remembered", [False, True])
 async def test_a_blocked_personal_chat_is_refused(room: Room, remembered: bool) -> None:
     """A requested chat that is blocked is not stored. A stored chat that is blocked stays stored."""

@@ -47,6 +47,10 @@ def thread_of(posted: Posted) -> str:
     return f"{posted.conversation}{THREAD}{posted.activity_id}"
 
 
+def _place(chat: PersonalChat) -> tuple[str, str]:
+    return chat.conversation, chat.service_url
+
+
 class Messenger:
     """Implements bot.ports.teams.Chat."""
 
@@ -113,14 +117,20 @@ class Messenger:
             self._directs -= 1
 
     async def _direct(self, person: Person, message: Message) -> Posted:
-        chat = await self._remembered(person)
-        if chat is not None:
-            try:
-                return await self._send_into(chat, message)
-            except ChatRefused as refused:
-                if refused.problem is not ChatProblem.CONVERSATION_NOT_FOUND:
-                    raise
-        chat = await self._find(person)
+        stored = await self._remembered(person)
+        if stored is None:
+            return await self._send_into_new(await self._find(person), message)
+        try:
+            return await self._send_into(stored, message)
+        except ChatRefused as refused:
+            if refused.problem is not ChatProblem.CONVERSATION_NOT_FOUND:
+                raise
+            found = await self._find(person)
+            if _place(found) == _place(stored):  # the refusal is false, or it lasts: the caller tries again later
+                raise
+        return await self._send_into_new(found, message)
+
+    async def _send_into_new(self, chat: PersonalChat, message: Message) -> Posted:
         posted = await self._send_into(chat, message)
         await self._remember(chat)
         return posted

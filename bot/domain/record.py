@@ -125,6 +125,7 @@ class Record:
     surfaces: tuple[Surface, ...] = ()
     lease: Lease | None = None
     requeue_at: datetime | None = None
+    deliver_at: datetime | None = None  # if equal to requeue_at: the row is due only for a postponed delivery
     unrecognized: Unrecognized | None = None  # not stored; bot.store.unrecognized
 
     def decision(self, decision_id: str) -> Decision | None:
@@ -172,13 +173,19 @@ class Record:
         """Make the row due at this moment at the latest; an earlier due time stays.
 
         The due time set by a lease disappears with the lease. A request to reconcile at or after that moment is stored
-        one microsecond earlier, so that it does not disappear, too.
+        one microsecond earlier, so that it does not disappear, too. The row is then due for more than a delivery.
         """
         if self.lease and self.only_due_for_lease:
             moment = min(moment, self.lease.until - timedelta.resolution)
         if self.requeue_at is not None and self.requeue_at <= moment:
-            return self
-        return replace(self, requeue_at=moment)
+            return self if self.deliver_at is None else replace(self, deliver_at=None)
+        return replace(self, requeue_at=moment, deliver_at=None)
+
+    def redeliver_at(self, moment: datetime) -> "Record":
+        """Make the row due for a postponed delivery only, if it is due for nothing else."""
+        if self.requeue_at is not None:
+            return self.requeue_by(moment)
+        return replace(self, requeue_at=moment, deliver_at=moment)
 
     def has_times_ahead(self, now: datetime) -> bool:
         """True if a clock that was ahead stored this row. Its due time is probably wrong, so it is reconciled now."""
@@ -208,13 +215,16 @@ class Record:
         """Take or renew the lease; None while another process holds it.
 
         Taking the lease replaces requeue_at by the lease's end, so the row is due again if the holder crashes.
+        `deliver_at` stays if the row was due only for a delivery.
         """
         ours = self.lease is not None and self.lease.owner == owner
         if self.lease and not ours and runs(self.lease.until, now=now, span=span):
             return None
         until = now + span
         due = self.requeue_at if ours and not self.only_due_for_lease else until
-        return replace(self, lease=Lease(owner, until), requeue_at=due)
+        only_to_deliver = ours or self.requeue_at == self.deliver_at
+        deliver_at = self.deliver_at if only_to_deliver else None
+        return replace(self, lease=Lease(owner, until), requeue_at=due, deliver_at=deliver_at)
 
     def renewed_by(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
         """Renew the owner's lease; None if the owner lost it. Another process may have had a lease that is free now."""

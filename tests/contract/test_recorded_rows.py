@@ -127,11 +127,11 @@ async def test_recorded_rows_are_listed(store: Store) -> None:
     names = {key_of(row): name for name, row in ROWS["requests"].items()}
     watched = await all_watched(store)
     assert ([names[each.key] for each in watched.rows], watched.unreadable) == (
-        ["approved", "unreadable facts", "auto-approved", "hint", "waiting"],
+        ["approved", "unreadable facts", "auto-approved", "hint", "postponed delivery", "waiting"],
         (),
     )
     due = await store.due(NOW + timedelta(minutes=60), 10)
-    assert [names[key] for key in due] == ["waiting", "hint", "unreadable facts", "auto-approved"]
+    assert [names[key] for key in due] == ["waiting", "hint", "postponed delivery", "unreadable facts", "auto-approved"]
     assert await store.next_due() == NOW + timedelta(minutes=9, days=-3650)
 
 

@@ -15,11 +15,11 @@ import structlog
 
 from bot.concurrency.background import Background
 from bot.concurrency.backoff import backoff
-from bot.domain.claims import awaits_effect
+from bot.domain.claims import awaits_effect, under_way
 from bot.domain.decision import HOLD, QUEUE_HOLD, Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.effects import settle_unknown
 from bot.domain.record import Record
-from bot.domain.request import RequestKey
+from bot.domain.request import RequestKey, Status
 from bot.domain.routing import route
 from bot.domain.shown.card_places import renamed
 from bot.domain.shown.surfaces import LOOKUP_SPAN, desired, may_still_be_identified, next_change
@@ -40,6 +40,7 @@ UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after this t
 # The pauses while Teams does not return all rosters, for LOOKUP_SPAN: the message must be sent within a minute of the
 # recovery, and the directory may return the last result for another 10 seconds.
 LOOKUP_PAUSES = timedelta(seconds=5), timedelta(seconds=45)
+FACTS_KEPT = timedelta(minutes=5)  # how long a postponed delivery is repeated without reading AWS again
 UNKNOWN_PAUSE = timedelta(seconds=2)  # pause between checks of a decision that AWS never answered
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,8 @@ class Reconciler:
         try:
             await self._continue_queued(record)
             async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
-                record = await self._recover_decisions(await self._observe(record))
+                if not self._is_known(record):
+                    record = await self._recover_decisions(await self._observe(record))
             await self._deliveries.deliver(record, desired(record, self._configuration.value, self._clock.now()))
             outcome = "converged"
         except Postponed as postponed:
@@ -104,8 +106,10 @@ class Reconciler:
         """Give the lease back and set the time of the next reconcile, unless an earlier time is already stored."""
 
         def end(record: Record) -> Record:
-            planned = min(filter(None, (self._next_requeue(record), again_at)), default=None)
-            free = record.released_by(self._owner)
+            planned = self._next_requeue(record)
+            free = replace(record.released_by(self._owner), deliver_at=None)
+            if again_at and (planned is None or again_at < planned):
+                return free.redeliver_at(again_at)
             return free.requeue_by(planned) if planned else free
 
         await self._rows.apply(key, end)
@@ -120,6 +124,11 @@ class Reconciler:
         return min((moment for moment in moments if moment), default=None)
 
     # --- observe
+
+    def _is_known(self, record: Record) -> bool:
+        """True if AWS need not be read: the row is due only for a postponed delivery, and its facts are recent."""
+        rules_changed = self._configuration.value.identified_by_former_rules(record) or self._routed(record) != record
+        return not rules_changed and is_recent(record, self._clock.now())
 
     async def _observe(self, record: Record) -> Record:
         began = self._clock.now()
@@ -220,6 +229,23 @@ def taken_over(decision: Decision, now: datetime) -> Decision:
     if decision.is_expired(now):
         return announced.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
     return replace(announced, held_until=now + (QUEUE_HOLD if decision.queued else HOLD))
+
+
+def is_recent(record: Record, now: datetime) -> bool:
+    """True if a row that is due only for a postponed delivery has facts that need not be read again.
+
+    An event, a click or a sweep that has news makes the row due for more than the delivery. A decision that is under
+    way needs a read, and so does a moment since the last read at which AWS may have changed the request by itself.
+    """
+    observed_at, request = record.observed_at, record.request
+    if record.deliver_at is None or request is None or observed_at is None:
+        return False
+    if record.reconcile_failures or request.status is Status.UNKNOWN:
+        return False
+    if any(under_way(each, request, now) for each in record.decisions):
+        return False
+    change = next_change(record, observed_at)
+    return observed_at <= now < observed_at + FACTS_KEPT and (change is None or now < change)
 
 
 def _retry_at(record: Record, now: datetime) -> datetime | None:

@@ -20,6 +20,7 @@ RECONCILING = "tests/scenario/test_reconciling.py::"
 INTAKE = "tests/scenario/test_intake.py::"
 SWEEP = "tests/scenario/test_sweep.py::"
 SPORADIC = "tests/scenario/test_sporadic_refusals.py::"
+THROTTLING = "tests/scenario/test_throttling.py::"
 WRONG_CLOCK = "tests/scenario/test_wrong_clock.py::"
 RECORD = "tests/unit/domain/test_record.py::"
 
@@ -241,6 +242,29 @@ GUARDS = (
                 lambda is_fresh, checked_at, now: now < checked_at or is_fresh(checked_at, now)
             ),
             "bot.domain.decision:Decision.is_expired": around(lambda _, decision, now: now > decision.deadline),
+        },
+    ),
+    Guard(
+        "news during a postponed delivery are read",
+        THROTTLING + "test_event_after_the_delivery_became_due_reads_aws",
+        {
+            "bot.domain.record:Record.requeue_by": around(
+                lambda requeue_by, record, moment: replace(requeue_by(record, moment), deliver_at=record.deliver_at)
+            )
+        },
+    ),
+    Guard(
+        "facts are read again although a delivery is postponed",
+        THROTTLING + "test_facts_are_read_again_after_some_minutes",
+        {"bot.service.reconcile.reconciler:FACTS_KEPT": constant(timedelta(days=1))},
+    ),
+    Guard(
+        "a request is read after its deadline although a delivery is postponed",
+        THROTTLING + "test_request_that_times_out_during_a_postponed_delivery_is_read",
+        {
+            "bot.service.reconcile.reconciler:is_recent": around(
+                lambda is_recent, record, now: is_recent(record, min(now, record.observed_at or now))
+            )
         },
     ),
     Guard(

@@ -1,0 +1,156 @@
+"""Teams accepts only so many messages. What waits for it costs nothing in AWS, but never hides news."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.decision import DecisionState
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Status, Verdict
+from bot.ports.teams import ChatThrottled, ChatUnavailable, Message, Posted
+from bot.service.reconcile.reconciler import FACTS_KEPT, is_recent
+from bot.teams.outbound.rate_limit import RateLimit
+from tests.fakes.chat import HANAKO, FakeChat
+from tests.fakes.clock import ManualClock
+from tests.fakes.world import APPROVALS, World, current_configuration, new_world
+from tests.unit.domain.sample import KEY, NOW, SECOND, decision, request
+
+POSTS = 101
+THROTTLED = 20.0  # seconds
+
+
+class LimitedChat(FakeChat):
+    """Teams with the rate limits of a conversation. They raise ChatThrottled."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self._limit = RateLimit(clock)
+
+    async def post(self, conversation: str, message: Message) -> Posted:
+        """Start a thread if the limits allow it."""
+        self._limit.take(conversation)
+        return await super().post(conversation, message)
+
+
+async def test_postponed_posts_read_aws_once() -> None:
+    """Of 101 requests at once, most wait for their turn in Teams. None of them is read from AWS again meanwhile."""
+    world = new_world()
+    world.chat = LimitedChat(world.clock)
+    world.build()
+    keys = [world.aws.add(number) for number in range(1, POSTS + 1)]
+    async with world.running():
+        for key in keys:
+            await world.rows.requeue(key)
+        for _ in range(300):
+            await world.clock.advance(1)
+            if len(world.chat.of("post")) == POSTS:
+                break
+    assert len(world.chat.of("post")) == POSTS
+    assert world.aws.count("observe") == POSTS
+
+
+async def _postponed(times: int = 1) -> tuple[World, RequestKey]:
+    """Return a request whose card Teams has throttled for THROTTLED seconds."""
+    world = new_world()
+    key = world.aws.add()
+    world.chat.before["post"] += [ChatThrottled(THROTTLED) for _ in range(times)]
+    await world.shown(key)
+    assert (world.aws.count("observe"), world.chat.of("post")) == (1, [])
+    return world, key
+
+
+async def test_outage_of_teams_reads_aws_once() -> None:
+    """An attempt that failed is repeated like one that was throttled."""
+    world = new_world()
+    key = world.aws.add()
+    world.chat.before["post"] += [ChatUnavailable("no_answer", ambiguous=False) for _ in range(3)]
+    await world.shown(key)
+    async with world.running():
+        await world.clock.advance(60)
+    assert len(world.chat.of("post")) == 1
+    assert world.aws.count("observe") == 1
+
+
+async def test_event_during_a_postponed_delivery_reads_aws() -> None:
+    """The request was rejected meanwhile: no card with buttons may appear."""
+    world, key = await _postponed()
+    world.aws.decide(key, Verdict.REJECT, "from the console")
+    await world.rows.apply(key, lambda row: row.requeue_soon(world.clock.now()))
+    async with world.running():
+        await world.clock.advance(THROTTLED + 5)
+    row = await world.row(key)
+    assert row.request is not None
+    assert row.request.status is Status.REJECTED
+
+
+async def test_event_after_the_delivery_became_due_reads_aws() -> None:
+    """The row is due since a second ago for its delivery; the event that comes now does not move that time."""
+    world, key = await _postponed()
+    await world.clock.advance(THROTTLED + 5)
+    due_at = (await world.row(key)).requeue_at
+    assert due_at is not None
+    assert due_at < world.clock.now()
+    await world.rows.requeue(key)
+    assert (await world.row(key)).requeue_at == due_at
+    async with world.running():
+        await world.clock.advance(1)
+    assert world.aws.count("observe") == 2
+
+
+async def test_facts_are_read_again_after_some_minutes() -> None:
+    """A channel that stays closed must not freeze what the bot knows about the request and its requester."""
+    world, _ = await _postponed(times=100)
+    async with world.running():
+        await world.clock.advance(600)
+    assert 2 <= world.aws.count("observe") <= 4
+
+
+async def test_request_that_times_out_during_a_postponed_delivery_is_read() -> None:
+    """The bot receives no event when AWS ends the request at its deadline. No process ran at that time."""
+    world = new_world()
+    key = world.aws.add()
+    waiting = replace(world.aws.requests[key].levels[0], timeout=timedelta(seconds=THROTTLED + 5))
+    world.aws.requests[key] = replace(world.aws.requests[key], levels=(waiting,))
+    world.chat.before["post"].append(ChatThrottled(THROTTLED))
+    await world.shown(key)
+    await world.clock.advance(THROTTLED + 20)
+    async with world.running():
+        await world.clock.advance(1)
+    assert world.aws.count("observe") == 2
+
+
+async def test_other_channels_during_a_postponed_delivery_read_aws() -> None:
+    """The request is routed by the current file before it is delivered."""
+    world, _ = await _postponed()
+    world.configuration.replace(current_configuration(replace(APPROVALS, name="others")).value)
+    async with world.running():
+        await world.clock.advance(THROTTLED + 5)
+    assert world.aws.count("observe") == 2
+
+
+POSTPONED = Record(KEY, NOW, request=request(), observed_at=NOW, requeue_at=NOW + SECOND, deliver_at=NOW + SECOND)
+
+
+@pytest.mark.parametrize(
+    ("changed", "recent"),
+    [
+        ({}, True),
+        ({"deliver_at": None}, False),
+        ({"request": None}, False),
+        ({"request": request(status=Status.UNKNOWN)}, False),
+        ({"observed_at": None}, False),
+        ({"observed_at": NOW + 2 * SECOND}, False),
+        ({"observed_at": NOW + SECOND - FACTS_KEPT}, False),
+        ({"reconcile_failures": 1}, False),
+        ({"decisions": (decision(HANAKO, state=DecisionState.UNKNOWN),)}, False),
+        ({"decisions": (decision(HANAKO, state=DecisionState.CONFIRMED),)}, False),
+        ({"decisions": (decision(HANAKO, state=DecisionState.RELEASED),)}, True),
+    ],
+)
+def test_aws_is_read_unless_the_facts_are_recent_and_no_decision_is_under_way(
+    changed: dict[str, Any], *, recent: bool
+) -> None:
+    """Each condition alone makes a read necessary."""
+    assert is_recent(replace(POSTPONED, **changed), NOW + SECOND) is recent

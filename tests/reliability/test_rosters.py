@@ -267,7 +267,7 @@ class Trusting(Directory):
 
 
 class Content(Directory):
-    """Uses the entries of a roster as they are, and requests nobody singly."""
+    """Uses the entries of a roster as they are, and requests no one singly."""
 
     def _is_unclear(self, member: TeamMember) -> bool:
         return False

@@ -2,8 +2,8 @@
 
 If a roster cannot be read, `member` and `roster` raise RosterUnavailable. `known` leaves out the people of this roster.
 
-Teams may refuse the pages of a roster, or leave out tenant, UPN or mail address of its members, and yet return each
-single member completely. Whoever is needed is then requested singly; nothing that is missing is assumed.
+Teams may refuse the pages of a roster, or leave out tenant, UPN or mail address of its members, but return each single
+member completely. Each person who is needed is then requested singly; nothing that is missing is assumed.
 """
 
 import asyncio
@@ -261,7 +261,7 @@ class Directory:
     async def _sought(
         self, root: str, names: frozenset[str], cache: RosterCache, people: dict[str, Person]
     ) -> KnownPeople:
-        """Add the people whom Teams returns for the names that none of these people has."""
+        """Add the people that Teams returns for the names that none of these people has."""
         left = names.difference(*(folded(person.spellings) for person in people.values()))
         for name in sorted(each for each in left if _NAME.fullmatch(each) and (root, each) not in self._absent):
             generation = cache.generation

@@ -38,7 +38,7 @@ class StoreDamaged(StoreUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A page of rows that AWS may still change, oldest first, and the keys of rows that this version cannot read."""
+    """A page of watched rows (`Record.watched`), oldest first, and the keys of rows that this version cannot read."""
 
     rows: tuple[Record, ...] = ()
     unreadable: tuple[RequestKey, ...] = ()
@@ -95,10 +95,11 @@ class Store(Protocol):
         """Return the earliest `requeue_at` of all rows; None if there is none."""
 
     def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
-        """Yield the rows that AWS may still change (`Record.watched`), oldest first; `place`: only of this place.
+        """Yield the rows whose requests AWS may still change (`Record.watched`), in pages, oldest first.
 
-        There may be ten thousand rows. So a page has at most MOST_IN_PAGE rows, and is read when it is wanted, outside
-        the event loop. An unreadable row does not hide others.
+        With `place`, only rows of this account and Region. There may be ten thousand rows. A page has at most
+        MOST_IN_PAGE of them, and is read outside the event loop when the caller requests it. If a row is unreadable,
+        the others are still returned.
         """
 
     async def forget_expired(self, now: datetime) -> int:

@@ -214,14 +214,14 @@ def apply_change(
 
 
 def decode_listed_row(request: str, text: str) -> Record:
-    """Return a row like `decode_row`, without remembering it: a long list would displace the rows that are in use."""
+    """Return a row like `decode_row`, but do not cache it: a long list would displace the rows that are in use."""
     return decode(RECORD, text, where=f"request {request}")
 
 
 def watched_rows(found: Iterable[tuple[RequestKey, Callable[[], Record]]]) -> Watched:
     """Return a page of watched rows, oldest first, and the keys of the rows that cannot be read.
 
-    `found` has the key of each row, and the function that reads it.
+    `found` has the key of each row, and the function that reads it. Rows that are no longer watched are left out.
     """
     rows, unreadable = [], []
     for key, read in found:

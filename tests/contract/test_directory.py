@@ -587,7 +587,7 @@ async def test_unreadable_channel_or_store_leaves_out_only_its_own_people(room: 
 
 
 def _kept(room: Room, person: Member, *, upn: str | None = None) -> PersonalChat:
-    """Return a stored chat, whose data about the person may be outdated."""
+    """Return a personal chat to store. If `upn` is given, it is the person's stored address, which is outdated."""
     former = Person(person.object_id, TENANT_ID, person.name, upn or person.upn, person.email, person.id)
     return PersonalChat(former, room.ms.world.personal(person).id, room.ms.service_url)
 

@@ -498,7 +498,7 @@ async def test_file_changed_during_downtime_identifies_requesters_again() -> Non
 
 
 async def _identified_by_an_earlier_version(world: World, key: RequestKey) -> None:
-    """Store the requester as another version would, which computes another mark of the same rules."""
+    """Store the requester as an earlier version would: with a different fingerprint of the same identity rules."""
 
     def marked(row: Record) -> Record:
         assert row.requester is not None

@@ -66,7 +66,7 @@ class Commits:
         self._waiting: dict[RequestKey, list[Job]] = {}  # has an entry for a row while a thread works on it
 
     def add(self, key: RequestKey, job: Job) -> None:
-        """Add a job. A job whose future is cancelled before it began is skipped."""
+        """Add a job. If its future is cancelled before the job begins, the job is skipped."""
         with self._lock:
             busy = key in self._waiting
             self._waiting.setdefault(key, []).append(job)
@@ -191,7 +191,7 @@ class _Commit:
 
 
 def _unchanged_since(former: Record | None) -> Mapping[str, object]:
-    """Return the condition that the row has not been written since."""
+    """Return the condition that the row still has the version of `former`; if that is None, that it does not exist."""
     if former is None:
         return items.IF_ABSENT
     return {

@@ -11,12 +11,12 @@
 | `audit#2026-04-01`      | time, order of writing    | one entry of the audit trail                                   |
 | `schema`                | `schema`                  | the version of this schema                                     |
 
-Two sparse indexes, keys only: `due` has the rows that are to be reconciled, by due time; `watched` has the rows that
-AWS may still change, by creation time. Items without these attributes are in no index, and writes that do not change
-them cost the indexes nothing. Each index is one partition, which takes 1,000 writes a second. A row changes its due
-time some tens of times, so that is enough for about ten new requests a second; AWS allows only three calls a second.
-Rows, conversations and places have separate partitions; the audit trail has one per day. People share one partition,
-because all of them are read together; each is written when they install the bot or write to it.
+Two sparse indexes, keys only: `due` has the rows that are to be reconciled, by due time; `watched` has the rows whose
+requests AWS may still change, by creation time. Items without these attributes are in no index, and writes that do not
+change them cost the indexes nothing. Each index is one partition, which takes 1,000 writes a second. A row changes its
+due time some tens of times, so that is enough for about ten new requests a second; AWS allows only three calls a
+second. Rows, conversations and places have separate partitions; the audit trail has one per day. People share one
+partition, because all of them are read together; each is written when they install the bot or write to it.
 
 Times are UTC text of one length, so that they sort as text.
 """
@@ -127,7 +127,7 @@ def row_key(request: RequestKey) -> Item:
 
 
 def request_of(item: Mapping[str, Any]) -> RequestKey:
-    """Return the request of an item or of an index entry. Raises RowUnreadable."""
+    """Return the key of the request of a row's item or index entry. Raises RowUnreadable."""
     try:
         return RequestKey.parse(member(item, "sk"))
     except InvalidRequestKey as error:
@@ -160,7 +160,7 @@ def _index_attributes(record: Record) -> Item:
 
 
 def size_of(item: Item) -> int:
-    """Return the size in bytes of an item with texts and numbers; a number counts at most its digits."""
+    """Return the size in bytes of an item of texts and numbers; each digit of a number counts as one byte."""
     return sum(len(name) + len(each.encode()) for name, value in item.items() for each in value.values())
 
 

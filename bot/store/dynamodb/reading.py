@@ -42,7 +42,7 @@ class Reading:
         return found
 
     def due(self, now: datetime, limit: int, recent: Iterable[RequestKey]) -> list[RequestKey]:
-        """Return the rows that are due; `recent` are rows that the index may not list so far."""
+        """Return the keys of due rows, longest due first; `recent` are rows that the index may not list so far."""
         listed = islice(
             self._pages(**_by_index(items.DUE, items.DUE_AT, before=items.due_until(now), limit=limit)), limit
         )
@@ -50,20 +50,20 @@ class Reading:
         return [request for moment, _, request in found if moment <= now][:limit]
 
     def next_due(self, recent: Iterable[RequestKey]) -> datetime | None:
-        """Return the earliest due time; None also if the index lists only outdated entries."""
+        """Return the earliest due time of all rows; None if no row has one, or if all tried entries are outdated."""
         listed = islice(self._pages(**_by_index(items.DUE, items.DUE_AT, limit=ENTRIES_TRIED)), ENTRIES_TRIED)
         found = self._due_times({items.request_of(entry) for entry in listed}.union(recent))
         return found[0][0] if found else None
 
     def watched_keys(self, *, start: Start) -> tuple[list[RequestKey], Start | None]:
-        """Return keys of rows that AWS may still change, oldest first, and where the next ones start; None: nowhere."""
+        """Return keys of watched rows, oldest first, and the start of the next page; None if there is none."""
         query = _by_index(items.WATCHED, items.BORN_AT, limit=KEYS_AT_ONCE)
         answer = self._calls.repeated(self._patience, "query", **query, **start)
         keys = [items.request_of(entry) for entry in part(answer, "Items")]
         return keys, _start_after(answer)
 
     def watched(self, *, keys: Iterable[RequestKey]) -> Watched:
-        """Return those of the rows that AWS may still change, oldest first."""
+        """Return those of the rows that are still watched, oldest first."""
         found = self._items(map(items.row_key, keys))
         return watched_rows((items.request_of(item), partial(items.listed_row, item)) for item in found)
 
@@ -108,7 +108,7 @@ class Reading:
             start = _start_after(answer)
 
     def _due_times(self, requests: Iterable[RequestKey]) -> list[tuple[datetime, str, RequestKey]]:
-        """Return the due times of rows with their keys, read consistently, earliest first."""
+        """Return due time, sort key and key of each row that has a due time, read consistently, earliest first."""
         names = {"#pk": "pk", "#sk": "sk", "#due": items.DUE_AT}
         members = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
         found = ((items.due_at(item), item) for item in self._items(map(items.row_key, requests), **members))

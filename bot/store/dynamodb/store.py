@@ -1,8 +1,9 @@
 """The store in one DynamoDB table, for several processes on several machines.
 
 Every write of a row is conditional on its version, in one transaction with its audit entries. All reads are consistent,
-except that an index may list a row late. boto3 blocks, so calls run in separate threads. Every failure is
-StoreUnavailable, raised within the time that a click has. `items.py` describes the items of the table.
+except that an index may list a row late. boto3 blocks, so calls run in separate threads. Every failure raises
+StoreUnavailable, in time for the answer to a click; only opening and long lists may take longer. `items.py` describes
+the items of the table.
 """
 
 import asyncio
@@ -95,7 +96,7 @@ class DynamoStore:
             self._calls.close()
 
     async def check(self) -> None:
-        """Check the table. Raises StoreDamaged if it was deleted or made again, or lost an index; StoreUnavailable."""
+        """Check the table. Raises StoreUnavailable, or StoreDamaged if it was deleted or replaced, or lost an index."""
         threads = self._opened()
         try:
             await self._answer(threads.submit(self._check_again), seconds=self._seconds)
@@ -111,7 +112,7 @@ class DynamoStore:
         return await self._read(lambda table: items.stored(table.item(items.row_key(key))).record)
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write what `change` returns for the row. It runs in one of the store's threads."""
+        """Write what `change` returns for the row. `change` runs in one of the store's threads."""
         job = Job(change, now)
         self._open_threads()
         self._commits.add(key, job)
@@ -120,17 +121,17 @@ class DynamoStore:
         return record
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
-        """Return the rows that are due, longest due first; rows of other processes may be seconds late."""
+        """Return the keys of due rows, longest due first. Changes by other processes may be missing for seconds."""
         recent = [key for key, moment in self._recent.items() if moment <= now]
         return await self._read(lambda table: table.due(now, limit, recent))
 
     async def next_due(self) -> datetime | None:
-        """Return the earliest `requeue_at` of all rows; rows of other processes may be seconds late."""
+        """Return the earliest `requeue_at` of all rows. Changes by other processes may be missing for seconds."""
         recent = min(self._recent, key=self._recent.__getitem__, default=None)
         return await self._read(lambda table: table.next_due([recent] if recent else ()))
 
     async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
-        """Yield the rows that AWS may still change, oldest first; a row that was just created may be seconds late."""
+        """Yield the rows whose requests AWS may still change, oldest first. A new row may be missing for seconds."""
         start: Start | None = {}
         while start is not None:
             keys, start = await self._read(partial(Reading.watched_keys, start=start), times=MANY)
@@ -172,7 +173,7 @@ class DynamoStore:
         await self._write("put_item", Item={**items.service_url_key(conversation), "service_url": address})
 
     async def service_url(self, conversation: str) -> str | None:
-        """Return the service URL of a conversation."""
+        """Return the service URL of a conversation; None if it is unknown."""
         found = await self._read(lambda table: table.item(items.service_url_key(conversation)))
         return items.member(found, "service_url") if found else None
 
@@ -203,7 +204,7 @@ class DynamoStore:
         return await self._read(lambda table: table.replicas(since))
 
     async def watermark(self, account: str, region: str) -> datetime | None:
-        """Return the time from which the sweep must list changes."""
+        """Return the time from which the sweep must list changes; None before the first sweep."""
         found = await self._read(lambda table: table.item(items.place_key(account, region, "watermark")))
         return items.moment(found, "moment") if found else None
 
@@ -236,7 +237,7 @@ class DynamoStore:
     # --- in threads
 
     def _put_chat(self, chat: PersonalChat) -> None:
-        """Write a chat over the stored one, unless another process has written it since it was read."""
+        """Replace the stored chat. If another process writes it in between, read it and try again."""
         patience = Patience(self._patience)
         while True:
             former = Reading(self._calls, patience).item(items.chat_key(chat.person.object_id))
@@ -320,7 +321,10 @@ class DynamoStore:
         return self._threads
 
     async def _answer(self, done: "Future[T]", *, seconds: float, writes: bool = False) -> T:
-        """Wait for a thread's work within the limit. A thread that hangs is freed by the time-outs of its call."""
+        """Wait for a thread's work, at most `seconds`. A thread that hangs is freed by the time-outs of its call.
+
+        Raises StoreUnavailable after that; StoreUncertain if the work `writes` and has begun.
+        """
         waiting = asyncio.wrap_future(done)
         try:
             await asyncio.wait({waiting}, timeout=seconds)

@@ -21,7 +21,7 @@ class TableRefused(StoreUnavailable):
 
 
 def definition() -> dict[str, Any]:
-    """Return the parameters of CreateTable without the name: paid per request, so there is no capacity to plan."""
+    """Return the parameters of CreateTable without the name. The table is paid per request: no capacity to plan."""
     names = [*_KEY, *(name for names in INDEXES.values() for name in names)]
     return {
         "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in names],

@@ -1,4 +1,4 @@
-"""Gives audit entries their keys, and registers the days that have entries.
+"""Turns audit entries into items, registers the days that have entries, and writes entries that belong to no row.
 
 It must not know rows.
 """
@@ -36,7 +36,7 @@ def _transactions(entries: Sequence[items.Item]) -> Iterator[Sequence[items.Item
 
 
 class Trail:
-    """Makes items of audit entries. Thread-safe."""
+    """Makes items of audit entries, and writes those that belong to no row. Thread-safe."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls

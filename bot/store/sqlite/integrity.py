@@ -1,7 +1,7 @@
 """Finds out whether the SQLite file is still the one that was opened, and whether its pages are sound.
 
-Runs on a connection of its own, because the store's connection has pages in its cache and keeps a deleted file open.
-It must not know what the tables hold.
+`check_file` opens a separate connection, because the store's connection has pages in its cache and keeps a deleted file
+open. This module must not know what the tables hold.
 
 https://www.sqlite.org/pragma.html#pragma_quick_check, https://www.sqlite.org/howtocorrupt.html
 """
@@ -35,7 +35,7 @@ def unavailable(error: sqlite3.Error) -> StoreUnavailable:
 
 
 def open_files(path: Path) -> Files:
-    """Return the database and its write-ahead log, right after they were opened. Raises OSError."""
+    """Return the database and its write-ahead log. Call it right after they were opened. Raises OSError."""
     log = path.with_name(f"{path.name}-wal")
     return {each: _identity(each) for each in (path, log) if each.exists()}
 
@@ -54,7 +54,7 @@ def check_file(path: Path, files: Files, *, owner: int) -> None:
 
 
 def check_pages(connection: sqlite3.Connection) -> None:
-    """Read the pages of the database, as many as the time allows. Raises StoreDamaged, sqlite3.Error."""
+    """Check the pages of the database, as many as CHECK_SECONDS allows. Raises StoreDamaged, sqlite3.Error."""
     until = time.monotonic() + CHECK_SECONDS
     connection.set_progress_handler(lambda: time.monotonic() > until, STEPS_BETWEEN_LOOKS)
     try:

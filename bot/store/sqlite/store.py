@@ -126,7 +126,7 @@ class SqliteStore:
         await self._thread.__aexit__(*error)
 
     async def check(self) -> None:
-        """Check the file. Raises StoreDamaged if it was deleted or replaced, or has damaged pages; StoreUnavailable."""
+        """Check the file. Raises StoreUnavailable, or StoreDamaged if the file was deleted, replaced or damaged."""
         met, self._thread.damage = self._thread.damage, None
         try:
             await asyncio.to_thread(check_file, self._path, self._files, owner=APPLICATION_ID)
@@ -144,26 +144,26 @@ class SqliteStore:
         return await self._thread.read(partial(_load, key=key))
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write what `change` returns for the row. It runs in the store's thread."""
+        """Write what `change` returns for the row. `change` runs in the store's thread."""
         return await self._thread.write(partial(_apply, key=key, change=change, now=now))
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
-        """Return the rows whose `requeue_at` has passed, longest due first."""
+        """Return the keys of the rows whose `requeue_at` has passed, longest due first."""
         return [RequestKey.parse(key) for (key,) in await self._rows(_DUE, _micros(now), limit)]
 
     async def next_due(self) -> datetime | None:
-        """Return the earliest `requeue_at` of all rows."""
+        """Return the earliest `requeue_at` of all rows; None if there is none."""
         return _moment((await self._rows(_NEXT_DUE))[0][0])
 
     async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
-        """Yield the rows that AWS may still change, oldest first, page by page."""
+        """Yield the rows whose requests AWS may still change, in pages, oldest first."""
         last: _Last | None = _START_OF_TIME
         while last is not None:
             page, last = await self._thread.read(partial(_watched, place=place, after=last))
             yield page
 
     async def forget_expired(self, now: datetime) -> int:
-        """Delete expired rows and audit entries, a limited number of each; return how many."""
+        """Delete expired rows and audit entries, a limited number of each; return how many were deleted."""
 
         def forget(connection: sqlite3.Connection) -> int:
             rows = connection.execute(_FORGET_EXPIRED, (_micros(now), FORGOTTEN_AT_ONCE)).rowcount
@@ -209,7 +209,7 @@ class SqliteStore:
         await self._write(_REMEMBER_URL, conversation, service_url)
 
     async def service_url(self, conversation: str) -> str | None:
-        """Return the service URL of a conversation."""
+        """Return the service URL of a conversation; None if it is unknown."""
         return next((str(url) for (url,) in await self._rows(_URL, conversation)), None)
 
     # --- the sweep and the audit trail
@@ -236,7 +236,7 @@ class SqliteStore:
         return await self._read(_REPLICAS, _replica, _micros(since))
 
     async def watermark(self, account: str, region: str) -> datetime | None:
-        """Return the time from which the sweep must list changes."""
+        """Return the time from which the sweep must list changes; None before the first sweep."""
         return next((_moment(moment) for (moment,) in await self._rows(_WATERMARK, account, region)), None)
 
     async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
@@ -299,7 +299,7 @@ def _save(connection: sqlite3.Connection, record: Record) -> None:
 
 
 def _watched(connection: sqlite3.Connection, *, place: Place | None, after: _Last) -> tuple[Watched, _Last | None]:
-    """Return a page of rows, and where it ends; None after the last one."""
+    """Return a page of watched rows, and the creation time and key of its last row; None if no rows follow."""
     first, end = (f"{'/'.join(place)}/", f"{'/'.join(place)}0") if place else ("", "~")  # 0 follows / in ASCII
     bounds = {"created_at": after[0], "key": after[1], "first": first, "end": end, "most": MOST_IN_PAGE}
     found = connection.execute(_WATCHED, bounds).fetchall()

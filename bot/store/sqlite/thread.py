@@ -94,7 +94,7 @@ class DatabaseThread:
             connection.close()
 
     def _work_off(self, connection: sqlite3.Connection) -> None:
-        """Do the waiting jobs, at most MOST_TOGETHER. A job whose caller was cancelled before it began is skipped."""
+        """Do the waiting jobs, at most MOST_TOGETHER. If a job's caller was cancelled, the job is skipped."""
         jobs = [job for job in self._next_jobs() if job.done.set_running_or_notify_cancel()]
         for job in jobs:
             if not job.writes:

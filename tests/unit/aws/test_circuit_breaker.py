@@ -45,7 +45,7 @@ def test_open_circuit_does_not_affect_other_quotas(breaker: CircuitBreaker) -> N
 
 @pytest.mark.parametrize("failure", [None, Failure.THROTTLED, Failure.DENIED, Failure.NO_ANSWER])
 def test_any_answer_closes_the_circuit(breaker: CircuitBreaker, failure: Failure | None) -> None:
-    """Errors other than a time-out also show that AWS answers."""
+    """A success, and every error except a time-out, closes the circuit."""
     if failure:
         failed(breaker, HERE, failure)
     else:

@@ -109,7 +109,7 @@ def _offered(
 
 
 def test_revoke_button_is_on_the_card_of_the_deciding_channel_only() -> None:
-    """The fallback's card has no such button. The button's step is the level that settled the request."""
+    """The card in the fallback channel has no such button. The button's step is the level that settled the request."""
     both = GRANTED.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     assert _offered(both) == {"card:approvals": (True, "Level1"), "card:leads": (False, "")}
 

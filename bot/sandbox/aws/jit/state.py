@@ -1,6 +1,7 @@
-"""All access requests and policies of the sandbox; publishes the events of every change. Thread-safe.
+"""The sandbox's access requests and approval policies. Publishes events when requests change. Thread-safe.
 
-Owns the clock: each read of requests first times out overdue levels. Must not know the wire or who may call.
+Each search for requests first times out overdue levels, so this module has the clock. It must not know AWS's protocols,
+or which callers are allowed.
 """
 
 import secrets

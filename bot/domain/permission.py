@@ -4,8 +4,9 @@ The rules are checked in this order. Default deny: each returns a Refusal, or No
 
 - Approve, reject, revoke (`may_decide`): the request is not a replica; the channel is not paused; the person is one of
   the channel's approvers at this step; the person is not the requester; the requester is identified (unless the setting
-  allows unidentified ones) and provably another person; the request waits for a decision at this step (for Revoke:
-  access was granted at this step); AWS is not certain to refuse the role; a required comment is not empty.
+  allows unidentified ones) and provably another person; it is certain for which nodes access is requested (not for
+  Revoke); the request waits for a decision at this step (for Revoke: access was granted at this step); AWS is not
+  certain to refuse the role; a required comment is not empty.
 - Cancel (`may_cancel`): the request is not a replica; the person belongs to the tenant and is the identified Teams user
   who made the request; the click has no step; the account has a cancel_role; the request waits.
 
@@ -49,6 +50,7 @@ class Refusal(StrEnum):
     COMMENT_REQUIRED = "comment_required"
     NOT_ROUTED = "not_routed"  # this channel does not decide the request now; PermissionCheck.refusal has the causes
     NOT_COMPARABLE = "not_comparable"  # no known id or address proves that the clicker is not the requester
+    NODES_UNREAD = "nodes_unread"  # it is not certain for which nodes access is requested
     UNREADABLE = "unreadable"  # it is unknown whether AWS waits for a decision
     REPLICA = "replica"  # a copy in the delegated administrator account
     OTHER_STEP = "other_step"  # the button's step differs from the one that the bot puts on a card
@@ -132,6 +134,8 @@ def _unfit(request: AccessRequest, action: Action, step: str) -> Refusal | None:
                 return Refusal.UNREADABLE
             return None if request.last_level.step == step else Refusal.OTHER_STEP
         case Verdict():
+            if not request.targets:
+                return Refusal.NODES_UNREAD
             if request.waiting is None or not can_be_decided(request):
                 return Refusal.UNREADABLE
             return None if request.waiting.step == step else Refusal.OTHER_STEP
@@ -182,8 +186,9 @@ def can_be_cancelled(request: AccessRequest) -> bool:
 
 
 def can_be_decided(request: AccessRequest) -> bool:
-    """True if AWS is known to wait for a decision. Otherwise a card has no buttons and a click decides nothing."""
-    return request.status is Status.PENDING and request.waiting is not None and request.execution_id is not None
+    """True if AWS is known to wait for a decision on known nodes. Otherwise a card has no buttons, and clicks fail."""
+    waits = request.status is Status.PENDING and request.waiting is not None and request.execution_id is not None
+    return waits and bool(request.targets)
 
 
 def _refused_as_approver(

@@ -5,7 +5,7 @@ A field that may be None is None if AWS gave no value or it could not be read. A
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -145,7 +145,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The node to which access is requested. `id` is `i-…` or `mi-…`."""
+    """A node to which access is requested. `id` is `i-…` or `mi-…`, or empty if it is not certain which node it is."""
 
     id: str
     name: str | None = None
@@ -186,7 +186,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """One request for access to one node, as last observed."""
+    """One request for access to one or several nodes, as last observed."""
 
     key: RequestKey
     status: Status
@@ -206,6 +206,17 @@ class AccessRequest:
     replica_of: RequestKey | None = None  # the original, for a copy in the delegated administrator account
     conflicting_policies: tuple[str, ...] = ()
     complete: bool = True  # False: something could not be read; a later read completes it
+    nodes: tuple[Node, ...] = ()  # the nodes of a request for several; `node` is then empty
+
+    @property
+    def targets(self) -> tuple[Node, ...]:
+        """Every node of the request; empty if it is not certain which these are. Nobody decides such a request."""
+        return self.nodes or ((self.node,) if self.node.id else ())
+
+    @property
+    def shown_node(self) -> str:
+        """The names of all nodes, or their ids where they have none."""
+        return ", ".join(node.name or node.id for node in self.targets)
 
     @property
     def waiting(self) -> Level | None:
@@ -238,7 +249,14 @@ class AccessRequest:
         if earlier is None:
             return self
         kept = {name: getattr(earlier, name) for name in _KEPT if getattr(self, name) in (None, "", ())}
-        return replace(self, node=_completed_node(self.node, earlier.node), **kept)
+        known = {node.id: node for node in earlier.targets}
+        node, *nodes = (_completed_node(each, known.get(each.id, each)) for each in (self.node, *self.nodes))
+        return replace(self, node=node, nodes=tuple(nodes), **kept)
+
+    def of_nodes(self, nodes: Sequence[Node]) -> "AccessRequest":
+        """Return the request with other nodes: one, several, or none if it is not certain which these are."""
+        single = nodes[0] if len(nodes) == 1 else Node("")
+        return replace(self, node=single, nodes=tuple(nodes) if len(nodes) > 1 else ())
 
 
 _KEPT = (
@@ -256,8 +274,6 @@ _KEPT = (
 
 
 def _completed_node(node: Node, earlier: Node) -> Node:
-    if node.id != earlier.id:
-        return node
     return Node(
         id=node.id,
         name=node.name or earlier.name,

@@ -51,9 +51,10 @@ class Match:
     def _matches_tags(self, request: AccessRequest) -> bool | None:
         if not self.tags:
             return True
-        if request.node.tags is None:
+        nodes = request.targets
+        if not nodes or any(node.tags is None for node in nodes):
             return None
-        return all(request.node.tag(key) in values for key, values in self.tags)
+        return all(node.tag(key) in values for node in nodes for key, values in self.tags)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "banner": formatter.say.text(f"banner.{view.banner}"),
         "details": _details(view, formatter),
         "decisions": formatter.latest(view.decisions, beside=view.requested_at),
-        "node": formatter.name(view.shown_node),
+        "node": formatter.name(formatter.node(view.shown_node)),
         "asks": _asks(view, formatter),
         "reason": formatter.reason(view.reason),
         "alerts": _alerts(view, formatter),
@@ -144,7 +144,7 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
 
 def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
     return [
-        *formatter.plain_row("node", view.node_id),
+        *formatter.node_row(view.node_id, view.nodes),
         *formatter.plain_row("account", view.account),
         *formatter.plain_row("region", view.region),
         *formatter.plain_row("platform", view.platform),
@@ -160,9 +160,10 @@ def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
 
 
 def _tags(view: CardView, formatter: CardFormatter) -> list[Data]:
-    if view.tags_unread and not view.tags:
-        return [formatter.row("tags", formatter.runs("value.tags_unread"))]
-    return formatter.tag_row(view.tags)
+    shown = formatter.tag_row(view.tags)
+    if view.tags_unread and (view.nodes or not view.tags):
+        return [*shown, formatter.row("tags", formatter.runs("value.tags_unread"))]
+    return shown
 
 
 def _principal(view: CardView, formatter: CardFormatter) -> list[Data]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bot.domain.request import Action
-from bot.domain.shown.views import DecisionLine
+from bot.domain.shown.views import DecisionLine, NodeLine
 from bot.rendering.i18n import Localizer, Run
 from bot.text.escape import cut, one_line, prose, wrappable
 from bot.text.invisible import UNSHOWABLE
@@ -36,7 +36,7 @@ LIMITS: Final = (
     Limits(name=80, prose=256, tag=80, tags=12, decisions=5, many=20),
     Limits(name=40, prose=256, tag=24, tags=10, decisions=1, many=10),
     # makes every card small enough, even with the characters that need the most bytes
-    Limits(name=20, prose=80, tag=8, tags=2, decisions=1, many=2),
+    Limits(name=20, prose=60, tag=8, tags=2, decisions=1, many=2),
 )
 
 
@@ -82,6 +82,22 @@ class CardFormatter:
     def plain_row(self, label: str, value: str | None) -> list[Data]:
         """Return a row with one text; no row if the text is unknown."""
         return [self.row(label, plain(self.name(value)))] if value else []
+
+    def node(self, shown: str) -> str:
+        """Return the shown names of a request's nodes; without any, the words for nodes that are not known."""
+        return shown or self.say.text("value.nodes_unread")
+
+    def node_row(self, node_id: str, nodes: Sequence[NodeLine]) -> list[Data]:
+        """Return the row of a node's id, or of the names and ids of several nodes: all of them."""
+        if not nodes:
+            return self.plain_row("node", node_id)
+        return [self.row("nodes", *(self._node(each) for each in nodes))]
+
+    def _node(self, node: NodeLine) -> Runs:
+        if not node.name:
+            return plain(self.name(node.id))
+        name = one_line(node.name, self.limits.name // 2) or UNSHOWABLE
+        return plain(self.say.text("value.node", name=wrappable(name), id=self.name(node.id)))
 
     def moment_row(self, label: str, at: datetime | None, *, beside: datetime | None = None) -> list[Data]:
         """Return a row with one moment; no row if it is unknown."""

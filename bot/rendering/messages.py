@@ -38,7 +38,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "cancel": [{"key": view.key}] if view.cancel else [],
         "style": _DIRECT_STYLES[view.kind],
         "banner": formatter.say.text(f"banner.{view.kind}"),
-        "node": formatter.name(view.shown_node),
+        "node": formatter.name(formatter.node(view.shown_node)),
         "sentence": _direct_sentence(view, formatter),
         "why": [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else [],
         "decisions": formatter.latest(view.decisions, beside=view.requested_at),
@@ -60,7 +60,7 @@ def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
 def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:
     waiting = view.kind in {DirectKind.WAITING, DirectKind.NOT_CANCELLED}
     return [
-        *formatter.plain_row("node", view.node_id),
+        *formatter.node_row(view.node_id, view.nodes),
         *formatter.plain_row("account", view.account),
         *formatter.plain_row("region", view.region),
         *formatter.duration_row("duration", view.duration),
@@ -87,11 +87,11 @@ def note_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
         return _outside_sentence(view, formatter)
     who = view.who or formatter.say.text("note.somebody")
     requester = view.requester or formatter.say.text("note.somebody")
-    return formatter.runs(f"note.{view.kind}", who=who, requester=requester, node=view.node)
+    return formatter.runs(f"note.{view.kind}", who=who, requester=requester, node=formatter.node(view.node))
 
 
 def _outside_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
-    sentence = formatter.runs(f"outside.{view.status or 'unknown'}", node=view.node)
+    sentence = formatter.runs(f"outside.{view.status or 'unknown'}", node=formatter.node(view.node))
     return [*sentence, *plain(f" ({formatter.name(view.who)})")] if view.who else sentence
 
 
@@ -154,7 +154,10 @@ def pending_data(view: PendingView, formatter: CardFormatter) -> Data:
 
 def _request_line(line: RequestLine, formatter: CardFormatter) -> Data:
     by = formatter.runs("pending.own" if line.own else "pending.by", requester=line.requester, id=line.ops_item_id)
-    return {"node": formatter.name(line.node), "lines": [by, *_state(line, formatter), *_moments(line, formatter)]}
+    return {
+        "node": formatter.name(formatter.node(line.node)),
+        "lines": [by, *_state(line, formatter), *_moments(line, formatter)],
+    }
 
 
 def _state(line: RequestLine, formatter: CardFormatter) -> list[Runs]:

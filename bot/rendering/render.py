@@ -113,11 +113,12 @@ def _notification_formatter(locale: str) -> CardFormatter:
 
 
 def _card_summary(view: CardView, formatter: CardFormatter) -> str:
-    return _named(f"summary.{view.banner}", formatter, node=view.shown_node, requester=view.requester)
+    return _named(f"summary.{view.banner}", formatter, node=formatter.node(view.shown_node), requester=view.requester)
 
 
 def _direct_summary(view: DirectView, formatter: CardFormatter) -> str:
-    return _named("summary.direct", formatter, banner=formatter.say.text(f"banner.{view.kind}"), node=view.shown_node)
+    banner, node = formatter.say.text(f"banner.{view.kind}"), formatter.node(view.shown_node)
+    return _named("summary.direct", formatter, banner=banner, node=node)
 
 
 def _pending_summary(view: PendingView, formatter: CardFormatter) -> str:

@@ -63,7 +63,7 @@ def sandbox(ctx: click.Context, locale: str, port: int, credential: str) -> None
 
 @sandbox.command("request")
 @click.option("--reason", required=True, callback=_reason, help="Why access is requested, in 1 to 256 characters.")
-@click.option("--node", required=True, help="Name or id of a node that the sandbox has.")
+@click.option("--node", required=True, help="Name or id of a sandbox node; up to five, separated by commas.")
 def request_access(reason: str, node: str) -> None:
     """Request access in the running sandbox and print the OpsItem id."""
     click.echo(_request("request", reason=reason, node=node))

@@ -62,9 +62,10 @@ class Scene:
         self.bot = aws.client("ssm")
         self.requester = aws.client("ssm", aws.world.requester)
 
-    def ask(self, node: str = "web-prod-01", reason: str = "ログを確認します") -> Asked:
-        """Request access to a node, as the requester."""
-        targets = [{"Key": "InstanceIds", "Values": [self.aws.world.nodes.get(node, node)]}]
+    def ask(self, *nodes: str, reason: str = "ログを確認します") -> Asked:
+        """Request access to nodes, as the requester; without any, to a sample node."""
+        ids = [self.aws.world.nodes.get(node, node) for node in nodes or ("web-prod-01",)]
+        targets = [{"Key": "InstanceIds", "Values": [each]} for each in ids]
         ops_item_id = self.requester.start_access_request(Reason=reason, Targets=targets)["AccessRequestId"]
         return Asked(ops_item_id, self.about(ops_item_id)["automationExecutionId"])
 

@@ -89,6 +89,22 @@ async def test_hybrid_node_is_read_from_systems_manager(scene: Scene, side: AwsS
     assert count(scene, "DescribeInstances") == 0
 
 
+async def test_several_nodes_are_all_read(scene: Scene, side: AwsSide) -> None:
+    """A request may have up to five targets. Each is read like the only node of a request."""
+    names = ("web-prod-01", "factory-gw-osaka")
+    request = await side.requests.observe(key_of(scene.ask(*names)))
+    assert (request.complete, request.node.id) == (True, "")
+    assert tuple(node.name for node in request.nodes) == names
+    assert all(node.tags and node.platform and node.private_ip for node in request.nodes)
+
+
+async def test_request_is_incomplete_while_one_of_its_nodes_is(scene: Scene, side: AwsSide) -> None:
+    """The ids of all nodes are certain all the same."""
+    scene.aws.faults.fail("ListTagsForResource", "InternalServerError", times=None)
+    request = await side.requests.observe(key_of(scene.ask("web-prod-01", "factory-gw-osaka")))
+    assert (request.complete, len(request.targets)) == (False, 2)
+
+
 async def test_second_level_waits_after_the_first(scene: Scene, side: AwsSide) -> None:
     """Levels are in the policy's order, each with its approvers, votes and state."""
     asked = scene.ask("db-prod-01")

@@ -94,12 +94,13 @@ def test_request_without_a_policy_is_refused(scene: Scene) -> None:
     "targets",
     [
         [],
-        [{"Key": "InstanceIds", "Values": ["i-0123456789abcdef0", "i-0123456789abcdef1"]}],
+        [{"Key": "InstanceIds", "Values": [f"i-{number:017x}" for number in range(6)]}],
+        [{"Key": "InstanceIds", "Values": []}],
         [{"Key": "tag:Environment", "Values": ["production"]}],
     ],
 )
-def test_request_needs_exactly_one_node(scene: Scene, targets: list[dict[str, object]]) -> None:
-    """Anything but one node id is refused."""
+def test_request_needs_one_to_five_nodes(scene: Scene, targets: list[dict[str, object]]) -> None:
+    """Anything but one to five node ids is refused."""
     with refused("ValidationException"):
         scene.requester.start_access_request(Reason="r", Targets=targets)
 

@@ -54,15 +54,15 @@ class AccessRequests:
         item = await self._ops_item(key)
         if item.replica_of:
             return from_ops_item(item)
-        execution, policy, node = await asyncio.gather(
-            self._approval(item), self._policy(item), self._nodes.find(_place(key), item.node_id)
+        execution, policy, nodes = await asyncio.gather(
+            self._approval(item), self._policy(item), self._nodes.find(_place(key), item.node_ids)
         )
         read = execution.found
         if policy.found is None and item.policy is None and read:
             policy = await self._policy_named(_place(key), read.document, read.document_version)
         if item.status is Status.PENDING and read and read.as_execution().status is not Status.PENDING:
             item = await self._ops_item(key)  # it was decided between the two reads, or the OpsItem lags behind
-        return combine(item, execution=execution, policy=policy, node=node)
+        return combine(item, execution=execution, policy=policy, nodes=nodes)
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
         """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled."""

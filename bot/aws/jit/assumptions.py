@@ -76,6 +76,15 @@ RUNNING_EXECUTIONS: Final = ("Pending", "InProgress", "Waiting", "PendingApprova
 PENDING_OPS_ITEMS: Final = "PendingApproval"
 REVOKED_OPS_ITEMS: Final = "Revoked"
 
+# --- targets --------------------------------------------------------------------------------------------------------
+
+# The only sample has one node, `{"targets": {"instanceId": "arn:…"}}`. How AWS writes several is not published:
+# bot.aws.jit.targets accepts any form in which every text is a node.
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAccessRequest.html
+TARGETS: Final = "targets"
+NODE_KEYS: Final = frozenset({"instanceid", "instanceids"})  # `Key` of a target that names nodes; compared without case
+MOST_NODES: Final = 5  # documented for targets; that each names one node is a guess. A card can show so many
+
 # --- votes ----------------------------------------------------------------------------------------------------------
 
 # The output ApproverDecisions is documented as "a JSON map that includes the approval decision of each approver", of

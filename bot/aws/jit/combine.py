@@ -42,26 +42,30 @@ class Part(Generic[Value]):
 
 
 def combine(
-    item: OpsItem, *, execution: Part[AutomationExecution | None], policy: Part[Policy | None], node: Part[Node]
+    item: OpsItem,
+    *,
+    execution: Part[AutomationExecution | None],
+    policy: Part[Policy | None],
+    nodes: Part[tuple[Node, ...]],
 ) -> AccessRequest:
     """Return the request that the parts describe."""
-    request = replace(from_ops_item(item), node=node.found)
+    request = from_ops_item(item).of_nodes(nodes.found)
     if execution.found:
         request = _with_execution(request, execution.found)
     if policy.found:
         levels = merge_levels(policy.found.levels, request.levels) if execution.found else ()
         request = replace(request, duration=request.duration or policy.found.duration, levels=levels)
-    complete = execution.complete and policy.complete and node.complete and not _lags(request)
+    complete = execution.complete and policy.complete and nodes.complete and not _lags(request)
     return replace(request, complete=complete)
 
 
 def from_ops_item(item: OpsItem) -> AccessRequest:
     """Return the request as its OpsItem alone describes it. That is enough for a replica."""
-    return AccessRequest(
+    request = AccessRequest(
         key=item.key,
         status=item.status,
         requester=item.requester,
-        node=Node(item.node_id or ""),
+        node=Node(""),
         reason=item.reason,
         requested_at=item.requested_at,
         modified_at=item.modified_at,
@@ -73,6 +77,7 @@ def from_ops_item(item: OpsItem) -> AccessRequest:
         auto_approved=item.auto_approved,
         replica_of=item.replica_of,
     )
+    return request.of_nodes([Node(each) for each in item.node_ids])
 
 
 def _with_execution(request: AccessRequest, read: AutomationExecution) -> AccessRequest:

@@ -15,7 +15,8 @@ from bot.aws.calls.clients import Clients, Place
 from bot.aws.calls.rate_limit import Lane
 from bot.aws.jit.assumptions import OPS_ITEM_WORDS, PENDING_OPS_ITEMS, REVOKED_OPS_ITEMS, RUNNING_EXECUTIONS
 from bot.aws.jit.executions import ACCESS_REQUEST
-from bot.aws.jit.ops_items import TYPE, UnreadableOpsItem, parse_ops_item
+from bot.aws.jit.ops_items import UnreadableOpsItem, parse_ops_item
+from bot.aws.jit.targets import TYPE
 from bot.boto.failures import CallFailed, unavailable
 from bot.boto.fields import mapping, moment, text
 from bot.boto.sdk import Answer

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_InstanceInfo
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from cachetools import TTLCache
@@ -41,13 +41,15 @@ class Nodes:
         """Wait for running lookups."""
         await self._lookups.drain()
 
-    async def find(self, place: Place, node_id: str | None) -> Part[Node]:
-        """Return the facts about a node that can be read within PROMPT_SECONDS. Never raises.
+    async def find(self, place: Place, node_ids: Sequence[str]) -> Part[tuple[Node, ...]]:
+        """Return the facts about nodes that can be read within PROMPT_SECONDS. Never raises.
 
         A lookup that takes longer continues, and a later call gets its answer.
         """
-        if node_id is None:
-            return Part(Node(""), complete=False)
+        found = await asyncio.gather(*(self._find(place, each) for each in node_ids))
+        return Part(tuple(each.found for each in found), complete=bool(found) and all(each.complete for each in found))
+
+    async def _find(self, place: Place, node_id: str) -> Part[Node]:
         if kept := self._kept.get((place, node_id)):
             return Part(kept)
         found = await self._lookups.join_briefly(place, node_id, seconds=PROMPT_SECONDS)

@@ -4,17 +4,15 @@ Every member is optional: AWS has published only one sample, of an auto-approved
 https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-approve-deny-requests.html
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.aws.jit.assumptions import AUTO_POLICY, OPS_ITEM_WORDS
+from bot.aws.jit.targets import TYPE, target_nodes
 from bot.boto.fields import decoded, duration, mapping, moment, text
 from bot.domain.request import InvalidRequestKey, RequestKey, Status
 
-TYPE = "/aws/accessrequest"  # type of the OpsItem, and the key of its data about the request
-_NODE = re.compile(r"(?<![0-9a-z])m?i-[0-9a-f]{8,17}(?![0-9a-z])")
 _GRANTED = frozenset({Status.APPROVED, Status.REVOKED})
 
 
@@ -33,7 +31,7 @@ class OpsItem:
     key: RequestKey
     status: Status
     requester: str
-    node_id: str | None
+    node_ids: tuple[str, ...]  # empty if it is not certain for which nodes access is requested
     reason: str
     requested_at: datetime | None
     modified_at: datetime | None
@@ -63,12 +61,13 @@ def parse_ops_item(document: object, key: RequestKey) -> OpsItem:
     asker = mapping(details.get("requester"))
     status = OPS_ITEM_WORDS.get(text(raw.get("Status")) or "", Status.UNKNOWN)
     span = duration(data.get(f"{TYPE}/accessduration"))
+    replica_of = _source(asker) if _is_true(asker.get("isReplica")) else None
     start, end = _window(data, span) if status in _GRANTED else (None, None)
     return OpsItem(
         key=key,
         status=status,
         requester=text(asker.get("arn")) or text(asker.get("id")) or text(raw.get("CreatedBy")) or "",
-        node_id=_node_id(data.get(f"{TYPE}/context")),
+        node_ids=target_nodes(data, replica_of or key),
         reason=text(data.get(f"{TYPE}/approvaldetails")) or "",
         requested_at=moment(raw.get("CreatedTime")),
         modified_at=moment(raw.get("LastModifiedTime")),
@@ -78,7 +77,7 @@ def parse_ops_item(document: object, key: RequestKey) -> OpsItem:
         access_from=start,
         access_until=end,
         execution_id=text(details.get("automationExecutionId")),
-        replica_of=_source(asker) if _is_true(asker.get("isReplica")) else None,
+        replica_of=replica_of,
     )
 
 
@@ -97,12 +96,6 @@ def _window(data: Mapping[str, object], span: timedelta | None) -> tuple[datetim
     if start and span and not end:
         end = start + span  # in AWS's sample, the end is exactly the start plus the duration
     return start, end
-
-
-def _node_id(context: object) -> str | None:
-    """Return the only node that the context names, by ARN or by id; None for none or several."""
-    found = set(_NODE.findall(text(context) or ""))
-    return found.pop() if len(found) == 1 else None
 
 
 def _is_true(value: object) -> bool:

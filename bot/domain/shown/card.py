@@ -21,7 +21,16 @@ from bot.domain.routing import Channel
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.decided import decision_line, decision_lines
 from bot.domain.shown.reply_views import RequestLine
-from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Mention, NoButtons
+from bot.domain.shown.views import (
+    Banner,
+    CardView,
+    DecidedElsewhere,
+    DecisionLine,
+    LevelLine,
+    Mention,
+    NoButtons,
+    NodeLine,
+)
 
 
 def card_view(record: Record, channel: Channel, configuration: Configuration, now: datetime) -> CardView:
@@ -50,10 +59,10 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         requester_principal=request.requester,
         reason=request.reason,
         duration=request.duration,
-        platform=request.node.platform,
-        private_ip=request.node.private_ip,
+        platform=_each([node.platform for node in request.targets]),
+        private_ip=_each([node.private_ip for node in request.targets]),
         tags=_shown_tags(request, channel),
-        tags_unread=request.node.tags is None,
+        tags_unread=any(node.tags is None for node in request.targets),
         policy=request.policy,
         level=_level_line(request, record),
         requested_at=request.requested_at,
@@ -73,6 +82,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         unmatched_address=_unmatched_address(record, no_buttons) if pending else "",
         conflicting_policies=conflicting_policies(record),
         decided_outside=request.status in DECIDED and not lines,
+        nodes=node_lines(request),
     )
 
 
@@ -147,6 +157,8 @@ def _no_buttons(record: Record, channel: Channel, configuration: Configuration) 
     request = record.request
     if request is None or request.replica_of:
         return Refusal.REPLICA
+    if not request.targets:
+        return Refusal.NODES_UNREAD
     if elsewhere := _elsewhere(record, channel):
         return elsewhere
     if not channel.decide:
@@ -207,8 +219,20 @@ def _changes(action: Action) -> Status:
 
 
 def _shown_tags(request: AccessRequest, channel: Channel) -> tuple[tuple[str, str], ...]:
-    tags = dict(request.node.tags or ())
-    return tuple((key, tags[key]) for key in channel.show_tags if key in tags)
+    """Return the tags that the channel shows; of several nodes, each value once."""
+    values = ((key, _each([node.tag(key) for node in request.targets])) for key in channel.show_tags)
+    return tuple((key, value) for key, value in values if value is not None)
+
+
+def _each(values: Sequence[str | None]) -> str | None:
+    """Return the known values of several nodes as one text, each once; None if none is known."""
+    known = dict.fromkeys(value for value in values if value is not None)
+    return ", ".join(known) if known else None
+
+
+def node_lines(request: AccessRequest) -> tuple[NodeLine, ...]:
+    """Return a line for each node of a request for several; () for a single node."""
+    return tuple(NodeLine(node.id, node.name) for node in request.nodes)
 
 
 def _level_line(request: AccessRequest, record: Record) -> LevelLine | None:
@@ -246,7 +270,7 @@ def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:
         raise ValueError(record.key)
     return RequestLine(
         ops_item_id=record.key.ops_item_id,
-        node=request.node.name or request.node.id,
+        node=request.shown_node,
         requester=requester_name(record),
         banner=banner(request, now),
         requested_at=request.requested_at,

@@ -55,7 +55,7 @@ def thread_notes(record: Record, now: datetime) -> list[Note]:
 def blank_note(record: Record, kind: NoteKind) -> NoteView:
     """Return a note with only the facts of the request."""
     request = record.request
-    node = (request.node.name or request.node.id) if request else ""
+    node = request.shown_node if request else ""
     return NoteView(kind, record.key.ops_item_id, node, requester=requester_name(record))
 
 

@@ -15,7 +15,7 @@ from bot.domain.identity import Person
 from bot.domain.record import DeliveryState, Record, SurfaceKind
 from bot.domain.request import AccessRequest, Status, Withdrawal
 from bot.domain.routing import Channel
-from bot.domain.shown.card import access_is_over, card_view, conflicting_policies
+from bot.domain.shown.card import access_is_over, card_view, conflicting_policies, node_lines
 from bot.domain.shown.card_places import card_places
 from bot.domain.shown.decided import decision_lines
 from bot.domain.shown.notes import blank_note, thread_notes, why_undone
@@ -236,6 +236,7 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
         commands=connect_commands(request) if approved else (),
         conflicting_policies=conflicting_policies(record),
         cancel=_may_offer_cancel(record, configuration),
+        nodes=node_lines(request),
     )
 
 
@@ -259,5 +260,5 @@ def connect_commands(request: AccessRequest) -> tuple[str, ...]:
         f"aws ssm get-access-token --region {request.key.region} --access-request-id {request.key.ops_item_id}"
         " --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]' --output text"
     )
-    start = f"aws ssm start-session --region {request.key.region} --target {request.node.id}"
-    return f'read -r {names} <<< "$({token})" && export {names}', start
+    start = f"aws ssm start-session --region {request.key.region} --target"
+    return f'read -r {names} <<< "$({token})" && export {names}', *(f"{start} {node.id}" for node in request.targets)

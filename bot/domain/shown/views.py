@@ -48,6 +48,7 @@ _NobodyHere = Literal[
     Refusal.OTHER_ROLE,
     Refusal.NOT_ROUTED,
     Refusal.REPLICA,
+    Refusal.NODES_UNREAD,
     Refusal.UNREADABLE,
 ]
 NoButtons = DecidedElsewhere | _NobodyHere  # why a waiting card has no decision buttons; words `no_buttons.<code>`
@@ -88,6 +89,14 @@ class LevelLine:
     required: int | None = None
     approved_by: tuple[str, ...] = ()
     waits_for: tuple[str, ...] = ()  # approvers as the policy names them; roles by name, not ARN
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLine:
+    """One of several nodes of a request."""
+
+    id: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +141,12 @@ class CardView:
     unmatched_address: str = ""  # the requester's address, which matches no Teams user; on a waiting card
     conflicting_policies: tuple[str, ...] = ()
     decided_outside: bool = False  # decided, but not from Teams
+    nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
 
     @property
     def shown_node(self) -> str:
-        """The node's name, or its id if it has none."""
-        return self.node_name or self.node_id
+        """The names of all nodes, or their ids where they have none."""
+        return _shown_node(self)
 
 
 class Tone(StrEnum):
@@ -233,11 +243,16 @@ class DirectView:
     conflicting_policies: tuple[str, ...] = ()
     cancel: bool = False  # the message offers Cancel
     detail: str | None = None  # a code
+    nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
 
     @property
     def shown_node(self) -> str:
-        """The node's name, or its id if it has none."""
-        return self.node_name or self.node_id
+        """The names of all nodes, or their ids where they have none."""
+        return _shown_node(self)
+
+
+def _shown_node(view: CardView | DirectView) -> str:
+    return ", ".join(node.name or node.id for node in view.nodes) or view.node_name or view.node_id
 
 
 class NoteKind(StrEnum):

@@ -7,7 +7,16 @@ from typing import Final
 
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
-from bot.domain.shown.views import NO_BUTTONS, Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Mention
+from bot.domain.shown.views import (
+    NO_BUTTONS,
+    Banner,
+    CardView,
+    DecidedElsewhere,
+    DecisionLine,
+    LevelLine,
+    Mention,
+    NodeLine,
+)
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
     ACCOUNT,
@@ -71,7 +80,9 @@ WAITING: Final = replace(
     deadline=DEADLINE,
     console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/home?region=ap-northeast-1",
 )
+NODES: Final = (NodeLine(NODE_ID, NODE_NAME), NodeLine("mi-0123456789abcdef0"))
 _CLOSED = replace(WAITING, buttons=False, step="")
+_NODES_UNREAD = replace(_CLOSED, node_id="", node_name=None, platform=None, private_ip=None, tags=())
 APPROVED: Final = replace(
     _CLOSED,
     banner=Banner.APPROVED,
@@ -105,6 +116,7 @@ _WAITING_CARDS = {
     "request-mentions": replace(
         WAITING, mentions=_ASKED, mentioned=(Mention("29:1-sato-hanako", "佐藤 花子"),), rings=True
     ),
+    "request-several-nodes": replace(WAITING, node_id="", node_name=None, nodes=NODES, tags_unread=True),
     "request-updated": replace(WAITING, mentions=_ASKED, mentioned=_NAMED),
     "request-bare": _BARE,
     "request-tags-unread": replace(_BARE, tags_unread=True),
@@ -124,7 +136,7 @@ _WAITING_CARDS = {
 }
 _WITHOUT_BUTTONS = {
     named("request", why): replace(
-        _CLOSED,
+        _NODES_UNREAD if why is Refusal.NODES_UNREAD else _CLOSED,
         no_buttons=why,
         home="production" if why in DecidedElsewhere else None,
         unmatched_address=_ADDRESS if why is Refusal.UNMATCHED else "",

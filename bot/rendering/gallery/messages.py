@@ -8,7 +8,7 @@ from bot.domain.decision import Outcome
 from bot.domain.request import Status
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.domain.shown.views import Banner, DecisionLine, DirectKind, DirectView, NoteKind, NoteView
-from bot.rendering.gallery.cards import WAITING
+from bot.rendering.gallery.cards import NODES, WAITING
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
     APPROVAL,
@@ -149,6 +149,7 @@ MESSAGES: Final[Mapping[str, Sample]] = {
     for name, view in {
         "direct-message": _APPROVED,
         **{named("direct-message", kind): view for kind, view in _DIRECT.items() if view is not _APPROVED},
+        "direct-message-several-nodes": replace(_APPROVED, node_id="", node_name=None, nodes=NODES),
         "direct-message-policies-conflict": replace(_APPROVED, conflicting_policies=("Policy-A", "Policy-B")),
         **_NOTES,
         **_OUTSIDE,

@@ -61,10 +61,13 @@ class Control:
             return _reply(409, {"code": error.code, "error": error.message})
 
     def request_access(self, *, node: str = SAMPLE_NODE, reason: str = SAMPLE_REASON) -> str:
-        """Request access as the sample requester; return the OpsItem id. Raises AwsError as AWS would."""
+        """Request access as the sample requester; return the OpsItem id. Raises AwsError as AWS would.
+
+        `node`: the name or id of a node, or of several, separated by commas.
+        """
         world = self._world()
         caller = Caller(self._callers.assume(OPERATOR_ROLE, REQUESTER), world.region, "ssm")
-        targets = [{"Key": "InstanceIds", "Values": [world.nodes.get(node, node)]}]
+        targets = [{"Key": "InstanceIds", "Values": [world.nodes.get(each, each)]} for each in node.split(",")]
         params = {"Reason": reason, "Targets": targets}
         started = self._front.perform(caller, "ssm", "StartAccessRequest", params)
         return str(started["AccessRequestId"])
@@ -110,7 +113,7 @@ class Control:
     def _post_request(self, request: Request) -> dict[str, Any]:
         body = _body(request, {"node": SAMPLE_NODE, "reason": SAMPLE_REASON})
         world = self._world()
-        if body["node"] not in {*world.nodes, *world.nodes.values()}:
+        if not {*body["node"].split(",")} <= {*world.nodes, *world.nodes.values()}:
             raise BadRequest(f"there is no such node; there are {', '.join(world.nodes)}")
         ops_item_id = self.request_access(node=body["node"], reason=body["reason"])
         return {"opsItemId": ops_item_id, "account": world.account, "region": world.region}

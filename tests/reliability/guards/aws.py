@@ -3,15 +3,21 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from bot.aws.jit import targets
 from tests.reliability.replacing import Guard, always, around
 
 WIRE = "tests/contract/test_aws_wire.py::"
+NODES = "tests/scenario/test_several_nodes.py::test_request_whose_nodes_are_not_certain_is_not_decided_in_teams"
 PAGING = "tests/contract/test_paging.py::"
 
 
 async def _first_page(_: Any, read: Any, member: str, params: Any, **_limit: int) -> AsyncIterator[Any]:
     for row in (await read(**params)).get(member, []):
         yield row
+
+
+def _first_mentioned(_: Any, data: Any, _owner: Any) -> tuple[str, ...]:
+    return tuple(targets._MENTIONED.findall(data[f"{targets.TYPE}/context"])[:1])
 
 
 def _many_pages(rows: Any, *given: Any, **_limit: int) -> Any:
@@ -33,6 +39,21 @@ GUARDS = (
         "a call is repeated only if AWS refused the credentials",
         WIRE + "test_call_is_repeated_only_after_a_refusal_of_own_credentials[ThrottlingException-signed_by3]",
         {"bot.boto.failures:concerns_credentials": always(True)},
+    ),
+    Guard(
+        "nodes that are not certain are no nodes",
+        f"{NODES}[a tag]",
+        {"bot.aws.jit.targets:target_nodes": around(_first_mentioned)},
+    ),
+    Guard(
+        "a request without certain nodes is not decided",
+        f"{NODES}[a word]",
+        {"bot.domain.request:AccessRequest.targets": lambda _: lambda request: request.nodes or (request.node,)},
+    ),
+    Guard(
+        "a channel by tags decides only if every node has them",
+        "tests/unit/domain/test_routing.py::test_every_node_must_have_the_tags[nodes1-False]",
+        {"bot.domain.request:AccessRequest.targets": lambda targets: lambda request: targets(request)[:1]},
     ),
     Guard(
         "all pages of a list are read",

@@ -1,6 +1,5 @@
 """Tests for parsing OpsItems with expected and unexpected content."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ def test_pending_request_is_read_completely() -> None:
         key=KEY,
         status=Status.PENDING,
         requester=TARO,
-        node_id=NODE,
+        node_ids=(NODE,),
         reason="ログを確認します <b>**",
         requested_at=ASKED_AT,
         modified_at=ASKED_AT,
@@ -109,22 +108,6 @@ def test_most_reliable_name_becomes_the_requester(requester: Any, read: str) -> 
     """The principal's ARN comes first, then the Identity Center id, then the creator of the OpsItem."""
     item = ops_item(content={"requester": requester}, CreatedBy="arn:aws:iam::111122223333:role/Creator")
     assert parse_ops_item(item, KEY).requester == read
-
-
-@pytest.mark.parametrize(
-    ("context", "node"),
-    [
-        ("arn:aws:ssm:ap-northeast-1:111122223333:managed-instance/mi-0a1b2c3d4e5f67890", "mi-0a1b2c3d4e5f67890"),
-        ("i-0123456789abcdef0", "i-0123456789abcdef0"),
-        ("i-0123456789abcdef0 and i-0123456789abcdef1", None),
-        ("ami-0123456789abcdef0", None),
-        ("", None),
-    ],
-)
-def test_node_is_found_by_its_id(context: str, node: str | None) -> None:
-    """EC2 and hybrid nodes are found by an ARN or by an id. If there are several nodes, none is chosen."""
-    item = ops_item(data={"/aws/accessrequest/context": json.dumps({"targets": {"instanceId": context}})})
-    assert parse_ops_item(item, KEY).node_id == node
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
 from bot.domain.permission import Membership, Refusal, has_votable_approver, lists_role, may_decide
-from bot.domain.request import AccessRequest, Approver, ApproverKind, Status, Verdict
+from bot.domain.request import AccessRequest, Approver, ApproverKind, Node, Status, Verdict
 from bot.domain.routing import Channel, LevelRule
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.unit.domain.sample import APPROVALS, KEY, TARO_REQUESTER, TENANT_ID, level, request
@@ -52,6 +52,14 @@ def listing(*approvers: str) -> Channel:
 def test_member_may_decide(verdict: Verdict) -> None:
     """A member of the channel may approve and reject."""
     assert refusal(verdict=verdict) is None
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_request_for_unknown_nodes_is_not_decided(verdict: Verdict) -> None:
+    """Several nodes can be decided; nodes that are not certain cannot."""
+    nodes = (Node("i-0123456789abcdef0"), Node("mi-0123456789abcdef0"))
+    assert refusal(verdict=verdict, asked=request().of_nodes(nodes)) is None
+    assert refusal(verdict=verdict, asked=request().of_nodes(())) is Refusal.NODES_UNREAD
 
 
 @pytest.mark.parametrize("membership", [MEMBER, STRANGER, UNREADABLE])

@@ -153,6 +153,15 @@ def test_facts_of_another_node_are_not_kept() -> None:
     assert replace(FULL, node=Node("i-2")).completed_from(FULL).node == Node("i-2")
 
 
+def test_facts_of_several_nodes_are_kept_by_node() -> None:
+    """Each node keeps its own facts. Nodes that are no longer certain are not taken from an earlier read."""
+    one, two = Node("i-1", "web", tags=(("a", "b"),)), Node("i-2", "db")
+    earlier = FULL.of_nodes((one, two))
+    assert FULL.of_nodes((Node("i-2"), Node("i-1"))).completed_from(earlier).nodes == (two, one)
+    assert FULL.of_nodes((Node("i-1"),)).completed_from(earlier).node == one
+    assert FULL.of_nodes(()).completed_from(earlier).targets == ()
+
+
 def test_tags_are_looked_up_by_key() -> None:
     """Keys are case-sensitive. If the tags are unread, there is no value."""
     assert FULL.node.tag("Owner") == "x"

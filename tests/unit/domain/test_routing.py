@@ -48,6 +48,20 @@ def test_node_without_tags_does_not_match() -> None:
     assert Match(tags=tags(Environment="production")).matches(replace(REQUEST, node=Node("i-1", tags=()))) is False
 
 
+@pytest.mark.parametrize(
+    ("nodes", "matches"),
+    [
+        ((Node("i-1", tags=TAGS), Node("i-2", tags=TAGS)), True),
+        ((Node("i-1", tags=TAGS), Node("i-2", tags=())), False),
+        ((Node("i-1", tags=TAGS), Node("i-2", tags=None)), None),
+        ((), None),
+    ],
+)
+def test_every_node_must_have_the_tags(nodes: tuple[Node, ...], matches: bool | None) -> None:
+    """Otherwise the approvers of one kind of node would decide on access to another."""
+    assert Match(tags=tags(Environment="production")).matches(REQUEST.of_nodes(nodes)) is matches
+
+
 PRODUCTION = Channel("production", "19:p@thread.tacv2", match=Match(tags=tags(Environment="production")))
 EVERYTHING = Channel("everything", "19:e@thread.tacv2", match=Match())
 LEADS = Channel("leads", "19:l@thread.tacv2")

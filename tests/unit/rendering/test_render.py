@@ -13,7 +13,7 @@ from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
 from bot.domain.shown.reply_views import PendingView, RequestLine, View
-from bot.domain.shown.views import Banner, DirectKind, Mention, NoteKind, Notice, NoticeCode
+from bot.domain.shown.views import Banner, DirectKind, Mention, NodeLine, NoteKind, Notice, NoticeCode
 from bot.rendering import render, summary
 from bot.rendering.gallery import SAMPLES
 from bot.rendering.i18n import LOCALES
@@ -315,6 +315,7 @@ def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
     )
     yield view, notice
     yield replace(view, rings=False), notice
+    yield replace(view, node_id="", nodes=(NodeLine("mi-0123456789abcdef0", long[:256]),) * 5), notice
     yield replace(view, banner=Banner.FAILED), notice
     yield direct(node_name=long, reason=long, decisions=lines, conflicting_policies=(long,) * 10), None
     yield (

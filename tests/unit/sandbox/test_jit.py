@@ -30,7 +30,7 @@ def waiting(needs: list[int]) -> AccessRequest:
         region="ap-northeast-1",
         requester="arn:aws:sts::111122223333:assumed-role/Operator/taro.yamada@example.com",
         requester_id="",
-        node_id="i-0123456789abcdef0",
+        node_ids=("i-0123456789abcdef0",),
         reason="r",
         policy="P",
         policy_version="1",

@@ -5,6 +5,7 @@ other assumptions. https://docs.aws.amazon.com/systems-manager/latest/userguide/
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -16,6 +17,8 @@ ALL_NODES_TARGET: Final = ("InstanceIds", "*")
 
 # `EnhancedApprovals.Approvers[].type`: only SSOGroup was seen for these policies; IamRole is Change Manager's value.
 ROLE_APPROVER: Final = "IamRole"
+
+MOST_NODES: Final = 5  # of a request; the model allows five targets, each with several values
 
 OUTPUT_VALUE_LIMIT: Final = 512  # characters; botocore's AutomationParameterValue, the type of step outputs
 
@@ -93,6 +96,11 @@ def decision_json(vote: Vote) -> str:
     while len(text := json.dumps({**decided, "comment": kept}, ensure_ascii=False)) > OUTPUT_VALUE_LIMIT:
         kept = kept[: -max(1, len(text) - OUTPUT_VALUE_LIMIT)]
     return text
+
+
+def targets(arns: Sequence[str]) -> dict[str, object]:
+    """Return the targets in an OpsItem's context. Only the form for one node is published."""
+    return {"instanceId": arns[0]} if len(arns) == 1 else {"instanceIds": list(arns)}
 
 
 def node_arn(account: str, region: str, node_id: str) -> str:

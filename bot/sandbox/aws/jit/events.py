@@ -101,7 +101,7 @@ def _envelope(request: AccessRequest, detail_type: str, detail: dict[str, Any], 
 
 
 def _target(request: AccessRequest) -> str:
-    return node_arn(request.account, request.region, request.node_id)
+    return ",".join(node_arn(request.account, request.region, node_id) for node_id in request.node_ids)
 
 
 def _locale_time(at: datetime) -> str:

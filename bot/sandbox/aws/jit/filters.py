@@ -61,7 +61,7 @@ _TEXTS: Final[dict[str, Callable[[AccessRequest], list[str]]]] = {
     "AccessRequestBySourceOpsItemId": lambda r: [r.replica_of[2] if r.replica_of else r.id],
     "AccessRequestBySourceRegion": lambda r: [r.replica_of[1] if r.replica_of else ""],
     "AccessRequestByIsReplica": lambda r: ["true" if r.replica_of else "false"],
-    "AccessRequestByTargetResourceId": lambda r: [r.node_id],
+    "AccessRequestByTargetResourceId": lambda r: list(r.node_ids),
 }
 _TIMES: Final[dict[str, Callable[[AccessRequest], datetime]]] = {
     "CreatedTime": lambda r: r.created_at,

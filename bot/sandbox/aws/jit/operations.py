@@ -12,7 +12,7 @@ from typing import Any
 from bot.sandbox.aws.callers import Caller
 from bot.sandbox.aws.errors import AwsError
 from bot.sandbox.aws.jit import filters, requests, shapes
-from bot.sandbox.aws.jit.assumptions import ROLE_APPROVER, TOKEN_WORDS
+from bot.sandbox.aws.jit.assumptions import MOST_NODES, ROLE_APPROVER, TOKEN_WORDS
 from bot.sandbox.aws.jit.filters import page
 from bot.sandbox.aws.jit.requests import AccessRequest, Decision, NotAnApprover, Refused, Status, Vote
 from bot.sandbox.aws.jit.state import Effect, JitState, NoPolicy, UnknownNode
@@ -48,20 +48,20 @@ class JitOperations:
     # --- requesting --------------------------------------------------------------------------------------------------
 
     def start_access_request(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Request access to the one node of `Targets`."""
-        targets = [(t.get("Key"), t.get("Values", [])) for t in params["Targets"]]
-        if len(targets) != 1 or targets[0][0] != "InstanceIds" or len(targets[0][1]) != 1:
-            raise AwsError("ValidationException", "Targets takes Key=InstanceIds and one node id.")
+        """Request access to the nodes of `Targets`, one to five."""
+        targets = params["Targets"]
+        nodes = list(dict.fromkeys(node for target in targets for node in target.get("Values", [])))
+        if {target.get("Key") for target in targets} != {"InstanceIds"} or not 1 <= len(nodes) <= MOST_NODES:
+            raise AwsError("ValidationException", f"Targets takes Key=InstanceIds and one to {MOST_NODES} node ids.")
         if not params["Reason"].strip():  # the OpsItem's operational data needs a visible character
             raise AwsError("ValidationException", "Reason is blank.")
-        node = targets[0][1][0]
         place = {"account": caller.account, "region": caller.region}
         try:
-            request = self._state.start(node, params["Reason"], **place, by=caller.arn)
+            request = self._state.start(nodes, params["Reason"], **place, by=caller.arn)
         except UnknownNode as error:
-            raise AwsError("ResourceNotFoundException", f"Node {node} not found.") from error
+            raise AwsError("ResourceNotFoundException", f"Node {error} not found.") from error
         except NoPolicy as error:
-            raise AwsError(self._state.assumed.no_policy_error, f"No approval policy applies to {node}.") from error
+            raise AwsError(self._state.assumed.no_policy_error, f"No approval policy applies to {error}.") from error
         return {"AccessRequestId": request.id}
 
     def get_access_token(self, caller: Caller, params: Params) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class AccessRequest:
     region: str
     requester: str  # ARN of the session
     requester_id: str  # Identity Center user id, else empty
-    node_id: str
+    node_ids: tuple[str, ...]
     reason: str
     policy: str
     policy_version: str

@@ -10,6 +10,7 @@ from bot.sandbox.aws.jit.assumptions import (
     Assumptions,
     decision_json,
     node_arn,
+    targets,
 )
 from bot.sandbox.aws.jit.events import title
 from bot.sandbox.aws.jit.requests import AccessRequest, Status, Step
@@ -69,8 +70,8 @@ def operational_data(request: AccessRequest) -> dict[str, str]:
         "approvalPolicyVersion": request.policy_version,
         "automationExecutionId": request.execution_id,
     }
-    target = node_arn(request.account, request.region, request.node_id)
-    context = {"targets": {"instanceId": target}, "accessTokenRole": TOKEN_ROLE}
+    arns = [node_arn(request.account, request.region, node_id) for node_id in request.node_ids]
+    context = {"targets": targets(arns), "accessTokenRole": TOKEN_ROLE}
     data = {
         OPS_ITEM_TYPE: json.dumps(about, separators=(",", ":")),
         f"{OPS_ITEM_TYPE}/approvaldetails": request.reason,

@@ -6,7 +6,7 @@ or which callers are allowed.
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -83,17 +83,29 @@ class JitState:
         self._history: dict[str, list[Change]] = {}
         self._lock = threading.RLock()
 
-    def start(self, node_id: str, reason: str, *, account: str, region: str, by: str) -> AccessRequest:
-        """Create a request. Raises UnknownNode or NoPolicy."""
+    def start(self, node_ids: Sequence[str], reason: str, *, account: str, region: str, by: str) -> AccessRequest:
+        """Create a request. Different policies of its nodes conflict. Raises UnknownNode or NoPolicy."""
+        place = (account, region)
+        policies = {each.name: each for node_id in node_ids for each in self._applicable(place, node_id)}
+        request = self._new(
+            list(policies.values()),
+            node_ids=tuple(node_ids),
+            reason=reason,
+            account=account,
+            region=region,
+            requester=by,
+        )
+        with self._lock:
+            return self._keep(None, request)
+
+    def _applicable(self, place: Place, node_id: str) -> list[Policy]:
+        account, region = place
         tags = self._nodes.tags(node_id, account=account, region=region)
         if tags is None:
             raise UnknownNode(node_id)
-        policies = applicable(self.policies.get((account, region), {}).values(), node_id, tags)
-        if not policies:
-            raise NoPolicy(node_id)
-        request = self._new(policies, node_id=node_id, reason=reason, account=account, region=region, requester=by)
-        with self._lock:
-            return self._keep(None, request)
+        if found := applicable(self.policies.get(place, {}).values(), node_id, tags):
+            return found
+        raise NoPolicy(node_id)
 
     def find(self, ops_item_id: str, *, account: str, region: str) -> AccessRequest | None:
         """Return the current state of a request of this account and Region."""
@@ -152,7 +164,14 @@ class JitState:
         return after
 
     def _new(
-        self, policies: list[Policy], *, node_id: str, reason: str, account: str, region: str, requester: str
+        self,
+        policies: list[Policy],
+        *,
+        node_ids: tuple[str, ...],
+        reason: str,
+        account: str,
+        region: str,
+        requester: str,
     ) -> AccessRequest:
         now, policy, conflict = self.now(), policies[0], len(policies) > 1
         request = AccessRequest(
@@ -162,7 +181,7 @@ class JitState:
             region=region,
             requester=requester,
             requester_id=self._people.get(requester.rpartition("/")[2], ""),
-            node_id=node_id,
+            node_ids=node_ids,
             reason=reason,
             policy="" if conflict else policy.name,
             policy_version="" if conflict else policy.version,

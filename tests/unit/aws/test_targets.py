@@ -1,0 +1,130 @@
+"""Tests for reading the nodes of a request. AWS has published no form of several nodes."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.aws.jit.assumptions import MOST_NODES
+from bot.aws.jit.targets import target_nodes
+from bot.domain.request import RequestKey
+from tests.unit.aws.samples import KEY, MANY_EXAMPLES, NODE
+
+OTHER, HYBRID = "i-0123456789abcdef1", "mi-0a1b2c3d4e5f67890"
+EC2 = "arn:aws:ec2:ap-northeast-1:111122223333:instance/"
+SSM = "arn:aws:ssm:ap-northeast-1:111122223333:managed-instance/"
+THREE = (NODE, OTHER, HYBRID)
+ARNS = [EC2 + NODE, EC2 + OTHER, SSM + HYBRID]
+CONTEXT = "/aws/accessrequest/context"
+
+
+def nodes_of(targets: object, **others: object) -> tuple[str, ...]:
+    """Return the nodes of a request with these targets; `others` are further members of its context."""
+    return target_nodes({CONTEXT: json.dumps({"targets": targets, "accessTokenRole": "Role", **others})}, KEY)
+
+
+@pytest.mark.parametrize("value", [EC2 + NODE, NODE, [NODE], {"Key": "InstanceIds", "Values": [NODE]}])
+def test_single_node_is_read(value: Any) -> None:
+    """A node is found by its ARN or its id, as a text or as the only element of a list."""
+    assert nodes_of({"instanceId": value}) == (NODE,)
+    assert nodes_of(value) == (NODE,)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        {"instanceIds": ARNS},
+        {"instanceId": list(THREE)},
+        {"instanceId": ",".join(ARNS)},
+        {"instanceId": ", ".join(THREE)},
+        {"instanceId": json.dumps(ARNS)},
+        [{"instanceId": each} for each in ARNS],
+        [{"Key": "InstanceIds", "Values": [each]} for each in THREE],
+        {"ec2": [EC2 + NODE, EC2 + OTHER], "managedInstanceIds": [SSM + HYBRID], "tags": None},
+        {str(number): each for number, each in enumerate(ARNS)},
+        json.dumps({"instanceIds": ARNS}),
+    ],
+)
+def test_all_of_several_nodes_are_read(targets: Any) -> None:
+    """Whatever the form: all nodes are found, in AWS's order, and each once."""
+    assert nodes_of(targets) == THREE
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        None,
+        "",
+        [],
+        {},
+        {"tag:Environment": "production"},
+        [{"Key": "tag:Environment", "Values": ["production"]}],
+        [{"Key": "tag:Environment", "Values": [NODE]}],
+        [{"Key": None, "Values": [NODE]}, {"Key": "resource-groups:Name", "Values": [OTHER]}],
+        {"instanceIds": [NODE, "production"]},
+        {"instanceId": NODE, "tag:Environment": "production"},
+        {"instanceIds": [NODE, "*"]},
+        {"instanceIds": [NODE, 5]},
+        {"instanceId": NODE, "all": True},
+        {"instanceId": f"{NODE} and {OTHER}"},
+        {"instanceId": "ami-0123456789abcdef0"},
+        {"instanceId": f"{EC2}{NODE}\u200b"},
+        {"instanceIds": [EC2 + NODE, EC2.replace("111122223333", "444455556666") + OTHER]},
+        {"instanceId": EC2.replace("ap-northeast-1", "us-east-1") + NODE},
+        {"instanceIds": [f"i-{number:017x}" for number in range(MOST_NODES + 1)]},
+    ],
+)
+def test_no_node_is_chosen_from_targets_that_are_not_understood(targets: Any) -> None:
+    """A target that is not a node of the request's account and Region makes the whole request uncertain."""
+    assert nodes_of(targets) == ()
+
+
+def test_five_nodes_are_read() -> None:
+    """AWS accepts up to five targets."""
+    assert len(nodes_of([f"i-{number:017x}" for number in range(MOST_NODES)])) == 5
+
+
+def test_nodes_outside_the_targets_make_the_request_uncertain() -> None:
+    """A node that another part of the OpsItem names may belong to the request, except in texts of people."""
+    assert nodes_of({"instanceId": NODE}, otherTargets=[OTHER]) == ()
+    context = {CONTEXT: json.dumps({"targets": {"instanceId": NODE}})}
+    resources = json.dumps([{"arn": EC2 + NODE}, {"arn": EC2 + OTHER}])
+    assert target_nodes({**context, "/aws/resources": resources}, KEY) == ()
+    assert target_nodes({**context, "/aws/accessrequest/approvaldetails": f"compare with {OTHER}"}, KEY) == (NODE,)
+    assert target_nodes({**context, "/aws/accessrequest": f'{{"approvalPolicy": "{OTHER}"}}'}, KEY) == (NODE,)
+
+
+def test_nodes_of_a_replica_belong_to_its_source() -> None:
+    """A copy in the delegated administrator account names nodes of the account where the request was made."""
+    context = {CONTEXT: json.dumps({"targets": {"instanceId": EC2 + NODE}})}
+    assert target_nodes(context, RequestKey("444455556666", KEY.region, KEY.ops_item_id)) == ()
+
+
+@pytest.mark.parametrize("context", [None, "", "{", NODE, json.dumps([NODE]), json.dumps({"targets": NODE})[:-2]])
+def test_unreadable_context_has_no_nodes(context: object) -> None:
+    """Half of a context may name one of several nodes."""
+    assert target_nodes({CONTEXT: context}, KEY) == ()
+    assert target_nodes({}, KEY) == ()
+
+
+def test_deeply_nested_targets_are_not_understood() -> None:
+    """Nesting from outside cannot exhaust the stack."""
+    nested: object = NODE
+    for _ in range(500):
+        nested = [nested]
+    assert nodes_of(nested) == ()
+
+
+def _containers(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(children, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "Values"]), children, max_size=2)
+
+
+@MANY_EXAMPLES
+@given(st.recursive(st.sampled_from([*ARNS, *THREE, "production", "", None, 1]), _containers, max_leaves=6))
+def test_returned_nodes_are_all_nodes_of_the_targets(targets: object) -> None:
+    """Never one of several: either every node that is named, or none."""
+    written = json.dumps(targets)
+    named = {each for each in THREE if f"/{each}" in written or f'"{each}"' in written}
+    assert set(nodes_of(targets)) in ({*()}, named)

@@ -57,7 +57,7 @@ EVENTS: Mapping[str, str] = {
     "connector_call_repeated": "Teams throttled a call or failed; the call is repeated",
     "connector_token_renewed": "the token for calls to Teams was renewed",
     "connector_token_unavailable": "no token for calls to Teams could be fetched; check the app's credential",
-    "conversation_closed": "calls to a conversation keep failing; the bot pauses them for `seconds`",
+    "conversation_closed": "calls to a conversation fail or are throttled (`why`): paused for `seconds`, then probed",
     "delivery_impossible": "Teams permanently refuses a card, note or direct message; the bot does not try again",
     "delivery_postponed": "Teams could not take a card, note or direct message; it is retried after `seconds`",
     "delivery_refused": "Teams refuses a card, note or direct message; see `problem` and `consequence` (the reaction)",

@@ -78,6 +78,7 @@ METRICS = (
         "open_requests", Kind.GAUGE, ("account", "region"), "Requests that wait for a decision, as of the last sweep"
     ),
     Metric("queue_lag_seconds", Kind.HISTOGRAM, (), "Time that an event waited in the queue, in seconds", LAG_BUCKETS),
+    Metric("conversations_closed", Kind.GAUGE, (), "Conversations in Teams that fail or are throttled, and are probed"),
     Metric("store_errors", Kind.COUNTER, (), "Failed reads and writes of the store"),
     Metric(
         "audit_given_up", Kind.COUNTER, (), "Clicks that are only in the log, because too many waited for the store"
@@ -106,6 +107,7 @@ class Telemetry:
         self.sweep_last_success = _gauge(registry, "sweep_last_success_timestamp_seconds")
         self.open_requests = _gauge(registry, "open_requests")
         self.queue_lag = _histogram(registry, "queue_lag_seconds")
+        self.conversations_closed = _gauge(registry, "conversations_closed")
         self.store_errors = _counter(registry, "store_errors")
         self.audit_given_up = _counter(registry, "audit_given_up")
         self.loop_stall = _histogram(registry, "loop_stall_seconds")

@@ -269,6 +269,17 @@ async def test_posts_updates_and_replies_count_together(room: Room) -> None:
         await room.messenger.reply(card, _message())
 
 
+@pytest.mark.parametrize("header", ["inf", "36000", "Thu, 01 Jan 2099 00:00:00 GMT"])
+async def test_a_long_retry_after_is_cut_to_a_minute(room: Room, header: str) -> None:
+    """One wrong answer must not stop a channel for an hour. `/readyz` and a metric show that it is closed."""
+    room.ms.fault("POST", "/v3/conversations$", status=429, headers={"Retry-After": header})
+    with pytest.raises(ChatThrottled) as caught:
+        await room.messenger.post(APPROVERS, _message())
+    assert caught.value.retry_after == 60.0
+    await room.clock.advance(60.0)
+    await room.messenger.post(APPROVERS, _message())
+
+
 async def test_no_message_is_sent_while_teams_throttles_the_conversation(room: Room) -> None:
     """After a 429, each message raises ChatThrottled with the seconds of `Retry-After`, until they have passed."""
     room.ms.fault("POST", "/v3/conversations$", status=429, headers={"Retry-After": "30"})

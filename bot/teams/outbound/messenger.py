@@ -68,7 +68,7 @@ class Messenger:
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._tenant_id, self._telemetry = tenant_id, telemetry
         self._patience, self._directs = patience, 0
-        self._rate_limit, self._circuit_breaker = RateLimit(clock), CircuitBreaker(clock)
+        self._rate_limit, self._circuit_breaker = RateLimit(clock), CircuitBreaker(clock, telemetry)
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def post(self, conversation: str, message: Message) -> Posted:
@@ -181,7 +181,7 @@ class Messenger:
                 with counted(self._telemetry, kind):
                     yield
             except ChatThrottled as throttled:
-                self._rate_limit.close(root, throttled.retry_after)
+                self._circuit_breaker.throttled(root, throttled.retry_after)
                 raise
 
     # --- personal chats

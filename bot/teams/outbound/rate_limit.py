@@ -20,8 +20,6 @@ OVERALL: Final = ((1.0, 40),)
 above that. Roster reads and the calls of other replicas count too."""
 SHARE: Final = 2
 """Replies get all limits divided by this number: people may write any number of messages, and cards must not wait."""
-LONGEST_CLOSED: Final = 3600.0  # seconds; the longest window in LIMITS
-_ROUNDING: Final = 1e-3  # seconds; tolerance for floating point
 COUNTED: Final = 1024  # conversations; more than a bot for approvals has active at once
 
 
@@ -32,27 +30,16 @@ class RateLimit:
         self._clock, self._limits = clock, _parts(LIMITS, share)
         self._sent: LRUCache[str, SlidingWindow] = LRUCache(COUNTED)
         self._overall = SlidingWindow(_parts(OVERALL, share))
-        self._closed: LRUCache[str, float] = LRUCache(COUNTED)
 
     def take(self, conversation: str) -> None:
-        """Count one message. Raises ChatThrottled if a limit is reached or the conversation is closed."""
+        """Count one message. Raises ChatThrottled if a limit is reached."""
         now = self._clock.epoch()
         sent = self._sent.setdefault(conversation, SlidingWindow(self._limits))
-        wait = max(sent.wait(now), self._overall.wait(now), self._closed_for(conversation, now))
+        wait = max(sent.wait(now), self._overall.wait(now))
         if wait > 0:
             raise ChatThrottled(wait)
         sent.add(now)
         self._overall.add(now)
-
-    def close(self, conversation: str, seconds: float) -> None:
-        """Close a conversation for the seconds that Teams requires, an hour at most. A longer closure stays."""
-        now = self._clock.epoch()
-        self._closed[conversation] = now + max(min(seconds, LONGEST_CLOSED), self._closed_for(conversation, now))
-
-    def _closed_for(self, conversation: str, now: float) -> float:
-        seconds = self._closed.get(conversation, 0.0) - now
-        # a longer wait means that the clock was set back
-        return seconds if 0 < seconds <= LONGEST_CLOSED + _ROUNDING else 0.0
 
 
 def _parts(limits: Sequence[tuple[float, int]], share: int) -> tuple[tuple[float, int], ...]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 
-LONGEST_RETRY_AFTER: Final = 3600.0  # seconds; the longest window in the vendor's rate limits
+LONGEST_RETRY_AFTER: Final = 60.0  # seconds; a wrong header must not stop a channel for longer than until a probe
 DEFAULT_RETRY_AFTER: Final = 1.0  # seconds, if a 429 has no Retry-After; the vendor's shortest window
 LONGEST_CODE: Final = 64  # characters; codes go to the log, and a body is text from outside
 _CODE: Final = re.compile(rf"\w{{1,{LONGEST_CODE}}}", re.ASCII)  # a bearer token is longer
@@ -142,7 +142,7 @@ def _word(code: str) -> str:
 
 
 def retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Return the seconds of a `Retry-After` header (number or date), an hour at most; None if missing or unreadable."""
+    """Return the seconds of a `Retry-After` header (number or date), a minute at most; None if absent or unreadable."""
     seconds = None if value is None else _seconds(value, now)
     if seconds is None or math.isnan(seconds):
         return None

@@ -245,6 +245,14 @@ GUARDS = (
         },
     ),
     Guard(
+        "a long Retry-After does not stop a channel",
+        "tests/contract/test_messenger.py::test_a_long_retry_after_is_cut_to_a_minute[inf]",
+        {
+            "bot.teams.wire.errors:LONGEST_RETRY_AFTER": constant(3600.0),
+            "bot.teams.outbound.circuit_breaker:LONGEST_PAUSE": constant(3600.0),
+        },
+    ),
+    Guard(
         "news during a postponed delivery are read",
         THROTTLING + "test_event_after_the_delivery_became_due_reads_aws",
         {

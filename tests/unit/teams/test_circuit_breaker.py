@@ -3,9 +3,11 @@
 from contextlib import ExitStack
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.teams.outbound.circuit_breaker import BUSY_PAUSE, FIRST_PAUSE, IN_FLIGHT, LONGEST_PAUSE, CircuitBreaker
+from bot.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
 
 CHANNEL = "19:approvers@thread.tacv2"
@@ -17,8 +19,13 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def circuit(clock: ManualClock) -> CircuitBreaker:
-    return CircuitBreaker(clock)
+def telemetry() -> Telemetry:
+    return Telemetry(CollectorRegistry())
+
+
+@pytest.fixture
+def circuit(clock: ManualClock, telemetry: Telemetry) -> CircuitBreaker:
+    return CircuitBreaker(clock, telemetry)
 
 
 def fail(circuit: CircuitBreaker, error: BaseException | None = None) -> None:
@@ -97,3 +104,48 @@ async def test_a_clock_that_is_set_back_does_not_lengthen_a_pause(circuit: Circu
     fail(circuit)
     circuit._clock = ManualClock()
     assert wait(circuit) == 0.0
+
+
+async def test_throttled_conversation_is_closed_and_then_probed_by_one_call(
+    circuit: CircuitBreaker, clock: ManualClock
+) -> None:
+    """Teams may ask for hours: the pause is a minute at most. The longer of two pauses counts."""
+    circuit.throttled(CHANNEL, 5.0)
+    circuit.throttled(CHANNEL, float("inf"))
+    circuit.throttled(CHANNEL, 1.0)
+    assert wait(circuit) == LONGEST_PAUSE
+    await clock.advance(LONGEST_PAUSE)
+    with circuit.passing(CHANNEL):
+        assert wait(circuit) == BUSY_PAUSE
+    with circuit.passing(CHANNEL):
+        assert wait(circuit) == 0.0
+
+
+@pytest.mark.parametrize("why", ["throttled", "failing"])
+async def test_closed_conversation_is_a_problem_until_it_answers(
+    circuit: CircuitBreaker, clock: ManualClock, telemetry: Telemetry, why: str
+) -> None:
+    """The metric counts it, also between the end of the pause and the probe."""
+    if why == "throttled":
+        circuit.throttled(CHANNEL, 30.0)
+    else:
+        fail(circuit)
+    assert telemetry.health.problems() == {"conversations": why}
+    await clock.advance(30)
+    assert telemetry.conversations_closed._value.get() == 1
+    assert wait(circuit) == 0.0
+    assert telemetry.health.problems() == {}
+    assert telemetry.conversations_closed._value.get() == 0
+
+
+async def test_conversation_that_nobody_writes_to_does_not_stay_a_problem(
+    circuit: CircuitBreaker, clock: ManualClock, telemetry: Telemetry
+) -> None:
+    """For example the chat of a person who got one answer to a command."""
+    circuit.throttled("19:leads@thread.tacv2", 5.0)
+    await clock.advance(700)
+    fail(circuit)
+    assert wait(circuit) == FIRST_PAUSE
+    await clock.advance(FIRST_PAUSE)
+    assert wait(circuit) == 0.0
+    assert telemetry.health.problems() == {}

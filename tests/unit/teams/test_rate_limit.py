@@ -3,7 +3,7 @@
 import pytest
 
 from bot.ports.teams import ChatThrottled
-from bot.teams.outbound.rate_limit import LIMITS, LONGEST_CLOSED, OVERALL, RateLimit
+from bot.teams.outbound.rate_limit import LIMITS, OVERALL, RateLimit
 from tests.fakes.clock import ManualClock
 
 CHANNEL = "19:approvers@thread.tacv2"
@@ -61,17 +61,6 @@ def test_messages_are_counted_separately_for_each_conversation() -> None:
     limit.take("19:leads@thread.tacv2")
 
 
-async def test_a_closed_conversation_accepts_no_message_until_the_wait_is_over() -> None:
-    """Teams throttles with a 429. The conversation is then closed for the seconds of `Retry-After`."""
-    clock = ManualClock()
-    limit = RateLimit(clock)
-    limit.close(CHANNEL, 12.0)
-
-    assert _refused(limit) == pytest.approx(12.0)
-    await clock.advance(12.0)
-    limit.take(CHANNEL)
-
-
 def test_a_refused_message_is_not_counted() -> None:
     """Trying too early does not make the wait longer."""
     limit = RateLimit(ManualClock())
@@ -91,33 +80,6 @@ async def test_a_clock_that_is_set_back_does_not_lengthen_a_wait() -> None:
     limit._clock = ManualClock()
 
     assert _refused(limit) <= 2.0
-
-
-async def test_a_closure_from_before_the_clock_was_set_back_is_ignored() -> None:
-    """Teams throttles for five seconds, then the clock is set back by a day.
-
-    A later throttling closes the conversation.
-    """
-    late = ManualClock()
-    await late.advance(86400)
-    limit = RateLimit(late)
-    limit.close(CHANNEL, 5.0)
-    limit._clock = ManualClock()
-
-    limit.take(CHANNEL)
-    limit.close(CHANNEL, LONGEST_CLOSED)
-    assert _refused(limit) == pytest.approx(LONGEST_CLOSED)
-
-
-async def test_the_longer_of_two_closures_is_kept() -> None:
-    """If Teams asks for a long and then for a shorter wait, the bot waits for the longer one."""
-    clock = ManualClock()
-    limit = RateLimit(clock)
-    limit.close(CHANNEL, 600.0)
-    limit.close(CHANNEL, 1.0)
-    await clock.advance(2.0)
-
-    assert _refused(limit) == pytest.approx(598.0)
 
 
 async def test_all_conversations_together_stay_within_the_limit_of_the_app() -> None:

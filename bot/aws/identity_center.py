@@ -85,7 +85,7 @@ class IdentityCenter:
         return _Answer(code=code) if code else None
 
     async def _promptly(self, user_id: str) -> _Answer:
-        """Wait for the lookup; one that takes longer continues, and a later call gets its answer."""
+        """Wait for the lookup, at most PROMPT_SECONDS. A slower one continues, and a later call gets its answer."""
         found = await self._lookups.join_briefly(user_id, seconds=PROMPT_SECONDS)
         return found or _Answer(code="NotAnsweredYet")
 

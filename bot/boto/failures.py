@@ -27,10 +27,10 @@ class Failure(StrEnum):
 
 
 class CallFailed(Exception):
-    """One call failed. `code` is AWS's error code, or the name of the SDK's error. `detail` is the SDK's message.
+    """One call failed. `code` is AWS's error code, or the name of the SDK's error.
 
-    It may quote the answer, so it is not part of this error's text. `reasons` say why a DynamoDB transaction was
-    canceled, one code per item.
+    `detail` is the SDK's message. It may quote the answer, so it is not part of this error's text. `reasons` say why a
+    DynamoDB transaction was canceled, one code per item.
     """
 
     def __init__(self, code: str, failure: Failure, *, detail: str = "", reasons: tuple[str, ...] = ()) -> None:

@@ -1,7 +1,7 @@
 """Reads members of AWS's answers defensively. Never raises.
 
-Returns the value in the wanted type. For any other value, the containers return an empty one, and the rest None.
-It must not know operations.
+Each function returns the value in the wanted type. For any other value, `mapping`, `sequence` and `rows` return an
+empty container, and all other functions None. This module must not know operations.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The program's own credentials, from boto3's standard chain; read again once AWS refuses them.
 
-botocore renews credentials that name their end, such as a container's. It reads those of a shared file only once, but
-another program may renew the file.
+botocore renews credentials that say when they expire, such as a container's. It reads those of a shared file only once,
+but another program may renew the file.
 https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html
 """
 
@@ -15,7 +15,7 @@ from bot.boto.failures import RAISED
 
 
 class OwnCredentials:
-    """A boto3 session, and its successors. Thread-safe. `given`: a session to use instead of the standard chain."""
+    """The current boto3 session, from the standard chain, or `given`, which never changes. Thread-safe."""
 
     def __init__(self, given: Session | None = None) -> None:
         self._given, self._session = given, given
@@ -33,7 +33,7 @@ class OwnCredentials:
             return self._session
 
     def renew(self, refused: Session) -> bool:
-        """Read the chain again after AWS refused the credentials of a session. Return True if there are others.
+        """Read the chain again after AWS refused the credentials of a session. Return True if the chain has others.
 
         A session whose credentials are still those of the chain stays, because its connections can be reused.
         """

@@ -87,7 +87,7 @@ class Sdk:
     def call(self, call: Call, credentials: Credentials | None) -> Answer:
         """Make a call on a kept connection. Raises CallFailed.
 
-        If AWS refuses the program's own credentials, the call had no effect. It is repeated if there are new ones.
+        If AWS refuses the program's own credentials, the call had no effect, and is repeated with new ones, if any.
         """
         own = self._own_session()
         try:

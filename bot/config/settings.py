@@ -212,7 +212,7 @@ def _default_of(setting: str) -> Any:
 
 
 class AddressSettings(_ReadSettings):
-    """The settings of the command that asks a running bot: where it listens."""
+    """The settings of the command that calls a running bot: the addresses on which the bot listens."""
 
     host: Visible = _default_of("host")
     port: Port = _default_of("port")

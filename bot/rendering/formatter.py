@@ -167,7 +167,7 @@ class CardFormatter:
         return [*self.runs(f"decision.{action}_pressed", who=who), *self.apart(at, beside=beside)]
 
     def apart(self, at: datetime | None, *, beside: datetime | None = None) -> Runs:
-        """Return a moment as it follows a phrase; [] if it is unknown."""
+        """Return a moment in the form that follows a phrase; [] if it is unknown."""
         return self.say.runs("value.moment_apart", at=self.say.moment(at, beside=beside)) if at else []
 
     def latest(self, decisions: Sequence[DecisionLine], *, beside: datetime | None) -> list[Data]:

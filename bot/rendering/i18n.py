@@ -25,7 +25,7 @@ class WordsError(LookupError):
 
 
 class Run(TypedDict):
-    """A piece of a phrase, in the shape of an Adaptive Cards TextRun. Only mentions show outside text elsewhere."""
+    """A piece of a phrase, in the shape of an Adaptive Cards TextRun. Cards show outside text in Runs and mentions."""
 
     text: str
     weight: str  # "Default" or "Bolder"

@@ -1,4 +1,4 @@
-"""The folder of a sandbox: one run at a time has it, and the other commands find the running sandbox through it.
+"""The folder of a sandbox: one run at a time locks it, and other commands find the running sandbox's addresses in it.
 
 Owns the folder's files and the command lines that use them. Starts no process and uses no network, so that it can be
 imported without the sandbox's libraries.

@@ -1,7 +1,7 @@
 """Compares names, addresses and ids of people. No other module does.
 
-A name can be written in several ways: in capitals, in full width, with accents as characters of their own, with
-characters that readers cannot see. And two people may have names that differ in nothing else. So there are two rules:
+A name can be written in several ways: in capitals, in full width, with accents as separate characters, with characters
+that readers cannot see. And two people may have names that differ in nothing else. So there are two rules:
 
 - Where an equal name refuses something, compare `fold`: names are equal if they could be the same.
 - Where an equal name grants something, compare `exact`: names are equal only if they are certainly the same.
@@ -19,9 +19,9 @@ _IGNORED: Final = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]")
 
 
 def fold(name: str) -> str:
-    """Return a name without case, width, accents' encoding and invisible characters. Use it only to refuse.
+    """Return a name for comparisons that ignore case, width, invisible characters and how accents are stored.
 
-    This is Unicode's compatibility caseless matching: https://www.unicode.org/versions/latest/core-spec/chapter-3/
+    Use it only to refuse. This is Unicode's compatibility caseless matching: https://www.unicode.org/versions/latest/core-spec/chapter-3/
     """
     if name.isascii():  # short cut for nearly all names
         return name.strip().casefold()
@@ -37,7 +37,7 @@ def folded(names: Iterable[str]) -> frozenset[str]:
 
 
 def exact(name: str) -> str:
-    """Return a name without case and accents' encoding. Other characters stay, so it may be used to grant.
+    """Return a name for comparisons that ignore only case and how accents are stored. It may be used to grant.
 
     A name with full-width letters, ligatures or other look-alikes of plain letters equals only itself.
     """

@@ -1,7 +1,8 @@
 """Circuit breaker: calls that time out must not occupy all threads.
 
-After several time-outs of one operation in a row, only one call at a time tries whether it answers again. The others
-fail immediately, and their requests are reconciled later. So a slow account does not delay the others.
+After several time-outs of one operation in a row, only one call of this operation is made at a time, to find out
+whether AWS answers again. Other calls of it fail immediately, and their requests are reconciled later. So a slow
+account does not delay the others.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ PATIENCE = 3  # time-outs in a row that open the circuit; one or two may be a ne
 
 
 class CircuitBreaker:
-    """Refuses calls of an operation, in one account and Region, that times out repeatedly."""
+    """Refuses calls of an operation that times out repeatedly in one account and Region."""
 
     def __init__(self) -> None:
         self._timed_out: Counter[Quota] = Counter()
@@ -23,7 +24,7 @@ class CircuitBreaker:
 
     @contextmanager
     def guard(self, quota: Quota) -> Iterator[None]:
-        """Make a call in this context. Raises CallFailed if the circuit is open and another call is already trying."""
+        """Make a call in this context. Raises CallFailed if the circuit is open and a call of this quota is running."""
         if self._timed_out[quota] >= PATIENCE and self._running[quota]:
             raise CallFailed("NotAnswering", Failure.TIMED_OUT)
         self._running[quota] += 1

@@ -113,7 +113,7 @@ class Clients:
     def rows(
         self, place: Place, service: str, operation: str, lane: Lane, *, member: str, **params: object
     ) -> AsyncIterator[Answer]:
-        """Like `read_all`, but a page is read only once its rows are needed."""
+        """Yield the rows that `read_all` returns, but read each page only when its rows are needed."""
         read = partial(self.read, place, service, operation, lane)
         return _rows(read, member, params, pages=MAX_PAGES)
 
@@ -192,7 +192,7 @@ class Clients:
             raise
 
     async def _refuse_foreign(self, account: str, lane: Lane) -> None:
-        """Refuse to read an account with another account's credentials: its requests would be mixed up."""
+        """Raise CallFailed unless the account is the bot's own: the bot's credentials read only that account."""
         if await self.own_account(lane) != account:
             raise CallFailed("NoReaderRole", Failure.DENIED)
 

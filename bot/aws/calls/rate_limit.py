@@ -88,7 +88,7 @@ class RateLimiter:
         self._buckets: dict[Quota, _TokenBucket] = {}
 
     async def turn(self, quota: Quota, lane: Lane) -> None:
-        """Wait for a turn. Raises QuotaWaitTooLong, at once if possible, if that takes longer than PATIENCE."""
+        """Wait until a call is allowed. Raises QuotaWaitTooLong if the wait is, or would be, longer than PATIENCE."""
         if quota.service in self._rates:
             await self._bucket(quota).turn(lane)
 
@@ -129,7 +129,7 @@ class _TokenBucket:
                 self._queue[0][2].set()
 
     async def _take(self, entry: _Entry, *, until: float) -> None:
-        """Raises QuotaWaitTooLong if calls of other lanes keep going first."""
+        """Wait for the entry's turn, and take a token. Raises QuotaWaitTooLong if others still go first at `until`."""
         is_first = entry[2]
         while True:
             if self._queue[0] is not entry:

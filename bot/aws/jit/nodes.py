@@ -126,7 +126,10 @@ class Nodes:
         member: str,
         **params: object,
     ) -> Facts | None:
-        """Return what `wanted` returns for the first row of a list that has it, from the pages up to this row."""
+        """Call `wanted` for the rows of a list, page by page, until it returns a result, and return that.
+
+        Return None if no row has a result, or if a page cannot be read.
+        """
         pages = self._clients.rows(place, service, operation, Lane.RECONCILE, member=member, **params)
         try:
             async for row in pages:
@@ -142,7 +145,7 @@ def _log_failure(place: Place, operation: str, failed: CallFailed) -> None:
 
 
 def _described(node: Node, agent: Facts | None) -> Node:
-    """Add the facts that the node's agent reports."""
+    """Return the node with the facts that its agent reports."""
     reported = agent or {}
     return Node(
         node.id,

@@ -73,7 +73,7 @@ class Control:
         return str(started["AccessRequestId"])
 
     def decide(self, ops_item_id: str, verdict: str, *, comment: str = "", by: str = CONSOLE_USER) -> None:
-        """Decide without the bot: as `by`, in a role that the level lists; `cancel` as the sample requester.
+        """Decide without the bot: `by` acts in a role that the level lists; the sample requester sends `cancel`.
 
         Raises AwsError as AWS would, and BadRequest for an unknown request or verdict.
         """

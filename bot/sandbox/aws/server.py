@@ -3,7 +3,8 @@
     with SandboxAws.start() as aws:
         environment = {"AWS_ENDPOINT_URL": aws.endpoint, "AWS_REGION": aws.world.region, **aws.world.bot.environment()}
 
-moto keeps its state per process: only one may run at a time, and each start clears the state of an earlier one.
+moto keeps its state per process, so a process can run only one simulated AWS at a time. Each start clears the state of
+an earlier one.
 """
 
 import os
@@ -144,7 +145,7 @@ class SandboxAws:
         return self.front.mistakes
 
     def session(self, role: str, name: str, *, source_identity: str = "") -> Session:
-        """Return credentials of a role, as AssumeRole does."""
+        """Return credentials of a role, like AssumeRole, except that they do not expire."""
         return self.callers.assume(role, name, source_identity=source_identity)
 
     def client(self, service: str, session: Session | None = None, *, region: str | None = None) -> Any:

@@ -68,8 +68,8 @@ def completed(
 ) -> dict[str, Any]:
     """Return the activity with all members that Teams sends to a bot.
 
-    `sender` is the real sender, if the Playground names its current user instead. `client` is the client of all people;
-    by default, each person has their own.
+    `sender` is the real sender, if the Playground names its current user instead. `client` is the language and time
+    zone to send for every person; by default, those of the sender are sent.
     """
     if sender is not None:
         activity = {**activity, "from": {"id": sender.mri}}
@@ -164,7 +164,10 @@ def _new_conversation(call: ConnectorCall, tenant_id: str) -> ConnectorCall | Re
 
 
 def _direct_conversation(call: ConnectorCall, wanted: dict[str, Any], tenant_id: str) -> ConnectorCall | Refusal:
-    """Refuse like Teams; for an unknown person, the Playground would create a conversation that reaches no person."""
+    """Return the call with the person's `29:` id, or Teams' refusal.
+
+    For an unknown person, the Playground would create a conversation that reaches no person.
+    """
     spelling = requested_person(wanted, tenant_id=tenant_id)
     if isinstance(spelling, Refusal):
         return spelling

@@ -52,7 +52,7 @@ class Inbound:
     def __init__(self, microsoft: Microsoft, *, tenant_id: str, bot_url: str | None = None) -> None:
         self.bot_url = bot_url
         self.service_url = ""
-        self.client: Client | None = None  # the client of all people; None: each person has their own
+        self.client: Client | None = None  # language and time zone for all people; None: each person's own
         self.personal_chats: Mapping[str, Person] = {}  # owner of each 1:1 conversation, by its id
         self.received: deque[Received] = deque(maxlen=KEPT)
         self._microsoft = microsoft

@@ -25,7 +25,7 @@ class StreamMessage:
 
     text: str
     conversation: str  # empty if the message has none
-    typed_on: str  # id of the page on which a person typed it, which already shows it; else empty
+    typed_on: str  # id of the page on which a person typed it (that page already shows it); else empty
 
 
 class Stream:
@@ -36,7 +36,7 @@ class Stream:
     """
 
     def __init__(self, path: str, *, concerns: Callable[[StreamMessage, URL], bool]) -> None:
-        """Listen at this path. `concerns(message, address of a page)`: whether the page gets the message."""
+        """Listen at this path. `concerns(message, address of a page)` returns whether the page gets the message."""
         self.path = path
         self._concerns = concerns
         self._messages: list[StreamMessage] = []  # unbounded: a page that opens late needs all messages
@@ -113,5 +113,5 @@ class Stream:
 
 
 def page_name(url: URL) -> str:
-    """Return the name of a page: its person, and its number among their pages."""
+    """Return the name of a page: its person, and what distinguishes several pages of this person."""
     return f"{url.query.get('person', AT_THE_BROWSER.mri)} {url.query.get('page', '')}"

@@ -44,7 +44,7 @@ class PlaygroundWindow:
     ) -> None:
         """`playground_url` is an origin. `personal_chats` has the owner of each 1:1 conversation, by its id.
 
-        `typed(person, conversation, text)` is called for every message that mentions the bot, before it is sent.
+        `typed(person, conversation, text)` is called for every message with a mention, before it is sent to the bot.
         """
         self.url = ""  # origin
         self._playground_url = playground_url
@@ -56,7 +56,7 @@ class PlaygroundWindow:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self, *, port: int = 0) -> None:
-        """Listen to the Playground, and on 127.0.0.1 for browsers; port 0 is any free port."""
+        """Connect to the Playground, and listen for browsers on 127.0.0.1; port 0 is any free port."""
         self._session = aiohttp.ClientSession(self._playground_url, trust_env=False, timeout=PATIENCE)
         for stream in self._streams:
             await stream.start(self._session)
@@ -109,7 +109,10 @@ class PlaygroundWindow:
         return web.json_response(seen_by(person, json.loads(raw), self._personal_chats))
 
     def _may_see(self, said: StreamMessage, page: URL) -> bool:
-        """Hide 1:1 conversations from other people: their pages do not know them and would fail."""
+        """Return False for 1:1 conversations of other people, and for messages that were typed on this page.
+
+        A page fails for a conversation that it does not know, and already shows what was typed on it.
+        """
         owner = self._personal_chats.get(said.conversation)
         at_the_page = person_called(page.query.get("person", "")) or AT_THE_BROWSER
         own = owner is None or owner == at_the_page

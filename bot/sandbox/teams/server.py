@@ -51,7 +51,7 @@ class SandboxTeams:
 
         `bot_url` is the origin of the bot, for example `http://127.0.0.1:3978`; it may be set later. The bot may
         authenticate with `app_secret` or `federated`. Browsers use `playground_port`; with 0, any free port is taken.
-        All people use `client`; by default, each person has their own.
+        `client` is the language and time zone of all people; by default, each person has their own.
         Raises NodeMissing, InstallFailed, PlaygroundFailed or OSError. After an error, no process or server runs.
         """
         bot = BotRegistration(app_id=app_id, tenant_id=tenant_id, app_secret=app_secret, federated=federated)

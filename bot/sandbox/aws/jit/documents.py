@@ -1,4 +1,4 @@
-"""The SSM document operations for approval policies, which moto rejects. moto answers for all other documents."""
+"""SSM's document operations for approval policies, because moto rejects such documents. moto answers for all others."""
 
 import hashlib
 from typing import Any
@@ -15,7 +15,7 @@ ANY_VERSION = frozenset({"$LATEST", "$DEFAULT", "1"})  # the sandbox keeps one v
 
 
 class NotOurs(LookupError):
-    """The call is about another kind of document. moto answers it."""
+    """The call is about something that the simulator does not have. moto answers it."""
 
 
 class JitDocuments:
@@ -70,12 +70,12 @@ class JitDocuments:
         return {"Document": _description(self._policy(caller, params), caller)}
 
     def delete(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Delete a policy; pending requests keep their levels."""
+        """Delete a policy. Requests that exist keep their levels."""
         del self._policies(caller)[self._policy(caller, params).name]
         return {}
 
     def list_all(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """List the approval policies if the filter DocumentType selects them."""
+        """Return a page of the approval policies of the types in the filter. Raises NotOurs if it names no such type."""
         asked = {f["Key"]: f["Values"] for f in params.get("Filters", []) if "Key" in f}
         older = {f["key"]: [f["value"]] for f in params.get("DocumentFilterList", [])}
         kinds = KINDS & set({**older, **asked}.get("DocumentType", ()))

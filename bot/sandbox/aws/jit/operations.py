@@ -104,13 +104,13 @@ class JitOperations:
         return {"OpsItem": shapes.ops_item(self._request(caller, params["OpsItemId"], "OpsItemNotFoundException"))}
 
     def describe_ops_items(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return OpsItems by filters, the newest first."""
+        """Return a page of the OpsItems that pass the filters, newest first."""
         found = filters.ops_items(self._all(caller), params.get("OpsItemFilters", []))
         rows, more = page(found, params, "ValidationException")
         return {"OpsItemSummaries": [shapes.ops_item_summary(r) for r in rows], **more}
 
     def list_ops_item_events(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return the history of some OpsItems, or of all."""
+        """Return a page of the history of some OpsItems, or of all, oldest change first."""
         wanted = {v for f in params.get("Filters", []) for v in f["Values"]}
         known = {r.id for r in self._all(caller)}
         if wanted - known:
@@ -119,19 +119,19 @@ class JitOperations:
         return {"Summaries": [shapes.ops_item_event(c) for c in rows], **more}
 
     def get_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return one approval's automation execution."""
+        """Return the automation execution of one request."""
         request = self._execution(caller, params["AutomationExecutionId"])
         return {"AutomationExecution": shapes.execution(request, self._state.assumed, self._steps_shown)}
 
     def describe_automation_executions(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return executions by filters, the newest first."""
+        """Return a page of the executions that pass the filters, newest first."""
         assumed = self._state.assumed
         found = filters.executions(self._all(caller), params.get("Filters", []), assumed)
         rows, more = page(found, params, "InvalidNextToken")
         return {"AutomationExecutionMetadataList": [shapes.execution_metadata(r, assumed) for r in rows], **more}
 
     def describe_automation_step_executions(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return the steps of one execution, in order or reversed."""
+        """Return a page of the steps of one execution that pass the filters, in order or reversed."""
         request, assumed = self._execution(caller, params["AutomationExecutionId"]), self._state.assumed
         found = filters.steps(request.steps, params.get("Filters", []), assumed)
         rows, more = page(found[::-1] if params.get("ReverseOrder") else found, params, "InvalidNextToken")

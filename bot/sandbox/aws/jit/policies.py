@@ -1,6 +1,6 @@
 """Approval policies: parses ManualApprovalPolicy and AutoApprovalPolicy documents, and finds those for a node.
 
-Knows the documents' form and the order in which policies apply. Must not know requests or the wire.
+Knows the documents' form and the order in which policies apply. Must not know requests or AWS's protocols.
 https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-approval-policies.html
 """
 
@@ -92,7 +92,8 @@ def written(policy: Policy, format_: str) -> str:
 def applicable(policies: Iterable[Policy], node_id: str, tags: Tags) -> list[Policy]:
     """Return the policies that apply to a node: one, none, or several that conflict.
 
-    Auto-approval comes first, then the manual policies that target one of the node's tags, then those for all nodes.
+    The first of these groups that has a policy applies: auto-approval policies, manual policies for one of the node's
+    tags, manual policies for all nodes or for this node id.
     """
     known = list(policies)
     for rank in (_auto_approves, _targets_tags, _targets_all):

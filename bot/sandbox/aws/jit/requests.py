@@ -7,7 +7,7 @@
     other initial states: failed, and approved without levels (auto-approval)
 
 Every transition is a function from a request to a request; an illegal one raises `Refused`. This module must not know
-the wire, AWS's words for a status, or who may call.
+AWS's protocols, AWS's words for a status, or who may call.
 """
 
 from dataclasses import dataclass, replace

@@ -104,7 +104,7 @@ def execution_metadata(request: AccessRequest, assumed: Assumptions) -> Shape:
 
 
 def execution(request: AccessRequest, assumed: Assumptions, steps_shown: int | None) -> Shape:
-    """Return the shape AutomationExecution; `steps_shown` truncates its step list, as AWS does with long ones."""
+    """Return the shape AutomationExecution. It lists at most `steps_shown` steps, because AWS truncates long lists."""
     shown = request.steps[:steps_shown]
     return {
         **_execution_core(request, assumed),

@@ -4,7 +4,8 @@ events ─> Intake ───────┐                                    �
 lists ──> Sweep ────────┼─> Rows ─> ReconcileLoop ─> Reconciler
 clicks ─> ClickHandler ─┘                                    └─> Signalling ─> AWS
 
-A click that wins its claim is signalled immediately. After a crash, the Reconciler completes the decision.
+A click whose claim is granted is sent at its turn, usually at once. After a crash, the Reconciler completes the
+decision.
 """
 
 import asyncio

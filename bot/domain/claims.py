@@ -100,7 +100,7 @@ def _claim_withdrawal(
 ) -> Claim:
     """Return whether a revocation or cancellation may be sent.
 
-    Unlike a vote, the same person may try it again if AWS accepted it and did not show it within EFFECT_SPAN.
+    If AWS accepted it but did not show it within EFFECT_SPAN, the same person may try again, unlike with a vote.
     """
     withdrawn = withdrawn_by(withdrawal, step, decisions)
     active = tuple(each for each in decisions if under_way(each, request, now) and each not in withdrawn)
@@ -117,7 +117,7 @@ def _claim_withdrawal(
 
 
 def withdrawn_by(action: Action, step: str, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
-    """Return the approvals that are not sent, and that this decision withdraws with its claim.
+    """Return the unsent approvals that this decision withdraws with its claim.
 
     A reject withdraws those at its step, also the person's own. A cancellation withdraws those in the queue.
     """
@@ -167,7 +167,7 @@ def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now:
 def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], now: datetime) -> bool:
     """True if the level needs this vote even if AWS counts every vote that was sent and that it does not show.
 
-    `level` is as just read from AWS.
+    `level` was just read from AWS.
     """
     if not isinstance(decision.verdict, Verdict) or level.required is None or level.votes is None:
         return True  # not a vote, or AWS's count is unknown: then the claim allowed only this vote at its level

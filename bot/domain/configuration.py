@@ -54,7 +54,7 @@ class Configuration:
         return tuple((account.id, region) for account in self.accounts for region in sorted(account.regions))
 
     def identified_by_former_rules(self, record: Record) -> bool:
-        """True if an earlier file or version identified the requester by other rules, which must be done again."""
+        """True if an earlier file or version identified the requester by other rules: they must be identified again."""
         requester = record.requester
         if requester is None:
             return False

@@ -135,7 +135,7 @@ class Decision:
         return self.state is DecisionState.CLAIMED and self.turn_at is None
 
     def is_expired(self, now: datetime) -> bool:
-        """True once the decision is no longer signalled, also if its age is unknown."""
+        """True once the decision must not be signalled: its deadline has passed, or its age is unknown."""
         return now > self.deadline or self.is_dated_ahead(now)
 
     def is_dated_ahead(self, now: datetime) -> bool:

@@ -90,7 +90,7 @@ def _home_address(upn: str | None) -> str | None:
 
 
 def spellings_of(*names: str | None) -> frozenset[str]:
-    """Return the names as they are compared where an equal name grants something, without empty ones."""
+    """Return the names without empty ones, in the strict form for comparisons that can grant something."""
     return frozenset(exact(name) for name in names if name and name.strip())
 
 
@@ -152,10 +152,10 @@ class IdentityRules:
 
     @property
     def mark(self) -> str:
-        """Fingerprint of the rules: rules with equal marks identify requesters in the same way."""
+        """Fingerprint of the rules: rules with equal fingerprints identify requesters in the same way."""
         people = sorted((self.people or {}).items())
         rules = [sorted(self.trusted_roles), sorted(self.people_domains), people]
-        # without the setting the mark is that of versions which did not have it
+        # without the setting the fingerprint is that of versions which did not have it
         identifying = json.dumps([*rules, "unmatched"] if self.allow_unmatched else rules)
         return hashlib.sha256(identifying.encode(errors="backslashreplace")).hexdigest()[:16]
 

@@ -116,7 +116,7 @@ def why_unidentified(
 
 
 def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
-    """Return why AWS is certain to refuse every vote of this role at a level."""
+    """Return why AWS is certain to refuse every vote of this role at a level; None if that is not certain."""
     if level is None:
         return None
     if not has_votable_approver(level):
@@ -168,7 +168,7 @@ def may_cancel(
 
 
 def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> Refusal | None:
-    """Return why this person does not count as the requester. Only the identified Teams user does."""
+    """Return why this person does not count as the requester; None for the requester, an identified Teams user."""
     here = (person.user, exact(person.tenant_id))
     if not all(here) or not tenant_id or here[1] != exact(tenant_id):
         return Refusal.FOREIGN

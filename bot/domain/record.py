@@ -182,7 +182,7 @@ class Record:
         return replace(self, requeue_at=moment, deliver_at=None)
 
     def redeliver_at(self, moment: datetime) -> "Record":
-        """Make the row due for a postponed delivery only, if it is due for nothing else."""
+        """Make the row due for a postponed delivery only; like `requeue_by` if it is due for something else."""
         if self.requeue_at is not None:
             return self.requeue_by(moment)
         return replace(self, requeue_at=moment, deliver_at=moment)
@@ -227,7 +227,7 @@ class Record:
         return replace(self, lease=Lease(owner, until), requeue_at=due, deliver_at=deliver_at)
 
     def renewed_by(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
-        """Renew the owner's lease; None if the owner lost it. Another process may have had a lease that is free now."""
+        """Renew the owner's lease; None if the owner lost it. A free lease is lost: another process may have had it."""
         return self.leased_to(owner, now=now, span=span) if self.leased_by(owner) else None
 
     def leased_by(self, owner: str) -> bool:

@@ -24,5 +24,5 @@ def latest_end(until: datetime, *, now: datetime) -> datetime:
 
 
 def is_ahead(moment: datetime, now: datetime) -> bool:
-    """True for a time of the past that lies in the future: the clock that stored it was ahead."""
+    """True if a time that was stored as past or present lies in the future: the clock that stored it was ahead."""
     return moment > now + SKEW

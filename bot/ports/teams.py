@@ -86,7 +86,7 @@ class Chat(Protocol):
 class RosterUnavailable(Exception):
     """The roster could not be read. Callers must not treat any person as a member.
 
-    `refused`: Teams refuses it, so that a later attempt helps only if Teams or an administrator changes something.
+    If `refused`, Teams refuses the roster: a later attempt helps only if Teams or an administrator changes something.
     """
 
     def __init__(self, *, refused: bool = False) -> None:
@@ -111,7 +111,7 @@ class People(Protocol):
     async def member(self, conversation: str, object_id: str) -> Person | None:
         """Return the person as a member of the channel; None if they are not a member. Raises RosterUnavailable.
 
-        Without a tenant id, Teams does not say to which tenant the person belongs, and the person counts as a guest.
+        If Teams does not say to which tenant the person belongs, the tenant id is empty, and the person is a guest.
         """
 
     async def roster(self, conversation: str) -> Sequence[Person]:

@@ -210,7 +210,7 @@ def setup_entry(conversation: str, channels: Sequence[Channel]) -> str:
 
 
 def _fallback_advice(channels: Sequence[Channel]) -> str:
-    """Return the advice to mark a single channel as the fallback, which a second channel makes necessary."""
+    """Return the advice to mark the only channel as the fallback: with a second channel, one must be marked."""
     alone = [channel for channel in channels if channel.fallback and len(channels) == 1]
     return "".join(f'# and write fallback = true below name = "{channel.name}"\n' for channel in alone)
 

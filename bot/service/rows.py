@@ -50,7 +50,7 @@ class _Watch:
         return self._latest  # not necessarily the row just read: a write of this process may be newer
 
     def take(self, record: Record | None) -> bool:
-        """Keep a row unless a newer one is known."""
+        """Keep a row unless a newer one is known; return whether it was kept."""
         if is_outdated(record, self._latest):
             return False
         self._latest, self.stale = record, False

@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 class StoreCheck:
-    """The loop that checks the store. `period`: seconds between two checks, as between two sweeps."""
+    """The loop that checks the store. `period` is the seconds between two checks, the same as between two sweeps."""
 
     def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry, period: float) -> None:
         self._store, self._clock, self._telemetry, self._period = store, clock, telemetry, period

@@ -21,7 +21,8 @@ _IGNORED: Final = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]")
 def fold(name: str) -> str:
     """Return a name for comparisons that ignore case, width, invisible characters and how accents are stored.
 
-    Use it only to refuse. This is Unicode's compatibility caseless matching: https://www.unicode.org/versions/latest/core-spec/chapter-3/
+    Use it only to refuse. This is Unicode's compatibility caseless matching:
+    https://www.unicode.org/versions/latest/core-spec/chapter-3/
     """
     if name.isascii():  # short cut for nearly all names
         return name.strip().casefold()

@@ -1,4 +1,4 @@
 """The HTTP server: routes, health probes and metrics.
 
-Read `server.py`; `probe.py` asks a running server how it is. This package must not know how messages are handled.
+Read `server.py`; `probe.py` reads the health of a running server. This package must not know how messages are handled.
 """

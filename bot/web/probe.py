@@ -1,4 +1,4 @@
-"""Asks the bot on this machine how it is, for `node-access-bot health`."""
+"""Reads the health of the bot on this machine, for `node-access-bot health`."""
 
 import http.client
 import json

@@ -148,7 +148,10 @@ def _identified(record: Record) -> bool:
 
 
 def _unmatched_address(record: Record, no_buttons: NoButtons | None) -> str:
-    """Return the address if it is why the card has no buttons, or if it identifies the requester nevertheless."""
+    """Return the requester's address if it matches no Teams user, else "".
+
+    Return it only if it is why the card has no buttons, or if it identifies the requester.
+    """
     shown = no_buttons is Refusal.UNMATCHED or _identified(record)
     return record.requester.unmatched if record.requester and shown else ""
 

@@ -165,7 +165,7 @@ DIRECTS = {
 def may_still_be_identified(record: Record, now: datetime) -> bool:
     """True while a roster may still name the requester, who is unidentified or could not be looked up.
 
-    Until then no direct message is due.
+    While it is True, no direct message is due.
     """
     request, requester = record.request, record.requester
     may_be_found = requester is not None and requester.may_be_found
@@ -200,7 +200,7 @@ def direct_kind(record: Record, now: datetime) -> DirectKind | None:
 def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wanted]:
     """Return direct messages on cancellations without effect; they offer Cancel again.
 
-    A note would not do: requesters may not see the thread.
+    A note is not enough: requesters may not see the thread.
     """
     view = due.view
     if not isinstance(view, DirectView) or view.kind is not DirectKind.WAITING:

@@ -166,7 +166,7 @@ class ClickAttempt:
     # --- claim
 
     async def _claim(self, permit: Permit) -> Held | Answer | None:
-        """Claim the decision with a place in the queue. None: check permission again."""
+        """Claim the decision with a place in the queue. Returns None if permission must be checked again."""
         try:
             ticket = self._signalling.queue.reserve(self._key, self._action, permit.decision.person)
         except QueueFull:
@@ -190,7 +190,10 @@ class ClickAttempt:
         return None
 
     async def _claim_with(self, ticket: Ticket, permit: Permit) -> Held | Answer | None:
-        """Claim the decision; wait for others and try again while there is time. None: check permission again."""
+        """Claim the decision; wait for others and try again while there is time.
+
+        Returns None if permission must be checked again.
+        """
 
         def claim(row: Record) -> Record:
             queued_from = self._screen if self._signalling.queue.is_busy(self._key) else None
@@ -277,7 +280,7 @@ class ClickAttempt:
         return self._shown(notice_of_decision(record, held.decision_id, now, repeated=repeated, typed=typed))
 
     def _queued(self, decision_id: str) -> Answer | None:
-        """Return the answer for a decision that waits for its turn; None if that is not stored as announced."""
+        """Return the answer for a decision that waits for its turn; None unless the row promises its outcome."""
         decision = self._record.decision(decision_id)
         if decision is None or not (decision.queued and decision.announced):
             return None

@@ -37,10 +37,10 @@ class Permit:
 def claimed(
     record: Record, permit: Permit, inputs: Inputs, now: datetime, *, queued_from: Screen | None = None
 ) -> Record:
-    """Return the row with the permitted decision added. `inputs`: this row's current inputs to a permission check.
+    """Return the row with the permitted decision added. `inputs` are this row's current inputs to a permission check.
 
-    `queued_from`: where the person clicked, if the decision has to wait for its turn. They are answered at once, so the
-    row promises to post the outcome. Raises ClaimLost or StaleCheck.
+    `queued_from` is the message that was clicked, if the decision has to wait for its turn. The person is then answered
+    at once, so the row promises to post the outcome. Raises ClaimLost or StaleCheck.
     """
     if record.request is None or record.has_unrecognized_decision:
         raise ClaimLost(Claim(ClaimRefusal.OTHERS_FIRST))

@@ -67,7 +67,8 @@ class Locator:
     def _channel_of_direct(self, record: Record, click: Click) -> Channel | None:
         """Return the channel that decides, if the click came from the requester's chat with the bot.
 
-        The row lacks the conversation of a message whose post has no known result, or whose result is not stored yet.
+        Every personal chat of the requester counts: until the result of a post is stored, the row does not show where
+        the message is.
         """
         channel = self._configuration.value.home(record)
         own = has_direct_message_in(record, click.conversation) or is_in_own_chat(record, click)

@@ -128,7 +128,7 @@ def _repeated(record: Record, decision: Decision) -> Notice:
 
 
 def notice_of_blocked(record: Record, wanted: Decision, now: datetime) -> Notice:
-    """Return the notice that another decision blocks this one, because AWS does not show its result so far."""
+    """Return the notice that this decision is blocked by another one, whose result AWS does not show so far."""
     others = (each for each in record.decisions if _blocks(each, wanted))
     first = next((each for each in others if under_way(each, record.request, now)), None)
     busy = Notice(NoticeCode.BUSY, Tone.INFO, typed=wanted.comment)

@@ -39,7 +39,7 @@ class OrphanCards:
         self._cards = SlidingWindow([(CARDS_SPAN, MOST_CARDS)])
 
     async def adopt_request(self, key: RequestKey, click: Click) -> bool:
-        """Make a request due that the store does not know. Raises StoreUnavailable.
+        """Store a due row for a request that the store does not know. Raises StoreUnavailable.
 
         Returns False if the click is not trusted or exceeds the limit.
         """
@@ -63,7 +63,7 @@ class OrphanCards:
             self._background.begin(self._adopt_card(record.key, click))
 
     def _is_trusted(self, key: RequestKey, click: Click) -> bool:
-        """True for a card in a configured channel, a request in a configured account and Region, and no guest."""
+        """True if channel, account and Region are configured, and the person is of the tenant and not a guest."""
         ours = exact(click.person.tenant_id) == exact(self._configuration.tenant_id) and not click.person.guest
         here = self._configuration.value.channel_at(click.conversation) is not None
         return ours and here and click.activity_id is not None and self._configuration.value.covers(key)

@@ -45,7 +45,10 @@ class PermissionCheck:
         return not_the_requester(person, record.requester, self._configuration.tenant_id)
 
     def identified_by_former_rules(self, record: Record) -> bool:
-        """True if other rules, or another version, identified the requester, so that nobody may decide so far."""
+        """True if other rules or another version identified the requester.
+
+        No one may decide until the current rules have identified them.
+        """
         return self._configuration.value.identified_by_former_rules(record)
 
     async def actor(self, person: Person, channel: Channel) -> Actor:
@@ -119,7 +122,7 @@ class PermissionCheck:
     def objection(self, record: Record, decision: Decision, actor: Actor | None) -> SignalResult | TryAgain | None:
         """Return why a claimed decision must not be sent now; None if its person still may make it.
 
-        `actor` is the result of `actor_of`.
+        `actor` is the result of `actor_of`. Whether AWS still waits for a vote is left to the state check.
         """
         refusal = self._refusal_of(record, decision, actor)
         by_state = isinstance(decision.verdict, Verdict) and refusal in _LEFT_TO_THE_STATE_CHECK

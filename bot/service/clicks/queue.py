@@ -56,7 +56,7 @@ class Ticket:
         return 0.0 if self.has_turn else self._line.ahead_of(self) / self._line.rate
 
     def enter(self) -> None:
-        """Wait for the turn, which may begin at once."""
+        """Enter the queue. The turn may begin at once."""
         self._line.enter(self)
 
     def leave(self) -> None:
@@ -65,7 +65,7 @@ class Ticket:
 
 
 class DecisionQueue:
-    """The queues of all accounts and Regions. `replicas`: how many processes share AWS's quotas."""
+    """The queues of all accounts and Regions. `replicas` is the number of processes that share AWS's quotas."""
 
     def __init__(self, *, replicas: int = 1) -> None:
         self._replicas, self._lines = replicas, dict[tuple[str, str], _Line]()
@@ -78,7 +78,7 @@ class DecisionQueue:
         return line.ticket(lane_of(action), who)
 
     def resume(self, key: RequestKey, decision: Decision) -> Ticket:
-        """Return a ticket for a decision of another process that has ended. It is accepted already, so always."""
+        """Return a ticket for a decision whose process has ended, even if the queue is full: it was accepted before."""
         lane = Lane.RESUMED if decision.turn_at else lane_of(decision.verdict)
         return self._line(key).ticket(lane, exact(decision.person.object_id))
 
@@ -153,7 +153,7 @@ class _Line:
             ticket.called.set()
 
     def _next(self) -> Ticket | None:
-        """Take the next decision out of the lanes; its person's other decisions wait until all others had a turn."""
+        """Take the next decision out of the lanes. The person's other decisions then wait behind other people's."""
         for lane in Lane:
             for person, waiting in self._lanes[lane].items():
                 ticket = waiting.popleft()

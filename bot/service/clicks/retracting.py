@@ -17,7 +17,7 @@ from bot.text.names import exact
 
 
 class NothingToRetract(Exception):
-    """The person has no vote on the request that was not sent. The row was not written."""
+    """The person has no unsent vote on the request. The row was not written."""
 
 
 class Retracting:

@@ -81,7 +81,7 @@ class SignalAttempt:
         await self._rows.apply(self._key, lambda row: self._changed(row, lambda each: _held(each, now)).requeue_by(now))
 
     async def run(self) -> bool:
-        """Hold, permit, prepare, check, permit again, send. True if the decision stays claimed: run again."""
+        """Hold, permit, prepare, check, permit again, send. Returns True if the decision stays claimed: run again."""
         return self._claimed(await self._run()) is not None
 
     async def _run(self) -> Record:
@@ -201,7 +201,7 @@ class SignalAttempt:
         return await self._rows.apply(self._key, change)
 
     async def _stop(self, why: SignalResult | TryAgain) -> Record:
-        """End this run before the signal: settle the decision, or store why it must try again."""
+        """End this run before the signal: settle the decision, or store why it must be tried again."""
         return await (self._settle(why) if isinstance(why, SignalResult) else self._remember(why))
 
     async def _remember(self, why: TryAgain) -> Record:

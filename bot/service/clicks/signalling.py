@@ -28,7 +28,7 @@ class Signalling:
         self._carried = set[str]()
 
     async def carry(self, key: RequestKey, decision_id: str, ticket: Ticket) -> None:
-        """Wait for the decision's turn, and work on it until it is no longer claimed. `ticket`: has entered the queue.
+        """Wait for the decision's turn, and work on it until it is no longer claimed. `ticket` has entered the queue.
 
         If the ticket is dismissed before the turn, another process may take the decision over at once.
         """
@@ -49,7 +49,10 @@ class Signalling:
             await self.carry(key, decision.id, ticket)
 
     async def _turn(self, attempt: SignalAttempt, ticket: Ticket) -> bool:
-        """Wait for the turn, or for the decision's time limit. False if it was withdrawn, or the process ends."""
+        """Wait for the turn, or for the decision's time limit.
+
+        Returns False if the decision is no longer claimed, or if the process ends.
+        """
         pauses = itertools.chain(QUEUE_RENEWALS, itertools.repeat(QUEUE_RENEWALS[-1]))
         pause, deadline = next(pauses), None
         while not ticket.has_turn:

@@ -22,7 +22,7 @@ class SignalResult:
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """Why a signal cannot be sent now but perhaps soon. If the time runs out, this is the decision's outcome."""
+    """Why a signal cannot be sent now but perhaps soon. If the time runs out, `outcome` is the decision's outcome."""
 
     outcome: Outcome
     detail: str = ""

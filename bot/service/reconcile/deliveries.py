@@ -39,7 +39,7 @@ class Deliveries:
         self._outlets = Outlets(chat, Mentioning(people), Probing(clock), clock, telemetry)
 
     async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
-        """Deliver all surfaces that differ. Raises LeaseHeld; Postponed at the end, if one was not delivered."""
+        """Deliver all surfaces that differ. Raises LeaseHeld, or Postponed at the end if one must be tried again."""
         waits: dict[str, datetime] = {}
         for each in wanted:
             if each.line in waits:

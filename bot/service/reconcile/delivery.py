@@ -91,7 +91,7 @@ class Delivery:
             await self._attempt(Task.UPDATE, partial(self._update_card, card))
 
     async def _post_card(self, *, instead: ChatProblem | None = None) -> None:
-        """Post the card; `instead`: Teams refuses to update the one that was posted before, with this problem."""
+        """Post the card. `instead` is the problem with which Teams refused to update the earlier card, if any."""
         # done before the post is stored, because it may be slow
         shown = await self._mentioning.on_post(self._entry.record, self._wanted)
         await self._entry.begin_post()

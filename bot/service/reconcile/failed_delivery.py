@@ -103,12 +103,15 @@ class FailedDelivery:
         await self._entry.impossible(problem)
 
     def waits_for_another(self, task: Task) -> datetime | None:
-        """Return until when the post waits for another request that was refused in this conversation."""
+        """Return until when the post waits for another request that was refused in this conversation.
+
+        Return None if it need not wait.
+        """
         place = self._place(task)
         return self._outlets.probing.waits_until(place, self._entry.record) if place else None
 
     def accepted(self, task: Task) -> None:
-        """Keep that Teams accepted the message."""
+        """Remember that Teams accepted the message."""
         if place := self._place(task):
             self._outlets.probing.accepted(place)
 
@@ -191,7 +194,10 @@ class FailedDelivery:
         return deleted and self._lasting(Task.UPDATE) >= retry_policy.DELETED_REFUSALS
 
     def _place(self, task: Task) -> str | None:
-        """Return the conversation that a new message begins in. A note's thread has no other request."""
+        """Return where a new message goes: a channel's conversation, or the id of a person.
+
+        None for an update or a note: other requests have no messages there.
+        """
         if task is Task.DIRECT and self._wanted.person:
             return self._wanted.person.object_id
         return self._wanted.channel.conversation if task is Task.CARD else None

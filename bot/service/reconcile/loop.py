@@ -79,7 +79,7 @@ class ReconcileLoop:
                 self._rows.due.set()
 
     async def _put_off(self, key: RequestKey) -> None:
-        """Let this request wait for a pause, instead of trying it again immediately."""
+        """Make this request wait for CRASHED_PAUSE, instead of trying it again immediately."""
         self._telemetry.reconciliations.labels(outcome="crashed").inc()
         try:
             await self._reconciler.put_off(key, CRASHED_PAUSE)

@@ -44,7 +44,7 @@ class Mentioning:
         return replace(want, view=with_mentions(want.view, asked, named, rings=rings))
 
     async def _asked(self, channel: Channel) -> list[Person]:
-        """Return the people in the channel's `mention`; people in no roster cannot be mentioned."""
+        """Return the people in the channel's `mention` whom the bot knows; the others cannot be mentioned."""
         if not channel.mention:
             return []
         known = {person.user: person for person in (await self._people.known()).people}

@@ -71,9 +71,9 @@ class OutboxEntry:
         self.record = await self._rows.apply(self.record.key, keep)
 
     async def replaced(self, posted: Posted, gone: Surface) -> None:
-        """Store that a card was posted again, because Teams says that the one before is gone.
+        """Store that a card was posted again, because Teams says that the earlier card is gone.
 
-        `gone` is that one, which is kept as a copy: if Teams was wrong, it is still there and may have buttons.
+        `gone` is the earlier card. It is kept as a copy: if Teams was wrong, it is still there and may have buttons.
         """
 
         def keep(record: Record) -> Record:

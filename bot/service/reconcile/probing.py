@@ -56,17 +56,17 @@ class Probing:
         return probe is not None and probe.lasting is problem and now < probe.until <= now + LASTING
 
     def refused(self, place: str, record: Record, *, until: datetime) -> None:
-        """Keep that this request repeats its post at `until`, unless an older one does."""
+        """Remember that this request repeats its post at `until`, unless an older request repeats its own."""
         probe, rank = self._probes.get(place), _rank(record)
         if probe is None or probe.lasting or rank <= probe.rank or probe.until < self._clock.now() - PATIENCE:
             self._probes[place] = _Probe(rank, until)
 
     def lasts(self, place: str, record: Record, problem: ChatProblem) -> None:
-        """Keep that the conversation refuses posts, so that the other requests need not wait any longer."""
+        """Remember that the conversation refuses posts, so that other requests no longer wait for this one."""
         self._probes[place] = _Probe(_rank(record), self._clock.now() + LASTING, problem)
 
     def accepted(self, place: str) -> None:
-        """Keep that the conversation accepts posts."""
+        """Remember that the conversation accepts posts."""
         self._probes.pop(place, None)
 
 

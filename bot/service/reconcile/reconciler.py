@@ -249,7 +249,10 @@ def is_recent(record: Record, now: datetime) -> bool:
 
 
 def _retry_at(record: Record, now: datetime) -> datetime | None:
-    """Back off after failed reads. Requests that were never readable, or have ended, get LAST_ATTEMPT retries."""
+    """Return when to read AWS again after failed reads; None if no read has failed, or there is no further retry.
+
+    Requests that were never readable, or have ended, get LAST_ATTEMPT retries.
+    """
     pending = record.request is not None and not record.request.status.ended
     if not record.reconcile_failures or (not pending and record.reconcile_failures > LAST_ATTEMPT):
         return None

@@ -76,7 +76,7 @@ CONSEQUENCES: Final[Mapping[tuple[Task, ChatProblem], Consequence]] = {
     (task, problem): _EXCEPTIONS.get((task, problem), _BY_TASK[task]) for task in Task for problem in ChatProblem
 }
 AT_ONCE: Final = frozenset({ChatProblem.TOO_LARGE, ChatProblem.UNAUTHORIZED})
-"""Refusals that are believed the first time: Teams has no reason to make these up."""
+"""Refusals that are trusted the first time: Teams is not known to return these by mistake."""
 
 
 def before_repeat(task: Task, problem: ChatProblem, *, refusals: int) -> timedelta | None:
@@ -90,7 +90,7 @@ def before_repeat(task: Task, problem: ChatProblem, *, refusals: int) -> timedel
 
 
 def after_outage(surface: Surface, seed: str) -> timedelta:
-    """Return the pause after a call without a usable answer; `surface` as it was before this failure."""
+    """Return the pause after a call without a usable answer. `surface` is the surface before this failure."""
     return _jittered(_grown(OUTAGE, surface.failures), seed)
 
 

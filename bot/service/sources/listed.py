@@ -18,10 +18,11 @@ from bot.ports.aws import ListedRequest
 
 @dataclass(frozen=True, slots=True)
 class RowFacts:
-    """What is compared of a row. A whole row is much larger, and there may be ten thousand.
+    """The part of a row that is compared. A whole row is much larger, and there may be ten thousand.
 
-    `status` is None until AWS has been read. `unread`: the last reconcile could not read AWS at all; an incomplete one
-    has its own retry time. `waits`: the first reconcile has its own time.
+    `status` is None until AWS has been read. `unread` is True if the last reconcile could not read AWS at all; after an
+    incomplete one, the row has its own retry time. `waits` is True if the row is due at a stored time and its last
+    reconcile did not fail.
     """
 
     status: Status | None
@@ -43,7 +44,7 @@ class RowFacts:
 
 
 def facts_of(row: Record) -> RowFacts:
-    """Return what is compared of a row."""
+    """Return the part of a row that is compared."""
     request = row.request
     return RowFacts(
         status=request.status if request else None,

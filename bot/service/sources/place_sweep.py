@@ -1,7 +1,7 @@
 """Compares AWS's lists of one account and Region with the rows, and makes the rows that differ due.
 
 A row that is open but is no longer in AWS's list of pending requests must be reconciled, too.
-Of several processes, one sweeps a place at a time.
+Only one process sweeps a place at a time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -49,7 +49,7 @@ class SweepServices:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """The watched rows of a place. `outdated`: rows that a previous node-access.toml determined."""
+    """The watched rows of a place. `outdated` are those that must be reconciled even if the lists show no change."""
 
     watched: dict[RequestKey, RowFacts]
     unreadable: list[RequestKey]
@@ -72,9 +72,9 @@ class PlaceSweep:
         self._is_skipping = False
 
     async def sweep(self, *, if_due: bool) -> bool:
-        """Sweep, and log a failure. Return False if skipped.
+        """Sweep, and log a failure. Return False if the sweep was skipped.
 
-        Skipped while another process sweeps this place and, with `if_due`, after a recent sweep.
+        It is skipped while another process sweeps this place and, with `if_due`, after a recent sweep.
         """
         try:
             ours = await self._sweep_in_turn(if_due=if_due)

@@ -1,7 +1,7 @@
 """`POST /api/messages`: from the HTTP request to a turn of the bot.
 
 Checks in this order: headers, token, body, then token against body, channel, tenant. It never returns 5xx, except 503
-before the first signing keys.
+before the first signing keys are fetched.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Endpoint:
         self._most_turns, self._turns = most_turns, 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request. Its time counts from here: the check of the token may wait for signing keys."""
+        """Answer one request. Takes `received_at` first, because the check of the token may wait for signing keys."""
         received_at = self._clock.now()
         try:
             inbound = replace(await self._admit(request), received_at=received_at)

@@ -48,7 +48,7 @@ class Commands(Protocol):
 
 
 class Installations(Protocol):
-    """Handles what may end a refusal of Teams. Implemented by bot.service.sources.installation_events."""
+    """Handles events after which Teams may accept messages again. See bot.service.sources.installation_events."""
 
     async def arrived(self) -> None:
         """Handle an installation outside personal chats, or a channel or team that came back. Never raises."""

@@ -93,7 +93,7 @@ class SigningKeys:
         return self.ready
 
     async def find(self, kid: str) -> SigningKey | None:
-        """Return a key by id. If it is unknown, fetch the keys again; return None if it stays unknown for WAIT_LIMIT.
+        """Return a key by id; None if it is unknown. For an unknown id, fetch the keys first, for WAIT_LIMIT at most.
 
         Raises KeysUnavailable as long as no fetch has succeeded.
         """

@@ -110,7 +110,7 @@ class Replies:
 
 
 def _may_be_false(error: Exception) -> bool:
-    """True unless a second attempt would certainly fail, too, or would come before its time."""
+    """Return False if a second attempt would certainly fail, or would come before Teams allows it."""
     match error:
         case ChatThrottled(retry_after=seconds):
             return seconds <= REPEAT_AFTER  # another message has just failed in this conversation

@@ -90,7 +90,7 @@ class RotatingSecret:
 
 
 class Federation:
-    """A web identity token signed by AWS, which a federated credential in Entra trusts. No secret is stored.
+    """A web identity token that AWS signs and that a federated credential in Entra trusts. No secret is stored.
 
     The token's audience must be FEDERATION_AUDIENCE. Each request gets a new token.
     """

@@ -41,7 +41,7 @@ def is_channel(conversation: str) -> bool:
 
 
 def thread_of(posted: Posted) -> str:
-    """Return the conversation for replies to a message. In a channel, one without an id is answered in a new thread."""
+    """Return the conversation for replies to a message. If a channel's message has no id, replies start a thread."""
     if posted.activity_id is None or THREAD in posted.conversation or not is_channel(posted.conversation):
         return posted.conversation
     return f"{posted.conversation}{THREAD}{posted.activity_id}"
@@ -152,7 +152,7 @@ class Messenger:
 
     @asynccontextmanager
     async def _in_time(self, *, ambiguous: bool = True) -> AsyncIterator[None]:
-        """Limit one message to PATIENCE. If `ambiguous`, a time-out may leave a new message in Teams."""
+        """Limit the time for one message. Raises ChatUnavailable, ambiguous if a new message may be in Teams."""
         token = _SENT.set([])
         try:
             async with asyncio.timeout(self._patience):

@@ -126,7 +126,7 @@ class Directory:
         self._absent.clear()
 
     async def complete(self, person: Person, conversation: str, service_url: str) -> Person:
-        """Return the person with UPN and mail from their personal chat, or unchanged if Teams does not answer."""
+        """Return the person with UPN and mail from their personal chat, or unchanged if Teams does not return them."""
         found = await self._chat_member(PersonalChat(person, conversation, service_url))
         if found is None:
             return person
@@ -186,7 +186,7 @@ class Directory:
         return self._learnt(root, found, cache, generation)
 
     def _learnt(self, root: str, person: Person, cache: RosterCache, generation: int) -> Person:
-        """Cache a member who was requested singly, and report what Teams does not return in this way either."""
+        """Cache a member that was requested singly, report what Teams left out, and return the member."""
         cache.add(person, generation=generation)
         self._problems.member_read(root, has_tenant=bool(person.tenant_id), has_upn=bool(person.upn))
         return person
@@ -194,7 +194,7 @@ class Directory:
     async def _single(self, root: str, wanted: str, cache: RosterCache) -> TeamMember | None:
         """Request one member by object id or UPN; None if Teams says that there is none. Raises RosterUnavailable.
 
-        Caches an absence unless a membership event came first.
+        Caches an absence unless a membership event arrived during the request.
         """
         generation = cache.generation
         try:
@@ -231,9 +231,9 @@ class Directory:
     # --- people by name
 
     async def _members_named(self, root: str, names: frozenset[str]) -> KnownPeople:
-        """Return the members of a channel. Where the roster falls short, requests those with one of the names singly.
+        """Return the members of a channel. If the roster lacks data, requests members with one of the names singly.
 
-        Complete if the roster has everybody with a UPN, or if each name was found.
+        The result is complete if the roster has the UPN of each member of this tenant, or if each name was found.
         """
         cache = self._roster(root)
         try:

@@ -24,8 +24,9 @@ ATTEMPTS: Final = 3  # reads in a row during which membership events arrived; th
 class Roster:
     """The people of a conversation, by case-folded object id.
 
-    Not `whole`: Teams refused the roster, or it was empty. Then `people` are only members that were requested singly.
-    `unclear`: entries that lack a UPN, a mail address or a usable tenant, until the member is requested singly.
+    If not `whole`, Teams refused the roster, or it was empty; `people` are then only members that were requested
+    singly. `unclear` has the entries that lack a UPN, a mail address or a usable tenant, until the member is requested
+    singly.
     """
 
     people: Mapping[str, Person]
@@ -76,7 +77,7 @@ class RosterCache:
         return self._generation
 
     def add(self, person: Person, *, generation: int) -> None:
-        """Add a single member that was requested under this generation. Ignore it if the generation is older."""
+        """Add a member that was requested singly. Does nothing if `generation` is no longer the current one."""
         if self._roster is not None and generation == self._generation:
             self._roster = self._roster.with_member(person)
 

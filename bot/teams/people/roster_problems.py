@@ -20,8 +20,8 @@ class RosterProblem(StrEnum):
 
     REFUSED = "refused"  # Teams refuses the pages; members are requested one by one
     EMPTY = "empty"  # the pages have no people; members are requested one by one
-    NO_TENANT = "no_tenant"  # also a single member has no usable tenant id
-    NO_ADDRESS = "no_address"  # also a single member has no UPN
+    NO_TENANT = "no_tenant"  # a member has no usable tenant id, even if requested singly
+    NO_ADDRESS = "no_address"  # a member has no UPN, even if requested singly
 
 
 class RosterProblems:
@@ -33,7 +33,7 @@ class RosterProblems:
         self._logged: set[tuple[str, RosterProblem]] = set()  # until the channel's pages are in order
 
     def pages_read(self, conversation: str, problem: RosterProblem | None, *, members_complete: bool) -> None:
-        """Store the result of a read. `members_complete`: the pages themselves have all that the bot needs."""
+        """Store the result of a read. `members_complete` is True if the pages have all that the bot needs."""
         ended = RosterProblem if members_complete else (RosterProblem.REFUSED, RosterProblem.EMPTY)
         for each in ended:
             if each is not problem:
@@ -44,7 +44,7 @@ class RosterProblems:
         self._publish()
 
     def member_read(self, conversation: str, *, has_tenant: bool, has_upn: bool) -> None:
-        """Store what a member lacks who was requested singly."""
+        """Store what is missing in a member that was requested singly."""
         for problem, present in ((RosterProblem.NO_TENANT, not has_tenant), (RosterProblem.NO_ADDRESS, not has_upn)):
             if present:
                 self._begin(conversation, problem)

@@ -101,7 +101,7 @@ NOT_TAKEN: Final = frozenset({412, 425, 503})
 def classify(
     status: int, headers: Mapping[str, str], raw: bytes, *, creates: bool, updates: bool = False, now: datetime
 ) -> ConnectorError:
-    """Return the error for a status other than 2xx. If `creates`, the call posts a new message."""
+    """Return the error for a status other than 2xx. If `creates`, the call posts a message; if `updates`, edits one."""
     code = error_code(raw)
     wait = retry_after(headers.get("Retry-After"), now=now)
     if status == 429:

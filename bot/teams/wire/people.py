@@ -1,4 +1,4 @@
-"""People on the wire: the sender of an activity and the members of a conversation, as the domain's Person.
+"""People in Teams' JSON: the sender of an activity and the members of a conversation, as the domain's Person.
 
 Only the authenticated activity and the roster are read, never the data of a card. Ids and tenants are case-folded,
 because Teams varies their case and they are compared.
@@ -47,7 +47,7 @@ class TeamMember:
         return _is_outsider(self.role)
 
     def completed_from(self, page: "TeamMember | None") -> "TeamMember":
-        """Return this member with what only the roster's page says. If the two disagree, the tenant is unknown."""
+        """Return this member with what only the roster's page says. If the tenants differ, the tenant is unknown."""
         if page is None:
             return self
         tenants = {page.tenant, self.tenant} - {""}

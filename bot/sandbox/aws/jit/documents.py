@@ -75,7 +75,7 @@ class JitDocuments:
         return {}
 
     def list_all(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return a page of the approval policies of the types in the filter. Raises NotOurs if it names no such type."""
+        """Return a page of the approval policies of the types in the filter. Raises NotOurs if it has none."""
         asked = {f["Key"]: f["Values"] for f in params.get("Filters", []) if "Key" in f}
         older = {f["key"]: [f["value"]] for f in params.get("DocumentFilterList", [])}
         kinds = KINDS & set({**older, **asked}.get("DocumentType", ()))

@@ -53,7 +53,8 @@ async def test_alias_cannot_decide_its_own_request(requester: str) -> None:
     world = _world()
     key, _ = await _posted(world, requester)
     for who in (HANAKO, ICHIRO):
-        assert code_of(await _click(world, key, who)) is Refusal.UNMATCHED
+        answer = await _click(world, key, who)
+        assert (code_of(answer), world.aws.signals) == (Refusal.UNMATCHED, [])
     assert (world.aws.signals, (await world.row(key)).decisions) == ([], ())
     (card,) = world.chat.of("post")
     assert (card.buttons, ALIAS in card.card, "no Teams user" in card.card) == (False, True, True)

@@ -99,8 +99,12 @@ async def test_identity_center_record_with_empty_names_identifies_no_one() -> No
 
 
 async def test_identity_center_user_name_is_not_an_object_id() -> None:
-    """User names are free text: one that looks like an object id identifies no one."""
+    """User names are free text. One that looks like an object id does not distinguish its user, even if allowed."""
     world = new_world()
+    allowing = replace(
+        world.configuration.value.identity, allow_unmatched=True, people_domains=frozenset({"corp.example.net"})
+    )
+    world.configuration.value = replace(world.configuration.value, identity=allowing)
     world.identities.records[USER_ID] = ("cccccccc-0000-4000-8000-000000000001", "taro@corp.example.net")
     await _assert_no_one_decides(world, world.aws.add(requester=USER_ID))
 

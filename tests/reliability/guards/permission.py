@@ -131,7 +131,8 @@ GUARDS = (
         {
             "bot.domain.identity:is_identified_by_name": around(
                 lambda by_name, principal, names, rules: by_name(principal, names, replace(rules, allow_unmatched=True))
-            )
+            ),
+            "bot.domain.identity:Requester.known_by_address_only": always(False),
         },
     ),
     Guard(

@@ -172,8 +172,8 @@ class Record:
     def requeue_by(self, moment: datetime) -> "Record":
         """Make the row due at this moment at the latest; an earlier due time stays.
 
-        The due time set by a lease disappears with the lease. A request to reconcile at or after that moment is stored
-        one microsecond earlier, so that it does not disappear, too. The row is then due for more than a delivery.
+        The due time at the end of a lease is removed when the lease is given back. A moment at or after that end is
+        therefore stored as one microsecond before it. The row is then due for more than a delivery.
         """
         if self.lease and self.only_due_for_lease:
             moment = min(moment, self.lease.until - timedelta.resolution)

@@ -196,7 +196,7 @@ async def test_malformed_answers_of_sts_are_errors(scene: Scene) -> None:
 
 
 async def test_hanging_operation_does_not_occupy_all_reads(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a few time-outs one call at a time tries whether AWS answers again; the others fail immediately."""
+    """After a few time-outs, one call at a time finds out whether AWS answers again; the others fail immediately."""
     monkeypatch.setattr(sdk, "READ_SECONDS", 0.3)
     keys = [key_of(scene.ask()) for _ in range(6)]
     async with aws_side(scene) as side:

@@ -183,7 +183,7 @@ def test_expired_role_session_does_not_renew_own_credentials(
 def test_call_is_not_repeated_with_the_same_own_credentials(
     endpoint: Endpoint, sdk: Sdk, renew: Callable[[str], object]
 ) -> None:
-    """While nobody renews the file, AWS gets each call once, on the connection that exists."""
+    """While the credentials in the file stay the same, AWS gets each call once, on the existing connection."""
     renew("AKIAFIRST")
     endpoint.status, endpoint.body = 400, b'{"__type": "ExpiredTokenException"}'
     for _ in range(2):

@@ -441,7 +441,7 @@ async def test_a_member_whose_entry_lacks_something_is_requested_singly(room: Ro
     ids=["complete", "no role", "no tenant id", "no UPN"],
 )
 async def test_an_outsider_stays_one_whatever_is_left_out(room: Room, outsider: Member, alone: Change) -> None:
-    """Pages and single members together decide: what one of them says against a person counts."""
+    """A person counts as an outsider if the page or the single member says so, or if neither shows the tenant."""
     room.ms.world.conversations[APPROVERS].members[:] = [outsider]
     room.ms.world.alone = alone
     for page in (without("tenantId"), FOREIGN_FORM, NAMELESS, without("email")):
@@ -469,7 +469,7 @@ async def test_members_of_a_refused_roster_are_requested_singly(room: Room, stat
 
 
 async def test_a_refused_roster_is_read_again_within_seconds(room: Room) -> None:
-    """Teams refuses now and then without a reason; then the problem ends."""
+    """Teams sometimes refuses without a reason. The problem ends with the next successful read."""
     room.ms.fault("GET", ROSTER, status=403)
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     await room.clock.advance(10)
@@ -593,7 +593,7 @@ def _kept(room: Room, person: Member, *, upn: str | None = None) -> PersonalChat
 
 
 async def _known(room: Room, *names: str) -> dict[str, str | None]:
-    """Return the known people beside the channels' only member."""
+    """Return the UPN of each known person by object id, without the channels' only member."""
     known = (await room.directory.known(frozenset(names))).people
     return {each.object_id: each.upn for each in known if each.object_id != ALEX.object_id}
 

@@ -94,7 +94,7 @@ async def test_rows_after_empty_pages_are_read(scene: Scene, asked: list[Asked],
 
 
 async def test_instance_after_an_empty_page_is_read(scene: Scene) -> None:
-    """The name, address and tags of an EC2 node come from a later page; EC2's answers are moto's, hence planned."""
+    """The name, address and tags of an EC2 node come from a later page; moto gives EC2's answers, so the test plans them."""
     node = scene.aws.world.nodes["web-prod-01"]
     tag = "<item><key>Name</key><value>on-page-two</value></item>"
     instance = f"<item><instanceId>{node}</instanceId><tagSet>{tag}</tagSet></item>"

@@ -617,7 +617,7 @@ async def filled(path: Path) -> None:
 
 
 def spoil(path: Path, page: int, sound: bytes | None = None) -> None:
-    """Replace a page of the file by noise. `sound`: the content to start from, instead of the file's."""
+    """Overwrite a page of the file with noise. If `sound` is given, write it into the file first."""
     if sound is not None:
         path.write_bytes(sound)
     with path.open("r+b") as file:

@@ -58,7 +58,7 @@ def _die() -> None:
 
 
 def killing_itself(apply: Callable[..., Any], folder: Path) -> Callable[..., Any]:
-    """Wrap a store's `apply`: the process dies at the point in FOLDER/kill_at."""
+    """Wrap a store's `apply` so that the process kills itself at the point that the file KILL_AT in `folder` names."""
 
     async def wrapped(self: SqliteStore, key: RequestKey, change: Change, *, now: datetime) -> Record:
         armed = folder / KILL_AT
@@ -83,7 +83,7 @@ def killing_itself(apply: Callable[..., Any], folder: Path) -> Callable[..., Any
 
 
 def losing_sent(apply: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a store's `apply`: a row with a decision in the state `sent` is returned but not stored."""
+    """Wrap a store's `apply` so that it returns a row with a decision in the state `sent`, but does not store it."""
 
     class NotStored(Exception):
         """Carries the row that would have been stored."""

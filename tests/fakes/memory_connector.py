@@ -30,7 +30,7 @@ THREAD = ";messageid="
 
 @dataclass(frozen=True, slots=True)
 class FalseAnswer:
-    """The answer to one call. `done`: the call takes effect nevertheless."""
+    """A false answer to one call. If `done`, the call takes effect nevertheless."""
 
     status: int
     codes: tuple[str, str] = ("", "")  # the vendor's code for a new message or chat, and for an update
@@ -50,7 +50,10 @@ class FalseAnswer:
 
 @dataclass(slots=True)
 class Written:
-    """One message of the bot. `root`: the thread that it is in; its own id for a card; a chat's id for a message there."""
+    """One message of the bot.
+
+    `root` is the id of the message's thread, for a card the card's own id, and in a personal chat the chat's id.
+    """
 
     id: str
     root: str

@@ -29,7 +29,7 @@ class Throttled(Exception):
 
 @dataclass(slots=True)
 class Quotas:
-    """The token buckets of AWS, one for each operation, account and Region. `calls`: the time of each call."""
+    """The token buckets of AWS, one for each operation, account and Region. `calls` has the time of each call."""
 
     clock: Clock
     calls: dict[str, list[datetime]] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Quotas:
 
 
 class QuotaAws:
-    """The `Requests` port of one process. `replicas`: the number by which its rate limiter divides the quotas."""
+    """The `Requests` port of one process, whose rate limiter divides the quotas by `replicas`."""
 
     def __init__(self, aws: FakeAws, quotas: Quotas, *, replicas: int = 1) -> None:
         self._aws, self._quotas, self._clock = aws, quotas, quotas.clock

@@ -189,7 +189,7 @@ async def test_false_answers_lose_nothing(answer: FalseAnswer, figure: Figure) -
 
 
 async def test_first_refusals_lose_messages_if_they_are_final(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
-    """The proof is not blind: if the first refusal has a consequence, most lives with a refusal go wrong."""
+    """Negative control: if the first refusal has a consequence, most lives with a refusal go wrong."""
     monkeypatch.setattr(retry_policy, "before_repeat", lambda *_, **__: None)
     tally = Tally()
     for answer in REFUSALS:

@@ -68,7 +68,7 @@ class Degradation:
     slow: bool = False
 
     def begin(self, ms: FakeMicrosoft, *, alone: bool) -> None:
-        """Degrade the pages, and with `alone` single members, too."""
+        """Degrade the pages of the roster and, if `alone`, also the answers about single members."""
         ms.world.in_pages = self.entry
         ms.world.alone = self.entry if alone else dict
         path = "members" if alone else "pagedmembers$"
@@ -105,7 +105,7 @@ IDENTIFIED_BY = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One click. `alone`: single members are degraded, too."""
+    """One click. If `alone`, Teams' answers about single members are degraded as well as the pages."""
 
     degradation: Degradation
     alone: bool
@@ -132,7 +132,7 @@ class Result:
     shown: bool
 
     def wrongly_allowed(self, cell: Cell) -> bool:
-        """True if a person had an effect who has none with a complete roster."""
+        """True if the click had an effect that it would not have with a complete roster."""
         return self.effects > int(cell.allowed)
 
     def silently_refused(self, cell: Cell) -> bool:
@@ -147,7 +147,7 @@ Build = Callable[..., Directory]
 
 
 class Unhurried(Directory):
-    """Waits briefly for a slow roster, but not for a single member, so that the speed of this machine has no part."""
+    """Waits briefly for a slow roster, but not for a single member, so that the speed of this machine does not matter."""
 
     async def _get_member(self, service_url: str, conversation: str, member: str) -> TeamMember:
         self._patience, brief = 5.0, self._patience
@@ -259,7 +259,7 @@ async def test_foreigner_of_an_unknown_tenant_is_refused() -> None:
 
 
 class Trusting(Directory):
-    """Takes members whose tenant Teams does not say for people of this tenant."""
+    """Treats members whose tenant Teams does not say as people of this tenant."""
 
     def _person(self, member: TeamMember) -> Actor | None:
         found = super()._person(member)
@@ -282,7 +282,7 @@ async def test_member_of_an_unknown_tenant_who_passes_for_ours_fails_the_proof(f
 
 
 async def test_directory_that_requests_nobody_singly_fails_the_proof(figure: Figure) -> None:
-    """Negative control: approvers are refused as guests, although Teams knows better."""
+    """Negative control: approvers are refused as guests, although Teams returns them completely one by one."""
     cells = [each for each in CELLS if each.degradation.name == "foreign form" and each.identified == "by roster"]
     counts = await played(cells, Content)
     figure(27, control="nobody is requested singly", cells=len(cells), **counts)

@@ -118,7 +118,7 @@ async def test_requester_identified_by_an_earlier_version_is_identified_again() 
 
 
 async def test_upgrade_does_not_identify_matched_requesters_again() -> None:
-    """The mark of the rules is the one of earlier versions while the setting has its default."""
+    """While the setting has its default, the fingerprint of the rules equals that of earlier versions."""
     world = _world()
     key, row = await _posted(world, f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/{TARO_PERSON.upn}")
     assert not world.configuration.value.identified_by_former_rules(row)

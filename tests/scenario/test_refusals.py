@@ -55,7 +55,7 @@ async def test_refused_card_is_posted_in_the_fallback_channel(world: World, prob
 
 
 async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) -> None:
-    """The card is retried after five minutes and has buttons. The fallback's card says where the request is decided."""
+    """The card is retried after five minutes and has buttons. The other card says where the request is decided."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     world.aws.add()
     async with world.running():

@@ -510,7 +510,7 @@ async def _identified_by_an_earlier_version(world: World, key: RequestKey) -> No
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.REVOKE, Verb.CANCEL])
 async def test_first_click_after_an_upgrade_decides(verb: Verb) -> None:
-    """An upgrade that changes no rule costs nobody a click: the requester is identified again during the click."""
+    """After an upgrade that changes no rule, no click is lost: the requester is identified again during the click."""
     world = new_world()
     key = await world.posted()
     async with world.running():

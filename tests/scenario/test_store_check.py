@@ -73,7 +73,7 @@ async def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncItera
 
 
 async def test_file_deleted_under_the_process_stops_decisions_and_is_a_readiness_problem(running: Product) -> None:
-    """After the next check, a click reaches nobody, and the log and the metrics port's /readyz name the file."""
+    """After the next check, no click reaches AWS, and the log and the metrics port's /readyz name the file."""
     running.changed = {"metrics_port": free_port()}
     with capture_logs() as logs:
         async with running.running() as program, aiohttp.ClientSession() as http:

@@ -79,7 +79,7 @@ class AccessRequests:
     async def grant(self, key: RequestKey) -> Grant:
         """Read the OpsItem, never from a cache. Raises AwsUnavailable, AwsThrottled.
 
-        Raises AwsUnavailable also if it names no execution, or one that is not verified to be this request's.
+        Raises AwsUnavailable also if the OpsItem names no execution, or one that is not verified to be this request's.
         """
         try:
             item = await self._ops_item(key, Lane.CLICK)

@@ -42,7 +42,7 @@ class QueueFull(Exception):
 class Ticket:
     """One decision in the queue: reserved until its claim is stored, then waiting, then with its turn.
 
-    `called` is set when the turn begins, or when the ticket is `dismissed`: the process ends.
+    `called` is set when the turn begins, or when the ticket is `dismissed` because the process ends.
     """
 
     def __init__(self, line: "_Line", lane: Lane, person: str) -> None:

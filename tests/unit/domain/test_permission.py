@@ -251,7 +251,7 @@ def test_refused_roster_is_a_reason_of_its_own() -> None:
 
 
 def test_member_without_a_upn_may_be_listed_by_it() -> None:
-    """Teams did not return the name, so nobody can say that the person is not an approver."""
+    """Teams did not return the person's UPN, so it is unknown whether the person is an approver."""
     nameless, by_name = replace(HANAKO, upn=None), listing(f"upn:{ICHIRO.upn}")
     assert refusal(nameless, channel=by_name) is Refusal.ADDRESS_UNKNOWN
     assert refusal(nameless, channel=by_name, membership=STRANGER) is Refusal.NOT_APPROVER

@@ -233,7 +233,7 @@ async def test_sender_of_another_tenant_is_refused_unless_listed_by_id(actor: st
 
 def test_every_verb_and_route_is_in_the_matrix() -> None:
     """Fails for a new verb or route, as a reminder to extend the matrix and then the lists in this test."""
-    assert set(Verb) == {Verb.APPROVE, Verb.REJECT, Verb.CANCEL, Verb.REVOKE, Verb.REFRESH}
+    assert set(Verb) == {Verb.APPROVE, Verb.REJECT, Verb.CANCEL, Verb.REVOKE, Verb.WITHDRAW, Verb.REFRESH}
 
     async def nothing(*_: Any) -> Any:
         return {}

@@ -37,7 +37,7 @@ class Person:
 
     @property
     def user(self) -> str:
-        """The object id for comparison: two people with the same one are one user."""
+        """The object id for comparison: entries with equal ids are the same user."""
         return exact(self.object_id)
 
     @property

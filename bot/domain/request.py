@@ -210,7 +210,7 @@ class AccessRequest:
 
     @property
     def targets(self) -> tuple[Node, ...]:
-        """Every node of the request; empty if it is not certain which these are. Nobody decides such a request."""
+        """Every node of the request; empty if it is not certain which these are, and then no one may decide."""
         return self.nodes or ((self.node,) if self.node.id else ())
 
     @property

@@ -88,7 +88,7 @@ class CardFormatter:
         return shown or self.say.text("value.nodes_unread")
 
     def node_row(self, node_id: str, nodes: Sequence[NodeLine]) -> list[Data]:
-        """Return the row of a node's id, or of the names and ids of several nodes: all of them."""
+        """Return the row with the node's id, or with the names and ids of all nodes if there are several."""
         if not nodes:
             return self.plain_row("node", node_id)
         return [self.row("nodes", *(self._node(each) for each in nodes))]

@@ -100,7 +100,7 @@ async def test_failing_change_has_no_audit_entry(store: Store) -> None:
 
 
 async def test_steps_of_one_time_are_in_order_of_writing(store: Store) -> None:
-    """That holds within one write, across writes, and for entries that are appended alone."""
+    """They keep this order within one write, across writes, and among entries that are appended alone."""
     await store.apply(KEY, claimed("c", "a", "b"), now=NOW)
     await store.append_audit(AuditEntry(NOW, "clicked"))
     await store.apply(KEY, in_state(DecisionState.SENT, "b", "a"), now=NOW)

@@ -102,7 +102,7 @@ async def test_people_take_turns() -> None:
 
 
 async def test_reject_and_cancellation_overtake_approvals() -> None:
-    """They were clicked last, on other requests, and are sent first."""
+    """A reject and a cancellation that are clicked last, on other requests, are sent first."""
     world = crowded()
     keys = await posted(world, 1, 2, 3, 4)
     async with every_turn_taken(world) as gate:

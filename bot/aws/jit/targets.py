@@ -1,4 +1,4 @@
-"""Reads for which nodes a request asks, from the data of its OpsItem. Sans-IO.
+"""Reads the nodes of a request from the data of its OpsItem. Sans-IO.
 
 AWS has published one form, for one node: `{"targets": {"instanceId": "arn:aws:ec2:…:instance/i-…"}}`. A request may
 have several nodes, and the form for these is unknown. So every text in the targets must be a node of the request's
@@ -34,7 +34,7 @@ class _NotUnderstood(Exception):
 def target_nodes(data: Mapping[str, object], owner: RequestKey) -> tuple[str, ...]:
     """Return the ids of all nodes of a request, in AWS's order; () if it is not certain which these are.
 
-    `data`: the OpsItem's operational data by key. `owner`: the request, whose account and Region its nodes belong to.
+    `data` is the operational data by key. `owner` is the request; the nodes must be in its account and Region.
     """
     context = mapping(decoded(data.get(_CONTEXT)))
     try:
@@ -80,7 +80,7 @@ def _in_text(value: str, owner: RequestKey, depth: int) -> Iterator[str]:
 
 
 def _values(value: Mapping[str, object]) -> Iterator[object]:
-    """Yield the members of a mapping; of `{Key, Values}`, the form of StartAccessRequest, only the values."""
+    """Yield the members of a mapping; only the values of `{Key, Values}`, the form that StartAccessRequest takes."""
     names = {name.casefold(): each for name, each in value.items()}
     key = names.pop("key", None) if names.keys() & {"value", "values"} else None
     if key is not None and (not isinstance(key, str) or key.casefold() not in NODE_KEYS):

@@ -63,7 +63,7 @@ class Control:
     def request_access(self, *, node: str = SAMPLE_NODE, reason: str = SAMPLE_REASON) -> str:
         """Request access as the sample requester; return the OpsItem id. Raises AwsError as AWS would.
 
-        `node`: the name or id of a node, or of several, separated by commas.
+        `node` is the name or id of a node, or of several nodes, separated by commas.
         """
         world = self._world()
         caller = Caller(self._callers.assume(OPERATOR_ROLE, REQUESTER), world.region, "ssm")

@@ -1,4 +1,4 @@
-"""Adopts orphan cards: cards in Teams that no row has, after a post whose id was not saved or after a lost store.
+"""Adopts orphan cards: cards in Teams that are in no row, because the id of a post or the store's data was lost.
 
 Only a click on such a card, or an automatic refresh of it, reveals the card. Both are trusted only for the request's
 key; AWS provides the facts. From then on the request is reconciled and the card is kept up to date.

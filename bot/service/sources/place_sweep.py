@@ -199,7 +199,7 @@ class PlaceSweep:
     def _is_outdated(self, row: Record) -> bool:
         """True for a row whose channel or requester was determined by a previous node-access.toml.
 
-        Also for one that was stored by a clock that was ahead: by its own due time it would wait too long.
+        Also True for a row that a clock that was ahead stored: by its own due time it would wait too long.
         """
         current = self._configuration.value
         by_former_rules = is_misplaced(row, current) or current.identified_by_former_rules(row)

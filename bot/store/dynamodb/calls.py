@@ -33,7 +33,10 @@ _TEMPORARY_REASONS: Final = frozenset(
 
 
 class DynamoError(StoreUnavailable):
-    """DynamoDB refused a call permanently. `code` is AWS's error code, or the name of the SDK's error."""
+    """A call failed: permanently, unless the class is one of those below that say otherwise.
+
+    `code` is AWS's error code, or the name of the SDK's error.
+    """
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)

@@ -29,7 +29,7 @@ _TRANSIENT: Final = frozenset({404, 408, 410, 429})
 
 @dataclass(frozen=True, slots=True)
 class IdentityAddress:
-    """Address of the token endpoint. A `header` means App Service's protocol, None that of virtual machines."""
+    """Address of the token endpoint. With a `header`, the protocol is App Service's, else that of virtual machines."""
 
     url: str = IMDS
     header: SecretStr | None = None

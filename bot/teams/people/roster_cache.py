@@ -46,7 +46,7 @@ class RosterCache:
     """Shares one read of a roster among all callers."""
 
     def __init__(self, read: Callable[[], Awaitable[Roster]], *, clock: Clock, conversation: str) -> None:
-        """Take the function that reads the roster, raising only ConnectorError, and the conversation for the log."""
+        """Take the function that reads the roster. It raises only ConnectorError. `conversation` is for the log."""
         self._read, self._clock, self._conversation = read, clock, conversation
         self._roster: Roster | None = None
         self._read_at: datetime | None = None  # when the read began

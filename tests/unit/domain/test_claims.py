@@ -64,7 +64,7 @@ def test_reject_after_a_sent_approval_of_the_same_person_is_a_repeat(state: Deci
 
 @pytest.mark.parametrize("approvers", [(HANAKO,), (ICHIRO,), (HANAKO, ICHIRO)])
 def test_reject_withdraws_approvals_that_are_not_sent(approvers: tuple[Person, ...]) -> None:
-    """The person's own and other people's; those at other steps, and rejects, stay."""
+    """It withdraws those at its step, also the person's own. Approvals at other steps, and rejects, stay."""
     waiting = tuple(decision(each, APPROVE, CLAIMED) for each in approvers)
     elsewhere = decision(ICHIRO, APPROVE, CLAIMED, step="Level2")
     assert claimed(HANAKO, REJECT, *waiting, elsewhere, asked=request(level(required=2))) == Claim()

@@ -205,7 +205,7 @@ def test_people_entry_is_ignored_for_names_chosen_by_the_caller(text: str) -> No
 
 
 def test_people_entry_identifies_a_person_missing_from_the_rosters() -> None:
-    """An object id identifies the requester, an address only if that is allowed. Who has the name may not decide."""
+    """An object id identifies the requester, an address only if that is allowed. A person with it may not decide."""
     entries = {BATCH: "gone@example.com"}
     for rules, expected in ((RULES, False), (replace(RULES, allow_unmatched=True), True)):
         requester = identified(BATCH, replace(rules, people=entries), Directory())
@@ -319,7 +319,7 @@ def test_address_of_several_people_identifies_no_one_in_any_domain(domains: froz
     ],
 )
 def test_account_with_any_name_in_a_record_counts_as_the_requester(account: Person) -> None:
-    """That holds for each name in the record, and for each id and address of the person that a name matches."""
+    """The names are those in the record, and each id and address of the person that a name matches."""
     names = ("tyamada@corp.example.net", "taro.yamada@example.com")
     requester = identified(USER_ID, directory=Directory((HANAKO, TARO_PERSON), names))
     assert requester.is_person(account)

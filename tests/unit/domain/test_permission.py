@@ -233,7 +233,7 @@ def test_clicker_without_addresses_is_not_comparable(requester: Requester) -> No
 def test_mail_address_alone_tells_a_clicker_only_from_a_known_person(
     requester: Requester, expected: Refusal | None
 ) -> None:
-    """Everyone has a UPN. If Teams leaves it out, it may be the address by which alone the requester is known."""
+    """Everyone has a UPN. If Teams leaves it out, it may be the only address by which the requester is known."""
     assert refusal(replace(HANAKO, upn=None, mail="h@example.com"), requester=requester) is expected
 
 

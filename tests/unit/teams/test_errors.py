@@ -74,7 +74,7 @@ def test_refused_update_of_a_deleted_message_is_recognized(status: int, code: st
 
 
 def test_service_error_with_status_500_is_an_outage() -> None:
-    """The documented meaning of the code, which the assumption about status 403 must not change."""
+    """The code keeps its documented meaning. The assumption about status 403 does not change it."""
     error = classify(500, {}, coded("ServiceError").encode(), creates=False, updates=True, now=NOW)
     assert isinstance(error, ChatUnavailable)
 

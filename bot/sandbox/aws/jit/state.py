@@ -84,7 +84,7 @@ class JitState:
         self._lock = threading.RLock()
 
     def start(self, node_ids: Sequence[str], reason: str, *, account: str, region: str, by: str) -> AccessRequest:
-        """Create a request. Different policies of its nodes conflict. Raises UnknownNode or NoPolicy."""
+        """Create a request. It fails if more than one policy applies to its nodes. Raises UnknownNode or NoPolicy."""
         place = (account, region)
         policies = {each.name: each for node_id in node_ids for each in self._applicable(place, node_id)}
         request = self._new(

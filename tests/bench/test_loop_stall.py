@@ -1,7 +1,7 @@
 """Measures how long the event loop stalls: while AWS hangs and two hundred people click, and with ten thousand rows.
 
-The first prints the process's own metric (`node_access_loop_stall_seconds`). Asserts no duration, because the machine
-is shared.
+The first test prints the process's own metric (`node_access_loop_stall_seconds`). No duration is asserted, because the
+machine is shared.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def stalls(port: int) -> dict[str, float]:
 
 
 async def test_event_loop_keeps_running_while_aws_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Calls to AWS wait in their own threads, so the event loop still answers clicks and measures itself."""
+    """While GetAutomationExecution hangs, every click is answered with 200, and the loop still measures its stalls."""
     port = free_port()
     async with product(monkeypatch, tmp_path, people=[*PEOPLE, *CROWD]) as world, Processes() as processes:
         environ = {**environment(world, tmp_path), "NODE_ACCESS_METRICS_PORT": str(port)}
@@ -70,7 +70,7 @@ async def test_event_loop_keeps_running_while_aws_hangs(monkeypatch: pytest.Monk
 
 
 async def test_event_loop_keeps_running_with_ten_thousand_rows(tmp_path: Path) -> None:
-    """A sweep, the command `pending` of a person who finds nothing, and clicks meanwhile, on a SQLite file."""
+    """The longest stall and the slowest refresh are printed for an idle bot, a sweep and the command `pending`."""
     memory = new_world()
     keys = await memory.posted_many(ROWS)
     async with SqliteStore(tmp_path / "rows.db") as store:
@@ -98,7 +98,7 @@ async def _copied(memory: Store, store: Store, key: RequestKey) -> None:
 
 
 async def _measured(world: World, key: RequestKey, work: Awaitable[object]) -> tuple[float, float, float]:
-    """Return the longest time without a turn of the loop, the slowest answer to a refresh, and the time of the work."""
+    """Return the longest stall of the loop, the slowest answer to a refresh, and the time of the work in seconds."""
     stall = slowest = 0.0
 
     async def watch() -> None:

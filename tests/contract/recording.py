@@ -198,7 +198,7 @@ def values_at(row: Json, path: str) -> list[Json]:
 
 
 def without(row: Json, path: str) -> Json:
-    """Return a copy of a row that lacks a member everywhere."""
+    """Return a copy of a row. In the copy, the member at the path is missing wherever the row has it."""
     copy = json.loads(json.dumps(row))
     above, _, name = path.rpartition(".")
     for each in values_at(copy, above) if above else [copy]:

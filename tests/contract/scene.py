@@ -63,7 +63,7 @@ class Scene:
         self.requester = aws.client("ssm", aws.world.requester)
 
     def ask(self, *nodes: str, reason: str = "ログを確認します") -> Asked:
-        """Request access to nodes, as the requester; without any, to a sample node."""
+        """Request access as the requester: to the named nodes, or to web-prod-01 if none is named."""
         ids = [self.aws.world.nodes.get(node, node) for node in nodes or ("web-prod-01",)]
         targets = [{"Key": "InstanceIds", "Values": [each]} for each in ids]
         ops_item_id = self.requester.start_access_request(Reason=reason, Targets=targets)["AccessRequestId"]

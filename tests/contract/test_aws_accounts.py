@@ -77,7 +77,7 @@ async def test_reader_session_is_renewed_before_it_expires(scene: Scene, reader:
 
 
 async def test_revoked_session_is_replaced(scene: Scene, reader: AwsSide) -> None:
-    """If an administrator revokes the role's sessions, only one call fails."""
+    """If AWS refuses a session as expired, the role is assumed again and the read succeeds."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", "ExpiredTokenException", times=1)
     assert (await reader.requests.observe(key_of(asked))).status is Status.PENDING
@@ -114,7 +114,7 @@ async def test_reads_stay_within_the_quota(rates: dict[str, float]) -> None:
 
 
 async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
-    """If others use up the quota, the next call waits longer. A minute later, a call does not wait."""
+    """After a throttled call, the next call waits longer than before. A minute later, a call does not wait."""
     asked = scene.ask()
     async with aws_side(scene, rates=RATES) as side:
         await side.requests.execution(key_of(asked), asked.execution_id)
@@ -131,7 +131,10 @@ async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
 
 
 async def test_truncated_list_of_steps_is_completed() -> None:
-    """The reconciler always reads the remaining steps. The state check does so only if it needs them."""
+    """If AWS's answer lacks the waiting step, the other steps are read.
+
+    If that fails, `observe` returns an incomplete request and `execution` raises an error.
+    """
     with staged(steps_shown=1) as scene:
         asked = scene.ask("db-prod-01")
         async with aws_side(scene) as side:
@@ -171,7 +174,7 @@ async def test_denied_read_does_not_assume_the_role_again(scene: Scene, reader: 
 
 
 async def test_click_fails_immediately_if_the_quota_is_used_up(scene: Scene) -> None:
-    """If the wait is longer than a click can wait, the error comes immediately and no call is made."""
+    """The second call would wait longer for the quota than a click can wait, so it raises an error and is not made."""
     asked = scene.ask()
     scene.aws.forget_calls()
     async with aws_side(scene, rates={"ssm": 0.1}) as side:

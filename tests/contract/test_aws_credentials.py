@@ -69,7 +69,7 @@ async def test_secret_may_be_a_text_or_a_member_of_an_object(
     ],
 )
 async def test_missing_secret_is_reported_by_a_code(side: AwsSide, vault: Any, kept: dict[str, Any]) -> None:
-    """The error contains no part of the stored value."""
+    """The code is NoClientSecretInIt. Neither the error nor its cause contains the secret."""
     with pytest.raises(AwsUnavailable) as failed:
         await read(side, vault, **kept)
     assert failed.value.code == "NoClientSecretInIt"
@@ -140,7 +140,7 @@ async def test_token_does_not_outlive_the_session_of_the_bot(scene: Scene, monke
 
 
 async def test_throttled_token_request_raises_aws_throttled(scene: Scene, side: AwsSide) -> None:
-    """The error shows the caller that the request may be repeated later."""
+    """The caller can distinguish a throttled request, which it may repeat later, from other failures."""
     scene.aws.faults.fail("GetWebIdentityToken", "ThrottlingException")
     with pytest.raises(AwsThrottled):
         await side.web_identity(FEDERATION_AUDIENCE).read()
@@ -148,7 +148,7 @@ async def test_throttled_token_request_raises_aws_throttled(scene: Scene, side: 
 
 @pytest.mark.parametrize("region", ["ap-northeast-1", "us-east-1", "eu-west-1", "us-west-2"])
 def test_sts_is_called_in_the_region_of_the_bot(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
-    """A profile cannot select the global endpoint, which has no GetWebIdentityToken."""
+    """AWS_STS_REGIONAL_ENDPOINTS cannot select the global endpoint, which has no GetWebIdentityToken."""
     monkeypatch.setenv("AWS_STS_REGIONAL_ENDPOINTS", "legacy")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

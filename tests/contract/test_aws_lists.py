@@ -37,7 +37,7 @@ async def listed(scene: Scene, side: AwsSide, **ago: float) -> dict[str, ListedR
 
 
 async def test_pending_and_changed_requests_are_listed_once(scene: Scene, side: AwsSide) -> None:
-    """Each has its status and time of change. Pending ones have the current step too."""
+    """Each request has its status and time of change. A pending request has its current step too."""
     pending, decided = scene.ask("db-prod-01"), scene.ask()
     signal(scene.approver(), decided, "Reject")
     assert await listed(scene, side) == {
@@ -47,7 +47,7 @@ async def test_pending_and_changed_requests_are_listed_once(scene: Scene, side: 
 
 
 async def test_requests_that_ended_before_the_watermark_are_not_listed(scene: Scene, side: AwsSide) -> None:
-    """Before the watermark only pending requests are listed."""
+    """Of the requests that have not changed since the given time, only pending ones are listed."""
     old, pending = scene.ask(), scene.ask("db-prod-01")
     signal(scene.approver(), old)
     scene.clock.move(hours=1)
@@ -55,20 +55,20 @@ async def test_requests_that_ended_before_the_watermark_are_not_listed(scene: Sc
 
 
 async def test_current_step_is_listed(scene: Scene, side: AwsSide) -> None:
-    """The next level waits now, though the request is still pending."""
+    """After an approval of the first level, the list names the second level as the current step."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
     assert (await listed(scene, side))[asked.id].step == "Level2"
 
 
 async def test_auto_approved_requests_are_left_out(scene: Scene, side: AwsSide) -> None:
-    """They need no card, so they are not read one by one."""
+    """Auto-approved requests need no card."""
     scene.ask("web-dev-01")
     assert await listed(scene, side) == {}
 
 
 async def test_replicas_are_listed_with_their_source(scene: Scene, side: AwsSide) -> None:
-    """Copies in the delegated administrator account are not requests of this account."""
+    """A copy in the delegated administrator account is listed with the account, Region and id of its source."""
     asked = scene.ask()
 
     def replicate(answer: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ async def test_replicas_are_listed_with_their_source(scene: Scene, side: AwsSide
 
 
 async def test_revoked_requests_are_listed_by_creation_time(scene: Scene, side: AwsSide) -> None:
-    """One call lists them. Earlier requests and requests that are not revoked are left out."""
+    """One call lists the revoked requests that were created since the given time. Other requests are left out."""
     old = scene.ask()
     scene.clock.move(hours=1)
     revoked, running, pending = scene.ask(), scene.ask(), scene.ask()
@@ -101,13 +101,13 @@ async def test_revoked_requests_are_listed_by_creation_time(scene: Scene, side: 
 
 
 async def test_unreadable_list_of_revocations_is_empty(scene: Scene, side: AwsSide) -> None:
-    """The list only makes up for lost events, so its failure does not fail the rest of the sweep."""
+    """A failure of this list is not an error, because the list only makes up for lost events."""
     scene.aws.faults.fail("DescribeOpsItems", "ValidationException", times=None)
     assert await side.requests.revoked(ACCOUNT, REGION, scene.clock()) == []
 
 
 async def test_row_without_operational_data_is_listed(scene: Scene, side: AwsSide) -> None:
-    """Rows of a list may have fewer members than the item."""
+    """A row without operational data still has its status and the time of its last change."""
     asked = scene.ask()
 
     def shorten(answer: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ async def test_row_without_operational_data_is_listed(scene: Scene, side: AwsSid
 
 @pytest.mark.parametrize("how_many", [50, 120])
 async def test_all_pages_are_read(scene: Scene, side: AwsSide, how_many: int) -> None:
-    """A list may have any number of pages of 50 rows."""
+    """A page has 50 rows. The rows of all pages are listed, with one call for each page of each list."""
     asked = {scene.ask().id for _ in range(how_many)}
     scene.aws.forget_calls()
     assert set(await listed(scene, side)) == asked
@@ -146,7 +146,7 @@ async def test_list_of_pending_requests_alone_is_enough(
 async def test_sweep_fails_without_the_list_of_pending_requests(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """If waiting requests cannot be listed, the sweep raises an error instead of an empty result."""
+    """If pending requests cannot be listed, an error is raised instead of an empty result."""
     scene.ask()
     scene.aws.faults.fail("DescribeOpsItems", code, times=None)
     with pytest.raises(error):

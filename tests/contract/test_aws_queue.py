@@ -59,14 +59,14 @@ async def test_events_of_a_request_arrive_as_hints(scene: Scene, queue: SqsQueue
 
 
 async def test_conflicting_policies_arrive_with_their_event(scene: Scene, queue: SqsQueue) -> None:
-    """Only the event of a failed request names the policies."""
+    """The event of a request that failed because two policies conflict names both policies."""
     key = key_of(scene.ask("batch-01"))
     (hint,) = await queue.receive()
     assert (hint.key, hint.conflicting_policies) == (key, ("Batch-Nodes", "Standard-Nodes"))
 
 
 async def test_foreign_event_is_returned_for_deletion(scene: Scene, queue: SqsQueue) -> None:
-    """An EventBridge rule that matches too many events must not fill the queue."""
+    """The hint names the event and no request, so the bot can delete the message and the queue does not fill."""
     scene.aws.events.send(json.dumps({"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification"}))
     (hint,) = await queue.receive()
     assert hint.key is None
@@ -76,7 +76,7 @@ async def test_foreign_event_is_returned_for_deletion(scene: Scene, queue: SqsQu
 async def test_unreadable_message_goes_to_the_dead_letter_queue(
     scene: Scene, queue: SqsQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bot never returns and never deletes the message; the queue's redrive policy moves it."""
+    """The message is never returned and never deleted. After MAX_RECEIVES, the queue's redrive policy moves it."""
     monkeypatch.setattr(queue_module, "INVISIBLE_SECONDS", 0)
     monkeypatch.setattr(queue_module, "POLL_SECONDS", 0)
     scene.aws.events.send("poison")
@@ -130,7 +130,7 @@ async def test_negative_waiting_time_counts_as_zero(scene: Scene, queue: SqsQueu
 async def test_message_without_a_time_is_accepted(
     scene: Scene, queue: SqsQueue, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message is processed as usual; only its waiting time is not measured."""
+    """The message is returned; only its waiting time is not measured."""
     monkeypatch.setattr(queue_module, "SENT", "SenderId")  # another attribute is requested, so the answer has no time
     scene.ask("batch-01")
     assert len(await queue.receive()) == 1
@@ -150,13 +150,13 @@ async def test_failing_queue_raises_the_port_error(scene: Scene, queue: SqsQueue
 
 
 async def test_check_makes_one_call_to_the_queue(scene: Scene, queue: SqsQueue) -> None:
-    """The bot is ready only after this call has succeeded once."""
+    """The check of the queue reads its attributes once."""
     await queue.check()
     assert len(scene.aws.calls("GetQueueAttributes")) == 1
 
 
 async def test_bot_without_a_queue_url_has_no_queue(scene: Scene) -> None:
-    """The sweep alone finds all requests. No call to SQS is made."""
+    """Without a queue URL, `queue` is None and no call to AWS is made."""
     async with aws_side(scene) as side:
         assert side.queue is None
     assert scene.aws.calls() == []

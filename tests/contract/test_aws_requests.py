@@ -28,7 +28,7 @@ def count(scene: Scene, operation: str) -> int:
 
 
 def in_ops_item(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Change an OpsItem and the content of its `/aws/accessrequest`."""
+    """Return a function that applies `change` to an answer's OpsItem and to its decoded `/aws/accessrequest`."""
 
     def rewrite(answer: dict[str, Any]) -> dict[str, Any]:
         item: dict[str, Any] = json.loads(json.dumps(answer["OpsItem"], default=str))
@@ -60,7 +60,7 @@ async def test_waiting_request_is_read_completely(scene: Scene, side: AwsSide) -
 
 
 async def test_policy_written_in_yaml_is_read(scene: Scene, side: AwsSide) -> None:
-    """AWS's samples are YAML: levels, approvers and duration are read as from JSON."""
+    """Levels, approvers and duration of a policy in YAML, the format of AWS's samples, are read."""
     levels = [level("Team", APPROVER_ROLE), level("Lead", LEAD_ROLE)]
     content = yaml.safe_dump(manual_policy(levels, targets={"tag:Yaml": ["yes"]}, access_seconds=7200))
     scene.bot.create_document(Name="Yaml", Content=content, DocumentType=MANUAL, DocumentFormat="YAML")
@@ -90,7 +90,7 @@ async def test_hybrid_node_is_read_from_systems_manager(scene: Scene, side: AwsS
 
 
 async def test_several_nodes_are_all_read(scene: Scene, side: AwsSide) -> None:
-    """A request may have up to five targets. Each is read like the only node of a request."""
+    """Each of two nodes has its name, tags, platform and address. The field for a request's only node is empty."""
     names = ("web-prod-01", "factory-gw-osaka")
     request = await side.requests.observe(key_of(scene.ask(*names)))
     assert (request.complete, request.node.id) == (True, "")
@@ -99,7 +99,7 @@ async def test_several_nodes_are_all_read(scene: Scene, side: AwsSide) -> None:
 
 
 async def test_request_is_incomplete_while_one_of_its_nodes_is(scene: Scene, side: AwsSide) -> None:
-    """The ids of all nodes are certain all the same."""
+    """If the tags of one of two nodes cannot be read, the request still lists both nodes."""
     scene.aws.faults.fail("ListTagsForResource", "InternalServerError", times=None)
     request = await side.requests.observe(key_of(scene.ask("web-prod-01", "factory-gw-osaka")))
     assert (request.complete, len(request.targets)) == (False, 2)
@@ -122,7 +122,7 @@ async def test_second_level_waits_after_the_first(scene: Scene, side: AwsSide) -
 
 
 async def test_approved_request_has_its_access_times(scene: Scene, side: AwsSide) -> None:
-    """The access times are those of the OpsItem."""
+    """The access begins with the approval and ends eight hours later, as the policy says."""
     asked = scene.ask()
     scene.clock.move(minutes=5)
     signal(scene.approver(), asked)
@@ -133,7 +133,7 @@ async def test_approved_request_has_its_access_times(scene: Scene, side: AwsSide
 
 
 async def test_grant_of_a_verified_request_is_read_by_one_call(scene: Scene, side: AwsSide) -> None:
-    """Once its execution is verified, only the OpsItem is read, and never from a cache."""
+    """Once the request's execution is verified, only the OpsItem is read, and it is not cached."""
     asked = scene.ask()
     assert await side.requests.grant(key_of(asked)) == Grant(Status.PENDING)
     signal(scene.approver(), asked)
@@ -151,7 +151,7 @@ async def test_grant_of_a_verified_request_is_read_by_one_call(scene: Scene, sid
 async def test_unreadable_grant_is_an_error(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """If the read is throttled or denied, or there is no OpsItem, the access is not guessed."""
+    """If the read is throttled or denied, or the OpsItem does not exist, the error has AWS's code."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", code)
     with pytest.raises(error) as caught:
@@ -179,7 +179,10 @@ async def test_grant_of_an_ops_item_with_a_foreign_execution_is_an_error(scene: 
 
 
 async def test_grant_requires_a_verified_execution(scene: Scene, side: AwsSide) -> None:
-    """A process that has not read the execution reads it first. It never reads it again for this check."""
+    """An execution that was never read is read first, and a failure of this read is an error.
+
+    An execution that was read is not read again.
+    """
     asked = scene.ask()
     signal(scene.approver(), asked)
     for code, error in (("ThrottlingException", AwsThrottled), ("AccessDeniedException", AwsUnavailable)):
@@ -193,7 +196,10 @@ async def test_grant_requires_a_verified_execution(scene: Scene, side: AwsSide) 
 
 
 async def test_execution_is_returned_only_after_it_was_read(scene: Scene, side: AwsSide) -> None:
-    """While the execution is unreadable, the id that the OpsItem claims is not used, so no signal is sent to it."""
+    """While the execution is unreadable, the id that the OpsItem claims is left out.
+
+    An id that was read earlier is kept.
+    """
     harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
     before = await side.requests.observe(key_of(harmless))
     claim = in_ops_item(lambda _, about: about.update(automationExecutionId=dangerous.execution_id))
@@ -244,7 +250,10 @@ async def test_every_other_outcome_is_distinguished(scene: Scene, side: AwsSide)
 )
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InternalServerError", "ThrottlingException"])
 async def test_unreadable_part_is_left_out(scene: Scene, operation: str, lost: set[str], code: str) -> None:
-    """A failed call makes only its own facts missing. Only a request without the agent's report is still complete."""
+    """A failed call makes only its own facts missing.
+
+    The request is then incomplete, unless only DescribeInstanceInformation failed.
+    """
     asked = scene.ask()
     scene.aws.faults.fail(operation, code, times=None)
     async with aws_side(scene) as side:
@@ -299,14 +308,14 @@ async def test_incomplete_node_is_not_cached(scene: Scene, side: AwsSide) -> Non
 
 
 async def test_missing_ops_item_is_not_readable(side: AwsSide) -> None:
-    """The error differs from the error for an AWS that does not answer."""
+    """The error is RequestNotReadable, with AWS's code."""
     with pytest.raises(RequestNotReadable) as caught:
         await side.requests.observe(RequestKey(ACCOUNT, REGION, "oi-000000000000"))
     assert caught.value.code == "OpsItemNotFoundException"
 
 
 async def test_ops_item_of_another_type_is_not_readable(scene: Scene, side: AwsSide) -> None:
-    """An operational issue of the account never becomes a card."""
+    """An operational issue raises RequestNotReadable, with the code NotAnAccessRequest."""
     asked = scene.ask()
     scene.aws.faults.rewrite(
         "GetOpsItem", lambda answer: {"OpsItem": {**answer["OpsItem"], "OpsItemType": "/aws/issue"}}
@@ -396,7 +405,7 @@ async def test_only_the_ops_item_of_a_replica_is_read(scene: Scene, side: AwsSid
 
 
 async def test_ops_item_cannot_claim_a_foreign_execution(scene: Scene, side: AwsSide) -> None:
-    """A decision about one request must never count for another."""
+    """Both reads fail with ExecutionOfAnotherRequest, so a decision about one request never counts for another."""
     harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
     claim = in_ops_item(lambda _, about: about.update(automationExecutionId=dangerous.execution_id))
     scene.aws.faults.rewrite("GetOpsItem", claim)
@@ -408,7 +417,7 @@ async def test_ops_item_cannot_claim_a_foreign_execution(scene: Scene, side: Aws
 
 
 async def test_execution_is_never_cached(scene: Scene, side: AwsSide) -> None:
-    """The state check sees a decision made a moment ago, with one call."""
+    """A second read returns the decision that was made after the first. Each read makes one call."""
     asked = scene.ask("db-prod-01")
     before = await side.requests.execution(key_of(asked), asked.execution_id)
     signal(scene.approver(), asked)
@@ -428,7 +437,7 @@ async def test_execution_is_never_cached(scene: Scene, side: AwsSide) -> None:
 async def test_unreadable_execution_fails_a_click_immediately(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """The read is not repeated for a click; the approver may click again."""
+    """The read for a click is made once and not repeated."""
     asked = scene.ask()
     scene.aws.faults.fail("GetAutomationExecution", code, times=None)
     with pytest.raises(error):
@@ -437,7 +446,7 @@ async def test_unreadable_execution_fails_a_click_immediately(
 
 
 async def test_foreign_account_without_reader_role_is_not_read(scene: Scene, side: AwsSide) -> None:
-    """Otherwise the bot's own requests would be shown as another account's."""
+    """The bot's own credentials are not used, because they would read the bot's own account instead."""
     asked = scene.ask()
     scene.aws.forget_calls()
     with pytest.raises(AwsUnavailable) as caught:
@@ -459,7 +468,10 @@ async def test_malformed_answer_is_unreadable(scene: Scene, side: AwsSide) -> No
 
 
 async def test_slow_ec2_delays_no_card(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name follows later; meanwhile any number of reads make one call to EC2."""
+    """Two reads return without the node's name while EC2 hangs; a later read has it.
+
+    All three share one call to EC2.
+    """
     monkeypatch.setattr(nodes, "PROMPT_SECONDS", 0.05)
     key = key_of(scene.ask())
     scene.aws.forget_calls()
@@ -492,7 +504,7 @@ async def test_request_without_a_node_is_incomplete(scene: Scene, side: AwsSide)
 
 
 async def test_execution_may_name_the_policy(scene: Scene, side: AwsSide) -> None:
-    """The execution completes an OpsItem without a policy."""
+    """If the OpsItem does not name its policy, the name comes from the execution."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.pop("approvalPolicy")))
     request = await side.requests.observe(key_of(asked))
@@ -515,7 +527,7 @@ async def test_request_without_a_policy_name_is_incomplete(scene: Scene, side: A
 
 
 async def test_policy_without_a_version_number_is_not_cached(scene: Scene, side: AwsSide) -> None:
-    """A policy may change; only one of its versions never does."""
+    """`$DEFAULT` may name another version later, so the policy is read each time."""
     key = key_of(scene.ask())
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.update(approvalPolicyVersion="$DEFAULT")))
     for _ in range(2):
@@ -524,7 +536,10 @@ async def test_policy_without_a_version_number_is_not_cached(scene: Scene, side:
 
 
 async def test_ended_request_is_complete_without_its_execution(scene: Scene, side: AwsSide) -> None:
-    """AWS deletes executions after 30 days and OpsItems after a year."""
+    """AWS deletes executions after 30 days.
+
+    Without an execution, a rejected request is complete, and a pending one is not.
+    """
     decided, waiting = scene.ask(), scene.ask()
     signal(scene.approver(), decided, "Reject")
     scene.aws.faults.fail("GetAutomationExecution", "AutomationExecutionNotFoundException", times=None)

@@ -46,7 +46,7 @@ def session_arn(name: str = HANAKO, role: str = "NodeAccessApprover") -> str:
 async def test_decision_is_sent_under_the_name_of_the_person(
     scene: Scene, side: AwsSide, verdict: Verdict, word: str, status: str
 ) -> None:
-    """One call in a session of the approver role with the person's name, with the comment as payload."""
+    """One signal is sent, in a session of the approver role with the person's name. Its payload is the comment."""
     asked = scene.ask()
     await send(side, signal_of(asked, action=verdict))
     (call,) = scene.aws.calls("SendAutomationSignal")
@@ -72,7 +72,7 @@ async def test_simultaneous_decisions_of_a_person_assume_the_role_once(scene: Sc
 
 
 async def test_revocation_is_sent_under_the_name_of_the_person(scene: Scene, side: AwsSide) -> None:
-    """One signal of type Revoke with the comment as payload; a second one is refused."""
+    """One signal of type Revoke is sent, with the comment as its payload. A second one is refused."""
     asked = scene.ask()
     await send(side, signal_of(asked))
     assert (await side.requests.grant(key_of(asked))).status is Status.APPROVED
@@ -87,7 +87,10 @@ async def test_revocation_is_sent_under_the_name_of_the_person(scene: Scene, sid
 
 
 async def test_cancellation_is_sent_under_the_name_of_the_requester(scene: Scene, side: AwsSide) -> None:
-    """One StopAutomationExecution of type Cancel and no signal; a second one is refused, but not denied."""
+    """One call stops the execution with the type Cancel, and no signal is sent.
+
+    A second call is refused, but does not count as a missing permission.
+    """
     asked = scene.ask()
     cancel = signal_of(asked, action=Withdrawal.CANCEL, role=CANCELLER_ROLE, session_name=TARO)
     await send(side, cancel)
@@ -230,7 +233,10 @@ async def test_missing_permission_is_denied_and_drops_the_session(scene: Scene, 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ExpiredTokenException"])
 async def test_signal_without_effect_may_be_repeated(scene: Scene, side: AwsSide, code: str) -> None:
-    """A throttled signal, or one with an expired session, had no effect. One call was made."""
+    """A throttled signal, or one with an expired session, had no effect.
+
+    It is sent once, and a second attempt succeeds.
+    """
     asked = scene.ask()
     scene.aws.faults.fail("SendAutomationSignal", code)
     with pytest.raises(SignalThrottled):
@@ -242,7 +248,7 @@ async def test_signal_without_effect_may_be_repeated(scene: Scene, side: AwsSide
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
 async def test_failing_assume_role_sends_no_signal(scene: Scene, side: AwsSide, code: str) -> None:
-    """While AssumeRole is throttled or unavailable no signal is sent, so it may be repeated."""
+    """While AssumeRole is throttled or unavailable, no signal is sent, so the attempt may be repeated."""
     status = 500 if code == "InternalFailure" else None
     scene.aws.faults.fail("AssumeRole", code, status=status, times=None)
     with pytest.raises(SignalThrottled):
@@ -263,7 +269,7 @@ async def test_signal_with_a_lost_reply_is_not_repeated(scene: Scene, side: AwsS
 
 @pytest.mark.parametrize(("code", "status"), [("InternalServerError", 500), ("ThrottlingException", 503)])
 async def test_server_error_has_an_unknown_result(scene: Scene, side: AwsSide, code: str, status: int) -> None:
-    """A 5xx with any code may come after the signal took effect."""
+    """A signal that is answered 5xx, with any code, may have taken effect."""
     scene.aws.faults.fail("SendAutomationSignal", code, status=status)
     with pytest.raises(SignalLost):
         await send(side, signal_of(scene.ask()))
@@ -326,7 +332,7 @@ async def test_signal_whose_session_expired_after_preparing_is_not_sent(scene: S
 
 
 async def test_quota_is_waited_for_before_the_state_check(scene: Scene) -> None:
-    """A prepared signal is sent immediately, even if more calls wait for the quota by then."""
+    """Preparing waits for the quota, so prepared signals are sent without a wait, in any order."""
     first, second = signal_of(scene.ask()), signal_of(scene.ask())
     async with aws_side(scene, rates={"ssm": 0.5}) as side:
         await side.requests.prepare(first)
@@ -372,7 +378,7 @@ MADE_OF = RoleSession(
 
 
 async def test_session_has_the_configured_members(scene: Scene, side: AwsSide) -> None:
-    """Source identity, external id and tag reach STS, and CloudTrail names the person by the source identity."""
+    """Source identity, external id and tag reach STS, and the signal's caller has the source identity."""
     await send(side, signal_of(scene.ask(), session=MADE_OF))
     (assumed,), (sent,) = scene.aws.calls("AssumeRole"), scene.aws.calls("SendAutomationSignal")
     assert (assumed.params["ExternalId"], assumed.params["SourceIdentity"]) == ("node-access", HANAKO)
@@ -382,7 +388,7 @@ async def test_session_has_the_configured_members(scene: Scene, side: AwsSide) -
 
 
 async def test_session_has_no_members_that_were_not_configured(scene: Scene, side: AwsSide) -> None:
-    """Each member needs a permission; without it AWS would refuse the whole call."""
+    """A member that was not configured is not sent, because the bot may lack the permission that it needs."""
     await send(side, signal_of(scene.ask()))
     (assumed,) = scene.aws.calls("AssumeRole")
     assert assumed.params.keys() - {"Action", "Version"} == {"RoleArn", "RoleSessionName"}
@@ -399,7 +405,7 @@ async def test_session_has_no_members_that_were_not_configured(scene: Scene, sid
     ids=["identity", "external id", "tag", "case"],
 )
 async def test_sessions_that_differ_in_any_member_are_separate(scene: Scene, side: AwsSide, other: RoleSession) -> None:
-    """A session for another identity, tag or spelling is never reused."""
+    """A session is not reused for another source identity, external id, tag or spelling of the name."""
     await send(side, signal_of(scene.ask(), session=MADE_OF))
     await side.requests.prepare(signal_of(scene.ask("db-prod-01"), session=other))
     assert len(scene.aws.calls("AssumeRole")) == 2

@@ -247,7 +247,10 @@ def test_secrets_do_not_appear_in_a_repr() -> None:
 def test_malformed_answer_has_an_unknown_effect(
     endpoint: Endpoint, sdk: Sdk, status: int, body: bytes, length: int | None
 ) -> None:
-    """After a proxy's page, half an answer or a server error the result is unknown. Each call is made once."""
+    """After a redirect, a proxy's page, a server error, or an incomplete or malformed answer, the result is unknown.
+
+    Each call is made once.
+    """
     endpoint.status, endpoint.body, endpoint.length = status, body, length
     for make in (sdk.call, sdk.call_once):
         with pytest.raises(CallFailed) as caught:

@@ -213,7 +213,7 @@ def test_unreachable_dynamodb_is_reported(server: FakeDynamo, monkeypatch: pytes
 
 @pytest.mark.parametrize("store", ["", "sqlite:rows.db"])
 def test_store_without_a_table_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
-    """SQLite has no table to create. The error shows the right setting, and the exit code is 2."""
+    """Neither an empty setting nor SQLite names a table. The error shows the right setting, and the exit code is 2."""
     monkeypatch.setenv("NODE_ACCESS_STORE", store)
     result = create()
     assert result.exit_code == 2

@@ -212,7 +212,7 @@ async def test_a_membership_event_invalidates_the_roster(room: Room, dropped: st
 
 
 async def test_an_invalidation_during_a_read_starts_the_read_again(room: Room) -> None:
-    """The result of the first read may be older than the event. Two callers cause two reads in total."""
+    """The result of the first read may be older than the invalidation. Two callers cause two reads in total."""
     held = room.ms.hold("GET", ROSTER)
     asking = asyncio.create_task(room.directory.member(APPROVERS, HANAKO.object_id))
     await held.reached.wait()
@@ -226,7 +226,10 @@ async def test_an_invalidation_during_a_read_starts_the_read_again(room: Room) -
 
 
 async def test_endless_membership_events_do_not_block_approvers(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any team with the bot causes such events, and a person who causes many of them must not stop all decisions."""
+    """If an event invalidates every read of the roster, members are requested singly.
+
+    The whole roster is unavailable.
+    """
     read = room.connector.all_members
 
     async def overtaken(service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
@@ -297,7 +300,7 @@ async def test_a_failing_page_fails_the_whole_roster(room: Room) -> None:
 
 
 async def test_no_roster_is_requested_while_teams_throttles(room: Room) -> None:
-    """After a 429 the bot waits for the whole Retry-After."""
+    """After a 429, calls fail without a request until Retry-After has passed."""
     room.ms.fault("GET", ROSTER, status=429, headers={"Retry-After": "60"})
     for _ in range(5):
         with pytest.raises(RosterUnavailable):
@@ -334,7 +337,10 @@ async def test_a_response_about_another_person_raises(room: Room) -> None:
 
 
 async def test_a_click_requests_one_member_while_the_roster_is_slow(room: Room) -> None:
-    """A roster of thousands must not refuse a click. The read continues for the next caller."""
+    """While the roster is slow, the person is requested singly.
+
+    The read continues, and the next call uses its result.
+    """
     held = room.ms.hold("GET", ROSTER)
     async with room.another(SHORT) as directory:
         assert await directory.member(APPROVERS, HANAKO.object_id)
@@ -395,7 +401,7 @@ async def test_an_absence_from_before_a_membership_event_is_not_cached(room: Roo
 
 
 async def test_a_click_is_refused_in_time_while_teams_does_not_answer(room: Room) -> None:
-    """A click waits no longer than twice `patience`, the time that one read may take."""
+    """With a `patience` of 0.2 seconds, the error is raised within two seconds."""
     async with room.another(SHORT) as directory:
         room.ms.hold("GET", "/v3/", times=None)
         with pytest.raises(RosterUnavailable):
@@ -427,7 +433,7 @@ PAGES = [
 
 @pytest.mark.parametrize("page", [page for _, page in PAGES], ids=[name for name, _ in PAGES])
 async def test_a_member_whose_entry_lacks_something_is_requested_singly(room: Room, page: Change) -> None:
-    """The member is complete, and is requested once for each read of the roster. No problem is reported."""
+    """The member is complete, and is requested once for three calls. No problem is reported."""
     room.ms.world.in_pages = page
     found = [await room.directory.member(APPROVERS, HANAKO.object_id) for _ in range(3)]
     assert found == [Person(HANAKO.object_id, TENANT_ID, HANAKO.name, HANAKO.upn, HANAKO.email, HANAKO.id)] * 3
@@ -454,7 +460,10 @@ async def test_an_outsider_stays_one_whatever_is_left_out(room: Room, outsider: 
 
 @pytest.mark.parametrize("status", [403, 404, 405, 400, 410])
 async def test_members_of_a_refused_roster_are_requested_singly(room: Room, status: int) -> None:
-    """Each member once within ten seconds. A person whom Teams does not know is no member; the roster is unavailable."""
+    """Each person is requested once for several calls.
+
+    A person whom Teams does not know is no member. The whole roster is unavailable.
+    """
     room.ms.fault("GET", ROSTER, times=None, status=status)
     room.ms.world.conversations[APPROVERS].members.remove(TARO)
     assert [await room.directory.member(APPROVERS, TARO.object_id) for _ in range(2)] == [None, None]
@@ -479,7 +488,7 @@ async def test_a_refused_roster_is_read_again_within_seconds(room: Room) -> None
 
 @pytest.mark.parametrize("body", ['{"members": []}', "{}", '{"members": [{"id": "28:bot", "name": "a bot"}]}'])
 async def test_an_empty_roster_says_nothing_about_members(room: Room, body: str) -> None:
-    """A channel always has members, so they are requested singly."""
+    """A channel always has members, so they are requested singly, and the list of known people is incomplete."""
     room.ms.fault("GET", ROSTER, times=None, status=200, body=body)
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     assert not (await room.directory.known(frozenset({"unknown@example.com"}))).complete
@@ -487,7 +496,7 @@ async def test_an_empty_roster_says_nothing_about_members(room: Room, body: str)
 
 
 async def test_a_refusal_of_single_members_too_is_reported_as_such(room: Room) -> None:
-    """A later attempt does not help, so the person gets another reason."""
+    """The error says that Teams refused, because a later attempt does not help."""
     room.ms.fault("GET", "members", times=None, status=403)
     with pytest.raises(RosterUnavailable) as refused:
         await room.directory.member(APPROVERS, HANAKO.object_id)
@@ -507,7 +516,10 @@ async def test_entries_are_used_as_they_are_while_single_members_are_refused(roo
 
 
 async def test_an_incomplete_entry_is_not_used_while_teams_does_not_answer(room: Room) -> None:
-    """The missing name could be the requester's. A failure passes, so the roster counts as unavailable."""
+    """The missing mail address could be the requester's.
+
+    The error does not say that Teams refused, because a later attempt may succeed.
+    """
     room.ms.world.in_pages = without("email")
     room.ms.fault("GET", ONE, times=None, status=503)
     with pytest.raises(RosterUnavailable) as unavailable:
@@ -517,7 +529,7 @@ async def test_an_incomplete_entry_is_not_used_while_teams_does_not_answer(room:
 
 @pytest.mark.parametrize("page", [page for _, page in PAGES], ids=[name for name, _ in PAGES])
 async def test_a_person_with_a_wanted_name_is_known_completely(room: Room, page: Change) -> None:
-    """Only they are requested singly, at most twice: by UPN where the entry has none, else by object id."""
+    """At most two single requests are made: by object id if a person's entry has the wanted name, else by that name."""
     room.ms.world.in_pages = page
     known = await room.directory.known(frozenset({TARO.upn}))
     (found,) = [each for each in known.people if each.upn == TARO.upn and not each.guest and each.mail]
@@ -527,7 +539,10 @@ async def test_a_person_with_a_wanted_name_is_known_completely(room: Room, page:
 
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 200, "body": '{"members": []}'}])
 async def test_a_person_is_found_by_name_in_a_roster_that_cannot_be_read(room: Room, fault: dict[str, object]) -> None:
-    """A name that is not found may still belong to a member: Teams looks members up by UPN, not by mail address."""
+    """Teams looks people up by UPN.
+
+    If it finds no one, the list of known people is incomplete, because the name may be a member's mail address.
+    """
     room.ms.fault("GET", ROSTER, times=None, **fault)
     known = await room.directory.known(frozenset({TARO.upn}))
     assert ([each.upn for each in known.people], known.complete) == ([TARO.upn], True)
@@ -535,7 +550,7 @@ async def test_a_person_is_found_by_name_in_a_roster_that_cannot_be_read(room: R
 
 
 async def test_a_response_about_another_person_is_not_used_for_a_name(room: Room) -> None:
-    """The response must have the name."""
+    """A person without the wanted name is left out, and the list of known people is incomplete."""
     room.ms.fault("GET", ROSTER, times=None, status=403)
     room.ms.world.alone = without(userPrincipalName="other@example.com", email="other@example.com")
     known = await room.directory.known(frozenset({TARO.upn}))
@@ -543,7 +558,10 @@ async def test_a_response_about_another_person_is_not_used_for_a_name(room: Room
 
 
 async def test_a_member_by_name_without_any_name_is_reported(room: Room) -> None:
-    """Teams returned somebody, but nothing shows that they have the name."""
+    """Teams returns a person without UPN and mail.
+
+    The list of known people is incomplete, and the problem is reported.
+    """
     room.ms.world.in_pages = room.ms.world.alone = NAMELESS
     known = await room.directory.known(frozenset({TARO.upn}))
     assert not known.complete
@@ -571,7 +589,7 @@ async def test_known_people_are_roster_members_and_people_with_a_chat(room: Room
 
 
 async def test_unreadable_channel_or_store_leaves_out_only_its_own_people(room: Room) -> None:
-    """Listing the known people never raises an error."""
+    """If a channel or the store cannot be read, no error is raised, and the list is incomplete."""
     room.ms.fault("GET", f"{LEADS}/{ROSTER}", times=None, status=500)
     room.ms.world.conversations[APPROVERS].members[:] = [HANAKO]
     room.store.broken = True
@@ -611,7 +629,7 @@ async def test_an_address_that_another_person_has_now_is_not_trusted(room: Room)
 
 
 async def test_an_address_is_cached_for_a_day(room: Room) -> None:
-    """The address is requested once for any number of calls, and again the next day."""
+    """The address is requested once for twenty calls, and again for a call on the next day."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     await room.store.remember_chat(_kept(room, TARO))
     await asyncio.gather(*(_known(room, TARO.upn) for _ in range(20)))
@@ -627,7 +645,10 @@ async def test_an_address_is_cached_for_a_day(room: Room) -> None:
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 200, "body": '{"id": "29:x"}'}])
 async def test_a_wanted_person_is_left_out_while_teams_does_not_answer(room: Room, fault: dict[str, object]) -> None:
-    """Outdated data identifies no person; other people are returned as before."""
+    """A person whose stored data Teams does not confirm is left out, and the list is incomplete.
+
+    Other people are returned.
+    """
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     await room.store.remember_chat(_kept(room, TARO))
     await room.store.remember_chat(_kept(room, MEI))
@@ -651,7 +672,7 @@ async def test_one_name_requests_only_a_few_people(room: Room) -> None:
 
 
 async def test_roster_members_are_not_requested_again(room: Room) -> None:
-    """The roster is newer than stored data."""
+    """The UPN comes from the roster, which is newer than stored data."""
     await room.store.remember_chat(_kept(room, HANAKO, upn="given.on@example.com"))
     assert (await _known(room, "given.on@example.com"))[HANAKO.object_id] == HANAKO.upn
     assert room.ones() == 0

@@ -52,7 +52,7 @@ def default_of_key(field: FieldInfo) -> str:
 
 
 def is_unavailable(field: FieldInfo) -> bool:
-    """True for a key that the program refuses as not available yet."""
+    """Return whether the program refuses a key as not available yet."""
     return field.metadata == list(Unavailable.__metadata__)
 
 

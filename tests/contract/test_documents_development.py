@@ -9,7 +9,7 @@ TESTS = documents.ROOT / "tests"
 
 
 def decision_diagram() -> str:
-    """Draw the states of a decision from its transitions."""
+    """Return the Mermaid diagram of a decision's states, made from TRANSITIONS."""
     ends = [state for state in DecisionState if not any(start is state for start, _ in TRANSITIONS)]
     steps = [f"    {start} --> {end}: {event}" for (start, event), end in TRANSITIONS.items()]
     finals = [f"    {state} --> [*]" for state in ends]

@@ -117,7 +117,7 @@ def puts_of(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def every_answer(store: DynamoStore) -> dict[str, object]:
-    """Make every call of the port that reaches the table, all at the same time; return the results by name."""
+    """Make every call of the port that reaches the table, all at the same time; return results and errors by name."""
     answers = await asyncio.gather(*(call(store) for call in EVERY_CALL.values()), return_exceptions=True)
     return dict(zip(EVERY_CALL, answers, strict=True))
 
@@ -156,7 +156,7 @@ async def test_write_with_a_lost_reply_is_recognized_after_later_writes(shelf: D
 async def test_write_that_takes_effect_late_is_applied_once(
     store: DynamoStore, server: FakeDynamo, by_hand: Hand
 ) -> None:
-    """DynamoDB answers 500 and stores the write just before its repetition."""
+    """DynamoDB answers 500 and stores the write just before its repetition. The change is in the row once."""
     late: list[dict[str, Any]] = []
 
     def land(body: dict[str, Any]) -> dict[str, Any]:
@@ -176,9 +176,9 @@ async def test_write_that_takes_effect_late_is_applied_once(
 async def test_write_with_an_unknown_result_is_not_repeated(
     store: DynamoStore, server: FakeDynamo, by_hand: Hand
 ) -> None:
-    """After many later writes, the row no longer shows whether the first one took effect.
+    """After many later writes, a row no longer shows whether an earlier write took effect.
 
-    Its caller gets an error, and no second write is made.
+    The caller of that write gets an error, and the row is not written again.
     """
 
     def forget_it() -> None:
@@ -201,7 +201,7 @@ async def test_row_keeps_a_limited_number_of_write_names(store: DynamoStore, by_
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 async def test_every_call_with_a_lost_reply_is_repeated(store: DynamoStore, server: FakeDynamo, before: bool) -> None:
-    """The answer is as usual, and an audit entry or a chat is not stored twice."""
+    """Every call succeeds. The audit entry is stored once, the chat is deleted, and the change is in the row once."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     for name, call in EVERY_CALL.items():
         fault = server.plan("*", before=before, cut=True)
@@ -301,7 +301,7 @@ NOTHING = b'{"Items": [], "Count": 0, "ScannedCount": 0}'
 
 
 async def test_own_rows_are_due_before_the_index_lists_them(store: DynamoStore, server: FakeDynamo) -> None:
-    """Rows that this process wrote are due immediately, until it reconciles them."""
+    """The store returns due rows that it wrote, even if the index is empty. A row without a due time is not due."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     await store.apply(OTHER, due_at(NOW + SECOND), now=NOW)
     server.plan("Query", body=NOTHING, times=5)
@@ -328,7 +328,7 @@ async def test_outdated_index_entries_are_dropped(
 
 
 async def test_all_reads_but_index_queries_are_consistent(store: DynamoStore, server: FakeDynamo) -> None:
-    """Every acknowledged write is visible to these reads."""
+    """GetItem and BatchGetItem are consistent, and so is Query, except on the indexes `due` and `watched`."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     seen = len(server.calls)
     assert not any(isinstance(answer, Exception) for answer in (await every_answer(store)).values())
@@ -354,7 +354,10 @@ async def test_names_in_expressions_are_placeholders(store: DynamoStore, server:
 
 
 async def test_lists_continue_beyond_a_page(store: DynamoStore, server: FakeDynamo) -> None:
-    """DynamoDB returns 1 MB at a time; the audit entries of a busy day are more, and several days follow each other."""
+    """A day's audit entries exceed the 1 MB that DynamoDB returns at a time.
+
+    All entries of two days are returned in order.
+    """
     entries = [AuditEntry(NOW + number * timedelta(hours=1), f"{number}", detail="x" * 90_000) for number in range(30)]
     for entry in entries:
         await store.append_audit(entry)
@@ -429,7 +432,7 @@ async def test_closed_store_raises_an_error(shelf: DynamoShelf) -> None:
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
 async def test_throttled_call_is_repeated(store: DynamoStore, server: FakeDynamo, code: str) -> None:
-    """Callers do not notice two throttled calls."""
+    """Every call succeeds after two throttled attempts."""
     for name, call in EVERY_CALL.items():
         fault = server.plan("*", times=2, error=(400, code))
         await call(store)
@@ -450,7 +453,7 @@ async def test_throttled_call_is_repeated(store: DynamoStore, server: FakeDynamo
 async def test_lasting_failure_is_an_error_with_its_name(
     impatient: DynamoStore, server: FakeDynamo, how: dict[str, Any], message: str
 ) -> None:
-    """The error comes after some tries. An unreadable answer never counts as a missing row."""
+    """Every call raises an error that names the failure. An unreadable answer never counts as a missing row."""
     await impatient.apply(KEY, due_at(NOW), now=NOW)
     server.plan("*", times=10_000, **how)
     for name, answer in (await every_answer(impatient)).items():
@@ -510,7 +513,7 @@ async def test_repeated_audit_entry_is_stored_once(
 
 
 async def test_more_hanging_calls_than_threads_all_end_in_time(hurried: DynamoStore, server: FakeDynamo) -> None:
-    """A call that waits for a thread fails no later than one that has a thread."""
+    """While the table hangs, calls that have a thread and calls that wait for one all raise an error."""
     gate = threading.Event()
     server.plan("*", times=10_000, gate=gate)
     asked = [hurried.load(key_of(number)) for number in range(3 * THREADS)]
@@ -649,7 +652,7 @@ async def test_newer_schema_is_refused(store: DynamoStore, shelf: DynamoShelf, b
 
 
 async def test_first_process_stores_the_schema_version(store: DynamoStore, by_hand: Hand) -> None:
-    """A table that was created without the command gets its schema version from the first process."""
+    """A table that was created without `doctor --create-table` gets its schema version when a store opens it."""
     assert by_hand("get_item", Key=SCHEMA_KEY)["Item"]["version"] == {"N": "1"}
 
 
@@ -665,7 +668,7 @@ async def test_unreachable_table_is_an_error() -> None:
 
 
 async def test_missing_profile_is_an_error(shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Problems that the SDK finds before it sends a call are reported by name."""
+    """The error names the profile that does not exist."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_PROFILE", "nobodys")
     with pytest.raises(StoreUnavailable, match=r"ProfileNotFound.*nobodys"):
@@ -676,7 +679,7 @@ async def test_missing_profile_is_an_error(shelf: DynamoShelf, monkeypatch: pyte
 async def test_without_credentials_a_store_does_not_open(
     shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The error names the problem."""
+    """The error is NoCredentialsError."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
@@ -691,7 +694,7 @@ async def test_without_credentials_a_store_does_not_open(
 
 
 async def test_deleted_table_is_noticed(shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo) -> None:
-    """Every call and the check name the table. A new, empty table of that name is not used before a restart."""
+    """Reads and the check name the table. A new, empty table of that name is not used before a restart."""
     await store.check()
     with closing(server.client()) as client:
         client.delete_table(TableName=shelf.table)
@@ -709,7 +712,7 @@ async def test_deleted_table_is_noticed(shelf: DynamoShelf, store: DynamoStore, 
 
 
 async def test_check_that_is_not_answered_stops_no_call(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """DynamoDB fails for a while: the check reports it, and other calls are tried."""
+    """If only the check fails, it raises an error that does not report damage, and a write still succeeds."""
     server.plan("DescribeTable", error=(500, "InternalServerError"), times=1000)
     with pytest.raises(StoreUnavailable) as caught:
         await impatient.check()

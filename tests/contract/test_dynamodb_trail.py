@@ -38,12 +38,12 @@ async def agreed(store: DynamoStore) -> list[str]:
 
 
 def one_more(record: Record) -> Record:
-    """Add a new decision: applied twice, it adds two."""
+    """Return the row with one more decision. A change that is applied twice by mistake adds two."""
     return claimed(f"{len(record.decisions)}")(record)
 
 
 def sent(server: FakeDynamo, since: int) -> list[dict[str, Any]]:
-    """Return the transactions that were sent."""
+    """Return the transactions that were sent after the given number of calls."""
     return [body for operation, body in server.calls[since:] if operation == TOGETHER]
 
 
@@ -82,7 +82,7 @@ async def test_writer_without_any_reply_is_uncertain(impatient: DynamoStore, ser
 async def test_transaction_that_takes_effect_late_stores_a_step_once(
     store: DynamoStore, server: FakeDynamo, shelf: DynamoShelf
 ) -> None:
-    """AWS answers 500, and stores the transaction just before it is repeated."""
+    """AWS answers 500 and stores the transaction just before its repetition. Row and trail have the step once."""
     client, seen, late = server.client(), len(server.calls), list[dict[str, Any]]()
 
     def land(body: dict[str, Any]) -> dict[str, Any]:
@@ -194,7 +194,7 @@ async def test_transaction_in_progress_has_an_unknown_result(impatient: DynamoSt
 
 
 async def test_only_writes_with_audit_entries_are_transactions(store: DynamoStore, server: FakeDynamo) -> None:
-    """A row alone is a plain write. A step is one transaction of two puts, so it needs no other permission."""
+    """A row without a step is a plain write. A row with a step is one transaction of two puts."""
     await store.apply(KEY, claimed("a"), now=NOW)
     seen = len(server.calls)
     await store.apply(KEY, counted, now=NOW)
@@ -207,7 +207,10 @@ async def test_only_writes_with_audit_entries_are_transactions(store: DynamoStor
 async def test_day_is_registered_before_its_first_entry(
     shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo
 ) -> None:
-    """Entries of an unregistered day are never read, so they are not written before the day is."""
+    """If a day cannot be registered, nothing is written, because its entries would never be read.
+
+    Each day is registered once.
+    """
     server.plan("PutItem", times=1000, error=(400, "AccessDeniedException"))
     with pytest.raises(StoreUnavailable):
         await store.apply(KEY, claimed("a"), now=NOW)
@@ -254,7 +257,7 @@ async def test_change_with_too_many_steps_is_refused(store: DynamoStore) -> None
 
 
 async def test_entries_that_are_too_large_for_one_transaction_are_split(store: DynamoStore, server: FakeDynamo) -> None:
-    """AWS accepts 4 MB per transaction, including the row."""
+    """Each transaction, including the row, stays below the 4 MB that AWS accepts."""
     assert MOST_ENTRY_BYTES + MOST_BYTES < MOST_SIZE
 
     def lengthy(name: str) -> Any:
@@ -283,7 +286,10 @@ def test_audit_entries_never_share_a_key(server: FakeDynamo, monkeypatch: pytest
 
 
 async def test_repeated_batch_of_entries_is_stored_once(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """The reply to the second transaction of a batch is lost for too long. The caller repeats the batch."""
+    """The reply to a batch's second transaction is lost for too long.
+
+    After the caller repeats the batch, each entry is stored once.
+    """
     entries = [AuditEntry(NOW, f"{number}") for number in range(MOST_ENTRIES + 9)]
     server.plan(TOGETHER)  # the first transaction is answered
     fault = server.plan(TOGETHER, before=False, cut=True, times=1000)
@@ -296,7 +302,7 @@ async def test_repeated_batch_of_entries_is_stored_once(impatient: DynamoStore, 
 
 
 async def test_batch_of_long_entries_is_split(store: DynamoStore, server: FakeDynamo) -> None:
-    """AWS accepts 4 MB per transaction."""
+    """AWS accepts 4 MB per transaction, so 50 entries of 100 KB are sent in two transactions."""
     entries = [AuditEntry(NOW, f"{number}", person_name="x" * 100_000) for number in range(50)]
     seen = len(server.calls)
     await store.append_audit(*entries)

@@ -72,7 +72,7 @@ async def test_methods_other_than_post_are_answered_405(method: str, ms: FakeMic
 
 @pytest.mark.parametrize("size", [LARGEST_BODY + 1, 2 * 1024 * 1024])
 async def test_large_bodies_are_answered_413(size: int, ms: FakeMicrosoft) -> None:
-    """A body over 256 KB is not read to its end."""
+    """A body may have at most 256 KB."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send(edge.url, _message(ms, text="x" * size))
 
@@ -147,7 +147,7 @@ def _broken_bodies(ms: FakeMicrosoft) -> dict[str, bytes]:
 
 
 async def test_invalid_activity_is_answered_400(ms: FakeMicrosoft) -> None:
-    """A request with a valid token whose body is not an activity runs no turn."""
+    """A request with a valid token and a body that is not an activity runs no turn."""
     headers = {"Authorization": ms.signer.header(ms.service_url)}
     async with running_edge(ms) as edge:
         answers = {
@@ -191,7 +191,7 @@ async def test_client_that_disconnects_inside_a_body_does_not_affect_the_next_re
 
 
 async def test_body_that_does_not_arrive_is_answered_408(ms: FakeMicrosoft, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client has ten seconds to send an announced body."""
+    """A client that does not send the whole announced body within BODY_LIMIT gets 408."""
     monkeypatch.setattr(endpoint, "BODY_LIMIT", 0.05)
     async with running_edge(ms) as edge:
         reader, writer = await _send_partly(ms, edge.url)
@@ -203,7 +203,7 @@ async def test_body_that_does_not_arrive_is_answered_408(ms: FakeMicrosoft, monk
 
 
 async def test_endpoint_without_a_tenant_is_not_built(ms: FakeMicrosoft) -> None:
-    """An empty tenant id is refused at the start."""
+    """An empty tenant id raises ValueError."""
     async with running_edge(ms) as edge:
         with pytest.raises(ValueError, match="tenant"):
             endpoint.Endpoint(
@@ -311,7 +311,10 @@ async def test_requests_before_the_first_keys_are_answered_503(ms: FakeMicrosoft
 
 
 async def test_requests_above_the_limit_of_turns_are_refused(ms: FakeMicrosoft) -> None:
-    """A click gets a message that nothing was sent, another activity gets 429. Below the limit requests work again."""
+    """A click gets a message that nothing was sent, and another activity gets 429.
+
+    After the first turn, requests work again.
+    """
     free, under_way = asyncio.Event(), asyncio.Event()
 
     async def wait(_context: TurnContext) -> None:

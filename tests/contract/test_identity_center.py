@@ -48,7 +48,7 @@ async def code_of(side: AwsSide, user_id: str = TARO) -> str:
 
 
 def record(**changed: object) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Change a record; None removes a member."""
+    """Return a function that changes members of a record. A member whose new value is None is removed."""
 
     def rewrite(answer: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in {**answer, **changed}.items() if value is not None}
@@ -145,7 +145,7 @@ def test_malformed_members_give_no_names(member: str, wrong: object) -> None:
     ],
 )
 def test_name_that_is_too_long_or_invisible_is_not_used(odd: str) -> None:
-    """It is not shortened or cleaned, because the result could be another user's name."""
+    """Such a name is not shortened or cleaned, because the result could be another user's name."""
     record = {"UserName": odd, "Emails": mail(odd)}
     assert identity_center.names_in(record, TARO) == ()
 
@@ -233,7 +233,7 @@ async def test_record_is_cached_for_an_hour(scene: Scene, side: AwsSide) -> None
 
 
 async def test_unknown_user_is_cached_for_minutes(scene: Scene, side: AwsSide) -> None:
-    """An unknown id is not a failure; later it is read again, from the store that exists then."""
+    """An unknown id is not a failure. After UNKNOWN_SECONDS, store and record are read again."""
     assert (await side.identities.names(NOBODY), await side.identities.names(NOBODY)) == ((), ())
     assert (count(scene, LISTING), count(scene, READING)) == (1, 1)
     scene.clock.move(seconds=identity_center.UNKNOWN_SECONDS)
@@ -271,7 +271,7 @@ async def test_throttled_lookup_has_the_code_of_aws(scene: Scene, side: AwsSide)
 
 
 async def test_refused_id_affects_no_other_user(scene: Scene, side: AwsSide) -> None:
-    """The other users are read as usual."""
+    """Another user is read as usual. The refused id is not requested a second time."""
     scene.aws.faults.fail(READING, "ValidationException")
     assert await code_of(side) == "ValidationException"
     assert await side.identities.names(HANAKO)
@@ -285,7 +285,7 @@ async def test_read_with_a_lost_reply_is_repeated(scene: Scene, side: AwsSide) -
 
 
 async def test_slow_answer_delays_no_caller(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Callers continue after a moment; the answer is cached later, and AWS is called once."""
+    """Callers get NotAnsweredYet after a moment. The answer is cached later, and AWS is called once."""
     monkeypatch.setattr(identity_center, "PROMPT_SECONDS", 0.05)
     with scene.aws.faults.hold(READING):
         assert [await code_of(side) for _ in range(2)] == ["NotAnsweredYet"] * 2
@@ -297,7 +297,7 @@ async def test_slow_answer_delays_no_caller(scene: Scene, side: AwsSide, monkeyp
 async def test_missing_answer_ends_with_a_time_out(
     scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The call ends by its time-out. It is a failure that concerns all users."""
+    """The call ends with a time-out, which counts as a failure for all users."""
     assert sdk._READ_SECONDS_OF["identitystore"] == sdk._READ_SECONDS_OF["sso-admin"] == 5.0
     monkeypatch.setattr(sdk, "_READ_SECONDS_OF", {"identitystore": 0.2})
     monkeypatch.setattr(identity_center, "PROMPT_SECONDS", 30.0)

@@ -80,7 +80,7 @@ def test_installation_prints_its_size_and_its_end(tmp_path: Path) -> None:
 
 
 def test_failed_installation_prints_the_reason_and_stops(tmp_path: Path) -> None:
-    """The last lines are pip's error, and the exit code stops make."""
+    """The output is pip's error, followed by what to do. The exit code stops make."""
     done = install(tmp_path / "venv", pip="echo Collecting alpha==1.0; echo 'ERROR: hashes differ' >&2; exit 2")
     assert done.returncode == 1
     assert done.stderr.startswith("ERROR: hashes differ\n")

@@ -79,7 +79,7 @@ async def test_a_post_in_a_channel_starts_a_thread(room: Room) -> None:
 
 
 async def test_an_activity_has_a_card_and_a_summary_without_text(room: Room) -> None:
-    """Teams would send text and card as two messages, and would return no id."""
+    """If the activity had a text, Teams would send text and card as two messages and return no id."""
     await room.messenger.post(APPROVERS, _message("a", alert=True))
     await room.messenger.post(APPROVERS, _message("b"))
 
@@ -96,7 +96,7 @@ async def test_an_activity_has_a_card_and_a_summary_without_text(room: Room) -> 
 
 
 async def test_a_post_in_a_group_chat_or_a_personal_chat_is_a_plain_message(room: Room) -> None:
-    """These chats have no threads."""
+    """These chats have no threads, so posts and replies have the chat's own id."""
     personal = room.ms.world.personal(HANAKO).id
     for conversation in (GROUP, personal):
         posted = await room.messenger.post(conversation, _message())
@@ -185,7 +185,7 @@ async def test_a_personal_chat_is_requested_by_the_29_id_if_known(
 
 
 async def test_a_stored_chat_is_used_at_its_own_service_url(room: Room) -> None:
-    """The chat was stored when the person installed the bot, so it is not requested."""
+    """The message goes to the service URL that is stored with the chat, not to the configured one."""
     chat = room.ms.world.personal(TARO).id
     await room.store.remember_chat(PersonalChat(TARO_PERSON, chat, f"{room.ms.base}/teams"))
     room.urls.default = "http://127.0.0.1:1/"
@@ -203,7 +203,7 @@ async def test_a_stored_chat_that_teams_does_not_know_is_requested_again(room: R
 
 
 async def test_a_stored_chat_is_not_tried_twice_if_teams_returns_the_same(room: Room) -> None:
-    """The refusal may be false, and each post into the chat may leave a message there. The caller tries again later."""
+    """The refused message is posted only once, because each attempt may leave a message in the chat."""
     await room.messenger.direct(TARO_PERSON, _message("waiting"))
     room.ms.fault("POST", "/activities$", status=404)
     assert await _problem(room, TARO_PERSON) is ChatProblem.CONVERSATION_NOT_FOUND
@@ -271,7 +271,7 @@ async def test_posts_updates_and_replies_count_together(room: Room) -> None:
 
 @pytest.mark.parametrize("header", ["inf", "36000", "Thu, 01 Jan 2099 00:00:00 GMT"])
 async def test_a_long_retry_after_is_cut_to_a_minute(room: Room, header: str) -> None:
-    """One wrong answer must not stop a channel for an hour. `/readyz` and a metric show that it is closed."""
+    """One wrong answer must not stop a channel for an hour. After a minute, the next message is sent."""
     room.ms.fault("POST", "/v3/conversations$", status=429, headers={"Retry-After": header})
     with pytest.raises(ChatThrottled) as caught:
         await room.messenger.post(APPROVERS, _message())
@@ -329,7 +329,10 @@ async def test_a_slow_thread_does_not_delay_another_thread(room: Room) -> None:
 
 
 async def test_a_hanging_channel_blocks_only_a_few_calls(room: Room) -> None:
-    """Further calls raise ChatThrottled immediately. Messages to group chats and personal chats are still sent."""
+    """Posts above IN_FLIGHT raise ChatThrottled immediately.
+
+    Messages to group chats and personal chats are still sent.
+    """
     held = room.ms.hold("POST", "/v3/conversations$", times=None, body_holds=APPROVERS)
     posts = [asyncio.create_task(room.messenger.post(APPROVERS, _message())) for _ in range(20)]
     done, _ = await asyncio.wait(posts[IN_FLIGHT:])
@@ -497,7 +500,7 @@ async def test_page_of_a_gateway_is_not_an_accepted_message(room: Room) -> None:
 
 
 async def test_personal_chat_without_an_id_is_requested_again(room: Room) -> None:
-    """No message was posted, so nothing is ambiguous."""
+    """The error is not ambiguous, because no message was posted."""
     room.ms.fault("POST", "/v3/conversations$", status=201, body="{}")
     with pytest.raises(ChatUnavailable) as caught:
         await room.messenger.direct(TARO_PERSON, _message())

@@ -80,7 +80,7 @@ def test_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> No
 
 
 def test_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
-    """The command of an installed wheel runs in any folder and finds its templates."""
+    """The command of an installed wheel runs outside the repository and finds its templates."""
     target = tmp_path / "site"
     run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel, cwd=tmp_path)
     command = target / "bin" / "node-access-bot"
@@ -98,7 +98,7 @@ def test_pins_and_locks_exist() -> None:
 
 @pytest.mark.parametrize("path", [*PINS, *LOCKS], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_pins_name_no_address_and_no_path(path: Path) -> None:
-    """The machine that installs packages decides from where it downloads them."""
+    """Pins and lock files leave it to the installing machine from where it downloads packages."""
     found = [line for line in path.read_text("utf-8").splitlines() if ADDRESS.search(line) or MACHINE_PATH.search(line)]
     assert found == []
 
@@ -141,7 +141,7 @@ def our_files() -> Iterator[Path]:
 
 
 def lines(path: Path) -> list[str]:
-    """Return the lines of a text file; none for a picture."""
+    """Return the lines of a text file, or an empty list for any other file."""
     try:
         return path.read_text("utf-8").splitlines()
     except UnicodeDecodeError:

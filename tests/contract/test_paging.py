@@ -72,7 +72,10 @@ async def everything(scene: Scene, asked: list[Asked]) -> list[object]:
 
 
 def test_operations_are_found() -> None:
-    """A list that the bot reads in future is added here, and the tests below cover it."""
+    """The test lists every paged operation that the code names, so a new one is noticed.
+
+    The tests below cover them all.
+    """
     assert PAGED == {
         "DescribeAutomationExecutions": "AutomationExecutionMetadataList",
         "DescribeAutomationStepExecutions": "StepExecutions",
@@ -94,7 +97,10 @@ async def test_rows_after_empty_pages_are_read(scene: Scene, asked: list[Asked],
 
 
 async def test_instance_after_an_empty_page_is_read(scene: Scene) -> None:
-    """The name, address and tags of an EC2 node come from a later page; moto gives EC2's answers, so the test plans them."""
+    """The name of an EC2 node is read from the second page.
+
+    The test plans both pages, because moto answers with one.
+    """
     node = scene.aws.world.nodes["web-prod-01"]
     tag = "<item><key>Name</key><value>on-page-two</value></item>"
     instance = f"<item><instanceId>{node}</instanceId><tagSet>{tag}</tagSet></item>"
@@ -114,7 +120,7 @@ async def test_instance_after_an_empty_page_is_read(scene: Scene) -> None:
 async def test_endless_pages_are_limited(
     scene: Scene, asked: list[Asked], operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A list that never ends counts as unreadable after some pages, and does not block what does not need it."""
+    """A list that never ends is read for at most five pages per request. Requests are still read, with their levels."""
     monkeypatch.setattr(clients, "MAX_PAGES", 5)
     scene.aws.faults.rewrite(operation, lambda _: {PAGED[operation]: [], "NextToken": MORE})
     async with aws_side(scene) as side:

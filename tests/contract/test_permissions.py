@@ -151,7 +151,10 @@ def test_only_one_secret_may_be_read() -> None:
 
 
 def test_identity_center_policy_allows_one_store_user_by_user() -> None:
-    """It allows no list of users and no groups. Listing instances needs `*`. The store's id is the sandbox's."""
+    """The policy allows no list of users and no groups.
+
+    Listing instances needs `*`. The store's id is the sandbox's.
+    """
     finding, reading = statements(IDENTITIES)
     assert (finding["Action"], finding["Resource"]) == (["sso:ListInstances"], ["*"])
     assert reading["Action"] == ["identitystore:DescribeUser"]
@@ -191,7 +194,7 @@ def test_only_personal_chats_may_be_deleted() -> None:
 
 @pytest.mark.parametrize("name", TRUSTS)
 def test_roles_trust_only_the_bot(name: str) -> None:
-    """No other principal may assume the roles, and the bot only with a session name of the expected form."""
+    """No other principal may assume the roles, and a condition restricts the session name."""
     (only,) = statements(name)
     assert only["Principal"] == {"AWS": "arn:aws:iam::111122223333:role/NodeAccessBot"}
     assert only["Action"] == ["sts:AssumeRole"]

@@ -138,7 +138,7 @@ def test_rare_request_members_reach_their_fields() -> None:
 
 
 def test_requester_members_reach_their_fields() -> None:
-    """The row has the requester and the principal. The person has the same fields as in a decision."""
+    """The row has the requester's principal, spellings, person, name and rules."""
     requester = read("rejected").requester
     session = f"arn:aws:sts::111122223333:assumed-role/{SSO_ROLE}/guest@example.org"
     assert requester == Requester(
@@ -231,7 +231,7 @@ def test_row_members_reach_their_fields() -> None:
 
 
 def test_personal_chat_members_reach_their_fields() -> None:
-    """A personal chat is the conversation in which a person can be reached."""
+    """The row has the person, the conversation and the service URL of a personal chat."""
     row = ROWS["people"][GUEST.object_id]
     assert decode(PERSONAL_CHAT, as_text(row), where="chat") == PersonalChat(
         person=GUEST, conversation="a:1-guest", service_url="https://smba.trafficmanager.net/jp/"

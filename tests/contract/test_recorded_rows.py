@@ -155,7 +155,7 @@ def read(name: str) -> Record:
 
 
 def test_recorded_values_keep_their_meaning() -> None:
-    """The domain draws the same conclusions from the recorded rows. The expected ones are written by hand."""
+    """The domain draws the expected conclusions from the recorded rows. The expected ones are written by hand."""
     waiting, approved, cancelled = map(read, ("waiting", "approved", "cancelled"))
     assert waiting.request is not None
     assert waiting.request.waiting is not None

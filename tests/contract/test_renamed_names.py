@@ -14,7 +14,7 @@ FOLDERS = ("bot", "cards", "tests")
 
 
 def renamed(heading: str) -> dict[str, str]:
-    """Return old -> new from the table below a heading."""
+    """Return the new name of each old name, from the table below a heading."""
     rows = documents.table(documents.section(documents.read(RENAMED), heading), "old", "new")
     return {old.strip("`"): new.strip("`") for old, new in rows}
 

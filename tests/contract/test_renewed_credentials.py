@@ -61,7 +61,7 @@ async def side(scene: Scene, file: SharedFile, monkeypatch: pytest.MonkeyPatch) 
 
 
 def signers(scene: Scene) -> list[str]:
-    """Return the ARN of each signer since the last look, in order and each once."""
+    """Return the ARN of each signer since the last time, in order and each once. Empty the call log."""
     found = list(dict.fromkeys(call.caller for call in scene.aws.calls()))
     scene.aws.forget_calls()
     return found
@@ -98,7 +98,10 @@ async def test_call_is_repeated_immediately_with_renewed_credentials(
 
 
 async def test_signal_is_sent_with_renewed_credentials(scene: Scene, side: AwsSide, file: SharedFile) -> None:
-    """A signal under the bot's own credentials that AWS refused is prepared again, and then has one effect."""
+    """AWS refuses a signal with expired own credentials.
+
+    Prepared again, the signal has one effect, under the renewed ones.
+    """
     asked = scene.ask(scene.policy(level("One", BOT_ROLE)))
     own = replace(signal_of(asked), session=None)
     file.renew()
@@ -113,7 +116,7 @@ async def test_signal_is_sent_with_renewed_credentials(scene: Scene, side: AwsSi
 
 
 async def test_deleted_credentials_are_replaced(scene: Scene, side: AwsSide, file: SharedFile) -> None:
-    """AWS does not call a deleted key or an ended session expired; the file is read again all the same."""
+    """The code for a deleted session differs from that for an expired one. The file is read again all the same."""
     asked = scene.ask()
     file.write(DELETED)
     with pytest.raises(AwsUnavailable, match="UnrecognizedClientException"):
@@ -123,7 +126,7 @@ async def test_deleted_credentials_are_replaced(scene: Scene, side: AwsSide, fil
 
 
 async def test_file_may_appear_after_the_start(scene: Scene, side: AwsSide, file: SharedFile) -> None:
-    """A missing, empty or half-written file is not remembered."""
+    """While the file is missing, empty or half-written, calls fail. Once it is complete, calls succeed."""
     asked = scene.ask()
     for content in (None, "", "[default", "[default]\naws_access_key_id = ASIA\n"):
         if content is not None:

@@ -30,7 +30,7 @@ LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
 
 
 def test_request_is_made_for_the_sample_requester(scene: Scene) -> None:
-    """`request` accepts a reason and the name or id of a node, both optional, and returns the OpsItem id."""
+    """`request` accepts the name or id of a node and an optional reason, and returns the OpsItem id."""
     made = post(scene, "request", {"reason": "ディスク増設", "node": "db-prod-01"}).get_json()
     item = scene.ops_item(made["opsItemId"])
     assert item["OperationalData"]["/aws/accessrequest/approvaldetails"]["Value"] == "ディスク増設"
@@ -53,7 +53,10 @@ def test_unknown_node_is_refused_with_the_list_of_nodes(scene: Scene) -> None:
     ("verdict", "status"), [("approve", "Approved"), ("reject", "Rejected"), ("cancel", "Cancelled")]
 )
 def test_decide_acts_as_the_aws_console_would(scene: Scene, verdict: str, status: str) -> None:
-    """`decide` signals in a session of the level's role, so that the call log distinguishes it from the bot's calls."""
+    """`approve` and `reject` are signals of a console user in the level's role.
+
+    `cancel` ends the request as cancelled.
+    """
     asked = scene.ask()
     answer = post(scene, "decide", {"opsItemId": asked.id, "verdict": verdict, "comment": "コンソールから"})
     assert answer.status_code == 200

@@ -134,7 +134,7 @@ def test_other_signals_do_not_decide(scene: Scene, kind: str) -> None:
 
 
 def test_deny_is_not_a_signal(scene: Scene) -> None:
-    """`Deny` appears on a page of the user guide, but the API's enum does not have it."""
+    """`Deny` appears on a page of the user guide, but is refused, because the API's enum does not have it."""
     with refused("ValidationException"):
         signal(scene.approver(), scene.ask(), "Deny")
 

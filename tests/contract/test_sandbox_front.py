@@ -213,7 +213,7 @@ def test_calls_to_moto_are_logged(scene: Scene) -> None:
 
 
 def in_background(work: Any) -> "Future[Any]":
-    """Run a call in a separate thread."""
+    """Run a call in a separate thread, and return its future."""
     with_one = ThreadPoolExecutor(1)
     future = with_one.submit(work)
     with_one.shutdown(wait=False)
@@ -309,7 +309,7 @@ def test_fault_on_an_operation_that_passes_to_moto_counts_once(scene: Scene) -> 
 
 
 def test_clearing_faults_continues_held_calls(scene: Scene) -> None:
-    """`clear`, which `stop` also calls, releases every hold."""
+    """After `clear`, a held call is answered."""
     hold = scene.aws.faults.hold("DescribeOpsItems")
     answer = in_background(scene.bot.describe_ops_items)
     assert hold.arrived.wait(5)

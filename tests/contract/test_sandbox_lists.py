@@ -303,7 +303,7 @@ mainSteps:
 
 
 def test_policy_can_be_yaml(scene: Scene) -> None:
-    """YAML is the format of AWS's own samples."""
+    """A policy in YAML, the format of AWS's samples, has its step and the default time-out."""
     scene.bot.create_document(Name="Yaml", Content=YAML_POLICY, DocumentType=MANUAL, DocumentFormat="YAML")
     asked = scene.ask(scene.node(Yaml="y"))
     step = scene.execution(asked)["StepExecutions"][0]
@@ -313,7 +313,7 @@ def test_policy_can_be_yaml(scene: Scene) -> None:
 
 @pytest.mark.parametrize("created", ["JSON", "YAML"])
 def test_policy_is_returned_in_the_requested_format(scene: Scene, created: str) -> None:
-    """AWS converts, and the default is JSON; the format in which the policy was created returns it unchanged."""
+    """The policy is unchanged in its own format and converted into the other one. The default is JSON."""
     content = YAML_POLICY if created == "YAML" else json.dumps(yaml.safe_load(YAML_POLICY))
     scene.bot.create_document(Name="Both", Content=content, DocumentType=MANUAL, DocumentFormat=created)
     found = {wanted: scene.bot.get_document(Name="Both", DocumentFormat=wanted) for wanted in ("JSON", "YAML")}

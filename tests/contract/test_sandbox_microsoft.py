@@ -461,7 +461,7 @@ async def test_invalid_assertion_is_refused_with_entra_s_number(
 async def test_assertion_without_the_issuer_s_signature_is_refused(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """An unsigned assertion, and one that another key or public data signed, is refused, under any key id."""
+    """An assertion is refused if it is unsigned or malformed, or has a false signature, under any key id."""
     claims, other = claims_of(issuer), rsa.generate_private_key(public_exponent=65537, key_size=2048)
     right = issuer.signed(claims)
     forged = [

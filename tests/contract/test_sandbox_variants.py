@@ -31,7 +31,7 @@ def test_tag_targets_take_precedence_over_the_policy_for_all_nodes() -> None:
 
 
 def test_requester_can_have_an_identity_center_id() -> None:
-    """A session name that Identity Center knows gives the request that user's id."""
+    """If Identity Center knows the session name, the request and its events have the user's id."""
     with staged(identity_center_users={REQUESTER: "e1fbc510-8081-70c2-448f-0123456789ab"}) as scene:
         asked = scene.ask()
         assert scene.about(asked.id)["requester"]["id"] == "e1fbc510-8081-70c2-448f-0123456789ab"
@@ -63,7 +63,7 @@ def test_administrator_account_has_copies() -> None:
 
 
 def test_second_start_has_no_state_of_the_first() -> None:
-    """A sandbox has no requests, queues and nodes of an earlier one."""
+    """A sandbox has no requests, events or nodes of an earlier one."""
     with staged() as scene:
         first = scene.ask()
     with staged() as scene:
@@ -157,7 +157,7 @@ def test_stopping_leaves_no_thread() -> None:
 
 
 def test_events_after_a_decision_can_be_turned_off() -> None:
-    """AWS may send events for PendingApproval and Approved only; the sandbox can simulate that."""
+    """With `events_after_decision=False`, a rejection sends no event."""
     with staged(assumed=Assumptions(events_after_decision=False)) as scene:
         asked = scene.ask()
         scene.events()

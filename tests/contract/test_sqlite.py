@@ -176,7 +176,7 @@ asyncio.run(main())
 
 
 async def test_kill_right_after_the_commit_keeps_row_and_trail(path: Path) -> None:
-    """The process dies before the write is acknowledged: its step is in the row and in the audit trail."""
+    """A process dies between a commit and its acknowledgement. The step is in the row and in the audit trail."""
     writer = await asyncio.create_subprocess_exec(sys.executable, "-c", DECIDING, str(path), cwd=ROOT)
     assert await writer.wait() == -signal.SIGKILL
     async with SqliteStore(path) as store:
@@ -216,7 +216,7 @@ async def test_concurrent_processes_lose_no_write(path: Path) -> None:
 
 
 async def test_several_processes_may_create_the_file_at_the_same_time(path: Path) -> None:
-    """The first process creates the tables; the others use them."""
+    """Six stores open a new file at the same time, and each of them writes to it."""
     stores = [SqliteStore(path) for _ in range(6)]
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(stack.enter_async_context(store) for store in stores))
@@ -269,7 +269,7 @@ async def test_newer_schema_is_refused(path: Path) -> None:
 
 
 async def test_migration_by_a_newer_process_is_noticed(path: Path, by_hand: sqlite3.Connection) -> None:
-    """The version is read again under the lock, so it never goes back."""
+    """If a newer version has migrated the file, an earlier version refuses it and leaves no transaction open."""
     schema.migrate(by_hand, path, (*schema.MIGRATIONS, ADD_COLOUR))
     with pytest.raises(schema.SchemaRefused):
         schema.migrate(by_hand, path, schema.MIGRATIONS)
@@ -408,7 +408,10 @@ def private() -> Iterator[None]:
 
 @pytest.mark.usefixtures("private")
 async def test_documented_backup_is_a_store(path: Path, tmp_path: Path, by_hand: sqlite3.Connection) -> None:
-    """A backup that is made while the bot writes is complete and private. It has all acknowledged writes."""
+    """A backup that is made while the bot writes is private and can be opened.
+
+    It has all writes that were acknowledged before.
+    """
     copy = tmp_path / "copy.db"
     async with SqliteStore(path) as store:
         before = await store.apply(KEY, counted, now=NOW)
@@ -437,7 +440,7 @@ async def test_backup_overwrites_nothing(store: SqliteStore, path: Path, by_hand
 
 
 async def test_closed_store_raises_an_error(path: Path) -> None:
-    """Before opening and after closing every call fails immediately."""
+    """A read before opening and a write after closing both fail."""
     store = SqliteStore(path)
     with pytest.raises(StoreUnavailable, match="not open"):
         await store.load(KEY)
@@ -448,7 +451,7 @@ async def test_closed_store_raises_an_error(path: Path) -> None:
 
 
 async def test_closing_completes_pending_writes(path: Path) -> None:
-    """Writes requested before the store closes are answered and durable."""
+    """Writes that were requested before the store closes are answered."""
     async with SqliteStore(path) as store:
         writes = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(250)]
         await asyncio.sleep(0)
@@ -524,7 +527,7 @@ async def test_unreadable_row_is_reported_and_kept(store: SqliteStore, by_hand: 
 
 
 async def test_write_is_conditional_on_the_version(store: SqliteStore) -> None:
-    """If the row changed between read and write, the write is refused and overwrites nothing."""
+    """If the row changes between read and write, the write is refused."""
     await store.apply(KEY, counted, now=NOW)
     connection = store._thread._connection
     assert connection is not None
@@ -640,7 +643,7 @@ def spoil(path: Path, page: int, sound: bytes | None = None) -> None:
 async def test_file_that_is_lost_or_damaged_while_it_is_open_is_noticed(
     tmp_path: Path, happen: Breaking, problem: str
 ) -> None:
-    """The check names the problem. From then on every call fails, because what is written now would be lost."""
+    """The check names the problem. Later reads and writes fail, because a new write would be lost."""
     path = tmp_path / "data" / "node-access.db"
     path.parent.mkdir()
     await filled(path)
@@ -655,7 +658,7 @@ async def test_file_that_is_lost_or_damaged_while_it_is_open_is_noticed(
 
 
 async def test_file_that_comes_back_is_used_again(path: Path, tmp_path: Path) -> None:
-    """The file was moved away and back: after a successful check, calls succeed."""
+    """After the file is moved away and back, and a check succeeds, writes succeed."""
     async with SqliteStore(path) as store:
         os.rename(path, tmp_path / "away")  # noqa: PTH104  (the linter allows no method of Path here)
         with pytest.raises(StoreDamaged):

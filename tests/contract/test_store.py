@@ -67,7 +67,7 @@ def refuse(_record: Record) -> Record:
 
 
 async def test_empty_store_has_no_rows(store: Store) -> None:
-    """No row is found, and none is due."""
+    """A new store has no rows, personal chats or audit entries, and no row is due."""
     assert await store.load(KEY) is None
     assert await store.next_due() is None
     assert not [*await store.due(NOW, 10), *(await all_watched(store)).rows, *await store.find("oi-x")]
@@ -140,7 +140,7 @@ async def test_rows_are_independent(store: Store) -> None:
 
 
 async def test_no_concurrent_write_is_lost(shelf: Shelf) -> None:
-    """Two processes with 40 writers each, on one row: 80 writes, 80 versions, each returned to exactly one writer."""
+    """Two stores with 40 writers each write one row. The row gets 80 versions, and each writer gets a different one."""
     stores = [await shelf.open(), await shelf.open()]
     written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for store in stores for _ in range(40)))
     assert sorted(row.version for row in written) == list(range(1, 81))
@@ -156,7 +156,7 @@ async def test_store_without_version_check_loses_writes() -> None:
 
 
 async def test_broken_fake_raises_the_port_error() -> None:
-    """The fake that breaks on demand fails like a real store."""
+    """With `broken`, the fake store raises StoreUnavailable, as a real store would."""
     store = MemoryStore()
     store.broken = True
     for call in (store.load(KEY), store.apply(KEY, counted, now=NOW), store.audit(NOW)):
@@ -240,13 +240,13 @@ async def test_row_without_a_due_time_is_not_due(store: Store) -> None:
 
 @pytest.mark.parametrize("status", Status)
 async def test_rows_are_watched_until_their_request_has_ended(store: Store, status: Status) -> None:
-    """A row is listed as watched while a decision is possible."""
+    """A row is listed as watched only if its request has not ended."""
     await store.apply(KEY, with_status(status), now=NOW)
     assert [row.key for row in (await all_watched(store)).rows] == ([] if status.ended else [KEY])
 
 
 async def test_row_with_a_due_time_is_watched(store: Store) -> None:
-    """An approved request with a due time may still be revoked. Without a due time it is not watched."""
+    """An approved request is watched only while its row has a due time."""
     await store.apply(KEY, with_status(Status.APPROVED), now=NOW)
     await store.apply(KEY, due_at(NOW), now=NOW)
     await store.apply(key_of(2), counted, now=NOW)
@@ -283,7 +283,7 @@ async def test_watched_rows_come_in_pages_that_are_read_outside_the_event_loop(
 
 
 async def test_watched_rows_of_one_place_are_listed_alone(store: Store) -> None:
-    """A sweep reads only the rows of its account and Region."""
+    """Only rows of exactly the given account and Region are listed."""
     for key in (KEY, OTHER_REGION, key_of(2)):
         await store.apply(key, due_at(NOW), now=NOW)
     found = await all_watched(store, (KEY.account, "us-east-1"))
@@ -413,7 +413,7 @@ async def test_audit_trail_is_in_order(store: Store) -> None:
 
 
 async def test_many_audit_entries_are_appended_by_one_call(store: Store) -> None:
-    """Clicks are stored in batches of this size, so that a store takes a thousand a second."""
+    """One call appends MOST_APPENDED entries, as many as a batch of clicks has, and keeps their order."""
     entries = [AuditEntry(NOW, f"event {number}") for number in range(MOST_APPENDED)]
     await store.append_audit(*entries)
     assert list(await store.audit(NOW)) == entries

@@ -243,5 +243,5 @@ TestDynamoAgreesWithTheModel.settings = settings(IN_CI, max_examples=6)  # tests
 
 
 def test_every_kind_of_store_has_a_machine() -> None:
-    """A new kind of store cannot be added without the model."""
+    """Each kind of store in KINDS is compared with the model."""
     assert {machine.kind for machine in StoreMachine.__subclasses__()} == set(KINDS)

@@ -24,7 +24,7 @@ shelf, store = test_store.shelf, test_store.store
 
 
 def in_state(state: DecisionState, *names: str, **fields: object) -> Change:
-    """Set decisions of these names to a state; create missing ones."""
+    """Return a change that sets the decisions of these names to a state, and creates missing ones."""
 
     def change(record: Record) -> Record:
         for name in names:
@@ -38,7 +38,7 @@ def in_state(state: DecisionState, *names: str, **fields: object) -> Change:
 
 
 def claimed(*names: str) -> Change:
-    """Add decisions."""
+    """Return a change that adds claimed decisions of these names."""
     return in_state(DecisionState.CLAIMED, *names)
 
 
@@ -100,7 +100,7 @@ async def test_failing_change_has_no_audit_entry(store: Store) -> None:
 
 
 async def test_steps_of_one_time_are_in_order_of_writing(store: Store) -> None:
-    """They keep this order within one write, across writes, and among entries that are appended alone."""
+    """Steps keep this order within one write, across writes, and among entries that are appended alone."""
     await store.apply(KEY, claimed("c", "a", "b"), now=NOW)
     await store.append_audit(AuditEntry(NOW, "clicked"))
     await store.apply(KEY, in_state(DecisionState.SENT, "b", "a"), now=NOW)
@@ -112,7 +112,7 @@ async def test_steps_of_one_time_are_in_order_of_writing(store: Store) -> None:
 
 
 async def test_times_of_steps_are_utc(store: Store) -> None:
-    """The clock may have any time zone. Days are read even if all their entries were written with rows."""
+    """Steps that were written with times of Tokyo are returned in UTC. The entries of several days are in order."""
     tokyo = timezone(timedelta(hours=9))
     for days in (0, 3, 1):
         await store.apply(KEY, claimed(f"{days}"), now=(NOW + timedelta(days=days)).astimezone(tokyo))
@@ -120,7 +120,7 @@ async def test_times_of_steps_are_utc(store: Store) -> None:
 
 
 async def test_concurrent_changes_leave_one_audit_entry_each(shelf: Shelf) -> None:
-    """Two processes with 30 writers each on one row: a repeated change has one entry."""
+    """Two stores with 30 writers each add a decision to one row. Each decision has one entry, in the row's order."""
     stores = [await shelf.open(), await shelf.open()]
     names = [f"{which}-{number}" for which in range(2) for number in range(30)]
     await asyncio.gather(*(stores[number % 2].apply(KEY, claimed(name), now=NOW) for number, name in enumerate(names)))
@@ -140,7 +140,7 @@ async def test_only_the_effective_step_has_an_audit_entry(shelf: Shelf) -> None:
 
 
 async def test_cancelled_writers_leave_row_and_trail_consistent(store: Store) -> None:
-    """Cancelled writers have stored both or neither."""
+    """A cancelled writer has stored both its decision and the audit entry, or neither."""
     tasks = [asyncio.create_task(store.apply(KEY, claimed(f"{number}"), now=NOW)) for number in range(20)]
     await asyncio.sleep(0)
     for task in tasks[::2]:

@@ -67,7 +67,7 @@ def gone(before: set[str], now: set[str], changelog: str) -> list[str]:
 
 
 def is_announced(name: str, now: set[str], changelog: str) -> bool:
-    """True if the changelog renames it, or the metric of the label, to an existing name."""
+    """Return whether the changelog names an existing successor of the name, or of a part of it."""
     return any(
         new in now
         for each in name.split(" / ")

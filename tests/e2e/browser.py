@@ -26,7 +26,7 @@ class BrowserError(AssertionError):
 
 
 def find_chromium() -> str:
-    """Return the path of Chromium: `CHROMIUM` in the environment, or the first on the PATH."""
+    """Return the path of Chromium: `CHROMIUM` in the environment, or the first of PROGRAMS on the PATH."""
     named = os.environ.get("CHROMIUM")
     found = named or next(filter(None, map(shutil.which, PROGRAMS)), None)
     if found is None:
@@ -169,7 +169,7 @@ class Page:
         return str(await self.do("pageText"))
 
     async def reload(self) -> None:
-        """Reload the page, as a person would with F5. Its first chat is open then."""
+        """Reload the page, as a person would with F5. Afterwards, its first chat is open."""
         await self.do("reload")
 
     async def shoot(self, path: Path) -> None:

@@ -21,7 +21,7 @@ PLAIN_REASON = "Orders have failed with HTTP 502 since 06:30, and the connection
 
 @pytest.fixture
 def start_sandbox(tmp_path: Path, playground_directory: Path) -> Starter:
-    """Start the sandbox as `make sandbox` does, with its files in the test's own folder."""
+    """Return a function that starts the sandbox as `make sandbox` does, with its files in the test's own folder."""
 
     def start(locale: str) -> AbstractAsyncContextManager[Sandbox]:
         return running_sandbox(
@@ -40,7 +40,7 @@ async def sandbox(start_sandbox: Starter) -> AsyncIterator[Sandbox]:
 
 
 async def ask(sandbox: Sandbox, node: str = "web-prod-01", reason: str = REASON) -> str:
-    """Request access as the sample requester."""
+    """Request access as the sample requester. Return the request's id."""
     return await asyncio.to_thread(sandbox.aws.control.request_access, node=node, reason=reason)
 
 
@@ -95,7 +95,7 @@ async def test_late_click_after_a_rejection_shows_who_decided(
 async def test_approval_sends_the_connect_commands_to_the_requester(
     sandbox: Sandbox, browser: Browser, pictures: Path
 ) -> None:
-    """The requester gets the commands to connect. Then `pending` lists the requester's next request."""
+    """The requester gets the commands in a direct message. Later, `pending` lists the requester's next request."""
     await ask(sandbox)
     page = await channel_page(sandbox, browser, HANAKO)
     await page.wait_for("web-prod-01")

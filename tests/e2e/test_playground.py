@@ -92,7 +92,7 @@ async def test_click_with_a_comment_arrives_and_its_answer_is_shown(
 
 
 async def test_page_loads_only_from_its_own_address(teams: SandboxTeams) -> None:
-    """The content security policy of the page allows its own address, and WebSockets on loopback."""
+    """The page's content security policy names no address except `data:`, `blob:` and WebSockets on loopback."""
     async with aiohttp.ClientSession() as http, http.get(teams.browser_url) as response:
         policy = dict(each.split(" ", 1) for each in response.headers["Content-Security-Policy"].split("; "))
     sources = {source for each in policy.values() for source in each.split()}
@@ -126,7 +126,7 @@ async def test_page_with_held_updates_can_click_late(teams: SandboxTeams, bot: S
 async def test_update_reaches_every_open_page_and_survives_a_reload(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
-    """A reply and an update are shown immediately, and after a reload."""
+    """An open page shows a reply and an updated card, and shows them again after a reload."""
     thread, activity_id = await bot.post_card(teams, PLACES.channel, card("申請"))
     page = await browser.open(teams.browser_url)
     await page.select("approvers")
@@ -250,7 +250,7 @@ asyncio.run(main())
 
 
 def test_playground_ends_when_its_parent_is_killed(own_directory: Path) -> None:
-    """Even after SIGKILL, no process, socket or file of the sandbox remains."""
+    """After SIGKILL of the sandbox, the Playground no longer listens on its port and leaves no files."""
     before = names_in(own_directory)
     root = Path(__file__).parents[2]
     with subprocess.Popen(

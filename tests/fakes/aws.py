@@ -197,11 +197,11 @@ class FakeAws:
         self._settle(request, self._judged(voted))
 
     def decide(self, key: RequestKey, verdict: Verdict, comment: str = "") -> None:
-        """Decide in the AWS console."""
+        """Count the vote of a person in the AWS console, at the waiting level."""
         self.vote(key, f"arn:aws:sts::{ACCOUNT}:assumed-role/ConsoleApprover/console-approver", verdict, comment)
 
     def end(self, key: RequestKey, status: Status) -> None:
-        """Give a request a final status without a vote, like cancelled, timed out, revoked or failed."""
+        """Give a request a final status without a vote, such as cancelled, timed out, revoked or failed."""
         self.requests[key] = replace(self.requests[key], status=status, modified_at=self._clock.now())
 
     def _judged(self, level: Level) -> Level:

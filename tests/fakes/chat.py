@@ -100,7 +100,7 @@ class FakeChat:
         return other
 
     async def post(self, conversation: str, message: Message) -> Posted:
-        """Start a thread."""
+        """Start a thread with this message. Return where it was posted."""
         if gate := self.gates.get("post"):
             self.arrived["post"].set()
             await gate.wait()
@@ -110,7 +110,7 @@ class FakeChat:
         return Posted(f"{conversation};messageid={activity}", activity)
 
     async def update(self, posted: Posted, message: Message) -> None:
-        """Replace a message."""
+        """Replace the content of a message."""
         self._begin("update", posted.conversation)
         if posted.activity_id is None or posted.activity_id not in self.sent:
             raise ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND)
@@ -118,12 +118,12 @@ class FakeChat:
         self._fault("update", self.after)
 
     async def reply(self, posted: Posted, message: Message) -> Posted:
-        """Post into a thread."""
+        """Post into a thread. Return where the reply was posted."""
         activity = self._add("reply", posted.conversation, message)
         return Posted(posted.conversation, None if self._is_without_id("reply") else activity)
 
     async def direct(self, person: Person, message: Message) -> Posted:
-        """Post to a person."""
+        """Post to a person's chat. Return where the message was posted."""
         self.asked["direct"] += person.object_id in self.unreachable
         if person.object_id in self.unreachable:
             raise ChatRefused(self.unreachable[person.object_id])
@@ -169,7 +169,7 @@ class FakePeople:
         self.asked_known = 0
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
-        """Return a person, who counts as a member of every channel."""
+        """Return the person with this object id, or None. People are members of every channel."""
         self.asked += 1
         if self.failing:
             raise RosterUnavailable

@@ -72,7 +72,7 @@ async def running_edge(
     hosts: tuple[str, ...] | None = None,
     most_turns: int = MOST_TURNS,
 ) -> AsyncIterator[Edge]:
-    """Start all parts. Every turn is recorded before `turn` runs."""
+    """Run the parts for the duration of the context, and yield them. Every turn is recorded before `turn` runs."""
     ticks = clock or Ticker()
     turns: list[Any] = []
 

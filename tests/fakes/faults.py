@@ -43,7 +43,7 @@ class Fault:
     gate: asyncio.Event | None = None
     """The call waits here before it takes effect."""
     late: bool = False
-    """The call waits after it took effect, so that only its answer is held."""
+    """True: the call waits at `gate` after its effect instead, so that only its answer is held."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a call has matched, or has taken effect if it is held `late`."""
 

@@ -38,7 +38,7 @@ class FalseAnswer:
     done: bool = False
 
     def text(self, *, update: bool) -> str:
-        """Return the body."""
+        """Return the body of the answer to an update, or else to another call."""
         if self.body is not None:
             return self.body
         return json.dumps({"error": {"code": self.codes[update], "message": "…"}})
@@ -145,4 +145,4 @@ class _Credentials:
         return SecretStr("token")
 
     def forget(self, token: SecretStr) -> None:
-        """The token is never refused."""
+        """Do nothing, because the token is never refused."""

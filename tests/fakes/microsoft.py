@@ -219,7 +219,7 @@ class FakeMicrosoft:
         return app
 
     def _checks(self) -> Any:
-        """Return the checks of every Connector call: its token, then its size."""
+        """Return a middleware that checks the token and then the size of every Connector call."""
 
         @web.middleware
         async def check(request: web.Request, handler: Any) -> web.StreamResponse:

@@ -186,7 +186,7 @@ def taken_back(outside: Outside) -> set[tuple[str, str, str]]:
 
 
 def doubled(outside: Outside) -> int:
-    """Return how many calls AWS accepted beyond one per click, at the step that was clicked."""
+    """Return how many calls AWS accepted in addition to one for each click at its own step."""
     back = min(1, len(taken_back(outside) & outside.clicked))  # a request is withdrawn at most once
     return len(outside.aws.effects) - len(votes(outside) & outside.clicked) - back
 

@@ -118,7 +118,7 @@ class Product:
         await asyncio.to_thread(self.aws.control.decide, request, verdict, comment=comment)
 
     async def click(self, person: Person, card: Message, verb: str, comment: str = "") -> dict[str, Any]:
-        """Click a button. Return the answer to the invoke, which came with HTTP 200."""
+        """Click a button. Return the body of the answer. AssertionError if its status is not 200."""
         status, body = await self.microsoft.click(self.bot_url, person, card, verb, {"comment": comment})
         assert status == 200
         answer: dict[str, Any] = body
@@ -132,7 +132,7 @@ class Product:
             await self.microsoft.faults.until(condition)
 
     async def card(self, request: str) -> Message:
-        """Wait for a request's card in the channel."""
+        """Wait for a request's card in the channel. Return its message."""
         await self.until(lambda: bool(self.cards(request)))
         (card,) = self.cards(request)
         return card
@@ -146,7 +146,7 @@ class Product:
         return [each for each in self.microsoft.posted(f"{APPROVERS};messageid={card.root}") if each.id != card.root]
 
     async def direct_message(self, person: Person) -> Message:
-        """Wait for the first direct message to a person, and until the bot has stored the person's chat.
+        """Return the first direct message to a person, once the bot has stored the person's chat.
 
         The bot refuses a click in a chat that it has not stored.
         """

@@ -60,7 +60,7 @@ class QuotaAws:
         return getattr(self._aws, name)
 
     async def observe(self, key: RequestKey) -> AccessRequest:
-        """Read the OpsItem and the execution."""
+        """Return the request after two calls within the quotas: one for the OpsItem, one for the execution."""
         await self._limited(ITEM, key, Lane.RECONCILE)
         await self._limited(READ, key, Lane.RECONCILE)
         return await self._aws.observe(key)

@@ -71,7 +71,7 @@ class TeamsWorld:
         self.blocked: set[str] = set()
         """Conversations in which the bot's writes are blocked."""
         self.in_pages: Change = dict
-        """Changes each entry of a roster's pages, as a Teams that leaves something out."""
+        """Changes each entry of a roster's pages, for example removes a field."""
         self.alone: Change = dict
         """Changes the answer about a single member."""
         self._ids = itertools.count(time.time_ns() // 1_000_000)  # like Teams' own ids: the time in milliseconds

@@ -51,7 +51,10 @@ def decision(action: Action, who: str | None = "田中 一郎", *, in_teams: boo
 
 
 def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:
-    """Yield every sample; each banner, kind and notice with many details and with few; and a notice of each busy action."""
+    """Yield every sample, and variants: each banner, kind and notice with many details and with few.
+
+    For each action, yield the notice that this action of another person is in progress.
+    """
     for sample in SAMPLES.values():
         yield sample.view, sample.notice
         if sample.notice:

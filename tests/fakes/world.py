@@ -50,7 +50,7 @@ DRAIN_LIMIT = 30  # real seconds; work that does not end fails its test instead 
 def current_configuration(
     *channels: Channel, allow_unidentified: bool = False, cancel_role: str | None = CANCEL_ROLE
 ) -> CurrentConfiguration:
-    """Return the configuration of these channels; the sample requester's role is trusted."""
+    """Return a configuration with these channels, by default APPROVALS. It trusts the sample requester's role."""
     identity = IdentityRules(trusted_roles=frozenset({"Operator"}), allow_unidentified=allow_unidentified)
     accounts = (Account(ACCOUNT, (REGION,), cancel_role=cancel_role),)
     return CurrentConfiguration(Configuration(channels or (APPROVALS,), identity, accounts), TENANT)

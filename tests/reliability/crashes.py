@@ -87,7 +87,7 @@ class Recorder:
 
 
 def asked(levels: int, required: int = 1) -> Act:
-    """A person requests access, and AWS sends an event to the queue."""
+    """Return the act in which a person requests access, and AWS sends an event to the queue."""
 
     def ask(outside: Outside) -> None:
         outside.queue.send(outside.aws.add(levels=levels, required=required, reason=NAMING))
@@ -96,17 +96,20 @@ def asked(levels: int, required: int = 1) -> Act:
 
 
 def pressed(step: str, *clicks: tuple[Person, Verb]) -> Act:
-    """People click at a step at the same time."""
+    """Return the act in which people click at a step at the same time."""
     return Act(tuple(Click(who, verb, step) for who, verb in clicks))
 
 
 def beside_a_vote(requester: Person, voter: Person) -> Act:
-    """The requester cancels at the same time as a vote."""
+    """Return the act in which the requester cancels at the same time as a vote."""
     return Act((Click(requester, Verb.CANCEL, ""), Click(voter, Verb.REJECT, "Level1")))
 
 
 def console(verdict: Verdict, *, after: Act | None = None) -> Act:
-    """A person decides in the AWS console, after the clicks of `after` if given. AWS sends an event to the queue."""
+    """Return the act in which a person decides in the AWS console, and AWS sends an event to the queue.
+
+    With `after`, its clicks come first.
+    """
 
     def decide(outside: Outside) -> None:
         outside.aws.decide(outside.key, verdict, "from the console")

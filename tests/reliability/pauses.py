@@ -65,7 +65,7 @@ class Standstill:
         await self._going.wait()
 
     async def after(self, call: str) -> None:
-        """Do the same before the answer. A paused process reads the answer only after the pause."""
+        """Do the same after the effect of the call: a paused process gets the answer only after the pause."""
         await self.before(call + ANSWER)
 
     async def _stop(self) -> None:

@@ -87,12 +87,12 @@ def _replaced(original: Any, replacement: Replacement) -> Any:
 
 
 def constant(value: object) -> Replacement:
-    """Put another value in the place of a constant."""
+    """Return a replacement that puts this value in the place of a constant."""
     return lambda _: value
 
 
 def always(answer: object) -> Replacement:
-    """Return the same answer to every call."""
+    """Return a replacement that gives this answer to every call."""
 
     def replaced(original: Any) -> Any:
         async def awaited(*_args: object, **_named: object) -> object:
@@ -104,7 +104,7 @@ def always(answer: object) -> Replacement:
 
 
 def around(wrapper: Callable[..., Any]) -> Replacement:
-    """Call `wrapper(original, *arguments)` instead, which may call the original with other arguments."""
+    """Return a replacement that calls `wrapper(original, *arguments)`, which may call the original in another way."""
 
     def replaced(original: Any) -> Any:
         @wraps(original)

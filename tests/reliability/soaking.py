@@ -108,7 +108,7 @@ class Soak:
             kept.clear()
 
     async def measured(self) -> Measured:
-        """Wait for the work in progress, and measure."""
+        """Return what the process holds once the work in progress has ended."""
         await self.world.click_handler.drain()
         await self.world.reconcile_loop.drain()
         gc.collect()

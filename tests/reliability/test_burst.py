@@ -1,7 +1,7 @@
 """Figure 23: many decisions at once under AWS's 3 calls a second, with one process and three on the same store.
 
-On the injected clock, with AWS's quotas as token buckets, every seed and every size is exact. Over real HTTP, with real
-processes, the same burst is measured once.
+On the injected clock, with AWS's quotas as token buckets, each seed always gives the same result. Over real HTTP, with
+real processes, a burst is measured.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Burst:
     loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Start no process so far."""
+        """Build the processes. `requested` starts their loops."""
         self.aws, self.quotas = FakeAws(self.clock), Quotas(self.clock)
         chat, people = FakeChat(), FakePeople([*APPROVERS, TARO_PERSON])
         self.worlds = [
@@ -79,7 +79,7 @@ class Burst:
         ]
 
     async def requested(self, count: int, *, required: int = 1) -> list[RequestKey]:
-        """Add requests that the store knows, and post their cards."""
+        """Add requests to AWS and the store, start the processes, and let them post the cards. Return the requests' keys."""
         world, keys = self.worlds[0], [self.aws.add(number, required=required) for number in range(1, count + 1)]
         requester = (await world.reconciler._identifying.identify(self.aws.requests[keys[0]], earlier=None)).requester
         for key in keys:
@@ -119,7 +119,7 @@ class Burst:
 
 
 async def _burst(replicas: int, count: int) -> Burst:
-    """Click on all cards at the same moment, and let time pass until every decision has its result."""
+    """Click on all cards at the same moment. Return the burst after LONGEST seconds."""
     burst = Burst(replicas)
     keys = await burst.requested(count)
     clicks = [
@@ -139,7 +139,7 @@ def _quiet(silence: None) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("replicas", [1, 3])
 async def test_every_decision_of_a_burst_takes_effect(figure: Figure, replicas: int) -> None:
-    """All take effect within the five minutes. AWS throttles none, and every person is answered within 3 seconds."""
+    """Each signal is sent within five minutes of its click and not throttled. Each click is answered within 3 seconds."""
     burst = await _burst(replicas, DECISIONS)
     sent, seconds = burst.sent_at(), [seconds for seconds, _ in burst.answers]
     codes = Counter(str(code_of(answer)) for _, answer in burst.answers)
@@ -165,7 +165,7 @@ async def test_every_decision_of_a_burst_takes_effect(figure: Figure, replicas: 
 
 
 async def test_burst_without_a_queue_fails_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
-    """Negative control: if every decision has its turn at once, a part of them is given up."""
+    """Negative control: if no decision waits for its turn, more than 30 of 300 have no effect."""
     monkeypatch.setattr(queue, "TURNS", 10**6)
     burst = await _burst(1, 300)
     await end_everything()
@@ -182,7 +182,7 @@ class End:
 
 
 async def end_of(seed: int) -> End:
-    """Approve many requests at random times; reject some of them, and others, while the approvals wait."""
+    """Approve many requests at random times, and reject three of them while the approvals wait. Return the result."""
     chance, burst = Random(seed), Burst(Random(seed).choice((1, 3)))
     keys = await burst.requested(chance.randrange(30, 45))
     rejected = chance.sample(keys, 3)
@@ -208,7 +208,7 @@ async def end_of(seed: int) -> End:
 
 
 def _lost(burst: Burst, keys: Sequence[RequestKey]) -> list[str]:
-    """Return what is wrong with the effects: each request has exactly one, and each answer came in time."""
+    """Return what is wrong: requests without exactly one effect, throttled calls and late answers."""
     effects = Counter(each.key for each in burst.aws.effects)
     wrong = [f"{key}: {effects[key]} effects" for key in keys if effects[key] != 1]
     if burst.quotas.throttled:
@@ -217,7 +217,7 @@ def _lost(burst: Burst, keys: Sequence[RequestKey]) -> list[str]:
 
 
 def _not_overtaken(burst: Burst, keys: Sequence[RequestKey]) -> list[str]:
-    """Return the rejects that waited longer than the decisions that had their turn before, and the wrong orders."""
+    """Return what is wrong with the rejects: one was sent in addition to an approval, or waited too long."""
     sent, wrong = burst.sent_at(), list[str]()
     for key in keys:
         here = burst.tables.records[key].decisions
@@ -235,7 +235,7 @@ def _not_overtaken(burst: Burst, keys: Sequence[RequestKey]) -> list[str]:
 
 @pytest.mark.timeout(3600)
 async def test_reject_overtakes_queued_approvals(figure: Figure) -> None:
-    """In every order: one effect for each request, no approval beside its reject, no reject behind the waiting approvals."""
+    """Each request has one effect: an approval or a reject. No reject waits behind the queued approvals."""
     ends = {seed: await end_of(seed) for seed in range(SEEDS)}
     assert {seed: end.wrong for seed, end in ends.items() if end.wrong} == {}
     overtaken = sum(end.overtaken for end in ends.values())
@@ -244,7 +244,7 @@ async def test_reject_overtakes_queued_approvals(figure: Figure) -> None:
 
 
 async def test_rejects_in_the_same_lane_fail_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
-    """Negative control: if rejects wait behind the approvals and withdraw none, most seeds show it."""
+    """Negative control: if rejects wait in the same lane as approvals, more than half of the seeds go wrong."""
     monkeypatch.setattr(queue, "lane_of", lambda _: queue.Lane.APPROVING)
     ends = [await end_of(seed) for seed in range(5)]
     failed = sum(bool(end.wrong) for end in ends)
@@ -260,7 +260,10 @@ async def test_rejects_in_the_same_lane_fail_the_proof(monkeypatch: pytest.Monke
 async def test_burst_over_real_http_takes_effect(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int
 ) -> None:
-    """Real processes on one SQLite file, and an AWS that throttles at 3 calls a second for each operation."""
+    """All decisions take effect, although AWS allows only 3 calls a second of each operation.
+
+    The processes are real and share one SQLite file.
+    """
     people = crowd(OVER_HTTP)
     async with (
         product(monkeypatch, tmp_path, people=[*PEOPLE, *people]) as world,

@@ -86,7 +86,7 @@ def test_run_that_cannot_take_out_its_guard_does_not_count_as_red(runner: Runner
 
 @pytest.mark.parametrize("target", ["bot.domain.claims:claim", "bot.domain.decision:Decision.hold_ended"])
 def test_replacement_that_changes_nothing_is_an_error(target: str) -> None:
-    """A control cannot pass while its guard is still in place."""
+    """Such a replacement raises DoesNotFit, so no control can pass while its guard is still in place."""
     with pytest.raises(DoesNotFit, match="is the original"):
         Guard("same", "", {target: lambda original: original}).take_out()
 

@@ -1,8 +1,8 @@
 """Figure 3: one or two crashes, each before or after any call of a port, do not double or lose a decision.
 
-Each story has a request with two levels, simultaneous or repeated clicks, notes and direct messages. The stories
-are: approved, rejected, decided in the console, a lost reply, a signal that AWS never receives, throttling, revoked,
-cancelled, and cancelled during a vote.
+Each story has a request with one or two levels, and simultaneous or repeated clicks. The stories are: approved,
+rejected, decided in the console, overruled by a reject, a changed mind, a lost reply, a signal that AWS never receives,
+throttling, revoked, cancelled, and cancelled at the same time as a vote.
 """
 
 import random
@@ -54,7 +54,7 @@ class Tally:
 
 
 async def untroubled(story: Story) -> Recorder:
-    """Play a story without a crash. Nothing may be doubled, missing or superfluous."""
+    """Play a story without a crash, and check its end. Return the recorder of its calls."""
     outside = story.outside()
     recorder = await live(outside, story)
     Tally().judge(outside)

@@ -47,7 +47,7 @@ OPERATIONS = {
 async def test_sigterm_at_any_stage_loses_no_work_and_doubles_no_signal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """The process finishes its work, and the request converges in the next one. No message or signal is doubled."""
+    """The process exits with code 0, and the request converges in the next process. No message or signal is doubled."""
     slowest, extra, signals, clicks = 0.0, 0, 0, 0
     async with rounds(monkeypatch, tmp_path) as played:
         for stage in Stage:

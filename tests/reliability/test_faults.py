@@ -1,4 +1,4 @@
-"""Figure 11: after an outage of any service, of any kind, everything converges and nothing is doubled."""
+"""Figure 11: after an outage of any service, of any kind, every request converges and no signal is doubled."""
 
 import random
 from pathlib import Path

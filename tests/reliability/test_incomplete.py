@@ -61,7 +61,7 @@ async def outage(seed: int, *, admits: bool = True) -> tuple[bool, bool]:
 
 
 async def test_card_is_posted_immediately_and_completed_in_place(figure: Figure) -> None:
-    """In any outage of EC2, one card with buttons comes after a second.
+    """In outages of EC2 of random kind and length, one card with buttons comes after a second.
 
     It is complete ten minutes after the outage at most.
     """
@@ -73,7 +73,7 @@ async def test_card_is_posted_immediately_and_completed_in_place(figure: Figure)
 
 
 async def test_incomplete_answer_marked_as_complete_fails_the_proof(figure: Figure) -> None:
-    """Negative control: an AWS side marks incomplete facts as complete, so some card is never completed."""
+    """Negative control: if the AWS side marks incomplete facts as complete, some card is not completed."""
     played = [await outage(seed, admits=False) for seed in range(3)]
     unfinished = sum(not whole for _, whole in played)
     figure(12, control="incomplete answers pass for complete", outages=3, not_completed=unfinished)

@@ -145,7 +145,10 @@ async def test_store_without_compare_and_set_fails_the_proof(figure: Figure) -> 
 
 @pytest.mark.parametrize("poison", [1, 25])
 async def test_poison_messages_do_not_block_cards(poison: int, figure: Figure) -> None:
-    """Cards are posted despite more poison messages than a batch holds, which end in the dead-letter queue."""
+    """Cards are posted within 30 seconds, even beside more poison messages than a batch holds.
+
+    The poison messages end in the dead-letter queue.
+    """
     world = new_world()
     sqs = FakeSqs(world.clock, Random(poison))
     keys = [world.aws.add(number) for number in range(1, 21)]
@@ -189,7 +192,10 @@ async def test_poison_message_over_http_ends_in_the_dead_letter_queue(
 
 
 async def test_store_outage_leaves_messages_in_the_queue() -> None:
-    """Without a store the intake stops receiving for an hour, so no message is dead-lettered. Later all cards come."""
+    """During an hour without a store, the intake receives one batch, and no message is dead-lettered.
+
+    After the outage, every request gets its card.
+    """
     world = new_world()
     sqs = FakeSqs(world.clock, Random(1))
     for number in range(1, 31):

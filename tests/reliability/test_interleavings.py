@@ -1,6 +1,6 @@
 """Figure 5: four processes on one store, with clicks of five people and crashes, in an order that a seed decides.
 
-Four people vote, and two of them revoke. The fifth is the requester, who sometimes cancels during the votes.
+Four people vote, and two of them sometimes revoke. The fifth is the requester, who sometimes cancels during the votes.
 """
 
 import pytest
@@ -18,7 +18,7 @@ SEEN = 0.1  # share of the seeds that must fail without the claim
 
 
 async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
-    """In any order, each click has at most one accepted signal, and each crash one extra message.
+    """In any order, AWS accepts at most one signal for each click, and a crash causes at most one extra message.
 
     Every request converges.
     """

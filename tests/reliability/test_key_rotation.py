@@ -64,7 +64,7 @@ async def test_first_clicks_with_a_new_key_cause_one_refresh(keyed: Keyed, figur
 
 
 async def test_known_keys_are_valid_for_five_days_of_an_outage(keyed: Keyed, figure: Figure) -> None:
-    """Known keys are accepted until the last minute of the fifth day. A token with an unknown key gets 401, not 5xx."""
+    """Known keys are accepted for five days, and refused after that. A token with an unknown key gets 401, not 5xx."""
     signer = keyed.world.microsoft.signer
     keyed.world.microsoft.fault("GET", KEYS, status=503, times=None)
     loaded, known = keyed.lead.timestamp(), set[int]()

@@ -171,7 +171,10 @@ async def _without_false_answers() -> int:
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=str)
 async def test_false_answers_lose_nothing(answer: FalseAnswer, figure: Figure) -> None:
-    """The card shows the end, no button is left, and every note and message came: once, or again for a false refusal."""
+    """The card shows the end, and every note and direct message came.
+
+    A call that took effect despite a false answer may add one copy. After a refresh, no copy of the card has buttons.
+    """
     once, twice = Tally(), Tally()
     played = await singles(answer, once)
     pairs = [(call, later, other) for call, calls in played for later in range(call + 1, calls) for other in ANSWERS]
@@ -189,7 +192,7 @@ async def test_false_answers_lose_nothing(answer: FalseAnswer, figure: Figure) -
 
 
 async def test_first_refusals_lose_messages_if_they_are_final(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
-    """Negative control: if the first refusal has a consequence, most lives with a refusal go wrong."""
+    """Negative control: if the bot treats the first refusal as final, most stories with a refusal go wrong."""
     monkeypatch.setattr(retry_policy, "before_repeat", lambda *_, **__: None)
     tally = Tally()
     for answer in REFUSALS:

@@ -1,4 +1,4 @@
-"""Figure 24: EventBridge replays 10,000 old events while a person makes a new request. Its card appears immediately.
+"""Figure 24: while EventBridge replays many old events, the card of a new request appears within ten seconds.
 
 AWS allows three calls a second of each operation. Its quota and the bot's rate limit run on the injected clock.
 """
@@ -65,7 +65,7 @@ class BatchQueue:
         return batch
 
     async def delete(self, hint: Hint) -> None:
-        """Delete a message: it has left the list already."""
+        """Do nothing, because `receive` has already removed the message."""
 
 
 def _intake(world: World, hints: Sequence[Hint]) -> Intake:

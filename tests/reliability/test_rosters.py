@@ -1,4 +1,4 @@
-"""Figure 27: a roster that Teams refuses or returns incompletely never refuses silently, and never allows wrongly.
+"""Figure 27: if Teams refuses a roster or returns it incompletely, no click is refused silently or allowed wrongly.
 
 The directory reads a fake Teams over real HTTP; the services above it run over fakes. In each cell, one person clicks
 one button on one request, in a channel with one degraded roster. Teams returns single members completely, or degraded
@@ -136,7 +136,7 @@ class Result:
         return self.effects > int(cell.allowed)
 
     def silently_refused(self, cell: Cell) -> bool:
-        """True if a person who may decide is refused without the cause, or although single members are complete."""
+        """True if a person who may decide is refused without a named cause, or although single members are complete."""
         if not cell.allowed or self.effects == 1:
             return False
         named = self.code in NAMING or (cell.verb is Verb.CANCEL and self.refused)
@@ -243,7 +243,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_degraded_roster_never_refuses_silently_and_never_allows_wrongly(figure: Figure) -> None:
-    """Approvers decide while Teams returns single members; otherwise the refusal, and /readyz, name the cause."""
+    """Approvers decide if Teams returns single members completely. Otherwise, their refusal names the cause."""
     cells = Random(27).sample(CELLS, size(ci=160, long=len(CELLS)))
     counts = await played(cells)
     figure(27, cells=len(cells), **counts)
@@ -274,7 +274,7 @@ class Content(Directory):
 
 
 async def test_member_of_an_unknown_tenant_who_passes_for_ours_fails_the_proof(figure: Figure) -> None:
-    """Negative control: a person of another tenant decides."""
+    """Negative control: if members without a tenant id count as people of this tenant, some clicks are wrongly allowed."""
     cells = [each for each in CELLS if each.degradation.name == "no tenant id" and each.identified == "by roster"]
     counts = await played(cells, Trusting)
     figure(27, control="an unknown tenant passes for ours", cells=len(cells), **counts)

@@ -57,9 +57,9 @@ async def test_sigkill_at_any_point_loses_no_stored_decision(
 async def test_late_signal_of_a_killed_process_is_not_sent_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, defect: str, signals: int
 ) -> None:
-    """AWS accepts the signal only after the restart.
+    """AWS accepts the signal only after the restart, and the next process sends none.
 
-    Negative control: a store that loses the "sending" write causes two signals.
+    Negative control: with a store that loses the "sending" write, the next process sends a second signal.
     """
     async with rounds(monkeypatch, tmp_path, defect=defect) as played:
         request = await played.world.ask()

@@ -1,4 +1,4 @@
-"""Figure 20: after ten thousand complete requests the process uses no more resources than after the warm-up."""
+"""Figure 20: after many complete requests, the process uses no more resources than after the warm-up."""
 
 from datetime import datetime
 from pathlib import Path

@@ -80,7 +80,7 @@ async def test_one_sweep_posts_every_card(scene: Scene, figure: Figure) -> None:
 
 
 async def test_list_with_only_its_first_page_fails_the_proof(scene: Scene, figure: Figure) -> None:
-    """Negative control: requests on the second page have no card."""
+    """Negative control: if only the first page is read, the requests on the second page have no card."""
     keys = [key_of(scene.ask()) for _ in range(PAGE + 5)]
     async with aws_side(scene) as side:
         world = watching(FirstPage(side.requests))  # type: ignore[arg-type]  # other calls go to the real AWS side

@@ -34,7 +34,7 @@ def promised() -> dict[tuple[str, str], str | None]:
 
 
 def step(before: Decision, event: DecisionEvent) -> Decision | None:
-    """Return the decision after an event, None if the event is illegal."""
+    """Return the decision after an event, or None if the event is illegal."""
     try:
         return before.after(event, at=LATER)
     except IllegalTransition:
@@ -70,7 +70,7 @@ def reached(start: DecisionState, *, without: DecisionEvent | None = None) -> se
 
 @pytest.mark.parametrize("state", sorted(MAY_BE_SENT))
 def test_signal_that_may_have_been_sent_is_repeated_only_after_throttling(state: DecisionState) -> None:
-    """A throttled signal had no effect. Without that event, no path leads back to `claimed` or `sent`."""
+    """A throttled signal had no effect. Without the event `throttled`, no path leads back to `claimed` or `sent`."""
     assert not reached(state, without=DecisionEvent.THROTTLED) & {DecisionState.CLAIMED, DecisionState.SENT}
     assert (DecisionState.SENT in reached(state)) == (state is DecisionState.SENT)
 

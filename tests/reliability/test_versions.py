@@ -143,7 +143,7 @@ def _turns(seed: int) -> list[str]:
 async def test_versions_in_turn_lose_nothing(kind: str, tmp_path: Path, figure: Figure) -> None:
     """Members, decisions and surfaces of the newer version survive.
 
-    Beside such a decision, this version makes no claim.
+    In a row with a decision that it cannot read, this version makes no claim.
     """
     shelf = SHELVES[kind](tmp_path)
     store = await shelf.open()
@@ -160,7 +160,7 @@ async def test_versions_in_turn_lose_nothing(kind: str, tmp_path: Path, figure: 
 async def test_version_that_skips_unknown_members_fails_the_proof(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """Negative control: a version that writes only what it knows loses members in nearly every seed."""
+    """Negative control: a version that writes only what it knows loses something in more than half of the seeds."""
     shelf = SqliteShelf(tmp_path)
     store = await shelf.open()
     monkeypatch.setattr(rows, "with_unrecognized", lambda current, _: current)

@@ -92,7 +92,7 @@ async def test_other_accounts_are_read_with_their_reader_roles(world: Product) -
 
 
 async def test_replicas_in_the_administrators_account_get_no_card(world: Product) -> None:
-    """Each request has one card, for its source; its replica has no row and is never read."""
+    """The request has one row, for its own account. The replica gets no row and no card, and is never read."""
     other = branch(world, OTHER, REGION, READER)
     branch(world, ADMINISTRATOR, REGION, READER)
     world.aws.events.deliver(Delivery.NEVER)

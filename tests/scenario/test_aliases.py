@@ -96,7 +96,7 @@ async def test_person_who_joins_the_channel_is_found_by_the_address() -> None:
 
 
 async def test_object_id_needs_no_roster() -> None:
-    """An entry of [people] with an object id identifies its user, who has no other id."""
+    """An entry of [people] with an object id identifies the requester, even if no roster has that user."""
     gone = "cccccccc-0000-4000-8000-000000000001"
     world = _world(people={BATCH: f"user:{gone}"})
     key, row = await _posted(world, BATCH)
@@ -107,7 +107,10 @@ async def test_object_id_needs_no_roster() -> None:
 
 
 async def test_requester_identified_by_an_earlier_version_is_identified_again() -> None:
-    """Rows of versions without the setting may have an alias as an identified requester. The first click notices."""
+    """An earlier version may have stored an alias as an identified requester.
+
+    At the first click the requester is identified again, and the click is refused.
+    """
     world = _world()
     key, row = await _posted(world, REQUESTERS["Identity Center record"])
     assert row.requester
@@ -118,7 +121,10 @@ async def test_requester_identified_by_an_earlier_version_is_identified_again() 
 
 
 async def test_upgrade_does_not_identify_matched_requesters_again() -> None:
-    """While the setting has its default, the fingerprint of the rules equals that of earlier versions."""
+    """With the default of `unmatched_requesters`, the row's requester counts as identified by the current rules.
+
+    With "allow", the rules have another fingerprint.
+    """
     world = _world()
     key, row = await _posted(world, f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/{TARO_PERSON.upn}")
     assert not world.configuration.value.identified_by_former_rules(row)

@@ -28,7 +28,7 @@ from tests.fakes.world import APPROVALS, World, code_of, new_world
 
 
 async def test_unknown_request_is_answered_without_a_card(world: World) -> None:
-    """An invented request and an invalid request key both get "not found"."""
+    """An invented request and two invalid request keys are each answered "not found"."""
     for request in (str(key_of(99)), "nonsense", "'; drop table requests; --"):
         click = replace(world.pressed(key_of(1), HANAKO), request=request, activity_id=None)
         answer = await world.click_handler.click(click)
@@ -36,7 +36,7 @@ async def test_unknown_request_is_answered_without_a_card(world: World) -> None:
 
 
 async def test_request_of_a_foreign_account_is_never_adopted(world: World) -> None:
-    """A card that names an account that is not configured creates no row and makes no AWS call."""
+    """A click on a request of an account that is not configured creates no row and makes no AWS call."""
     foreign = "999988887777/ap-northeast-1/oi-000000000001"
     answer = await world.click_handler.click(replace(world.pressed(key_of(1), HANAKO), request=foreign))
     assert code_of(answer) is NoticeCode.NOT_FOUND
@@ -68,7 +68,7 @@ async def test_click_that_cannot_be_stored_sends_no_signal(world: World, monkeyp
 
 
 async def test_repeated_click_sends_no_second_signal(world: World) -> None:
-    """Teams resends a slow click. The second answer says that the click was repeated."""
+    """Two identical clicks arrive at the same time. The second answer says that the click was repeated."""
     key = await world.posted()
     async with world.running():
         first, again = await asyncio.gather(world.press(key, HANAKO), world.press(key, HANAKO))
@@ -152,7 +152,7 @@ async def test_decision_of_an_unknown_person_is_shown_without_a_name(world: Worl
 
 @pytest.mark.parametrize("problem", [AwsUnavailable("InternalServerError"), AwsThrottled("ThrottlingException")])
 async def test_no_signal_is_sent_without_a_state_check(world: World, problem: AwsUnavailable) -> None:
-    """The state cannot be read for a minute. The decision is released, and a note in the thread gives the reason."""
+    """The state cannot be read for a minute. The decision is released, and a note is posted in the thread."""
     key = await world.posted()
     world.aws.before["execution"].extend([problem] * 100)
     async with world.running():
@@ -168,7 +168,7 @@ async def test_no_signal_is_sent_without_a_state_check(world: World, problem: Aw
 async def test_decision_with_a_lost_signal_is_released_after_a_console_decision(world: World) -> None:
     """The signal did not reach AWS, and a person decided in the console.
 
-    AWS never shows the bot's vote, so it is released.
+    AWS never shows the bot's vote, so the decision is released, and the card shows only the console's decision.
     """
     key = await world.posted()
     world.aws.before["signal"].append(SignalLost())
@@ -228,7 +228,10 @@ async def test_level_with_its_own_approvers_refuses_others() -> None:
 
 
 async def test_identity_center_approvers_decide_in_the_console(world: World) -> None:
-    """No API lets the bot act for them. The card has no buttons, shows the outcome, and refuses forged clicks."""
+    """No API lets the bot act for these approvers.
+
+    The card has no buttons and shows the outcome. A forged click is refused.
+    """
     key = world.aws.add()
     level = replace(world.aws.requests[key].levels[0], approvers=(Approver(ApproverKind.GROUP, "a-group"),))
     world.aws.requests[key] = replace(world.aws.requests[key], levels=(level,))
@@ -241,7 +244,7 @@ async def test_identity_center_approvers_decide_in_the_console(world: World) -> 
 
 
 async def test_approvers_are_mentioned_while_the_request_waits() -> None:
-    """A decided card has no mentions, and a person who is in no roster is never mentioned."""
+    """The waiting card mentions the approver who is in the roster. The decided card has no mentions."""
     mention = (f"user:{ICHIRO.object_id}", "user:aaaaaaaa-0000-4000-8000-999999999999")
     world = new_world(replace(APPROVALS, mention=mention))
     key = await world.posted()
@@ -267,7 +270,10 @@ async def test_every_click_is_in_the_audit_trail(world: World) -> None:
 
 @pytest.mark.parametrize("call", ["load", "apply"])
 async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) -> None:
-    """Before Teams gives up, the person reads that the result is unknown. The decision continues and is sent once."""
+    """Within three seconds the person reads that the click may not be recorded.
+
+    The decision continues, and the signal is sent once.
+    """
     store = HangingStore()
     world = new_world(store=store)
     key = await world.posted()
@@ -287,10 +293,7 @@ async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) 
 
 
 async def test_time_before_the_click_handler_is_part_of_the_three_seconds() -> None:
-    """The request of the click arrived two seconds ago, and the store hangs.
-
-    The person is answered within the last second.
-    """
+    """The click's request arrived two seconds ago, and the store hangs. The click is answered within 0.9 seconds."""
     store = HangingStore()
     world = new_world(store=store)
     click = world.pressed(await world.posted(), HANAKO)
@@ -306,9 +309,9 @@ async def test_time_before_the_click_handler_is_part_of_the_three_seconds() -> N
 
 
 async def test_click_that_the_store_delayed_over_a_minute_is_not_sent(world: World) -> None:
-    """A decision is sent only within a minute of its click.
+    """The store hangs for 61 seconds after the click.
 
-    After that minute, it is released, and the person is notified.
+    The decision is then released without a signal, and a note in the thread names the person who clicked.
     """
     store = HangingStore()
     world = new_world(store=store)
@@ -339,7 +342,7 @@ class ForgetfulStore(MemoryStore):
 
 
 async def test_store_failure_after_claim_is_reported_as_unknown() -> None:
-    """The reply to the claim's write was lost, but the claim is stored: it is continued and sent once."""
+    """The reply to the claim's write was lost, but the claim is stored. The decision continues and takes effect."""
     world = new_world(store=ForgetfulStore())
     key = await world.posted()
     async with world.running():
@@ -354,7 +357,7 @@ async def test_store_failure_after_claim_is_reported_as_unknown() -> None:
 
 @pytest.mark.parametrize(("locale", "words"), [("ja", "承認者ではありません"), ("en", "not among the approvers")])
 async def test_refusal_is_in_the_language_of_the_person(world: World, locale: str, words: str) -> None:
-    """Only this person sees the notice; the card keeps the channel's language."""
+    """The notice is in the language of the person's client; the buttons keep the channel's language."""
     key = await world.posted()
     click = replace(world.pressed(key, person(50)), locale=locale)
     answer = await world.click_handler.click(click)
@@ -374,7 +377,7 @@ async def test_client_without_a_language_gets_the_language_of_the_channel() -> N
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_refusal_says_why_and_what_to_do(locale: str) -> None:
-    """Each refusal has a different text, which says that nothing was sent and gives more details."""
+    """Each refusal has its own text of more than 25 characters, which says that nothing was sent."""
     texts = {refusal: summary(Notice(refusal), locale=locale) for refusal in Refusal}
     assert len(set(texts.values())) == len(texts)
     nothing = {"en": ("Nothing was sent", "nothing was sent", "sent nothing"), "ja": ("送って", "送信")}[locale]
@@ -383,7 +386,10 @@ def test_every_refusal_says_why_and_what_to_do(locale: str) -> None:
 
 
 async def test_promised_notification_is_posted_after_a_failed_read() -> None:
-    """A read fails while a click waits, so the answer is "applying…". AWS refuses later, and the thread reports it."""
+    """A read of the store fails while a click waits, so the answer is "applying…".
+
+    AWS refuses the signal later, and a note in the thread names the person who clicked.
+    """
 
     class Flaky(MemoryStore):
         fails = 0
@@ -443,7 +449,10 @@ async def test_refusal_shows_the_current_card(world: World) -> None:
 
 @pytest.mark.parametrize("seconds", [20, 40])
 async def test_promised_notification_is_posted_after_a_store_outage(seconds: float) -> None:
-    """AWS's refusal is stored, then the store fails for as long as a decision may take. The note is posted later."""
+    """AWS's refusal is stored, then the store fails. The answer is "applying…".
+
+    Once the store works again, a note in the thread names the person who clicked.
+    """
 
     class Away(MemoryStore):
         went = False
@@ -471,7 +480,7 @@ async def test_promised_notification_is_posted_after_a_store_outage(seconds: flo
 
 
 async def test_refusal_is_shown_when_the_store_fails() -> None:
-    """The row was read before, so the person reads the refusal and is not asked to click again."""
+    """The store fails after the row was read. The person still reads that they are not an approver."""
 
     class Once(MemoryStore):
         reads = 99

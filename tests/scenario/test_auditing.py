@@ -115,7 +115,7 @@ async def test_signal_of_a_crashed_process_is_recorded_as_unanswered(world: Worl
 
 
 async def test_cancellation_is_in_the_trail(world: World) -> None:
-    """A cancellation has the same steps as an approval."""
+    """The first three entries are the claim, the signal and its acceptance, as for an approval."""
     key = await world.posted()
     async with world.running():
         await world.click_handler.click(world.withdrawn(key))
@@ -206,7 +206,7 @@ class RefusingClicks(MemoryStore):
 
 
 async def test_click_that_cannot_be_stored_is_logged_and_stored_later() -> None:
-    """The decision proceeds, the log has the click, and the store gets it once it is back."""
+    """The decision proceeds, and the log has the click. Once the store works again, it gets the click too."""
     store = RefusingClicks()
     world = new_world(store=store)
     key = await world.posted()
@@ -242,7 +242,7 @@ async def test_endless_clicks_of_one_person_are_counted(world: World) -> None:
 
 
 async def test_thousand_clicks_a_second_are_stored_by_a_slow_store() -> None:
-    """Each write takes 20 ms. No click is dropped, and each is stored once, in order; none waits for long."""
+    """Each write takes 20 ms. 0.1 s after the last click, every click is stored once and in order."""
     clock = ManualClock()
     world = new_world(store=SlowAudit(clock), clock=clock)
     with capture_logs() as logs:
@@ -255,7 +255,7 @@ async def test_thousand_clicks_a_second_are_stored_by_a_slow_store() -> None:
 
 
 async def test_thousand_clicks_a_second_wait_for_a_store_that_is_away_for_a_minute() -> None:
-    """The store refuses every write. Once it is back, it gets each click once."""
+    """The store refuses all clicks for five seconds, then it gets each once. A minute of clicks can wait."""
     store = RefusingClicks()
     world = new_world(store=store)
     with capture_logs() as logs:

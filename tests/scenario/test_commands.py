@@ -62,7 +62,10 @@ async def test_help_lists_only_commands_that_exist(world: World, personal: bool)
 
 
 async def test_every_command_is_documented(world: World) -> None:
-    """README.md has a row for each English name, and names each Japanese one; the help card of a channel lists all."""
+    """README.md has a row for each English name and contains each Japanese one.
+
+    The help card of a channel lists the English names.
+    """
     readme = documents.read(documents.README)
     rows = documents.table(documents.section(readme, "## Commands in Teams"), "command", "where", "answer")
     english = {name for name in world.commands.names if name.isascii()}
@@ -138,14 +141,14 @@ async def test_very_long_list_is_read_and_counted_only_in_part(world: World) -> 
 
 
 async def test_event_loop_runs_other_tasks_while_the_list_is_read(world: World) -> None:
-    """A stranger's list is empty, so all rows are read. Clicks are answered meanwhile."""
+    """A stranger's list is empty, so all rows are read. Other tasks run at least once per page of rows."""
     await world.posted_many(1000)
     turns = await turns_during(asked(world, "pending", who=person(77), personal=True))
     assert turns >= 1000 / MOST_IN_PAGE
 
 
 async def test_simultaneous_lists_are_read_one_after_the_other(world: World) -> None:
-    """A person who repeats the command while it runs gets the same answer; another person's list is read afterwards."""
+    """Fifty simultaneous commands of one person read the rows once. The lists of five others are read one at a time."""
     await world.posted_many(200)
     world.store = store = PagesCounted(world.store)
     world.build()
@@ -175,7 +178,7 @@ class PagesCounted(MemoryStore):
 
 
 async def test_status_shows_a_request_without_buttons(world: World) -> None:
-    """`status oi-…` is read-only; a person who may not see the request gets "not found"."""
+    """The answer is the card without buttons. A person who may not see the request gets "not found"."""
     key = await world.posted()
     view = await asked(world, f"status {key.ops_item_id.upper()}")
     assert isinstance(view, CardView)

@@ -64,7 +64,10 @@ async def test_identified_requester_cannot_decide_and_others_can(world: World) -
 
 
 async def test_requester_in_no_roster_is_identified_by_the_address(world: World) -> None:
-    """If such addresses are allowed: one is enough to refuse the requester later, and others may decide."""
+    """The file allows addresses that no Teams user has, so the requester is identified.
+
+    After Taro joins the channel, his click is refused, and another person may decide.
+    """
     identity = replace(
         world.configuration.value.identity, allow_unmatched=True, people_domains=frozenset({"example.com"})
     )
@@ -92,7 +95,10 @@ async def test_ambiguous_record_blocks_every_decision(world: World, names: tuple
 
 
 async def test_unreadable_record_does_not_delay_the_card(world: World) -> None:
-    """The card is posted without buttons, no one may decide, and the next reconcile a second later completes it."""
+    """The card is posted without buttons, and no one may decide.
+
+    Once the record is readable, the card names the requester and has buttons.
+    """
     world.identities.problem = "AccessDeniedException"
     key = _requested(world)
     row = await world.shown(key)
@@ -137,7 +143,7 @@ async def test_record_that_becomes_unreadable_removes_the_buttons(world: World) 
 
 
 async def test_known_requester_stays_refused_while_the_record_is_unreadable(world: World) -> None:
-    """Even if unidentified requesters are allowed, their user cannot decide while the record is unreadable."""
+    """Even if unidentified requesters are allowed, a requester who was identified before cannot decide."""
     anybody = replace(world.configuration.value.identity, allow_unidentified=True)
     world.configuration.value = replace(world.configuration.value, identity=anybody)
     key = _requested(world)
@@ -152,7 +158,10 @@ async def test_known_requester_stays_refused_while_the_record_is_unreadable(worl
 
 
 async def test_requester_is_notified_after_the_record_becomes_readable(world: World) -> None:
-    """A person decided in the console before that. The bot sends the direct message once the record is read."""
+    """The request was rejected while the record was unreadable.
+
+    Once the record is readable, the requester gets a direct message.
+    """
     world.identities.problem = "InternalServerException"
     key = _requested(world)
     await world.shown(key)

@@ -93,7 +93,7 @@ class Undeletable(FakeQueue):
 
 
 async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: World) -> None:
-    """The rest of the batch is processed, and the health check reports the failure. A second delivery does no harm."""
+    """The rest of the batch is processed, and the health check fails. The second delivery posts no further card."""
     keys = [world.aws.add(number) for number in (1, 2, 3)]
     queue = Undeletable(*(hint(key, str(key)) for key in keys))
     registry = CollectorRegistry()
@@ -108,7 +108,7 @@ async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: Wo
 
 
 async def test_event_that_arrives_before_its_ops_item_is_not_lost(world: World) -> None:
-    """While the OpsItem is unreadable, the read is retried after 1, 2, 4 … seconds."""
+    """The read is retried while the OpsItem is unreadable. Its card comes within five seconds after it is readable."""
     key = world.aws.add()
     hidden = world.aws.requests.pop(key)
     async with world.running():
@@ -121,7 +121,7 @@ async def test_event_that_arrives_before_its_ops_item_is_not_lost(world: World) 
 
 
 async def test_unknown_ops_item_is_dropped_after_a_dozen_attempts(world: World) -> None:
-    """An OpsItem that does not exist is not read forever."""
+    """An OpsItem that does not exist is read fewer than twenty times in a day."""
     key = world.aws.add()
     del world.aws.requests[key]
     async with world.running():
@@ -156,7 +156,7 @@ async def test_sweep_reads_only_requests_that_changed(world: World) -> None:
 
 
 async def test_next_sweep_covers_the_span_of_a_failed_one(world: World) -> None:
-    """The watermark moves only after a complete sweep."""
+    """The first sweep cannot list the requests. The next one finds the request, and its card is posted."""
     key = world.aws.add()
     world.aws.before["list_requests"].append(AwsUnavailable("InternalServerError"))
     async with world.running():
@@ -169,7 +169,7 @@ async def test_next_sweep_covers_the_span_of_a_failed_one(world: World) -> None:
 
 
 async def test_auto_approved_request_gets_no_card(world: World) -> None:
-    """An auto-approved request needs no decision."""
+    """An auto-approved request needs no decision, so no message is sent for it."""
     key = world.aws.add(auto_approved=True, status=Status.APPROVED, execution_id=None)
     await world.shown(key)
     assert world.chat.sent == {}

@@ -25,7 +25,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """Log as `serve` does; return the lines of an event."""
+    """Log as `serve` does, and return a function that returns the logged lines of an event."""
     root, stream = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers[:], root.level
     root.handlers = []  # else pytest's own handlers would be closed

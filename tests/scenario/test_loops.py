@@ -65,7 +65,7 @@ def with_refusing_store(world: World) -> RefusingStore:
 
 
 async def test_request_that_crashes_the_reconciler_does_not_stop_the_others(world: World) -> None:
-    """The error is logged and the request is retried after a minute; other requests get their cards."""
+    """The request is retried after a minute; meanwhile another request gets its card."""
     bad, good = world.aws.add(1), world.aws.add(2)
     world.aws.before["observe"].append(ZeroDivisionError("an unforeseen error"))
     async with world.running():
@@ -93,7 +93,7 @@ async def test_unavailable_store_is_retried_every_few_seconds(world: World) -> N
 
 
 async def test_row_that_cannot_be_rescheduled_does_not_make_the_loop_spin(world: World) -> None:
-    """The reconcile fails, and the time of its next attempt cannot be stored."""
+    """The time of the next attempt cannot be stored. In a minute, the store is called fewer than 200 times."""
     store = with_refusing_store(world)
     await world.rows.requeue(world.aws.add())
     store.refused = {"apply"}
@@ -105,7 +105,7 @@ async def test_row_that_cannot_be_rescheduled_does_not_make_the_loop_spin(world:
 
 
 async def test_lagging_index_does_not_make_the_loop_spin(world: World) -> None:
-    """`next_due` returns a time that has passed, but `due` does not return the row."""
+    """`next_due` returns a past time, but `due` does not return the row. The loop pauses between its calls of `due`."""
 
     class Lagging(MemoryStore):
         asked = 0
@@ -123,7 +123,7 @@ async def test_lagging_index_does_not_make_the_loop_spin(world: World) -> None:
 
 
 async def test_row_leased_by_another_process_is_retried_every_second(world: World) -> None:
-    """The retries end when the other process is done, or when its lease ends after a crash."""
+    """No retry reads AWS. The card is posted once the lease of the other process has ended."""
     key = world.aws.add()
     await world.rows.requeue(key)
     await world.rows.lease(key, "another process")
@@ -175,7 +175,7 @@ class UnreachableQueue:
 
 
 async def test_unreachable_queue_is_reported_as_missing_until_it_answers(world: World) -> None:
-    """/readyz on the metrics port shows AWS's error code. The queue is retried every few seconds."""
+    """The missing check has AWS's error code. The queue is asked again every five seconds."""
     telemetry = Telemetry(CollectorRegistry())
     telemetry.health.expect(QUEUE)
     queue = UnreachableQueue(refusals=2)
@@ -229,7 +229,10 @@ async def test_requests_leased_elsewhere_do_not_delay_other_requests() -> None:
 
 @pytest.mark.parametrize("writes", [False, True], ids=["nothing is written", "the card is updated"])
 async def test_event_during_a_reconcile_that_outlasts_its_lease_is_not_lost(world: World, writes: bool) -> None:
-    """AWS's answer is half a minute old when it arrives. An event meanwhile makes the row due, so it is read again."""
+    """AWS's answer is half a minute old when it arrives.
+
+    An event meanwhile makes the row due, and the card shows the approval.
+    """
     key = await world.posted()
     if writes:
         world.aws.requests[key] = replace(world.aws.requests[key], reason="another reason")
@@ -254,7 +257,7 @@ async def test_event_during_a_reconcile_that_outlasts_its_lease_is_not_lost(worl
 
 @pytest.mark.parametrize("many", [SIDE_BY_SIDE, 60])
 async def test_unreadable_rows_do_not_delay_other_requests(many: int) -> None:
-    """A newer version wrote rows that this one cannot parse: the next request still gets its card."""
+    """A newer version wrote rows that this version cannot read. The next request still gets its card."""
 
     class Newer(MemoryStore):
         async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
@@ -316,7 +319,7 @@ async def test_decision_is_shown_before_other_due_requests(days: int, *, events:
 
 
 async def test_decided_request_is_due_first(world: World) -> None:
-    """A request is due as soon as AWS has answered the signal, because the process that waits for it may crash."""
+    """Once AWS has answered the signal, the request is due before one that has been due for a minute."""
     decided, other = world.aws.add(1), world.aws.add(2)
     await world.shown(decided)
     await world.rows.requeue(other)

@@ -92,7 +92,10 @@ async def test_roster_failure_does_not_delay_the_card() -> None:
 
 
 async def test_card_without_buttons_mentions_no_one() -> None:
-    """While tags are unreadable, the fallback channel has the card, but the names may be those of another channel."""
+    """While tags are unreadable, the fallback channel's card has no mentions.
+
+    Once they are read, the card in the right channel has them.
+    """
     match = Match(tags=(("Environment", frozenset({"production"})),))
     production = Channel("production", "19:production@thread.tacv2", ("members",), match=match)
     world = new_world(production, APPROVALS)

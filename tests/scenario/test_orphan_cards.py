@@ -35,7 +35,7 @@ async def orphan(world: World, key: RequestKey | None = None) -> str:
 
 
 async def press_on(world: World, key: RequestKey, activity_id: str, verb: Verb = Verb.APPROVE) -> Answer:
-    """Click a button on a card."""
+    """Click a button on the card with this id, or refresh that card; return the answer."""
     conversation = f"{CHANNEL};messageid={activity_id}"
     click = replace(world.pressed(key, HANAKO, verb), conversation=conversation, activity_id=activity_id)
     return await world.click_handler.click(click)
@@ -184,7 +184,10 @@ async def test_card_of_an_earlier_store_is_adopted_by_its_age(world: World) -> N
 async def test_unknown_request_is_adopted_only_for_members_in_a_channel(
     world: World, changed: dict[str, object]
 ) -> None:
-    """A click by another person or in another place gets "not found"; no row is created and AWS is not called."""
+    """A click by a guest or a foreigner, from elsewhere or without a card gets "not found".
+
+    No row is created, and AWS is not called.
+    """
     key = world.aws.add()
     click = replace(world.pressed(key, HANAKO), **changed)  # type: ignore[arg-type]  # fields of a click
     answer = await world.click_handler.click(click)
@@ -194,7 +197,7 @@ async def test_unknown_request_is_adopted_only_for_members_in_a_channel(
 
 
 async def test_adoption_of_invented_requests_is_rate_limited(world: World) -> None:
-    """A few invented requests are reconciled within a minute; the others are answered "not found"."""
+    """MOST_UNKNOWN invented requests a minute are answered "looking", further ones "not found"."""
     codes = []
     for number in range(100, 100 + 2 * MOST_UNKNOWN):
         answer = await press_on(world, key_of(number), str(number))
@@ -251,7 +254,10 @@ class CountingStore(MemoryStore):
 
 
 async def test_adoption_of_invented_cards_is_rate_limited() -> None:
-    """Each such click makes the store read every open row, so only MOST_CARDS clicks a minute may do so."""
+    """A click on a card that its request's row does not have can make the store read every open row.
+
+    Only MOST_CARDS such clicks a minute do so.
+    """
     store = CountingStore()
     world = new_world(store=store)
     key, other = world.aws.add(1), world.aws.add(2)

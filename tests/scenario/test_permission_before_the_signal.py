@@ -83,7 +83,7 @@ async def _last(world: World, key: RequestKey) -> tuple[DecisionState, Outcome |
 async def test_permission_that_ends_before_the_signal_stops_it(
     world: World, verb: Verb, call: str, change: Callable[[World], None], refusal: Refusal
 ) -> None:
-    """Nothing is sent, the decision is released, and the person reads the rule that refuses it now."""
+    """No signal is sent, the decision is released, and the answer has the reason for the refusal."""
     key, answer = await decided_meanwhile(world, verb, call, change)
     assert world.aws.signals == []
     assert await _last(world, key) == (DecisionState.RELEASED, Outcome.NOT_PERMITTED, refusal)
@@ -104,7 +104,7 @@ async def test_decision_of_a_crashed_process_is_checked_again(world: World) -> N
 
 
 async def test_unreadable_roster_delays_the_signal_and_stops_it_after_a_minute(world: World) -> None:
-    """The roster cannot be read before the signal. The decision waits for it, and is released at its time limit."""
+    """The decision waits while the roster cannot be read before the signal, and is released at its time limit."""
     key = await world.posted()
     gate = world.aws.gates["prepare"] = asyncio.Event()
     async with world.running():
@@ -137,7 +137,7 @@ async def test_roster_that_can_be_read_again_lets_the_decision_continue(world: W
 
 
 async def test_approver_of_a_paused_channel_cannot_finish_a_revocation(world: World) -> None:
-    """The rules are checked again for revocations, too."""
+    """The channel is paused during the state check: the revocation is not sent, and the answer says why."""
     key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO)
@@ -176,7 +176,7 @@ async def test_canceller_who_is_no_longer_the_requester_is_stopped(world: World)
 
 
 async def test_file_that_changes_while_sending_is_stored_stops_the_signal() -> None:
-    """The store takes a second to confirm "sending", and the channel is paused meanwhile: nothing is sent."""
+    """The channel is paused while the store confirms that the decision is `sent`: no signal reaches AWS."""
     world = new_world()
     key = await world.posted()
     apply = world.rows.apply

@@ -99,7 +99,7 @@ async def test_post_of_a_crashed_process_stays_counted(world: World) -> None:
 
 
 async def test_copies_after_lost_replies_are_capped(world: World) -> None:
-    """Teams accepts every post, but all its replies are lost: four copies in the first hour, then one an hour."""
+    """Teams accepts every post, but all its replies are lost: four posts in the first hour, then one an hour."""
     world.chat.after["post"] = [ChatUnavailable("reset", ambiguous=True)] * 100
     key = world.aws.add()
     async with world.running():
@@ -227,7 +227,7 @@ async def test_update_with_an_unknown_result_is_corrected(world: World, end: Bas
 
 
 async def test_unreachable_requester_does_not_delay_notes(world: World) -> None:
-    """Direct messages wait for each other; notes and cards do not wait for them."""
+    """While no direct message can be sent, the note is posted and the card is updated."""
     world.chat.before["direct"] = [ChatUnavailable("no_answer", ambiguous=True)] * 100
     key = world.aws.add()
     async with world.running():

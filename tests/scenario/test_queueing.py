@@ -29,7 +29,7 @@ def crowded(**more: object) -> World:
 
 
 async def posted(world: World, *numbers: int, levels: int = 1, required: int = 1) -> list[RequestKey]:
-    """Post the cards of several requests."""
+    """Post the cards of requests with these numbers; return their keys."""
     keys = [world.aws.add(number, levels=levels, required=required) for number in numbers]
     for key in keys:
         await world.shown(key)
@@ -63,7 +63,7 @@ def approved(world: World) -> list[RequestKey]:
 
 
 async def pressed(world: World, key: RequestKey, who: Person = HANAKO, verb: Verb = Verb.APPROVE) -> Answer:
-    """Click, and let the answer come."""
+    """Click, and return the answer, for which the clock advances by 2.6 seconds."""
     click = asyncio.create_task(world.press(key, who, verb))
     await world.clock.advance(2.6)
     return await click
@@ -118,7 +118,7 @@ async def test_reject_and_cancellation_overtake_approvals() -> None:
 
 @pytest.mark.parametrize("who", [ICHIRO, HANAKO])
 async def test_reject_withdraws_a_waiting_approval(who: Person) -> None:
-    """Only the reject is sent. The approver's card and thread show who rejected; pressing Reject also replaces one's own."""
+    """Only the rejection is sent, and a note says who rejected. A person can also reject after their own approval."""
     world = crowded()
     (key,) = await posted(world, 1)
     async with every_turn_taken(world) as gate:
@@ -136,7 +136,7 @@ async def test_reject_withdraws_a_waiting_approval(who: Person) -> None:
 
 
 async def test_reject_withdraws_an_approval_that_aws_throttles() -> None:
-    """The approval has its turn, and AWS throttles it. The approver waits for the answer and reads who rejected."""
+    """The rejection comes during the approval's state check. It alone is sent, and the approver reads who rejected."""
     world = crowded()
     (key,) = await posted(world, 1)
     gate = world.aws.gates["execution"] = asyncio.Event()
@@ -156,7 +156,7 @@ async def test_reject_withdraws_an_approval_that_aws_throttles() -> None:
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
 async def test_clicker_withdraws_their_own_decision(verb: Verb) -> None:
-    """Nothing is sent, the card is as before, and another person may decide."""
+    """The decision is not sent, and the card no longer shows it. Another person cannot withdraw it, but may decide."""
     world = crowded()
     (key,) = await posted(world, 1)
     async with every_turn_taken(world) as gate:
@@ -189,7 +189,7 @@ async def test_sent_decision_cannot_be_withdrawn(world: World) -> None:
 
 
 async def test_withdrawal_from_another_conversation_is_refused() -> None:
-    """The click counts only where the card is."""
+    """Withdraw is also refused for a person of another tenant. The decision still waits."""
     world = crowded()
     (key,) = await posted(world, 1)
     async with every_turn_taken(world):
@@ -222,7 +222,7 @@ async def test_everything_is_checked_again_at_the_turn() -> None:
 
 
 async def test_decision_without_a_turn_for_five_minutes_is_never_sent() -> None:
-    """AWS blocks every turn. After five minutes the decision is released, and its person is notified in the thread."""
+    """Other decisions keep every turn. After five minutes the decision is released, and a note names its person."""
     world = crowded()
     (key,) = await posted(world, 1)
     async with every_turn_taken(world) as gate:
@@ -240,7 +240,7 @@ async def test_decision_without_a_turn_for_five_minutes_is_never_sent() -> None:
 
 @pytest.mark.parametrize(("down", "sent"), [(70, True), (290, True), (310, False)])
 async def test_waiting_decision_survives_a_crash_within_its_limits(down: float, sent: bool) -> None:
-    """Another process queues it again. Its five minutes count from the click, and its minute from its turn."""
+    """After a restart, the decision is sent if its click is younger than five minutes. Otherwise it expires."""
     world = crowded()
     (key,) = await posted(world, 1)
     await world.crash_in(world.pressed(key, HANAKO), "prepare")
@@ -289,7 +289,7 @@ async def test_waiting_decisions_continue_in_another_process_after_a_shutdown() 
 
 
 async def test_person_with_too_many_waiting_decisions_is_refused_and_others_are_not() -> None:
-    """The click is refused with a clear notice, and nothing is stored."""
+    """The answer says that the queue is full, and no decision is stored. Another person's decision is sent."""
     world = crowded()
     keys = await posted(world, 1, 2)
     queue = world.signalling.queue

@@ -40,7 +40,7 @@ async def test_repeated_reconciles_post_one_card(world: World) -> None:
 
 
 async def test_throttled_post_is_sent_once_after_the_pause(world: World) -> None:
-    """The row stores when to retry, so the process does not wait while it holds the lease."""
+    """Teams asks for a pause of seven seconds. The card is posted after six seconds and within nine."""
     world.chat.before["post"].append(ChatThrottled(7))
     key = world.aws.add()
     async with world.running():
@@ -65,7 +65,7 @@ async def test_update_with_a_lost_reply_is_repeated(world: World) -> None:
 
 
 async def test_failed_card_does_not_delay_the_direct_message(world: World) -> None:
-    """The requester is notified although the channel is unreachable."""
+    """The requester is notified although Teams refuses the card."""
     world.chat.before["post"].append(ChatRefused(ChatProblem.NOT_INSTALLED))
     key = world.aws.add()
     async with world.running():
@@ -88,7 +88,10 @@ async def test_deleted_card_of_an_open_request_is_posted_again(world: World) -> 
 
 
 async def test_request_that_ends_outside_the_bot_is_shown_as_ended(world: World) -> None:
-    """After any final status set outside the bot, the card has no buttons, and a note and a message are sent."""
+    """The request was cancelled, timed out, was revoked or failed.
+
+    The card has no buttons, and a note and a direct message report the status.
+    """
     for number, status in enumerate((Status.CANCELLED, Status.TIMED_OUT, Status.REVOKED, Status.FAILED), start=1):
         key = world.aws.add(number)
         await world.shown(key)
@@ -115,7 +118,7 @@ async def test_direct_message_overtaken_by_a_later_state_is_skipped(world: World
 
 
 async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
-    """Another process sends the signal once, within a minute of the click."""
+    """After a restart, the signal is sent once, within a minute of the click."""
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "execution")
     world.build()
@@ -177,7 +180,7 @@ async def test_sweep_recovers_from_a_lost_store(world: World) -> None:
 
 
 async def test_click_on_a_card_with_another_request_does_not_adopt_the_card(world: World) -> None:
-    """The click's data has another request than the card. The row of that request does not adopt the card."""
+    """The click names another request than the card shows. That request's row does not adopt the card."""
     key, fresh = world.aws.add(1), world.aws.add(2)
     await world.shown(key)
     for verb in Verb:

@@ -55,7 +55,10 @@ async def test_refused_card_is_posted_in_the_fallback_channel(world: World, prob
 
 
 async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) -> None:
-    """The card is retried after five minutes and has buttons. The other card says where the request is decided."""
+    """The retry after five minutes posts the card with buttons.
+
+    The card in the fallback channel then says in which channel the request is decided.
+    """
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     world.aws.add()
     async with world.running():
@@ -87,7 +90,7 @@ async def test_click_on_the_card_in_the_fallback_channel_is_refused(world: World
 
 
 async def test_refusing_channel_is_retried_with_growing_pauses(world: World) -> None:
-    """The bot retries after 5, 10, 20 and 40 minutes, then every hour: about 28 times a day."""
+    """The pauses grow, so a channel that refuses its card for a day is tried 26 to 36 times."""
     world.chat.refusing[CHANNEL] = ChatProblem.FORBIDDEN
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -96,7 +99,7 @@ async def test_refusing_channel_is_retried_with_growing_pauses(world: World) -> 
 
 
 async def test_other_reconciles_do_not_retry_a_refusing_channel(world: World) -> None:
-    """However often the request becomes due, the surface has its own retry time."""
+    """The request becomes due twenty times in twenty seconds, but the bot tries to post its card only twice."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
     async with world.running():
@@ -107,7 +110,7 @@ async def test_other_reconciles_do_not_retry_a_refusing_channel(world: World) ->
 
 
 async def test_card_that_cannot_be_updated_is_replaced_in_the_fallback_channel(world: World) -> None:
-    """The team was archived, so the card's buttons do not work. The fallback channel shows the request instead."""
+    """Teams blocks writes to the channel for a minute, so the fallback channel gets a card for the request."""
     key = await world.posted(levels=2)
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     async with world.running():
@@ -118,7 +121,7 @@ async def test_card_that_cannot_be_updated_is_replaced_in_the_fallback_channel(w
 
 
 async def test_refusing_fallback_channel_is_retried() -> None:
-    """There is no second card; the channel gets its card once Teams accepts it."""
+    """The only channel refuses the card. Once Teams accepts the card, it is posted there once, with buttons."""
     world = new_world()
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
@@ -133,7 +136,10 @@ async def test_refusing_fallback_channel_is_retried() -> None:
 
 
 async def test_refusing_fallback_does_not_delay_the_home_channel(world: World) -> None:
-    """Each card has its own retry time."""
+    """Both channels refuse their cards.
+
+    Five minutes after the home channel stops refusing, it has its card; the fallback channel still refuses.
+    """
     world.chat.refusing |= {CHANNEL: ChatProblem.NOT_INSTALLED, LEADS.conversation: ChatProblem.NOT_INSTALLED}
     key = world.aws.add()
     async with world.running():
@@ -172,7 +178,7 @@ async def test_installation_event_survives_a_failure_of_the_store(world: World) 
 
 
 async def test_card_that_was_never_posted_is_given_up_when_the_request_ends(world: World) -> None:
-    """Its channel has no outdated card, so the post is not retried. The fallback channel's card shows the outcome."""
+    """The post is not retried after the end of the request. The fallback channel's card shows the outcome."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -190,7 +196,10 @@ async def test_card_that_was_never_posted_is_given_up_when_the_request_ends(worl
 
 @pytest.mark.parametrize("problem", [ChatProblem.WRITES_BLOCKED, ChatProblem.CONVERSATION_NOT_FOUND])
 async def test_posted_card_of_an_ended_request_is_retried_until_it_is_right(world: World, problem: ChatProblem) -> None:
-    """Its buttons are outdated. It is tried at growing intervals of up to half a day, for as long as its row is kept."""
+    """Teams refuses the update that removes the buttons. The bot tries it 15 to 22 times in two days.
+
+    Within twelve hours after Teams stops refusing, the card has no buttons.
+    """
     key = await world.posted()
     world.chat.refusing[CHANNEL] = problem
     world.aws.end(key, Status.CANCELLED)
@@ -205,7 +214,7 @@ async def test_posted_card_of_an_ended_request_is_retried_until_it_is_right(worl
 
 
 async def test_refused_card_of_an_ended_request_is_given_up_when_its_row_is_no_longer_kept(world: World) -> None:
-    """A channel that was deleted a year ago causes no work."""
+    """Teams refuses the update for longer than the row is kept. The card is given up, and the row is not due again."""
     key = await world.posted()
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     world.aws.end(key, Status.CANCELLED)
@@ -216,7 +225,7 @@ async def test_refused_card_of_an_ended_request_is_given_up_when_its_row_is_no_l
 
 
 async def test_outage_after_a_refusal_does_not_give_up_the_card_of_an_ended_request(world: World) -> None:
-    """Failures of an outage do not count as refusals. The card loses its buttons once Teams accepts the update."""
+    """Failures of an outage do not count as refusals. The card loses its buttons once the outage is over."""
     key = await world.posted()
     away = [ChatUnavailable("http_503", ambiguous=False)] * 2 * retry_policy.DELETED_REFUSALS
     world.chat.before["update"] = [ChatRefused(ChatProblem.FORBIDDEN), *away]
@@ -229,7 +238,7 @@ async def test_outage_after_a_refusal_does_not_give_up_the_card_of_an_ended_requ
 
 
 async def test_throttling_does_not_lengthen_the_pause_after_a_refusal(world: World) -> None:
-    """A post that was throttled six times is refused for a minute. It is retried after five minutes, like any other."""
+    """A post is throttled six times, then refused for a minute. The next attempt, five minutes later, delivers it."""
     key = world.aws.add()
     world.chat.before["post"] = [*[ChatThrottled(1)] * 6, *[ChatRefused(ChatProblem.NOT_INSTALLED)] * 3]
     await world.rows.requeue(key)
@@ -258,7 +267,10 @@ async def test_deleted_card_is_posted_again_three_times_while_the_request_is_ope
 
 
 async def test_deleted_cards_are_given_up_after_about_a_day(world: World) -> None:
-    """Until then they may have been reported as deleted by mistake. The last state of the request is delivered then."""
+    """Teams may report a card as deleted by mistake.
+
+    So the card is not given up within twelve hours after the request's end, but within 26.
+    """
     key = await world.posted(levels=2)
     del world.chat.sent["1000"]
     world.aws.decide(key, Verdict.APPROVE)
@@ -276,7 +288,7 @@ async def test_deleted_cards_are_given_up_after_about_a_day(world: World) -> Non
 
 
 async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
-    """Teams accepted the card at the sixth attempt. The card is posted again after it was deleted."""
+    """Teams accepted the card at the sixth attempt. When that card was deleted, a new one is posted."""
     world.chat.before["post"] = [ChatRefused(ChatProblem.UNAUTHORIZED) for _ in range(5)]
     key = world.aws.add(levels=2)
     async with world.running():
@@ -291,7 +303,7 @@ async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
 
 
 async def test_deleted_card_of_an_ended_request_stays_deleted(world: World) -> None:
-    """An ended request needs no decision, so its card is given up after a day."""
+    """An ended request needs no decision, so its card is not posted again, and is given up within 26 hours."""
     key = await world.posted()
     del world.chat.sent["1000"]
     world.aws.end(key, Status.TIMED_OUT)
@@ -375,7 +387,7 @@ async def test_unauthorized_bot_delivers_everything_once_it_is_authorized(world:
 
 
 async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
-    """The note is given up after a minute, which is recorded. Later notes and direct messages are delivered."""
+    """A note that is refused for a minute is given up. Meanwhile the next note and the direct message are delivered."""
     key = await world.posted(levels=2)
     world.chat.before["reply"] = [ChatRefused(ChatProblem.CONVERSATION_NOT_FOUND)] * 3
     async with world.running():
@@ -393,7 +405,10 @@ async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
 
 
 async def test_refusals_are_counted_by_problem(world: World) -> None:
-    """The metric has the kind of message and the problem that Teams reported. A refusal that does not last is no alert."""
+    """The metric counts a refusal once it has lasted a minute.
+
+    Its labels are the kind of message and the problem that Teams reported.
+    """
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.BLOCKED
     key = world.aws.add()

@@ -303,7 +303,7 @@ async def test_decision_is_withdrawn_if_its_channel_is_removed_before_it_is_sent
 async def test_decision_is_sent_in_the_current_role_or_not_at_all(
     before: str | None, after: str | None, outcome: Outcome | None, roles: list[str | None]
 ) -> None:
-    """The role changes during the click. The bot's own credentials never replace a role that was removed."""
+    """A new role is used, a removed one stops the decision, and a channel that never had a role sends without one."""
 
     def channel(role: str | None) -> Channel:
         return replace(APPROVALS, approver_role=role and f"arn:aws:iam::{{account}}:role/{role}")
@@ -485,7 +485,7 @@ async def test_whole_program_pauses_and_survives_an_invalid_file(
 
 
 async def test_file_changed_during_downtime_identifies_requesters_again() -> None:
-    """A row stores the rules that identified its requester. After a change, the first click waits for a reconcile."""
+    """The rules changed while the bot was down. The new ones do not identify the requester, so the click is refused."""
     world = new_world()
     key = await world.posted()
     other = IdentityRules(trusted_roles=frozenset({"Another"}))
@@ -526,7 +526,7 @@ async def test_first_click_after_an_upgrade_decides(verb: Verb) -> None:
 
 
 async def test_click_is_refused_if_identifying_the_requester_again_takes_too_long() -> None:
-    """The click is answered in time. It has made the row due before all others, so that the next click is allowed."""
+    """The click is answered in time, and refused. Once the requester is identified, the next click is sent."""
     world = new_world()
     key = await world.posted()
     await _identified_by_an_earlier_version(world, key)
@@ -542,7 +542,7 @@ async def test_click_is_refused_if_identifying_the_requester_again_takes_too_lon
 
 
 async def test_requester_is_identified_again_before_a_cancellation_is_judged() -> None:
-    """The current rules identify the requester and the former ones did not: the requester's own click decides."""
+    """Former rules did not identify the requester, the current ones do: the requester's click cancels the request."""
     world = new_world()
     key = await world.posted()
 

@@ -37,7 +37,7 @@ def outcome(stored_by: Replicas) -> Outcome | None:
 
 
 async def test_new_value_waits_for_the_expected_number_of_replicas() -> None:
-    """Until then, the replica stores what earlier versions can read."""
+    """Until two replicas are registered, each stores what earlier versions can read."""
     store, clock = MemoryStore(), ManualClock()
     one, two = replicas(store, clock), replicas(store, clock, "two")
     assert outcome(one) is Outcome.NOT_ROUTED
@@ -49,7 +49,7 @@ async def test_new_value_waits_for_the_expected_number_of_replicas() -> None:
 
 
 async def test_new_value_waits_while_a_replica_does_not_know_it() -> None:
-    """An older replica that joins, for example after a rollback, stops the new values; it counts while it registers."""
+    """An older replica that joins, for example after a rollback, stops the new values until it is no longer listed."""
     store, clock = MemoryStore(), ManualClock()
     one, two = replicas(store, clock), replicas(store, clock, "two")
     await two.register()
@@ -63,7 +63,7 @@ async def test_new_value_waits_while_a_replica_does_not_know_it() -> None:
 
 
 async def test_single_replica_writes_new_values_immediately() -> None:
-    """One expected replica waits for no other. If another one runs all the same, it is noticed."""
+    """One expected replica waits for no other. If an older one runs all the same, new values are no longer stored."""
     store, clock = MemoryStore(), ManualClock()
     alone = replicas(store, clock, expected=1)
     assert outcome(alone) is Outcome.NOT_PERMITTED
@@ -88,7 +88,7 @@ async def test_replicas_register_again_and_again() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_row_is_written_with_values_that_every_replica_can_read(world: World, *, known: bool) -> None:
-    """The last step before each write of a row replaces the others."""
+    """A value that an older replica cannot read is replaced before the write. Without such a replica, it is kept."""
     if not known:
         await world.store.register_replica(Replica("older", frozenset(), world.clock.now()))
         await world.replicas.register()

@@ -14,7 +14,7 @@ from tests.fakes.world import World
 
 
 class ExpiringStore(MemoryStore):
-    """A store with expired rows, which deletes at most a hundred per call; the test can make it unavailable."""
+    """A store that deletes at most a hundred of its expired rows per call. The test can make it unavailable."""
 
     def __init__(self, old: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class ExpiringStore(MemoryStore):
 
 
 async def test_old_rows_are_deleted_daily(world: World) -> None:
-    """All expired rows are deleted at the start, and again once a day."""
+    """All expired rows are deleted at the start, and the store is asked again a day later."""
     store, telemetry = ExpiringStore(old=1050), Telemetry(CollectorRegistry())
     running = asyncio.create_task(Retention(store=store, clock=world.clock, telemetry=telemetry).run())
     await world.clock.advance(1)

@@ -31,7 +31,7 @@ class Dying:
     """A source whose loop raises an error. The program's own loops handle their errors."""
 
     async def run(self) -> None:
-        """Fail."""
+        """Raise ConnectionError."""
         raise ConnectionError("the loop is dead")
 
 
@@ -78,7 +78,7 @@ async def test_sigterm_ends_the_process_in_time_with_success(world: Product, tmp
 
 
 async def test_start_that_waits_for_aws_can_be_stopped(world: Product, tmp_path: Path) -> None:
-    """AWS does not answer. The log reports it without showing a setting, and SIGTERM ends the process immediately."""
+    """AWS refuses connections. The log says so without the tenant's id, and SIGTERM ends the process with success."""
     with socket.socket() as closed_port:
         closed_port.bind(("127.0.0.1", 0))
         refusing = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port.getsockname()[1]}"}
@@ -98,7 +98,7 @@ async def test_start_that_waits_for_aws_can_be_stopped(world: Product, tmp_path:
 
 
 async def test_start_without_credentials_says_what_to_do(world: Product, tmp_path: Path) -> None:
-    """The start fails immediately, without retries and without a traceback."""
+    """The program exits with 1 and says that no AWS credentials were found, without a traceback."""
     whole = environment(world, tmp_path)
     bare = {name: value for name, value in whole.items() if name not in world.aws.world.bot.environment()}
     bare |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path), "AWS_REGION": "ap-northeast-1"}

@@ -43,7 +43,10 @@ def with_targets(change: Callable[[list[str]], object]) -> Callable[[dict[str, A
 
 
 async def test_request_for_several_nodes_is_decided_with_all_of_them_shown(world: Product) -> None:
-    """Card, note and direct message name every node by name and id, and each has a command to connect."""
+    """Card and direct message have the name and id of every node, the note has the names.
+
+    The direct message has a command to connect to each node.
+    """
     ids = [world.aws.world.nodes[name] for name in NAMES]
     async with world.running():
         request = await world.ask(",".join(NAMES))
@@ -75,7 +78,7 @@ async def test_request_for_several_nodes_is_decided_with_all_of_them_shown(world
 async def test_request_whose_nodes_are_not_certain_is_not_decided_in_teams(
     world: Product, change: Callable[[list[str]], object]
 ) -> None:
-    """The card shows no node, has no buttons and says why. A forged click sends nothing."""
+    """The card shows no node, has no buttons and says why. A forged click sends no signal."""
     world.aws.faults.rewrite("GetOpsItem", with_targets(change))
     async with world.running():
         request = await world.ask(",".join(NAMES))

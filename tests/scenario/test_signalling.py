@@ -75,7 +75,7 @@ async def test_no_signal_is_sent_if_assuming_the_role_takes_a_minute(world: Worl
 
 
 async def test_hold_is_renewed_if_assuming_the_role_is_slow(world: World) -> None:
-    """The hold is renewed after a slow preparation, so no other process takes over during the state check."""
+    """The hold is renewed after a slow preparation, and still lasts at the end of a slow state check."""
     key = await world.posted()
     gates = world.aws.gates
     prepared, checked = gates["prepare"], gates["execution"] = asyncio.Event(), asyncio.Event()
@@ -193,7 +193,10 @@ async def test_vote_never_counts_for_the_next_level_when_the_store_is_slow() -> 
 
 
 async def test_two_clicks_of_one_person_do_not_pass_two_levels() -> None:
-    """The store confirms the first click after a minute, when the person has clicked again. Only one click is sent."""
+    """The store answers the write of "sending" after two minutes, when the person has clicked again.
+
+    One signal is sent; the other decision is released.
+    """
     store = SlowToAnswer()
     paused, other = two_replicas(store)
     key = await paused.posted(levels=2)
@@ -214,7 +217,7 @@ async def test_two_clicks_of_one_person_do_not_pass_two_levels() -> None:
 
 
 async def test_paused_worker_does_not_signal_after_its_hold_expired(world: World) -> None:
-    """A worker pauses between check and signal; another one takes the decision over, and it is sent once."""
+    """A worker pauses between check and signal. Another one takes the decision over, and one signal is sent."""
     store = HangingStore()
     paused, other = two_replicas(store)
     key = await paused.posted()

@@ -90,7 +90,7 @@ async def test_note_that_is_refused_once_is_repeated(world: World, problem: Chat
 
 @pytest.mark.parametrize("kind", ["post", "direct"])
 async def test_message_without_an_id_is_posted_once(world: World, kind: str) -> None:
-    """Teams accepted the message but returned no id. It counts as delivered, and as a post whose id is unknown."""
+    """Teams accepted the message but returned no id. It counts as delivered, and the row has one unconfirmed post."""
     world.chat.without_id[kind] = 1000
     key = world.aws.add()
     for _ in range(3):
@@ -156,7 +156,7 @@ async def test_next_state_of_a_card_without_an_id_is_posted(world: World) -> Non
 
 
 async def test_clicks_on_a_card_without_an_id_post_no_further_cards(world: World) -> None:
-    """Each click makes the content of the clicked card unknown, but that card is the one that is adopted."""
+    """The first click adopts the card, so after five clicks it is still the only one."""
     world.chat.without_id["post"] = 1000
     key = world.aws.add(levels=2, required=2)
     async with reconciled(world, key):
@@ -168,7 +168,7 @@ async def test_clicks_on_a_card_without_an_id_post_no_further_cards(world: World
 
 
 async def test_notes_of_a_card_without_an_id_are_posted_in_the_channel(world: World) -> None:
-    """Teams returns no id for any card of this request. No note is lost, although its thread is unknown."""
+    """Teams returned no id for the cards, so their threads are unknown. The note is posted in the channel, once."""
     world.chat.without_id["post"] = 1000
     key = world.aws.add()
     async with reconciled(world, key):
@@ -181,7 +181,7 @@ async def test_notes_of_a_card_without_an_id_are_posted_in_the_channel(world: Wo
 
 
 async def test_new_cards_for_the_states_of_a_card_without_an_id_are_limited(world: World) -> None:
-    """A card without an id cannot be updated, so each state posts a new card: four of them, then one an hour."""
+    """Seven levels pass in seven minutes, but only MOST_POSTS cards are posted. One more follows within two hours."""
     world.chat.without_id["post"] = 1000
     key = world.aws.add(levels=8)
     async with reconciled(world, key):
@@ -203,7 +203,7 @@ LASTS = 61  # seconds; from then on a refusal counts as lasting
 
 @pytest.mark.parametrize("problem", MAY_BE_DELETED)
 async def test_card_whose_updates_are_refused_is_posted_again(world: World, problem: ChatProblem) -> None:
-    """The card may have been deleted without a report of Teams. Only the new card shows the second level."""
+    """The card may have been deleted, so a new card shows the second level. No third card is posted."""
     key = await world.posted(levels=2)
     world.chat.before["update"] = [ChatRefused(problem)] * 1000
     world.aws.decide(key, Verdict.APPROVE)
@@ -217,7 +217,7 @@ async def test_card_whose_updates_are_refused_is_posted_again(world: World, prob
 
 
 async def test_card_that_was_reported_as_deleted_gets_every_later_state(world: World) -> None:
-    """The report was false for two minutes. The old card may still have buttons, so it is updated too."""
+    """Teams reported the card as deleted by mistake, so a second card was posted. Both show the outcome."""
     key = await world.posted(levels=2)
     world.chat.before["update"] = [ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND)] * 7
     world.aws.decide(key, Verdict.APPROVE)
@@ -232,7 +232,7 @@ async def test_card_that_was_reported_as_deleted_gets_every_later_state(world: W
 
 
 async def test_post_in_place_of_a_deleted_card_is_repeated_too(world: World) -> None:
-    """The card is deleted, and the post that replaces it is refused once."""
+    """The card is deleted, and the post that replaces it is refused once. A minute later, one card has buttons."""
     key = await world.posted(levels=2)
     del world.chat.sent["1000"]
     world.chat.before["post"] = [ChatRefused(ChatProblem.FORBIDDEN)]
@@ -274,7 +274,7 @@ async def test_refusal_that_was_false_leaves_a_card_that_a_click_adopts(world: W
 async def test_only_the_oldest_request_repeats_its_post_while_a_conversation_refuses(world: World) -> None:
     """Twenty cards are due in a channel that refuses every post.
 
-    The others are posted once each, after the last repeat.
+    The oldest request's post is tried three times in a minute, the others once each after that.
     """
     world.chat.refusing[CHANNEL] = ChatProblem.BLOCKED
     keys = []
@@ -291,7 +291,7 @@ async def test_only_the_oldest_request_repeats_its_post_while_a_conversation_ref
 
 
 async def test_waiting_requests_are_posted_once_the_conversation_accepts_posts(world: World) -> None:
-    """Only the first of ten posts is refused, falsely. All ten cards come within seconds, each once."""
+    """Only the first of ten posts is refused, by mistake. All ten cards come within seconds, each once."""
     world.chat.before["post"] = [ChatRefused(ChatProblem.BLOCKED)]
     for number in range(10):
         await world.rows.requeue(world.aws.add(number))
@@ -302,7 +302,7 @@ async def test_waiting_requests_are_posted_once_the_conversation_accepts_posts(w
 
 
 async def test_request_whose_probe_ended_does_not_block_the_others(world: World) -> None:
-    """The oldest request was cancelled before its second attempt. The next one is tried in its place."""
+    """The oldest request is gone before the second attempt of its post. The next request's card is posted instead."""
     world.chat.before["post"] = [ChatRefused(ChatProblem.BLOCKED)]
     first, second = world.aws.add(1), world.aws.add(2)
     for key in (first, second):
@@ -317,7 +317,7 @@ async def test_request_whose_probe_ended_does_not_block_the_others(world: World)
 
 
 async def test_message_that_is_refused_for_good_does_not_move_others_to_the_fallback_channel() -> None:
-    """One card is refused as malformed whenever it is sent. Other requests get their cards in the channel."""
+    """One card is refused as malformed three times and goes to the fallback channel. The others stay in the channel."""
     home = replace(APPROVALS, fallback=False, match=Match())
     leads = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
     world = new_world(home, leads)

@@ -29,7 +29,7 @@ def program_of(world: World) -> Any:
 async def test_drain_that_is_cut_short_leaves_no_reconcile_in_progress(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A throttled decision uses up the time of the drain: the reconcile is cancelled before Teams is closed."""
+    """A throttled decision uses up the time of the drain. A reconcile whose post hangs is then cancelled."""
     monkeypatch.setattr(app, "DRAIN_SECONDS", 0.3)
     monkeypatch.setattr(app, "LAST_SECONDS", 0.1)
     stuck = world.aws.add(1)

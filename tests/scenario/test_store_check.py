@@ -33,7 +33,10 @@ PERIOD = 60.0
 
 
 async def test_each_change_is_logged_once(world: World) -> None:
-    """A problem stays in the readiness problems until a check succeeds. The check follows the period of the sweep."""
+    """The log has each problem once, and the recovery.
+
+    A problem stays in the readiness problems until a check succeeds.
+    """
     store = Breakable()
     health = world.telemetry.health
     checking = StoreCheck(store=store, clock=world.clock, telemetry=world.telemetry, period=PERIOD)
@@ -54,7 +57,7 @@ async def test_each_change_is_logged_once(world: World) -> None:
 
 
 async def test_empty_store_is_logged_at_the_start(world: World) -> None:
-    """The data may be gone, although the bot can work."""
+    """A new store is logged once, because the data of an earlier one may be gone."""
     store = Breakable()
     store.created = True
     checking = StoreCheck(store=store, clock=world.clock, telemetry=world.telemetry, period=PERIOD)
@@ -73,7 +76,7 @@ async def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncItera
 
 
 async def test_file_deleted_under_the_process_stops_decisions_and_is_a_readiness_problem(running: Product) -> None:
-    """After the next check, no click reaches AWS, and the log and the metrics port's /readyz name the file."""
+    """After the next check, a click sends no signal, and the log and the metrics port's /readyz report the problem."""
     running.changed = {"metrics_port": free_port()}
     with capture_logs() as logs:
         async with running.running() as program, aiohttp.ClientSession() as http:

@@ -193,7 +193,7 @@ async def test_request_that_could_not_be_read_is_made_due_by_the_next_sweep(worl
 
 
 async def test_dropped_request_is_retried_while_aws_lists_it(world: World) -> None:
-    """A request that was never readable has no retry time left; each sweep tries it again."""
+    """A request that was never readable has no retry time left. The next sweep finds it, and its card is posted."""
     world.aws.before["observe"].extend(AwsUnavailable("AccessDenied") for _ in range(13))
     key = world.aws.add()
     async with world.running():
@@ -295,7 +295,7 @@ class SeveralPlaces(FakeAws):
 
 
 def with_places(world: World, places: dict[str, frozenset[str]]) -> SeveralPlaces:
-    """Replace the world's AWS and accounts by these places: account to Regions."""
+    """Give the world these places, account to Regions, and an AWS that has them; return that AWS."""
     aws, accounts = SeveralPlaces(world), tuple(Account(name, tuple(regions)) for name, regions in places.items())
     world.aws, world.configuration = aws, current_configuration()
     world.configuration.value = replace(world.configuration.value, accounts=accounts)
@@ -508,7 +508,7 @@ async def test_sweep_with_a_clock_ahead_does_not_stop_later_sweeps(world: World,
 
 
 async def test_event_loop_runs_other_tasks_during_a_sweep_of_many_rows(world: World) -> None:
-    """Nothing has changed in AWS, so that the sweep only compares. Clicks are answered meanwhile."""
+    """Nothing has changed in AWS, so no row is written. Other tasks run at least once per page of rows."""
     await world.posted_many(2000)
     await world.sweep.sweep()
     before = {key: (await world.row(key)).version for key in world.aws.requests}

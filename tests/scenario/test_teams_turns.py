@@ -123,7 +123,10 @@ async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeM
 async def test_first_invoke_of_a_conversation_does_not_wait_for_the_store(
     ms: FakeMicrosoft, bot: Turns, name: str
 ) -> None:
-    """The store hangs on the conversation's service URL. The invoke is answered; the URL is stored once it can be."""
+    """The store hangs while it stores the conversation's service URL.
+
+    The invoke is answered meanwhile, and the URL is stored once the store continues.
+    """
     bot.store.hangs = {"remember_service_url"}
     click = asyncio.create_task(ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, name=name))
     await bot.store.reached.wait()
@@ -157,7 +160,7 @@ async def test_time_limit_of_a_click_starts_with_the_arrival_of_its_request(
 
 
 async def test_submit_in_a_personal_chat_does_not_wait_for_the_store(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The store hangs while it stores the person's chat. The click is handled before that."""
+    """The store hangs while it stores the person's chat. The click handler gets the click meanwhile."""
     bot.store.hangs = {"personal_chat"}
     value = {**DATA, "verb": "cancel"}
     click = asyncio.create_task(ms.post_submit(bot.url, HANAKO, ms.world.personal(HANAKO), value))
@@ -193,7 +196,7 @@ async def test_refused_submit_is_explained_in_a_personal_chat(ms: FakeMicrosoft,
 
 
 async def test_refused_submit_without_a_chat_is_explained_in_the_thread(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The note has no details, because others can read it."""
+    """The message has neither AWS's error code nor the comment, because others can read it."""
     card = await _card_to_reply_to(ms, bot)
     ms.world.not_installed.add(HANAKO.id)
     bot.clicks.answer = REFUSED
@@ -206,7 +209,10 @@ async def test_refused_submit_without_a_chat_is_explained_in_the_thread(ms: Fake
 
 
 async def test_replies_to_repeated_submits_are_rate_limited(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Half of Teams' limit is left for messages to others, and the thread gets no answers."""
+    """One person's answers use half of Teams' limit at most.
+
+    Another person still gets an answer, and the channel gets none.
+    """
     card = await _card_to_reply_to(ms, bot)
     bot.clicks.answer = REFUSED
     for _ in range(20):
@@ -274,7 +280,7 @@ async def test_command_without_a_message_id_is_answered_in_the_personal_chat(ms:
 
 
 async def test_mention_without_text_means_help(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The command gets an empty text, which means help."""
+    """The command service gets an empty text; test_commands proves that it answers this with help."""
     card = await _card_to_reply_to(ms, bot)
     await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "")
 
@@ -329,7 +335,7 @@ async def test_refused_reply_still_ends_the_turn_with_200(ms: FakeMicrosoft, bot
     ],
 )
 async def test_reply_that_fails_once_is_repeated(ms: FakeMicrosoft, bot: Turns, fault: dict[str, Any]) -> None:
-    """The turn ends immediately. The reply comes seconds later, once."""
+    """The turn ends without a reply. The reply comes once, seconds later, and the next command is answered too."""
     chat = ms.world.personal(HANAKO)
     ms.fault("POST", "/activities", **fault)
     await ms.post_message(bot.url, HANAKO, chat, "help")
@@ -341,7 +347,7 @@ async def test_reply_that_fails_once_is_repeated(ms: FakeMicrosoft, bot: Turns, 
 
 
 async def test_reply_that_fails_twice_is_given_up(ms: FakeMicrosoft, bot: Turns) -> None:
-    """It is not repeated without end."""
+    """The bot tries to send the reply twice, and not again in the next ten minutes."""
     chat = ms.world.personal(HANAKO)
     ms.fault("POST", "/activities", times=None, status=500)
     await ms.post_message(bot.url, HANAKO, chat, "help")
@@ -352,7 +358,7 @@ async def test_reply_that_fails_twice_is_given_up(ms: FakeMicrosoft, bot: Turns)
 
 
 async def test_reply_without_an_id_is_sent_once(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Teams accepted it, so the conversation is not closed, and the next command is answered immediately."""
+    """Teams answers 202 without an id: the reply is not repeated, and the next command gets a reply too."""
     chat = ms.world.personal(HANAKO)
     ms.fault("POST", "/activities", status=202)
     for _ in range(2):
@@ -462,7 +468,7 @@ async def test_person_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot
 
 
 async def test_installation_in_a_team_posts_no_welcome(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Channels get cards only."""
+    """Neither of the two events of an installation causes a message, and no chat is stored."""
     await ms.post_installation(bot.url, TARO, APPROVERS)
     await ms.post_membership(bot.url, TARO, APPROVERS, bot_added=True)
 
@@ -478,7 +484,10 @@ async def test_removing_the_bot_from_a_team_keeps_the_personal_chat(ms: FakeMicr
 
 
 async def test_activities_are_accepted_while_the_store_is_unavailable(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Installations, removals and clicks are answered with 200. The next installation event stores the chat."""
+    """Installations, removals and clicks are answered with 200.
+
+    Once the store works, the next installation event causes the welcome message.
+    """
     chat, bot.store.broken = ms.world.personal(TARO), True
     for send in (
         ms.post_installation(bot.url, TARO, chat),
@@ -498,7 +507,7 @@ async def test_activities_are_accepted_while_the_store_is_unavailable(ms: FakeMi
 
 @pytest.mark.parametrize("where", [APPROVERS, LEADS])
 async def test_person_who_leaves_the_team_is_no_longer_a_member(ms: FakeMicrosoft, bot: Turns, where: str) -> None:
-    """Teams sends the event in one channel of the team; the rosters of all its channels are read again."""
+    """Teams sends the event in this channel or in another one of the team. In both cases the roster is read again."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)
     await ms.post_membership(bot.url, HANAKO, where, removed=[MEI])
@@ -512,10 +521,7 @@ async def test_person_who_leaves_the_team_is_no_longer_a_member(ms: FakeMicrosof
 async def test_person_who_loses_the_channel_without_a_member_event_is_no_longer_a_member(
     ms: FakeMicrosoft, bot: Turns, event: str
 ) -> None:
-    """If a channel is no longer shared with a team, Teams names no members.
-
-    Unknown events of a team have the same effect.
-    """
+    """These events name no members. After each of them, even an unknown one, the roster is read again."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)
     await ms.post_channel_event(bot.url, HANAKO, APPROVERS, event)
@@ -524,7 +530,7 @@ async def test_person_who_loses_the_channel_without_a_member_event_is_no_longer_
 
 
 async def test_event_of_a_shared_channel_without_a_team_invalidates_the_roster(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Teams may name only the channel."""
+    """The event names the channel but no team."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)
     data = {"tenant": {"id": TENANT_ID}, "channel": {"id": APPROVERS}, "eventType": "channelUnshared"}
@@ -594,7 +600,7 @@ async def test_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot
 
 @pytest.mark.parametrize("event", ["channelRestored", "teamUnarchived", "teamRestored"])
 async def test_conversation_that_comes_back_reaches_the_service(ms: FakeMicrosoft, bot: Turns, event: str) -> None:
-    """When a channel or team returns, the service retries its refused cards. Other events of a team have no effect."""
+    """When a channel or team returns, the service is notified. Other events of a team do not reach it."""
     for other in ("channelDeleted", "teamArchived", "channelRenamed"):
         await ms.post_channel_event(bot.url, HANAKO, APPROVERS, other)
     assert bot.installations.count == 0
@@ -603,14 +609,14 @@ async def test_conversation_that_comes_back_reaches_the_service(ms: FakeMicrosof
 
 
 async def test_upgrade_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The new version of the app may be allowed in channels that refused the earlier one, such as shared channels."""
+    """The service is notified, because the new version may be allowed in channels that refused the earlier one."""
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "add-upgrade")
     assert bot.installations.count == 1
 
 
 @pytest.mark.parametrize("action", ["add", "add-upgrade", "remove"])
 async def test_installation_in_a_team_invalidates_its_rosters(ms: FakeMicrosoft, bot: Turns, action: str) -> None:
-    """What the bot may read depends on where it is installed."""
+    """The roster is read again, because what the bot may read depends on where it is installed."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)
     await ms.post_installation(bot.url, HANAKO, APPROVERS, action)

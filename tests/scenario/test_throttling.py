@@ -22,7 +22,7 @@ THROTTLED = 20.0  # seconds
 
 
 class LimitedChat(FakeChat):
-    """Teams with the rate limits of a conversation. They raise ChatThrottled."""
+    """Teams with the rate limits of a conversation. A post beyond them raises ChatThrottled."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ async def _postponed(times: int = 1) -> tuple[World, RequestKey]:
 
 
 async def test_outage_of_teams_reads_aws_once() -> None:
-    """An attempt that failed is repeated like one that was throttled."""
+    """Failed posts are repeated without another read of AWS, like throttled ones."""
     world = new_world()
     key = world.aws.add()
     world.chat.before["post"] += [ChatUnavailable("no_answer", ambiguous=False) for _ in range(3)]
@@ -74,7 +74,7 @@ async def test_outage_of_teams_reads_aws_once() -> None:
 
 
 async def test_event_during_a_postponed_delivery_reads_aws() -> None:
-    """The request was rejected meanwhile: no card with buttons may appear."""
+    """The request was rejected meanwhile, and the row has the rejection."""
     world, key = await _postponed()
     world.aws.decide(key, Verdict.REJECT, "from the console")
     await world.rows.apply(key, lambda row: row.requeue_soon(world.clock.now()))
@@ -86,7 +86,7 @@ async def test_event_during_a_postponed_delivery_reads_aws() -> None:
 
 
 async def test_event_after_the_delivery_became_due_reads_aws() -> None:
-    """The row is due since a second ago for its delivery; the event that comes now does not move that time."""
+    """The row is already due for its delivery. An event does not move that time, but makes the bot read AWS."""
     world, key = await _postponed()
     await world.clock.advance(THROTTLED + 5)
     due_at = (await world.row(key)).requeue_at
@@ -100,7 +100,7 @@ async def test_event_after_the_delivery_became_due_reads_aws() -> None:
 
 
 async def test_facts_are_read_again_after_some_minutes() -> None:
-    """A channel that stays closed must not freeze what the bot knows about the request and its requester."""
+    """While Teams throttles the card for ten minutes, AWS is read two to four times."""
     world, _ = await _postponed(times=100)
     async with world.running():
         await world.clock.advance(600)
@@ -108,7 +108,7 @@ async def test_facts_are_read_again_after_some_minutes() -> None:
 
 
 async def test_request_that_times_out_during_a_postponed_delivery_is_read() -> None:
-    """The bot receives no event when AWS ends the request at its deadline. No process ran at that time."""
+    """The request's deadline passes without an event while no process runs. The next process reads AWS again."""
     world = new_world()
     key = world.aws.add()
     waiting = replace(world.aws.requests[key].levels[0], timeout=timedelta(seconds=THROTTLED + 5))
@@ -122,7 +122,7 @@ async def test_request_that_times_out_during_a_postponed_delivery_is_read() -> N
 
 
 async def test_other_channels_during_a_postponed_delivery_read_aws() -> None:
-    """The request is routed by the current file before it is delivered."""
+    """The file has changed since the card was postponed, so AWS is read again."""
     world, _ = await _postponed()
     world.configuration.replace(current_configuration(replace(APPROVALS, name="others")).value)
     async with world.running():
@@ -152,5 +152,5 @@ POSTPONED = Record(KEY, NOW, request=request(), observed_at=NOW, requeue_at=NOW 
 def test_aws_is_read_unless_the_facts_are_recent_and_no_decision_is_under_way(
     changed: dict[str, Any], *, recent: bool
 ) -> None:
-    """Each condition alone makes a read necessary."""
+    """Each condition alone makes a read necessary. A released decision does not."""
     assert is_recent(replace(POSTPONED, **changed), NOW + SECOND) is recent

@@ -144,7 +144,7 @@ async def test_card_gets_its_buttons_back_after_a_refused_signal(world: World) -
 async def test_store_failure_after_the_claim_is_answered_applying(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The claim is stored and the signal is being sent, so the answer does not ask the person to click again."""
+    """The store fails after it stored the claim: the answer is "applying…", and one signal is sent."""
     key = await world.posted()
 
     async def fail(*_: object, **__: object) -> None:
@@ -160,7 +160,10 @@ async def test_store_failure_after_the_claim_is_answered_applying(
 async def test_store_failure_at_a_repeated_click_is_answered_applying(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Teams repeats a slow click. The first click's signal is being sent, so the second answer is "applying…" too."""
+    """Teams repeats a slow click while the first click's signal is being sent.
+
+    If the store then fails, the repeated click is answered "applying…", and only one signal is sent.
+    """
     key = await world.posted()
     gate = world.aws.gates["signal"] = asyncio.Event()
     first = asyncio.create_task(world.press(key, HANAKO))
@@ -181,7 +184,7 @@ async def test_store_failure_at_a_repeated_click_is_answered_applying(
 
 
 async def test_expired_lease_cannot_be_renewed_after_another_process_held_it(world: World) -> None:
-    """A worker paused past its lease, and another one has held the lease since: the first worker's row is outdated."""
+    """A process whose lease expired gets LeaseHeld if another process has reconciled the row since."""
     key = world.aws.add()
     await world.rows.lease(key, "slow")
     await world.clock.advance(31)
@@ -225,7 +228,10 @@ class SlowChat(FakeChat):
 
 
 async def test_update_after_a_lost_lease_is_corrected_immediately(world: World) -> None:
-    """A worker paused past its lease overwrites the new card with the old one; the new card is restored immediately."""
+    """An update that takes longer than the lease overwrites a newer card.
+
+    The newer card is restored within a second.
+    """
     chat = SlowChat()
     world = replace(world, chat=chat)
     other = replace(world, owner="replica-2")
@@ -244,7 +250,7 @@ async def test_update_after_a_lost_lease_is_corrected_immediately(world: World) 
 
 
 async def test_signal_of_a_crashed_process_is_never_sent_again(world: World) -> None:
-    """The process died while it sent the signal. Another one reads the result from AWS and sends no signal."""
+    """The process died while it sent the signal. After a restart, no signal is sent, and the decision is released."""
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "signal")
     world.build()
@@ -307,7 +313,7 @@ async def test_later_roster_failure_keeps_buttons_and_messages(world: World) -> 
 
 
 async def test_requester_is_no_longer_identified_when_two_people_share_the_address(world: World) -> None:
-    """Another member has the requester's address now, so it no longer identifies the requester."""
+    """Another member has the requester's address now: the requester is unidentified, and the card has no buttons."""
     key = await world.posted()
     world.people.people.append(replace(person(7), upn=TARO_PERSON.upn))
     row = await world.shown(key)
@@ -317,7 +323,7 @@ async def test_requester_is_no_longer_identified_when_two_people_share_the_addre
 
 
 async def test_deleted_request_is_closed_after_ten_minutes(world: World) -> None:
-    """After ten minutes, the card loses its buttons. The request is reconciled again only if the sweep finds it."""
+    """After ten minutes, the card loses its buttons. It gets them back if the sweep finds the request again."""
     key = await world.posted()
     there = world.aws.requests.pop(key)
     async with world.running():
@@ -337,7 +343,7 @@ async def test_deleted_request_is_closed_after_ten_minutes(world: World) -> None
 
 
 async def test_reappearing_request_restarts_the_ten_minutes(world: World) -> None:
-    """The time is counted from the start of an uninterrupted absence."""
+    """Once AWS shows the request again, the row no longer has the time since which it was missing."""
     key = await world.posted()
     there = world.aws.requests.pop(key)
     await world.shown(key)
@@ -413,7 +419,7 @@ class SlowToAnswerStore(MemoryStore):
 
 
 async def test_late_answer_of_the_store_never_shows_an_older_row() -> None:
-    """Two writes are answered in the wrong order: a task that waits for the row never sees the older one last."""
+    """Two writes are answered in the wrong order: a waiting task never sees an older row after a newer one."""
     store = SlowToAnswerStore()
     world = new_world(store=store)
     key = await world.posted()
@@ -439,7 +445,10 @@ async def test_late_answer_of_the_store_never_shows_an_older_row() -> None:
 
 @pytest.mark.parametrize("call", ["execution", "signal"])
 async def test_reconcile_does_not_take_over_a_decision_in_progress(world: World, call: str) -> None:
-    """Another process reconciles while a click reads AWS or sends: the decision is unchanged, and one signal is sent."""
+    """Another process reconciles while a click reads AWS or sends its signal.
+
+    The decision is unchanged, and one signal is sent.
+    """
     other = replace(world, owner="replica-2")
     key = await world.posted()
     gate = world.aws.gates[call] = asyncio.Event()
@@ -456,7 +465,7 @@ async def test_reconcile_does_not_take_over_a_decision_in_progress(world: World,
 
 
 async def test_slow_reconciles_of_two_processes_post_one_card() -> None:
-    """AWS takes longer than a lease: neither process takes the lease from the other, and one card is posted."""
+    """Each read of AWS takes 35 seconds, longer than a lease. Two processes reconcile the request and post one card."""
 
     class SlowAws(FakeAws):
         async def observe(self, key: RequestKey) -> AccessRequest:
@@ -492,7 +501,10 @@ async def test_requester_identified_late_still_gets_the_message(world: World) ->
 
 
 async def test_effect_after_the_minute_is_attributed_to_the_click(world: World) -> None:
-    """The reply was lost and AWS shows the vote 90 s later: the thread says that it was made in Teams."""
+    """The signal's reply was lost, and AWS shows the vote 90 seconds later.
+
+    The thread then names the person who clicked, and does not say that the vote was made outside Teams.
+    """
     key = await world.posted()
     world.aws.lag = 90
     world.aws.after["signal"].append(SignalLost())
@@ -510,7 +522,7 @@ async def test_effect_after_the_minute_is_attributed_to_the_click(world: World) 
 
 
 async def test_requests_of_a_removed_account_are_not_read_repeatedly(world: World) -> None:
-    """The account's pending request is read at most once in hours, and a click on its card gets "not found"."""
+    """The account's pending request is read at most once in five hours, and a click on its card gets "not found"."""
     key = await world.posted()
     world.configuration.value = replace(world.configuration.value, accounts=())
     world.build()
@@ -553,7 +565,7 @@ async def test_message_names_the_person_before_the_reply_arrives(world: World) -
 
 
 async def test_vote_never_counts_for_the_next_level(world: World) -> None:
-    """The row lacks an approval from the console. Two people click at the same time, and level 2 gets no vote."""
+    """The row lacks an approval from the console. Two people approve at the same time, and level 2 gets no vote."""
     key = await world.posted(levels=2, required=2)
     world.aws.decide(key, Verdict.APPROVE)  # no event and no sweep so far
     async with world.running():
@@ -566,7 +578,10 @@ async def test_vote_never_counts_for_the_next_level(world: World) -> None:
 
 
 async def test_rejection_never_counts_for_the_next_level(world: World) -> None:
-    """A rejection between the acceptance of the first approval and its effect does not count for level 2."""
+    """The row lacks an approval from the console.
+
+    One person approves, and another rejects before the first vote has its effect. Level 2 gets no vote.
+    """
     world.aws.lag = 1.5
     key = await world.posted(levels=2, required=2)
     world.aws.decide(key, Verdict.APPROVE)  # no event and no sweep so far

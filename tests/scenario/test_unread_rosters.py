@@ -38,7 +38,7 @@ def use(world: World, rules: IdentityRules) -> None:
 
 
 async def arrives(world: World, *, outage: float = OUTAGE, recovered: float = MINUTE) -> RequestKey:
-    """Let a request arrive during an outage of the rosters, and let some time pass after it."""
+    """Let a request arrive during an outage of the rosters, and time pass after both; return its key."""
     world.people.failing = True
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -96,7 +96,7 @@ async def test_person_who_is_in_no_roster_is_known_to_be_missing(world: World) -
 
 
 async def test_card_says_that_the_requester_cannot_be_looked_up_now(world: World) -> None:
-    """The card has no buttons, and a click is refused, until the rosters can be read again."""
+    """Until the requester is looked up again, the card has no buttons, and a click is refused."""
     use(world, BY_ROSTER)
     async with world.running():
         world.people.failing = True
@@ -124,7 +124,7 @@ async def test_requester_is_looked_up_again_when_the_bot_is_added_to_a_team(worl
 
 
 async def test_message_is_given_up_hours_after_the_end_of_the_request(world: World) -> None:
-    """If no roster can be read until then, the note says that the requester was not found, and the reads end."""
+    """If no roster could be read by then, a note says that the requester was not notified, and the reads end."""
     use(world, BY_DOMAIN)
     world.people.failing = True
     key = world.aws.add()
@@ -152,7 +152,7 @@ async def whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 @pytest.mark.parametrize("fails", [r"pagedmembers$", r"/oauth2/v2.0/token$"])
 async def test_request_that_arrives_during_an_outage_is_announced_after_it(whole: Product, fails: str) -> None:
-    """The rosters, or the bot's login, fail while the request arrives."""
+    """The rosters, or the bot's login, fail while the request arrives. Card and direct message come without a note."""
     whole.toml = TOML + 'people_domains = ["example.com"]\nunmatched_requesters = "allow"\n'
     fault = whole.microsoft.fault("*", fails, times=None, status=503)
     async with whole.running():

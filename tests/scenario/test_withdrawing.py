@@ -137,7 +137,7 @@ async def test_second_revocation_names_the_person_of_the_first(world: World) -> 
 
 
 async def test_repeated_revocation_makes_one_call(world: World) -> None:
-    """Teams resends a slow click. The second answer says that the access was revoked."""
+    """Two identical clicks arrive at the same time. One of the answers says that the access was revoked."""
     key = await approved(world)
     async with world.running():
         answers = await asyncio.gather(*(world.press(key, ICHIRO, Verb.REVOKE) for _ in range(2)))
@@ -413,7 +413,7 @@ async def test_refused_cancellation_says_why(
 ) -> None:
     """After a forged step, or for a replica, unreadable facts or an ended request, no call is made.
 
-    The answer shows the true state.
+    The answer has the reason. For a replica or an ended request, it has no button to cancel.
     """
     key = await world.posted()
     row = await world.row(key)
@@ -439,7 +439,7 @@ async def test_account_without_a_cancel_role_offers_no_cancellation() -> None:
 
 
 async def test_cancellation_is_not_sent_after_the_cancel_role_was_removed(world: World) -> None:
-    """The role is removed while the click is processed. The bot never cancels with its own credentials."""
+    """The role was removed while no process ran. The bot does not cancel with its own credentials."""
     key = await world.posted()
     await world.crash_in(world.withdrawn(key), "execution")
     world.configuration = current_configuration(cancel_role=None)
@@ -503,7 +503,7 @@ async def test_simultaneous_votes_and_cancellation_make_one_call(world: World) -
 
 
 async def test_cancellation_waits_for_a_vote_that_is_being_sent(world: World) -> None:
-    """The cancellation is not sent beside a vote. The requester sees the voter's name, and then the outcome."""
+    """During a vote, the cancellation is answered "busy" with the voter's name. A later one is answered "decided"."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -522,7 +522,10 @@ async def test_cancellation_waits_for_a_vote_that_is_being_sent(world: World) ->
 
 
 async def test_no_vote_is_sent_while_a_cancellation_awaits_its_effect(world: World) -> None:
-    """A vote waits for a minute. AWS has not cancelled by then, and the requester is notified in their own chat."""
+    """A vote is answered "busy" while AWS has not cancelled.
+
+    After a minute the requester reads that the request was not cancelled, and the next vote is sent.
+    """
     key = await world.posted()
     world.aws.lag = 1e6
     async with world.running():

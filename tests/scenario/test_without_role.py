@@ -81,7 +81,7 @@ async def test_decision_with_a_lost_reply_is_confirmed_by_the_vote_in_aws(commen
 
 @COMMENTS
 async def test_second_of_two_approvals_is_not_blocked_by_the_first(comment: str) -> None:
-    """The first vote is already visible in AWS and is not counted twice."""
+    """One approval is sent half a second after the other: both count, and the request is approved."""
     world = without_role()
     key = await world.posted(required=2)
     gate = world.aws.gates["execution"] = asyncio.Event()
@@ -98,7 +98,7 @@ async def test_second_of_two_approvals_is_not_blocked_by_the_first(comment: str)
 
 
 async def test_vote_of_a_person_with_the_same_name_does_not_confirm_a_lost_vote() -> None:
-    """The second person's signal never reaches AWS. The first person's vote does not confirm it."""
+    """The second person's signal never reaches AWS. The first person's vote does not confirm it, so it is released."""
     other = replace(ICHIRO, name=HANAKO.name)
     world = without_role(other=other)
     key = await world.posted(required=3)

@@ -80,7 +80,7 @@ async def test_request_is_decided_after_a_crash_and_a_clock_set_back(call: str, 
 
 
 async def test_click_from_the_future_is_never_sent() -> None:
-    """The age of the click is unknown: half an hour may have passed since it. The person is asked to click again."""
+    """By the corrected clock, the click is in the future, so its age is unknown. The decision is released unsent."""
     world = new_world()
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "execution")
@@ -118,7 +118,7 @@ async def test_card_appears_after_a_crash_and_a_clock_set_back(call: str) -> Non
 
 
 async def test_postponed_card_appears_after_the_clock_was_set_back() -> None:
-    """The next attempt was planned seconds ahead by the wrong clock, which is an hour ahead by the corrected one."""
+    """The wrong clock set the time of the next attempt, now an hour away. The card still comes within a second."""
     world = new_world()
     key = world.aws.add()
     world.chat.before["post"].append(ChatUnavailable("no_answer", ambiguous=False))
@@ -142,7 +142,7 @@ async def test_missing_request_is_gone_after_its_span_although_the_clock_was_set
 
 
 def test_no_pause_or_hold_is_longer_than_its_limit() -> None:
-    """A longer one would look as if a clock that was ahead had stored it."""
+    """A longer pause or hold would look as if a clock that was ahead had stored it."""
     pauses = [
         each for value in vars(retry_policy).values() for each in (value if isinstance(value, tuple) else [value])
     ]

@@ -85,7 +85,7 @@ class Route:
     tenant: str = TENANT
 
     def place(self, actor: Person) -> Place:
-        """Return the conversation in the form of an activity."""
+        """Return the place from which this actor clicks."""
         owner = {"own": actor.object_id, "requester's": TARO_PERSON.object_id}.get(self.personal or "")
         where = f"a:{owner}" if self.personal else self.conversation
         return Place(id=where, kind=self.kind, team=TEAM if self.kind == "channel" else None, tenant_id=self.tenant)

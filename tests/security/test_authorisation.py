@@ -101,7 +101,7 @@ def _body(
 
 
 class MatrixRun:
-    """Clicks in many cells of one state, each in a world in which nothing was decided."""
+    """Clicks on a request in one state. Each is made in a world in which no earlier click has reached AWS."""
 
     def __init__(self, edge: MatrixEdge, name: str) -> None:
         self.edge, self.name, self.state = edge, name, STATES[name]
@@ -116,7 +116,7 @@ class MatrixRun:
             yield
 
     async def click_all(self, clicks: list[tuple[Any, ...]]) -> None:
-        """Click in each cell. Start a new world after a decision."""
+        """Make each click and check its effect. Start a new world after each click that reached AWS."""
         waiting = list(reversed(clicks))
         while waiting:
             async with self._new_state():

@@ -1,6 +1,6 @@
 """Default deny: if a fact that the permission check needs is missing, no one may decide and nothing reaches AWS.
 
-The guards in tests/reliability/guards are negative controls: if one is removed, its test in this file fails.
+The negative controls are in tests/reliability/guards: for each guard of the product, a test that fails without it.
 """
 
 from dataclasses import replace
@@ -59,7 +59,7 @@ LISTED = tuple(f"user:{each.object_id}" for each in EVERYBODY)
     ids=["members", "by name", "by id", "by id, unidentified requester"],
 )
 async def test_unreadable_roster_admits_no_one(approvers: tuple[str, ...], requester: str | None) -> None:
-    """A person who cannot be checked is refused, also on a card that was posted before the roster failed.
+    """The card is posted before the roster fails. After that, no click decides.
 
     This holds even where unidentified requesters are allowed: without the roster, the clicker may be the requester.
     """
@@ -81,7 +81,10 @@ async def test_unidentified_requester_blocks_every_decision() -> None:
 
 @pytest.mark.parametrize("read_before", [False, True], ids=["never read", "read before"])
 async def test_unreadable_identity_center_record_blocks_every_decision(read_before: bool) -> None:
-    """AWS names the requester only by an Identity Center id. Without the record, that could be any person."""
+    """AWS names the requester only by an Identity Center id. Without its record, that could be any person.
+
+    This holds even if the record was read before.
+    """
     world = new_world()
     world.identities.records[USER_ID] = ("somebody.else@example.com",)
     key = world.aws.add(requester=USER_ID)
@@ -99,7 +102,10 @@ async def test_identity_center_record_with_empty_names_identifies_no_one() -> No
 
 
 async def test_identity_center_user_name_is_not_an_object_id() -> None:
-    """User names are free text. One that looks like an object id does not distinguish its user, even if allowed."""
+    """User names are free text. One that looks like an object id identifies no one.
+
+    This holds even if `unmatched_requesters` is `allow` and the record also has an address in `people_domains`.
+    """
     world = new_world()
     allowing = replace(
         world.configuration.value.identity, allow_unmatched=True, people_domains=frozenset({"corp.example.net"})

@@ -49,7 +49,7 @@ async def _sent(ms: FakeMicrosoft, edge: Edge, raw: bytes) -> int:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
 async def test_body_in_another_encoding_is_refused(encoding: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """Only UTF-8 without a byte order mark is accepted: a filter in front of the bot may not understand others."""
+    """Only UTF-8 without a byte order mark is accepted: a filter in front of the bot may not understand other encodings."""
     raw = json.dumps(_message(ms, text="ok \ud83d")).encode(encoding)
 
     assert (await _sent(ms, edge, raw), edge.turns) == (400, [])
@@ -110,7 +110,7 @@ async def test_number_that_cannot_be_written_as_json_again_is_refused(
 async def test_sender_field_that_is_not_a_string_is_refused(
     field: str, junk: object, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """A tenant or role of another type is refused, not ignored: ignoring it could turn a guest into a member."""
+    """Such a field is refused, not ignored: without the tenant or the role, a guest could pass as a member."""
     body = _message(ms)
     body["from"][field] = junk
 
@@ -187,7 +187,7 @@ HEAD_ENDS = b"\r\n\r\n"  # appended, so that the server answers each at once
 
 
 def _odd_heads() -> Iterator[bytes]:
-    """Yield unusual request lines, then a plain request with some bytes changed, lost or added, and random bytes."""
+    """Yield unusual request lines. Then yield without end: a plain request with some bytes changed, or random bytes."""
     yield from (f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for method in METHODS for target in TARGETS)
     plain = b"POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
     rng = random.Random(20261123)
@@ -216,7 +216,7 @@ async def test_bytes_that_are_not_http_cause_no_server_error(
 
 
 async def test_connection_with_an_endless_header_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that sends its header slowly is disconnected after a limit. The test shortens that limit."""
+    """A client that does not finish its header is disconnected after a time limit, which the test shortens."""
     monkeypatch.setattr(server, "IDLE_TIME", 0.1)
 
     async def nothing(*_: Any) -> Any:
@@ -248,7 +248,7 @@ async def test_connection_with_an_endless_header_is_closed(monkeypatch: pytest.M
     ids=["numbers", "members", "lists", "nested"],
 )
 async def test_body_with_too_many_values_is_refused(value: Any, ms: FakeMicrosoft, edge: Edge) -> None:
-    """Parsing many values takes long, whoever sent them: such a body is refused before it is parsed."""
+    """Parsing many values takes long, so such a body is answered 413 and runs no turn of the bot."""
     body = json.dumps(_message(ms) | {"value": "VALUE"})
     many = value if isinstance(value, str) else json.dumps(value)
     assert await _sent(ms, edge, body.replace('"VALUE"', many).encode()) == 413
@@ -256,6 +256,6 @@ async def test_body_with_too_many_values_is_refused(value: Any, ms: FakeMicrosof
 
 
 async def test_long_comment_with_many_commas_is_accepted(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The limit is far above what a person can type: some thousand characters, each of which looks like a value."""
+    """A comment of 9,000 commas and brackets, each of which could be counted as a value, is below the limit."""
     body = json.dumps(_message(ms) | {"value": {"comment": ",[{" * 3000}})
     assert await _sent(ms, edge, body.encode()) == 200

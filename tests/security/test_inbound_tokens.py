@@ -72,7 +72,7 @@ async def test_header_without_a_token_is_answered_401(header: str, ms: FakeMicro
 
 
 async def test_token_of_another_algorithm_fetches_no_keys(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A token that no key could make valid is refused before any signing key is fetched."""
+    """No key could make these tokens valid, so the bot fetches no signing keys for them."""
     for name in ("unsigned", "HMAC with the public key", "another RSA algorithm"):
         await ms.send(edge.url, _message(), authorization=f"Bearer {FORGED[name](ms.signer, SERVICE)}")
 
@@ -121,7 +121,10 @@ async def test_good_token_reaches_the_bot(ms: FakeMicrosoft, edge: Edge) -> None
     "changed", [{"exp": int(NOW) - 299}, {"nbf": int(NOW) + 299}, {"nbf": None}, {"jti": 5, "iat": "odd"}]
 )
 async def test_five_minutes_of_clock_skew_are_allowed(changed: dict[str, Any], ms: FakeMicrosoft, edge: Edge) -> None:
-    """Clocks may differ by five minutes. Claims that Microsoft does not document are not checked."""
+    """A token is accepted if it expired less than five minutes ago, or becomes valid in less than five minutes.
+
+    So is a token without `nbf`, or with odd values in claims that the bot does not check.
+    """
     status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {_good(ms.signer, **changed)}")
 
     assert status == 200
@@ -170,7 +173,7 @@ async def test_body_must_name_the_service_of_the_token(service_url: str | None, 
 async def test_service_url_may_differ_by_letter_case_or_a_final_slash(
     signed: str, sent: str, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """Microsoft's SDKs accept a serviceUrl that differs from the signed one only by letter case or a final slash."""
+    """Like Microsoft's SDKs, the bot ignores letter case and final slashes when it compares body and token."""
     token = ms.signer.token(ms.signer.claims(signed))
 
     status, _ = await ms.send(edge.url, _message(serviceUrl=sent), authorization=f"Bearer {token}")
@@ -205,7 +208,10 @@ async def test_key_must_endorse_the_channel(
 async def test_other_channels_are_not_served(
     channel_id: str | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """On Direct Line and Web Chat, clients state their own identity, so even a valid token of these is refused."""
+    """On Direct Line and Web Chat, clients state their own identity, so even a valid token of these is refused.
+
+    An activity without a channel is refused too.
+    """
     ms.signer.rotate("all", endorsements=["msteams", "webchat", "directline"])
 
     status, _ = await ms.send(edge.url, _message(channelId=channel_id), authorization=f"Bearer {_good(ms.signer)}")
@@ -214,7 +220,7 @@ async def test_other_channels_are_not_served(
 
 
 async def test_remembered_token_expires(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """A verified token is remembered, but not beyond its exp."""
+    """A verified token is remembered, but it is refused once it expired more than five minutes ago."""
     held = f"Bearer {_good(ms.signer, exp=int(NOW) + 60)}"
     first, _ = await ms.send(edge.url, _message(), authorization=held)
     clock.seconds = NOW + 60 + 301
@@ -254,7 +260,7 @@ async def test_remembered_token_is_compared_with_every_body(ms: FakeMicrosoft, e
 async def test_remembered_token_is_refused_for_another_channel(
     channel_id: str | None, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """A token that was valid for Teams is refused for a channel that its key does not endorse."""
+    """A token that was valid for Teams is refused for an activity of another channel, or of none."""
     held = f"Bearer {_good(ms.signer)}"
     await ms.send(edge.url, _message(), authorization=held)
 
@@ -264,7 +270,7 @@ async def test_remembered_token_is_refused_for_another_channel(
 
 
 async def test_remembered_token_with_another_signature_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The bot remembers the whole token, so the same claims with another signature, or none, are verified again."""
+    """The bot remembers the whole token, so it refuses the same claims with another signature or without one."""
     held = _good(ms.signer)
     await ms.send(edge.url, _message(), authorization=f"Bearer {held}")
     head, claims, _ = held.split(".")
@@ -279,7 +285,7 @@ async def test_remembered_token_with_another_signature_is_refused(ms: FakeMicros
 async def test_number_of_remembered_tokens_is_limited(
     ms: FakeMicrosoft, edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many tokens do not fill the memory: the verifier forgets all but the newest REMEMBERED tokens."""
+    """Many tokens do not fill the memory: the verifier keeps at most REMEMBERED of them."""
     monkeypatch.setattr(tokens, "REMEMBERED", 3)
     verifier = TokenVerifier(edge.keys, app_id=APP_ID, clock=edge.clock)
     for number in range(8):
@@ -315,7 +321,7 @@ OURS = "11111111-1111-4111-8111-111111111111"
 async def test_conversation_of_another_tenant_is_answered_403(
     data: str | None, conversation: str | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """The body must have the conversation's tenant in one of two fields, and both must not have another tenant."""
+    """The body must have the bot's tenant in at least one of two fields, and neither may have another tenant."""
     status, _ = await ms.send(
         edge.url,
         _tenant_in(_message(), data=data, conversation=conversation),

@@ -1,7 +1,7 @@
 """Figure 18: with any text from outside, a card has the same structure as with plain text and shows the text.
 
-Every field of the view has the text. The expected card is that of a plain text, with the visible characters of
-the tested text. Unicode's categories decide which characters are visible, not the code under test.
+Every field that can hold such a text is filled with it. The expected card is that of a plain text, with the visible
+characters of the tested text. Unicode's categories decide which characters are visible, not the code under test.
 """
 
 import json
@@ -100,9 +100,10 @@ def views() -> list[tuple[View | Notice, Notice | None]]:
 
 
 def test_hostile_text_changes_no_card(figure: Figure) -> None:
-    """The card has the structure of a plain text's card, and no text function, within each limit.
+    """Under each set of text limits, the card has the same structure as with a plain text.
 
-    It shows every visible character, or cuts the text visibly.
+    It contains no `{{DATE(…)}}` or `{{TIME(…)}}`. With the widest limits, it shows every visible character. A text that
+    is too long is cut visibly.
     """
     count, shown, cut = rounds(short=500, ci=5_000, long=50_000), 0, 0
     shapes = set[str]()
@@ -119,7 +120,7 @@ def test_hostile_text_changes_no_card(figure: Figure) -> None:
 def _compared(
     text: str, view: View | Notice, notice: Notice | None, formatter: CardFormatter, shapes: set[str]
 ) -> bool:
-    """Compare a card with that of the plain twin. Return whether the text fits, so that it is shown in full."""
+    """Compare the card of a text with the card of its plain twin. Return whether the text fits within the limits."""
     twin = plain_twin(text, formatter.limits)
     card = made(filled(view, text), filled(notice, text), formatter)
     plain = made(filled(view, twin), filled(notice, twin), formatter)
@@ -138,7 +139,7 @@ def _compared(
 
 
 def test_hostile_cards_are_valid(figure: Figure) -> None:
-    """Cards with hostile texts follow the official schema: every kind of card, in every language."""
+    """Cards with hostile texts follow the official schema of Adaptive Cards, in every language."""
     checked = set()
     for locale, text, (view, notice) in zip(
         cycle(LOCALES), texts(181, rounds(short=150, ci=600, long=600)), cycle(views())

@@ -53,7 +53,7 @@ async def _send_to_other_routes(world: Product, rng: random.Random) -> Counter[i
 async def test_junk_is_never_answered_with_a_5xx(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """The requests are valid ones with random changes, most with a valid token.
+    """Most requests are valid activities with random changes, usually with a valid token. Others are random bytes.
 
     They cause no 5xx, no signal and no unexpected error in the log.
     """

@@ -69,7 +69,7 @@ async def test_look_alike_of_an_approver_may_not_decide(upn: str) -> None:
 
 
 async def test_entry_admits_no_one_whose_name_has_other_letters() -> None:
-    """Without case, German ß and ss are equal. But two people may have these names."""
+    """If letter case is ignored, ß equals ss. Two people may have these names, so the other one is refused."""
     other = replace(person(31), upn="strasse@example.com")
     world = new_world(replace(APPROVALS, approvers=("upn:straße@example.com",)), people=(HANAKO, TARO_PERSON, other))
     assert code_of(await _click(world, other)) is Refusal.NOT_APPROVER
@@ -77,7 +77,7 @@ async def test_entry_admits_no_one_whose_name_has_other_letters() -> None:
 
 @pytest.mark.parametrize("address", LOOK_ALIKES.values(), ids=LOOK_ALIKES.keys())
 async def test_look_alike_of_a_requester_identifies_no_one_and_may_not_decide(address: str) -> None:
-    """The record has an address similar to Hanako's, so she may be the requester. No one may decide."""
+    """The requester's Identity Center record has an address similar to Hanako's. Neither she nor others may decide."""
     world = new_world(people=(HANAKO, ICHIRO, TARO_PERSON))
     world.identities.records[USER_ID] = (address,)
     for each, refusal in ((HANAKO, Refusal.OWN_REQUEST), (ICHIRO, Refusal.UNIDENTIFIED)):
@@ -106,7 +106,10 @@ async def test_two_people_with_similar_addresses_are_not_confused() -> None:
     ids=["IAM user", "IAM user in a path", "federated user", "session", "Identity Center user"],
 )
 async def test_name_without_a_domain_refuses_the_person_of_that_mailbox(requester: str) -> None:
-    """Unidentified requesters are allowed, but `user/jiro` may be the person with the address `jiro@…`."""
+    """The requester `hanako.sato` may be the person with the address `hanako.sato@…`, so she is refused.
+
+    Another approver may decide, because unidentified requesters are allowed.
+    """
     world = new_world(configuration=current_configuration(allow_unidentified=True))
     world.identities.records[USER_ID] = ("hanako.sato",)
     assert code_of(await _click(world, HANAKO, requester=requester)) is Refusal.OWN_REQUEST

@@ -85,7 +85,7 @@ async def test_stored_address_of_an_unlisted_host_is_not_used(
 async def test_service_url_of_an_unlisted_host_is_not_stored(
     ms: FakeMicrosoft, bot: Turns, unlisted: UnlistedServer
 ) -> None:
-    """Even if the Bot Framework signed it, no reply goes there, and later cards go to the previous address."""
+    """Even if the Bot Framework signed the URL, nothing is sent there. Later cards and direct messages still succeed."""
     seen_as, ms.seen_as = ms.seen_as, unlisted.url.removesuffix("/teams/")
     for place in (APPROVERS, ms.world.personal(HANAKO).id):
         status, _ = await ms.post_message(bot.url, HANAKO, place, "help")
@@ -144,7 +144,7 @@ def modules_calling(name: str) -> set[str]:
 
 
 def test_one_module_sends_the_token() -> None:
-    """Only bot.teams.outbound.calls does, which checks the host first. A second module would have to check it too."""
+    """Only bot.teams.outbound.calls calls `bearer`. It checks the host first; a second module would have to do so too."""
     assert modules_calling("bearer") == {"calls"}
 
 
@@ -155,7 +155,7 @@ def test_only_modules_that_send_a_secret_read_its_value() -> None:
 
 
 def test_every_request_disables_redirects() -> None:
-    """Every call of an aiohttp session passes `allow_redirects=False`."""
+    """Every call of an aiohttp session in bot.teams passes `allow_redirects=False`."""
     found: dict[str, list[Any]] = {}
     for path in (ROOT / "bot" / "teams").rglob("*.py"):
         for name, call in method_calls(path):
@@ -169,7 +169,7 @@ def test_every_request_disables_redirects() -> None:
 async def test_unlisted_host_is_refused_before_a_token_is_fetched(
     ms: FakeMicrosoft, bot: Turns, unlisted: UnlistedServer
 ) -> None:
-    """The check right before the request also comes before the token is fetched."""
+    """The bot checks the host first: it neither fetches a token nor sends the request."""
     with pytest.raises(ChatRefused) as refused:
         await bot.side._connector.post_to_conversation(unlisted.url, conversation=APPROVERS, activity={})
     assert refused.value.detail == "host_not_listed"

@@ -1,7 +1,8 @@
 """The bot's credentials and tokens are in no log line, error, metric, repr, store, or output of `show`.
 
-The secrets contain the word "canary", and servers send back the requests that they received, so that every error that
-a credential can cause contains it. Then all text that a person could read is searched for that word.
+The secrets contain the word "canary". The servers send back the requests that they received, so their responses contain
+the secret. Then all text that a person could read is searched for that word. The test of a whole run searches for the
+tokens that were issued in it.
 """
 
 import asyncio
@@ -99,7 +100,7 @@ async def _half(request: web.Request, sent: str) -> web.StreamResponse:
 
 
 def _echo(status: int, **headers: str) -> Answering:
-    """Return an answer with the text in every field that a reader of answers may look at."""
+    """Return an answer that has the received request in every field that the bot may read."""
     return lambda sent: web.json_response(
         {
             "error": sent,
@@ -207,7 +208,7 @@ async def test_no_answer_of_the_login_reveals_a_secret(kind: str, name: str, cap
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_no_answer_of_the_connector_reveals_the_token(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The fake Connector sends the Authorization header back, in many forms."""
+    """The token is in no error, object or log line, whether or not the fake Connector sends it back."""
     caplog.set_level(logging.WARNING)
     clock = Ticker()
     async with echo_server() as login, echo_server() as teams, open_session(proxied=False) as session:
@@ -278,7 +279,7 @@ async def test_no_answer_of_aws_reveals_a_secret(name: str, caplog: pytest.LogCa
 
 
 async def test_whole_run_leaves_no_secret_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A request is posted and decided. Then the log, /metrics, `show` and the store's files are searched."""
+    """After a decision, the log, /metrics, `show` and the store's files contain no token and no client assertion."""
 
     def registration(aws: SandboxAws) -> BotRegistration:
         return BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusting(aws))

@@ -94,7 +94,7 @@ def test_approve_and_reject_together_are_refused() -> None:
     [("", "write a reason"), (" \n", "write a reason"), ("x" * 257, "write 1 to 256 characters, not 257")],
 )
 def test_reason_with_an_invalid_length_is_refused(reason: str, expected: str) -> None:
-    """The length is checked before any call, and the error says what to write."""
+    """The command exits with 2, and the error says what to write."""
     result = run("sandbox", "request", "--node", "web-prod-01", "--reason", reason)
     assert (result.exit_code, expected in result.stderr) == (2, True)
 
@@ -249,7 +249,7 @@ def test_show_escapes_terminal_control_characters(tmp_path: Path, monkeypatch: p
 
 
 def test_show_of_an_unknown_request_exits_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unknown request is reported as a problem, not as an empty result."""
+    """An empty result with exit code 0 would look like success."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
     asyncio.run(_store(tmp_path / "rows.db"))
     assert run("show", "oi-ffffffffffff").exit_code == 1
@@ -369,7 +369,7 @@ async def _no_messages(_request: web.Request) -> web.StreamResponse:
 
 @pytest.fixture
 def bot_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """The HTTP servers of a bot, in another thread. Parts that a test adds to the dictionary are missing."""
+    """Run the HTTP servers of a bot in another thread. Parts that a test adds to the yielded dictionary are missing."""
     missing: dict[str, str] = {}
     ports, stop, loop = queue.Queue[int](), asyncio.Event(), asyncio.new_event_loop()
 
@@ -398,7 +398,7 @@ def bot_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, s
 
 
 def test_health_succeeds_while_the_bot_is_alive(bot_on_this_machine: dict[str, str]) -> None:
-    """A container's health check needs no curl. A bot that is alive but not ready must not be restarted."""
+    """The exit code is 0 even if a part is missing. A container that is alive but not ready must not be restarted."""
     bot_on_this_machine["queue"] = "AccessDenied"
     assert run("health").exit_code == 0
 
@@ -423,6 +423,6 @@ def test_health_fails_if_no_bot_runs(words: tuple[str, ...]) -> None:
 
 
 def test_health_problems_needs_the_metrics_port() -> None:
-    """Without it, the details are in the log only."""
+    """If this port is turned off, the command exits with 1 and names the setting."""
     result = run("health", "--problems", env={"NODE_ACCESS_METRICS_PORT": "0"})
     assert (result.exit_code, "NODE_ACCESS_METRICS_PORT" in result.stderr) == (1, True)

@@ -67,7 +67,7 @@ async def test_cancelled_sleeper_does_not_wake() -> None:
 
 
 async def test_sleep_of_zero_ends_without_time_passing() -> None:
-    """A test does not have to move the clock for it."""
+    """Such a sleep ends although no one moves the clock."""
     await ManualClock().sleep(0)
 
 

@@ -51,7 +51,7 @@ class Use:
 
 
 def uses(sources: Sources) -> Iterator[Use]:
-    """Return every attribute and keyword in the sources, including a method that is passed on without a call."""
+    """Yield every attribute and keyword in the sources, including a method that is passed on without a call."""
     for module, source in sources.items():
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Attribute):
@@ -88,7 +88,7 @@ def test_second_caller_of_reconcile_is_found(used: Sequence[Use]) -> None:
 
 
 def test_every_reason_for_a_due_row_is_listed(used: Sequence[Use]) -> None:
-    """Every cause of a reconciliation makes the row due, and only the listed modules do so."""
+    """Exactly the modules in REQUEUED_BY make a row due."""
     names = "requeue", "requeue_by", "requeue_first", "requeue_soon", "requeue_at="
     assert modules(used, *names, under=SERVICE) == set(REQUEUED_BY)
 

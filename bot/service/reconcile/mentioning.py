@@ -17,7 +17,10 @@ from bot.text.names import exact
 
 
 class Mentioning:
-    """Adds mentions to cards. If a roster is unavailable, the card has none of its members; an update adds their names.
+    """Adds mentions to waiting cards.
+
+    People that the bot cannot find, because a roster is unavailable, are left out. If the card is updated later for
+    another reason, their names are added.
 
     Mentions are not part of a card's digest: a person who joins or is renamed does not cause an update.
     """

@@ -164,7 +164,10 @@ class Messenger:
 
     @asynccontextmanager
     async def _turn(self, kind: CallKind, conversation: str) -> AsyncIterator[None]:
-        """Send one message at a time into a conversation, in the order of the calls."""
+        """Wait for earlier calls to this conversation, and apply its limits.
+
+        Messages are sent one at a time, in the order of the calls.
+        """
         lock = self._order.setdefault(conversation, asyncio.Lock())
         async with lock, self._limited(kind, conversation):
             yield

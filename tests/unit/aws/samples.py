@@ -1,4 +1,4 @@
-"""Answers of AWS about one request, following its samples and models, and ways to corrupt them."""
+"""AWS's answers about one request, as in AWS's samples and models, and ways to corrupt them."""
 
 import copy
 import json
@@ -63,7 +63,7 @@ def ops_item(*, data: dict[str, str] | None = None, content: dict[str, Any] | No
 
 
 def decision(**changed: Any) -> str:
-    """Return one element of ApproverDecisions."""
+    """Return one element of ApproverDecisions, as JSON."""
     return json.dumps({"approver": HANAKO, "decision": "approved", "time": "2026-04-01T09:31:00+00:00", **changed})
 
 
@@ -121,7 +121,7 @@ def policy() -> dict[str, Any]:
 
 
 def event(kind: str = "Requester Access Request Status Update", **detail: Any) -> dict[str, Any]:
-    """Return an EventBridge envelope."""
+    """Return an EventBridge event about the request; `detail` changes its detail."""
     return {
         "version": "0",
         "id": "5d6ee943-9c8f-62aa-ee19-84391b0dc60a",
@@ -158,7 +158,7 @@ anything = st.recursive(
 
 @st.composite
 def mangled(draw: st.DrawFn, sample: Callable[[], Any]) -> Any:
-    """Return the sample with some members removed or replaced by anything, also inside JSON texts."""
+    """Return the sample after at most four changes: a member removed, or a value replaced, also inside JSON texts."""
     document = copy.deepcopy(sample())
     for _ in range(draw(st.integers(0, 4))):
         document = _mangle(draw, document)

@@ -28,7 +28,7 @@ def breaker() -> CircuitBreaker:
 
 
 def test_open_circuit_allows_one_call_at_a_time(breaker: CircuitBreaker) -> None:
-    """A second concurrent call is refused immediately. The refusal does not count as another time-out."""
+    """While one call runs, other calls of the operation are refused. The error has the code NotAnswering."""
     with breaker.guard(HERE):
         for _ in range(2):
             with pytest.raises(CallFailed) as refused, breaker.guard(HERE):
@@ -45,7 +45,7 @@ def test_open_circuit_does_not_affect_other_quotas(breaker: CircuitBreaker) -> N
 
 @pytest.mark.parametrize("failure", [None, Failure.THROTTLED, Failure.DENIED, Failure.NO_ANSWER])
 def test_any_answer_closes_the_circuit(breaker: CircuitBreaker, failure: Failure | None) -> None:
-    """A success, and every error except a time-out, closes the circuit."""
+    """After a success, or an error other than a time-out, concurrent calls are allowed again."""
     if failure:
         failed(breaker, HERE, failure)
     else:

@@ -1,4 +1,4 @@
-"""The status of a request, for every pair of statuses of OpsItem and execution."""
+"""Tests for merging the statuses of OpsItem and execution into the status of the request."""
 
 import itertools
 

@@ -30,13 +30,13 @@ def test_event_of_a_failed_request_names_conflicting_policies() -> None:
 
 @pytest.mark.parametrize("time", [None, 7, "", "yesterday", "2026-13-01T00:00:00Z"])
 def test_invalid_time_of_an_event_is_ignored(time: object) -> None:
-    """The event still names its request, and is treated as new."""
+    """The event still names its request, and has no time."""
     hint = parse_event(json.dumps({**event(), "time": time}), "r")
     assert (hint.key, hint.occurred_at) == (KEY, None)
 
 
 def test_other_events_have_no_conflicting_policies() -> None:
-    """A member of that name in another kind of event is ignored."""
+    """In another kind of event, the member ApplicablePolicies is ignored."""
     assert parse_event(json.dumps(event(ApplicablePolicies=["prod"])), "r").conflicting_policies == ()
 
 
@@ -51,7 +51,7 @@ def test_request_may_be_named_by_arn_in_resources() -> None:
     "changed", [{"detail-type": "EC2 Instance State-change Notification"}, {"source": "my.own.application"}]
 )
 def test_event_of_another_kind_has_no_request(changed: dict[str, Any]) -> None:
-    """The bot parses other kinds of events too, so that it can log and delete them."""
+    """Such an event is parsed without an error, so that the bot can log and delete it."""
     assert parse_event(json.dumps({**event(), **changed}), "r").key is None
 
 
@@ -78,7 +78,7 @@ def test_message_without_a_request_is_refused(body: object) -> None:
 @MANY_EXAMPLES
 @given(mangled(event))
 def test_any_input_gives_a_hint_or_the_declared_error(document: object) -> None:
-    """Any input gives a hint or raises UnreadableEvent."""
+    """Any input gives a hint with texts that can be encoded as UTF-8, or raises UnreadableEvent."""
     try:
         hint = parse_event(json.dumps(document, default=str), "r")
     except UnreadableEvent:

@@ -43,7 +43,7 @@ def test_waiting_level_is_read_completely() -> None:
 
 @pytest.mark.parametrize("word", ["Waiting", "PendingApproval", "InProgress"])
 def test_every_spelling_of_waiting_is_pending(word: str) -> None:
-    """AWS's automation pages say Waiting, but the events of this feature say PendingApproval."""
+    """AWS uses several words. Each gives the status PENDING and a waiting level."""
     found = read(step(status=word), AutomationExecutionStatus=word)
     assert found.status is Status.PENDING
     assert found.waiting.step == "ManualApproval"
@@ -65,7 +65,7 @@ def test_every_spelling_of_waiting_is_pending(word: str) -> None:
     ],
 )
 def test_every_final_status_is_known(word: str, status: Status) -> None:
-    """Both spellings of a cancellation are known. A new word means unknown and is never read as a decision."""
+    """Both spellings of a cancellation are known. A word that the bot does not know gives UNKNOWN, never a decision."""
     assert read(step(status="Pending"), AutomationExecutionStatus=word).status is status
 
 
@@ -79,13 +79,13 @@ def test_every_final_status_is_known(word: str, status: Status) -> None:
     ],
 )
 def test_steps_show_why_an_execution_failed(step_word: str, approval: str, status: Status) -> None:
-    """A failed execution counts as rejected or timed out if a step says so."""
+    """A failed execution counts as rejected or timed out if a step's status or output says so, else as failed."""
     outputs = {"ApprovalStatus": [approval]}
     assert read(step(status=step_word, Outputs=outputs), AutomationExecutionStatus="Failed").status is status
 
 
 def test_only_the_current_step_waits() -> None:
-    """A signal counts for the current step, so approvers cannot decide another one."""
+    """A step that AWS shows as waiting counts as not started if it is not the current step."""
     found = read(step("Level1"), step("Level2"), CurrentStepName="Level2")
     assert [level.state for level in found.levels] == [LevelState.NOT_STARTED, LevelState.WAITING]
 
@@ -136,7 +136,7 @@ def test_comment_of_a_rejection_is_read(comment: object) -> None:
     "outputs", [{}, {"ApproverDecisions": ["{"]}, {"ApproverDecisions": [decision(), decision(decision="perhaps")]}]
 )
 def test_one_unreadable_vote_makes_all_votes_unreadable(outputs: object) -> None:
-    """If one vote cannot be parsed, `votes` is None, because the number of votes is unknown."""
+    """If a vote is unreadable, or the list is missing or malformed, `votes` is None: their number is unknown."""
     assert read(step(Outputs=outputs)).waiting.votes is None
 
 
@@ -164,7 +164,7 @@ def test_empty_list_of_decisions_means_no_votes() -> None:
     ],
 )
 def test_approvers_are_recognized_by_type_and_by_form(entry: object, kind: ApproverKind) -> None:
-    """Each entry gives the kind of its approver. The bot can vote only in a role that it can assume."""
+    """The kind follows from type and form. IAM users, and roles of Identity Center, are OTHER."""
     inputs = {"EnhancedApprovals": {"Approvers": [entry]}}
     (approver,) = read(step(Inputs=inputs)).waiting.approvers
     assert approver.kind is kind
@@ -179,7 +179,7 @@ def test_approvers_are_recognized_by_type_and_by_form(entry: object, kind: Appro
     ],
 )
 def test_one_unreadable_approver_makes_the_list_unreadable(inputs: object) -> None:
-    """An unreadable entry could be anyone, so the bot does not use the list and leaves the check to AWS."""
+    """If an approver is unreadable, or the list is missing or malformed, `approvers` is None."""
     assert read(step(Inputs=inputs)).waiting.approvers is None
 
 
@@ -191,7 +191,7 @@ def test_one_unreadable_approver_makes_the_list_unreadable(inputs: object) -> No
     ],
 )
 def test_execution_of_another_request_is_refused(changed: dict[str, Any], code: str) -> None:
-    """An OpsItem cannot point to another request's execution, so a decision never counts for the wrong request."""
+    """An execution with another OpsItem id, or of a change request, raises ForeignExecution."""
     with pytest.raises(ForeignExecution) as caught:
         parse_execution(execution(**changed), KEY)
     assert caught.value.code == code
@@ -206,7 +206,7 @@ def test_answer_without_id_or_status_is_unreadable(changed: dict[str, Any]) -> N
 
 
 def test_execution_without_an_ops_item_is_accepted() -> None:
-    """AWS does not document that it always sends OpsItemId, so only a different id is refused."""
+    """AWS does not document that it always sends OpsItemId and AutomationSubtype, so both may be missing."""
     document = execution()
     del document["OpsItemId"], document["AutomationSubtype"]
     assert parse_execution(document, KEY).id == EXECUTION_ID
@@ -215,7 +215,7 @@ def test_execution_without_an_ops_item_is_accepted() -> None:
 @MANY_EXAMPLES
 @given(mangled(execution))
 def test_any_execution_is_read_or_raises_the_declared_error(document: object) -> None:
-    """Any input gives a result that can be stored as UTF-8, or raises UnreadableExecution."""
+    """Any input gives an execution with levels that can be encoded as UTF-8, or raises UnreadableExecution."""
     try:
         found = parse_execution(document, KEY).as_execution()
     except UnreadableExecution:

@@ -32,7 +32,7 @@ def test_pending_request_is_read_completely() -> None:
 
 
 def test_access_times_of_an_approved_request_are_read() -> None:
-    """Start and end are read in the format that only OpsItems use."""
+    """Start and end have the format `2026-04-01 09:31:00 UTC`."""
     data = {
         "/aws/accessrequest/starttime": "2026-04-01 09:31:00 UTC",
         "/aws/accessrequest/endtime": "2026-04-01 17:31:00 UTC",
@@ -52,13 +52,13 @@ def test_a_missing_end_follows_from_start_and_duration() -> None:
 
 
 def test_pending_request_has_no_access_times() -> None:
-    """Times in a request that is not approved are not used as access times."""
+    """The end time in a pending request is ignored."""
     data = {"/aws/accessrequest/endtime": "2026-04-01 17:31:00 UTC"}
     assert parse_ops_item(ops_item(data=data), KEY).access_until is None
 
 
 def test_request_with_an_empty_execution_id_is_auto_approved() -> None:
-    """An empty execution id means auto-approval, as in AWS's sample."""
+    """The policy in this request is the one for auto-approval, as in AWS's sample."""
     content = {"approvalPolicy": "SSM-JustInTimeAccessAutoApprovalPolicy", "automationExecutionId": ""}
     item = parse_ops_item(ops_item(content=content, Status="Approved"), KEY)
     assert item.auto_approved
@@ -66,7 +66,7 @@ def test_request_with_an_empty_execution_id_is_auto_approved() -> None:
 
 
 def test_manual_request_without_execution_is_not_auto_approved() -> None:
-    """A request whose approval has not started is still waiting."""
+    """A pending request with a manual policy is not auto-approved, even if its execution id is empty."""
     assert not parse_ops_item(ops_item(content={"automationExecutionId": ""}), KEY).auto_approved
 
 
@@ -90,7 +90,7 @@ def test_replica_has_the_key_of_its_source() -> None:
 
 
 def test_replica_without_source_is_unreadable() -> None:
-    """A copy without its original is never treated as a request."""
+    """A copy that does not name its original raises UnreadableOpsItem."""
     with pytest.raises(UnreadableOpsItem) as caught:
         parse_ops_item(ops_item(content={"requester": {"isReplica": True}}), KEY)
     assert caught.value.code == "ReplicaWithoutSource"

@@ -35,7 +35,7 @@ def test_policy_is_read_completely() -> None:
 
 
 def test_documented_defaults_apply() -> None:
-    """A step without these inputs needs one approval and waits for seven days."""
+    """A step without a number of approvals and a time limit needs one approval and waits for seven days."""
     content = policy()
     del content["mainSteps"][0]["timeoutSeconds"], content["mainSteps"][0]["inputs"]["MinRequiredApprovals"]
     level = parse_policy(json.dumps(content)).levels[0]
@@ -44,7 +44,7 @@ def test_documented_defaults_apply() -> None:
 
 @pytest.mark.parametrize("value", ["{{ Needed }}", 0, -1, None, 1.5])
 def test_invalid_number_of_approvals_is_not_the_default(value: object) -> None:
-    """An invalid number is unreadable. It does not become the default of one."""
+    """An invalid number of approvals gives None, not the default of one."""
     assert parse_policy(changed_inputs(MinRequiredApprovals=value)).levels[0].required is None
 
 
@@ -57,7 +57,7 @@ def test_steps_that_are_not_levels_are_left_out() -> None:
 
 @pytest.mark.parametrize("content", [None, "", "schemaVersion: '0.3'", "[]", "{}", 7])
 def test_text_that_is_not_a_policy_is_refused(content: object) -> None:
-    """Anything but a JSON object raises UnreadablePolicy."""
+    """Anything but a JSON object with members raises UnreadablePolicy."""
     with pytest.raises(UnreadablePolicy):
         parse_policy(content)
 

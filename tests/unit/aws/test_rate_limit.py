@@ -72,7 +72,7 @@ async def turns(
 
 
 async def test_calls_follow_the_rate_after_a_small_burst(timeline: Timeline) -> None:
-    """The burst is 2 calls. After it, no second has more than 3 calls."""
+    """After a burst of 2 calls come 3 calls a second, so no second has more than 5 calls."""
     taken = await turns(RateLimiter(clock=timeline, rates={"ssm": 3.0}), timeline, 30)
     busiest = max(sum(at <= other < at + 1 for other in taken) for at in taken)
     assert taken[:2] == [0.0, 0.0]
@@ -148,7 +148,7 @@ async def test_click_overtakes_the_head_of_the_queue(timeline: Timeline) -> None
 
 
 async def test_caller_that_is_overtaken_without_end_gives_up(timeline: Timeline) -> None:
-    """Clicks use the whole quota for a minute: a reconciliation does not wait longer than its patience."""
+    """While clicks use the whole quota, a reconciliation waits for its PATIENCE and then gets QuotaWaitTooLong."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
 
     async def clicks() -> None:
@@ -219,7 +219,7 @@ async def test_too_long_wait_for_a_quota_is_refused_immediately(timeline: Timeli
 
 
 async def test_queued_sweeps_do_not_delay_a_click(timeline: Timeline) -> None:
-    """The expected wait of a click counts only callers of equal or higher priority."""
+    """A click gets a turn within a second, although a hundred sweeps wait."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     sweeps = [asyncio.create_task(limiter.turn(OPS, Lane.SWEEP)) for _ in range(100)]
     await asyncio.sleep(0)
@@ -232,7 +232,7 @@ async def test_queued_sweeps_do_not_delay_a_click(timeline: Timeline) -> None:
 
 @pytest.mark.parametrize("back", [timedelta(minutes=2), timedelta(hours=1), timedelta(days=1)])
 async def test_clock_set_back_does_not_block_a_quota(back: timedelta) -> None:
-    """The clock was ahead and is then corrected. Clicks still get their turns."""
+    """The clock was ahead and is then corrected. Four clicks still get their turns within ten seconds."""
     clock = ManualClock()
     limiter = RateLimiter(clock=clock)
     await limiter.turn(OPS, Lane.CLICK)

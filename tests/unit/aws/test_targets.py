@@ -27,7 +27,7 @@ def nodes_of(targets: object, **others: object) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("value", [EC2 + NODE, NODE, [NODE], {"Key": "InstanceIds", "Values": [NODE]}])
 def test_single_node_is_read(value: Any) -> None:
-    """A node is found by its ARN or its id, as a text or as the only element of a list."""
+    """A node is found by its ARN or its id: as a text, in a list, or in a pair of `Key` and `Values`."""
     assert nodes_of({"instanceId": value}) == (NODE,)
     assert nodes_of(value) == (NODE,)
 
@@ -48,7 +48,7 @@ def test_single_node_is_read(value: Any) -> None:
     ],
 )
 def test_all_of_several_nodes_are_read(targets: Any) -> None:
-    """Whatever the form: all nodes are found, in AWS's order, and each once."""
+    """In each of these forms, all nodes are found, each once and in AWS's order."""
     assert nodes_of(targets) == THREE
 
 
@@ -77,7 +77,10 @@ def test_all_of_several_nodes_are_read(targets: Any) -> None:
     ],
 )
 def test_no_node_is_chosen_from_targets_that_are_not_understood(targets: Any) -> None:
-    """A target that is not a node of the request's account and Region makes the whole request uncertain."""
+    """Each target must certainly be a node of the request's account and Region.
+
+    Otherwise, and if there are too many nodes, no node is returned.
+    """
     assert nodes_of(targets) == ()
 
 
@@ -87,7 +90,10 @@ def test_five_nodes_are_read() -> None:
 
 
 def test_nodes_outside_the_targets_make_the_request_uncertain() -> None:
-    """A node that another part of the OpsItem names may belong to the request, except in texts of people."""
+    """If another part of the OpsItem names another node, no node is returned.
+
+    Nodes in the reason and in `/aws/accessrequest` do not count.
+    """
     assert nodes_of({"instanceId": NODE}, otherTargets=[OTHER]) == ()
     context = {CONTEXT: json.dumps({"targets": {"instanceId": NODE}})}
     resources = json.dumps([{"arn": EC2 + NODE}, {"arn": EC2 + OTHER}])
@@ -97,20 +103,20 @@ def test_nodes_outside_the_targets_make_the_request_uncertain() -> None:
 
 
 def test_nodes_of_a_replica_belong_to_its_source() -> None:
-    """A copy in the delegated administrator account names nodes of the account where the request was made."""
+    """A copy in the delegated administrator account names nodes of another account. They are not read as the copy's."""
     context = {CONTEXT: json.dumps({"targets": {"instanceId": EC2 + NODE}})}
     assert target_nodes(context, RequestKey("444455556666", KEY.region, KEY.ops_item_id)) == ()
 
 
 @pytest.mark.parametrize("context", [None, "", "{", NODE, json.dumps([NODE]), json.dumps({"targets": NODE})[:-2]])
 def test_unreadable_context_has_no_nodes(context: object) -> None:
-    """Half of a context may name one of several nodes."""
+    """The context is missing, truncated or not an object. No node is read from it, even if its text names one."""
     assert target_nodes({CONTEXT: context}, KEY) == ()
     assert target_nodes({}, KEY) == ()
 
 
 def test_deeply_nested_targets_are_not_understood() -> None:
-    """Nesting from outside cannot exhaust the stack."""
+    """A node in 500 nested lists is not returned, and the nesting does not exhaust the stack."""
     nested: object = NODE
     for _ in range(500):
         nested = [nested]
@@ -124,7 +130,7 @@ def _containers(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 @MANY_EXAMPLES
 @given(st.recursive(st.sampled_from([*ARNS, *THREE, "production", "", None, 1]), _containers, max_leaves=6))
 def test_returned_nodes_are_all_nodes_of_the_targets(targets: object) -> None:
-    """Never one of several: either every node that is named, or none."""
+    """Either all named nodes are returned, or none."""
     written = json.dumps(targets)
     named = {each for each in THREE if f"/{each}" in written or f'"{each}"' in written}
     assert set(nodes_of(targets)) in ({*()}, named)

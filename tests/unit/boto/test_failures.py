@@ -54,7 +54,7 @@ def answered(code: str | None, status: int) -> Exception:
     ],
 )
 def test_every_failure_is_classified(error: Exception, failure: Failure) -> None:
-    """The class says whether the call had an effect. An error that does not show it is NO_ANSWER or TIMED_OUT."""
+    """The Failure says whether the call had an effect. An error that leaves that open is NO_ANSWER or TIMED_OUT."""
     assert classify(error).failure is failure
 
 
@@ -68,7 +68,7 @@ def test_every_failure_has_a_code() -> None:
 @MANY_EXAMPLES
 @given(anything)
 def test_malformed_error_answer_is_uncertain(response: Any) -> None:
-    """An error response of an unexpected form counts as uncertain and does not crash the bot."""
+    """An error response of an unexpected form is classified as NO_ANSWER, without an exception."""
     error = botocore.ClientError({}, "GetOpsItem")
     error.response = response
     assert classify(error).failure is Failure.NO_ANSWER

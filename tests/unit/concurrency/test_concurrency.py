@@ -77,7 +77,7 @@ async def test_finished_run_is_not_reused() -> None:
 
 
 async def test_closing_cancels_runs_in_progress() -> None:
-    """After closing, no task is still running."""
+    """When `aclose` returns, the task of the run is cancelled."""
     flight = SingleFlight[int](Work())
     task = flight.start()
     await asyncio.sleep(0)

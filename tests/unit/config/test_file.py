@@ -80,7 +80,7 @@ def problem_of(text: str) -> str:
 
 
 def test_every_key_becomes_a_field_of_the_domain() -> None:
-    """Every supported key sets the field that the rules use."""
+    """The keys of channels, levels and accounts set the fields that the rules use."""
     configuration = parsed(WHOLE)
     production, leads = configuration.channels
     assert production.approvers == ("members", f"user:{HANAKO}", "upn:ichiro.tanaka@example.com")
@@ -97,7 +97,7 @@ def test_every_key_becomes_a_field_of_the_domain() -> None:
 
 
 def test_several_accounts_are_read() -> None:
-    """The bot's own account needs no reader role, every other account has one. Any account may have a cancel role."""
+    """The bot's own account needs no reader role. An account may have a role that cancels requests."""
     reader = "arn:aws:iam::444455556666:role/NodeAccessReader"
     own = f'[[accounts]]\nid = "{ID}"\nregions = ["ap-northeast-1", "us-east-2"]\n'
     canceller = "arn:aws:iam::444455556666:role/NodeAccessCanceller"
@@ -125,14 +125,14 @@ def test_empty_list_in_match_matches_everything() -> None:
 
 
 def test_only_channel_without_match_is_the_fallback() -> None:
-    """The smallest valid file works: its only channel gets every request."""
+    """In the smallest valid file, the only channel is the fallback, and unidentified requesters are not allowed."""
     (channel,) = parsed(CHANNEL).channels
     assert channel.fallback
     assert not parsed(CHANNEL).identity.allow_unidentified
 
 
 def test_channel_without_match_and_fallback_is_allowed() -> None:
-    """A channel with neither setting is valid, although no request is routed to it."""
+    """A channel with neither setting is valid, and is not the fallback."""
     assert [each.fallback for each in parsed(CHANNEL + "fallback = true\n" + LEADS).channels] == [True, False]
 
 
@@ -253,7 +253,7 @@ def test_duplicate_names_and_conversations_are_refused() -> None:
     ],
 )
 def test_invalid_conversation_id_is_reported_with_the_correct_form(conversation: str, expected: str) -> None:
-    """An id from a link or from an activity is refused, and the message shows the correct form."""
+    """An id copied from a link or an activity, or the name of a channel, is refused with advice."""
     assert expected in problem_of(CHANNEL.replace("19:approvers@thread.tacv2", conversation))
 
 
@@ -294,7 +294,7 @@ def test_unreadable_file_is_reported(tmp_path: Path) -> None:
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
-    """A name from the file is printed without control characters."""
+    """The problems show names from the file without control characters."""
     problems = problems_of('[[channels]]\nname = "a\\u001b[2J"\n"b\\u001b[2J" = 1\n')
     assert "\x1b" not in "".join(problems)
 
@@ -339,13 +339,13 @@ _FILE = st.fixed_dictionaries(
 
 @given(_FILE)
 def test_any_tables_are_read_or_refused_with_the_declared_error(tables: dict[str, Any]) -> None:
-    """Any tables give a configuration, or ConfigurationProblems with one line each."""
+    """Any tables give a configuration, or ConfigurationProblems with one line for each problem."""
     _read_or_refused(_toml(tables).encode())
 
 
 @given(st.binary(max_size=60) | st.text("[]{}=\"'#\n\\ax1.", max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused_with_the_declared_error(content: bytes) -> None:
-    """Any bytes give a configuration, or ConfigurationProblems with one line each."""
+    """Any bytes give a configuration, or ConfigurationProblems with one line for each problem."""
     _read_or_refused(content)
 
 
@@ -382,9 +382,9 @@ def _quoted(text: str) -> str:
 
 
 def test_session_options_are_read_and_checked() -> None:
-    """The options are off by default, because each needs an additional permission in AWS.
+    """The options are `source_identity`, `session_tags` and `external_id`, and none is set by default.
 
-    Values that AWS would refuse are refused.
+    An invalid `external_id` is refused.
     """
     assert parsed(CHANNEL).identity == IdentityRules(people={})
     given = parsed(

@@ -166,7 +166,10 @@ def test_unknown_credential_is_reported_with_the_known_ones(complete: dict[str, 
 
 
 def test_identity_endpoint_of_azure_is_read(complete: dict[str, str]) -> None:
-    """App Service and Container Apps set the endpoint and its header; a virtual machine sets none."""
+    """App Service and Container Apps set the endpoint and its header, a virtual machine neither.
+
+    The header is a secret, and the printed settings do not contain it.
+    """
     environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
     settings, _ = load(environ | IDENTITY)
     assert settings.identity_endpoint == IDENTITY["IDENTITY_ENDPOINT"]
@@ -189,14 +192,14 @@ def test_identity_endpoint_without_its_header_is_refused(complete: dict[str, str
     "address", ["http://login.example.com/token", "http://169.253.0.1/", "http://[fe80::1]/", "ftp://localhost/", "x"]
 )
 def test_identity_endpoint_must_be_on_this_machine(complete: dict[str, str], address: str) -> None:
-    """Plain HTTP is allowed only to loopback and link-local addresses."""
+    """HTTP to an address elsewhere, another scheme, and a text that is not an address are refused."""
     environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
     (problem,) = problems_of(environ | IDENTITY | {"IDENTITY_ENDPOINT": address})
     assert problem.startswith("IDENTITY_ENDPOINT: ")
 
 
 def test_azure_variables_are_ignored_with_a_secret(complete: dict[str, str]) -> None:
-    """Every Azure host has these variables. A bot with a client secret does not read them."""
+    """A bot with a client secret does not read the variables of a managed identity, even if they are invalid."""
     settings, _ = load(complete | {"IDENTITY_ENDPOINT": "junk"})
     assert (settings.identity_endpoint, settings.identity_header) == (None, None)
 
@@ -206,7 +209,7 @@ def test_azure_variables_are_ignored_with_a_secret(complete: dict[str, str]) -> 
     "value", ["http://smba.trafficmanager.net/teams/", "ftp://localhost/", "smba.trafficmanager.net", "https://"]
 )
 def test_microsoft_addresses_must_use_https(complete: dict[str, str], name: str, value: str) -> None:
-    """Any address that is neither HTTPS nor on loopback is refused."""
+    """An address without https or without a host is refused."""
     (problem,) = problems_of(complete | {f"{PREFIX}{name}": value})
     assert problem.startswith(f"{PREFIX}{name}: ")
     assert "https" in problem
@@ -241,7 +244,7 @@ def test_service_url_must_have_a_listed_host(complete: dict[str, str]) -> None:
     ],
 )
 def test_invalid_value_is_reported_without_repeating_it(complete: dict[str, str], name: str, value: str) -> None:
-    """The problem names the wrong setting and does not contain its value."""
+    """A problem begins with the name of the setting. At most one more problem is reported."""
     found = problems_of(complete | {f"{PREFIX}{name}": value})
     assert f"{PREFIX}{name}" in {problem.split(":")[0] for problem in found}
     assert len(found) <= 2  # without hosts, the service URL is invalid too
@@ -314,7 +317,7 @@ _VALUES = (
 
 @given(st.dictionaries(st.sampled_from([*NAMES, "AWS_REGION", "NODE_ACCESS_X"]), _VALUES))
 def test_any_environment_is_read_or_refused_with_the_declared_error(environ: dict[str, str]) -> None:
-    """Any environment gives settings, or ConfigurationProblems with one line each. The secret is in none of them."""
+    """Any environment gives settings or ConfigurationProblems. Each problem is one line without the secret."""
     problems = _refusal(environ | {"NODE_ACCESS_APP_SECRET": SECRET})
     assert SECRET not in str(problems)
     assert all(len(problem.splitlines()) == 1 for problem in problems)

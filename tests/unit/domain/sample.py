@@ -29,7 +29,7 @@ APPROVALS = Channel("approvals", CHANNEL, (MEMBERS,), fallback=True)
 def level(
     step: str = "Level1", *, required: int | None = 1, approvals: int | None = 0, state: LevelState = LevelState.WAITING
 ) -> Level:
-    """Return a level that waits for votes. With `approvals` None, its votes cannot be read."""
+    """Return a level, by default one that waits. With `approvals` None, its votes cannot be read."""
     votes = None if approvals is None else tuple(Vote(f"{ROLE}/{n}", Verdict.APPROVE) for n in range(approvals))
     return Level(step, state, required, (Approver(ApproverKind.ROLE, ROLE),), votes, NOW, timeout=timedelta(hours=1))
 

@@ -31,7 +31,7 @@ def names(record: Record) -> list[str]:
 
 
 def test_plain_channel_name_is_unchanged_in_the_surface_name() -> None:
-    """Rows that earlier versions wrote stay readable."""
+    """Rows that earlier versions wrote contain such names."""
     assert card_name("approvals") == "card:approvals"
     assert card_name("approvals", "1481567603816") == "card:approvals:1481567603816"
 
@@ -61,7 +61,10 @@ def test_deciding_channel_comes_first_and_every_known_card_follows() -> None:
 
 
 def test_fallback_shows_the_request_while_its_own_channel_refuses_the_card() -> None:
-    """The fallback has no card if no refusal is known, if the bot gave the card up, or after the request ended."""
+    """The fallback has no card if no refusal is known, or after the request ended.
+
+    It has none either if the bot gave up the card of the request's own channel.
+    """
     refused = ROW.with_surface(card("card:approvals", problem="not_installed", delivery=DeliveryState.WAITING))
     assert names(refused) == ["card:approvals", "card:leads"]
     assert home_problem(refused) == "not_installed"

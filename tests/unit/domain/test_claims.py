@@ -27,7 +27,7 @@ def claimed(
     step: str = "Level1",
     now: datetime = NOW + SECOND,
 ) -> Claim:
-    """Request a claim, one second after the earlier decisions by default."""
+    """Return the answer to a claim, by default one that is made a second after NOW."""
     return claim(
         person=clicker,
         action=verdict,
@@ -40,14 +40,14 @@ def claimed(
 
 @pytest.mark.parametrize("verdict", Verdict)
 def test_first_claim_is_granted(verdict: Verdict) -> None:
-    """A claim is granted if no other decision blocks it."""
+    """Without earlier decisions, a person may approve or reject."""
     assert claimed(HANAKO, verdict) == Claim()
 
 
 @pytest.mark.parametrize("state", [CLAIMED, SENT, UNKNOWN, CONFIRMED])
 @pytest.mark.parametrize("verdict", Verdict)
 def test_second_click_is_a_repeat_of_the_first_decision(state: DecisionState, verdict: Verdict) -> None:
-    """A person with a live or accepted decision gets no second one, whichever button they click."""
+    """After a person's live or accepted decision, Approve is a repeat, also if the request has ended."""
     first = decision(HANAKO, verdict, state)
     shouting = replace(HANAKO, object_id=HANAKO.object_id.upper())
     assert claimed(shouting, APPROVE, first, asked=request(level(required=5))) == Claim(ClaimRefusal.REPEAT, first)
@@ -64,7 +64,10 @@ def test_reject_after_a_sent_approval_of_the_same_person_is_a_repeat(state: Deci
 
 @pytest.mark.parametrize("approvers", [(HANAKO,), (ICHIRO,), (HANAKO, ICHIRO)])
 def test_reject_withdraws_approvals_that_are_not_sent(approvers: tuple[Person, ...]) -> None:
-    """It withdraws those at its step, also the person's own. Approvals at other steps, and rejects, stay."""
+    """A reject withdraws unsent approvals at its step, also the person's own.
+
+    It leaves approvals at other steps, sent approvals, and other rejects. Approve and Revoke withdraw no decision.
+    """
     waiting = tuple(decision(each, APPROVE, CLAIMED) for each in approvers)
     elsewhere = decision(ICHIRO, APPROVE, CLAIMED, step="Level2")
     assert claimed(HANAKO, REJECT, *waiting, elsewhere, asked=request(level(required=2))) == Claim()
@@ -78,7 +81,7 @@ def test_reject_withdraws_approvals_that_are_not_sent(approvers: tuple[Person, .
 
 @pytest.mark.parametrize("state", [REFUSED, RELEASED])
 def test_decision_without_effect_may_be_repeated(state: DecisionState) -> None:
-    """After a refused or released decision, the same person and other people may decide."""
+    """A refused or released decision blocks neither the same person nor another."""
     assert claimed(HANAKO, APPROVE, decision(HANAKO, APPROVE, state), decision(ICHIRO, REJECT, state)) == Claim()
 
 
@@ -106,7 +109,7 @@ def test_approver_of_one_step_may_decide_at_the_next() -> None:
 @pytest.mark.parametrize("state", [CLAIMED, SENT, UNKNOWN])
 @pytest.mark.parametrize(("theirs", "mine"), list(product(Verdict, Verdict)))
 def test_one_approval_level_grants_one_claim(state: DecisionState, theirs: Verdict, mine: Verdict) -> None:
-    """At a level that needs one approval, a live vote blocks every other vote, but no unsent approval blocks a reject."""
+    """A live vote blocks the votes of other people, except that an unsent approval does not block a reject."""
     other = decision(ICHIRO, theirs, state)
     replaced = (theirs, mine, state) == (APPROVE, REJECT, CLAIMED)
     assert claimed(HANAKO, mine, other) == (Claim() if replaced else Claim(ClaimRefusal.OTHERS_FIRST))
@@ -132,7 +135,7 @@ def test_live_approvals_never_exceed_the_missing_ones(required: int, seen: int, 
 
 
 def test_rejection_excludes_live_approvals() -> None:
-    """A rejection and an approval are never live at the same time, however many approvals are missing."""
+    """Even if three approvals are missing, a sent approval blocks a reject, and a sent reject blocks every vote."""
     asked = request(level(required=3))
     approving, rejecting = decision(ICHIRO, APPROVE, SENT), decision(ICHIRO, REJECT, SENT)
     assert claimed(HANAKO, REJECT, approving, asked=asked) == Claim(ClaimRefusal.OTHERS_FIRST)

@@ -54,7 +54,7 @@ def test_digest_of_a_card_is_the_same_in_every_version() -> None:
 
 
 def test_cards_that_differ_have_different_digests() -> None:
-    """Any difference between two views changes the digest, so the card is updated."""
+    """No two different card views of the gallery have the same digest."""
     distinct = set(CARDS.values())
     assert len({digest_of(view) for view in distinct}) == len(distinct)
 

@@ -30,7 +30,7 @@ LATE = 61  # seconds after the click; a decision's deadline is after 60
     ],
 )
 def test_vote_is_matched_by_session_name_and_verdict(by: str, verdict: Verdict, mine: bool) -> None:
-    """A vote in AWS is the decision's own only if session name and verdict are the same."""
+    """A vote in AWS is the decision's own if its session name, in upper or lower case, and its verdict are the same."""
     assert voted_by(Vote(by, verdict), SENT) is mine
 
 
@@ -67,12 +67,12 @@ def test_level_state_decides_if_votes_are_unreadable(
     ],
 )
 def test_vote_missing_from_a_finished_level_had_no_effect(asked: AccessRequest) -> None:
-    """The request ended or another step waits, and AWS does not list this vote."""
+    """The decision is released if the request ended or another step waits, and AWS does not list the vote."""
     assert settled(SENT, asked) == (DecisionState.RELEASED, Outcome.SETTLED)
 
 
 def test_decision_stays_unknown_for_one_minute() -> None:
-    """For a minute the decision stays unknown if the level still waits, or if it or the request cannot be read."""
+    """The level still waits, or the level or the whole request cannot be read."""
     for asked in (request(), None, replace(request(), levels=())):
         assert settled(SENT, asked, seconds=60) == (DecisionState.UNKNOWN, None)
 

@@ -33,7 +33,7 @@ EVERYBODY = Directory((HANAKO, TARO_PERSON))
 
 
 def identified(text: str, rules: IdentityRules = RULES, directory: Directory = EVERYBODY) -> Requester:
-    """Identify a requester, by default with the usual rules and roster."""
+    """Identify a requester, by default with RULES and EVERYBODY."""
     return identify_requester(text, rules, directory)
 
 
@@ -124,7 +124,7 @@ def test_trusted_session_name_identifies_its_person(text: str) -> None:
 
 @pytest.mark.parametrize("mark", ["#EXT#", "#ext#"])
 def test_mail_of_a_person_from_another_tenant_identifies_no_one(mark: str) -> None:
-    """The other tenant chose the address, so it proves nothing. A person with it still counts as the requester."""
+    """The other tenant chose the address, so the address proves nothing. Its owner still counts as the requester."""
     external = replace(HANAKO, upn=f"hanako_example.org{mark}@example.com", mail="batch@example.com")
     requester = identified(BATCH.replace("/batch", "/batch@example.com"), directory=Directory((external, TARO_PERSON)))
     assert (requester.identified, requester.person) == (False, None)
@@ -133,7 +133,7 @@ def test_mail_of_a_person_from_another_tenant_identifies_no_one(mark: str) -> No
 
 @pytest.mark.parametrize("text", [OPERATOR, FEDERATED, OPERATOR.replace("Operator", "operator")])
 def test_name_chosen_by_the_caller_identifies_no_one(text: str) -> None:
-    """Anyone who may assume the role could choose Taro's name. Taro still counts as the requester."""
+    """Any caller could choose Taro's name. Taro still counts as the requester."""
     requester = identified(text, IdentityRules(trusted_roles=frozenset({"Somebody"})))
     assert (requester.identified, requester.person) == (False, None)
     assert requester.is_person(TARO_PERSON)
@@ -141,7 +141,7 @@ def test_name_chosen_by_the_caller_identifies_no_one(text: str) -> None:
 
 
 def test_role_that_only_resembles_identity_centers_is_not_trusted() -> None:
-    """Only a role whose name begins with `AWSReservedSSO_`, in this case, is trusted without a setting."""
+    """Without a setting, a role is trusted only if its name begins with `AWSReservedSSO_`, spelled exactly so."""
     for role in ("My_AWSReservedSSO_operator", "awsreservedsso_operator"):
         assert not identified(f"{ACCOUNT}:assumed-role/{role}/taro.yamada@example.com").identified
 
@@ -154,7 +154,7 @@ def test_part_of_an_address_identifies_no_one(session: str) -> None:
 
 
 def test_mail_address_identifies_a_person() -> None:
-    """A person's UPN and mail address may differ; both identify the person."""
+    """The mail address identifies the person even if the UPN is different."""
     other = replace(TARO_PERSON, upn="t.yamada@corp.example.com")
     assert identified(OPERATOR, directory=Directory((other,))).person == other
 
@@ -205,7 +205,10 @@ def test_people_entry_is_ignored_for_names_chosen_by_the_caller(text: str) -> No
 
 
 def test_people_entry_identifies_a_person_missing_from_the_rosters() -> None:
-    """An object id identifies the requester, an address only if that is allowed. A person with it may not decide."""
+    """An object id identifies the requester, an address only with `allow_unmatched`.
+
+    A person with this address counts as the requester.
+    """
     entries = {BATCH: "gone@example.com"}
     for rules, expected in ((RULES, False), (replace(RULES, allow_unmatched=True), True)):
         requester = identified(BATCH, replace(rules, people=entries), Directory())
@@ -235,7 +238,7 @@ def test_people_entry_matches_the_whole_principal() -> None:
     ],
 )
 def test_address_in_people_domains_identifies_a_person(session: str, expected: bool) -> None:
-    """If that is allowed, the person need not be in any roster. The whole domain must be equal."""
+    """With `allow_unmatched`, the person need not be in any roster. The whole domain must be equal."""
     rules = replace(RULES, people_domains=frozenset({"example.com"}))
     text = f"{ACCOUNT}:assumed-role/Operator/{session}"
     assert not identified(text, rules, Directory()).identified
@@ -250,7 +253,7 @@ def test_people_domains_do_not_trust_names_chosen_by_the_caller() -> None:
 
 
 def test_identity_center_record_identifies_its_user() -> None:
-    """If that is allowed, the user need not be in any roster. Then the name in the record is shown."""
+    """With `allow_unmatched`, the user need not be in any roster, and the name in the record is shown."""
     directory = Directory((HANAKO, TARO_PERSON), ("taro.yamada@example.com", "Yamada Taro"))
     assert identified(USER_ID, directory=directory).person == TARO_PERSON
     unknown = identified(USER_ID, ALLOWING, replace(directory, people=()))
@@ -286,7 +289,7 @@ GUEST = replace(person(8), upn="taro_example.org#EXT#@example.com", mail="t.yama
 def test_record_identifies_at_most_one_person(
     names: tuple[str, ...], people: tuple[Person, ...], who: Person | str | None
 ) -> None:
-    """The names of a record identify the one person they match, else one outside the rosters if one is an address."""
+    """The requester is identified if the names match one person, or match no one and include an address."""
     requester = identified(USER_ID, ALLOWING, Directory(people, names))
     assert requester.identified is (who is not None)
     if isinstance(who, Person):
@@ -359,7 +362,7 @@ def test_people_entry_comes_before_the_record(text: str) -> None:
 
 
 def test_person_found_by_an_earlier_read_is_still_refused() -> None:
-    """A record that can no longer be read identifies no one, but the person whom it identified still may not decide."""
+    """If the record cannot be read, no one is identified. The person found earlier still counts as the requester."""
     known = identified(USER_ID, directory=Directory((TARO_PERSON,), ("t@example.com", "taro.yamada@example.com")))
     unread = identified(USER_ID, directory=Directory((TARO_PERSON,)))
     kept = unread.refusing_as(known)

@@ -103,12 +103,12 @@ def test_names_that_look_alike_mention_no_one() -> None:
 
 
 def test_guests_are_not_mentioned() -> None:
-    """People of other tenants are not mentioned either, because a roster marks them as guests too."""
+    """A member whose whole name is in the text is not mentioned if the roster marks the member as a guest."""
     assert named("@Alex Wilber", replace(ALEX, guest=True)) == []
 
 
 def test_requester_is_not_mentioned() -> None:
-    """None of the requester's own names is a mention."""
+    """Neither the requester's name nor the requester's UPN is a mention."""
     assert named("@山田 太郎 @taro.yamada@example.com", *MEMBERS) == []
 
 
@@ -119,7 +119,7 @@ def test_names_of_groups_are_never_mentioned(everybody: str) -> None:
 
 
 def test_number_of_mentions_is_limited() -> None:
-    """A reason cannot notify everyone one by one. The requester's own name does not count towards the limit."""
+    """Only the first MOST people are mentioned. The requester's own name does not count towards the limit."""
     crowd = [person(number) for number in range(9)]
     text = "@山田 太郎 " + " ".join(f"@{each.name}" for each in crowd)
     assert named(text, TARO_PERSON, *crowd) == [each.name for each in crowd[:MOST]]

@@ -28,7 +28,7 @@ def refusal(
     tenant_id: str = TENANT_ID,
     allow_unidentified: bool = False,
 ) -> Refusal | None:
-    """Call may_decide. Every argument has a default that allows the click."""
+    """Return the result of `may_decide`. Every argument has a default that allows the click."""
     return may_decide(
         clicker,
         action=verdict,
@@ -56,7 +56,7 @@ def test_member_may_decide(verdict: Verdict) -> None:
 
 @pytest.mark.parametrize("verdict", Verdict)
 def test_request_for_unknown_nodes_is_not_decided(verdict: Verdict) -> None:
-    """Several nodes can be decided; nodes that are not certain cannot."""
+    """A request for several known nodes may be decided. If the nodes are not certain, it may not."""
     nodes = (Node("i-0123456789abcdef0"), Node("mi-0123456789abcdef0"))
     assert refusal(verdict=verdict, asked=request().of_nodes(nodes)) is None
     assert refusal(verdict=verdict, asked=request().of_nodes(())) is Refusal.NODES_UNREAD
@@ -72,7 +72,7 @@ def test_empty_list_of_approvers_allows_no_one(membership: Membership) -> None:
     "approver", ["", "member", "everyone", "*", "user:", "upn:", "user:*", "hanako.sato@example.com"]
 )
 def test_unknown_kind_of_approver_allows_no_one(approver: str) -> None:
-    """Not even a person whose id and UPN are empty matches an entry of an unknown form."""
+    """No member is allowed, and neither is a person with an empty object id and UPN."""
     assert refusal(channel=listing(approver)) is Refusal.NOT_APPROVER
     assert refusal(replace(HANAKO, object_id="", upn=""), channel=listing(approver)) is Refusal.FOREIGN
 
@@ -149,7 +149,7 @@ def test_level_has_its_own_approvers() -> None:
 @pytest.mark.parametrize("verdict", Verdict)
 @pytest.mark.parametrize("step", ["", "Level2", "level1", "Level1 ", "Approvers"])
 def test_vote_is_refused_at_a_step_that_does_not_wait(verdict: Verdict, step: str) -> None:
-    """A vote is sent only for the step that waits, because another step could have other approvers."""
+    """Another step could have other approvers."""
     assert refusal(verdict=verdict, step=step) is Refusal.OTHER_STEP
 
 
@@ -201,14 +201,14 @@ BY_ID = replace(TARO_REQUESTER, person=None, spellings=spellings_of(TARO_PERSON.
 
 
 def test_requester_known_by_object_id_is_compared_by_object_id() -> None:
-    """A [people] entry may have an object id that is in no roster."""
+    """A person without addresses may decide. The person with the requester's object id may not."""
     nameless = replace(HANAKO, upn=None, mail=None)
     assert refusal(nameless, requester=BY_ID) is None
     assert refusal(TARO_PERSON, requester=BY_ID) is Refusal.OWN_REQUEST
 
 
 def test_identity_center_user_id_is_not_an_object_id() -> None:
-    """The two ids look alike, but an Identity Center user id identifies no one in Teams."""
+    """The two ids look alike, but an object id cannot be compared with an Identity Center user id."""
     principal = Principal("bbbbbbbb-0000-4000-8000-000000000001", PrincipalKind.IDENTITY_CENTER_USER)
     known = spellings_of(principal.text, "t.yamada@corp.example.net")
     assert refusal(requester=replace(BY_ID, principal=principal, spellings=known)) is Refusal.NOT_COMPARABLE
@@ -233,12 +233,12 @@ def test_clicker_without_addresses_is_not_comparable(requester: Requester) -> No
 def test_mail_address_alone_tells_a_clicker_only_from_a_known_person(
     requester: Requester, expected: Refusal | None
 ) -> None:
-    """Everyone has a UPN. If Teams leaves it out, it may be the only address by which the requester is known."""
+    """Teams left out the clicker's UPN, which could be the only known address of the requester."""
     assert refusal(replace(HANAKO, upn=None, mail="h@example.com"), requester=requester) is expected
 
 
 def test_member_of_an_unknown_tenant_is_refused_with_that_reason() -> None:
-    """Such a member counts as a guest, unless listed by object id."""
+    """The reason is TENANT_UNKNOWN instead of FOREIGN. A member who is listed by object id may decide."""
     unknown, member = replace(HANAKO, guest=True), Membership(member=True, tenant_known=False)
     assert refusal(unknown, membership=member) is Refusal.TENANT_UNKNOWN
     assert refusal(unknown, membership=MEMBER) is Refusal.FOREIGN
@@ -246,7 +246,7 @@ def test_member_of_an_unknown_tenant_is_refused_with_that_reason() -> None:
 
 
 def test_refused_roster_is_a_reason_of_its_own() -> None:
-    """Another click in a minute does not help."""
+    """If Teams refuses the roster, another click in a minute does not help."""
     assert refusal(membership=Membership(member=None, refused=True)) is Refusal.ROSTER_REFUSED
 
 
@@ -328,7 +328,7 @@ def test_click_on_an_outdated_card_is_refused_if_no_level_waits() -> None:
     ],
 )
 def test_comment_may_be_required(verdict: Verdict, comment: str, expected: Refusal | None) -> None:
-    """If the channel requires a comment, a comment of white space counts as missing."""
+    """The channel requires a comment to reject, not to approve. A comment of white space counts as missing."""
     channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
     assert refusal(verdict=verdict, comment=comment, channel=channel) is expected
 

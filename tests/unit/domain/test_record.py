@@ -140,7 +140,10 @@ def test_requeue_during_a_lease_is_kept() -> None:
 
 @pytest.mark.parametrize("seconds", [60, 61, 75], ids=["at its end", "after it", "by a clock that is ahead"])
 def test_row_requeued_for_a_later_time_is_due_when_the_lease_ends(seconds: int) -> None:
-    """It is due at that time at the latest, even if clocks differ or the holder is late."""
+    """When the holder gives the lease back, the row is due at the end of the first lease or earlier.
+
+    This is also true if the lease was renewed.
+    """
     row = leased(ROW)
     assert row is not None
     requeued = row.requeue_by(NOW + seconds * SECOND)

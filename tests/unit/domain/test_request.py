@@ -25,7 +25,7 @@ TEXT = "111122223333/ap-northeast-1/oi-0123456789ab"
 
 @pytest.mark.parametrize("text", [TEXT, "111122223333/us-gov-west-1/oi-0123456789ab", str(KEY)])
 def test_key_survives_formatting_and_parsing(text: str) -> None:
-    """Parsing the text of a key gives an equal key."""
+    """Parsing and formatting the text of a key gives the same text."""
     assert str(RequestKey.parse(text)) == text
 
 
@@ -68,7 +68,7 @@ def test_any_text_is_a_key_or_refused(text: str) -> None:
 
 @pytest.mark.parametrize("status", Status)
 def test_requests_with_a_final_status_have_ended(status: Status) -> None:
-    """Only a request that is pending, or whose status is unknown, may still be decided."""
+    """Every status except PENDING and UNKNOWN is final."""
     assert status.ended is (status not in {Status.PENDING, Status.UNKNOWN})
 
 
@@ -130,7 +130,7 @@ FULL = replace(
 
 
 def test_facts_of_an_earlier_read_are_kept() -> None:
-    """A fact that cannot be read this time stays on the card."""
+    """A fact that the new read lacks keeps its earlier value."""
     bare = replace(request(), levels=(), execution_id=None, node=Node("i-1"), modified_at=NOW)
     assert bare.completed_from(FULL) == FULL
     assert bare.completed_from(None) == bare
@@ -170,5 +170,5 @@ def test_tags_are_looked_up_by_key() -> None:
 
 
 def test_level_has_not_started_by_default() -> None:
-    """Without a state, a level does not count as waiting, so it cannot be decided."""
+    """A level without a state does not count as waiting."""
     assert Level("Level1").state is LevelState.NOT_STARTED

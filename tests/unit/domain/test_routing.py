@@ -58,7 +58,7 @@ def test_node_without_tags_does_not_match() -> None:
     ],
 )
 def test_every_node_must_have_the_tags(nodes: tuple[Node, ...], matches: bool | None) -> None:
-    """Otherwise the approvers of one kind of node would decide on access to another."""
+    """One node without the tags prevents a match. If tags or nodes are unread, the result is None."""
     assert Match(tags=tags(Environment="production")).matches(REQUEST.of_nodes(nodes)) is matches
 
 

@@ -24,12 +24,12 @@ INSTANT = timedelta.resolution
     ],
 )
 def test_span_runs_only_for_its_own_length(end: timedelta, *, running: bool) -> None:
-    """Clocks may differ by SKEW. A later end is not trusted."""
+    """Clocks may differ by SKEW. A span with a later end than that allows is over."""
     assert runs(NOW + end, now=NOW, span=SPAN) is running
 
 
 def test_times_of_the_past_may_be_ahead_by_the_difference_of_two_clocks() -> None:
-    """Only a larger difference shows that a clock was wrong."""
+    """Only a time that is ahead by more than SKEW shows that a clock was wrong."""
     assert not is_ahead(NOW + SKEW, NOW)
     assert is_ahead(NOW + SKEW + INSTANT, NOW)
 

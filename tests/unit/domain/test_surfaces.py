@@ -69,7 +69,10 @@ def _views(record: Record) -> dict[str, CardView]:
 
 
 def test_fallback_card_names_the_deciding_channel_and_has_no_buttons() -> None:
-    """While Teams refuses the deciding channel, the card also says why. After the request ended, it names no channel."""
+    """While Teams refuses the card of the deciding channel, the fallback's card also says why.
+
+    After the request ended, it names no channel.
+    """
     card = replace(ROW.surfaces[0], problem="not_installed", delivery=DeliveryState.WAITING)
     refused = replace(ROW, surfaces=(card,))
     unreachable = _views(refused)["card:leads"]
@@ -147,7 +150,7 @@ def test_revoke_button_disappears_at_the_end_of_the_access_window() -> None:
 
 
 def test_no_second_revoke_button_while_a_revocation_is_live() -> None:
-    """After the click was answered, the card shows who clicked instead of the button. A live vote hides no button."""
+    """After the click was answered, the card shows who clicked instead of the button. A live vote does not hide it."""
     pressed = replace(decision(HANAKO, state=DecisionState.SENT), verdict=Withdrawal.REVOKE, announced=True)
     row = GRANTED.with_decision(pressed)
     (view,) = _views(row).values()

@@ -70,7 +70,7 @@ def made(by: Person, action: Action, state: DecisionState = CLAIMED, *, step: st
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 def test_first_withdrawal_is_granted(withdrawal: Withdrawal) -> None:
-    """A claim is granted if no other decision blocks it."""
+    """Without earlier decisions, a person may revoke or cancel."""
     assert taken_back(HANAKO, withdrawal) == Claim()
 
 
@@ -93,7 +93,7 @@ def test_withdrawal_without_effect_may_be_repeated(withdrawal: Withdrawal, state
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("by", [HANAKO, ICHIRO])
 def test_accepted_withdrawal_blocks_others_for_one_minute_only(withdrawal: Withdrawal, by: Person) -> None:
-    """If AWS does not show the withdrawal after a minute, anyone may repeat it: access must not stay active."""
+    """If AWS does not show the withdrawal after a minute, the same person and others may repeat it."""
     hidden = made(by, withdrawal, CONFIRMED)
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN - SECOND).refusal is not None
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN) == Claim()
@@ -153,7 +153,7 @@ def test_cancellation_excludes_votes(state: DecisionState, vote: Verdict, step: 
 
 @pytest.mark.parametrize("vote", Verdict)
 def test_accepted_votes_and_cancellations_exclude_each_other_for_one_minute(vote: Verdict) -> None:
-    """One blocks the other until AWS shows its effect, but for one minute at most."""
+    """For one minute, an accepted vote blocks a cancellation, and an accepted cancellation blocks every vote."""
     accepted, late = made(HANAKO, vote, CONFIRMED), NOW + EFFECT_SPAN
     assert taken_back(TARO_PERSON, CANCEL, accepted) == Claim(ClaimRefusal.OTHERS_FIRST)
     assert taken_back(TARO_PERSON, CANCEL, accepted, now=late) == Claim()
@@ -198,7 +198,7 @@ def test_effect_of_an_accepted_decision_is_awaited_until_aws_shows_it(
 def revoking(
     clicker: Person = HANAKO, *, asked: AccessRequest | None = None, step: str = "Level2", **more: object
 ) -> Refusal | None:
-    """Check whether a person may revoke. Every argument has a default that allows it."""
+    """Return the refusal of a revocation, or None. Every argument has a default that allows the revocation."""
     usual: dict[str, object] = {
         "requester": TARO_REQUESTER,
         "channel": APPROVALS,
@@ -246,7 +246,7 @@ def test_revoking_is_checked_as_strictly_as_approving(
 
 
 def test_approvers_cannot_cancel() -> None:
-    """A cancellation is always refused by the rules for approvers."""
+    """The rules for approvers refuse every cancellation, because the person is not the requester."""
     refusal = may_decide(
         HANAKO,
         action=CANCEL,
@@ -328,9 +328,9 @@ def test_only_the_requester_cancels(why: str, changed: dict[str, object], expect
 def test_unknown_withdrawal_is_settled_by_the_status_in_aws(
     withdrawal: Withdrawal, asked: AccessRequest | None, state: DecisionState, outcome: Outcome | None
 ) -> None:
-    """The withdrawal is confirmed if AWS shows it, and has no effect if the request changed otherwise.
+    """The withdrawal is confirmed if AWS shows it, and released if the request changed in another way.
 
-    Otherwise it is released after a minute.
+    If AWS shows neither, it is released after a minute.
     """
     unknown = made(HANAKO, withdrawal, UNKNOWN)
     assert settled(unknown, asked) == (state, outcome)
@@ -341,7 +341,7 @@ def test_unknown_withdrawal_is_settled_by_the_status_in_aws(
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.REVOKED), (CANCEL, Status.CANCELLED)])
 @pytest.mark.parametrize("state", DecisionState)
 def test_withdrawal_shown_by_aws_names_the_person(withdrawal: Withdrawal, status: Status, state: DecisionState) -> None:
-    """The person of an accepted decision is named, and of a sent one that AWS has not refused. Otherwise no one is."""
+    """The person of a sent, unknown or confirmed withdrawal is named. Any other withdrawal names no one."""
     row = Record(KEY, NOW, request=request(level(state=LevelState.APPROVED), status=status))
     row = row.with_decision(replace(made(HANAKO, withdrawal, state), settled_in=1))
     line = deciding_line(row)

@@ -48,7 +48,7 @@ def test_year_is_shown_unless_another_moment_shows_it() -> None:
     ],
 )
 def test_durations_are_shown_in_days_hours_and_minutes(span: timedelta, en: str, ja: str) -> None:
-    """A duration of whole days is never followed by "0 hours"."""
+    """Parts of zero, such as "0 hours", are left out. Less than a minute is shown as one minute."""
     assert Localizer("en", "UTC").duration(span) == en
     assert Localizer("ja", "UTC").duration(span) == ja
 
@@ -66,7 +66,7 @@ def test_phrases_have_plain_emphasized_and_code_placeholders() -> None:
 
 @pytest.mark.parametrize("phrase", ["{", "{}", "{a.b}", "{a!r}", "{a:>10}", "}"])
 def test_malformed_phrase_is_refused(phrase: str) -> None:
-    """A placeholder must have a name and a known style."""
+    """Braces must be paired. A placeholder must have a name and no other format than a known style."""
     with pytest.raises(WordsError):
         parse_phrase(phrase)
 

@@ -47,7 +47,7 @@ def test_every_card_is_valid(locale: str) -> None:
 
 
 def blanked(tree: Any) -> Any:
-    """Return the parts of a card that the schema checks, with the same text for every text."""
+    """Return a card without `msteams`, and with "x" instead of every text that is free."""
     if isinstance(tree, list):
         return [blanked(each) for each in tree]
     if not isinstance(tree, dict):
@@ -64,7 +64,7 @@ _FREE = {"text", "title", "label", "value", "speak", "fallbackText"}
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_cards_have_a_language_and_spoken_text(locale: str) -> None:
-    """Screen readers and old clients get text in the right language, and every card declares version 1.5."""
+    """Every card has its language, version 1.5, and the same text for screen readers and for old clients."""
     for view, notice in every_view():
         made = card(view, notice, locale)
         assert (made["lang"], made["version"]) == (locale, "1.5")
@@ -170,7 +170,7 @@ def test_mention_and_its_entity_have_the_same_text() -> None:
 
 @pytest.mark.parametrize("name", ["佐藤 花子", *HOSTILE_NAMES[:4]])
 def test_updated_card_mentions_people_without_notifying_them(name: str) -> None:
-    """An update shows the mentioned people in TextRuns, without entities, because entities would notify them again."""
+    """An update shows the mentioned people in TextRuns, without entities, because entities could notify them again."""
     made = card(request(mentions=(Mention("29:1-a", name),), mentioned=(Mention("29:1-b", name),), rings=False))
     assert (mention_lines(made), made["msteams"]["entities"]) == ([], [])
     assert f"Please decide: {name}" in shown(made)
@@ -208,7 +208,7 @@ def test_button_data_has_only_ids_and_the_verb(view: View) -> None:
 
 
 def test_comment_field_leaves_room_for_the_persons_name() -> None:
-    """The field accepts fewer characters than AWS, because the bot adds the name of the person who decided."""
+    """The field accepts COMMENT_LIMIT characters, because the bot adds the name of the person who decided."""
     (field,) = of_type(card(request()), "Input.Text")
     assert (field["id"], field["maxLength"]) == ("comment", COMMENT_LIMIT)
 
@@ -281,7 +281,7 @@ def test_commands_can_be_copied() -> None:
 
 
 def test_unidentified_principal_can_be_copied() -> None:
-    """The text that an administrator copies into [people] has no invisible characters."""
+    """The principal, which an administrator may copy into [people], is one TextRun without any change."""
     principal = "arn:aws:sts::111122223333:assumed-role/AnOperatorOfTheWholePlatform/a.long.name@example.com"
     for changes in ({"no_buttons": Refusal.UNIDENTIFIED, "buttons": False}, {"requester_unchecked": True}):
         made = card(request(requester_principal=principal, **changes))
@@ -329,7 +329,7 @@ def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
 @pytest.mark.parametrize("character", ["x", "あ", "🏽", "😀", '"', "\\", "{", "\u202e", "\n"])
 @pytest.mark.parametrize("locale", LOCALES)
 def test_card_stays_below_the_size_limit(character: str, locale: str) -> None:
-    """The longest texts in the characters that need the most bytes are cut visibly until the card is small enough."""
+    """Very long texts are cut until the card is small enough. An ellipsis shows the cut."""
     for view, notice in _heaviest(character):
         made = card(view, notice, locale)
         assert size(made) <= CARD_LIMIT
@@ -366,7 +366,7 @@ def test_cut_text_says_where_the_full_text_is(locale: str, remark: str) -> None:
 
 
 def test_the_same_view_always_makes_the_same_card() -> None:
-    """A card depends on no state outside its view."""
+    """A card depends on no state outside its view and notice."""
     for view, notice in every_view():
         assert card(view, notice) == card(view, notice)
 

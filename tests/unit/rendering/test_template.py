@@ -153,7 +153,7 @@ def test_repeated_element_may_contain_repeated_elements() -> None:
     ],
 )
 def test_unsupported_template_is_refused_when_loaded(template: object) -> None:
-    """Loading refuses every template that uses an unsupported feature."""
+    """Loading refuses malformed expressions, and features of the template language that the bot does not support."""
     with pytest.raises(TemplateError):
         Template.parse({"it": template})
 

@@ -42,7 +42,7 @@ def test_message_gets_no_trigger() -> None:
 
 
 def test_sender_gets_object_id_and_client_language() -> None:
-    """The sender gets the object id, and the locale is that of the person's client."""
+    """The sender gets a name and an object id. Locale and client info are those of the person's client."""
     whole = complete(
         {"from": {"id": MEI.mri}, "locale": "en-US", "entities": [{"type": "clientInfo"}, {"type": "mention"}]}
     )
@@ -59,7 +59,7 @@ def test_sender_gets_object_id_and_client_language() -> None:
 def test_chosen_language_applies_to_all_people(
     person: Person, language: str, locale: str, timezone: str, country: str
 ) -> None:
-    """If the sandbox has a language, an activity of any person has the locale and time zone of this language."""
+    """If the sandbox has a language, activities of all people have its locale, time zone and country."""
     activity = {"from": {"id": person.mri}, "entities": [{"type": "clientInfo"}]}
     whole = completed(activity, tenant_id=TENANT, service_url=SERVICE_URL, client=CLIENTS[language])
     assert (whole["locale"], whole["localTimezone"]) == (locale, timezone)
@@ -82,7 +82,7 @@ def test_tenant_channel_and_service_url_are_added() -> None:
 
 @pytest.mark.parametrize("spelling", [ALEX.object_id, ALEX.upn, "Alex.Wilber%40EXAMPLE.com", ALEX.mri])
 def test_member_is_requested_by_teams_id(spelling: str) -> None:
-    """A call for an object id, UPN or `29:` id, in upper or lower case, reaches the Playground with the `29:` id."""
+    """A call with an object id, a UPN in any case, or a `29:` id reaches the Playground with the `29:` id."""
     call = ConnectorCall(method="GET", path=f"v3/conversations/19%3Ac/members/{spelling}")
     taken = to_playground(call, tenant_id=TENANT)
     assert isinstance(taken, ConnectorCall)
@@ -90,7 +90,7 @@ def test_member_is_requested_by_teams_id(spelling: str) -> None:
 
 
 def test_call_for_an_unknown_member_is_not_changed() -> None:
-    """The call for an unknown member is not changed: the Playground itself answers 404, like Teams."""
+    """The Playground itself answers such a call with 404, like Teams."""
     call = ConnectorCall(method="GET", path="v3/conversations/19%3Ac/members/nobody")
     assert to_playground(call, tenant_id=TENANT) == call
 
@@ -143,7 +143,7 @@ def test_new_thread_is_passed_on() -> None:
 
 @pytest.mark.parametrize(("length", "status"), [(51_199, None), (51_201, 413)])
 def test_message_over_100_kilobytes_in_utf_16_is_refused(length: int, status: int | None) -> None:
-    """The size is counted in UTF-16, so 51,200 Japanese characters are the limit too."""
+    """In UTF-16, 51,200 Japanese characters have 100 kilobytes, although UTF-8 needs more bytes."""
     call = ConnectorCall(method="POST", path="v3/conversations/c/activities", body=("あ" * length).encode())
     taken = to_playground(call, tenant_id=TENANT)
     assert getattr(taken, "status", None) == status

@@ -46,7 +46,7 @@ def waiting(needs: list[int]) -> AccessRequest:
 
 
 def attempt(request: AccessRequest, what: str, voter: str, now: datetime) -> AccessRequest:
-    """Return the request after an attempt to change it. A refused attempt changes nothing."""
+    """Return the request after an attempt to change it. A refused attempt only applies what is due at `now`."""
     decision = Decision.REJECT if what == "reject" else Decision.APPROVE
     vote = Vote(voter, "arn:aws:iam::111122223333:role/Other" if what == "stranger" else ROLE, decision, "", now)
     request = requests.settled(request, now)

@@ -82,7 +82,7 @@ def test_unchanged_packages_are_installed_only_once(tmp_path: Path) -> None:
 
 
 def test_failed_install_shows_the_output_of_npm_and_leaves_no_files(tmp_path: Path) -> None:
-    """The message has npm's output, and the next attempt starts in an empty folder."""
+    """The message has npm's output, and no folder remains in the cache."""
     node = Node(program=tmp_path, npm=(str(program(tmp_path / "npm", "echo EINTEGRITY; exit 1")),))
     (tmp_path / "package-lock.json").write_text("{}")
     with pytest.raises(InstallFailed, match="EINTEGRITY"):

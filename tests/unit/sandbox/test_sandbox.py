@@ -23,7 +23,7 @@ TEAMS: Any = SimpleNamespace(
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[SandboxAws]:
-    """Start a sandbox's AWS."""
+    """Yield a running simulated AWS."""
     with SandboxAws.start() as aws:
         yield aws
 
@@ -36,7 +36,7 @@ def test_bot_has_a_client_secret_by_default(aws: SandboxAws, tmp_path: Path) -> 
 
 
 def test_federation_leaves_no_secret_in_the_environment(aws: SandboxAws, tmp_path: Path) -> None:
-    """The environment has neither a client secret nor AWS keys. The app trusts this AWS for the bot's role."""
+    """The environment has no client secret and no AWS keys. The app trusts tokens of this AWS for the bot's role."""
     environ = sandbox._environment(aws, TEAMS, Options(folder=tmp_path, credential=FEDERATION))
     settings, _ = load(environ)
     assert (settings.app_credential, settings.app_secret.get_secret_value()) == (FEDERATION, "")

@@ -98,7 +98,7 @@ def test_members_missing_in_old_rows_have_defaults() -> None:
     ],
 )
 def test_unreadable_row_names_row_and_member(stored: str, problem: str) -> None:
-    """The error names the row, the member and the problem."""
+    """The error names the row and the problem, and the member if the problem is in one."""
     with pytest.raises(RowUnreadable, match="request x cannot be read") as caught:
         decode(RECORD, stored, where="request x")
     assert problem in str(caught.value)

@@ -123,7 +123,7 @@ def _status(row: Any) -> None:
 
 @pytest.mark.parametrize("change", [_level_state, _status])
 def test_request_with_an_unknown_value_counts_as_not_read(change: Callable[[Any], None]) -> None:
-    """No action is possible until AWS is read again. Until then the stored facts are written back unchanged."""
+    """The row has no request until AWS is read again. Until then the stored facts are written back unchanged."""
     text = stored(change)
     row = read(text)
     assert row.request is None

@@ -80,6 +80,6 @@ def test_plain_http_is_accepted_for_loopback(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://example.com", "http://169.254.169.254/", "http://localhost.example.com/"])
 def test_plain_http_is_refused_for_other_hosts(url: str) -> None:
-    """The local link is refused too, unless the caller allows it."""
+    """The link-local address of a cloud's metadata service is refused too."""
     with pytest.raises(AddressRefused):
         checked(url)

@@ -125,7 +125,7 @@ async def test_throttled_conversation_is_closed_and_then_probed_by_one_call(
 async def test_closed_conversation_is_a_problem_until_it_answers(
     circuit: CircuitBreaker, clock: ManualClock, telemetry: Telemetry, why: str
 ) -> None:
-    """The metric counts it, also between the end of the pause and the probe."""
+    """The metric counts the conversation, also between the end of the pause and the probe."""
     if why == "throttled":
         circuit.throttled(CHANNEL, 30.0)
     else:
@@ -141,7 +141,7 @@ async def test_closed_conversation_is_a_problem_until_it_answers(
 async def test_conversation_that_nobody_writes_to_does_not_stay_a_problem(
     circuit: CircuitBreaker, clock: ManualClock, telemetry: Telemetry
 ) -> None:
-    """For example the chat of a person who got one answer to a command."""
+    """The conversation can be the chat of a person who got one answer to a command."""
     circuit.throttled("19:leads@thread.tacv2", 5.0)
     await clock.advance(700)
     fail(circuit)

@@ -275,7 +275,7 @@ async def test_post_into_a_blocked_conversation_is_refused(ms: FakeMicrosoft, ed
 
 @pytest.mark.parametrize("body", ["", "{}", '{"id": 5}', "[]", "junk", '{"id": ""}'])
 async def test_post_without_an_id_is_accepted_once(body: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """The message is in Teams. The caller decides whether it needs the id."""
+    """The message is in Teams, so the post is not repeated. Instead of an id, the caller gets None."""
     ms.fault("POST", ACTIVITIES, status=201, body=body)
 
     found = await edge.connector.post_to_conversation(ms.service_url, conversation=APPROVERS, activity=TEXT)

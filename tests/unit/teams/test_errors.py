@@ -63,7 +63,7 @@ def test_each_permanent_refusal_has_its_problem(status: int, body: str, problem:
 
 @pytest.mark.parametrize(("status", "code"), ASSUMED_FOR_UPDATES)
 def test_refused_update_of_a_deleted_message_is_recognized(status: int, code: str) -> None:
-    """The same answer to a post says nothing about a message, because there is none."""
+    """The same answer to a post has another problem, because a post does not refer to a message."""
     body = coded(code).encode() if code else b""
     update = classify(status, {}, body, creates=False, updates=True, now=NOW)
     assert isinstance(update, ChatRefused)
@@ -74,7 +74,7 @@ def test_refused_update_of_a_deleted_message_is_recognized(status: int, code: st
 
 
 def test_service_error_with_status_500_is_an_outage() -> None:
-    """The code keeps its documented meaning. The assumption about status 403 does not change it."""
+    """With status 403, the same code would mean that the message of an update was deleted."""
     error = classify(500, {}, coded("ServiceError").encode(), creates=False, updates=True, now=NOW)
     assert isinstance(error, ChatUnavailable)
 

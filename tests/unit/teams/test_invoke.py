@@ -233,7 +233,7 @@ def test_an_automatic_invoke_may_only_refresh_the_card(verb: Verb) -> None:
 
 
 def test_an_overlong_comment_is_cut() -> None:
-    """The card's field does not allow such a comment, so it is forged. Rows and cards contain comments."""
+    """The card's field does not allow such a comment, so it is forged. LONGEST_COMMENT characters are kept."""
     assert len(read_click(_invoke({**DATA, "comment": "あ" * 100_000})).comment) == LONGEST_COMMENT
 
 

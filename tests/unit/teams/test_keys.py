@@ -61,7 +61,7 @@ async def test_invented_key_ids_cost_four_fetches_a_minute(ms: FakeMicrosoft, ed
 async def test_invented_key_id_does_not_delay_a_new_key(
     gap: float, ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
-    """Somebody sends an invented key id every minute. The first token of a real new key is accepted all the same."""
+    """Although an invented key id arrives every minute, a real new key is found at its first lookup."""
     await edge.keys.warm()
     for minute in range(5):
         await edge.keys.find(f"made-up-{minute}")
@@ -82,7 +82,7 @@ async def test_rotation_right_after_the_start_is_followed(ms: FakeMicrosoft, edg
 
 
 async def test_missing_key_id_is_looked_up_once_a_minute(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """A thousand tokens with the same invented id leave the fetches to other ids. Later, the id is looked up again."""
+    """A thousand tokens with the same invented id cause one fetch. After a minute, the id is looked up again."""
     await edge.keys.warm()
     for _ in range(1000):
         assert await edge.keys.find("made-up") is None
@@ -104,7 +104,7 @@ async def test_key_id_is_not_missing_after_a_failed_fetch(ms: FakeMicrosoft, edg
 
 
 async def test_key_id_that_is_too_long_causes_no_fetch(ms: FakeMicrosoft, edge: Edge) -> None:
-    """Microsoft's ids have 27 characters; ids are kept in memory, so that their length is limited."""
+    """Microsoft's ids have 27 characters. Missing ids are kept in memory, so their length is limited."""
     await edge.keys.warm()
 
     assert (await edge.keys.find("x" * 257), fetches(ms)) == (None, 1)
@@ -214,7 +214,7 @@ async def test_documents_without_a_usable_key_are_an_outage(body: str, ms: FakeM
 async def test_key_documents_behind_a_redirect_or_plain_http_are_refused(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
-    """Keys are fetched from the address in the metadata, without redirects, and over https except on loopback."""
+    """A redirect of the metadata is not followed. Keys are not fetched over plain http, except on loopback."""
     ms.fault("GET", "openidconfiguration", status=302, headers={"Location": ms.metadata_url})
     redirected = await edge.keys.warm()
     clock.seconds += EMPTY_GAP

@@ -64,7 +64,10 @@ async def test_request_on_a_virtual_machine_is_the_documented_one(azure: Azure, 
 
 
 async def test_request_on_app_service_is_the_documented_one(azure: Azure, clock: Ticker) -> None:
-    """The response has only the expiry, in seconds since 1970. The token is renewed before that time."""
+    """The request has the header X-IDENTITY-HEADER.
+
+    The response has only `expires_on`, in seconds since 1970, and the token is renewed before that time.
+    """
     azure.answer = {"access_token": "token-1", "expires_on": str(int(clock.seconds) + 3600), "token_type": "Bearer"}
     async with open_session(proxied=False) as session:
         credentials = _credentials(session, IdentityAddress(azure.url, SecretStr(HEADER)), clock)

@@ -109,7 +109,7 @@ async def test_a_roster_does_not_last_longer_after_the_clock_is_set_back() -> No
 
 
 async def test_a_roster_is_used_if_the_clock_is_set_back_during_its_read() -> None:
-    """The age of the roster counts from the begin or the end of the read, whichever time is earlier."""
+    """By the clock, the read ends before it began. The caller still gets the roster."""
     clock = ManualClock()
 
     async def read() -> Roster:

@@ -81,7 +81,7 @@ def test_event_names_are_lower_case_words_with_descriptions() -> None:
 
 
 def test_line_has_the_event_and_its_fields(json_logged: Logged) -> None:
-    """Each line on stderr is one JSON object with time, level and bound fields."""
+    """The line is one JSON object with the time, the level and the bound fields."""
     with structlog.contextvars.bound_contextvars(request="r/1"):
         structlog.get_logger().info("bot_started", ports=(1, 2), who="佐藤")
     line = line_of(json_logged)

@@ -45,7 +45,7 @@ def test_every_metric_has_a_description_and_its_buckets() -> None:
 
 
 def test_metrics_have_the_documented_labels(registry: CollectorRegistry, telemetry: Telemetry) -> None:
-    """Metrics accept the labels of METRICS. Any other label raises an error."""
+    """For example, `clicks` accepts the labels that METRICS has for it. Any other label raises an error."""
     shared = {metric.name: metric.labels for metric in METRICS}
     telemetry.clicks.labels(verb="approve", outcome="recorded").inc()
     assert shared["clicks"] == ("verb", "outcome")

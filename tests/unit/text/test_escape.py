@@ -13,7 +13,7 @@ from bot.text.escape import Prose, cut, escape, one_line, prose, sanitize, strip
 
 
 def test_text_function_is_shown_as_written() -> None:
-    """A TextRun would evaluate only `{{DATE(…)}}`, so the braces are separated and nothing is evaluated."""
+    """A TextRun shows `{{DATE(…)}}` as a date. The braces are separated, so that nothing is evaluated."""
     assert escape("{{{DATE(x)}}") == "{\u200b{\u200b{DATE(x)}}"
 
 
@@ -186,7 +186,7 @@ _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}")
 @pytest.mark.parametrize("filler", ["\u200c", "\u200d", "\u0301", "\ufe0f", "\u0301\u200d", "\U000e0041"])
 @pytest.mark.parametrize("start", ["क", "😀", "x", " "])
 def test_long_invisible_text_is_stripped_in_linear_time(start: str, filler: str) -> None:
-    """50,000 invisible characters take well below a second. With a quadratic search the test would time out."""
+    """With a quadratic search, 50,000 invisible characters would exceed the time limit of the test."""
     assert len(sanitize(start + filler * 50_000)) < 100_000
 
 

@@ -16,7 +16,7 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 
 @given(NAMES, NAMES)
 def test_names_that_are_exactly_equal_fold_to_the_same(one: str, other: str) -> None:
-    """If a name grants a person something, the same name also refuses that person."""
+    """A name that grants a person something by `exact` also refuses that person by `fold`."""
     assert fold(exact(one)) == fold(one)
     assert exact(one) != exact(other) or fold(one) == fold(other)
 

@@ -75,7 +75,7 @@ async def test_readyz_of_the_metrics_port_has_the_details(missing: dict[str, str
 
 @pytest.mark.parametrize("request_line", ["GET /livez HTTP/1.1", "GET /unknown HTTP/1.1", "not HTTP at all"])
 async def test_answers_do_not_name_versions(request_line: str) -> None:
-    """Aiohttp would send its own version and Python's, also in the answer to a malformed request."""
+    """The header `Server` has only the name of the bot, also in the answer to a malformed request."""
     async with _running() as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(f"{request_line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
@@ -125,7 +125,7 @@ async def test_close_waits_for_open_requests() -> None:
 
 
 async def test_port_in_use_is_an_error() -> None:
-    """A second server on the same port raises OSError and leaves no socket open."""
+    """A second server on the same port raises OSError."""
     async with server.listen(_app(), host="127.0.0.1", port=0) as first:
         with pytest.raises(OSError, match="in use"):
             async with server.listen(_app(), host="127.0.0.1", port=first.port):

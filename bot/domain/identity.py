@@ -311,10 +311,15 @@ def _is_address(name: str) -> bool:
 def identify_requester(text: str, rules: IdentityRules, directory: Directory) -> Requester:
     """Return who the requester is.
 
-    These identify a requester: a [people] entry with an object id; a name in a [people] entry, in an Identity Center
-    record or of a trusted session that equals (whole, in any case) an id or address of exactly one known person. With
-    `allow_unmatched` also an address that no known person has, if it is in a [people] entry or in `people_domains`.
-    Names that could mean several people, or another person, identify no one.
+    A requester is identified by one of these:
+
+    - A [people] entry with an object id.
+    - A name that equals an id or address of exactly one known person. The whole name counts, and letter case is
+      ignored. The name comes from a [people] entry, the Identity Center record, or the session of a trusted role.
+    - With `allow_unmatched`, an address that no known person has, if a [people] entry has it or if its domain is in
+      `people_domains`.
+
+    A name that may belong to several people identifies no one. Nor does a name that only resembles a known one.
     """
     principal = Principal.parse(text)
     record = _record_names(text, rules, directory)

@@ -710,7 +710,7 @@ async def test_row_with_damaged_text_does_not_hide_others(store: SqliteStore, by
     await store.check()
 
 
-async def test_empty_store_says_that_it_was_created(path: Path) -> None:
+async def test_store_tells_whether_its_file_is_new(path: Path) -> None:
     """At the first start this is normal. Later it means that the file is gone."""
     for expected in (True, False):
         async with SqliteStore(path) as store:

@@ -305,7 +305,7 @@ def with_places(world: World, places: dict[str, frozenset[str]]) -> SeveralPlace
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ThrottlingException", "hangs"])
 async def test_failing_place_does_not_delay_the_others(world: World, code: str) -> None:
-    """While one place denies, throttles or hangs, the others are swept on time."""
+    """While AWS denies, throttles or does not answer calls for one account and Region, the others are swept on time."""
     aws = with_places(world, PLACES)
     gate = asyncio.Event()
     aws.broken[ACCOUNT, ELSEWHERE] = gate if code == "hangs" else AwsUnavailable(code)

@@ -92,7 +92,7 @@ def desired(record: Record, configuration: Configuration, now: datetime) -> tupl
 
 
 def next_change(record: Record, now: datetime) -> datetime | None:
-    """Return the next moment at which the desired surfaces change without an event; None if they do not."""
+    """Return when the request changes by itself next: shortly after its deadline, or when its access ends; or None."""
     request = record.request
     if request is None:
         return None

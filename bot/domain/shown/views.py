@@ -1,7 +1,7 @@
 """The views that people see, as facts without words. bot.rendering adds the words, dates and durations of a locale.
 
 Views are frozen and comparable. `surfaces.Wanted.digest` decides whether a delivered card must be updated, and
-`surfaces.next_change` returns when a view changes without an event.
+`surfaces.next_change` returns when a request changes by itself.
 """
 
 from dataclasses import dataclass

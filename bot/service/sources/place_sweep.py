@@ -216,7 +216,11 @@ class PlaceSweep:
         return [each for each in found if each.key in watched]
 
     async def _own(self, sightings: Iterable[ListedRequest]) -> list[ListedRequest]:
-        """Leave out replicas: they are decided in the account in which the request was made."""
+        """Return the requests that were made in this account and Region.
+
+        Copies of requests of other accounts are left out: they are decided where they were made. Accounts among these
+        that are not configured are logged.
+        """
         own = []
         async for each in in_turns(sightings):
             if each.replica_of is None and _place_of(each.key) == self._place:

@@ -26,7 +26,10 @@ PATIENCE: Final = 5.0  # seconds for all requests of a call; a card can be compl
 
 
 class ChatPeople:
-    """Requests people from Teams, one at a time and each at most once a day."""
+    """Reads people from Teams, one at a time, and caches each for a day.
+
+    If Teams does not return a person, they are read again at the next call.
+    """
 
     def __init__(self, request: Callable[[PersonalChat], Awaitable[Person | None]], *, clock: Clock) -> None:
         """Take the function that requests a chat's person. It never raises; None means no usable answer from Teams."""

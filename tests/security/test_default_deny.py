@@ -86,7 +86,7 @@ async def test_unreadable_identity_center_record_blocks_every_decision(read_befo
     This holds even if the record was read before.
     """
     world = new_world()
-    world.identities.records[USER_ID] = ("somebody.else@example.com",)
+    world.identities.records[USER_ID] = (TARO_PERSON.upn or "",)
     key = world.aws.add(requester=USER_ID)
     if read_before:
         await world.shown(key)

@@ -14,6 +14,7 @@ CLAIM = "bot.domain.claims:claim"
 HAS_ROOM = "bot.domain.claims:has_room"
 ANOTHER_CARD = "bot.service.clicks.orphan_cards:may_be_of_another"
 INPUTS = "bot.service.clicks.permission_check:PermissionCheck.inputs"
+OBJECTION = "bot.service.clicks.permission_check:PermissionCheck.objection"  # the check again right before the signal
 REMOVED = "bot.service.clicks.signal_content:removed_since"
 
 TRUTH = "tests/scenario/test_truth.py::"
@@ -182,7 +183,7 @@ GUARDS = (
     Guard(
         "a cancellation is never sent without a cancel role",
         WITHDRAWING + "test_cancellation_is_not_sent_after_the_cancel_role_was_removed",
-        {REMOVED: around(_without_cancel_role)},
+        {REMOVED: around(_without_cancel_role), OBJECTION: always(None)},
     ),
     Guard(
         "a reject withdraws approvals that are not sent",
@@ -251,12 +252,12 @@ GUARDS = (
     Guard(
         "a click is claimed only under the rules that allowed it",
         RELOADING + "test_waiting_click_is_checked_again_before_its_claim",
-        {INPUTS: around(lambda inputs, *given: replace(inputs(*given), revision=0))},
+        {INPUTS: around(lambda inputs, *given: replace(inputs(*given), revision=0)), OBJECTION: always(None)},
     ),
     Guard(
         "a click is claimed only on the row that allowed it",
         DECIDING + "test_click_is_checked_again_if_the_requester_changes_during_the_roster_call",
-        {INPUTS: around(_without_facts)},
+        {INPUTS: around(_without_facts), OBJECTION: always(None)},
     ),
     Guard(
         "a requester identified by former rules is identified again",

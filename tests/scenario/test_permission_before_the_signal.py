@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.decision import DecisionState, Outcome
+from bot.domain.identity import Person
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
 from bot.service.clicks.click import Answer, Verb
-from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakePeople
 from tests.fakes.world import APPROVALS, World, code_of, current_configuration, new_world
 
 BEFORE_THE_CHECK, DURING_THE_CHECK = "prepare", "execution"
@@ -103,15 +104,52 @@ async def test_decision_of_a_crashed_process_is_checked_again(world: World) -> N
     assert any("did not allow it" in each.card for each in world.chat.of("reply"))
 
 
+class PeopleDuringAnEdit(FakePeople):
+    """People whose second lookup, the one before the signal, takes so long that the file is edited meanwhile."""
+
+    edit: Callable[[], None]
+
+    async def member(self, conversation: str, object_id: str) -> Person | None:
+        """Return the person; edit the file during the second lookup."""
+        found = await super().member(conversation, object_id)
+        if self.asked == 2:
+            self.edit()
+        return found
+
+
+async def test_role_removed_during_the_roster_lookup_stops_the_signal() -> None:
+    """The decision was claimed for the approver role. The bot never sends it with its own credentials instead."""
+    people = PeopleDuringAnEdit((HANAKO, ICHIRO, TARO_PERSON))
+    world = new_world(people=people.people)
+    world.people = people
+    world.build()
+    people.edit = lambda: _channel(world, approver_role=None)
+    key = await world.posted()
+    people.asked = 0
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(5)
+        await click
+    assert world.aws.signals == []
+    state, outcome, _ = await _last(world, key)
+    assert (state, outcome) == (DecisionState.RELEASED, Outcome.NOT_ROUTED)
+
+
+async def _clicked_before_the_roster_fails(world: World, key: RequestKey) -> asyncio.Task[Answer]:
+    """Click, and let the roster fail while the role is assumed for the signal."""
+    gate = world.aws.gates["prepare"] = asyncio.Event()
+    click = asyncio.create_task(world.press(key, HANAKO))
+    await world.aws.arrived["prepare"].wait()
+    world.people.failing = True
+    gate.set()
+    return click
+
+
 async def test_unreadable_roster_delays_the_signal_and_stops_it_after_a_minute(world: World) -> None:
     """The decision waits while the roster cannot be read before the signal, and is released at its time limit."""
     key = await world.posted()
-    gate = world.aws.gates["prepare"] = asyncio.Event()
     async with world.running():
-        click = asyncio.create_task(world.press(key, HANAKO))
-        await world.aws.arrived["prepare"].wait()
-        world.people.failing = True
-        gate.set()
+        click = await _clicked_before_the_roster_fails(world, key)
         await world.clock.advance(10)
         await click
         assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.CLAIMED]
@@ -123,12 +161,8 @@ async def test_unreadable_roster_delays_the_signal_and_stops_it_after_a_minute(w
 async def test_roster_that_can_be_read_again_lets_the_decision_continue(world: World) -> None:
     """After a short failure of the roster, the decision is sent."""
     key = await world.posted()
-    gate = world.aws.gates["prepare"] = asyncio.Event()
     async with world.running():
-        click = asyncio.create_task(world.press(key, HANAKO))
-        await world.aws.arrived["prepare"].wait()
-        world.people.failing = True
-        gate.set()
+        click = await _clicked_before_the_roster_fails(world, key)
         await world.clock.advance(0.2)
         world.people.failing = False
         await world.clock.advance(5)

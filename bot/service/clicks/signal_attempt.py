@@ -103,8 +103,6 @@ class SignalAttempt:
         """Return why the decision can no longer be sent by the rules: they may have changed since the click."""
         if decision.is_expired(self._clock.now()):
             return SignalResult(DecisionEvent.WITHDRAWN, decision.outcome or Outcome.EXPIRED, decision.detail)
-        if removed := removed_since(self._configuration.value, record, decision):
-            return SignalResult(DecisionEvent.WITHDRAWN, removed)
         actor = await self._permission.actor_of(record, decision)
         return self._permission.objection(record, decision, actor)
 
@@ -114,6 +112,9 @@ class SignalAttempt:
         execution_id = record.request.execution_id if record.request else None
         if execution_id is None:
             return SignalResult(DecisionEvent.WITHDRAWN, decision.outcome or Outcome.EXPIRED)
+        # by the configuration that also gives the role: without one, the bot's own credentials would be used
+        if removed := removed_since(configuration, record, decision):
+            return SignalResult(DecisionEvent.WITHDRAWN, removed)
         signal = signal_of(configuration, record, decision, execution_id)
         try:
             await self._requests.prepare(signal)

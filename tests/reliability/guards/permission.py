@@ -145,7 +145,7 @@ GUARDS = (
         },
     ),
     Guard(
-        "requesters whom an earlier version knew by an address are identified again",
+        "requesters that an earlier version knew by an address are identified again",
         ALIASES + "test_requester_identified_by_an_earlier_version_is_identified_again",
         {"bot.domain.identity:Requester.known_by_address_only": always(False)},
     ),
@@ -327,5 +327,11 @@ GUARDS = (
         "decisions expire after 60 seconds",
         RECONCILING + "test_claim_older_than_a_minute_is_never_sent",
         {"bot.domain.decision:DECISION_SPAN": constant(timedelta(hours=1))},
+    ),
+    Guard(
+        "a role that is removed during the roster lookup stops the signal",
+        "tests/scenario/test_permission_before_the_signal.py::"
+        "test_role_removed_during_the_roster_lookup_stops_the_signal",
+        {"bot.service.clicks.signal_content:removed_since": always(None)},
     ),
 )

@@ -7,6 +7,7 @@ therefore over; otherwise a clock that is corrected by an hour would block a req
 from datetime import UTC, datetime, timedelta
 
 SKEW = timedelta(seconds=5)  # possible difference between the clocks of two processes
+CLOCKS_APART = timedelta(minutes=1)  # tolerated difference between our clock and that of AWS or Teams
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 

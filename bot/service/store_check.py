@@ -17,10 +17,9 @@ class StoreCheck:
 
     def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry, period: float) -> None:
         self._store, self._clock, self._telemetry, self._period = store, clock, telemetry, period
-        self._problem = ""
 
     async def run(self) -> None:
-        """Check until cancelled, at once at the start."""
+        """Check until cancelled, the first time immediately."""
         if self._store.created:
             log.warning("store_created")
         while True:
@@ -28,24 +27,11 @@ class StoreCheck:
             await self._clock.sleep(self._period)
 
     async def check(self) -> None:
-        """Check once; log only a change."""
+        """Check once. `Health` logs each change."""
         try:
             await self._store.check()
         except StoreUnavailable as problem:
             self._telemetry.store_errors.inc()
-            self._report(str(problem))
-        else:
-            self._report("")
-
-    def _report(self, problem: str) -> None:
-        if problem:
-            self._telemetry.health.failed(CHECK, problem)
+            self._telemetry.health.failed(CHECK, str(problem))
         else:
             self._telemetry.health.succeeded(CHECK)
-        if problem == self._problem:
-            return
-        if problem:
-            log.error("store_failed", code=problem)
-        else:
-            log.info("store_recovered")
-        self._problem = problem

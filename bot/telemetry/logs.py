@@ -107,8 +107,6 @@ EVENTS: Mapping[str, str] = {
     "step_status_unknown": "AWS reports a step status that the bot does not know",
     "steps_unreadable": "the approval's steps could not be read; the card is completed later",
     "store_created": "the store was empty at the start; if there was one before, stop the bot and restore it",
-    "store_failed": "the check of the store failed: it is missing, was replaced, is damaged, or does not answer",
-    "store_recovered": "the check of the store succeeds again",
     "surface_delivered": "a card, note or direct message reached Teams",
     "sweep_done": "the requests of an account and Region were compared with the stored rows",
     "sweep_failed": "a sweep of an account and Region failed: a list or a stored row is unreadable; others continue",

@@ -462,7 +462,7 @@ async def test_an_outsider_stays_one_whatever_is_left_out(room: Room, outsider: 
 async def test_members_of_a_refused_roster_are_requested_singly(room: Room, status: int) -> None:
     """Each person is requested once for several calls.
 
-    A person whom Teams does not know is no member. The whole roster is unavailable.
+    A person that Teams does not know is not a member. The whole roster is unavailable.
     """
     room.ms.fault("GET", ROSTER, times=None, status=status)
     room.ms.world.conversations[APPROVERS].members.remove(TARO)

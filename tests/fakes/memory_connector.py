@@ -76,7 +76,7 @@ class MemoryConnector:
     def chat(self, *, store: Store, clock: Clock) -> Messenger:
         """Return the product's adapter over this connector."""
         hosts = ServiceHosts(("127.0.0.1",))
-        calls = ConnectorCalls(self, credentials=_Credentials(), hosts=hosts, clock=clock)  # type: ignore[arg-type]  # stand-ins
+        calls = ConnectorCalls(self, credentials=_Credentials(), hosts=hosts, clock=clock)  # type: ignore[arg-type]  # fakes that have what ConnectorCalls uses
         return Messenger(
             Connector(calls, app_id=APP_ID),
             store=store,

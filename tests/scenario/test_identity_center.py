@@ -1,4 +1,4 @@
-"""Requests of an IAM Identity Center user, of whom AWS gives only the id: the user's record identifies the person."""
+"""Requests of IAM Identity Center users. AWS gives only the user's id; the user's record identifies the person."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -43,7 +43,7 @@ def _wait(row: Record) -> timedelta:
     return row.requeue_at - row.observed_at
 
 
-async def test_card_names_the_member_whom_the_record_identifies(world: World) -> None:
+async def test_card_names_the_member_that_the_record_identifies(world: World) -> None:
     """Exactly one member has a name that is in the record; the card has buttons from its first post."""
     await world.shown(_requested(world))
     (card,) = world.chat.of("post")

@@ -122,7 +122,7 @@ async def test_lagging_index_does_not_make_the_loop_spin(world: World) -> None:
     assert 60 <= store.asked <= 60 / SHORTEST_SLEEP + 2
 
 
-async def test_row_leased_by_another_process_is_retried_every_second(world: World) -> None:
+async def test_row_leased_by_another_process_is_retried(world: World) -> None:
     """No retry reads AWS. The card is posted once the lease of the other process has ended."""
     key = world.aws.add()
     await world.rows.requeue(key)

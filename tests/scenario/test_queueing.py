@@ -135,7 +135,7 @@ async def test_reject_withdraws_a_waiting_approval(who: Person) -> None:
     assert f"{who.name} decided before it was sent" in note
 
 
-async def test_reject_withdraws_an_approval_that_aws_throttles() -> None:
+async def test_reject_withdraws_an_approval_during_its_state_check() -> None:
     """The rejection comes during the approval's state check. It alone is sent, and the approver reads who rejected."""
     world = crowded()
     (key,) = await posted(world, 1)

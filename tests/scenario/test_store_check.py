@@ -28,7 +28,7 @@ class Breakable(MemoryStore):
             raise StoreDamaged(self.problem)
 
 
-EVENTS = ("store_created", "store_failed", "store_recovered")
+EVENTS = ("store_created", "problem_began", "problem_ended")
 PERIOD = 60.0
 
 
@@ -50,9 +50,9 @@ async def test_each_change_is_logged_once(world: World) -> None:
                 assert health.problems().get(CHECK, "") == store.problem
         running.cancel()
     assert [(each["event"], each.get("code")) for each in logs if each["event"] in EVENTS] == [
-        ("store_failed", "the file was deleted"),
-        ("store_failed", "the file was replaced"),
-        ("store_recovered", None),
+        ("problem_began", "the file was deleted"),
+        ("problem_began", "the file was replaced"),
+        ("problem_ended", None),
     ]
 
 
@@ -89,4 +89,4 @@ async def test_file_deleted_under_the_process_stops_decisions_and_is_a_readiness
     assert running.signals() == 0
     assert "nothing was sent" in str(answer)
     assert "was deleted or moved" in body["problems"]["store"]
-    assert len([each for each in logs if each["event"] == "store_failed"]) == 1
+    assert len([each for each in logs if each.get("check") == CHECK]) == 1

@@ -11,11 +11,11 @@ from typing import Final
 from bot.domain.configuration import Configuration
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.routing import Channel, same_conversation
+from bot.domain.spans import CLOCKS_APART
 
 CARD: Final = "card:"
 _MILLISECONDS: Final = re.compile(r"[0-9]{13}")
 LATE_ROW = timedelta(minutes=5)  # if a row is so much younger than its request, a lost store may have had a card
-CLOCKS_APART = timedelta(minutes=1)  # tolerated difference between Teams' clock and ours
 MOST_KEPT_CARDS = 5  # cards of one request that are kept up to date; crashes leave fewer, so ids beyond it are forged
 
 

@@ -47,7 +47,7 @@ class Mentioning:
         return replace(want, view=with_mentions(want.view, asked, named, rings=rings))
 
     async def _asked(self, channel: Channel) -> list[Person]:
-        """Return the people in the channel's `mention` whom the bot knows; the others cannot be mentioned."""
+        """Return the known people in the channel's `mention`. The others cannot be mentioned."""
         if not channel.mention:
             return []
         known = {person.user: person for person in (await self._people.known()).people}
@@ -55,7 +55,7 @@ class Mentioning:
         return [known[each] for each in ids if each in known]
 
     async def _named(self, record: Record, channel: Channel) -> tuple[Person, ...]:
-        """Return the channel's members whom the reason mentions, if the request is decided in this channel."""
+        """Return the channel's members that the reason mentions, if the request is decided in this channel."""
         request, requester, route = record.request, record.requester, record.route
         if request is None or requester is None or route is None or not may_mention(request.reason):
             return ()

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.domain.record import Record
+from bot.domain.spans import CLOCKS_APART
 from bot.ports.aws import AwsUnavailable, Hint, Queue
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
@@ -28,7 +29,6 @@ QUEUE = "queue"  # the name of this check in /readyz
 PAUSE = 5.0  # seconds before the next attempt after the queue or the store failed
 OLD = timedelta(minutes=10)  # age of an event that is replayed, or was delayed; the sweep has found its request by then
 OLD_EVERY = timedelta(seconds=1)  # leaves most of AWS's quota of 3 calls a second to new requests
-CLOCKS_APART = timedelta(minutes=1)  # how far the clock of AWS and ours may differ
 log = structlog.get_logger(__name__)
 
 

@@ -243,7 +243,9 @@ def test_service_url_must_have_a_listed_host(complete: dict[str, str]) -> None:
         ("QUEUE_URL", "https://["),
     ],
 )
-def test_invalid_value_is_reported_without_repeating_it(complete: dict[str, str], name: str, value: str) -> None:
+def test_invalid_value_is_reported_under_the_name_of_its_setting(
+    complete: dict[str, str], name: str, value: str
+) -> None:
     """A problem begins with the name of the setting. At most one more problem is reported."""
     found = problems_of(complete | {f"{PREFIX}{name}": value})
     assert f"{PREFIX}{name}" in {problem.split(":")[0] for problem in found}

@@ -5,6 +5,7 @@ false answers: 403, 404, 400, 500 and 502, each with and without an effect of th
 """
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,17 @@ REFUSALS = (
 FAILURES = (FalseAnswer(500, ("ServiceError", "ServiceError")), FalseAnswer(502, body="<html>"))
 WITHOUT_ID = (FalseAnswer(201, body="{}", done=True), FalseAnswer(202, body="", done=True))
 ANSWERS = (*(replace(each, done=done) for each in (*REFUSALS, *FAILURES) for done in (False, True)), *WITHOUT_ID)
+STRANGE_STATUSES = (302, 401, 405, 407, 409, 410, 423, 429, 451, 501, 504, 520)  # of proxies, mostly
+NESTED = "[" * 100_000
+STRANGE_IDS: tuple[object, ...] = (5, [], " ", "\0", "\ud800", "1" * 5000)
+STRANGE = (
+    *(FalseAnswer(status, body="<html>") for status in STRANGE_STATUSES),
+    FalseAnswer(403, body=NESTED),
+    FalseAnswer(404, body='{"error": "gone"}'),
+    FalseAnswer(400, body='{"error": {"code": 5}, "message": "{\\"code\\": []}"}'),
+    *(FalseAnswer(201, body=json.dumps({"id": each}), done=True) for each in STRANGE_IDS),
+    FalseAnswer(200, body=NESTED, done=True),
+)
 BETWEEN = 120.0  # seconds between two events of the story; repeats are over then
 PAIRS = 5  # for each first answer, in continuous integration
 VERBS = ("approve", "reject", "revoke")
@@ -189,6 +201,14 @@ async def test_false_answers_lose_nothing(answer: FalseAnswer, figure: Figure) -
         most_extras=(once.most_extras, twice.most_extras),
     )
     assert {**once.wrong, **twice.wrong} == {}
+
+
+@pytest.mark.parametrize("answer", STRANGE, ids=lambda each: f"{each} {str(each.body)[:20]}")
+async def test_strange_answers_lose_nothing(answer: FalseAnswer) -> None:
+    """A proxy answers with a status or a body that no document of Teams has, or an accepted message has no usable id."""
+    tally = Tally()
+    await singles(answer, tally)
+    assert tally.wrong == {}
 
 
 async def test_first_refusals_lose_messages_if_they_are_final(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:

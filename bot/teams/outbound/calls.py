@@ -53,8 +53,8 @@ class Call:
 
     def address(self, base: str) -> URL:
         """Return the quoted address below the checked service URL."""
-        path = "/".join(quote(segment, safe="") for segment in self.path)
-        tail = f"?{urlencode(self.query)}" if self.query else ""
+        path = "/".join(quote(segment, safe="", errors="replace") for segment in self.path)  # ids may be any text
+        tail = f"?{urlencode(self.query, errors='replace')}" if self.query else ""
         return URL(f"{base}/{path}{tail}", encoded=True)
 
 

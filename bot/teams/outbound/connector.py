@@ -13,6 +13,7 @@ from typing import Any, Final
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled
 from bot.teams.outbound.calls import Call, ConnectorCalls
 from bot.teams.wire.errors import ConnectorRefused, ConnectorUnavailable
+from bot.teams.wire.invoke import LONGEST_ID
 from bot.teams.wire.people import MembersPage, TeamMember, read_member, read_page
 from bot.telemetry import Telemetry
 
@@ -139,5 +140,8 @@ class Connector:
 
 
 def _id(answer: Json, key: str) -> str | None:
+    """Return an id in an answer; None for a text that cannot be one, so that no row stores it."""
     value = answer.get(key)
-    return value if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
+        return None
+    return value if value.isascii() and value.isprintable() and " " not in value else None

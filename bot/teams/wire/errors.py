@@ -152,7 +152,7 @@ def retry_after(value: str | None, *, now: datetime) -> float | None:
 def _seconds(value: str, now: datetime) -> float | None:
     with suppress(ValueError):
         return float(value)
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):  # a year or a zone may have any number of digits
         moment = parsedate_to_datetime(value)
         return (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
     return None

@@ -103,6 +103,17 @@ def test_lost_posts_are_ambiguous(status: int, ambiguous: bool) -> None:
         ("soon", 1.0),
         ("", 1.0),
         ("inf", 60.0),
+        ("-inf", 0.0),
+        ("9" * 5000, 60.0),
+        ("5, 10", 1.0),
+        ("0x10", 1.0),
+        ("P1D", 1.0),
+        ("2026-04-01T00:01:00Z", 1.0),
+        ("Wed, 21 Oct 1999 07:28:00 GMT", 0.0),
+        ("Thu, 01 Jan 9999 23:59:59 -2359", 60.0),
+        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", 1.0),
+        ("Thu, 01 Jan 2026 00:00:00 +99999999999999999999", 1.0),
+        ("Thu, 99 Jan 2026 99:99:99 GMT", 1.0),
     ],
 )
 def test_error_of_a_429_has_the_seconds_to_wait(header: str, seconds: float) -> None:

@@ -4,14 +4,16 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
+
+import regex
 
 from bot.concurrency.single_flight import SingleFlight
 from bot.domain.identity import Person
 from bot.domain.record import Record
-from bot.domain.request import OPS_ITEM_ID, Status, Verdict
+from bot.domain.request import Status, Verdict
 from bot.domain.routing import Channel, same_conversation, thread_root
 from bot.domain.shown.card import card_view, request_line
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
@@ -20,17 +22,20 @@ from bot.ports.teams import People
 from bot.service.clicks.permission_check import Actor, PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
-from bot.text.names import folded
+from bot.text.names import fold, folded
 
 ANY_COMMENT = "-"  # the list of requests that a person may decide assumes a comment where one is required
 LONGEST_LIST = 15  # requests in one answer; more do not fit on a phone or into 28 KB
 MOST_COUNTED = 85  # further requests that are counted; reading all rows could take seconds
 LONGEST_ECHO = 40  # characters of the person's own words in an answer
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
+# In a folded text. Keyboards and Word write other dashes for the hyphen, a Japanese keyboard the mark of a long vowel.
+_ID = regex.compile(r"(?<![0-9a-z])oi[\p{Pd}\u2212\u30fc]([0-9a-f]{12})(?![0-9a-z])")
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
-    """A message to the bot, without the mention of the bot. `text` is a command and its argument."""
+    """A message to the bot, without mentions. `text` is a command and its argument, as a person types them."""
 
     text: str
     person: Person
@@ -39,14 +44,35 @@ class IncomingMessage:
     locale: str = "en"  # locale of the person's client
 
     @property
-    def command(self) -> str:
+    def first_word(self) -> str:
         """The first word, as the person wrote it; empty in an empty message."""
         return next(iter(self.text.split(maxsplit=1)), "")
 
     @property
-    def argument(self) -> str:
-        """The text after the first word, in lower case."""
-        return "".join(self.text.split(maxsplit=1)[1:]).strip().casefold()
+    def rest(self) -> str:
+        """The text after the first word."""
+        return "".join(self.text.split(maxsplit=1)[1:])
+
+    @property
+    def request_id(self) -> str | None:
+        """The first id of a request in the text, or None."""
+        found = _ID.search(fold(self.text))
+        return f"oi-{found[1]}" if found else None
+
+    def command(self, names: Collection[str]) -> str | None:
+        """Return which of the names the text begins with; "" for a text without words, None if it is none of them.
+
+        Marks around the name do not count. A text that begins with a request's id asks for its status.
+        """
+        text = fold(self.text)
+        word = _WORD.search(text)
+        if word is None:
+            return ""
+        if _ID.match(text, word.start()):
+            return "status"
+        # Japanese has no blanks, so a Japanese name may be followed by anything
+        begun = (each for each in names if each and not each.isascii() and word[0].startswith(each))
+        return word[0] if word[0] in names else next(begun, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +114,8 @@ class CommandService:
 
     async def answer(self, message: IncomingMessage) -> Reply:
         """Answer a message. Raises StoreUnavailable."""
-        handler = self._commands.get(message.command.casefold(), self._unknown)
-        view = await handler(message)
+        command = message.command(self._commands)
+        view = await (self._unknown if command is None else self._commands[command])(message)
         if channel := self._configuration.value.channel_at(message.conversation):
             return Reply(view, channel.locale, channel.timezone)
         return Reply(view, message.locale, self._configuration.value.channels[0].timezone)
@@ -98,7 +124,7 @@ class CommandService:
         return HelpView(personal=message.personal)
 
     async def _unknown(self, message: IncomingMessage) -> View:
-        return MessageView(MessageCode.UNKNOWN_COMMAND, detail=message.command[:LONGEST_ECHO])
+        return MessageView(MessageCode.UNKNOWN_COMMAND, detail=message.first_word[:LONGEST_ECHO])
 
     async def _setup(self, message: IncomingMessage) -> View:
         if message.personal:
@@ -173,14 +199,14 @@ class CommandService:
 
     async def _status(self, message: IncomingMessage) -> View:
         """Show a request in a channel that has its card, or to its requester or a channel member in a personal chat."""
-        ops_item_id, channel = message.argument, self._configuration.value.channel_at(message.conversation)
-        rows = await self._rows.store.find(ops_item_id) if OPS_ITEM_ID.fullmatch(ops_item_id) else ()
+        channel = self._configuration.value.channel_at(message.conversation)
+        rows = await self._rows.store.find(message.request_id) if message.request_id else ()
         for row in rows:
             home = self._configuration.value.home(row)
             if row.request and home and await self._may_see(row, message):
                 view = card_view(row, channel or home, self._configuration.value, self._clock.now())
                 return replace(view, buttons=False, revoke=False, step="", no_buttons=None)
-        return MessageView(MessageCode.NOT_FOUND, detail=ops_item_id[:LONGEST_ECHO])
+        return MessageView(MessageCode.NOT_FOUND, detail=message.request_id or message.rest[:LONGEST_ECHO])
 
     async def _may_see(self, row: Record, message: IncomingMessage) -> bool:
         if not message.personal:

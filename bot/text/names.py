@@ -6,7 +6,7 @@ that readers cannot see. And two people may have names that differ in nothing el
 - Where an equal name refuses something, compare `fold`: names are equal if they could be the same.
 - Where an equal name grants something, compare `exact`: names are equal only if they are certainly the same.
 
-Names that are equal by `exact` are equal by `fold`.
+Names that are equal by `exact` are equal by `fold`. Names of commands grant nothing: they are compared by `fold`.
 """
 
 import unicodedata
@@ -21,7 +21,7 @@ _IGNORED: Final = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]")
 def fold(name: str) -> str:
     """Return a name for comparisons that ignore case, width, invisible characters and how accents are stored.
 
-    Use it only to refuse. This is Unicode's compatibility caseless matching:
+    Of people's names, use it only to refuse. This is Unicode's compatibility caseless matching:
     https://www.unicode.org/versions/latest/core-spec/chapter-3/
     """
     if name.isascii():  # short cut for nearly all names

@@ -36,10 +36,103 @@ def monospaced(card: Card) -> list[str]:
     return [piece["text"] for piece in nodes(card) if piece.get("fontType") == "Monospace"]
 
 
-@pytest.mark.parametrize("text", ["", "  ", "Help", "help me", "ヘルプ"])
+@pytest.mark.parametrize("text", ["", "  ", "?", "Help", "help me", "ヘルプ", "ﾍﾙﾌﾟ", "ヘルプをください"])
 async def test_help_answers_an_empty_message_and_help(world: World, text: str) -> None:
     """The name of a command may be in any case, and in English or Japanese."""
     assert await asked(world, text) == HelpView()
+
+
+PENDING = (
+    *(
+        "pending",
+        "Pending",
+        "PENDING",
+        "ｐｅｎｄｉｎｇ",
+        "ＰＥＮＤＩＮＧ",
+        "/pending",
+        "／pending",
+        "!pending",
+        "- pending",
+    ),
+    *(
+        "pending.",
+        "pending!",
+        "pending?",
+        "pending:",
+        "pending,",
+        "pending please",
+        "“pending”",
+        "`pending`",
+        "**pending**",
+    ),
+    *(
+        "\u200bpending",
+        "pend\u200bing",
+        "pending\ufeff",
+        "\u2068pending\u2069",
+        "pen\u00adding",
+        "\u00a0pending",
+        "👀 pending",
+    ),
+    *(
+        "承認待ち",
+        "承認待ち。",
+        "「承認待ち」",
+        "／承認待ち",
+        "承認待ち？",
+        "承認待ちの一覧",
+        "承認待ちを見せて",
+        "承認\u200b待ち",
+    ),
+)
+
+
+@pytest.mark.parametrize("text", PENDING)
+async def test_command_is_understood_in_every_usual_spelling(world: World, text: str) -> None:
+    """Width, marks around the name, invisible characters, and what follows a Japanese name make no difference."""
+    key = await world.posted()
+    view = await asked(world, text)
+    assert isinstance(view, PendingView)
+    assert [line.ops_item_id for line in view.requests] == [key.ops_item_id]
+
+
+STATUS = (
+    *("status oi-000000000001", "Status OI-000000000001.", "status: oi-000000000001", "status:oi-000000000001"),
+    *(
+        "status of oi-000000000001, please",
+        "status `oi-000000000001`",
+        "status (oi-000000000001)",
+        "status oi–000000000001",
+    ),
+    *(
+        "status 111122223333/ap-northeast-1/oi-000000000001",
+        "ｓｔａｔｕｓ　ｏｉ－０００００００００００１",
+        "oi-000000000001",
+    ),
+    *(
+        "状態 oi-000000000001",
+        "状態　oiー000000000001",
+        "状態oi-000000000001",
+        "状態：oi-000000000001",
+        "oi-000000000001の状態",
+    ),
+)
+
+
+@pytest.mark.parametrize("text", STATUS)
+async def test_id_of_a_request_is_found_in_every_usual_spelling(world: World, text: str) -> None:
+    """The id may be anywhere after the command, in full width or capitals, or be the whole message."""
+    key = await world.posted()
+    view = await asked(world, text)
+    assert isinstance(view, CardView)
+    assert view.ops_item_id == key.ops_item_id
+
+
+@pytest.mark.parametrize("text", ["approve oi-000000000001", "pendings", "appending", "oi-00000000000", "待ち", "123"])
+async def test_only_a_whole_name_is_a_command(world: World, text: str) -> None:
+    """A longer English word, a part of a Japanese name and an incomplete id are not understood."""
+    await world.posted()
+    assert await asked(world, text) == MessageView(MessageCode.UNKNOWN_COMMAND, text.partition(" ")[0])
 
 
 @pytest.mark.parametrize(
@@ -243,3 +336,13 @@ async def test_setup_returns_an_entry_that_can_be_pasted(world: World) -> None:
     there = '[[channels]]\nname = "approvals"\nfallback = true\nconversation = "19:approvers@thread.tacv2"\n'
     names = [channel.name for channel in parse_configuration(f"{there}\n{view.toml}".encode()).channels]
     assert names == ["approvals", "approvals-2"]
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en", "takes effect within seconds; the bot needs no restart"), ("ja", "再起動は不要です")]
+)
+async def test_setup_says_that_no_restart_is_needed(world: World, locale: str, words: str) -> None:
+    """The bot reads the file every few seconds."""
+    message = IncomingMessage("setup", HANAKO, "19:another@thread.tacv2", personal=False)
+    view = (await world.commands.answer(message)).view
+    assert words in shown(render(view, locale=locale, timezone="UTC"))

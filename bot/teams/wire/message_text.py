@@ -1,8 +1,10 @@
-"""The text of a message to the bot, without the mention of the bot, and the language of the sender's client.
+"""The text of a message to the bot, without mentions, and the language of the sender's client.
 
 https://learn.microsoft.com/microsoftteams/platform/bots/how-to/conversations/channel-and-group-conversations
 """
 
+import html
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,24 +13,29 @@ from bot.teams.wire.activity import Inbound
 
 PERSONAL: Final = "personal"
 LONGEST_TEXT: Final = 2000  # characters; the longest command has 20
+_TAG: Final = re.compile(r"<at\b[^>]*>.*?</at>", re.IGNORECASE | re.DOTALL)
 
 
 def message_text(inbound: Inbound) -> str:
-    """Return the message's words, separated by single spaces; empty if it only mentions the bot."""
+    """Return the message's words, separated by single spaces; empty if it only mentions the bot or people.
+
+    Teams encodes what people type as HTML, so each tag `<at>` is a mention. Names in tags are encoded as well, not
+    always in the same way as in the entity, and one mention may have several tags.
+    """
     text = (inbound.wire.text or "")[:LONGEST_TEXT]  # cut first, because the text is searched once per mention
-    for mention in _mentions_of_the_bot(inbound):
+    text = html.unescape(_TAG.sub(" ", text))
+    for mention in _mentions_without_tag(inbound):
         text = text.replace(mention, " ", 1)
-    # Teams encodes the space after a mention as an entity; split() also splits at U+00A0 and line ends.
-    return " ".join(text.replace("&nbsp;", " ").split())
+    return " ".join(text.split())  # split() also splits at U+00A0, which Teams writes after a mention, and at line ends
 
 
-def _mentions_of_the_bot(inbound: Inbound) -> Iterator[str]:
+def _mentions_without_tag(inbound: Inbound) -> Iterator[str]:
     for entity in inbound.wire.entities or ():
-        mentioned, text = entity.get("mentioned"), entity.get("text")
-        if entity.get("type") != "mention" or not isinstance(mentioned, dict) or not isinstance(text, str):
+        text = entity.get("text")
+        if entity.get("type") != "mention" or not isinstance(entity.get("mentioned"), dict):
             continue
-        if text and mentioned.get("id") == inbound.wire.recipient.id:
-            yield text
+        if isinstance(text, str) and text and not _TAG.search(text):
+            yield html.unescape(text)
 
 
 def is_personal(inbound: Inbound) -> bool:

@@ -1,6 +1,8 @@
 """Tests for bot.teams.wire.message_text: the text of a message without the mention of the bot."""
 
+import html
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,20 +34,34 @@ def _said(text: str, place: Place = CHANNEL, **fields: Any) -> Inbound:
         (f"<at>{BOT_NAME}</at>\u00a0 status   oi-0123456789ab \r\n", "status oi-0123456789ab"),
         (f"status <at>{BOT_NAME}</at> oi-0123456789ab", "status oi-0123456789ab"),
         (f"<at>{BOT_NAME}</at>", ""),
+        (f"<at>花子</at> <at>{BOT_NAME}</at> pending", "pending"),
+        (f"<at>{BOT_NAME}</at> <at>花子</at> pending", "pending"),
+        ("<at>Node</at>&nbsp;<at>Access Bot</at> pending", "pending"),
+        (f'<at id="0">{BOT_NAME}</at> pending', "pending"),
         ("pending", "pending"),
         ("", ""),
     ],
 )
-def test_the_mention_of_the_bot_is_left_out(text: str, words: str) -> None:
-    """The mention may be anywhere in the text, with any spaces around it."""
-    assert message_text(_said(text, entities=[BOT])) == words
+def test_mentions_are_left_out(text: str, words: str) -> None:
+    """Mentions of the bot or of people may be anywhere in the text, in one or several tags, with any spaces."""
+    assert message_text(_said(text, entities=[BOT, OTHER])) == words
 
 
-def test_only_mentions_of_the_bot_in_the_entities_are_removed() -> None:
-    """Text that only looks like the bot's mention stays, and mentions of other people stay too."""
-    assert message_text(_said(f"<at>{BOT_NAME}</at> help", entities=[OTHER])) == f"<at>{BOT_NAME}</at> help"
-    assert message_text(_said("<at>花子</at> help", entities=[BOT, OTHER])) == "<at>花子</at> help"
+@pytest.mark.parametrize("name", ["R&D Access", 'Access <"A">', "Zugriff & mehr’s"])
+@pytest.mark.parametrize("tag", ["<at>{}</at>", "{}"])
+@pytest.mark.parametrize("form", [str, html.escape])
+def test_mention_of_a_name_with_markup_is_left_out(name: str, tag: str, form: Callable[[str], str]) -> None:
+    """Teams may encode `&` in the text, in the entity, in both or in neither."""
+    for entity in (name, html.escape(name)):
+        bot = {**BOT, "text": tag.format(entity)}
+        assert message_text(_said(f"{tag.format(form(name))} pending", entities=[bot])) == "pending"
+
+
+def test_text_that_only_looks_like_a_mention_stays() -> None:
+    """Teams encodes what people type, so only a tag that is not encoded is a mention."""
+    assert message_text(_said("&lt;at&gt;花子&lt;/at&gt; help", entities=[BOT])) == "<at>花子</at> help"
     assert message_text(_said("Node Access Bot help", entities=[BOT])) == "Node Access Bot help"
+    assert message_text(_said("a &amp; b &lt; c", entities=[BOT])) == "a & b < c"
 
 
 @pytest.mark.parametrize(

@@ -89,4 +89,4 @@ def test_rules_compare_names_only_with_this_module() -> None:
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in folding
     }
-    assert found == {"domain/identity.py:casefold", "domain/identity.py:lower", "service/commands.py:casefold"}
+    assert found == {"domain/identity.py:casefold", "domain/identity.py:lower"}

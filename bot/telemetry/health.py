@@ -4,6 +4,7 @@ Each change of a problem is one log event, however often a part fails with the s
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 from prometheus_client import Gauge
@@ -32,19 +33,27 @@ class Health:
         if self._problems.pop(name, None) is not None:
             log.info("problem_ended", check=name)
 
-    def failed(self, name: str, code: str) -> None:
-        """Record that a part failed, with the code. A part that has answered once does not become missing again."""
+    def failed(self, name: str, code: str, advice: str = "") -> None:
+        """Record that a part failed, with the code, and what to do. A part that has answered once is never missing."""
         self._answering.labels(check=name).set(0)
-        if self._problems.get(name) != code:
-            log.warning("problem_began", check=name, code=code)
-        self._problems[name] = code
+        words = f"{code}: {advice}" if advice else code
+        if self._problems.get(name) != words:
+            log.warning("problem_began", check=name, code=code, **({"advice": advice} if advice else {}))
+        self._problems[name] = words
         if name in self._missing:
-            self._missing[name] = code
+            self._missing[name] = words
+
+    def forget(self, name: str) -> None:
+        """Drop a part that no longer exists, such as a channel that was removed from node-access.toml."""
+        if self._problems.pop(name, None) is not None:
+            log.info("problem_ended", check=name)
+        with suppress(KeyError):  # the part never reported
+            self._answering.remove(name)
 
     def missing(self) -> Mapping[str, str]:
         """Return the expected parts that have never answered, each with the last code; empty if all have."""
         return dict(self._missing)
 
     def problems(self) -> Mapping[str, str]:
-        """Return the parts whose last call failed, each with the code."""
+        """Return the parts whose last call failed, each with the code and what to do."""
         return dict(self._problems)

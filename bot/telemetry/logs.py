@@ -50,6 +50,7 @@ EVENTS: Mapping[str, str] = {
     "card_adopted": "a click came from a card that was in no stored row; the bot keeps the card up to date from now on",
     "card_missing": "a card was deleted in Teams",
     "card_not_adopted": "a click names one request on the card of another; the bot leaves that card alone",
+    "check_failed": "a check of the installation failed with an unexpected error; see the stack trace",
     "click_answered": "a person clicked a button and got the answer `outcome`",
     "click_not_understood": "a button carries data that no card of the bot contains",
     "configuration_read": "node-access.toml has changed and is now active",
@@ -84,7 +85,8 @@ EVENTS: Mapping[str, str] = {
     "personal_chat_not_stored": "the store did not accept where a person can be reached",
     "policy_unreadable": "an approval policy could not be read; the card is completed later",
     "post_capped": "answers to a post were lost, so several copies may be in Teams; the bot retries once an hour",
-    "problem_began": "a check failed with this code for the first time; /readyz on the metrics port lists it",
+    "problem_began": "a check failed with this code for the first time; `advice` says what to do, and /readyz on the "
+    "metrics port lists it",
     "problem_ended": "a check that had failed succeeded",
     "queue_unavailable": "the queue did not answer; the sweep still finds requests",
     "reply_not_delivered": "the answer to a message did not reach Teams",

@@ -1,0 +1,73 @@
+"""The ports of the checks: questions to Microsoft and to AWS that change nothing there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.domain.request import Level
+from bot.ports.aws import RoleSession
+
+
+class MicrosoftRefused(Exception):
+    """Microsoft did not give what was asked for.
+
+    `code` is Microsoft's code, or the name of the error. `detail` says what was called and what came back; it contains
+    no secret.
+    """
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(code, detail)
+        self.code, self.detail = code, detail
+
+
+class TeamsProbes(Protocol):
+    """Questions to Microsoft Entra, the Bot Framework and Teams."""
+
+    async def sign_in(self) -> None:
+        """Fetch a new token for the bot. Raises MicrosoftRefused."""
+
+    async def fetch_keys(self) -> None:
+        """Fetch the signing keys of the Bot Framework. Raises MicrosoftRefused."""
+
+    @property
+    def microsoft_ahead(self) -> float | None:
+        """The seconds that Microsoft's clock was ahead of ours at the last answer; None if no answer has come."""
+
+    async def read_members(self, conversation: str) -> None:
+        """Read the whole roster of a channel now. Raises ChatRefused, ChatThrottled, ChatUnavailable."""
+
+    def roster_problems(self, conversation: str) -> Sequence[str]:
+        """Return what Teams has left out or refused in this channel's roster, as codes; empty if nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPolicy:
+    """A manual approval policy. `levels` is None if the document cannot be parsed."""
+
+    name: str
+    levels: tuple[Level, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """Attributes of the queue: its ARN, its policy as JSON, and the id of its KMS key; empty if there is none."""
+
+    arn: str
+    policy: str
+    kms_key: str
+
+
+class AwsProbes(Protocol):
+    """Questions to AWS. All raise AwsUnavailable."""
+
+    async def assume(self, session: RoleSession) -> None:
+        """Assume a role now, without a cache."""
+
+    async def approval_policies(self, account: str, region: str) -> Sequence[ApprovalPolicy]:
+        """Return the manual approval policies of an account and Region."""
+
+    async def queue_settings(self) -> QueueSettings | None:
+        """Return the queue's settings; None if no queue is configured."""
+
+    async def aws_ahead(self) -> float | None:
+        """Return the seconds that AWS's clock is ahead of ours; None if the answer does not say."""

@@ -1,0 +1,35 @@
+"""One check: a question about the installation, with its name, and the problem that it may find."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+HOURLY: Final = 3600.0  # seconds between two runs of a check that calls Microsoft or AWS
+EACH_MINUTE: Final = 60.0  # seconds between two runs of a check that only looks at what this process has seen
+NO_ANSWER: Final = "no_answer"  # the code of a check that was not answered in time
+
+
+class NotChecked(Exception):
+    """The check cannot be made now; its last result stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a check found: a code (Microsoft's, AWS's or the bot's own), and what to do, in plain words."""
+
+    code: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A named question. `find` returns the problem, or None. It writes nothing, and may raise NotChecked.
+
+    `every` is the time in seconds between two runs that find nothing. `needs` is the name of a check without which
+    this one says nothing new: it is not made while that one has a problem.
+    """
+
+    name: str
+    find: Callable[[], Awaitable[Problem | None]]
+    every: float = HOURLY
+    needs: str | None = None

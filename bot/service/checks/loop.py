@@ -1,0 +1,117 @@
+"""Makes the checks while the bot runs, and reports the problems to log, metric and readiness.
+
+A problem is reported once two runs in a row have found it: Teams refuses about one call in a thousand for no reason.
+Problems do not affect readiness itself: the bot may work without the part that fails.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import structlog
+
+from bot.concurrency.turns import in_turns
+from bot.ports.clock import Clock
+from bot.service.checks.check import NO_ANSWER, Check, NotChecked, Problem
+from bot.service.current_configuration import CurrentConfiguration
+from bot.telemetry import Telemetry
+
+FIRST_AFTER: Final = 30.0  # seconds after the start; the first sweep and its cards go first
+PERIOD: Final = 60.0  # seconds between two rounds; a check with a problem is made in each of them
+REPEATED_AFTER: Final = 5.0  # seconds between the two runs that must find a new problem
+SIDE_BY_SIDE: Final = 8  # checks at once
+LONGEST: Final = 15.0  # seconds for one check; the first round ends within a minute of the start
+log = structlog.get_logger(__name__)
+
+Results = dict[str, Problem | None]
+
+
+class Checks:
+    """The loop. `named` returns the checks of the current configuration; one that is no longer named is forgotten."""
+
+    def __init__(
+        self,
+        named: Callable[[], Sequence[Check]],
+        *,
+        configuration: CurrentConfiguration,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._named, self._configuration = named, configuration
+        self._clock, self._health = clock, telemetry.health
+        self._revision = configuration.revision
+        self._results: Results = {}  # of the checks that were reported
+        self._made_at: dict[str, float] = {}
+        self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def run(self) -> None:
+        """Make the checks until cancelled."""
+        await self._clock.sleep(FIRST_AFTER)
+        while True:
+            await self.make()
+            await self._clock.sleep(PERIOD)
+
+    async def make(self) -> None:
+        """Make the checks that are due, and report what they find."""
+        self._follow_configuration()
+        checks = self._named()
+        self._forget(set(self._results) - {each.name for each in checks})
+        found = await self._found([each for each in checks if self._is_due(each)])
+        news = [each for each in checks if found.get(each.name) and not self._results.get(each.name)]
+        doubtful = {each.name for each in news}
+        await self._report({name: problem for name, problem in found.items() if name not in doubtful})
+        if news:
+            await self._clock.sleep(REPEATED_AFTER)
+            await self._report(await self._found(news))
+
+    def _follow_configuration(self) -> None:
+        """Make every check again after the configuration has changed: a name may mean another channel now."""
+        if self._configuration.revision != self._revision:
+            self._revision = self._configuration.revision
+            self._made_at.clear()
+
+    def _is_due(self, check: Check) -> bool:
+        made_at = self._made_at.get(check.name)
+        if made_at is None or self._results.get(check.name):
+            return True
+        return not 0 <= self._clock.epoch() - made_at < check.every
+
+    async def _found(self, checks: Sequence[Check]) -> Results:
+        """Return the results of the checks that could be made, first of those that need no other."""
+        first = await self._side_by_side(each for each in checks if each.needs is None)
+        known = self._results | first
+        rest = (each for each in checks if each.needs is not None and known.get(each.needs) is None)
+        return first | await self._side_by_side(rest)
+
+    async def _side_by_side(self, checks: Iterable[Check]) -> Results:
+        found = Results()
+        await asyncio.gather(*(self._make(each, found) for each in checks))
+        return found
+
+    async def _make(self, check: Check, found: Results) -> None:
+        async with self._slots:
+            try:
+                async with asyncio.timeout(LONGEST):
+                    found[check.name] = await check.find()
+            except NotChecked:
+                return
+            except TimeoutError:
+                found[check.name] = Problem(NO_ANSWER, f"there was no answer within {LONGEST:.0f} seconds")
+            except Exception:  # a defect in a check must not end the program
+                log.exception("check_failed", check=check.name)
+                return
+        self._made_at[check.name] = self._clock.epoch()
+
+    async def _report(self, results: Results) -> None:
+        async for name, problem in in_turns(results.items()):
+            self._results[name] = problem
+            if problem is None:
+                self._health.succeeded(name)
+            else:
+                self._health.failed(name, problem.code, problem.advice)
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            del self._results[name]
+            self._made_at.pop(name, None)
+            self._health.forget(name)

@@ -1,0 +1,70 @@
+"""Remembers what failed and has not succeeded since, for the checks that only look at what this process has seen.
+
+The parts report here what they cannot know before they do it, such as whether Teams takes a direct message.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from cachetools import LRUCache
+
+from bot.ports.clock import Clock
+
+KEPT: Final = 1024  # subjects; each is a person, a role, a channel or a host
+
+
+class Work(StrEnum):
+    """The kinds of work that are reported."""
+
+    POST = "post"  # a new card; the subject is the channel's name
+    DIRECT = "direct"  # a direct message; the subject is a person's object id
+    SIGNAL = "signal"  # a decision that AWS denied; the subject is the role
+    ACTIVITY = "activity"  # an activity with a valid signature; no subject
+    SERVICE_HOST = "service_host"  # the service address of an activity; no subject
+    IDENTITY_CENTER = "identity_center"  # a user record; no subject
+    EVENT = "event"  # an event of a new request; the subject is account and Region
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last failure of a subject. `detail` is the value that was wrong, if it is known."""
+
+    code: str
+    detail: str
+    at: datetime
+
+
+class Outcomes:
+    """The last failure of each kind of work and subject, until the same succeeds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failures: LRUCache[tuple[Work, str], Failure] = LRUCache(KEPT)
+        self._succeeded: LRUCache[tuple[Work, str], datetime] = LRUCache(KEPT)
+
+    def failed(self, work: Work, subject: str = "", *, code: str, detail: str = "") -> None:
+        """Remember a failure."""
+        self._failures[work, subject] = Failure(code, detail, self._clock.now())
+
+    def succeeded(self, work: Work, subject: str = "") -> None:
+        """Forget the failure of this work and subject."""
+        self._failures.pop((work, subject), None)
+        self._succeeded[work, subject] = self._clock.now()
+
+    def failures(self, work: Work, *, within: timedelta) -> dict[str, Failure]:
+        """Return the failures of this kind by subject, without those that are older than `within`."""
+        earliest = self._clock.now() - within
+        return {
+            subject: each for (kind, subject), each in self._failures.items() if kind is work and each.at >= earliest
+        }
+
+    def failure(self, work: Work, subject: str = "", *, within: timedelta) -> Failure | None:
+        """Return the failure of one subject, unless it is older than `within`."""
+        return self.failures(work, within=within).get(subject)
+
+    def has_succeeded(self, work: Work, subject: str = "", *, within: timedelta) -> bool:
+        """Return whether this work succeeded within the span."""
+        at = self._succeeded.get((work, subject))
+        return at is not None and abs(self._clock.now() - at) < within

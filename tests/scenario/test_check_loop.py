@@ -1,0 +1,188 @@
+"""The loop of the checks: when they are made, what counts as a problem, and how it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from bot.service.checks.check import EACH_MINUTE, HOURLY, Check, NotChecked, Problem
+from bot.service.checks.loop import Checks
+from bot.telemetry import Telemetry
+from tests.fakes.clock import ManualClock
+from tests.fakes.world import current_configuration
+
+MINUTE = 60.0
+REFUSED = Problem("refused", "add the app to the team")
+
+
+@dataclass
+class Installation:
+    """A check per name. `problems` has what each finds now; an Exception is raised."""
+
+    problems: dict[str, Problem | Exception | None] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    made: dict[str, int] = field(default_factory=dict)
+
+    def check(self, name: str, *, every: float = HOURLY, needs: str | None = None) -> None:
+        """Add a check."""
+
+        async def find() -> Problem | None:
+            self.made[name] = self.made.get(name, 0) + 1
+            match self.problems.get(name):
+                case Exception() as error:
+                    raise error
+                case found:
+                    return found
+
+        self.checks.append(Check(name, find, every, needs))
+
+    def named(self) -> Sequence[Check]:
+        """Return the checks."""
+        return tuple(self.checks)
+
+
+class Running:
+    """The running loop over an installation."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.clock, self.registry = ManualClock(), CollectorRegistry()
+        self.telemetry, self.configuration = Telemetry(self.registry), current_configuration()
+        self.loop = Checks(
+            installation.named, configuration=self.configuration, clock=self.clock, telemetry=self.telemetry
+        )
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What `/readyz` on the metrics port lists."""
+        return dict(self.telemetry.health.problems())
+
+    def ok(self, name: str) -> float | None:
+        """The value of the metric `check_ok`."""
+        return self.registry.get_sample_value("node_access_check_ok", {"check": name})
+
+
+@pytest.fixture
+def installation() -> Installation:
+    """Return an installation without checks."""
+    return Installation()
+
+
+@asynccontextmanager
+async def running(installation: Installation) -> AsyncIterator[Running]:
+    """Run the loop."""
+    it = Running(installation)
+    task = asyncio.create_task(it.loop.run())
+    try:
+        yield it
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_problem_is_found_within_a_minute_of_the_start(installation: Installation) -> None:
+    """It is in the readiness problems with its advice, in the metric, and in the log once, however long it lasts."""
+    installation.check("token")
+    installation.check("store")
+    installation.problems["token"] = REFUSED
+    with capture_logs() as logs:
+        async with running(installation) as it:
+            await it.clock.advance(MINUTE)
+            assert it.problems == {"token": "refused: add the app to the team"}
+            assert (it.ok("token"), it.ok("store")) == (0.0, 1.0)
+            await it.clock.advance(30 * MINUTE)
+    assert [(line["event"], line["check"], line["code"], line["advice"]) for line in logs] == [
+        ("problem_began", "token", "refused", "add the app to the team")
+    ]
+
+
+async def test_recovery_ends_the_problem_within_a_minute(installation: Installation) -> None:
+    """A check with a problem is made each minute, and the other checks are not."""
+    for name in ("token", "role"):
+        installation.check(name)
+    installation.problems["token"] = REFUSED
+    async with running(installation) as it:
+        await it.clock.advance(5 * MINUTE)
+        installation.problems["token"] = None
+        await it.clock.advance(MINUTE + 10)
+        assert (it.problems, it.ok("token")) == ({}, 1.0)
+    assert installation.made["role"] == 1
+
+
+async def test_checks_are_made_again_after_their_time(installation: Installation) -> None:
+    """An hour later for those that call out; each minute for those that look at what the process has seen."""
+    installation.check("token")
+    installation.check("direct messages", every=EACH_MINUTE)
+    async with running(installation) as it:
+        await it.clock.advance(5 * MINUTE)
+        assert installation.made == {"token": 1, "direct messages": 5}
+        installation.problems["token"] = REFUSED
+        await it.clock.advance(61 * MINUTE)
+        assert "token" in it.problems
+
+
+async def test_refusal_without_a_reason_is_no_problem(installation: Installation) -> None:
+    """Teams refuses about one call in a thousand for no reason, so only a repeated failure counts."""
+    installation.check("channel production")
+    installation.problems["channel production"] = REFUSED
+    with capture_logs() as logs:
+        async with running(installation) as it:
+            await it.clock.advance(31)
+            installation.problems["channel production"] = None
+            await it.clock.advance(MINUTE)
+            assert it.ok("channel production") == 1.0
+    assert logs == []
+
+
+async def test_check_waits_for_the_one_that_it_needs(installation: Installation) -> None:
+    """Without a token every channel would be refused: one problem is reported, not one for each channel."""
+    installation.check("channel production", needs="token")
+    installation.check("token")
+    installation.problems = {"token": REFUSED, "channel production": REFUSED}
+    async with running(installation) as it:
+        await it.clock.advance(5 * MINUTE)
+        assert it.problems == {"token": "refused: add the app to the team"}
+        assert "channel production" not in installation.made
+        installation.problems["token"] = None
+        await it.clock.advance(2 * MINUTE)
+        assert list(it.problems) == ["channel production"]
+
+
+async def test_check_that_cannot_be_made_keeps_its_result(installation: Installation) -> None:
+    """A throttled call says nothing about the installation."""
+    installation.check("channel production")
+    installation.problems["channel production"] = REFUSED
+    async with running(installation) as it:
+        await it.clock.advance(MINUTE)
+        installation.problems["channel production"] = NotChecked()
+        await it.clock.advance(5 * MINUTE)
+        assert list(it.problems) == ["channel production"]
+
+
+async def test_defect_in_a_check_ends_neither_the_loop_nor_the_other_checks(installation: Installation) -> None:
+    """The log has the stack trace; the other checks are reported."""
+    for name in ("broken", "token"):
+        installation.check(name)
+    installation.problems = {"broken": RuntimeError("a defect"), "token": REFUSED}
+    with capture_logs() as logs:
+        async with running(installation) as it:
+            await it.clock.advance(3 * MINUTE)
+            assert list(it.problems) == ["token"]
+    assert {line["check"] for line in logs if line["event"] == "check_failed"} == {"broken"}
+
+
+async def test_removed_channel_leaves_no_problem(installation: Installation) -> None:
+    """After a change of node-access.toml, what it no longer names is in no list and no metric."""
+    installation.check("channel production")
+    installation.check("channel leads")
+    installation.problems = {"channel production": REFUSED}
+    async with running(installation) as it:
+        await it.clock.advance(MINUTE)
+        del installation.checks[0]
+        it.configuration.replace(it.configuration.value)
+        await it.clock.advance(MINUTE + 10)
+        assert (it.problems, it.ok("channel production")) == ({}, None)
+    assert installation.made["channel leads"] == 2

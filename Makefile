@@ -8,6 +8,7 @@ CARD ?= request
 LOCALE ?= en
 PYTEST_ARGS ?=
 SAMPLE ?=
+MUTANTS_ARGS ?=
 # on every core; a test that hangs although its own time limit has passed ends its worker, not the whole run
 PARALLEL := -n auto --dist worksteal -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 PROOFS := tests/reliability $(patsubst %,tests/security/test_%.py,junk authorisation parsers injection) \
@@ -18,7 +19,7 @@ INSTALL = "$$(.ci/python)" .ci/install $(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test proofs e2e chaos controls check weaknesses format render pictures pins build clean
+.PHONY: help setup sandbox test proofs e2e chaos controls coverage mutants check weaknesses format render pictures pins build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +48,16 @@ chaos: setup ## Run the proofs at full size; tests/README.md says how long each 
 
 controls: setup ## Run a test without each guard of the program and show that it fails (SAMPLE=12 takes 12 guards)
 	SAMPLE=$(SAMPLE) $(BIN)/python -m pytest tests/reliability/test_controls.py --timeout=600 -v -p no:randomly $(PYTEST_ARGS)
+
+coverage: setup ## Run the fast tests and print the lines and branches that none of them runs, about 10 minutes on 2 cores
+	@echo "make coverage: the fast tests with coverage on every core; about 10 minutes on 2 cores"
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -p tests.mutation.contexts $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+mutants: ## Change bot/domain and bot/service in random places and print what no test notices (SAMPLE=500; after make coverage)
+	$(BIN)/python -m tests.mutation --sample $(or $(SAMPLE),0) $(MUTANTS_ARGS)
 
 check: setup ## Check format, lint, types and dependencies between packages
 	$(BIN)/ruff format --check
@@ -78,7 +89,7 @@ build: setup ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m hatchling build
 
 clean: ## Remove everything that these targets created
-	rm -rf $(VENV) dist build .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/node_modules
+	rm -rf $(VENV) dist build .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/node_modules .coverage*
 
 # The stamps make a second run quick: packages again only for other pins, the project only for another pyproject.toml.
 # The sandbox needs half of the packages. Where development is set up, it uses those.

@@ -1,0 +1,67 @@
+"""The tool behind `make mutants`: what it changes, and that it can report a mutant that no test notices."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.mutants import mutants_of, mutated
+
+ROOT = Path(__file__).parents[2]
+RULE = "def may(votes, needed):\n    return votes >= needed\n"
+BLIND = "import rule\n\ndef test_it_runs():\n    rule.may(2, 2)\n"
+SHARP = "import rule\n\ndef test_limit():\n    assert rule.may(2, 2) is True and rule.may(1, 2) is False\n"
+PROGRAM = """
+from pathlib import Path
+from tests.mutation.mutants import mutants_of
+from tests.mutation.running import survivors
+mutants = mutants_of(Path("rule.py"))
+print(len(mutants), len(list(survivors(mutants, lambda mutant: ["test_rule.py"], jobs=2))))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("a < b", ["a <= b"]),
+        ("a and b", ["a or b", "b", "a"]),
+        ("not a", ["a"]),
+        ("x = 60", ["x = 61"]),
+        ("x = True", ["x = False"]),
+        ("x = 'sent'", ["x = 'sent!'"]),
+        ("max(a, b)", ["pass", "min(a, b)"]),
+        ("x = replace(row, a=1)", ["x = replace(row)", "x = replace(row, a=2)"]),
+        ("x = [each for each in a if each]", ["x = [each for each in a]"]),
+        ("x = a + b", ["x = a - b"]),
+        ("def f():\n    return a", ["def f():\n    return None"]),
+        ("if a:\n    b()", ["if not a:\n    b()", "if a:\n    pass"]),
+        ("if a is b:\n    x += c", ["if a is not b:\n    x += c", "if a is b:\n    pass"]),
+        ("log.info('row_read', rows=1)", ["pass"]),
+        ("'Return a row.'", []),
+        ("x: 'Row' = a", []),
+    ],
+)
+def test_each_kind_of_change_is_made(code: str, changes: list[str], tmp_path: Path) -> None:
+    """One mutant for each change, and none of texts that only people read."""
+    path = tmp_path / "module.py"
+    path.write_text(code)
+    assert [ast.unparse(mutated(each)) for each in mutants_of(path)] == changes
+
+
+@pytest.mark.parametrize(("tests", "counts"), [(BLIND, "2 2"), (SHARP, "2 0")], ids=["blind", "sharp"])
+def test_mutant_survives_only_tests_that_assert_nothing(tests: str, counts: str, tmp_path: Path) -> None:
+    """Both suites run every line of the rule, and pass. The one without an assertion notices no mutant."""
+    (tmp_path / "rule.py").write_text(RULE)
+    (tmp_path / "test_rule.py").write_text(tests)
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )
+    assert run.stdout.strip() == counts

@@ -22,7 +22,7 @@ from bot.ports.teams import People
 from bot.service.clicks.permission_check import Actor, PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
-from bot.text.names import fold, folded
+from bot.text.names import caseless, folded
 
 ANY_COMMENT = "-"  # the list of requests that a person may decide assumes a comment where one is required
 LONGEST_LIST = 15  # requests in one answer; more do not fit on a phone or into 28 KB
@@ -56,7 +56,7 @@ class IncomingMessage:
     @property
     def request_id(self) -> str | None:
         """The first id of a request in the text, or None."""
-        found = _ID.search(fold(self.text))
+        found = _ID.search(caseless(self.text))
         return f"oi-{found[1]}" if found else None
 
     def command(self, names: Collection[str]) -> str | None:
@@ -64,7 +64,7 @@ class IncomingMessage:
 
         Marks around the name do not count. A text that begins with a request's id asks for its status.
         """
-        text = fold(self.text)
+        text = caseless(self.text)
         word = _WORD.search(text)
         if word is None:
             return ""

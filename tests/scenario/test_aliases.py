@@ -131,3 +131,49 @@ async def test_upgrade_does_not_identify_matched_requesters_again() -> None:
     assert (await _click(world, key)).refused is False
     allowing = replace(world.configuration.value.identity, allow_unmatched=True)
     assert allowing.mark != world.configuration.value.identity.mark
+
+
+@pytest.mark.parametrize("allowed", [False, True], ids=["refuse", "allow"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "h.sato@example.com@elsewhere.example",
+        "h.sato@ｅｘａｍｐｌｅ.com",
+        "h.sato@sub.example.com",
+        "h.sato@example.com.",
+        "@example.com",
+        "example.com",
+    ],
+)
+async def test_address_outside_people_domains_identifies_no_one(address: str, allowed: bool) -> None:
+    """A look-alike domain, a second @, a subdomain or a missing name is no address of people_domains."""
+    world = _world(allow_unmatched=allowed)
+    world.identities.records[USER_ID] = (address,)
+    key, row = await _posted(world, USER_ID)
+    assert row.requester
+    assert not row.requester.identified
+    answers = [await _click(world, key, who) for who in (HANAKO, ICHIRO)]
+    assert ([each.refused for each in answers], world.aws.signals) == ([True, True], [])
+
+
+async def test_alias_that_is_known_from_a_personal_chat_refuses_its_person() -> None:
+    """Only the personal chat, not the channel's roster, shows the address that Hanako's request has."""
+    world = _world(allow_unmatched=True)
+    key, _ = await _posted(world, REQUESTERS["session name"])
+    world.people.people[0] = replace(HANAKO, mail=ALIAS)
+    await world.shown(key)
+    assert code_of(await _click(world, key, HANAKO)) is Refusal.OWN_REQUEST
+    assert world.aws.signals == []
+
+
+@everyone
+async def test_setting_that_is_withdrawn_blocks_the_waiting_request(requester: str) -> None:
+    """The card was posted with "allow". Once the file says "refuse", clicks are refused, and the buttons disappear."""
+    world = _world(allow_unmatched=True)
+    key, _ = await _posted(world, requester)
+    assert world.chat.of("post")[0].buttons
+    strict = replace(world.configuration.value.identity, allow_unmatched=False)
+    world.configuration.replace(replace(world.configuration.value, identity=strict))
+    assert code_of(await _click(world, key, ICHIRO)) is Refusal.UNMATCHED
+    await world.shown(key)
+    assert (world.aws.signals, world.chat.of("post")[0].buttons) == ([], False)

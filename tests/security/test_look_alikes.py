@@ -27,6 +27,13 @@ LOOK_ALIKES: Final = {
     "a variation selector": "hanako.sato\ufe0f@example.com",
     "mathematical letters": "\U0001d421anako.sato@example.com",
     "a soft hyphen": "hanako.sa\u00adto@example.com",
+    "a combining grapheme joiner": "hanako\u034f.sato@example.com",
+    "a right-to-left override": "hanako.sato@\u202eexample.com",
+    "a Hangul filler": "hanako.sato\u3164@example.com",
+    "an invisible tag": "hanako.sato\U000e0061@example.com",
+    "a letter in a circle": "\u24d7anako.sato@example.com",
+    "an ideographic full stop": "hanako.sato@example\u3002com",
+    "a dot at the end": "hanako.sato@example.com.",
 }
 """Other spellings of HANAKO's address. Another person might have them."""
 
@@ -73,6 +80,72 @@ async def test_entry_admits_no_one_whose_name_has_other_letters() -> None:
     other = replace(person(31), upn="strasse@example.com")
     world = new_world(replace(APPROVALS, approvers=("upn:straße@example.com",)), people=(HANAKO, TARO_PERSON, other))
     assert code_of(await _click(world, other)) is Refusal.NOT_APPROVER
+
+
+@pytest.mark.parametrize(
+    ("entry", "upn"),
+    [
+        ("isil@example.com", "\u0131s\u0131l@example.com"),
+        ("\u0131s\u0131l@example.com", "isil@example.com"),
+        ("istanbul@example.com", "\u0130stanbul@example.com"),
+        ("\u0130stanbul@example.com", "istanbul@example.com"),
+        ("hanako.sato@example.com", "hanako.sato+ops@example.com"),
+        ("hanako.sato+ops@example.com", "hanako.sato@example.com"),
+        ("hanako.sato@example.com", "h\u0430nako.sato@example.com"),
+        ("renee@example.com", "ren\u00e9e@example.com"),
+        ("hanako.sato@b\u00fccher.example", "hanako.sato@bucher.example"),
+    ],
+)
+async def test_two_people_with_similar_names_stay_two(entry: str, upn: str) -> None:
+    """The person in the approvers list decides; the other one is refused. Neither is the requester."""
+    listed, other = replace(HANAKO, upn=entry), replace(person(31), upn=upn)
+    world = new_world(replace(APPROVALS, approvers=(f"upn:{entry}",)), people=(listed, TARO_PERSON, other))
+    assert (code_of(await _click(world, other)), world.aws.signals) == (Refusal.NOT_APPROVER, [])
+    assert (await _click(world, listed)).refused is False
+
+
+@pytest.mark.parametrize(
+    ("record", "mail"),
+    [
+        ("\u0131ch\u0131ro.tanaka@example.com", "ichiro.tanaka@example.com"),
+        ("\u0130CH\u0130RO.TANAKA@EXAMPLE.COM", "ichiro.tanaka@example.com"),
+        ("ichiro.tanaka@example.com.", "ichiro.tanaka@example.com"),
+        ("ichiro.tanaka@xn--bcher-kva.example", "ichiro.tanaka@b\u00fccher.example"),
+        ("STRASSE@example.com", "stra\u00dfe@example.com"),
+    ],
+    ids=["dotless i", "dotted I", "a dot at the end", "the domain in ASCII", "sharp s"],
+)
+async def test_requester_as_another_system_writes_the_address_may_not_decide(record: str, mail: str) -> None:
+    """An identity provider may change letter case by Turkish rules, or encode the domain.
+
+    Even if an address that matches no Teams user identifies a requester, the person is refused as the requester.
+    """
+    ours = current_configuration(allow_unidentified=True)
+    identity = replace(
+        ours.value.identity,
+        allow_unmatched=True,
+        people_domains=frozenset({"example.com", "example.com.", "xn--bcher-kva.example"}),
+    )
+    ours.value = replace(ours.value, identity=identity)
+    ichiro = replace(ICHIRO, upn="it@example.com", mail=mail)
+    world = new_world(people=(HANAKO, ichiro, TARO_PERSON), configuration=ours)
+    world.identities.records[USER_ID] = (record,)
+    assert (code_of(await _click(world, ichiro, requester=USER_ID)), world.aws.signals) == (Refusal.OWN_REQUEST, [])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["hana\u212ao.sato@example.com", "upn:hanako.sato@example.com.", "h\u0430nako.sato@example.com", "hanako.sato"],
+    ids=["the Kelvin sign", "a dot at the end", "a Cyrillic letter", "no domain"],
+)
+async def test_people_entry_for_a_look_alike_does_not_identify_the_person(entry: str) -> None:
+    """An entry of [people] whose name is similar to Hanako's is no proof that she is the requester."""
+    requester = f"arn:aws:iam::{ACCOUNT}:user/batch"
+    ours = current_configuration()
+    ours.value = replace(ours.value, identity=replace(ours.value.identity, people={requester: entry}))
+    world = new_world(configuration=ours)
+    answers = [await _click(world, each, requester=requester) for each in (HANAKO, ICHIRO)]
+    assert ([each.refused for each in answers], world.aws.signals) == ([True, True], [])
 
 
 @pytest.mark.parametrize("address", LOOK_ALIKES.values(), ids=LOOK_ALIKES.keys())

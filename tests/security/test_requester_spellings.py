@@ -73,6 +73,12 @@ DOUBTFUL: Final = {
     "a role's unique id": "AROA0123456789EXAMPLE:taro.yamada@example.com",
     "a role": f"arn:aws:iam::{ACCOUNT}:role/people/taro.yamada@example.com",
     "an ARN of a user of IAM Identity Center": "arn:aws:identitystore:::user/taro.yamada@example.com",
+    "a session in GovCloud": f"arn:aws-us-gov:sts::{ACCOUNT}:assumed-role/AnyRole/taro.yamada@example.com",
+    "an IAM user of China, in a path": f"arn:aws-cn:iam::{ACCOUNT}:user/ops/taro.yamada@example.com",
+    "a session of a role with its path": f"arn:aws:sts::{ACCOUNT}:assumed-role/a/b/AnyRole/taro.yamada@example.com",
+    "a federated user's unique id": f"{ACCOUNT}:taro.yamada@example.com",
+    "a session named with a final dot": f"{UNTRUSTED}/taro.yamada@example.com.",
+    "an IAM user followed by a line end": f"arn:aws:iam::{ACCOUNT}:user/taro.yamada@example.com\n",
 }
 """The requester's names in AWS that could be another person's too. They identify no one."""
 
@@ -150,3 +156,46 @@ async def test_mail_address_of_several_people_identifies_no_one() -> None:
     async with world.running():
         answer = await world.press(key, without_roster_fields(HANAKO))
     assert (answer.refused, world.aws.signals) == (True, [])
+
+
+@pytest.mark.parametrize(
+    "requester",
+    [
+        f"{UNTRUSTED}/{TARO.object_id}",
+        f"{UNTRUSTED}/{TARO.object_id.upper()}",
+        f"AROA0123456789EXAMPLE:{TARO.object_id}",
+        f"arn:aws-us-gov:iam::{ACCOUNT}:user/{TARO.object_id}",
+    ],
+    ids=["session", "session in capitals", "unique id", "IAM user in GovCloud"],
+)
+async def test_principal_named_by_an_object_id_is_refused_as_that_person(requester: str) -> None:
+    """Federation from Microsoft Entra may name sessions by object id. Another approver may decide if all may."""
+    world = _world(TARO, allow_unidentified=True)
+    key = await _posted_request(world, requester)
+    async with world.running():
+        answer = await world.press(key, without_roster_fields(TARO))
+        assert (answer.notice and answer.notice.code, world.aws.signals) == (Refusal.OWN_REQUEST, [])
+        await world.press(key, without_roster_fields(HANAKO))
+    assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
+
+
+@pytest.mark.parametrize("requester", [f"arn:aws:iam::{ACCOUNT}:root", f"arn:aws-cn:iam::{ACCOUNT}:root", ACCOUNT, ""])
+@pytest.mark.parametrize("allowed", [False, True], ids=["refuse", "allow"])
+async def test_requester_without_a_name_blocks_decisions_unless_allowed(requester: str, allowed: bool) -> None:
+    """The root user, a bare account id and an empty text name no person. With "allow", the card says so."""
+    world = _world(TARO, allow_unidentified=allowed)
+    key = await _posted_request(world, requester)
+    (card,) = world.chat.of("post")
+    assert (card.buttons, "was not checked" in card.card) == (allowed, allowed)
+    async with world.running():
+        answer = await world.press(key, without_roster_fields(HANAKO))
+    assert (answer.refused, len(world.aws.signals)) == (not allowed, int(allowed))
+
+
+async def test_plus_address_is_another_address() -> None:
+    """`taro.yamada+cli@…` is not `taro.yamada@…`: it identifies no one, even in a trusted role."""
+    world = _world(TARO)
+    key = await _posted_request(world, f"{SESSION}/taro.yamada+cli@example.com")
+    async with world.running():
+        answers = [await world.press(key, without_roster_fields(each)) for each in (TARO, HANAKO)]
+    assert ([each.refused for each in answers], world.aws.signals) == ([True, True], [])

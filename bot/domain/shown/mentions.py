@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from bot.domain.identity import Person, Requester
-from bot.text.names import fold
+from bot.text.names import caseless
 
 MOST: Final = 5  # people that one reason may notify
 _READ: Final = 512  # characters of the reason that are searched; AWS accepts 256
@@ -118,8 +118,10 @@ def _with(spelt: str, character: str, *, apart: bool) -> str:
 def _folded(text: str) -> str:
     """Make texts equal that look the same: ignore case, full-width forms (＠ too) and invisible characters."""
     if text.isascii():  # short cut for most names and all addresses of a large roster
-        return fold(text).replace("\t", " ")
-    return "".join(" " if character.isspace() and character not in "\r\n" else character for character in fold(text))
+        return caseless(text).replace("\t", " ")
+    return "".join(
+        " " if character.isspace() and character not in "\r\n" else character for character in caseless(text)
+    )
 
 
 def _is_word(character: str) -> bool:

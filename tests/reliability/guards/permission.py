@@ -8,7 +8,7 @@ from bot.domain.identity import Person, Requester
 from bot.domain.permission import Membership, Refusal
 from bot.domain.request import AccessRequest
 from bot.domain.routing import Channel
-from bot.text.names import fold
+from bot.text.names import caseless, fold
 from tests.reliability.replacing import Guard, Replacement, always, around, constant
 
 MAY_DECIDE = "bot.domain.permission:may_decide"
@@ -153,6 +153,16 @@ GUARDS = (
         "names are folded where they refuse",
         LOOK_ALIKES + "test_look_alike_of_a_requester_identifies_no_one_and_may_not_decide[full width]",
         {"bot.text.names:fold": around(lambda _, name: name.strip().casefold())},
+    ),
+    Guard(
+        "names that another system writes are folded",
+        LOOK_ALIKES + "test_requester_as_another_system_writes_the_address_may_not_decide[dotless i]",
+        {"bot.text.names:fold": around(lambda _, name: caseless(name))},
+    ),
+    Guard(
+        "only full-width letters of the file become plain",
+        LOOK_ALIKES + "test_people_entry_for_a_look_alike_does_not_identify_the_person[the Kelvin sign]",
+        {"bot.domain.identity:as_typed": around(lambda _, entry: caseless(entry))},
     ),
     Guard(
         "look-alikes are granted nothing",

@@ -44,6 +44,7 @@ def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]
         ("承認は@佐藤　花子部長に確認済み", ["佐藤 花子"]),
         ("＠佐藤花子、＠田中一郎へ", ["佐藤 花子", "田中 一郎"]),
         ("@佐藤花子に依頼", ["佐藤 花子"]),
+        ("@佐藤花子。よろしく", ["佐藤 花子"]),
         ("@Alex\u200b Wilber", ["Alex Wilber"]),
         ("@田中一郎 @Alex Wilber @田中 一郎", ["田中 一郎", "Alex Wilber"]),  # once each, in the text's order
     ],

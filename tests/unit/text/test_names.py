@@ -55,10 +55,15 @@ def test_exact_names_are_equal_only_in_case() -> None:
         ("ﬁ@example.com", "fi@example.com"),
         ("ΣΊΣΥΦΟΣ@example.com", "σίσυφος@example.com"),
         (unicodedata.normalize("NFD", "ダイ@example.com"), "ﾀﾞｲ@example.com"),
+        ("\u0131s\u0130l@example.com", "ISIL@example.com"),
+        ("jiro@example.com.", "jiro@example.com"),
+        ("jiro@example。com", "jiro@example.com"),
+        ("jiro@xn--bcher-kva.example", "jiro@BÜCHER.example"),
+        ("jiro@xn--strae-oqa.example", "jiro@strasse.example"),
     ],
 )
 def test_folded_names_could_be_the_same(one: str, other: str) -> None:
-    """Case, width, encoding and invisible characters do not make another name."""
+    """Case, width, encoding, invisible characters and a dot at the end do not make another name."""
     assert fold(one) == fold(other)
 
 
@@ -69,14 +74,25 @@ def test_other_letters_make_another_name(one: str, other: str) -> None:
     assert exact(one) != exact(other)
 
 
+@pytest.mark.parametrize(
+    "domain", ["xn--", "xn--xn--a-", "xn--99999999999", "xn--" * 500, "xn--a.xn--b", "xn--ü", "xn--www-tx7a"]
+)
+def test_domain_that_only_looks_encoded_is_compared_as_it_is(domain: str) -> None:
+    """No domain raises an error, and folding again changes nothing."""
+    name = f"jiro@{domain}"
+    assert fold(name).startswith("jiro@")
+    assert fold(fold(name)) == fold(name)
+
+
 def test_names_without_visible_characters_are_left_out() -> None:
     """An empty name would equal another empty name."""
     assert folded(["", " ", "\u200b", "A"]) == {"a"}
 
 
 def test_typed_entry_is_in_plain_letters() -> None:
-    """Full-width letters of an input method become plain ones."""
+    """Full-width letters of an input method become plain ones. No other look-alike does."""
     assert as_typed("ｕｐｎ：ｊｉｒｏ＠ｅｘａｍｐｌｅ．ｃｏｍ") == "upn:jiro@example.com"
+    assert as_typed("\u212airo@example.com") == "\u212airo@example.com"
 
 
 def test_rules_compare_names_only_with_this_module() -> None:

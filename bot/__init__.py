@@ -2,3 +2,7 @@
 
 Start with `app.py`, which builds and runs the whole program; README.md in this folder explains it.
 """
+
+from typing import Final
+
+DISTRIBUTION: Final = "node-access-bot"  # as installed; also the command's name

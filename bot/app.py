@@ -9,22 +9,26 @@ decision.
 """
 
 import asyncio
+import errno
+import os
 import signal
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import assert_never
 
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from bot import DISTRIBUTION
 from bot.aws.assembly import AwsSide
+from bot.aws.own_account import StoppedEarly, own_account
 from bot.clock import SystemClock
-from bot.concurrency.waiting import first_of
 from bot.config.reload import ConfigurationReload
-from bot.config.settings import Settings
+from bot.config.settings import PREFIX, Settings
 from bot.domain.configuration import Configuration
 from bot.ports.aws import AwsUnavailable
 from bot.ports.clock import Clock
@@ -53,10 +57,6 @@ from bot.web import server
 # seconds that shutdown waits for work in progress; it takes at most 20 in total if a call to AWS is still running
 DRAIN_SECONDS = 10.0
 LAST_SECONDS = 3.0  # the part of DRAIN_SECONDS that is kept for reconciliations and the audit trail
-NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"})
-NO_CREDENTIALS_ADVICE = "no AWS credentials were found: give the process a role, or set AWS_ACCESS_KEY_ID and so on"
-AWS_PAUSE = 3.0  # seconds between two calls while AWS does not answer
-AWS_START_TIMEOUT = 60.0  # seconds to wait for AWS's first answer; the network may start after the process
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # the store, AWS or a port is not available
 Source = Intake | Sweep | StoreCheck | Retention | Replicas | ConfigurationReload | Auditing | LoopWatch
 log = structlog.get_logger(__name__)
@@ -69,6 +69,21 @@ class Program:
     sockets: tuple[server.Server, ...]
     services: Services
     sources: tuple[Source, ...]  # all loops but the reconcile loop; shutdown stops them first
+    facts: Mapping[str, object]  # what an operator wants to know first, for the log
+
+
+class CannotListen(OSError):
+    """A port cannot be opened. The text names the settings to change."""
+
+    @classmethod
+    def on(cls, host: str, port: int, name: str, error: OSError) -> "CannotListen":
+        """Return the error for a host and port; `name` is the part of their settings before HOST and PORT."""
+        if error.errno == errno.EADDRINUSE:
+            says = f"port {port} of {host} is in use by another program: stop it, or set {PREFIX}{name}PORT"
+            return cls(says)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        says = f"the bot cannot listen on {host}, port {port}: {reason}"
+        return cls(f"{says}; check {PREFIX}{name}HOST and {PREFIX}{name}PORT")
 
 
 def serve(settings: Settings, configuration: Configuration) -> None:
@@ -88,16 +103,12 @@ async def _serve(settings: Settings, configuration: Configuration) -> None:
         log.info("bot_stopped")
 
 
-class StoppedEarly(Exception):
-    """A signal to stop came before the whole program was built."""
-
-
 async def run(program: Program, stopping: asyncio.Event) -> None:
     """Run every loop until `stopping` is set, then drain. A loop that fails ends the program."""
     async with asyncio.TaskGroup() as group:
         sources = [group.create_task(source.run()) for source in program.sources]
         reconcile_loop = group.create_task(program.services.reconcile_loop.run())
-        log.info("bot_started", ports=[socket.port for socket in program.sockets])
+        log.info("bot_started", ports=[socket.port for socket in program.sockets], **program.facts)
         await stopping.wait()
         log.info("bot_stopping")
         await _drain(program, sources, reconcile_loop)
@@ -178,7 +189,10 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
         )
         operators = server.build_metrics_app(registry, ready=ready, problems=telemetry.health.problems)
         yield Program(
-            sockets=await _listen(settings, stack, public, operators), services=services, sources=tuple(sources)
+            sockets=await _listen(settings, stack, public, operators),
+            services=services,
+            sources=tuple(sources),
+            facts=_facts(settings, current.value),
         )
 
 
@@ -200,26 +214,7 @@ async def _with_accounts(
     """Return the configuration, with the bot's own account if it has no [[accounts]]."""
     if configuration.accounts:
         return configuration
-    return configuration.with_own_account(await _own_account(aws, stopping), settings.region)
-
-
-async def _own_account(aws: AwsSide, stopping: asyncio.Event) -> str:
-    """Return the account of the bot's own credentials. Retry for up to a minute.
-
-    Raises AwsUnavailable, or StoppedEarly on shutdown.
-    """
-    deadline = asyncio.get_running_loop().time() + AWS_START_TIMEOUT
-    while not stopping.is_set():
-        try:
-            return await aws.own_account()
-        except AwsUnavailable as problem:
-            if problem.code in NO_CREDENTIALS:
-                raise AwsUnavailable(NO_CREDENTIALS_ADVICE) from problem
-            if asyncio.get_running_loop().time() > deadline:
-                raise
-            log.warning("aws_unavailable", code=problem.code)
-        await first_of(stopping.wait(), asyncio.sleep(AWS_PAUSE))
-    raise StoppedEarly
+    return configuration.with_own_account(await own_account(aws.own_account, stopping), settings.region)
 
 
 def _microsoft(settings: Settings, aws: AwsSide, clock: Clock) -> MicrosoftSide:
@@ -247,6 +242,19 @@ def _credential(settings: Settings, aws: AwsSide, clock: Clock) -> ClientAuthent
     assert_never(settings.app_credential)
 
 
+def _facts(settings: Settings, configuration: Configuration) -> Mapping[str, object]:
+    in_secrets_manager = settings.app_credential == "secret" and settings.app_secret_arn
+    return {
+        "version": version(DISTRIBUTION),
+        "accounts": [account.id for account in configuration.accounts],
+        "region": settings.region,
+        "store": settings.store,
+        "channels": [channel.name for channel in configuration.channels],
+        "login": "secret-arn" if in_secrets_manager else settings.app_credential,
+        "queue": settings.queue_url is not None,
+    }
+
+
 def _readiness(teams: TeamsSide, telemetry: Telemetry) -> server.Readiness:
     async def missing() -> Mapping[str, str]:
         return {**telemetry.health.missing(), **await teams.missing()}
@@ -257,8 +265,15 @@ def _readiness(teams: TeamsSide, telemetry: Telemetry) -> server.Readiness:
 async def _listen(
     settings: Settings, stack: AsyncExitStack, public: web.Application, operators: web.Application
 ) -> tuple[server.Server, ...]:
-    """Open the public port and, unless it is switched off, the metrics port."""
-    listening = [server.listen(public, host=settings.host, port=settings.port)]
+    """Open the public port and, unless it is switched off, the metrics port. Raises CannotListen."""
+
+    async def opened(app: web.Application, host: str, port: int, name: str) -> server.Server:
+        try:
+            return await stack.enter_async_context(server.listen(app, host=host, port=port))
+        except OSError as error:
+            raise CannotListen.on(host, port, name, error) from error
+
+    sockets = [await opened(public, settings.host, settings.port, "")]
     if settings.metrics_port:
-        listening.append(server.listen(operators, host=settings.metrics_host, port=settings.metrics_port))
-    return tuple([await stack.enter_async_context(each) for each in listening])
+        sockets.append(await opened(operators, settings.metrics_host, settings.metrics_port, "METRICS_"))
+    return tuple(sockets)

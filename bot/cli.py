@@ -14,7 +14,7 @@ from typing import IO, Final, NoReturn, TypeVar
 
 import click
 
-from bot import audit_export
+from bot import DISTRIBUTION, audit_export
 from bot.config.errors import ConfigurationProblems
 from bot.config.types import NOT_AVAILABLE
 from bot.domain.audit import AuditEntry
@@ -26,7 +26,6 @@ from bot.rendering.i18n import LOCALES
 from bot.sandbox.commands import sandbox
 from bot.text.escape import escape_json
 
-DISTRIBUTION: Final = "node-access-bot"
 SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # time zones of the sample cards
 AUDIT_SPAN: Final = timedelta(days=402)  # the retention time, and a day for time zones on each side
 CHECK_STORE: Final = "check NODE_ACCESS_STORE"  # advice if there is no store

@@ -5,6 +5,7 @@ If the effect is uncertain, the class is NO_ANSWER or TIMED_OUT.
 
 from enum import StrEnum
 from typing import Final
+from urllib.parse import urlsplit
 
 from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
@@ -30,13 +31,21 @@ class CallFailed(Exception):
     """One call failed. `code` is AWS's error code, or the name of the SDK's error.
 
     `detail` is the SDK's message. It may quote the answer, so it is not part of this error's text. `reasons` say why a
-    DynamoDB transaction was canceled, one code per item.
+    DynamoDB transaction was canceled, one code per item. `address` is the endpoint, if there was no connection to it.
     """
 
-    def __init__(self, code: str, failure: Failure, *, detail: str = "", reasons: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        code: str,
+        failure: Failure,
+        *,
+        detail: str = "",
+        reasons: tuple[str, ...] = (),
+        address: str | None = None,
+    ) -> None:
         super().__init__(code)
         self.code, self.failure = code, failure
-        self.detail, self.reasons = detail, reasons
+        self.detail, self.reasons, self.address = detail, reasons, address
 
 
 # Errors that the SDK raises before it has sent anything.
@@ -98,6 +107,7 @@ _UNKNOWN_CREDENTIALS: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
+UNKNOWN_OR_EXPIRED: Final = _UNKNOWN_CREDENTIALS | _EXPIRED
 _DENIED: Final = _UNKNOWN_CREDENTIALS | {
     "AccessDenied",
     "AccessDeniedException",
@@ -132,7 +142,18 @@ def classify(error: Exception) -> CallFailed:
     if isinstance(error, _NOT_CONFIGURED):
         return CallFailed(name, Failure.NOT_CONFIGURED, detail=detail)
     failure = Failure.NOT_SENT if isinstance(error, _NOT_SENT) else Failure.NO_ANSWER
-    return CallFailed(name, failure, detail=detail)
+    return CallFailed(name, failure, detail=detail, address=_address(error))
+
+
+def _address(error: Exception) -> str | None:
+    """Return scheme, host and port of the endpoint that an error of the SDK names."""
+    url = text(mapping(getattr(error, "kwargs", None)).get("endpoint_url"))
+    try:
+        parts = urlsplit(url or "")
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return None
+    return f"{parts.scheme}://{parts.hostname}{port}" if parts.hostname else None
 
 
 def _answered(error: botocore.ClientError) -> CallFailed:
@@ -165,4 +186,6 @@ def concerns_credentials(failed: CallFailed) -> bool:
 
 def unavailable(failed: CallFailed) -> AwsUnavailable:
     """Return the port's error for a failed call other than a signal."""
-    return AwsThrottled(failed.code) if failed.failure is Failure.THROTTLED else AwsUnavailable(failed.code)
+    if failed.failure is Failure.THROTTLED:
+        return AwsThrottled(failed.code)
+    return AwsUnavailable(failed.code, address=failed.address)

@@ -62,8 +62,15 @@ def explain(
 def hint(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean …?`, or an empty string if no known name is similar."""
     bare = {each.removeprefix(_COMMON): each for each in known}
-    near = get_close_matches(name.removeprefix(_COMMON), bare, n=1)
+    given = name.removeprefix(_COMMON)
+    near = get_close_matches(given, bare, n=1) or _with_more_words(given, bare)
     return f"; did you mean {bare[near[0]]}?" if near else ""
+
+
+def _with_more_words(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that have every word of `name`, the shortest first."""
+    words = set(name.split("_"))
+    return sorted((each for each in known if words <= set(each.split("_"))), key=lambda each: (len(each), each))
 
 
 def shown(name: str) -> str:

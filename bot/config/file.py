@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from bot.config.errors import ConfigurationProblems, Location, explain, shown
 from bot.config.schema import TABLES, File
+from bot.config.types import channel_id
 from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules, Principal, PrincipalKind
 from bot.domain.routing import Account
@@ -62,7 +63,7 @@ def _explained(error: ValidationError, raw: dict[str, Any], name: str) -> list[s
 
 def _tables(content: bytes, name: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(content.decode())
+        return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ConfigurationProblems([f"{name}: is not UTF-8; save it as UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:
@@ -88,7 +89,7 @@ def _configuration(file: File) -> Configuration:
 def _across(raw: dict[str, Any]) -> Iterator[str]:
     channels = _dicts(raw.get("channels"))
     yield from _doubles("channels: name", [each.get("name") for each in channels])
-    yield from _doubles("channels: conversation", [each.get("conversation") for each in channels])
+    yield from _doubles("channels: conversation", [_channel_id(each) for each in channels])
     for number, channel in enumerate(channels, start=1):
         steps = [level.get("step") for level in _dicts(channel.get("levels"))]
         yield from _doubles(f"{_numbered(number, channel)}: levels: step", steps)
@@ -104,6 +105,11 @@ def _doubles(what: str, values: list[object]) -> Iterator[str]:
             yield f"{what}: {shown(text)} is used {times} times; each must be unique"
 
 
+def _channel_id(channel: dict[str, Any]) -> object:
+    conversation = channel.get("conversation")
+    return channel_id(conversation) if isinstance(conversation, str) else None
+
+
 def _accounts(accounts: list[dict[str, Any]]) -> Iterator[str]:
     yield from _doubles("accounts: id", [each.get("id") for each in accounts])
     for number, account in enumerate(accounts, start=1):
@@ -112,7 +118,9 @@ def _accounts(accounts: list[dict[str, Any]]) -> Iterator[str]:
         for key in ("reader_role", "cancel_role"):
             role = re.match(_ROLE_OF, str(account.get(key)))
             if role and role[1] != account.get("id"):
-                yield f"accounts {number}: {key}: write a role of this account; the ARN is of account {role[1]}"
+                entry = shown(str(account.get("id")))
+                says = f"a role of account {role[1]}, but the entry is for {entry}; write a role there"
+                yield f"accounts {number}: {key}: {says}"
     if sum("reader_role" not in each for each in accounts) > 1:
         yield "accounts: only the bot's own account can omit reader_role; write it for the others"
 

@@ -54,6 +54,7 @@ class ConfigurationReload:
 
     async def run(self) -> None:
         """Check the file until cancelled."""
+        _warn(self._file)
         while True:
             await self._clock.sleep(PERIOD)
             await self.check()
@@ -95,6 +96,7 @@ class ConfigurationReload:
             self._apply(previous, configuration)
         if refused or configuration != previous:
             log.info("configuration_read", channels=[channel.name for channel in configuration.channels])
+            _warn(configuration)
         self._report_accounts(configuration)
 
     def _apply(self, previous: Configuration, configuration: Configuration) -> None:
@@ -135,6 +137,12 @@ class ConfigurationReload:
         except BaseException:
             self._to_requeue[key] = None
             raise
+
+
+def _warn(configuration: Configuration) -> None:
+    """Log what is allowed, but seldom meant."""
+    for channel, step in configuration.without_approvers:
+        log.warning("approvers_missing", channel=channel, step=step)
 
 
 def _content(path: Path) -> bytes | str:

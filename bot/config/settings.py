@@ -15,8 +15,18 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 
 from bot.config.errors import ConfigurationProblems, Location, explain, hint, shown
 from bot.config.file import load_configuration
-from bot.config.types import Guid, IdentityEndpoint, MicrosoftAddress, Region, SecretArn, Visible
+from bot.config.types import (
+    REGION_FORM,
+    AppId,
+    IdentityEndpoint,
+    MicrosoftAddress,
+    Region,
+    SecretArn,
+    TenantId,
+    Visible,
+)
 from bot.domain.configuration import Configuration
+from bot.teams.login.clouds import PUBLIC, US_GOVERNMENT, Cloud, CloudNotSupported, cloud_at, cloud_of
 from bot.teams.net.addresses import AddressRefused, ServiceHosts
 
 PREFIX = "NODE_ACCESS_"
@@ -58,15 +68,27 @@ def _store_region(region: str | None, info: ValidationInfo) -> str | None:
     return region
 
 
-def _queue(text: str) -> str:
+def _queue(text: str, info: ValidationInfo) -> str:
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in {"https", "http"} and parts.hostname and len(parts.path) > 1
+        host = parts.hostname or ""
+        usable = parts.scheme in {"https", "http"} and host and len(parts.path) > 1
     except ValueError:
         usable = False
     if not usable:
         raise ValueError("write the URL of the queue, like https://sqs.<Region>.amazonaws.com/<account>/<queue>")
+    _same_region(host, info.data.get("region"))
     return text
+
+
+def _same_region(host: str, region: str | None) -> None:
+    """Refuse a queue of another Region: the bot calls SQS in its own. One label of a queue's host is its Region."""
+    for other in host.split("."):
+        if region and other != region and re.fullmatch(REGION_FORM, other, re.ASCII):
+            raise ValueError(
+                f"the queue is in {other}, the bot in {region}: create a queue in the bot's Region, or set AWS_REGION"
+                " to the Region of the queue"
+            )
 
 
 def _listed(text: object) -> object:
@@ -118,8 +140,46 @@ def _service(address: str, info: ValidationInfo) -> str:
     return address
 
 
+def _metadata(address: str, info: ValidationInfo) -> str:
+    """Check that the keys' address selects the cloud that it belongs to, and one that the credential works in."""
+    if _cloud(address) is US_GOVERNMENT and cloud_of(address) is not US_GOVERNMENT:
+        raise ValueError(f"for the {US_GOVERNMENT.name}, write {GOVERNMENT_METADATA}")
+    if cloud_of(address) is not PUBLIC and info.data.get("app_credential") == "aws-federation":
+        raise ValueError(
+            f"selects the {cloud_of(address).name}, where the credential aws-federation does not work;"
+            f" set {PREFIX}APP_CREDENTIAL to secret or managed-identity"
+        )
+    return address
+
+
+def _same_cloud(address: str, info: ValidationInfo) -> str:
+    if "openid_metadata_url" in info.data:
+        selected, found = cloud_of(info.data["openid_metadata_url"]), _cloud(address)
+        if found and found is not selected:
+            otherwise = f"{PREFIX}OPENID_METADATA_URL selects the {selected.name}"
+            raise ValueError(f"an address of the {found.name}, but {otherwise}; {_ALL_THREE}")
+    return address
+
+
+def _cloud(address: str) -> Cloud | None:
+    try:
+        return cloud_at(address)
+    except CloudNotSupported:
+        raise ValueError("an address of a Microsoft cloud that the bot does not support") from None
+
+
+def _metrics_port(port: int, info: ValidationInfo) -> int:
+    hosts = {info.data.get("host"), info.data.get("metrics_host")}
+    if port and port == info.data.get("port") and (len(hosts) == 1 or hosts & _EVERY_ADDRESS):
+        raise ValueError(f"the same as {PREFIX}PORT; set one of them to another port")
+    return port
+
+
 _Lower = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
 Port = Annotated[int, Field(ge=0, le=65535)]
+GOVERNMENT_METADATA = "https://login.botframework.azure.us/v1/.well-known/openidconfiguration"
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  (hosts that take the port on every address)
+_ALL_THREE = f"set all three: {PREFIX}OPENID_METADATA_URL, {PREFIX}SERVICE_URL and {PREFIX}LOGIN_AUTHORITY"
 
 
 _REGION_NAMES = AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -174,31 +234,35 @@ class StoreSettings(_ReadSettings):
 class Settings(_ReadSettings):
     """All settings of the environment. `Settings(…)` takes them as arguments and does not read the environment."""
 
-    app_id: Guid = Field(description="the application (client) id of the Azure Bot")
+    app_id: AppId = Field(description="the application (client) id of the Azure Bot")
     app_credential: Literal["secret", "aws-federation", "managed-identity"] = "secret"
     app_secret_arn: Annotated[SecretArn | None, AfterValidator(_secret_arn)] = None
     app_secret: Annotated[SecretStr, AfterValidator(_secret)] = SecretStr("")
-    tenant_id: Guid = Field(description="the id of the Microsoft Entra tenant")
+    tenant_id: TenantId = Field(description="the id of the Microsoft Entra tenant")
     config: Path = Path("node-access.toml")
-    queue_url: Annotated[str, AfterValidator(_queue)] | None = None
     host: Visible = "0.0.0.0"  # noqa: S104  (a container's port is published on purpose)
     port: Port = 3978
     metrics_host: Visible = "127.0.0.1"
-    metrics_port: Port = 9464
+    metrics_port: Annotated[Port, AfterValidator(_metrics_port)] = 9464
     sweep_seconds: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60
     replicas: Annotated[int, Field(ge=1, le=100)] = 1
     service_hosts: Annotated[tuple[Visible, ...], NoDecode, BeforeValidator(_listed), Field(min_length=1)] = (
         SERVICE_HOSTS
     )
-    service_url: Annotated[MicrosoftAddress, AfterValidator(_service)] = "https://smba.trafficmanager.net/teams/"
-    openid_metadata_url: MicrosoftAddress = "https://login.botframework.com/v1/.well-known/openidconfiguration"
-    login_authority: MicrosoftAddress = "https://login.microsoftonline.com"
+    openid_metadata_url: Annotated[MicrosoftAddress, AfterValidator(_metadata)] = (
+        "https://login.botframework.com/v1/.well-known/openidconfiguration"
+    )
+    service_url: Annotated[MicrosoftAddress, AfterValidator(_service), AfterValidator(_same_cloud)] = (
+        "https://smba.trafficmanager.net/teams/"
+    )
+    login_authority: Annotated[MicrosoftAddress, AfterValidator(_same_cloud)] = "https://login.microsoftonline.com"
     log_format: Annotated[Literal["json", "console"], _Lower] = "json"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _Lower] = "info"
     region: Region = Field(
         validation_alias=_REGION_NAMES,
         description="the AWS Region; or AWS_DEFAULT_REGION",
     )
+    queue_url: Annotated[str, AfterValidator(_queue)] | None = None
     identity_endpoint: Annotated[IdentityEndpoint | None, BeforeValidator(_of_azure)] = Field(
         None, validation_alias=_FOREIGN_NAMES["identity_endpoint"]
     )
@@ -279,7 +343,8 @@ def _values(kind: type[_ReadSettings], environ: Mapping[str, str]) -> dict[str, 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
     known = [_name((field,)) for field in Settings.model_fields if field not in _FOREIGN_NAMES]
     ours = (name for name in environ if name.startswith(PREFIX) and not name.startswith(SERVICE_LINKS))
-    return [f"{shown(name)}: unknown{hint(name, known)}" for name in sorted(set(ours) - set(known))]
+    meant = [*known, *_FOREIGN_NAMES.values()]
+    return [f"{shown(name)}: unknown{hint(name, meant)}" for name in sorted(set(ours) - set(known))]
 
 
 def _missing(location: Location) -> str:

@@ -4,30 +4,42 @@ Owns only the form of values. Does not know the environment or node-access.toml.
 """
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator
 
+from bot.boto.regions import known_regions
+from bot.domain.identity import SSO_ROLE_PREFIX
+from bot.domain.routing import is_channel
 from bot.teams.net.addresses import AddressRefused, checked, is_on_this_link
 
 NOT_AVAILABLE = "not available yet"
 
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_REGION = "[a-z]{2}(?:-[a-z]+)+-[0-9]"
+REGION_FORM = "[a-z]{2}(?:-[a-z]+)+-[0-9]"
 _MAIL = r"[^@\s:]+@[^@\s:]+"
+# Links as Teams copies them, decoded. https://learn.microsoft.com/microsoftteams/platform/concepts/build-and-test/deep-link-teams
+_TEAMS = r"(?:https://(?:[a-z.]+\.)?(?:microsoft\.com|microsoft\.us|cloud\.microsoft)|msteams:)/l"
+_LINK = re.compile(rf"{_TEAMS}/(?:channel|message)/(19:[!-~]+?)/", re.IGNORECASE)
+_TEAM_LINK = re.compile(rf"{_TEAMS}/team/", re.IGNORECASE)
+_CHAT = re.compile(rf"@thread\.v2\b|@unq\.gbl\.spaces|^a:|{_TEAMS}/chat/", re.IGNORECASE)
+_ENCODED_AT_MOST = 2  # times; mail programs encode a link again
 _ROLE_NAME = r"[\w+=,.@-]{1,64}"
 _ROLE = rf"arn:aws[a-z-]*:iam::(?:[0-9]{{12}}|\{{account\}}):role/(?:[!-.0-~]+/)*{_ROLE_NAME}"
 
 
-def _spelled(pattern: str, advice: str) -> AfterValidator:
+def _spelled(pattern: str, advice: str, *, near: Mapping[str, str] | None = None) -> AfterValidator:
+    """Require a form. `near` has advice for texts that are not valid, but show what is meant."""
     compiled = re.compile(pattern, re.ASCII)
 
     def check(text: str) -> str:
         if not compiled.fullmatch(text):
-            raise ValueError(advice)
+            raise ValueError(next((says for form, says in (near or {}).items() if re.fullmatch(form, text)), advice))
         return text
 
     return AfterValidator(check)
@@ -39,14 +51,41 @@ def _visible(text: str) -> str:
     return text
 
 
+def channel_id(text: str) -> str:
+    """Return the id in a link to a channel, or in a text that is percent-encoded. Other texts stay as they are."""
+    text = text.strip()
+    for _ in range(_ENCODED_AT_MOST):
+        text = unquote(text)
+    found = _LINK.match(text)
+    return found[1] if found else text
+
+
 def _conversation(text: str) -> str:
-    if "%" in text:
-        raise ValueError("write it decoded: %3A is a colon and %40 an @")
+    text = channel_id(text)
+    if _TEAM_LINK.match(text):
+        raise ValueError("this is the link to a team; write the link to the channel")
+    if _CHAT.search(text):
+        raise ValueError("this is a chat, not a channel; write the link to a channel, or its id")
     if ";" in text:
         raise ValueError("leave out the part from ; on: that is one thread, not the channel")
-    if not re.fullmatch(r"19:[!-~]+@[!-~]+", text):
+    if not re.fullmatch(r"19:[!-~]+", text) or not is_channel(text):
         raise ValueError('write the id of the channel, "19:…@thread.tacv2"; the link to the channel has it')
     return text
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(REGION_FORM, text, re.ASCII):
+        raise ValueError("write a Region like ap-northeast-1")
+    if text not in known_regions():
+        near = get_close_matches(text, sorted(known_regions()), n=1)
+        raise ValueError(f"no AWS Region is known by this name; write one like {near[0] if near else 'ap-northeast-1'}")
+    return text
+
+
+def _assumable(role: str) -> str:
+    if role.rpartition("/")[2].startswith(SSO_ROLE_PREFIX):
+        raise ValueError("a role of IAM Identity Center cannot be assumed by the bot; write the ARN of another role")
+    return role
 
 
 @cache
@@ -89,12 +128,28 @@ Unavailable = Annotated[
     Any, BeforeValidator(_refused)
 ]  # a documented key that is not built yet; only its "off" value is accepted
 Visible = Annotated[str, AfterValidator(_visible)]
-Guid = Annotated[str, _spelled(_GUID, "write an id like 11111111-1111-4111-8111-111111111111")]
+_GUID_ADVICE = "write an id like 11111111-1111-4111-8111-111111111111"
+AppId = Annotated[
+    str,
+    _spelled(
+        _GUID,
+        f"{_GUID_ADVICE}; the app registration's overview in Microsoft Entra shows it as Application (client) ID",
+    ),
+]
+TenantId = Annotated[
+    str,
+    _spelled(
+        _GUID,
+        f"{_GUID_ADVICE}, not a domain; the tenant's overview in Microsoft Entra shows it as Tenant ID",
+    ),
+]
 AccountId = Annotated[str, _spelled("[0-9]{12}", 'write the 12 digits of the account in quotes: "111122223333"')]
-Region = Annotated[str, _spelled(_REGION, "write a Region like ap-northeast-1")]
+Region = Annotated[str, AfterValidator(_region)]
 RoleName = Annotated[str, _spelled(_ROLE_NAME, "write the role's name alone, without ARN or path")]
 RoleArn = Annotated[
-    str, _spelled(_ROLE, "write the ARN of a role, like arn:aws:iam::{account}:role/NodeAccessApprover")
+    str,
+    _spelled(_ROLE, "write the ARN of a role, like arn:aws:iam::{account}:role/NodeAccessApprover"),
+    AfterValidator(_assumable),
 ]
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 ExternalId = Annotated[
@@ -104,7 +159,7 @@ PlainRoleArn = Annotated[RoleArn, _spelled("[^{}]*", "write the account's number
 SecretArn = Annotated[
     str,
     _spelled(
-        rf"arn:aws[a-z-]*:secretsmanager:{_REGION}:[0-9]{{12}}:secret:[\w/+=.@-]{{1,512}}",
+        rf"arn:aws[a-z-]*:secretsmanager:{REGION_FORM}:[0-9]{{12}}:secret:[\w/+=.@-]{{1,512}}",
         "write the ARN of a secret, like arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:node-access-AbCdEf",
     ),
 ]
@@ -117,10 +172,19 @@ Approver = Annotated[
     _spelled(
         rf"members|user:{_GUID}|upn:{_MAIL}",
         "write members, user:<Microsoft Entra object id> or upn:<user principal name>",
+        near={
+            _MAIL: "write upn: in front of a user principal name",
+            _GUID: "write user: in front of an object id",
+        },
     ),
 ]
 Mentioned = Annotated[
-    str, _spelled(rf"user:{_GUID}", "write user:<Microsoft Entra object id>; nothing else can be mentioned")
+    str,
+    _spelled(
+        rf"user:{_GUID}",
+        "write user:<Microsoft Entra object id>; nothing else can be mentioned",
+        near={_GUID: "write user: in front of an object id"},
+    ),
 ]
 TeamsUser = Annotated[
     str,

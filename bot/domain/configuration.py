@@ -53,6 +53,11 @@ class Configuration:
         """All configured accounts and Regions, as (account, Region)."""
         return tuple((account.id, region) for account in self.accounts for region in sorted(account.regions))
 
+    @property
+    def without_approvers(self) -> tuple[tuple[str, str | None], ...]:
+        """Where no one may decide although requests arrive: (channel, step), without a step for the whole channel."""
+        return tuple((channel.name, step) for channel in self.channels for step in channel.steps_without_approvers)
+
     def identified_by_former_rules(self, record: Record) -> bool:
         """True if an earlier file or version identified the requester by other rules: they must be identified again."""
         requester = record.requester

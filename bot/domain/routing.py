@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from bot.domain.request import AccessRequest, Verdict
 
 DEFAULT_TAGS = ("Environment", "Owner", "Team", "Service")  # shown where present unless show_tags says otherwise
+# Endings of channel ids; the older one is still in use. Ids of group chats end in `@thread.v2`.
+CHANNEL_ENDINGS = ("@thread.tacv2", "@thread.skype")
 MEMBERS = "members"  # the entry of `approvers` for every member of the channel
 
 
@@ -98,6 +100,15 @@ class Channel:
         role = (rule.approver_role if rule else None) or self.approver_role
         return role.replace("{account}", account) if role else None
 
+    @property
+    def steps_without_approvers(self) -> tuple[str | None, ...]:
+        """The steps at which no one may decide; None: all. Empty for a channel that is paused or gets no requests."""
+        if not self.decide or not (self.fallback or self.match):
+            return ()
+        if not self.approvers and not any(rule.approvers for rule in self.levels):
+            return (None,)
+        return tuple(rule.step for rule in self.levels if not rule.approvers)
+
     def _rule(self, step: str) -> LevelRule | None:
         return next((rule for rule in self.levels if rule.step == step), None)
 
@@ -134,6 +145,11 @@ def same_conversation(one: str | None, other: str | None) -> bool:
     """Compare conversation ids without the thread part (`;messageid=…`). An empty id equals no other."""
     root = thread_root(one)
     return bool(root) and root == thread_root(other)
+
+
+def is_channel(conversation: str) -> bool:
+    """Return whether the conversation is a channel or a thread in one, not a group chat or personal chat."""
+    return thread_root(conversation).endswith(CHANNEL_ENDINGS)
 
 
 def thread_root(conversation: str | None) -> str:

@@ -11,11 +11,14 @@ from bot.domain.request import AccessRequest, Action, Execution, Grant, RequestK
 
 
 class AwsUnavailable(Exception):
-    """AWS did not answer, or its answer is unusable; try again later. `code` is AWS's error code, or the bot's own."""
+    """AWS did not answer, or its answer is unusable; try again later. `code` is AWS's error code, or the bot's own.
 
-    def __init__(self, code: str) -> None:
+    `address` is AWS's endpoint, if there was no connection to it.
+    """
+
+    def __init__(self, code: str, *, address: str | None = None) -> None:
         super().__init__(code)
-        self.code = code
+        self.code, self.address = code, address
 
 
 class AwsThrottled(AwsUnavailable):

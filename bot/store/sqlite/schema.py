@@ -110,9 +110,19 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
         _create(path)
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
         connection.text_factory = _as_text
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
+        raise StoreUnavailable(_advice(path, error)) from error
+    except sqlite3.Error as error:
         raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
     return _prepared(connection, path)
+
+
+def _advice(path: Path, error: OSError) -> str:
+    if path.is_dir():
+        return f"{path} is a directory: name a file in it in NODE_ACCESS_STORE"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}: create it, or change NODE_ACCESS_STORE"
+    return f"{path} cannot be opened ({error.strerror}): check the permissions of its folder, and NODE_ACCESS_STORE"
 
 
 def _as_text(raw: bytes) -> str:

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 class Cloud:
     """One Microsoft cloud."""
 
+    name: str
+    """For people, as in `the <name>`."""
     issuer: str
     """Issuer of the tokens on inbound requests; tokens of another cloud's issuer are refused."""
     resource: str
@@ -27,12 +29,47 @@ class Cloud:
         return f"{self.resource}/.default"
 
 
-PUBLIC: Final = Cloud(issuer="https://api.botframework.com", resource="https://api.botframework.com")
-US_GOVERNMENT: Final = Cloud(issuer="https://api.botframework.us", resource="https://api.botframework.us")
+PUBLIC: Final = Cloud("public cloud", issuer="https://api.botframework.com", resource="https://api.botframework.com")
+US_GOVERNMENT: Final = Cloud(
+    "US government cloud", issuer="https://api.botframework.us", resource="https://api.botframework.us"
+)
 CLOUDS: Final[Mapping[str, Cloud]] = MappingProxyType(
     {"login.botframework.com": PUBLIC, "login.botframework.azure.us": US_GOVERNMENT}
 )
 """Clouds by the host of their OpenID metadata."""
+
+
+_PUBLIC_DOMAINS: Final = (
+    "botframework.com",
+    "microsoft.com",
+    "microsoftonline.com",
+    "trafficmanager.net",
+    "windows.net",
+)
+# Every address of these clouds ends in a country's domain.
+_GOVERNMENT_DOMAINS: Final = ("azure.us", "botframework.us", "microsoft.us", "microsoftonline.us")
+_OTHER_DOMAINS: Final = ("azure.cn", "microsoft.cn", "microsoftonline.cn", "microsoftonline.de")
+
+
+class CloudNotSupported(ValueError):
+    """The address belongs to a Microsoft cloud whose issuer the bot does not know."""
+
+
+def cloud_at(url: str) -> Cloud | None:
+    """Return the cloud to which any address of Microsoft belongs, by its domain; None for other domains.
+
+    Raises CloudNotSupported.
+    """
+    host = f".{urlsplit(url).hostname or ''}"
+
+    def within(domains: tuple[str, ...]) -> bool:
+        return host.endswith(tuple(f".{domain}" for domain in domains))
+
+    if within(_OTHER_DOMAINS):
+        raise CloudNotSupported(host)
+    if within(_GOVERNMENT_DOMAINS):
+        return US_GOVERNMENT
+    return PUBLIC if within(_PUBLIC_DOMAINS) else None
 
 
 def cloud_of(metadata_url: str) -> Cloud:

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from bot.domain.identity import Person
-from bot.domain.routing import thread_root
+from bot.domain.routing import is_channel, thread_root
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
@@ -25,19 +25,12 @@ from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.wire.outgoing import as_activity
 from bot.telemetry import Telemetry
 
-# Endings of channel ids; the older one is still in use. Ids of group chats end in `@thread.v2`.
-CHANNEL_ENDINGS: Final = ("@thread.tacv2", "@thread.skype")
 THREAD: Final = ";messageid="
 MOST_DIRECTS: Final = 5  # direct messages at once; eight requests are reconciled at a time, so some are left for cards
 PATIENCE: Final = 24.0  # seconds for one message, with retries and the wait for its turn; a lease lasts 30
 
 log = structlog.get_logger(__name__)
 _SENT: ContextVar[list[CallKind]] = ContextVar("sent")  # calls that may have posted the current message
-
-
-def is_channel(conversation: str) -> bool:
-    """Return whether the conversation is a channel or a thread in one, not a group chat or personal chat."""
-    return thread_root(conversation).endswith(CHANNEL_ENDINGS)
 
 
 def thread_of(posted: Posted) -> str:

@@ -154,9 +154,21 @@ def test_missing_or_second_fallback_is_refused(text: str, expected: str) -> None
     ("line", "expected"),
     [
         ('approvers = ["member"]', "approvers 1: write members, user:"),
-        (f'approvers = ["{HANAKO}"]', "approvers 1: write members, user:"),
         ('approvers = ["members", "user:hanako"]', "approvers 2: write members, user:"),
         ('approvers = "members"', "approvers: write a list"),
+        ('approvers = ["hanako.sato@example.com"]', "approvers 1: write upn: in front of a user principal name"),
+        (f'approvers = ["{HANAKO}"]', "approvers 1: write user: in front of an object id"),
+        (
+            '[[channels.levels]]\nstep = "a"\napprovers = ["h@example.com"]',
+            "levels 1: approvers 1: write upn: in front",
+        ),
+        (f'mention = ["{HANAKO}"]', "mention 1: write user: in front of an object id"),
+        (
+            'approver_role = "arn:aws:iam::{account}:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Ops_0123456789abcdef"',
+            "approver_role: a role of IAM Identity Center cannot be assumed by the bot; write the ARN of another role",
+        ),
+        ('match = { regions = ["ap-northeast-9"] }', "match: regions 1: no AWS Region is known by this name"),
+        ('[[accounts]]\nid = "444455556666"\nregions = ["us-east-9"]', "accounts 1: regions 1: no AWS Region is known"),
         ('mention = ["members"]', "mention 1: write user:"),
         ('mention = ["upn:hanako.sato@example.com"]', "mention 1: write user:"),
         ('locale = "fr"', "locale: write 'en' or 'ja'"),
@@ -189,7 +201,7 @@ def test_missing_or_second_fallback_is_refused(text: str, expected: str) -> None
         ),
         (
             f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\nreader_role = "arn:aws:iam::{ID}:role/Reader"',
-            "accounts 1: reader_role: write a role of this account",
+            f"accounts 1: reader_role: a role of account {ID}, but the entry is for 444455556666; write a role there",
         ),
         (
             '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\nreader_role = "arn:aws:iam::{account}:role/A"',
@@ -197,7 +209,7 @@ def test_missing_or_second_fallback_is_refused(text: str, expected: str) -> None
         ),
         (
             f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{ID}:role/Canceller"',
-            f"accounts 1: cancel_role: write a role of this account; the ARN is of account {ID}",
+            f"accounts 1: cancel_role: a role of account {ID}, but the entry is for 444455556666; write a role there",
         ),
         (
             '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{account}:role/A"',
@@ -244,12 +256,55 @@ def test_duplicate_names_and_conversations_are_refused() -> None:
     assert [each.split(":")[1].strip() for each in problems] == ["name", "conversation"]
 
 
+LINK = "https://teams.microsoft.com/l/channel/{id}/Approvers?groupId=0f&tenantId=1f"
+
+
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        LINK.format(id="19%3aapprovers%40thread.tacv2"),
+        LINK.format(id="19%3Aapprovers%40thread.tacv2").replace("microsoft.com", "cloud.microsoft"),
+        LINK.format(id="19:approvers@thread.tacv2").replace("teams.microsoft.com", "gov.teams.microsoft.us"),
+        LINK.format(id="19%253Aapprovers%2540thread.tacv2"),
+        LINK.format(id="19%3Aapprovers%40thread.tacv2").replace("https://teams.microsoft.com", "msteams:"),
+        "https://teams.microsoft.com/l/message/19%3Aapprovers%40thread.tacv2/1700000000000?parentMessageId=1",
+        "19%3Aapprovers%40thread.tacv2",
+        " 19:approvers@thread.tacv2 ",
+    ],
+)
+def test_link_to_the_channel_is_accepted_as_its_id(conversation: str) -> None:
+    """Teams offers the link, not the id. The link contains the id, percent-encoded once or, after a mail, twice."""
+    (channel,) = parsed(CHANNEL.replace("19:approvers@thread.tacv2", conversation)).channels
+    assert channel.conversation == "19:approvers@thread.tacv2"
+
+
+def test_old_channel_id_is_accepted() -> None:
+    """Channels of old teams still have an id with the older ending."""
+    assert parsed(CHANNEL.replace("tacv2", "skype")).channels[0].conversation == "19:approvers@thread.skype"
+
+
+def test_link_and_id_of_one_channel_are_duplicates() -> None:
+    """The same channel, once as a link and once as an id, is refused like two equal ids."""
+    link = LINK.format(id="19%3Aapprovers%40thread.tacv2")
+    other = LEADS.replace("19:leads@thread.tacv2", link)
+    assert problem_of(CHANNEL + "fallback = true\n" + other) == (
+        "channels: conversation: 19:approvers@thread.tacv2 is used 2 times; each must be unique"
+    )
+
+
 @pytest.mark.parametrize(
     ("conversation", "expected"),
     [
-        ("19%3Aapprovers%40thread.tacv2", "%3A is a colon"),
         ("19:approvers@thread.tacv2;messageid=1", "leave out the part from ;"),
         ("approvers", "the link to the channel has it"),
+        ("19:x_y@unq.gbl.spaces", "a chat, not a channel"),
+        ("19:abc@thread.v2", "a chat, not a channel"),
+        ("19:meeting_abc@thread.v2", "a chat, not a channel"),
+        ("a:1pqrs", "a chat, not a channel"),
+        ("https://teams.microsoft.com/l/chat/19%3Ax_y%40unq.gbl.spaces/0", "a chat, not a channel"),
+        ("https://teams.microsoft.com/l/team/19%3Aapprovers%40thread.tacv2/conversations?groupId=0", "link to a team"),
+        ("https://example.com/l/channel/", "the link to the channel has it"),
+        ("19:approvers@example.com", "the link to the channel has it"),
     ],
 )
 def test_invalid_conversation_id_is_reported_with_the_correct_form(conversation: str, expected: str) -> None:
@@ -284,6 +339,11 @@ def test_rules_across_tables_are_reported_with_other_problems() -> None:
 def test_invalid_toml_is_refused(text: bytes) -> None:
     """Text that is not TOML, or has the wrong structure, is reported like any other problem."""
     assert problems_of(text)
+
+
+def test_byte_order_mark_is_accepted() -> None:
+    """Editors on Windows write one at the beginning of UTF-8."""
+    assert parse_configuration(b"\xef\xbb\xbf" + CHANNEL.encode()) == parsed(CHANNEL)
 
 
 def test_unreadable_file_is_reported(tmp_path: Path) -> None:

@@ -258,6 +258,160 @@ def test_misspelled_setting_is_refused_with_a_hint(complete: dict[str, str]) -> 
     assert problem == "NODE_ACCESS_QUEUEURL: unknown; did you mean NODE_ACCESS_QUEUE_URL?"
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("NODE_ACCESS_SWEEP", "NODE_ACCESS_SWEEP_SECONDS"),
+        ("NODE_ACCESS_TENANT", "NODE_ACCESS_TENANT_ID"),
+        ("NODE_ACCESS_QUEUE", "NODE_ACCESS_QUEUE_URL"),
+        ("NODE_ACCESS_SECRET_ARN", "NODE_ACCESS_APP_SECRET_ARN"),
+        ("NODE_ACCESS_CREDENTIAL", "NODE_ACCESS_APP_CREDENTIAL"),
+        ("NODE_ACCESS_REGION", "AWS_REGION"),
+        ("NODE_ACCESS_AWS_REGION", "AWS_REGION"),
+    ],
+)
+def test_part_of_a_name_gets_a_hint(complete: dict[str, str], name: str, meant: str) -> None:
+    """A name that leaves out some words of a known name is much shorter, but the hint finds it."""
+    (problem,) = problems_of(complete | {name: "x"})
+    assert problem == f"{name}: unknown; did you mean {meant}?"
+
+
+QUEUE = "https://sqs.{region}.amazonaws.com/111122223333/node-access-events"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        QUEUE,
+        QUEUE.replace("sqs.", "sqs-fips."),
+        QUEUE.replace("amazonaws.com", "api.aws"),
+        QUEUE.replace("https", "http"),
+        "https://{region}.queue.amazonaws.com/111122223333/node-access-events",
+        "https://vpce-0123456789abcdef0-abcdefgh.sqs.{region}.vpce.amazonaws.com/111122223333/node-access-events",
+        "http://sqs.{region}.localhost.localstack.cloud:4566/111122223333/node-access-events",
+    ],
+)
+def test_queue_of_another_region_is_refused(complete: dict[str, str], url: str) -> None:
+    """AWS answers a call for such a queue as if it did not exist. Every form of a queue's URL names its Region."""
+    assert load(complete | {"NODE_ACCESS_QUEUE_URL": url.format(region="ap-northeast-1")})[0].queue_url
+    (problem,) = problems_of(complete | {"NODE_ACCESS_QUEUE_URL": url.format(region="us-east-1")})
+    assert problem == (
+        "NODE_ACCESS_QUEUE_URL: the queue is in us-east-1, the bot in ap-northeast-1: create a queue in the bot's"
+        " Region, or set AWS_REGION to the Region of the queue"
+    )
+
+
+@pytest.mark.parametrize("url", ["https://queue.amazonaws.com/111122223333/q", "http://127.0.0.1:4566/111122223333/q"])
+def test_queue_url_without_a_region_is_accepted(complete: dict[str, str], url: str) -> None:
+    """An old form of us-east-1, and a simulator. Nothing says that the Region is another one."""
+    assert load(complete | {"NODE_ACCESS_QUEUE_URL": url})[0].queue_url == url
+
+
+@pytest.mark.parametrize("region", ["ap-northeast-9", "us-east-3", "eu-nowhere-1"])
+def test_region_that_does_not_exist_is_refused(complete: dict[str, str], region: str) -> None:
+    """Without this, the bot starts, and every sweep fails. The most similar Region is suggested."""
+    (problem,) = problems_of(complete | {"AWS_REGION": region})
+    assert problem.startswith("AWS_REGION: no AWS Region is known by this name; write one like ")
+    *_, suggested = problem.split()
+    assert load(complete | {"AWS_REGION": suggested})[0].region == suggested
+
+
+@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1", "ap-southeast-5", "mx-central-1", "il-central-1"])
+def test_regions_of_every_partition_are_accepted(complete: dict[str, str], region: str) -> None:
+    """Government, China, and Regions of the last years."""
+    assert load(complete | {"AWS_REGION": region})[0].region == region
+
+
+GOVERNMENT = {
+    "NODE_ACCESS_OPENID_METADATA_URL": "https://login.botframework.azure.us/v1/.well-known/openidconfiguration",
+    "NODE_ACCESS_SERVICE_URL": "https://smba.infra.gov.teams.microsoft.us/teams/",
+    "NODE_ACCESS_LOGIN_AUTHORITY": "https://login.microsoftonline.us",
+}
+
+
+def test_whole_government_cloud_is_accepted(complete: dict[str, str]) -> None:
+    """All three addresses are in the US government cloud. GCC belongs to the public cloud, with its own host."""
+    assert load(complete | GOVERNMENT)[0].login_authority == "https://login.microsoftonline.us"
+    gcc = "https://smba.infra.gcc.teams.microsoft.com/teams"
+    assert load(complete | {"NODE_ACCESS_SERVICE_URL": gcc})[0].service_url == gcc
+
+
+@pytest.mark.parametrize("names", [{name} for name in GOVERNMENT] + [GOVERNMENT.keys() - {name} for name in GOVERNMENT])
+def test_half_set_government_cloud_is_refused(complete: dict[str, str], names: set[str]) -> None:
+    """Some addresses of one cloud and some of the other cannot work: tokens of one are refused by the other."""
+    problems = problems_of(complete | {name: GOVERNMENT[name] for name in names})
+    assert problems
+    for problem in problems:
+        assert problem.startswith(("NODE_ACCESS_SERVICE_URL: ", "NODE_ACCESS_LOGIN_AUTHORITY: "))
+        assert "NODE_ACCESS_OPENID_METADATA_URL" in problem
+
+
+def test_problem_of_a_half_set_cloud_names_the_cloud_and_what_to_do(complete: dict[str, str]) -> None:
+    """The default address counts like a given one: the most likely mistake is to set only the first address."""
+    name = "NODE_ACCESS_OPENID_METADATA_URL"
+    says = (
+        "an address of the public cloud, but NODE_ACCESS_OPENID_METADATA_URL selects the US government cloud; set all"
+        " three: NODE_ACCESS_OPENID_METADATA_URL, NODE_ACCESS_SERVICE_URL and NODE_ACCESS_LOGIN_AUTHORITY"
+    )
+    assert problems_of(complete | {name: GOVERNMENT[name]}) == (
+        f"NODE_ACCESS_SERVICE_URL: {says}",
+        f"NODE_ACCESS_LOGIN_AUTHORITY: {says}",
+    )
+
+
+def test_federation_in_the_government_cloud_is_refused(complete: dict[str, str]) -> None:
+    """Its audience exists in the public cloud only."""
+    (problem,) = problems_of(without_secret(complete, APP_CREDENTIAL="aws-federation") | GOVERNMENT)
+    assert problem == (
+        "NODE_ACCESS_OPENID_METADATA_URL: selects the US government cloud, where the credential aws-federation does"
+        " not work; set NODE_ACCESS_APP_CREDENTIAL to secret or managed-identity"
+    )
+
+
+def test_keys_of_the_government_cloud_have_one_address(complete: dict[str, str]) -> None:
+    """With another address of that cloud, the bot would count as one of the public cloud."""
+    near = "https://login.botframework.us/v1/.well-known/openidconfiguration"
+    found = problems_of(complete | GOVERNMENT | {"NODE_ACCESS_OPENID_METADATA_URL": near})
+    assert found[0] == (
+        "NODE_ACCESS_OPENID_METADATA_URL: for the US government cloud, write"
+        " https://login.botframework.azure.us/v1/.well-known/openidconfiguration"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("OPENID_METADATA_URL", "https://login.botframework.azure.cn/v1/.well-known/openidconfiguration"),
+        ("LOGIN_AUTHORITY", "https://login.partner.microsoftonline.cn"),
+    ],
+)
+def test_other_clouds_of_microsoft_are_refused(complete: dict[str, str], name: str, address: str) -> None:
+    """The bot knows the issuer of two clouds only. In another one, it would refuse every call of Teams."""
+    (problem,) = problems_of(complete | {f"{PREFIX}{name}": address})
+    assert problem == f"NODE_ACCESS_{name}: an address of a Microsoft cloud that the bot does not support"
+
+
+def test_app_and_tenant_say_where_the_id_is(complete: dict[str, str]) -> None:
+    """A domain is a tenant's name, but not its id. The problem says where Entra shows the id."""
+    app, tenant = problems_of(complete | {"NODE_ACCESS_APP_ID": "bot", "NODE_ACCESS_TENANT_ID": "example.com"})
+    assert app == (
+        "NODE_ACCESS_APP_ID: write an id like 11111111-1111-4111-8111-111111111111; the app registration's overview"
+        " in Microsoft Entra shows it as Application (client) ID"
+    )
+    assert tenant == (
+        "NODE_ACCESS_TENANT_ID: write an id like 11111111-1111-4111-8111-111111111111, not a domain; the tenant's"
+        " overview in Microsoft Entra shows it as Tenant ID"
+    )
+
+
+def test_one_port_for_both_servers_is_refused(complete: dict[str, str]) -> None:
+    """The second server could not listen. Port 0 means any free port, or no metrics."""
+    assert problems_of(complete | {"NODE_ACCESS_PORT": "9464"}) == (
+        "NODE_ACCESS_METRICS_PORT: the same as NODE_ACCESS_PORT; set one of them to another port",
+    )
+    assert load(complete | {"NODE_ACCESS_PORT": "0", "NODE_ACCESS_METRICS_PORT": "0"})[0].port == 0
+
+
 def test_service_links_of_kubernetes_are_ignored(complete: dict[str, str]) -> None:
     """The service links of a Kubernetes service named node-access-bot do not block the start."""
     load(complete | {"NODE_ACCESS_BOT_PORT": "tcp://10.0.0.1:3978", "NODE_ACCESS_BOT_SERVICE_HOST": "10.0.0.1"})

@@ -1,0 +1,141 @@
+"""What a start says: on stderr if the bot cannot start, and in its log if it can."""
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from bot.sandbox.aws.world import ACCOUNT
+from bot.sandbox.sandbox import END_OF_POLL
+from tests.fakes.people import HANAKO
+from tests.fakes.processes import BotProcess, environment
+from tests.fakes.product import CANCELLING, TOML, Product, product
+from tests.fakes.teams_world import APPROVERS
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
+    """AWS and Teams; the bot is not started."""
+    async with product(monkeypatch, tmp_path) as world:
+        yield world
+
+
+async def refused(environ: dict[str, str]) -> str:
+    """Return the last line of a start that fails with exit code 1, without a traceback."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot", "serve", env=environ, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        output = (await process.stderr.read()).decode()
+        assert await process.wait() == 1
+    assert "Traceback" not in output
+    return output.splitlines()[-1]
+
+
+async def started(world: Product, environ: dict[str, str]) -> BotProcess:
+    """Start the bot and stop it. Return its process, with its whole log."""
+    bot = await BotProcess.start(environ)
+    await bot.wait_for_event("bot_started")
+    bot.terminate()
+    world.aws.events.send(END_OF_POLL)
+    assert await bot.ended() == 0
+    return bot
+
+
+async def test_log_of_a_start_names_what_runs(world: Product, tmp_path: Path) -> None:
+    """`bot_started` has what an operator asks first, and no secret."""
+    bot = await started(world, environment(world, tmp_path))
+    (line,) = bot.events("bot_started")
+    assert {name: line[name] for name in line if name not in {"level", "logger", "timestamp", "event", "ports"}} == {
+        "version": version("node-access-bot"),
+        "accounts": [ACCOUNT],
+        "region": "ap-northeast-1",
+        "store": f"sqlite:{world.store}",
+        "channels": ["approvals"],
+        "login": "secret",
+        "queue": True,
+    }
+
+
+async def test_log_of_a_start_names_configured_accounts(world: Product, tmp_path: Path) -> None:
+    """With [[accounts]], the bot does not ask AWS for its own account."""
+    world.toml = TOML + CANCELLING
+    bot = await started(world, environment(world, tmp_path))
+    assert bot.events("bot_started")[0]["accounts"] == [ACCOUNT]
+
+
+async def test_forgotten_approvers_are_a_warning_at_the_start(world: Product, tmp_path: Path) -> None:
+    """A channel that gets requests that no one may decide is allowed, but seldom meant.
+
+    Three channels need none: one that is paused, one that gets no requests, and one whose levels have their own.
+    """
+    others = "".join(
+        f'[[channels]]\nname = "{name}"\nconversation = "19:{name}@thread.tacv2"\n{line}\n'
+        for name, line in (
+            ("paused", "match = {}\ndecide = false"),
+            ("quiet", ""),
+            ("levels", f'match = {{}}\n[[channels.levels]]\nstep = "Level1"\napprovers = ["user:{HANAKO.object_id}"]'),
+            ("part", 'match = {}\napprovers = ["members"]\n[[channels.levels]]\nstep = "Level2"'),
+        )
+    )
+    world.toml = f'[[channels]]\nname = "approvals"\nconversation = "{APPROVERS}"\nfallback = true\n{others}'
+    bot = await started(world, environment(world, tmp_path))
+    found = [(line["level"], line["channel"], line["step"]) for line in bot.events("approvers_missing")]
+    assert found == [("warning", "approvals", None), ("warning", "part", "Level2")]
+
+
+@pytest.mark.parametrize("name", ["NODE_ACCESS_PORT", "NODE_ACCESS_METRICS_PORT"])
+async def test_port_in_use_is_named_by_its_setting(world: Product, tmp_path: Path, name: str) -> None:
+    """The last line says which setting to change."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = await refused(environment(world, tmp_path) | {name: port})
+    assert line == (
+        f"Error: the bot did not start: port {port} of 127.0.0.1 is in use by another program: stop it, or set {name}"
+    )
+
+
+async def test_host_of_another_machine_is_named_by_its_setting(world: Product, tmp_path: Path) -> None:
+    """192.0.2.1 is an address for examples, which no machine has."""
+    line = await refused(environment(world, tmp_path) | {"NODE_ACCESS_HOST": "192.0.2.1"})
+    assert line.startswith("Error: the bot did not start: the bot cannot listen on 192.0.2.1, port 0: ")
+    assert line.endswith("check NODE_ACCESS_HOST and NODE_ACCESS_PORT")
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("{folder}/absent/rows.db", "there is no folder {folder}/absent: create it, or change NODE_ACCESS_STORE"),
+        ("{folder}", "{folder} is a directory: name a file in it in NODE_ACCESS_STORE"),
+        ("/proc/rows.db", "/proc/rows.db cannot be opened ("),
+    ],
+)
+async def test_store_that_cannot_be_opened_says_what_to_do(
+    world: Product, tmp_path: Path, path: str, says: str
+) -> None:
+    """The path is named once, without the number of the error."""
+    place = path.format(folder=tmp_path)
+    line = await refused(environment(world, tmp_path, store=f"sqlite:{place}"))
+    assert line.startswith(f"Error: the bot did not start: {says.format(folder=tmp_path)}")
+    assert line.count(place) <= 1
+    assert "Errno" not in line
+
+
+async def test_aws_that_does_not_answer_is_named_by_its_address(world: Product, tmp_path: Path) -> None:
+    """The log has the address that the bot called, so that a wrong endpoint or Region is seen at once."""
+    with socket.socket() as closed_port:
+        closed_port.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{closed_port.getsockname()[1]}"
+        bot = await BotProcess.start(environment(world, tmp_path) | {"AWS_ENDPOINT_URL": endpoint})
+        await bot.wait_for_event("aws_unavailable")
+        bot.terminate()
+        assert await bot.ended() == 0
+    line = bot.events("aws_unavailable")[0]
+    assert (line["code"], line["address"]) == ("EndpointConnectionError", endpoint)
+    assert json.dumps(line).count("secret") == 0

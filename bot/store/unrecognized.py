@@ -115,12 +115,16 @@ def _identity(value: Mapping[str, Json]) -> Json:
 
 
 def _counterpart(element: Json, former: Sequence[Json]) -> Json:
-    """Return the same element in the former list: the one with its identity, or else with all of its values."""
+    """Return the matching element of the former list, or None.
+
+    An element with an identity matches by its identity. One without matches an element that has all of its values.
+    """
     if not isinstance(element, dict):
         return None
     identity = _identity(element)
     for each in former:
-        same = _identity(each) == identity if identity else element.items() <= each.items()
-        if isinstance(each, dict) and same:
+        if not isinstance(each, dict):
+            continue
+        if _identity(each) == identity if identity else element.items() <= each.items():
             return each
     return None

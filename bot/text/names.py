@@ -36,9 +36,10 @@ def fold(name: str) -> str:
 
 
 def caseless(text: str) -> str:
-    """Return a text for comparisons that ignore case, width, invisible characters and how accents are stored.
+    """Return a text for comparisons that ignore case, compatibility forms (full width, ligatures) and stored accents.
 
-    This is Unicode's compatibility caseless matching: https://www.unicode.org/versions/latest/core-spec/chapter-3/
+    Invisible characters and spaces at the ends are ignored, too. Based on Unicode's compatibility caseless matching
+    (D146): https://www.unicode.org/versions/latest/core-spec/chapter-3/
     """
     if text.isascii():  # short cut for nearly all names
         return text.strip().casefold()

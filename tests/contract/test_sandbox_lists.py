@@ -103,7 +103,7 @@ def test_invalid_ops_item_filter_is_refused(scene: Scene, bad: dict[str, Any]) -
 
 @pytest.mark.parametrize("size", [0, 51])
 def test_page_has_one_to_fifty_rows(scene: Scene, size: int) -> None:
-    """The server refuses a MaxResults outside the model, although botocore sends it."""
+    """The server refuses a MaxResults of 0 or 51. The test sets it after botocore's own check."""
     sloppy = scene.aws.client("ssm")
     sloppy.meta.events.register("before-call.ssm.DescribeOpsItems", _max_results(size))
     with refused("ValidationException"):

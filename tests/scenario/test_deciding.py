@@ -123,7 +123,7 @@ async def test_state_check_finds_a_decision_that_the_row_does_not_have(world: Wo
 
 
 async def test_signal_with_a_lost_reply_is_not_sent_again(world: World) -> None:
-    """The signal took effect but its reply was lost. The bot sends no second signal, and the card shows the outcome."""
+    """The signal took effect but its reply was lost. No second signal is sent, and the card shows the approval."""
     key = await world.posted()
     world.aws.after["signal"].append(SignalLost())
     async with world.running():
@@ -134,6 +134,9 @@ async def test_signal_with_a_lost_reply_is_not_sent_again(world: World) -> None:
     assert [each.state for each in row.decisions] == [DecisionState.CONFIRMED]
     assert row.request is not None
     assert row.request.status is Status.APPROVED
+    (card,) = world.chat.of("post")
+    assert not card.buttons
+    assert "Approved by" in card.card
 
 
 async def test_refused_signal_is_explained_and_the_card_stays_open(world: World) -> None:

@@ -28,6 +28,7 @@ class RefusingStore(MemoryStore):
         super().__init__()
         self.refused: set[str] = set()
         self.refusals = 0
+        self.asked_for_due = 0
 
     def refuse(self, call: str) -> None:
         """Raise StoreUnavailable if this call is in `refused`."""
@@ -37,6 +38,7 @@ class RefusingStore(MemoryStore):
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
         """Return the due rows."""
+        self.asked_for_due += 1
         self.refuse("due")
         return await super().due(now, limit)
 
@@ -93,15 +95,17 @@ async def test_unavailable_store_is_retried_every_few_seconds(world: World) -> N
 
 
 async def test_row_that_cannot_be_rescheduled_does_not_make_the_loop_spin(world: World) -> None:
-    """The time of the next attempt cannot be stored. In a minute, the store is called fewer than 200 times."""
+    """The store refuses every write for a minute, and is asked for due rows at most 200 times. Then the card comes."""
     store = with_refusing_store(world)
     await world.rows.requeue(world.aws.add())
     store.refused = {"apply"}
     async with world.running():
         await world.clock.advance(60)
-        assert store.refusals < 200
+        assert 10 < store.refusals < 200
+        assert store.asked_for_due < 200
         store.refused = set()
-        await world.clock.advance(5)
+        await world.clock.advance(15)
+    assert len(world.chat.of("post")) == 1
 
 
 async def test_lagging_index_does_not_make_the_loop_spin(world: World) -> None:

@@ -74,7 +74,7 @@ async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) ->
     assert "is decided in the channel" in elsewhere
 
 
-async def test_click_on_the_card_in_the_fallback_channel_is_refused(world: World) -> None:
+async def test_click_in_the_fallback_channel_on_the_card_of_another_channel_is_refused(world: World) -> None:
     """A forged click on the card without buttons is refused, whether or not the home channel can be reached."""
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     key = world.aws.add()

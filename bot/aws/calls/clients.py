@@ -113,7 +113,10 @@ class Clients:
     def rows(
         self, place: Place, service: str, operation: str, lane: Lane, *, member: str, **params: object
     ) -> AsyncIterator[Answer]:
-        """Yield the rows that `read_all` returns, but read each page only when its rows are needed."""
+        """Yield the rows that `read_all` returns, but read each page only when its rows are needed.
+
+        Iterating raises CallFailed.
+        """
         read = partial(self.read, place, service, operation, lane)
         return _rows(read, member, params, pages=MAX_PAGES)
 

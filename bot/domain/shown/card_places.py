@@ -124,7 +124,8 @@ def with_adopted_card(record: Record, channel: str, conversation: str, activity_
 def with_unknown_content(record: Record, channel: str) -> Record:
     """Mark the content of a channel's cards and their copies as unknown, so that each is updated once more.
 
-    A card without an id cannot be updated. If it was the clicked one, the click has made its id known.
+    Cards without an id are left unchanged, because they cannot be updated. Call this after a clicked card without an id
+    has been adopted (`with_adopted_card`).
     """
     shown = {card.name for card in record.cards if channel_of_card(card.name) == channel and card.activity_id}
     surfaces = (replace(each, digest=None) if each.name in shown else each for each in record.surfaces)

@@ -1,8 +1,8 @@
 """Reads the table: consistent reads of items, and lists by index or partition. Never scans the table.
 
-An index lags behind its table by up to about a second. It is therefore used only to find rows: each listed row is read
-again consistently, and dropped if it no longer qualifies. Rows that the index does not list so far are found by a later
-call.
+An index lags behind its table, usually by less than a second. It is therefore used only to find rows: each listed row
+is read again consistently, and dropped if it no longer qualifies. Rows that the index does not list yet are found by a
+later call, or at once if the caller passes them as `recent`.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.ReadConsistency.html
 """
 

@@ -76,7 +76,7 @@ def test_all_of_several_nodes_are_read(targets: Any) -> None:
         {"instanceIds": [f"i-{number:017x}" for number in range(MOST_NODES + 1)]},
     ],
 )
-def test_no_node_is_chosen_from_targets_that_are_not_understood(targets: Any) -> None:
+def test_uncertain_or_too_many_targets_return_no_nodes(targets: Any) -> None:
     """Each target must certainly be a node of the request's account and Region.
 
     Otherwise, and if there are too many nodes, no node is returned.

@@ -139,7 +139,7 @@ def test_token_is_issued_only_for_entra_and_briefly() -> None:
     assert only["Condition"] == {
         "ForAllValues:StringEquals": {"sts:IdentityTokenAudience": FEDERATION_AUDIENCE},
         "Null": {"sts:IdentityTokenAudience": "false"},
-        "NumericLessThanEquals": {"sts:DurationSeconds": web_identity.SECONDS},
+        "NumericLessThanEquals": {"sts:DurationSeconds": str(web_identity.SECONDS)},
     }
 
 
@@ -165,17 +165,33 @@ def test_identity_center_policy_allows_one_store_user_by_user() -> None:
     )
 
 
+def test_key_of_identity_center_decrypts_only_what_the_bot_reads() -> None:
+    """The optional policy names one key, and the identity store of the other policy, through AWS's services alone."""
+    users, instance = statements("identity-center-key-policy.json")
+    assert users["Action"] == instance["Action"] == ["kms:Decrypt"]
+    assert users["Resource"] == instance["Resource"]
+    assert "*" not in users["Resource"][0]
+    store, _ = statements(IDENTITIES)[1]["Resource"]
+    assert users["Condition"] == {
+        "StringEquals": {"kms:EncryptionContext:aws:identitystore:identitystore-arn": store},
+        "StringLike": {"kms:ViaService": "identitystore.*.amazonaws.com"},
+    }
+    assert instance["Condition"]["StringLike"] == {"kms:ViaService": "sso.*.amazonaws.com"}
+
+
 def test_reader_role_reads_only_just_in_time_node_access() -> None:
     """The role reads no other automations and documents. Only `Describe…` calls, which need it, have the resource `*`."""
     by_action = {action: each for each in statements("reader-policy.json") for action in each["Action"]}
     assert by_action["ssm:GetAutomationExecution"]["Condition"] == MANAGED
-    assert by_action["ssm:DescribeAutomationStepExecutions"]["Condition"] == MANAGED
+    assert "Condition" not in by_action["ssm:DescribeAutomationStepExecutions"]  # AWS lists no key for this action
     assert by_action["ssm:GetDocument"]["Condition"] == {"StringEquals": {"ssm:DocumentType": "ManualApprovalPolicy"}}
     everywhere = {action for action, each in by_action.items() if each["Resource"] == ["*"]}
     assert all(":Describe" in action for action in everywhere)
 
 
-@pytest.mark.parametrize("name", [*POLICIES, TABLE, MAKING, *TRUSTS])
+@pytest.mark.parametrize(
+    "name", [*POLICIES, TABLE, MAKING, "identity-center-key-policy.json", "bot-trust.json", *TRUSTS]
+)
 def test_no_action_has_a_wildcard(name: str) -> None:
     """Each action has its full name. Each statement has the effect Allow."""
     assert not [action for action in actions(name) if "*" in action]
@@ -199,6 +215,26 @@ def test_roles_trust_only_the_bot(name: str) -> None:
     assert only["Principal"] == {"AWS": "arn:aws:iam::111122223333:role/NodeAccessBot"}
     assert only["Action"] == ["sts:AssumeRole"]
     assert list(*only["Condition"].values()) == ["sts:RoleSessionName"]
+
+
+def test_bot_role_trusts_only_compute_services_of_aws() -> None:
+    """A container or a virtual machine gets the role. ECS states for which account it acts; EC2 does not."""
+    ecs, ec2 = statements("bot-trust.json")
+    assert (ecs["Principal"], ec2["Principal"]) == (
+        {"Service": "ecs-tasks.amazonaws.com"},
+        {"Service": "ec2.amazonaws.com"},
+    )
+    assert ecs["Condition"] == {"StringEquals": {"aws:SourceAccount": "111122223333"}}
+    assert ecs["Action"] == ec2["Action"] == ["sts:AssumeRole"]
+
+
+def test_bot_role_is_created_before_the_roles_that_trust_it() -> None:
+    """AWS refuses a trust policy that names a role which does not exist."""
+    made = re.findall(
+        r"create-role --role-name (\S+) --assume-role-policy-document file://infra/aws/(\S+)", INSTALLATION
+    )
+    assert made[0] == ("NodeAccessBot", "bot-trust.json")
+    assert {trust for _, trust in made[1:]} == set(TRUSTS)
 
 
 def test_session_names_are_those_that_the_bot_uses() -> None:

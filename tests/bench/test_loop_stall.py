@@ -1,7 +1,7 @@
 """Measures how long the event loop stalls: while AWS hangs and two hundred people click, and with ten thousand rows.
 
-The first test prints the process's own metric (`node_access_loop_stall_seconds`). No duration is asserted, because the
-machine is shared.
+The first test prints the process's own metric (`node_access_loop_stall_seconds`). No duration has an upper limit,
+because the machine is shared.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ async def test_event_loop_keeps_running_while_aws_hangs(monkeypatch: pytest.Monk
 
 
 async def test_event_loop_keeps_running_with_ten_thousand_rows(tmp_path: Path) -> None:
-    """The longest stall and the slowest refresh are printed for an idle bot, a sweep and the command `pending`."""
+    """A refresh is answered during a pause, a sweep and the command `pending`. The longest stall of each is printed."""
     memory = new_world()
     keys = await memory.posted_many(ROWS)
     async with SqliteStore(tmp_path / "rows.db") as store:
@@ -88,6 +88,7 @@ async def test_event_loop_keeps_running_with_ten_thousand_rows(tmp_path: Path) -
             ("pending", world.commands.answer(pending)),
         ):
             stall, slowest, seconds = await _measured(world, keys[0], work)
+            assert slowest > 0, f"no refresh was answered during: {name}"
             print(f"  {name}: {1000 * stall:.0f} ms, {1000 * slowest:.0f} ms ({seconds:.1f} s in total)")
 
 
@@ -98,7 +99,10 @@ async def _copied(memory: Store, store: Store, key: RequestKey) -> None:
 
 
 async def _measured(world: World, key: RequestKey, work: Awaitable[object]) -> tuple[float, float, float]:
-    """Return the longest stall of the loop, the slowest answer to a refresh, and the time of the work in seconds."""
+    """Return the longest stall of the loop, the slowest answer to a refresh, and the time of the work in seconds.
+
+    The second is 0 if no refresh was answered.
+    """
     stall = slowest = 0.0
 
     async def watch() -> None:

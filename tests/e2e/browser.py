@@ -18,7 +18,7 @@ PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chro
 
 
 class BrowserMissing(Exception):
-    """There is no Chromium on this machine."""
+    """There is no Chromium on the PATH."""
 
 
 class BrowserError(AssertionError):
@@ -26,7 +26,10 @@ class BrowserError(AssertionError):
 
 
 def find_chromium() -> str:
-    """Return the path of Chromium: `CHROMIUM` in the environment, or the first of PROGRAMS on the PATH."""
+    """Return the path of Chromium: `CHROMIUM` in the environment, or the first of PROGRAMS on the PATH.
+
+    Raises BrowserMissing. The path in `CHROMIUM` is not checked.
+    """
     named = os.environ.get("CHROMIUM")
     found = named or next(filter(None, map(shutil.which, PROGRAMS)), None)
     if found is None:
@@ -84,13 +87,19 @@ class Browser:
         size: tuple[int, int] = (1280, 1000),
         scale: int = 2,
     ) -> "Page":
-        """Open this address in a separate window, which shares no cookies and hides the log panel."""
+        """Open this address in a separate window without shared cookies, and hide the log panel.
+
+        The page reaches no other machine.
+        """
         page = Page(self, f"page-{next(self._numbers)}")
         await page.do("open", url=url, locale=locale, timezone=timezone, width=size[0], height=size[1], scale=scale)
         return page
 
     async def do(self, command: str, *, limit: float = COMMAND_LIMIT, **arguments: Any) -> Any:
-        """Send one command. Return its value. Raises BrowserError with the browser's own message."""
+        """Send one command. Return its value. Raises BrowserError with the browser's own message.
+
+        Raises TimeoutError after `limit` seconds.
+        """
         number = next(self._numbers)
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answered
@@ -114,7 +123,10 @@ class Browser:
 
 
 class Page:
-    """One page of the Playground. Each command waits until it is possible, and fails after a time limit."""
+    """One page of the Playground. Raises BrowserError if a text or button does not appear in time.
+
+    Counts and texts are those of the moment.
+    """
 
     def __init__(self, browser: Browser, name: str) -> None:
         self._browser = browser

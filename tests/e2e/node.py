@@ -1,7 +1,8 @@
 """The Node.js packages of the tests: playwright-core, and Microsoft's card libraries for comparison.
 
 Installed once into `node_modules` beside this file, exactly as in the lock file. The lock file is made with
-`npm install --package-lock-only` in this folder. Its `funding` entries are removed, because pins name no address.
+`npm install --package-lock-only` in this folder. Its `funding` entries are removed, because lock files in this
+repository contain no web addresses.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""Tests for the conditions of the end-to-end tests: a missing browser is always reported."""
+"""Tests for the report of a missing browser."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_missing_browser_skips_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without CI=true, a test that needs the browser is skipped, and the report has the reason."""
+    """Without CI=true, `skip_or_fail` skips the test, and the report has the reason."""
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="Chromium is missing"):
         skip_or_fail(BrowserMissing("Chromium is missing"))
@@ -19,7 +19,7 @@ def test_missing_browser_skips_with_the_reason(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("value", ["true", "1", "TRUE"])
 def test_missing_browser_fails_in_continuous_integration(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """With CI=true, a missing browser is a failure."""
+    """With CI=true, `skip_or_fail` fails the test with the reason."""
     monkeypatch.setenv("CI", value)
     with pytest.raises(pytest.fail.Exception, match="Chromium is missing"):
         skip_or_fail(BrowserMissing("Chromium is missing"))

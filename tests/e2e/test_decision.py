@@ -156,4 +156,6 @@ async def test_card_shows_a_decision_from_the_bot_s_downtime(sandbox: Sandbox, b
     await asyncio.to_thread(sandbox.aws.control.decide, request, "reject", comment="コンソールで却下")
     await sandbox.bot.start()
     await page.wait_for("コンソールで却下")
+    await page.wait_until_gone("承認待ち")
+    assert await page.count_buttons("承認") == 0
     assert signals(sandbox) == 1

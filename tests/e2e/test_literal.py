@@ -1,4 +1,4 @@
-"""Figure 18: Microsoft's own renderer shows hostile text exactly as written, without links, pictures or scripts."""
+"""Figure 18: Microsoft's own renderer shows hostile text as written, without links, pictures or scripts."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def views() -> Iterator[tuple[View | Notice, Notice | None]]:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The result of rendering cards: the visible parts of each, whether a script ran, and the requested addresses."""
+    """The result of rendering cards: the parts of each card, whether a script ran, and the requested addresses."""
 
     shown: list[dict[str, Any]]
     ran: bool
@@ -64,7 +64,7 @@ def rendered(node: Node, chromium: str, cards: list[dict[str, Any]]) -> Rendered
 
 
 def expected(card: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts of a card that a person should see: exact texts and inputs, and mentioned people."""
+    """Return what `render_cards.cjs` must report: texts of rich blocks, inputs and mentions, and no active element."""
     blocks = ["".join(run["text"] for run in each["inlines"]) for each in nodes(card) if "inlines" in each]
     typed = [each["value"] for each in nodes(card) if each.get("type") == "Input.Text"]
     people = card.get("msteams", {}).get("entities", ())
@@ -72,7 +72,7 @@ def expected(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_single_spaces(shown: dict[str, Any]) -> dict[str, Any]:
-    """Return the visible texts with single spaces, because a page collapses them."""
+    """Return the texts with single spaces, because a page collapses spaces."""
     return {name: [" ".join(text.split()) for text in texts] for name, texts in shown.items()}
 
 

@@ -37,7 +37,7 @@ def test_every_server_listens_on_loopback(node: Node, listen: str) -> None:
 
 @pytest.mark.parametrize("connect", ["9, '192.0.2.1'", "{port: 9, host: '192.0.2.1'}", "{port: 9, host: 'a.test'}"])
 def test_no_connection_leaves_this_machine(node: Node, connect: str) -> None:
-    """A connection to another host fails before anything is sent."""
+    """A connection to another host fails with the script's own error."""
     script = (
         f"require('net').connect({connect}).on('error', (error) => "
         "{ require('fs').writeSync(1, error.message); process.exit(0); });"

@@ -112,7 +112,7 @@ def membership(
     bot_added: bool = False,
     **fields: Any,
 ) -> Json:
-    """Return a conversationUpdate for people (or the bot) who joined or left."""
+    """Return a conversationUpdate for people who joined or left, or for the bot that joined."""
     joined = [{"id": person.id, "aadObjectId": person.object_id} for person in added]
     joined += [{"id": f"28:{APP_ID}"}] if bot_added else []
     left = [{"id": person.id, "aadObjectId": person.object_id} for person in removed]

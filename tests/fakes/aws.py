@@ -40,7 +40,7 @@ def key_of(number: int) -> RequestKey:
 
 
 class FakeAws:
-    """Keeps the state of AWS. `signals` are the signals that arrived, `effects` those that AWS accepted."""
+    """Keeps the state of AWS. `signals` are all signals that the bot sent, `effects` those that AWS accepted."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -58,7 +58,7 @@ class FakeAws:
         self.listed = True  # False: the lists have only pending requests
 
     def copied(self, clock: Clock) -> "FakeAws":
-        """Return an independent copy, without the gates."""
+        """Return an independent copy on this clock, without the gates and the recorded calls."""
         other = FakeAws(clock)
         other.requests, other.lag, other.listed = dict(self.requests), self.lag, self.listed
         other.foreign = set(self.foreign)
@@ -103,7 +103,7 @@ class FakeAws:
     # --- the port
 
     async def observe(self, key: RequestKey) -> AccessRequest:
-        """Return the request."""
+        """Return the request. Raises RequestNotReadable."""
         await self._pass("observe", key)
         if key not in self.requests:
             raise RequestNotReadable("OpsItemNotFoundException", missing=True)
@@ -112,25 +112,28 @@ class FakeAws:
         return self.requests[key]
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
-        """Return the automation execution of the request."""
+        """Return the automation execution of the request. Raises AwsUnavailable if it is `foreign`."""
         await self._pass("execution", key)
         self._refuse_foreign(execution_id)
         request = self.requests[key]
         return Execution(execution_id, request.status, request.levels)
 
     async def grant(self, key: RequestKey) -> Grant:
-        """Return the access that the request grants."""
+        """Return the access that the request grants. Raises AwsUnavailable if its execution is missing or `foreign`."""
         await self._pass("grant", key)
         request = self.requests[key]
         self._refuse_foreign(request.execution_id)
         return Grant(request.status, request.access_until)
 
     async def prepare(self, signal: Signal) -> None:
-        """Do nothing, unless a fault is planned."""
+        """Do nothing, unless a fault or a gate is planned."""
         await self._pass("prepare", signal.key)
 
     async def signal(self, signal: Signal) -> None:
-        """Accept or refuse a signal as AWS would."""
+        """Accept a signal. Raises SignalRefused where AWS would refuse it.
+
+        With `lag`, every signal is accepted, and one that AWS would refuse later has no effect.
+        """
         self.signals.append(signal)
         await self._pass("signal", signal.key)
         if self.lag:
@@ -197,7 +200,7 @@ class FakeAws:
         self._settle(request, self._judged(voted))
 
     def decide(self, key: RequestKey, verdict: Verdict, comment: str = "") -> None:
-        """Count the vote of a person in the AWS console, at the waiting level."""
+        """Count the vote of a person in the AWS console, at the waiting level. Raises SignalRefused as `vote` does."""
         self.vote(key, f"arn:aws:sts::{ACCOUNT}:assumed-role/ConsoleApprover/console-approver", verdict, comment)
 
     def end(self, key: RequestKey, status: Status) -> None:

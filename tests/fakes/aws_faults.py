@@ -57,7 +57,7 @@ class Hold:
         self.released.set()
 
     def wait(self) -> None:
-        """Block the calling thread until released."""
+        """Block the calling thread until released, at most LONGEST_HOLD."""
         self.arrived.set()
         self.released.wait(LONGEST_HOLD)
 
@@ -200,7 +200,7 @@ class _Injection(Interceptor):
         self._faults, self._throttle = faults, throttle
 
     def before(self, caller: Caller, call: Incoming, /) -> None:
-        """Apply faults, then the rate limit of SSM. Raises AwsError."""
+        """Apply faults, then the rate limit of SSM. Raises AwsError, Replaced."""
         self._faults.before(call.operation)
         if call.service == "ssm":
             self._throttle.take(call.operation, account=caller.account, region=caller.region)
@@ -220,7 +220,7 @@ class FaultyAws(SandboxAws):
 
     @classmethod
     def start(cls, *, port: int = 0, per_second: float | None = None, **settings: Any) -> Self:
-        """Start with the sample world. `per_second` limits each operation, as SSM does; None is no limit."""
+        """Start with the sample world. `per_second` is the limit of calls for each SSM operation; None is no limit."""
         aws = super().start(port=port, **settings)
         aws.throttle.per_second = per_second  # set after the sample world is built, which makes more calls a second
         return aws

@@ -68,7 +68,7 @@ class Sent:
 
     @property
     def card(self) -> str:
-        """The current content as text."""
+        """The `repr` of the current card."""
         return repr(self.versions[-1].card)
 
     @property
@@ -93,7 +93,7 @@ class FakeChat:
         self._posted = 0  # deleted messages included: an id is never used again
 
     def copied(self) -> "FakeChat":
-        """Return an independent copy with the same messages."""
+        """Return an independent copy with the same messages, without faults and gates."""
         other = FakeChat()
         other.sent = {activity: replace(sent, versions=list(sent.versions)) for activity, sent in self.sent.items()}
         other._posted = self._posted
@@ -159,7 +159,7 @@ class FakeChat:
 
 
 class FakePeople:
-    """One list of people, which is the roster of every channel."""
+    """One list of people, which is the roster of every channel. If `failing`, the roster cannot be read."""
 
     def __init__(self, people: Sequence[Person]) -> None:
         self.people = list(people)
@@ -169,21 +169,21 @@ class FakePeople:
         self.asked_known = 0
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
-        """Return the person with this object id, or None. People are members of every channel."""
+        """Return the person with this object id, or None. Raises RosterUnavailable."""
         self.asked += 1
         if self.failing:
             raise RosterUnavailable
         return next((each for each in self.people if each.object_id == object_id), None)
 
     async def roster(self, conversation: str) -> Sequence[Person]:
-        """Return all people, who count as members of every channel."""
+        """Return all people. Raises RosterUnavailable."""
         self.asked += 1
         if self.failing:
             raise RosterUnavailable
         return tuple(self.people)
 
     async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
-        """Return the members if the roster can be read, and the people with a personal chat.
+        """Return the members, unless the roster cannot be read, and the people with a personal chat.
 
         A person of `by_chat` keeps UPN and mail address only if `names` has one of the person's spellings.
         """

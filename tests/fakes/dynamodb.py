@@ -36,7 +36,7 @@ class Fault:
     reasons: tuple[str, ...] = ()
     """The reasons for a canceled transaction, one per item."""
     before: bool = True
-    """True: the error, or the cut, replaces the effect. False: it comes after the effect."""
+    """True: `error`, `cut` or `body` replaces the effect. False: it comes after the effect."""
     cut: bool = False
     """Close the connection without an answer."""
     body: bytes | None = None
@@ -94,7 +94,7 @@ class FakeDynamo:
         return [operation for operation, _ in self.calls[since:]]
 
     def client(self, whose: boto3.session.Session | None = None) -> Any:
-        """Return a client with the credentials of `whose`, or else of `session`. moto derives the account from them."""
+        """Return a client with the credentials of `whose`, by default `session`. moto derives the account from them."""
         return (whose or session()).client("dynamodb", region_name=REGION, endpoint_url=self.endpoint)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -81,7 +81,7 @@ class FaultProxy:
         return f"http://127.0.0.1:{self._port}"
 
     async def break_it(self, how: Break, *, only: bytes = b"") -> Broken:
-        """Break matching calls from now on, until healed."""
+        """Break matching calls from now on, until healed. A new fault replaces the current one."""
         self._broken = Broken(how, only)
         if how is Break.REFUSED:
             await self._close_port()

@@ -78,7 +78,7 @@ class Faults:
         self.planned.clear()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the condition holds. The condition is checked after every answered call."""
+        """Wait until the condition holds. It is checked now, and after every call."""
         while not condition():
             await self._news.wait()
 

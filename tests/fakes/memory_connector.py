@@ -38,7 +38,7 @@ class FalseAnswer:
     done: bool = False
 
     def text(self, *, update: bool) -> str:
-        """Return the body of the answer to an update, or else to another call."""
+        """Return the body of the answer. An `update` gets the second of `codes`, all other calls the first."""
         if self.body is not None:
             return self.body
         return json.dumps({"error": {"code": self.codes[update], "message": "…"}})

@@ -95,7 +95,10 @@ class FakeMicrosoft:
         return self.world.posted(_id(conversation))
 
     def writes(self, conversation: str | Place) -> list[Recorded]:
-        """Return every post and update whose path has the conversation's id, including refused ones."""
+        """Return every post and update whose path has the conversation's id, including refused ones.
+
+        The call that starts a thread has no id in its path.
+        """
         wanted = _id(conversation)
         return [call for call in self.calls if call.method in ("POST", "PUT") and wanted in call.path]
 
@@ -108,7 +111,7 @@ class FakeMicrosoft:
     def hold(self, method: str, path: str, *, times: int | None = 1, body_holds: str = "", late: bool = False) -> Fault:
         """Hold matching calls, or only their answers if `late`, until `.gate.set()`.
 
-        `.reached` is set when one has arrived.
+        `.reached` is set when one is held.
         """
         gate = asyncio.Event()
         return self.faults.plan(method, path, times=times, body_holds=body_holds, gate=gate, late=late)
@@ -187,14 +190,14 @@ class FakeMicrosoft:
     async def post_installation(
         self, bot_url: str, person: Person, conversation: str | Place, action: str = "add", **fields: Any
     ) -> tuple[int, Any]:
-        """Install (`add`) or uninstall (`remove`) the bot."""
+        """Notify the bot that it was installed (`add`) or uninstalled (`remove`). No roster changes."""
         body = activities.installation(action, **self._common(person, conversation), **fields)
         return await self.send(bot_url, body)
 
     async def post_membership(
         self, bot_url: str, person: Person, conversation: str | Place, **fields: Any
     ) -> tuple[int, Any]:
-        """Notify the bot of people who joined (`added=[…]`) or left (`removed=[…]`)."""
+        """Notify the bot of people who joined (`added=[…]`) or left (`removed=[…]`). No roster changes."""
         return await self.send(bot_url, activities.membership(**self._common(person, conversation), **fields))
 
     async def post_channel_event(

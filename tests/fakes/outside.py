@@ -56,7 +56,7 @@ class Outside:
         return cls(clock, FakeAws(clock), FakeChat(), MemoryQueue(clock))
 
     def copied(self) -> "Outside":
-        """Return an independent copy."""
+        """Return a copy that shares only `people`. Planned faults of Teams and all gates are left out."""
         clock = ManualClock(self.clock.now())
         tables = Tables(**{name: copy.copy(getattr(self.tables, name)) for name in Tables.__slots__})
         queue = MemoryQueue(clock)
@@ -73,7 +73,7 @@ class Outside:
 
     @property
     def marks(self) -> tuple[object, ...]:
-        """Return values of which at least one changes with every change of these surroundings, including the time."""
+        """Return values that change with the time, rows, audit trail, sweeps, messages, signals, events and story."""
         tables, chat = self.tables, self.chat.sent.values()
         return (
             self.clock.now(),
@@ -106,7 +106,7 @@ class Outside:
         return self.truth.waiting is not None and self.truth.waiting.step == step
 
     def takes(self, verb: Verb, step: str) -> bool:
-        """True while AWS would accept this verb at this step."""
+        """True while the status of the request in AWS allows this verb at this step."""
         match verb:
             case Verb.REVOKE:
                 return self.truth.status is Status.APPROVED
@@ -116,7 +116,11 @@ class Outside:
                 return self.waits_at(step)
 
     def at_rest(self) -> bool:
-        """True if no work is left: there is no event, no live decision and no lease, and no row is due soon."""
+        """True if no work is left.
+
+        No event waits. If there is a request, it has a row without live decisions and lease, which is not due within
+        LONG_QUIET, and no signal has its effect still to come.
+        """
         if self.queue.hints or not self.aws.requests:
             return not self.queue.hints
         row = self.row()

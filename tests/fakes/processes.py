@@ -19,7 +19,10 @@ ENDS_WITHIN = 20.0  # seconds; the promised limit after SIGTERM
 
 
 def environment(world: Product, folder: Path, *, store: str = "", replicas: int = 1) -> dict[str, str]:
-    """Return the whole environment of a `serve` process in this world. `store` replaces the world's own."""
+    """Write node-access.toml into the folder. Return the whole environment of a `serve` process in this world.
+
+    `store` replaces the world's own.
+    """
     (folder / "node-access.toml").write_text(world.toml, "utf-8")
     settings = world.settings()
     return {
@@ -66,7 +69,7 @@ class BotProcess:
 
     @property
     def url(self) -> str:
-        """The address of the bot's server."""
+        """The address of the bot's server, from the log. StopIteration if the log has no `bot_started`."""
         started = next(json.loads(line) for line in self.log if '"bot_started"' in line)
         return f"http://127.0.0.1:{started['ports'][0]}"
 
@@ -75,7 +78,10 @@ class BotProcess:
         return [json.loads(line) for line in self.log if f'"event": "{name}"' in line]
 
     async def wait_for_event(self, event: str, *, times: int = 1) -> None:
-        """Wait until the log has the event `times` times. AssertionError with the log if the process ends before."""
+        """Wait until the log has the event `times` times. AssertionError with the log if the process ends before.
+
+        Raises TimeoutError after STARTS_WITHIN.
+        """
         async with asyncio.timeout(STARTS_WITHIN):
             while len(self.events(event)) < times:
                 assert self._reading is not None

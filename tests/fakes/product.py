@@ -92,7 +92,7 @@ class Product:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Program]:
-        """Run the bot, as `serve` does."""
+        """Write `toml` into `file`, and run the bot as `serve` does."""
         self.file.write_text(self.toml)
         configuration: Configuration = parse_configuration(self.toml.encode())
         stopping = asyncio.Event()
@@ -127,12 +127,15 @@ class Product:
     # --- observations in Teams and AWS
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the condition holds. It is checked after each call of the bot to Microsoft."""
+        """Wait until the condition holds. It is checked after each call of the bot to Microsoft.
+
+        Raises TimeoutError after SOON.
+        """
         async with asyncio.timeout(SOON):
             await self.microsoft.faults.until(condition)
 
     async def card(self, request: str) -> Message:
-        """Wait for a request's card in the channel. Return its message."""
+        """Wait for a request's card in the channel. Return its message. ValueError if there are several."""
         await self.until(lambda: bool(self.cards(request)))
         (card,) = self.cards(request)
         return card

@@ -30,7 +30,7 @@ class MemoryQueue:
         """Succeed."""
 
     async def receive(self) -> Sequence[Hint]:
-        """Return the messages that are not deleted. Wait first if there are none."""
+        """Return the messages that are not deleted. If there are none, wait LONG_POLL first."""
         if not self.hints:
             await self._clock.sleep(LONG_POLL)
         return tuple(self.hints)
@@ -68,7 +68,7 @@ class FakeSqs:
         """Succeed."""
 
     async def receive(self) -> Sequence[Hint]:
-        """Return visible messages. If there are none, wait LONG_POLL and look again."""
+        """Return up to BATCH visible messages. If there are none, wait LONG_POLL and try once more."""
         taken = self._visible()
         if not taken:
             await self._clock.sleep(LONG_POLL)
@@ -78,7 +78,7 @@ class FakeSqs:
     async def delete(self, hint: Hint) -> None:
         """Delete a message by any of its receipts.
 
-        Fails with the probability `trouble`; half of these failures still delete.
+        Raises AwsUnavailable with the probability `trouble`; half of these failures still delete.
         """
         fails = self._chance.random() < self.trouble
         if fails and self._chance.random() < 0.5:
@@ -104,7 +104,7 @@ class FakeSqs:
 
 
 class LossyQueue(FakeSqs):
-    """A defective queue that loses a received message, to show that a proof notices the loss."""
+    """A defective queue that deletes a message when it is received, to show that a proof notices the loss."""
 
     def _given(self, message: QueuedMessage) -> Hint | None:
         self.kept.remove(message)

@@ -60,18 +60,21 @@ class QuotaAws:
         return getattr(self._aws, name)
 
     async def observe(self, key: RequestKey) -> AccessRequest:
-        """Return the request after two calls within the quotas: one for the OpsItem, one for the execution."""
+        """Return the request after two calls within the quotas: one for the OpsItem, one for the execution.
+
+        Raises AwsThrottled.
+        """
         await self._limited(ITEM, key, Lane.RECONCILE)
         await self._limited(READ, key, Lane.RECONCILE)
         return await self._aws.observe(key)
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
-        """Read the execution within the quota."""
+        """Read the execution within the quota. Raises AwsThrottled."""
         await self._limited(READ, key, Lane.CLICK)
         return await self._aws.execution(key, execution_id)
 
     async def prepare(self, signal: Signal) -> None:
-        """Wait for the quota of the signal."""
+        """Wait until the rate limiter allows the signal. Raises SignalThrottled if the wait would be too long."""
         try:
             await self._limiter.turn(_quota(_operation(signal.action), signal.key), Lane.SIGNAL)
         except QuotaWaitTooLong:
@@ -79,7 +82,7 @@ class QuotaAws:
         await self._aws.prepare(signal)
 
     async def signal(self, signal: Signal) -> None:
-        """Send the signal, if AWS's quota allows it."""
+        """Send the signal. Raises SignalThrottled if AWS's quota is used up."""
         operation = _operation(signal.action)
         try:
             self._quotas.take(operation, signal.key)

@@ -107,7 +107,7 @@ class Signer:
         return jwt.encode(dict(claims), rsa_key(signed_by or named), algorithm="RS256", headers={"kid": named})
 
     def header(self, service_url: str, **changed: Any) -> str:
-        """Return a good `Authorization` header for activities from this service address."""
+        """Return the `Authorization` header of a good token for this service address, with changes as in `claims`."""
         claims = self.claims(service_url, **changed)
         key = (self.current, repr(claims))  # the same claims give the same token, and a signature takes 1 ms
         if key not in self._headers:

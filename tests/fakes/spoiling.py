@@ -100,7 +100,10 @@ def scrambled(rng: random.Random, text: str) -> str:
 
 
 def spoilt_lines(rng: random.Random, text: str, *, values: Sequence[str]) -> str:
-    """Return a file with changed lines: values replaced, lines removed, repeated or scrambled."""
+    """Return the text of a TOML file with up to four changed lines.
+
+    A line is emptied, repeated or scrambled, gets another value, or becomes the header of a table.
+    """
     lines = text.splitlines()
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(lines))

@@ -181,9 +181,9 @@ class LastWriteWinsStore(MemoryStore):
 
 
 class HangingStore(MemoryStore):
-    """A store that hangs: the methods that are named in `hangs` wait until `go` is set before their effect.
+    """A store that hangs: `load`, `apply`, `remember_service_url` and `personal_chat` wait if `hangs` names them.
 
-    `reached` is set when a call waits.
+    A call waits before its effect until `go` is set. `reached` is set when a call waits.
     """
 
     def __init__(self, tables: Tables | None = None) -> None:

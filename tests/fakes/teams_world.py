@@ -69,7 +69,7 @@ class TeamsWorld:
         self.not_installed: set[str] = set()
         """`29:…` ids of people without a personal installation."""
         self.blocked: set[str] = set()
-        """Conversations in which the bot's writes are blocked."""
+        """Conversations in which the bot's replies, updates and messages are blocked. New threads are not."""
         self.in_pages: Change = dict
         """Changes each entry of a roster's pages, for example removes a field."""
         self.alone: Change = dict
@@ -96,7 +96,10 @@ class TeamsWorld:
         return Place(id=conversation, kind=known.kind, team=known.team, tenant_id=known.tenant_id)
 
     def posted(self, conversation: str) -> list[Message]:
-        """Return the bot's messages in the thread that the id names, or else in the whole conversation."""
+        """Return the bot's messages in the conversation with this id, or only in the thread if the id names one.
+
+        Deleted messages are left out.
+        """
         base, _, root = conversation.partition(";messageid=")
         return [
             message

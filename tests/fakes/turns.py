@@ -56,7 +56,7 @@ class FakeCommands:
 
 
 class FakeInstallations:
-    """Counts how often the bot was installed in a team."""
+    """Counts the notifications that the bot was added to a team, or that a team came back."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -141,7 +141,7 @@ class World:
     def pressed(
         self, key: RequestKey, person: Person, verb: Verb = Verb.APPROVE, *, comment: str = "", step: str = "Level1"
     ) -> Click:
-        """Return the click of a button on the request's card."""
+        """Return the click of a button on the request's card, which must be the first message that the bot posted."""
         return Click(person, f"{CHANNEL};messageid=1000", verb, str(key), step, comment, "1000")
 
     async def press(
@@ -161,7 +161,7 @@ class World:
         del self.aws.gates[call]
 
     def withdrawn(self, key: RequestKey, person: Person = TARO_PERSON) -> Click:
-        """Return a click on Cancel in the person's own chat with the bot."""
+        """Return a click on Cancel on the person's direct message, which must be the second message of the bot."""
         return Click(person, f"a:{person.object_id}", Verb.CANCEL, str(key), "", "", "1001")
 
     @asynccontextmanager

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -133,6 +134,11 @@ def event(kind: str = "Requester Access Request Status Update", **detail: Any) -
         "resources": [f"arn:aws:ssm:ap-northeast-1:111122223333:automation-execution/{EXECUTION_ID}"],
         "detail": {"OpsItemId": KEY.ops_item_id, "AccessRequestStatus": "PendingApproval", **detail},
     }
+
+
+def as_utf8(found: Any) -> bytes:
+    """Return the fields of a dataclass as JSON. Raises UnicodeEncodeError if a text has a lone surrogate."""
+    return json.dumps(asdict(found), default=str, ensure_ascii=False).encode()
 
 
 # --- mangling -------------------------------------------------------------------------------------------------------

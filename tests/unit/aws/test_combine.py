@@ -26,11 +26,11 @@ def expected(ops_item: Status, execution: Status | None) -> Status:
 
 @pytest.mark.parametrize(("ops_item", "execution"), list(itertools.product(SAID, [*SAID, None])))
 def test_every_pair_of_statuses_follows_the_table(ops_item: Status, execution: Status | None) -> None:
-    """The table in the docstring of `combine.py` holds for every pair."""
+    """`expected` has the table in the docstring of `combine.py`, and the pair that is not in it: pending and revoked."""
     assert merge_status(ops_item, execution) is expected(ops_item, execution)
 
 
 @pytest.mark.parametrize("execution", [*S, None])
-def test_request_is_approved_only_if_its_ops_item_is(execution: Status | None) -> None:
-    """While the OpsItem is pending, no status of the execution makes the request approved."""
+def test_request_with_a_pending_ops_item_is_never_approved(execution: Status | None) -> None:
+    """No status of the execution makes the request approved before the OpsItem grants access."""
     assert merge_status(S.PENDING, execution) is not S.APPROVED

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from bot.aws.events import FAILED, SENT, UnreadableEvent, parse_event, sent_at
 from bot.ports.aws import Hint
-from tests.unit.aws.samples import KEY, MANY_EXAMPLES, event, mangled
+from tests.unit.aws.samples import KEY, MANY_EXAMPLES, as_utf8, event, mangled
 
 OCCURRED_AT = datetime(2026, 4, 1, 9, 30, 2, tzinfo=UTC)
 
@@ -78,12 +78,12 @@ def test_message_without_a_request_is_refused(body: object) -> None:
 @MANY_EXAMPLES
 @given(mangled(event))
 def test_any_input_gives_a_hint_or_the_declared_error(document: object) -> None:
-    """Any input gives a hint with texts that can be encoded as UTF-8, or raises UnreadableEvent."""
+    """A mangled event gives a hint with texts that can be encoded as UTF-8, or raises UnreadableEvent."""
     try:
         hint = parse_event(json.dumps(document, default=str), "r")
     except UnreadableEvent:
         return
-    f"{hint.event}{hint.conflicting_policies}".encode()
+    as_utf8(hint)
 
 
 @pytest.mark.parametrize(

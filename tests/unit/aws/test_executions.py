@@ -15,6 +15,7 @@ from tests.unit.aws.samples import (
     KEY,
     MANY_EXAMPLES,
     ROLE,
+    as_utf8,
     decision,
     execution,
     mangled,
@@ -64,7 +65,7 @@ def test_every_spelling_of_waiting_is_pending(word: str) -> None:
         ("SomethingNew", Status.UNKNOWN),
     ],
 )
-def test_every_final_status_is_known(word: str, status: Status) -> None:
+def test_status_follows_from_the_word_of_aws(word: str, status: Status) -> None:
     """Both spellings of a cancellation are known. A word that the bot does not know gives UNKNOWN, never a decision."""
     assert read(step(status="Pending"), AutomationExecutionStatus=word).status is status
 
@@ -91,8 +92,9 @@ def test_only_the_current_step_waits() -> None:
 
 
 def test_step_with_an_unknown_status_does_not_wait() -> None:
-    """Approvers cannot decide a step in an unknown state."""
-    assert read(step(status="SomethingNew")).waiting is None
+    """The level counts as not started, so that no one decides it."""
+    (level,) = read(step(status="SomethingNew")).levels
+    assert level.state is LevelState.NOT_STARTED
 
 
 def test_level_that_has_not_started_has_no_votes() -> None:
@@ -135,7 +137,7 @@ def test_comment_of_a_rejection_is_read(comment: object) -> None:
 @pytest.mark.parametrize(
     "outputs", [{}, {"ApproverDecisions": ["{"]}, {"ApproverDecisions": [decision(), decision(decision="perhaps")]}]
 )
-def test_one_unreadable_vote_makes_all_votes_unreadable(outputs: object) -> None:
+def test_votes_are_unreadable_if_their_list_or_one_of_them_is(outputs: object) -> None:
     """If a vote is unreadable, or the list is missing or malformed, `votes` is None: their number is unknown."""
     assert read(step(Outputs=outputs)).waiting.votes is None
 
@@ -178,7 +180,7 @@ def test_approvers_are_recognized_by_type_and_by_form(entry: object, kind: Appro
         {"EnhancedApprovals": {"Approvers": [ROLE, {"approver": "who?", "type": "SomethingNew"}]}},
     ],
 )
-def test_one_unreadable_approver_makes_the_list_unreadable(inputs: object) -> None:
+def test_approvers_are_unreadable_if_their_list_or_one_of_them_is(inputs: object) -> None:
     """If an approver is unreadable, or the list is missing or malformed, `approvers` is None."""
     assert read(step(Inputs=inputs)).waiting.approvers is None
 
@@ -190,7 +192,7 @@ def test_one_unreadable_approver_makes_the_list_unreadable(inputs: object) -> No
         ({"AutomationSubtype": "ChangeRequest"}, "NotAnAccessRequest"),
     ],
 )
-def test_execution_of_another_request_is_refused(changed: dict[str, Any], code: str) -> None:
+def test_execution_of_another_request_or_purpose_is_refused(changed: dict[str, Any], code: str) -> None:
     """An execution with another OpsItem id, or of a change request, raises ForeignExecution."""
     with pytest.raises(ForeignExecution) as caught:
         parse_execution(execution(**changed), KEY)
@@ -215,9 +217,9 @@ def test_execution_without_an_ops_item_is_accepted() -> None:
 @MANY_EXAMPLES
 @given(mangled(execution))
 def test_any_execution_is_read_or_raises_the_declared_error(document: object) -> None:
-    """Any input gives an execution with levels that can be encoded as UTF-8, or raises UnreadableExecution."""
+    """A mangled execution is read with texts that can be encoded as UTF-8, or raises UnreadableExecution."""
     try:
         found = parse_execution(document, KEY).as_execution()
     except UnreadableExecution:
         return
-    "".join(str(level) for level in found.levels).encode()
+    as_utf8(found)

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from bot.aws.jit.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
 from bot.domain.request import RequestKey, Status
-from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, MANY_EXAMPLES, NODE, TARO, mangled, ops_item
+from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, MANY_EXAMPLES, NODE, TARO, as_utf8, mangled, ops_item
 
 
 def test_pending_request_is_read_completely() -> None:
@@ -52,13 +52,17 @@ def test_a_missing_end_follows_from_start_and_duration() -> None:
 
 
 def test_pending_request_has_no_access_times() -> None:
-    """The end time in a pending request is ignored."""
-    data = {"/aws/accessrequest/endtime": "2026-04-01 17:31:00 UTC"}
-    assert parse_ops_item(ops_item(data=data), KEY).access_until is None
+    """Start and end in a pending request are ignored."""
+    data = {
+        "/aws/accessrequest/starttime": "2026-04-01 09:31:00 UTC",
+        "/aws/accessrequest/endtime": "2026-04-01 17:31:00 UTC",
+    }
+    item = parse_ops_item(ops_item(data=data), KEY)
+    assert (item.access_from, item.access_until) == (None, None)
 
 
-def test_request_with_an_empty_execution_id_is_auto_approved() -> None:
-    """The policy in this request is the one for auto-approval, as in AWS's sample."""
+def test_request_of_the_auto_approval_policy_is_auto_approved() -> None:
+    """As in AWS's sample, the execution id is an empty text, and the status is approved."""
     content = {"approvalPolicy": "SSM-JustInTimeAccessAutoApprovalPolicy", "automationExecutionId": ""}
     item = parse_ops_item(ops_item(content=content, Status="Approved"), KEY)
     assert item.auto_approved
@@ -70,23 +74,24 @@ def test_manual_request_without_execution_is_not_auto_approved() -> None:
     assert not parse_ops_item(ops_item(content={"automationExecutionId": ""}), KEY).auto_approved
 
 
-def test_request_with_conflicting_policies_has_an_empty_policy() -> None:
-    """An empty policy name is a known fact, unlike an unreadable one."""
+def test_empty_policy_name_is_kept() -> None:
+    """The name is empty in a failed request to which no policy applies. A missing name gives None."""
     failed = parse_ops_item(ops_item(content={"approvalPolicy": ""}, Status="Failed"), KEY)
     assert (failed.status, failed.policy) == (Status.FAILED, "")
     assert parse_ops_item(ops_item(content={"approvalPolicy": None}), KEY).policy is None
 
 
-def test_replica_has_the_key_of_its_source() -> None:
-    """A copy in the delegated administrator account has the key of the original request."""
+def test_replica_has_the_key_and_the_nodes_of_its_source() -> None:
+    """A copy in the delegated administrator account names the original request. Its nodes are in that account."""
+    copy = RequestKey("444455556666", "us-east-2", "oi-0123456789ab")
     requester = {
         "isReplica": "true",
-        "sourceAccountId": "444455556666",
-        "sourceRegion": "us-east-2",
-        "sourceOpsItemId": "oi-0123456789ab",
+        "sourceAccountId": KEY.account,
+        "sourceRegion": KEY.region,
+        "sourceOpsItemId": KEY.ops_item_id,
     }
-    item = parse_ops_item(ops_item(content={"requester": requester}), KEY)
-    assert item.replica_of == RequestKey("444455556666", "us-east-2", "oi-0123456789ab")
+    item = parse_ops_item(ops_item(content={"requester": requester}, OpsItemId=copy.ops_item_id), copy)
+    assert (item.replica_of, item.node_ids) == (KEY, (NODE,))
 
 
 def test_replica_without_source_is_unreadable() -> None:
@@ -136,10 +141,9 @@ def test_status_without_a_certain_outcome_is_unknown(word: object) -> None:
 @MANY_EXAMPLES
 @given(mangled(ops_item))
 def test_any_ops_item_is_read_or_raises_the_declared_error(document: object) -> None:
-    """Any input gives a result that can be stored as UTF-8, or raises UnreadableOpsItem."""
+    """A mangled OpsItem is read with texts that can be encoded as UTF-8, or raises UnreadableOpsItem."""
     try:
         item = parse_ops_item(document, KEY)
     except UnreadableOpsItem:
         return
-    repr(item).encode()
-    f"{item.requester}{item.reason}{item.policy}{item.policy_version}{item.execution_id}".encode()
+    as_utf8(item)

@@ -45,6 +45,7 @@ def test_single_node_is_read(value: Any) -> None:
         {"ec2": [EC2 + NODE, EC2 + OTHER], "managedInstanceIds": [SSM + HYBRID], "tags": None},
         {str(number): each for number, each in enumerate(ARNS)},
         json.dumps({"instanceIds": ARNS}),
+        {"instanceIds": [*ARNS, NODE]},
     ],
 )
 def test_all_of_several_nodes_are_read(targets: Any) -> None:
@@ -102,8 +103,8 @@ def test_nodes_outside_the_targets_make_the_request_uncertain() -> None:
     assert target_nodes({**context, "/aws/accessrequest": f'{{"approvalPolicy": "{OTHER}"}}'}, KEY) == (NODE,)
 
 
-def test_nodes_of_a_replica_belong_to_its_source() -> None:
-    """A copy in the delegated administrator account names nodes of another account. They are not read as the copy's."""
+def test_nodes_of_another_account_are_not_read() -> None:
+    """The owner of the nodes is in another account than the nodes' ARNs."""
     context = {CONTEXT: json.dumps({"targets": {"instanceId": EC2 + NODE}})}
     assert target_nodes(context, RequestKey("444455556666", KEY.region, KEY.ops_item_id)) == ()
 

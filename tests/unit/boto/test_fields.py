@@ -46,12 +46,17 @@ def test_times_are_read_in_utc(value: object, read: datetime | None) -> None:
         (-5, None),
         (True, None),
         (float("nan"), None),
+        ("P3650D", timedelta(days=3650)),
+        ("P3651D", None),
         ("P99999D", None),
         ("一日", None),
     ],
 )
 def test_durations_are_read_from_iso_and_from_seconds(value: object, read: timedelta | None) -> None:
-    """ISO 8601 texts and seconds are read if they are positive and below ten years. Anything else gives None."""
+    """ISO 8601 texts and seconds are read if they are positive and at most 3,650 days. Anything else gives None.
+
+    Fractions of a second in a text are dropped.
+    """
     assert fields.duration(value) == read
 
 

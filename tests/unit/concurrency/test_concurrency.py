@@ -43,9 +43,10 @@ async def test_runs_for_different_keys_are_concurrent() -> None:
     work = Work()
     flight = SingleFlight[str, int](work)
     tasks = [flight.start("a"), flight.start("b")]
+    await settled()
+    assert work.runs == [("a",), ("b",)]
     work.gate.set()
     await asyncio.gather(*tasks)
-    assert work.runs == [("a",), ("b",)]
 
 
 async def test_cancelled_caller_does_not_cancel_the_run() -> None:

@@ -79,10 +79,11 @@ def problem_of(text: str) -> str:
     return problem
 
 
-def test_every_key_becomes_a_field_of_the_domain() -> None:
-    """The keys of channels, levels and accounts set the fields that the rules use."""
+def test_keys_of_channels_levels_and_accounts_are_read() -> None:
+    """The keys set the fields that the rules use."""
     configuration = parsed(WHOLE)
     production, leads = configuration.channels
+    assert (production.name, production.conversation) == ("production", "19:approvers@thread.tacv2")
     assert production.approvers == ("members", f"user:{HANAKO}", "upn:ichiro.tanaka@example.com")
     assert production.role_at("Level1", "111122223333") == "arn:aws:iam::111122223333:role/teams/NodeAccessApprover"
     assert production.levels == (
@@ -112,8 +113,12 @@ def test_several_accounts_are_read() -> None:
 def test_identity_and_people_become_rules() -> None:
     """[identity] and [people] become the rules that identify requesters."""
     rules = parsed(WHOLE).identity
-    batch = Principal.parse("arn:aws:sts::111122223333:assumed-role/Operator/batch")
-    assert rules.person_of(batch) == "hanako.sato@example.com"
+    assert [rules.person_of(Principal.parse(text)) for text in rules.people or ()] == [
+        "hanako.sato@example.com",
+        f"user:{HANAKO}",
+        "upn:taro.yamada@example.com",
+        "hanako.sato@example.com",
+    ]
     assert (rules.allow_unidentified, rules.people_domains) == (True, frozenset({"example.com"}))
 
 
@@ -228,7 +233,7 @@ def test_missing_or_second_fallback_is_refused(text: str, expected: str) -> None
     ],
 )
 def test_invalid_value_is_reported_with_the_correct_form(line: str, expected: str) -> None:
-    """Each problem has the place in the file and what to write there."""
+    """One of the reported problems has the expected text: the place in the file, what to write there, or both."""
     assert any(expected in each for each in problems_of(CHANNEL + line))
 
 
@@ -336,7 +341,7 @@ def test_rules_across_tables_are_reported_with_other_problems() -> None:
         b"identity = []",
     ],
 )
-def test_invalid_toml_is_refused(text: bytes) -> None:
+def test_text_without_the_form_of_the_file_is_refused(text: bytes) -> None:
     """Text that is not TOML, or has the wrong structure, is reported like any other problem."""
     assert problems_of(text)
 
@@ -354,9 +359,10 @@ def test_unreadable_file_is_reported(tmp_path: Path) -> None:
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
-    """The problems show names from the file without control characters."""
+    """The problems show control characters in names from the file as escape sequences."""
     problems = problems_of('[[channels]]\nname = "a\\u001b[2J"\n"b\\u001b[2J" = 1\n')
     assert "\x1b" not in "".join(problems)
+    assert "channels 1 ('a\\x1b[2J'): 'b\\x1b[2J': unknown" in problems
 
 
 _SCALARS = (

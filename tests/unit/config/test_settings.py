@@ -48,7 +48,12 @@ def test_defaults_are_the_documented_ones(complete: dict[str, str]) -> None:
         9464,
     )
     assert (settings.queue_url, settings.sweep_seconds, settings.sqlite_path) == (None, 60, Path("node-access.db"))
+    assert (settings.log_format, settings.log_level, settings.replicas) == ("json", "info", 1)
+    assert (settings.app_credential, settings.app_secret_arn) == ("secret", None)
     assert settings.service_hosts == SERVICE_HOSTS
+    assert settings.service_url == "https://smba.trafficmanager.net/teams/"
+    assert settings.openid_metadata_url == "https://login.botframework.com/v1/.well-known/openidconfiguration"
+    assert settings.login_authority == "https://login.microsoftonline.com"
     assert settings.app_secret.get_secret_value() == SECRET
     assert [channel.name for channel in configuration.channels] == ["production"]
 
@@ -71,6 +76,7 @@ def test_documented_values_of_settings_are_accepted(complete: dict[str, str]) ->
         "METRICS_HOST": "::1",
         "METRICS_PORT": "0",
         "SWEEP_SECONDS": "0.5",
+        "REPLICAS": "3",
         "SERVICE_HOSTS": "127.0.0.1, *.example.com",
         "SERVICE_URL": "http://127.0.0.1:56150/_connector",
         "OPENID_METADATA_URL": "http://127.0.0.1:8080/keys",
@@ -81,7 +87,8 @@ def test_documented_values_of_settings_are_accepted(complete: dict[str, str]) ->
     settings, _ = load(complete | {f"{PREFIX}{name}": value for name, value in given.items()})
     assert settings.sqlite_path == Path("/var/lib/node-access/rows.db")
     assert settings.service_hosts == ("127.0.0.1", "*.example.com")
-    assert (settings.sweep_seconds, settings.port, settings.log_level) == (0.5, 0, "debug")
+    assert (settings.sweep_seconds, settings.port, settings.replicas) == (0.5, 0, 3)
+    assert settings.log_level == "debug"
 
 
 def test_problems_of_environment_and_file_are_reported_together(tmp_path: Path) -> None:
@@ -150,7 +157,7 @@ def test_secret_and_secret_arn_together_are_refused(complete: dict[str, str]) ->
 
 @pytest.mark.parametrize("credential", ["aws-federation", "managed-identity"])
 def test_secret_is_refused_if_the_credential_needs_none(complete: dict[str, str], credential: str) -> None:
-    """Such a credential works without a secret. An unused secret would never be rotated, so it is refused."""
+    """Such a credential is accepted without a secret. An unused secret would never be rotated, so it is refused."""
     assert load(without_secret(complete, APP_CREDENTIAL=credential))[0].app_credential == credential
     found = problems_of(complete | {"NODE_ACCESS_APP_CREDENTIAL": credential, "NODE_ACCESS_APP_SECRET_ARN": ARN})
     assert found == (
@@ -180,8 +187,8 @@ def test_identity_endpoint_of_azure_is_read(complete: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(IDENTITY))
-def test_identity_endpoint_without_its_header_is_refused(complete: dict[str, str], name: str) -> None:
-    """Either variable alone is refused, because the request would fail or go to the wrong endpoint."""
+def test_identity_endpoint_and_its_header_are_refused_alone(complete: dict[str, str], name: str) -> None:
+    """With one of the variables alone, the request for a token would fail or go to the wrong endpoint."""
     environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
     (problem,) = problems_of(environ | {name: IDENTITY[name]})
     assert problem.startswith("IDENTITY_HEADER: ")
@@ -209,7 +216,7 @@ def test_azure_variables_are_ignored_with_a_secret(complete: dict[str, str]) -> 
     "value", ["http://smba.trafficmanager.net/teams/", "ftp://localhost/", "smba.trafficmanager.net", "https://"]
 )
 def test_microsoft_addresses_must_use_https(complete: dict[str, str], name: str, value: str) -> None:
-    """An address without https or without a host is refused."""
+    """An address on another machine without https, and one without a host, are refused."""
     (problem,) = problems_of(complete | {f"{PREFIX}{name}": value})
     assert problem.startswith(f"{PREFIX}{name}: ")
     assert "https" in problem

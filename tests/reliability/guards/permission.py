@@ -269,7 +269,7 @@ GUARDS = (
     Guard(
         "without a UPN nobody can be told from a requester known by an address",
         "tests/unit/domain/test_permission.py::"
-        "test_mail_address_alone_tells_a_clicker_only_from_a_known_person[by domain]",
+        "test_clicker_without_a_upn_is_comparable_only_with_a_matched_requester[by domain]",
         {COMPARABLE: around(_comparable_by_mail)},
     ),
     Guard(

@@ -198,7 +198,7 @@ def test_identity_endpoint_and_its_header_are_refused_alone(complete: dict[str, 
 @pytest.mark.parametrize(
     "address", ["http://login.example.com/token", "http://169.253.0.1/", "http://[fe80::1]/", "ftp://localhost/", "x"]
 )
-def test_identity_endpoint_must_be_on_this_machine(complete: dict[str, str], address: str) -> None:
+def test_identity_endpoint_on_another_machine_needs_https(complete: dict[str, str], address: str) -> None:
     """HTTP to an address elsewhere, another scheme, and a text that is not an address are refused."""
     environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
     (problem,) = problems_of(environ | IDENTITY | {"IDENTITY_ENDPOINT": address})

@@ -47,7 +47,10 @@ def test_first_claim_is_granted(verdict: Verdict) -> None:
 @pytest.mark.parametrize("state", [CLAIMED, SENT, UNKNOWN, CONFIRMED])
 @pytest.mark.parametrize("verdict", Verdict)
 def test_second_click_is_a_repeat_of_the_first_decision(state: DecisionState, verdict: Verdict) -> None:
-    """After a person's live or accepted decision, Approve is a repeat, also if the request has ended."""
+    """After a person's live or accepted decision, Approve is a repeat, also if the request has ended.
+
+    The person is recognized by the object id, also in capitals.
+    """
     first = decision(HANAKO, verdict, state)
     shouting = replace(HANAKO, object_id=HANAKO.object_id.upper())
     assert claimed(shouting, APPROVE, first, asked=request(level(required=5))) == Claim(ClaimRefusal.REPEAT, first)
@@ -168,7 +171,7 @@ def test_accepted_vote_blocks_others_for_one_minute_only() -> None:
 
 
 def test_accepted_rejection_blocks_every_vote_before_a_read_shows_it() -> None:
-    """Once AWS has accepted a rejection, no other vote is sent, even at a level that needs many approvals."""
+    """Once AWS has accepted a rejection, no vote gets a claim, even at a level that needs many approvals."""
     rejected = decision(ICHIRO, REJECT, CONFIRMED)
     for verdict in Verdict:
         answer = claimed(HANAKO, verdict, rejected, asked=request(level(required=5)))

@@ -160,7 +160,10 @@ def test_mail_address_identifies_a_person() -> None:
 
 
 def test_address_of_two_people_identifies_neither() -> None:
-    """The address does not show which of them made the request, so neither may decide."""
+    """The address does not show which of them made the request, so both count as the requester.
+
+    A [people] entry with this address does not identify one of them either.
+    """
     twin = replace(person(7), mail="taro.yamada@example.com")
     requester = identified(OPERATOR, directory=Directory((TARO_PERSON, twin, HANAKO)))
     assert (requester.identified, requester.person) == (False, None)
@@ -192,7 +195,7 @@ def test_person_in_two_rosters_is_one_person() -> None:
 def test_people_entry_identifies_the_person_of_a_principal(text: str, entry: str) -> None:
     """An entry names a person by object id, UPN or mail.
 
-    It works for every principal whose name the caller cannot choose.
+    The principal may be a session of a trusted role, an IAM user or an Identity Center user.
     """
     assert identified(text, replace(RULES, people={text: entry})).person == TARO_PERSON
 
@@ -362,7 +365,10 @@ def test_people_entry_comes_before_the_record(text: str) -> None:
 
 
 def test_person_found_by_an_earlier_read_is_still_refused() -> None:
-    """If the record cannot be read, no one is identified. The person found earlier still counts as the requester."""
+    """If the record cannot be read, no one is identified. The person found earlier still counts as the requester.
+
+    Names that were found for another principal are not added.
+    """
     known = identified(USER_ID, directory=Directory((TARO_PERSON,), ("t@example.com", "taro.yamada@example.com")))
     unread = identified(USER_ID, directory=Directory((TARO_PERSON,)))
     kept = unread.refusing_as(known)

@@ -50,7 +50,7 @@ def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]
     ],
 )
 def test_whole_names_in_any_spelling_are_found(text: str, names: list[str]) -> None:
-    """Case, width and blanks in Japanese names make no difference; text after a name does not hide it."""
+    """Case, width, and blanks in Japanese names make no difference. Text such as `さん` may follow a name."""
     assert named(text) == names
     assert may_mention(text)
 

@@ -230,7 +230,7 @@ def test_clicker_without_addresses_is_not_comparable(requester: Requester) -> No
     [(TARO_REQUESTER, None), (BY_DOMAIN, Refusal.NOT_COMPARABLE)],
     ids=["matched", "by domain"],
 )
-def test_mail_address_alone_tells_a_clicker_only_from_a_known_person(
+def test_clicker_without_a_upn_is_comparable_only_with_a_matched_requester(
     requester: Requester, expected: Refusal | None
 ) -> None:
     """Teams left out the clicker's UPN, which could be the only known address of the requester."""
@@ -245,8 +245,8 @@ def test_member_of_an_unknown_tenant_is_refused_with_that_reason() -> None:
     assert refusal(unknown, membership=member, channel=listing(f"user:{HANAKO.object_id}")) is None
 
 
-def test_refused_roster_is_a_reason_of_its_own() -> None:
-    """If Teams refuses the roster, another click in a minute does not help."""
+def test_refused_roster_is_reported_as_refused() -> None:
+    """The refusal differs from that of an unavailable roster, because another click in a minute does not help."""
     assert refusal(membership=Membership(member=None, refused=True)) is Refusal.ROSTER_REFUSED
 
 
@@ -299,7 +299,9 @@ def test_invisible_comment_counts_as_missing(blank: str) -> None:
         ([ApproverKind.USER, ApproverKind.ROLE], True),
     ],
 )
-def test_level_of_identity_center_approvers_is_console_only(kinds: list[ApproverKind] | None, votable: bool) -> None:
+def test_level_without_a_role_among_its_approvers_is_console_only(
+    kinds: list[ApproverKind] | None, votable: bool
+) -> None:
     """The bot can vote only in an IAM role. If the approvers cannot be read, the check is left to AWS."""
     approvers = None if kinds is None else tuple(Approver(kind, "x") for kind in kinds)
     asked = request(replace(level(), approvers=approvers))
@@ -350,7 +352,7 @@ OTHER_ROLE = "arn:aws:iam::111122223333:role/SomebodyElse"
 
 
 @pytest.mark.parametrize(
-    ("listed", "ours", "certain"),
+    ("listed", "ours", "allowed"),
     [
         ([ROLE_HERE], ROLE_HERE, True),
         (["arn:aws:iam::111122223333:role/team/NodeAccessApprover"], ROLE_HERE, True),  # a path
@@ -364,11 +366,11 @@ OTHER_ROLE = "arn:aws:iam::111122223333:role/SomebodyElse"
         (["arn:aws:iam::444455556666:role/NodeAccessApprover"], ROLE_HERE, False),  # of another account
     ],
 )
-def test_step_that_lists_only_other_roles_is_refused(listed: list[str] | None, ours: str | None, certain: bool) -> None:
+def test_step_that_lists_only_other_roles_is_refused(listed: list[str] | None, ours: str | None, allowed: bool) -> None:
     """AWS would refuse such a vote. If the step may list the bot's role, AWS decides."""
     roles = None if listed is None else tuple(Approver(ApproverKind.ROLE, each) for each in listed)
     asked = request(replace(level(), approvers=roles))
     channel = replace(APPROVALS, approver_role=ours)
-    assert lists_role(asked.levels[0], ours) is certain
+    assert lists_role(asked.levels[0], ours) is allowed
     refused = refusal(asked=asked, channel=channel)
-    assert refused is (None if certain else Refusal.OTHER_ROLE)
+    assert refused is (None if allowed else Refusal.OTHER_ROLE)

@@ -193,7 +193,7 @@ def test_incomplete_read_keeps_known_facts() -> None:
 
 
 def test_row_is_kept_for_one_year_after_its_last_known_moment() -> None:
-    """A row stays while AWS may change the request. The year starts at the last read or at the end of access.
+    """A row stays while AWS may change the request. The year starts at the last read or at a later end of access.
 
     A row without facts is kept for seven days.
     """

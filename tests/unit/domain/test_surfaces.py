@@ -51,8 +51,8 @@ def test_started_notes_that_are_no_longer_wanted_are_overtaken() -> None:
     assert [name for name in wanted(row) if name.startswith("note:")] == ["note:approved", "note:revoked"]
 
 
-def test_notes_and_messages_are_delivered_in_order_and_cards_independently() -> None:
-    """Notes wait for earlier notes, direct messages for earlier direct messages, each card only for itself."""
+def test_notes_share_a_delivery_line_and_each_card_has_its_own() -> None:
+    """Messages of one line are delivered in order. Direct messages have one line too."""
     row = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     row = replace(row, request=request(status=Status.CANCELLED))
     lines = {name: want.line for name, want in wanted(row).items()}

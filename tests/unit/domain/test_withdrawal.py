@@ -48,7 +48,7 @@ def granted(**facts: object) -> AccessRequest:
 def taken_back(
     clicker: Person, withdrawal: Withdrawal, *decisions: Decision, now: datetime = ALONG, **facts: object
 ) -> Claim:
-    """Click to revoke active access or to cancel a waiting request, and return the claim.
+    """Return the answer to a claim to revoke active access or to cancel a waiting request.
 
     `facts` change the request.
     """
@@ -246,7 +246,7 @@ def test_revoking_is_checked_as_strictly_as_approving(
 
 
 def test_approvers_cannot_cancel() -> None:
-    """The rules for approvers refuse every cancellation, because the person is not the requester."""
+    """The rules for approvers refuse a cancellation with NOT_REQUESTER, even where they would allow an approval."""
     refusal = may_decide(
         HANAKO,
         action=CANCEL,
@@ -350,13 +350,13 @@ def test_withdrawal_shown_by_aws_names_the_person(withdrawal: Withdrawal, status
 
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.APPROVED), (CANCEL, Status.PENDING)])
 def test_withdrawal_is_not_shown_before_aws_shows_it(withdrawal: Withdrawal, status: Status) -> None:
-    """A card does not say that access has ended only because AWS accepted a revocation."""
+    """A revocation or cancellation that AWS accepted is listed only once the status in AWS shows it."""
     row = Record(KEY, NOW, request=request(status=status)).with_decision(made(HANAKO, withdrawal, CONFIRMED))
     assert decision_lines(row) == ()
 
 
 def test_withdrawals_are_listed_last() -> None:
-    """On the card, a withdrawal comes after the votes, even if it was stored first."""
+    """A withdrawal is listed after the votes, even if it was stored first."""
     row = Record(KEY, NOW, request=granted(status=Status.REVOKED))
     for action in (REVOKE, APPROVE):
         row = row.with_decision(made(HANAKO, action, CONFIRMED))

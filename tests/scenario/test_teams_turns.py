@@ -119,6 +119,29 @@ async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeM
     assert bot.clicks.clicks[0].person.tenant_id == FOREIGN_TENANT_ID
 
 
+@pytest.mark.parametrize("depth", [50, 300, 900, 970, 1000, 3000, 4900])
+@pytest.mark.parametrize("levels", ["[]", '{"a":}'], ids=["lists", "objects"])
+async def test_deep_value_of_a_click_is_served_or_refused(
+    ms: FakeMicrosoft, bot: Turns, levels: str, depth: int
+) -> None:
+    """A body below the limit of values is answered at any depth without an error in a turn; so is the next click."""
+    begin, end = levels[:-1], levels[-1]
+    place = ms.world.place(THREAD)
+    body = json.dumps(
+        activity(
+            "invoke", sender=HANAKO, place=place, service_url=ms.service_url, name="adaptiveCard/action", value="?"
+        )
+    )
+    raw = body.replace('"?"', begin * depth + "1" + end * depth).encode()
+    with capture_logs() as logs:
+        status, _ = await ms.send_raw(bot.url, raw, headers={"Authorization": ms.signer.header(ms.service_url)})
+        await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA)
+
+    assert status in (200, 400)
+    assert "turn_failed" not in {line["event"] for line in logs}
+    assert len(bot.clicks.clicks) == 1
+
+
 @pytest.mark.parametrize("name", ["adaptiveCard/action", "task/fetch"])
 async def test_first_invoke_of_a_conversation_does_not_wait_for_the_store(
     ms: FakeMicrosoft, bot: Turns, name: str

@@ -259,3 +259,54 @@ async def test_long_comment_with_many_commas_is_accepted(ms: FakeMicrosoft, edge
     """A comment of 9,000 commas and brackets, each of which could be counted as a value, is below the limit."""
     body = json.dumps(_message(ms) | {"value": {"comment": ",[{" * 3000}})
     assert await _sent(ms, edge, body.encode()) == 200
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        '"\\u0066rom": {"id": "29:x"}',
+        '"conversation": null',
+        '"a": {"b": [{"c": 1, "\\u0063": 2}]}',
+    ],
+    ids=["escaped", "null", "deep and escaped"],
+)
+async def test_duplicate_name_in_another_spelling_is_refused(extra: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """Names are compared after their escapes are read, and at any depth."""
+    raw = f"{json.dumps(_message(ms))[:-1]}, {extra}}}".encode()
+
+    assert (await _sent(ms, edge, raw), edge.turns) == (400, [])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[" + ",".join(["9" * 4000] * 60) + "]",
+        "[" + ",".join(["0." + "3" * 4000] * 60) + "]",
+        "[" + ",".join(["1e-400"] * 9000) + "]",
+        "[" + ",".join(["-0"] * 9000) + "]",
+        '"' + "\\ud83d" * 30_000 + '"',
+    ],
+    ids=["long integers", "long fractions", "tiny numbers", "negative zeros", "half surrogates"],
+)
+async def test_flood_of_numbers_is_answered_in_time(value: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """Numbers that are slow to read, or odd, are served or refused within Teams' time limit for a click."""
+    raw = json.dumps(_message(ms) | {"value": "VALUE"}).replace('"VALUE"', value).encode()
+    async with asyncio.timeout(3):
+        assert await _sent(ms, edge, raw) in (200, 400)
+
+
+async def test_body_of_an_unauthenticated_sender_is_not_awaited(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The token is checked first: the answer comes although the announced body never does."""
+    head = b"POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n"
+    for token in (b"", b"Authorization: Bearer a.b.c\r\n", b"Authorization: Basic eDp5\r\n"):
+        assert (await _first_line(edge, head + token + b"\r\n"))[9:12] == b"401"
+
+
+async def test_body_of_another_tenant_reaches_no_turn_whatever_it_has(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The whole body is read, but the answer tells the sender nothing about its other parts."""
+    body = _message(ms)
+    body["conversation"]["tenantId"] = body["channelData"]["tenant"]["id"] = "99999999-9999-4999-8999-999999999999"
+    odd = [body, body | {"value": [[[1]]] * 500}, body | {"type": "invoke", "name": "x"}, body | {"text": "t" * 9000}]
+
+    assert {await _sent(ms, edge, json.dumps(each).encode()) for each in odd} == {403}
+    assert edge.turns == []

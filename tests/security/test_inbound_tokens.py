@@ -1,5 +1,7 @@
 """An activity reaches the bot only with a token that is valid now, for this bot and for the activity's service URL."""
 
+import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -137,7 +139,21 @@ async def test_five_minutes_of_clock_skew_are_allowed(changed: dict[str, Any], m
         "https://smba.trafficmanager.net.attacker.example/teams/",
         "http://smba.trafficmanager.net/teams/",
         "https://smba.trafficmanager.net:8443/teams/",
-        "https://smba.trafficmanager.net:443/teams/",
+        "https://smba.trafficmanager.net:0443/teams/",
+        "https://smba.trafficmanager.net:/teams/",
+        "http://smba.trafficmanager.net:443/teams/",
+        "https://smba.trafficmanager.net:443@attacker.example/teams/",
+        "https://smba.trafficmanager.net@attacker.example/teams/",
+        "https://attacker@smba.trafficmanager.net/teams/",
+        "https://smba.trafficmanager.net./teams/",
+        "https://smba.tr\u0430fficmanager.net/teams/",
+        "https://smba.xn--trfficmanager-jfj.net/teams/",
+        "https://smba.trafficmanager.net\uff0eattacker.example/teams/",
+        "https://smba.trafficmanager.net\\@attacker.example/teams/",
+        "https:\\\\smba.trafficmanager.net\\teams\\",
+        "https://smba.traffic\tmanager.net/teams/",
+        "https://smba.trafficmanager.net/teams/../other",
+        "//smba.trafficmanager.net/teams/",
         "https://smba.trafficmanager.net/",
         "https://smba.trafficmanager.net/teams/v3",
         "https://smba.trafficmanager.net/teams/%2F",
@@ -167,18 +183,93 @@ async def test_body_must_name_the_service_of_the_token(service_url: str | None, 
         (SERVICE, SERVICE.upper()),
         ("https://SMBA.trafficmanager.net/Teams", SERVICE),
         (SERVICE, SERVICE + "/"),
+        (SERVICE, "https://smba.trafficmanager.net:443/teams/"),
+        ("HTTPS://smba.trafficmanager.net:443/teams", SERVICE),
     ],
-    ids=["slash signed", "slash sent", "capitals sent", "capitals signed", "two slashes"],
+    ids=["slash signed", "slash sent", "capitals sent", "capitals signed", "two slashes", "port sent", "port signed"],
 )
-async def test_service_url_may_differ_by_letter_case_or_a_final_slash(
+async def test_service_url_may_differ_by_letter_case_a_final_slash_or_the_default_port(
     signed: str, sent: str, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """Like Microsoft's SDKs, the bot ignores letter case and final slashes when it compares body and token."""
+    """Like Microsoft's SDKs, the bot ignores letter case and final slashes. Port 443 is the default of https."""
     token = ms.signer.token(ms.signer.claims(signed))
 
     status, _ = await ms.send(edge.url, _message(serviceUrl=sent), authorization=f"Bearer {token}")
 
     assert (status, len(edge.turns)) == (200, 1)
+
+
+# --- the signing keys
+
+
+def _with_header(signer: Signer, head: str) -> str:
+    """Return a token whose header is this text. Its signature is not valid."""
+    encoded = base64.urlsafe_b64encode(head.encode()).rstrip(b"=").decode()
+    return f"{encoded}.{_good(signer).split('.')[1]}.{'A' * 342}"
+
+
+ODD_KEY_IDS = {
+    "none": "{}",
+    "null": '{"kid": null}',
+    "a number": '{"kid": 1}',
+    "a huge number": f'{{"kid": 1{"0" * 3000}}}',
+    "true": '{"kid": true}',
+    "a list": '{"kid": ["key-1"]}',
+    "an object": '{"kid": {"kid": "key-1"}}',
+    "empty": '{"kid": ""}',
+    "too long": f'{{"kid": "{"k" * 4000}"}}',
+    "not an object": '["kid"]',
+    "not JSON": "kid",
+    "deep": f'{{"kid": {"[" * 2000}{"]" * 2000}}}',
+}
+
+
+@pytest.mark.parametrize("head", ODD_KEY_IDS.values(), ids=ODD_KEY_IDS.keys())
+async def test_key_id_of_an_odd_form_fetches_no_keys(head: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """Anybody can send such tokens. They are answered 401, and Microsoft is not called once more."""
+    await edge.keys.warm()
+    before = len(ms.faults.matching("GET", "known"))
+    for algorithm in ("", '"alg": "RS256", '):
+        token = _with_header(ms.signer, head.replace("{", "{" + algorithm, 1))
+        status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {token}")
+        assert status in (400, 401)
+
+    assert (len(ms.faults.matching("GET", "known")), edge.turns) == (before, [])
+
+
+async def test_invented_key_ids_do_not_delay_activities_while_the_keys_cannot_be_fetched(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
+    """A hundred callers wait for a fetch that hangs. An activity with a known key is answered meanwhile."""
+    await edge.keys.warm()
+    clock.seconds += 3600
+    held = ms.hold("GET", "known", times=None)
+    forged = [ms.signer.token(ms.signer.claims(SERVICE), kid="stranger", signed_by="stranger")] + [
+        _with_header(ms.signer, f'{{"alg": "RS256", "kid": "made-up-{number}"}}') for number in range(100)
+    ]
+    waiting = [asyncio.create_task(ms.send(edge.url, _message(), authorization=f"Bearer {each}")) for each in forged]
+    await held.reached.wait()
+    status, _ = await ms.send(edge.url, _message())
+    ms.faults.heal()
+
+    assert (status, len(edge.turns)) == (200, 1)
+    assert {status for status, _ in await asyncio.gather(*waiting)} == {401}
+
+
+async def test_new_key_is_accepted_within_a_minute_of_a_flood(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """Many invented key ids arrive right before a rotation and go on arriving every second."""
+    await edge.keys.warm()
+    for number in range(50):
+        await edge.keys.find(f"first-{number}")
+    ms.signer.rotate("key-2")
+    accepted: list[int] = []
+    for second in range(61):
+        await edge.keys.find(f"made-up-{second}")
+        accepted.append((await ms.send(edge.url, _message()))[0])
+        clock.seconds += 1
+
+    assert accepted[-1] == 200
+    assert len(ms.faults.matching("GET", "openidconfiguration")) <= 1 + 2 * 4
 
 
 @pytest.mark.parametrize(

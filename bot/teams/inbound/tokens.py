@@ -151,8 +151,15 @@ def bearer(authorization: str | None) -> str:
 
 
 def _service(url: str) -> str:
-    """Return a service URL for comparison: as in Microsoft's SDKs, letter case and slashes at the end do not count."""
-    return url.rstrip("/").lower() if url.isascii() else url  # some letters outside ASCII have ASCII lower case
+    """Return a service URL for comparison: letter case, slashes at the end and the default port do not count.
+
+    Microsoft's SDKs ignore case and slashes, too.
+    """
+    if not url.isascii():
+        return url  # some letters outside ASCII have ASCII lower case
+    scheme, mark, rest = url.rstrip("/").lower().partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.removesuffix(':443') if scheme == 'https' else host}{slash}{path}"
 
 
 def _key_id(token: str) -> str:

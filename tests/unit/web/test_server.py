@@ -85,6 +85,64 @@ async def test_answers_do_not_name_versions(request_line: str) -> None:
     assert re.findall(r"(?m)^Server: (.*?)\r$", head) == ["node-access-bot"]
 
 
+SECRETS = ("AccessDenied", "111122223333", "queue", "aiohttp", "Python", "Traceback", "clicks")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PATCH", "PROPFIND"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/readyz",
+        "/readyz?verbose=1",
+        "/readyz/",
+        "/READYZ",
+        "//readyz",
+        "/./readyz",
+        "/livez/../readyz",
+        "/%72eadyz",
+        "/livez",
+        "/metrics",
+        "/metrics/",
+        "/api/messages/../../metrics",
+        "/api/messages;/metrics",
+        "/.env",
+        "/",
+        "*",
+    ],
+)
+async def test_public_answers_have_no_details(method: str, path: str) -> None:
+    """Whatever anybody asks, the answer has no missing part, reason, account, metric or version."""
+    async with _running(missing={"queue": "AccessDenied in 111122223333"}) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        answer = (await reader.read()).decode()
+        writer.close()
+    status = int(answer.split()[1])
+    assert [each for each in SECRETS if each in answer] == []
+    assert status in (200, 400, 404, 405, 503)
+    assert (status == 503) <= (method in ("GET", "HEAD"))
+    assert status != 200 or "livez" in path
+
+
+async def test_failing_readiness_shows_no_details() -> None:
+    """An error in a readiness check is answered 500 without its text, on both ports."""
+
+    async def broken() -> Mapping[str, str]:
+        raise RuntimeError("AccessDenied in 111122223333")
+
+    public = server.build_app(messages=_echo, ready=broken)
+    own = server.build_metrics_app(CollectorRegistry(), ready=broken)
+    for app in (public, own):
+        async with (
+            server.listen(app, host="127.0.0.1", port=0) as listening,
+            aiohttp.ClientSession() as http,
+            http.get(f"http://127.0.0.1:{listening.port}/readyz") as answer,
+        ):
+            text = await answer.text()
+            assert (answer.status, [each for each in SECRETS if each in text]) == (500, [])
+
+
 async def test_only_the_metrics_application_serves_metrics() -> None:
     """The path `/metrics` of this application answers in Prometheus' text format; the public one answers 404."""
     registry = CollectorRegistry()

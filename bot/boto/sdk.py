@@ -175,8 +175,15 @@ def _refuse_malformed(operation_model: Any, response_dict: Mapping[str, Any], **
     service = operation_model.service_model
     if service.resolved_protocol != "json" or response_dict["status_code"] >= ERROR:
         return
-    if (body.strip() or service.service_name in _NEVER_EMPTY) and not isinstance(json.loads(body), dict):
+    if (body or service.service_name in _NEVER_EMPTY) and not isinstance(
+        json.loads(body, parse_constant=_refuse), dict
+    ):
         raise ResponseParserError("the answer is not a JSON object")
+
+
+def _refuse(constant: str) -> object:
+    """Raise an error for NaN and Infinity, which Python reads although they are not JSON."""
+    raise ResponseParserError(f"{constant} is not JSON")
 
 
 def _answer(client: Any, call: Call) -> Answer:

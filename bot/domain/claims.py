@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.decision import Decision, DecisionState
-from bot.domain.identity import Person, Principal
+from bot.domain.identity import Person, Principal, PrincipalKind
 from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Action, Level, LevelState, Verdict, Vote, Withdrawal
-from bot.domain.spans import runs
+from bot.domain.spans import CLOCKS_APART, runs
 from bot.text.names import exact
 
 CUT = 200  # characters; AWS may cut longer comments: it shows 512 characters of a decision, ARN and JSON included
@@ -152,14 +152,17 @@ def is_blocked(verdict: Verdict, live: tuple[Decision, ...], *, missing: int) ->
 def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now: datetime) -> int:
     """Return how many more approvals may be sent.
 
-    That is at most one if AWS's count is unknown, and zero while AWS does not show an accepted reject.
+    That is at most one if AWS's count is unknown, and zero while AWS does not show an accepted reject, or if the
+    accepted approvals that it does not show may complete the step.
     """
     level = request.level(step)
     hidden = [each for each in here if awaits_effect(each, request, now)]
     if any(each.verdict is Verdict.REJECT for each in hidden):
         return 0
-    if level is None or level.required is None or level.approvals is None:
+    if level is None or level.required is None:
         return 0 if hidden else 1
+    if level.approvals is None:
+        return min(1, level.required - len(hidden))
     missing = max(1, level.required - level.approvals)  # a waiting level needs at least one more
     return missing - len(hidden)
 
@@ -222,3 +225,19 @@ def voted_by(vote: Vote, decision: Decision) -> bool:
         return comment == decision.sent_comment or (len(comment) >= CUT and decision.sent_comment.startswith(comment))
     session = Principal.parse(vote.by).session or vote.by
     return exact(session) == exact(decision.person.session_name)
+
+
+def may_be_of(vote: Vote, decision: Decision) -> bool:
+    """True if AWS may have recorded this vote for the decision, although it does not name the decision's person.
+
+    It may if AWS names no session, or an unknown one of the role that sent the decision. Without a role, it may if AWS
+    shows no comment. A vote from before the click is another one.
+    """
+    if vote.verdict is not decision.verdict or (vote.at and vote.at < decision.clicked_at - CLOCKS_APART):
+        return False
+    voter = Principal.parse(vote.by)
+    if decision.role is None:
+        return not vote.comment
+    if voter.kind is PrincipalKind.SESSION:
+        return voter.role == decision.role.rpartition("/")[2]
+    return voter.kind is PrincipalKind.OTHER

@@ -1,12 +1,17 @@
-"""Finds out whether an unanswered signal took effect, from the facts that AWS shows later. It is never sent again."""
+"""Finds out from the facts that AWS shows later whether a signal took effect. It is never sent again.
 
+An unanswered signal is settled by them. An accepted vote that AWS does not show in time is hidden: it counts as no
+approval, and its person may try again.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bot.domain.claims import voted_by
-from bot.domain.decision import Decision, DecisionEvent, Outcome
+from bot.domain.claims import EFFECT_SPAN, may_be_of, voted_by
+from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.record import Record
-from bot.domain.request import STATUS_AFTER, AccessRequest, Level, LevelState, Verdict, Withdrawal
+from bot.domain.request import STATUS_AFTER, AccessRequest, Level, LevelState, Verdict, Vote, Withdrawal
 
 _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJECTED}
 
@@ -48,3 +53,77 @@ def _moved_past(request: AccessRequest, decision: Decision) -> bool:
     level = request.level(decision.step)
     passed = closed or bool(request.waiting and request.waiting.step != decision.step)
     return passed and level is not None and level.votes is not None
+
+
+# --- accepted votes that AWS does not show -----------------------------------------------------------------------
+
+_MAY_COUNT = frozenset({DecisionState.SENT, DecisionState.CONFIRMED, DecisionState.UNKNOWN})
+
+
+def is_hidden_vote(record: Record, decision: Decision) -> bool:
+    """True for an accepted vote that AWS does not show, by a complete read that began after EFFECT_SPAN.
+
+    False while the votes cannot be read, and if AWS shows a vote that may be this one (`may_be_of`).
+    """
+    if not isinstance(decision.verdict, Verdict) or decision.state is not DecisionState.CONFIRMED:
+        return False
+    level = record.request.level(decision.step) if record.request else None
+    if level is None or level.votes is None or not _is_read_in_time(record, decision):
+        return False
+    return not _may_be_among(level.votes, decision, record.decisions)
+
+
+def shown_earlier_vote(record: Record, decision: Decision, level: Level) -> Decision | None:
+    """Return the hidden vote of the same person that AWS may show by now, or None. `level` was just read from AWS."""
+    earlier = (each for each in record.decisions if each.id != decision.id and _is_of_same_person(each, decision))
+    accepted = (each for each in earlier if each.state is DecisionState.CONFIRMED)
+    votes = level.votes
+    return next((each for each in accepted if votes is None or any(voted_by(vote, each) for vote in votes)), None)
+
+
+def votes_due_at(record: Record, now: datetime) -> datetime | None:
+    """Return when to read AWS to find out whether accepted votes are hidden; None if no such read is missing."""
+    settled = (each.settled_at for each in record.decisions if each.settled_at and _is_not_shown(record, each))
+    due = (moment + EFFECT_SPAN for moment in settled if moment <= now + EFFECT_SPAN)
+    return min((each for each in due if record.observed_at is None or record.observed_at < each), default=None)
+
+
+def _is_not_shown(record: Record, decision: Decision) -> bool:
+    """True for an accepted vote that is not in the votes of the last read."""
+    if not isinstance(decision.verdict, Verdict) or decision.state is not DecisionState.CONFIRMED:
+        return False
+    level = record.request.level(decision.step) if record.request else None
+    return level is None or not any(voted_by(vote, decision) for vote in level.votes or ())
+
+
+def _is_read_in_time(record: Record, decision: Decision) -> bool:
+    """True if the last complete read of the votes began after EFFECT_SPAN, when AWS should show the decision.
+
+    An answer that came more than a span after that read was stored by a clock that was ahead, so its span is over.
+    """
+    read_at, settled_at = record.votes_read_at, decision.settled_at
+    if read_at is None or settled_at is None or record.votes_read_from < decision.settled_in:
+        return False
+    return read_at >= settled_at + EFFECT_SPAN or settled_at > read_at + EFFECT_SPAN
+
+
+def _may_be_among(votes: Sequence[Vote], decision: Decision, decisions: Sequence[Decision]) -> bool:
+    """True if one of the votes is, or may be, the decision's.
+
+    If the person voted again, AWS's votes of that person belong to the latest decisions.
+    """
+    here = [each for each in decisions if each.step == decision.step]
+    named = [vote for vote in votes if voted_by(vote, decision)]
+    later = [each for each in here if each.clicked_at > decision.clicked_at and _may_count(each)]
+    if len(named) > sum(any(voted_by(vote, each) for vote in named) for each in later):
+        return True
+    others = (vote for vote in votes if not any(voted_by(vote, each) for each in here))
+    return any(may_be_of(vote, decision) for vote in others)
+
+
+def _is_of_same_person(decision: Decision, other: Decision) -> bool:
+    return (decision.step, decision.person.user) == (other.step, other.person.user)
+
+
+def _may_count(decision: Decision) -> bool:
+    return decision.state in _MAY_COUNT or decision.outcome is Outcome.NO_ANSWER

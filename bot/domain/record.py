@@ -117,6 +117,8 @@ class Record:
     requester: Requester | None = None
     observed_at: datetime | None = None  # when the last reconcile began to read AWS
     observed_from: int = -1  # the row's version at that moment: clocks of several machines cannot order reads
+    votes_read_at: datetime | None = None  # when the last reconcile began that read every step with its votes
+    votes_read_from: int = -1  # the row's version at that moment
     reconcile_failures: int = 0  # consecutive; sets the pause before the next reconcile
     missing_since: datetime | None = None  # since when AWS reports that the OpsItem does not exist
     conflicting_policies: tuple[str, ...] = ()  # those that the event of a failed request named
@@ -254,8 +256,9 @@ class Record:
         if self.observed_from > since:
             return self
         facts = request.completed_from(self.request)
+        seen = replace(self, votes_read_at=at, votes_read_from=since) if request.shows_votes else self
         return replace(
-            self,
+            seen,
             request=facts,
             requester=requester,
             observed_at=at,

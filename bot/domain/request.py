@@ -207,6 +207,12 @@ class AccessRequest:
     conflicting_policies: tuple[str, ...] = ()
     complete: bool = True  # False: something could not be read; a later read completes it
     nodes: tuple[Node, ...] = ()  # the nodes of a request for several; `node` is then empty
+    steps_read: bool = False  # True: every step was read, whatever else could not be
+
+    @property
+    def shows_votes(self) -> bool:
+        """True if this read contains every step, so that a vote that is missing in readable votes is not in AWS."""
+        return bool(self.levels) and (self.complete or self.steps_read)
 
     @property
     def targets(self) -> tuple[Node, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
-from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, Mention, Notice, NoticeCode
+from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, LevelLine, Mention, Notice, NoticeCode
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.text.escape import cut, strip_markup
 
@@ -135,6 +135,8 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
         alerts.append({"runs": words})
     if view.home_problem:
         alerts.append({"runs": formatter.coded("home_problem", view.home_problem, otherwise="other")})
+    for line in view.not_shown:
+        alerts.append({"runs": formatter.runs(f"card_line.{line.verdict}_not_shown", who=line.who or "")})
     if view.requester_unchecked:
         alerts.append({"runs": formatter.say.runs("card_line.unchecked", principal=principal)})
     elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:
@@ -179,19 +181,20 @@ def _level(view: CardView, formatter: CardFormatter) -> list[Data]:
     key = "value.level" if level.of > 1 else "value.level_only"
     said = [formatter.runs(key, number=str(level.number), of=str(level.of), step=level.step)]
     if level.required is not None and view.banner in OPEN:
-        said.append(_approvals(level.approvals or 0, level.required, level.approved_by, formatter))
+        said.append(_approvals(level, level.required, formatter))
     if level.waits_for and view.banner in OPEN:
         said.append(formatter.say.runs("value.waits_for", names=formatter.names(level.waits_for)))
     return [formatter.row("level", *said)]
 
 
-def _approvals(given: int, required: int, by: tuple[str, ...], formatter: CardFormatter) -> Runs:
-    counts = {"approvals": str(given), "required": str(required)}
-    return (
-        formatter.say.runs("value.approvals_by", **counts, names=formatter.names(by))
-        if by
-        else formatter.say.runs("value.approvals", **counts)
-    )
+def _approvals(level: LevelLine, required: int, formatter: CardFormatter) -> Runs:
+    counts = {"required": str(required)}
+    if not level.votes_unread:
+        counts["approvals"] = str(level.approvals or 0)
+    key = "value.approvals_unread" if level.votes_unread else "value.approvals"
+    if level.approved_by:
+        return formatter.say.runs(f"{key}_by", **counts, names=formatter.names(level.approved_by))
+    return formatter.say.runs(key, **counts)
 
 
 def _form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:

@@ -25,6 +25,8 @@ _NOTE_STYLES: Final = {
     NoteKind.REJECTION: "attention",
     NoteKind.REVOCATION: "attention",
     NoteKind.NOT_SHOWN: "warning",
+    NoteKind.APPROVAL_NOT_SHOWN: "warning",
+    NoteKind.REJECTION_NOT_SHOWN: "warning",
 }
 _CALL_LIMIT: Final = 256  # characters; AWS's ids and a session name are much shorter
 _TOML_LINES: Final = 80  # lines; more than any channel's entry has
@@ -100,6 +102,8 @@ def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
     match view.kind:
         case NoteKind.DIRECT_IMPOSSIBLE:
             return [formatter.coded("direct_problem", view.detail, otherwise="other")]
+        case NoteKind.APPROVAL_NOT_SHOWN | NoteKind.REJECTION_NOT_SHOWN if view.detail:
+            return [formatter.runs("note.press_again", who=view.who or formatter.say.text("note.somebody"))]
         case NoteKind.UNDONE if view.by:
             return [formatter.say.runs("note.withdrawn_by", by=formatter.name(view.by))]
         case NoteKind.UNDONE if view.detail:

@@ -259,6 +259,42 @@ def test_malformed_answer_has_an_unknown_effect(
     assert len(endpoint.ports) == 2
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"OK",
+        b" ",
+        b"{",
+        b"{}}",
+        b"{} {}",
+        b"[]",
+        b"null",
+        b'""',
+        b"{'a': 1}",
+        b'{"a": NaN}',
+        b'{"a": "\xff"}',
+        b"<html>Please sign in</html>",
+    ],
+)
+def test_signal_is_not_accepted_by_an_answer_that_is_not_json(endpoint: Endpoint, sdk: Sdk, body: bytes) -> None:
+    """With status 200 and any other body than a well-formed JSON object, or none, it is unknown whether AWS has it."""
+    params = {"AutomationExecutionId": "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22", "SignalType": "Approve"}
+    endpoint.body = body
+    with pytest.raises(CallFailed) as caught:
+        sdk.call_once(Call("ssm", "ap-northeast-1", "send_automation_signal", params), None)
+    assert caught.value.failure is Failure.NO_ANSWER
+    assert len(endpoint.ports) == 1
+
+
+@pytest.mark.parametrize("body", [b"{}", b"", b' {"a": 1} '])
+def test_signal_is_accepted_by_a_json_object_or_an_empty_body(endpoint: Endpoint, sdk: Sdk, body: bytes) -> None:
+    """AWS documents an empty body for SendAutomationSignal."""
+    params = {"AutomationExecutionId": "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22", "SignalType": "Approve"}
+    endpoint.body = body
+    sdk.call_once(Call("ssm", "ap-northeast-1", "send_automation_signal", params), None)
+    assert len(endpoint.ports) == 1
+
+
 def test_refusal_of_a_proxy_is_a_denial(endpoint: Endpoint, sdk: Sdk) -> None:
     """A call that a proxy refuses had no effect, like a call that AWS refuses."""
     endpoint.status, endpoint.body = 403, b"<html>Forbidden</html>"

@@ -56,7 +56,7 @@ def combine(
         levels = merge_levels(policy.found.levels, request.levels) if execution.found else ()
         request = replace(request, duration=request.duration or policy.found.duration, levels=levels)
     complete = execution.complete and policy.complete and nodes.complete and not _lags(request)
-    return replace(request, complete=complete)
+    return replace(request, complete=complete, steps_read=execution.found is not None and execution.complete)
 
 
 def from_ops_item(item: OpsItem) -> AccessRequest:

@@ -19,7 +19,7 @@ from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card_places import home_problem
-from bot.domain.shown.decided import decision_line, decision_lines
+from bot.domain.shown.decided import decision_line, decision_lines, hidden_lines
 from bot.domain.shown.reply_views import RequestLine
 from bot.domain.shown.views import (
     Banner,
@@ -83,6 +83,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         conflicting_policies=conflicting_policies(record),
         decided_outside=request.status in DECIDED and not lines,
         nodes=node_lines(request),
+        not_shown=hidden_lines(record),
     )
 
 
@@ -246,7 +247,8 @@ def _level_line(request: AccessRequest, record: Record) -> LevelLine | None:
     line = LevelLine(number, len(request.levels), level.step, _approvals(level, record), level.required)
     if level is not request.waiting:
         return line
-    return replace(line, approved_by=_approved_by(level, record), waits_for=_waits_for(level))
+    approved_by, unread = _approved_by(level, record), level.votes is None
+    return replace(line, approved_by=approved_by, waits_for=_waits_for(level), votes_unread=unread)
 
 
 def _approved_by(level: Level, record: Record) -> tuple[str, ...]:

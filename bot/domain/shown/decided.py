@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bot.domain.claims import voted_by
 from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.effects import is_hidden_vote
 from bot.domain.identity import Principal
 from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, Action, Level, Status, Verdict, Withdrawal
@@ -32,7 +33,7 @@ def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
 def effective_decisions(record: Record) -> list[Decision]:
     """Return the decisions from Teams that took effect: AWS accepted them, or shows them although it did not answer.
 
-    Votes count once AWS accepted them, withdrawals only once AWS shows them.
+    Votes count once AWS accepted them, unless it does not show them in time; withdrawals only once AWS shows them.
     """
     accepted = [
         each for each in record.decisions if each.state is DecisionState.CONFIRMED and not is_hidden(record, each)
@@ -41,9 +42,26 @@ def effective_decisions(record: Record) -> list[Decision]:
 
 
 def is_hidden(record: Record, decision: Decision) -> bool:
-    """True for a cancellation or revocation that AWS does not show. False once the request is gone."""
+    """True for an accepted decision that AWS does not show.
+
+    Votes are hidden after EFFECT_SPAN. Cancellations and revocations are hidden until AWS shows them, or the request is
+    gone.
+    """
+    if isinstance(decision.verdict, Verdict):
+        return is_hidden_vote(record, decision)
     status = record.request.status if record.request else Status.UNKNOWN
-    return isinstance(decision.verdict, Withdrawal) and status not in {STATUS_AFTER[decision.verdict], Status.GONE}
+    return status not in {STATUS_AFTER[decision.verdict], Status.GONE}
+
+
+def hidden_lines(record: Record) -> tuple[DecisionLine, ...]:
+    """Return a line for each person whose vote at a step is hidden, if no other vote of that person counts there."""
+    counted = {_place(each) for each in effective_decisions(record)}
+    hidden = {_place(each): decision_line(each) for each in record.decisions if is_hidden_vote(record, each)}
+    return tuple(line for place, line in hidden.items() if place not in counted)
+
+
+def _place(decision: Decision) -> tuple[str, str]:
+    return decision.step, decision.person.user
 
 
 _MAY_HAVE_ARRIVED = frozenset({DecisionState.SENT, DecisionState.UNKNOWN})
@@ -61,9 +79,7 @@ def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Dec
         return decision.state in _MAY_HAVE_ARRIVED and shown and not others
     if decision.state not in _MAY_HAVE_ARRIVED and decision.outcome is not Outcome.NO_ANSWER:
         return False
-    here = [
-        each for each in accepted if (each.step, each.person.object_id) == (decision.step, decision.person.object_id)
-    ]
+    here = [each for each in accepted if _place(each) == _place(decision)]
     level = record.request.level(decision.step) if record.request else None
     return not here and any(voted_by(vote, decision) for vote in (level.votes if level else None) or ())
 

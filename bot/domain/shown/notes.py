@@ -3,14 +3,14 @@
 It must not know channels or deliveries; bot.domain.shown.surfaces adds them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.identity import assumed_role_arn
-from bot.domain.record import Record
+from bot.domain.record import DeliveryState, Record
 from bot.domain.request import Action, Status, Verdict, Withdrawal
 from bot.domain.shown.card import access_is_over, requester_name
 from bot.domain.shown.decided import deciding_line, effective_decisions, is_hidden
@@ -27,6 +27,10 @@ _CALLS = {
     Verdict.REJECT: "SendAutomationSignal Reject",
     Withdrawal.REVOKE: "SendAutomationSignal Revoke",
     Withdrawal.CANCEL: "StopAutomationExecution Cancel",
+}
+_NOT_SHOWN: Mapping[Action, NoteKind] = {
+    Verdict.APPROVE: NoteKind.APPROVAL_NOT_SHOWN,
+    Verdict.REJECT: NoteKind.REJECTION_NOT_SHOWN,
 }
 _UNDONE = frozenset({DecisionState.RELEASED, DecisionState.REFUSED})
 
@@ -62,7 +66,10 @@ def blank_note(record: Record, kind: NoteKind) -> NoteView:
 def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterator[Note]:
     if decision.state is DecisionState.CONFIRMED and not is_hidden(record, decision):
         kind = _NOTE_KINDS[decision.verdict]
-        yield Note(decision.id, replace(_note(record, decision, kind), call=_call(decision, record)))
+        view = replace(_note(record, decision, kind), call=_call(decision, record))
+        yield Note(decision.id, view)
+        if _was_reported_hidden(record, decision):
+            yield Note(f"{decision.id}:shown", view)
     why = why_undone(record, decision, now)
     if why and decision.verdict is not Withdrawal.CANCEL:  # requesters may not see the thread: they get a message
         yield _undone_note(record, decision, why, now)
@@ -84,15 +91,34 @@ def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
 
 def _undone_note(record: Record, decision: Decision, why: str, now: datetime) -> Note:
     """Return the note on a decision without effect. Advice to click again is overtaken once that cannot succeed."""
+    if why == "not_shown" and isinstance(decision.verdict, Verdict):
+        return _hidden_vote_note(record, decision)
     if why == "not_shown":
         view = replace(_note(record, decision, NoteKind.NOT_SHOWN), call=_call(decision, record))
-        return Note(f"{decision.id}:hidden", view, overtaken=not _is_still_possible(record, decision.verdict, now))
+        return Note(_hidden(decision), view, overtaken=not _is_still_possible(record, decision.verdict, now))
     if decision.state is DecisionState.RELEASED and decision.outcome is Outcome.NO_ANSWER:
         view = _note(record, decision, NoteKind.UNANSWERED)
         return Note(decision.id, view, overtaken=not _is_still_possible(record, decision.verdict, now))
     view = _note(record, decision, NoteKind.UNDONE)
     by = record.decision(decision.withdrawn_by)
     return Note(decision.id, replace(view, by=by.person.shown_name) if by else view)
+
+
+def _hidden_vote_note(record: Record, decision: Decision) -> Note:
+    """Return the note that AWS does not show a vote. It corrects an earlier note, so nothing overtakes it."""
+    waiting = record.request.waiting if record.request else None
+    view = replace(_note(record, decision, _NOT_SHOWN[decision.verdict]), call=_call(decision, record))
+    again = waiting is not None and waiting.step == decision.step
+    return Note(_hidden(decision), replace(view, detail="press_again") if again else view)
+
+
+def _was_reported_hidden(record: Record, decision: Decision) -> bool:
+    note = record.surface(f"note:{_hidden(decision)}")
+    return isinstance(decision.verdict, Verdict) and note is not None and note.delivery is DeliveryState.DELIVERED
+
+
+def _hidden(decision: Decision) -> str:
+    return f"{decision.id}:hidden"
 
 
 def _is_still_possible(record: Record, action: Action, now: datetime) -> bool:

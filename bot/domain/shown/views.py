@@ -89,6 +89,7 @@ class LevelLine:
     required: int | None = None
     approved_by: tuple[str, ...] = ()
     waits_for: tuple[str, ...] = ()  # approvers as the policy names them; roles by name, not ARN
+    votes_unread: bool = False  # AWS's votes at the waiting level cannot be read; `approvals` is the bot's own count
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ class CardView:
     unmatched_address: str = ""  # the requester's address, which matches no Teams user; on a waiting card
     conflicting_policies: tuple[str, ...] = ()
     decided_outside: bool = False  # decided, but not from Teams
+    not_shown: tuple[DecisionLine, ...] = ()  # votes that AWS accepted and does not show
     nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
 
     @property
@@ -263,6 +265,8 @@ class NoteKind(StrEnum):
     REVOCATION = "revocation"  # a person's revocation, and AWS shows it
     CANCELLATION = "cancellation"  # the requester cancelled the request, and AWS shows it
     NOT_SHOWN = "not_shown"  # AWS accepted a revocation but still shows the access
+    APPROVAL_NOT_SHOWN = "approval_not_shown"  # AWS accepted an approval but does not show it
+    REJECTION_NOT_SHOWN = "rejection_not_shown"
     OUTSIDE = "outside"  # the request ended without a decision from Teams; `status` says how
     ENDED = "ended"  # the access window is over
     DIRECT_IMPOSSIBLE = "direct_impossible"  # Teams refused the message to the requester; `detail` is a code

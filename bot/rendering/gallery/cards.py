@@ -121,6 +121,11 @@ _WAITING_CARDS = {
     "request-bare": _BARE,
     "request-tags-unread": replace(_BARE, tags_unread=True),
     "request-half-approved": replace(WAITING, level=_HALF_APPROVED),
+    "request-vote-not-shown": replace(WAITING, not_shown=(APPROVAL,)),
+    "request-votes-unread": replace(WAITING, level=replace(_HALF_APPROVED, votes_unread=True)),
+    "request-no-vote-readable": replace(
+        WAITING, level=replace(_FIRST_LEVEL, votes_unread=True), not_shown=(REJECTION,)
+    ),
     "request-one-level": replace(WAITING, level=LevelLine(1, 1, "Level1"), duration=timedelta(minutes=90)),
     "request-comment-required": replace(WAITING, comment_required=tuple(Verdict)),
     "request-comment-required-to-approve": replace(WAITING, comment_required=(Verdict.APPROVE,)),

@@ -98,6 +98,10 @@ _NOTES = {
         NoteKind.CANCELLATION, CANCELLATION, "StopAutomationExecution Cancel", role=_CANCEL_ROLE
     ),
     "note-not-shown": replace(_BLANK, kind=NoteKind.NOT_SHOWN, who=REVOCATION.who, at=REVOCATION.at),
+    "note-approval-not-shown": replace(
+        _accepted(NoteKind.APPROVAL_NOT_SHOWN, APPROVAL, "SendAutomationSignal Approve"), detail="press_again"
+    ),
+    "note-rejection-not-shown": _accepted(NoteKind.REJECTION_NOT_SHOWN, REJECTION, "SendAutomationSignal Reject"),
     "note-ended": _BLANK,
     "note-unanswered": replace(_BLANK, kind=NoteKind.UNANSWERED, who=APPROVAL.who),
     "note-outside": replace(_BLANK, kind=NoteKind.OUTSIDE, status=Status.APPROVED, who="ops"),

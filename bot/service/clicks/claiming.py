@@ -8,6 +8,7 @@ from datetime import datetime
 
 from bot.domain.claims import Claim, ClaimRefusal, claim, withdrawn_by
 from bot.domain.decision import DECISION_SPAN, HOLD, QUEUE_HOLD, Decision, DecisionEvent, Outcome
+from bot.domain.effects import is_hidden_vote
 from bot.domain.record import Record
 from bot.domain.shown.card_places import with_unknown_content
 from bot.service.clicks.answers import Screen
@@ -50,7 +51,7 @@ def claimed(
         action=decision.verdict,
         step=decision.step,
         request=record.request,
-        decisions=record.decisions,
+        decisions=tuple(each for each in record.decisions if not is_hidden_vote(record, each)),
         now=now,
     )
     if answer.refusal:

@@ -9,7 +9,7 @@ from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, LevelState, Status, Verdict, Withdrawal
 from bot.domain.shown.card import access_is_over
-from bot.domain.shown.decided import deciding_line, is_hidden
+from bot.domain.shown.decided import deciding_line, effective_decisions, is_hidden
 from bot.domain.shown.views import DecisionLine, Notice, NoticeCode, Reason, Tone
 
 # shown even if another person decided first, because an admin must fix the role
@@ -66,7 +66,7 @@ def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
 
 def _approval_at(record: Record, step: str) -> DecisionLine | None:
     """Return the bot's last approval at a passed level. AWS's votes are not used: their lines do not say the level."""
-    ours = record.confirmed(step, Verdict.APPROVE)
+    ours = [each for each in effective_decisions(record) if (each.step, each.verdict) == (step, Verdict.APPROVE)]
     if not ours:
         return None
     last = ours[-1]
@@ -97,6 +97,8 @@ def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repea
 def _withdrawn(record: Record, decision: Decision, typed: str) -> Notice:
     """Return the notice of a decision that was not sent, with the decision that replaced it, if any."""
     notice, by = Notice(Outcome.WITHDRAWN, Tone.INFO, typed=typed), record.decision(decision.withdrawn_by)
+    if by and by.clicked_at < decision.clicked_at and by.person.user == decision.person.user:
+        return _repeated(record, by)  # AWS shows the earlier vote after all
     return replace(notice, who=by.person.shown_name, verdict=by.verdict, at=by.clicked_at) if by else notice
 
 

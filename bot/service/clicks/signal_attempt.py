@@ -225,7 +225,8 @@ class SignalAttempt:
                 return decision  # another process settled it
             if result.event is DecisionEvent.WITHDRAWN and decision.state is not DecisionState.CLAIMED:
                 return decision  # another worker has sent it; AWS shows the result
-            return decision.after(result.event, at=now, outcome=result.outcome, detail=result.detail)
+            settled = decision.after(result.event, at=now, outcome=result.outcome, detail=result.detail)
+            return replace(settled, withdrawn_by=result.withdrawn_by)
 
         return await self._rows.apply(self._key, lambda row: self._changed(row, settle).requeue_first(now))
 

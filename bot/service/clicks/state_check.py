@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from bot.domain.decision import Decision, DecisionEvent, Outcome
+from bot.domain.effects import shown_earlier_vote
 from bot.domain.record import Record
 from bot.domain.request import Execution, Grant, Level, Status, Verdict, Withdrawal
 from bot.ports.aws import Requests
@@ -18,6 +19,7 @@ class SignalResult:
     event: DecisionEvent
     outcome: Outcome | None = None
     detail: str = ""
+    withdrawn_by: str = ""  # id of the decision that makes this one needless
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ async def state_check(
             return not_waiting_at_all(await requests.execution(record.key, execution_id))
         case Verdict():
             execution = await requests.execution(record.key, execution_id)
-            return not_waiting(execution, decision) or execution.waiting
+            level = execution.waiting
+            return not_waiting(execution, decision) or (level and _already_shown(record, decision, level)) or level
         case _:
             assert_never(decision.verdict)
 
@@ -55,6 +58,12 @@ def not_waiting(execution: Execution, decision: Decision) -> SignalResult | None
         return None
     passed = execution.status is Status.PENDING and execution.waiting
     return SignalResult(DecisionEvent.WITHDRAWN, Outcome.STEP_PASSED if passed else Outcome.SETTLED)
+
+
+def _already_shown(record: Record, decision: Decision, level: Level) -> SignalResult | None:
+    """Return that AWS shows the person's earlier vote after all, so that the vote must not be repeated; or None."""
+    earlier = shown_earlier_vote(record, decision, level)
+    return SignalResult(DecisionEvent.WITHDRAWN, Outcome.WITHDRAWN, withdrawn_by=earlier.id) if earlier else None
 
 
 def not_waiting_at_all(execution: Execution) -> SignalResult | None:

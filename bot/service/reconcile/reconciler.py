@@ -17,7 +17,7 @@ from bot.concurrency.background import Background
 from bot.concurrency.backoff import backoff
 from bot.domain.claims import awaits_effect, under_way
 from bot.domain.decision import HOLD, QUEUE_HOLD, Decision, DecisionEvent, DecisionState, Outcome
-from bot.domain.effects import settle_unknown
+from bot.domain.effects import settle_unknown, votes_due_at
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import route
@@ -276,7 +276,8 @@ def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
         now + UNKNOWN_PAUSE if each.state is unknown else max(each.held_until, now) for each in record.live_decisions
     ]
     hidden = [each for each in record.decisions if record.request and awaits_effect(each, record.request, now)]
-    return checks + [now + _effect_pause(each, now) for each in hidden]
+    last = votes_due_at(record, now) if not record.reconcile_failures else None  # failed reads have their own pauses
+    return [*checks, *(now + _effect_pause(each, now) for each in hidden), last]
 
 
 def _effect_pause(decision: Decision, now: datetime) -> timedelta:

@@ -24,6 +24,7 @@ SIGNALLING = "tests/scenario/test_signalling.py::"
 QUEUEING = "tests/scenario/test_queueing.py::"
 RELOADING = "tests/scenario/test_reloading.py::"
 WITHDRAWING = "tests/scenario/test_withdrawing.py::"
+UNSHOWN = "tests/scenario/test_unshown_votes.py::"
 RECONCILING = "tests/scenario/test_reconciling.py::"
 ORPHANS = "tests/scenario/test_orphan_cards.py::"
 MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_is_refused_and_nothing_reaches_aws"
@@ -283,5 +284,30 @@ GUARDS = (
         "a revocation is shown only after AWS shows it",
         WITHDRAWING + "test_accepted_revocation_without_effect_is_reported",
         {"bot.domain.shown.decided:is_hidden": always(False)},
+    ),
+    Guard(
+        "a vote is hidden only after its span, by a read that began after it",
+        UNSHOWN + "test_vote_that_aws_never_shows_is_not_claimed_and_may_be_repeated",
+        {"bot.domain.effects:_is_read_in_time": always(True)},
+    ),
+    Guard(
+        "a vote is hidden only by a complete read",
+        UNSHOWN + "test_read_without_votes_proves_nothing",
+        {"bot.domain.request:AccessRequest.shows_votes": always(True)},
+    ),
+    Guard(
+        "a hidden vote does not count",
+        UNSHOWN + "test_vote_that_aws_never_shows_is_not_claimed_and_may_be_repeated",
+        {"bot.domain.effects:is_hidden_vote": always(False)},
+    ),
+    Guard(
+        "no hidden vote is named",
+        UNSHOWN + "test_only_the_vote_that_aws_does_not_show_is_hidden",
+        {"bot.domain.shown.decided:is_hidden": always(False)},
+    ),
+    Guard(
+        "a hidden vote that AWS shows by now is not repeated",
+        UNSHOWN + "test_repeated_vote_is_not_sent_if_aws_shows_the_first_one_by_now",
+        {"bot.domain.effects:shown_earlier_vote": always(None)},
     ),
 )

@@ -180,7 +180,7 @@ def test_accepted_rejection_blocks_every_vote_before_a_read_shows_it() -> None:
 
 @pytest.mark.parametrize(
     "unreadable",
-    [level(required=None), level(approvals=None, required=3), level(required=None, approvals=None), None],
+    [level(required=None), level(approvals=None), level(required=None, approvals=None), None],
 )
 def test_unreadable_level_grants_one_claim_at_a_time(unreadable: Level | None) -> None:
     """If votes or the required number are unknown, a live vote blocks others. So does an accepted one for a minute."""
@@ -190,6 +190,21 @@ def test_unreadable_level_grants_one_claim_at_a_time(unreadable: Level | None) -
     assert claimed(HANAKO, APPROVE, live, asked=asked) == Claim(ClaimRefusal.OTHERS_FIRST)
     assert claimed(HANAKO, APPROVE, unseen, asked=asked) == Claim(ClaimRefusal.OTHERS_FIRST)
     assert claimed(HANAKO, APPROVE, unseen, asked=asked, now=NOW + 61 * SECOND) == Claim()
+
+
+def test_unreadable_votes_do_not_block_the_next_approver_for_a_minute() -> None:
+    """If three approvals are needed, two more are granted right after an accepted one, one at a time."""
+    asked = request(level(approvals=None, required=3))
+    mei, ichiro = decision(MEI, APPROVE, CONFIRMED), decision(ICHIRO, APPROVE, CONFIRMED)
+    assert claimed(HANAKO, APPROVE, mei, asked=asked) == Claim()
+    assert claimed(HANAKO, APPROVE, mei, ichiro, asked=asked) == Claim()
+    assert claimed(HANAKO, APPROVE, mei, decision(ICHIRO), asked=asked) == Claim(ClaimRefusal.OTHERS_FIRST)
+    assert claimed(person(4), APPROVE, mei, ichiro, decision(HANAKO, APPROVE, CONFIRMED), asked=asked) == Claim(
+        ClaimRefusal.OTHERS_FIRST
+    )
+    assert claimed(HANAKO, APPROVE, decision(ICHIRO, REJECT, CONFIRMED), asked=asked) == Claim(
+        ClaimRefusal.OTHERS_FIRST
+    )
 
 
 def test_level_that_waits_despite_enough_votes_grants_one_more_claim() -> None:

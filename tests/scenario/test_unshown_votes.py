@@ -1,0 +1,297 @@
+"""AWS accepts a vote and then does not show it: after a minute no text claims it, and its person may try again."""
+
+import asyncio
+from ast import literal_eval
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from bot.domain.claims import EFFECT_SPAN
+from bot.domain.decision import DecisionState, Outcome
+from bot.domain.identity import Person
+from bot.domain.request import RequestKey, Status, Verdict, Vote
+from bot.domain.shown.views import NoticeCode
+from bot.ports.aws import AwsUnavailable
+from bot.ports.teams import ChatThrottled
+from bot.service.clicks.click import Answer, Verb
+from tests.fakes.card_text import shown
+from tests.fakes.chat import HANAKO, ICHIRO
+from tests.fakes.world import World, code_of
+
+NEVER = 1e6  # seconds
+SPAN = EFFECT_SPAN.total_seconds()
+APPROVER = "arn:aws:sts::111122223333:assumed-role/NodeAccessApprover"
+OTHER = "arn:aws:sts::111122223333:assumed-role/Lead/mei@example.com"
+NOT_SHOWN = "does not show it"
+UNREADABLE = "are not readable"
+
+
+def card(world: World) -> str:
+    """Return the text of the request's card as the channel shows it."""
+    return shown(literal_eval(world.chat.of("post")[0].card))
+
+
+def thread(world: World) -> Sequence[str]:
+    """Return the notes in the card's thread."""
+    return [note.card for note in world.chat.of("reply")]
+
+
+async def pressed(world: World, key: RequestKey, who: Person = HANAKO, verb: Verb = Verb.APPROVE) -> Answer:
+    """Click and return the answer, which comes within 3 seconds."""
+    click = asyncio.create_task(world.press(key, who, verb))
+    await world.clock.advance(3)
+    return await click
+
+
+async def swallowed(world: World, key: RequestKey, who: Person = HANAKO, verb: Verb = Verb.APPROVE) -> None:
+    """Click: AWS accepts the vote and never shows it."""
+    world.aws.lag = NEVER
+    assert code_of(await pressed(world, key, who, verb)) is NoticeCode.APPLYING
+    world.aws.lag = 0.0
+
+
+def vote_of(who: Person, verdict: Verdict = Verdict.APPROVE, *, at: datetime | None = None) -> Vote:
+    """Return the person's vote as AWS lists it."""
+    return Vote(f"{APPROVER}/{who.upn}", verdict, at)
+
+
+def show(world: World, key: RequestKey, *votes: Vote) -> None:
+    """Let AWS list these votes at the first level, whose state stays."""
+    request = world.aws.requests[key]
+    first, *others = request.levels
+    world.aws.requests[key] = replace(request, levels=(replace(first, votes=votes), *others))
+
+
+def hide_all(world: World, key: RequestKey) -> None:
+    """Let AWS list the votes of the first level in a shape that cannot be parsed."""
+    request = world.aws.requests[key]
+    first, *others = request.levels
+    world.aws.requests[key] = replace(request, levels=(replace(first, votes=None), *others))
+
+
+def voters(world: World) -> list[str | None]:
+    """Return the names of the sessions that sent signals."""
+    return [signal.session_name for signal in world.aws.signals]
+
+
+@pytest.mark.parametrize(("verb", "word"), [(Verb.APPROVE, "Approved by"), (Verb.REJECT, "Rejected by")])
+async def test_vote_that_aws_never_shows_is_not_claimed_and_may_be_repeated(
+    world: World, verb: Verb, word: str
+) -> None:
+    """For a minute the card names the voter. Then card and thread say that AWS does not show the vote."""
+    key = await world.posted()
+    async with world.running():
+        await swallowed(world, key, verb=verb)
+        await world.clock.advance(SPAN - 5)
+        assert word in card(world)
+        assert NOT_SHOWN not in card(world)
+        assert code_of(await pressed(world, key, verb=verb)) is NoticeCode.NOT_SHOWN
+        await world.clock.advance(1)
+        assert word not in card(world)
+        assert NOT_SHOWN in card(world)
+        assert HANAKO.name in card(world)
+        assert NOT_SHOWN in thread(world)[-1]
+        assert "may press again" in thread(world)[-1]
+        assert code_of(await pressed(world, key, verb=verb)) is None
+    assert voters(world) == [HANAKO.upn] * 2
+    assert world.aws.requests[key].status.ended
+    assert NOT_SHOWN not in card(world)
+    assert word in card(world)
+
+
+async def test_vote_is_hidden_although_teams_postpones_messages(world: World) -> None:
+    """Teams throttles right before the minute is over: AWS is still read after it, not only Teams written to."""
+    key = await world.posted(required=2)
+    async with world.running():
+        await swallowed(world, key)
+        await world.clock.advance(SPAN - 5)
+        world.chat.before["update"] += [ChatThrottled(2.0)] * 2
+        await world.rows.requeue(key)
+        show(world, key, Vote(OTHER, Verdict.APPROVE))
+        await world.clock.advance(10)
+        assert NOT_SHOWN in card(world)
+
+
+@pytest.mark.parametrize("what", ["fails", "incomplete", "no steps", "unreadable votes"])
+async def test_read_without_votes_proves_nothing(world: World, what: str) -> None:
+    """While no complete read shows readable votes, the vote stays, and the person may not vote again."""
+    key = await world.posted(required=2)
+    async with world.running():
+        await swallowed(world, key)
+        true = world.aws.requests[key]
+        await world.clock.advance(10)
+        match what:
+            case "fails":
+                world.aws.before["observe"] += [AwsUnavailable("InternalServerError")] * 1000
+            case "incomplete":
+                world.aws.requests[key] = replace(true, complete=False)
+            case "no steps":
+                world.aws.requests[key] = replace(true, complete=False, levels=())
+            case _:
+                hide_all(world, key)
+        await world.clock.advance(10 * SPAN)
+        assert "Approved by" in card(world)
+        assert NOT_SHOWN not in card(world)
+        assert (UNREADABLE in card(world)) is (what == "unreadable votes")
+        assert code_of(await pressed(world, key)) is NoticeCode.REPEATED
+        world.aws.before["observe"].clear()
+        world.aws.requests[key] = true
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+        assert NOT_SHOWN in card(world)
+    assert voters(world) == [HANAKO.upn]
+
+
+async def test_votes_prove_their_absence_although_another_part_of_the_request_is_unreadable(world: World) -> None:
+    """All steps were read, but not, for example, the node's tags. That says nothing less about the votes."""
+    key = await world.posted(required=2)
+    world.aws.requests[key] = replace(world.aws.requests[key], complete=False, steps_read=True)
+    async with world.running():
+        await swallowed(world, key)
+        await world.clock.advance(15 * SPAN)
+        assert NOT_SHOWN in card(world)
+
+
+async def test_another_approver_decides_while_votes_are_unreadable(world: World) -> None:
+    """The card says that the approvals are not readable, and the second approver does not wait for a minute."""
+    key = await world.posted(required=2)
+    hide_all(world, key)
+    async with world.running():
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+        assert UNREADABLE in card(world)
+        await swallowed(world, key)
+        assert UNREADABLE in card(world)
+        assert "0 of 2" not in card(world)
+        world.aws.lag = NEVER
+        assert code_of(await pressed(world, key, ICHIRO)) is NoticeCode.APPLYING
+    assert voters(world) == [HANAKO.upn, ICHIRO.upn]
+
+
+async def test_only_the_vote_that_aws_does_not_show_is_hidden(world: World) -> None:
+    """Of two approvals AWS shows one: the other person is not named, and may vote again."""
+    key = await world.posted(required=3)
+    async with world.running():
+        await swallowed(world, key)
+        assert code_of(await pressed(world, key, ICHIRO)) is NoticeCode.RECORDED
+        await world.clock.advance(SPAN)
+        assert f"1 of 3 approvals given, by {ICHIRO.name}" in card(world)
+        assert code_of(await pressed(world, key, ICHIRO)) is NoticeCode.REPEATED
+        assert code_of(await pressed(world, key)) is NoticeCode.RECORDED
+        await world.clock.advance(1)
+        assert "2 of 3 approvals given" in card(world)
+        assert NOT_SHOWN not in card(world)
+    assert voters(world) == [HANAKO.upn, ICHIRO.upn, HANAKO.upn]
+
+
+@pytest.mark.parametrize("by", ["arn:aws:iam::111122223333:role/NodeAccessApprover", f"{APPROVER}/someone"])
+async def test_vote_of_no_known_person_may_be_the_missing_one(world: World, by: str) -> None:
+    """AWS shows an approval of the approver role without the person's name: it may be this vote, so it stays."""
+    key = await world.posted(required=3)
+    async with world.running():
+        await swallowed(world, key)
+        show(world, key, Vote(by, Verdict.APPROVE))
+        await world.clock.advance(2 * SPAN)
+        assert NOT_SHOWN not in card(world)
+        assert code_of(await pressed(world, key)) is NoticeCode.REPEATED
+
+
+@pytest.mark.parametrize("kind", ["another role", "another verdict", "before the click"])
+async def test_vote_of_somebody_else_is_not_the_missing_one(world: World, kind: str) -> None:
+    """A vote in another role, with another verdict, or from before the click is not this person's."""
+    key = await world.posted(required=3)
+    early = world.clock.now() - timedelta(hours=1)
+    role = "arn:aws:iam::111122223333:role/NodeAccessApprover"
+    other = {
+        "another role": Vote(OTHER, Verdict.APPROVE),
+        "another verdict": Vote(role, Verdict.REJECT),
+        "before the click": Vote(role, Verdict.APPROVE, early),
+    }[kind]
+    show(world, key, other)
+    async with world.running():
+        await swallowed(world, key)
+        await world.clock.advance(SPAN)
+        assert NOT_SHOWN in card(world)
+
+
+async def test_late_vote_is_shown_again(world: World) -> None:
+    """AWS shows the vote after ten minutes: card and thread name the person again, who may not vote again."""
+    key = await world.posted(required=2)
+    async with world.running():
+        await swallowed(world, key)
+        await world.clock.advance(SPAN)
+        assert NOT_SHOWN in card(world)
+        assert len(thread(world)) == 2
+        show(world, key, vote_of(HANAKO))
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+        assert NOT_SHOWN not in card(world)
+        assert f"1 of 2 approvals given, by {HANAKO.name}" in card(world)
+        assert len(thread(world)) == 3
+        assert "approved" in thread(world)[-1]
+        assert code_of(await pressed(world, key)) is NoticeCode.REPEATED
+    assert voters(world) == [HANAKO.upn]
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_repeated_vote_is_not_sent_if_aws_shows_the_first_one_by_now(world: World, *, readable: bool) -> None:
+    """The row is not up to date: the state check finds the first vote, or unreadable votes, and nothing is sent."""
+    key = await world.posted(required=2)
+    async with world.running():
+        await swallowed(world, key)
+        await world.clock.advance(SPAN)
+        assert NOT_SHOWN in card(world)
+        if readable:
+            show(world, key, vote_of(HANAKO))
+        else:
+            hide_all(world, key)
+        assert code_of(await pressed(world, key)) is NoticeCode.REPEATED
+        assert NOT_SHOWN not in card(world)
+    assert voters(world) == [HANAKO.upn]
+    last = (await world.row(key)).decisions[-1]
+    assert (last.state, last.outcome) == (DecisionState.RELEASED, Outcome.WITHDRAWN)
+
+
+@pytest.mark.parametrize("late", [1, 2])
+async def test_person_who_voted_twice_is_named_as_often_as_aws_shows(world: World, late: int) -> None:
+    """The repeated vote counts. If AWS shows the first one too, that counts as well."""
+    key = await world.posted(required=3)
+    async with world.running():
+        await swallowed(world, key)
+        await world.clock.advance(SPAN)
+        await pressed(world, key)
+        show(world, key, *[vote_of(HANAKO)] * late)
+        await world.rows.requeue(key)
+        await world.clock.advance(2 * SPAN)
+        assert f"by {', '.join([HANAKO.name] * late)}" in card(world)
+        assert NOT_SHOWN not in card(world)
+
+
+async def test_vote_is_not_named_at_a_level_that_others_completed(world: World) -> None:
+    """AWS approved the request without this vote. The note corrects the thread, and does not invite to click."""
+    key = await world.posted()
+    async with world.running():
+        await swallowed(world, key)
+        world.aws.decide(key, Verdict.APPROVE, "from the console")
+        await world.clock.advance(SPAN)
+    assert world.aws.requests[key].status is Status.APPROVED
+    assert "Approved by" not in card(world)
+    assert "Approved outside Teams by" in card(world)
+    assert NOT_SHOWN in card(world)
+    corrections = [note for note in thread(world) if NOT_SHOWN in note]
+    assert len(corrections) == 1
+    assert "may press again" not in corrections[0]
+
+
+async def test_process_that_starts_after_the_minute_hides_the_vote(world: World) -> None:
+    """The process ended right after AWS accepted the vote, and another one starts ten minutes later."""
+    key = await world.posted(required=2)
+    async with world.running():
+        await swallowed(world, key)
+    await world.clock.advance(10 * SPAN)
+    world.build()
+    async with world.running():
+        await world.clock.advance(2)
+        assert NOT_SHOWN in card(world)

@@ -320,3 +320,20 @@ def test_every_enum_value_is_read_and_written(kind: str, path: str, value: str) 
         part[name] = value
     assert values_at(changed, path)
     assert losses(changed, read_and_written(kind, changed)) == []
+
+
+NEW_VALUES = ("newer", "", "x" * 5000, 5, None, ["pending"])
+
+
+@pytest.mark.parametrize("value", NEW_VALUES, ids=lambda each: str(each)[:20] or "empty")
+@pytest.mark.parametrize(
+    ("kind", "path"), [(kind, path) for kind, paths in NAMES["enum values"].items() for path in paths]
+)
+def test_unknown_value_of_any_enum_is_read_and_written_back(kind: str, path: str, value: Any) -> None:
+    """A newer version may store any value there, also one of another type. The row stays readable and keeps it."""
+    above, _, name = path.rpartition(".")
+    row = next(each for each in every(kind) if values_at(each, path))
+    changed = json.loads(as_text(row))
+    for part in values_at(changed, above):
+        part[name] = value
+    assert losses(in_order(changed), read_and_written(kind, changed)) == []

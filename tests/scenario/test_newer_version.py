@@ -5,9 +5,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.shown.views import NoticeCode
+from bot.ports.aws import AwsUnavailable, SignalThrottled
+from bot.service.clicks.click import Verb
 from bot.store.rows import RECORD, decode, encode
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.world import World, code_of
@@ -76,3 +80,110 @@ async def test_card_in_an_unreadable_state_is_not_posted_again(world: World) -> 
     assert len(world.chat.of("post")) == posted
     row = json.loads(encode(RECORD, await world.row(key)))
     assert [each["delivery"] for each in row["surfaces"] if each["kind"] == "card"] == ["pinned"]
+
+
+def _requester_kind(row: Any) -> None:
+    row["requester"]["principal"]["kind"] = "workload"
+
+
+def _route_member(row: Any) -> None:
+    row["route"] = None
+    row["routes"] = [{"channel": "approvals", "until": "2026-12-01T00:00:00Z"}]
+
+
+def _approver_kind(row: Any) -> None:
+    row["request"]["levels"][0]["approvers"][0]["kind"] = "agent"
+
+
+def _level_state(row: Any) -> None:
+    row["request"]["levels"][0]["state"] = "suspended"
+
+
+def _status(row: Any) -> None:
+    row["request"]["status"] = "suspended"
+
+
+@pytest.mark.parametrize("change", [_requester_kind, _route_member, _approver_kind, _level_state, _status])
+async def test_fact_that_is_unreadable_permits_no_action_and_is_read_again(
+    world: World, change: Callable[[Any], None]
+) -> None:
+    """A click sends nothing while the fact is unknown. After AWS is read again, the request is decided once."""
+    key = await world.posted()
+    world.aws.before["observe"] += [AwsUnavailable("ThrottlingException")] * 50
+    await written_by_newer_version(world, key, change)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(5)
+        answer = await click
+        assert (world.aws.count("signal"), (await world.row(key)).decisions) == (0, ())
+        assert code_of(answer) is not None
+        world.aws.before["observe"].clear()
+        await world.shown(key)
+        second = asyncio.create_task(world.press(key, ICHIRO))
+        await world.clock.advance(5)
+        await second
+    assert world.aws.count("signal") == 1
+
+
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.WITHDRAW])
+async def test_no_button_acts_beside_an_unreadable_decision(world: World, verb: Verb) -> None:
+    """The newer version may still act on its decision, whose verdict or state this version cannot read."""
+    key = await world.posted(required=2)
+    world.aws.before["prepare"] += [SignalThrottled("ThrottlingException")] * 99
+    async with world.running():
+        first = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(4)
+        await first
+        await written_by_newer_version(world, key, _queued)
+        stored = json.loads(encode(RECORD, await world.row(key)))["decisions"]
+        click = asyncio.create_task(world.press(key, HANAKO if verb is Verb.WITHDRAW else ICHIRO, verb))
+        await world.clock.advance(200)
+        await click
+    assert world.aws.count("signal") == 0
+    assert json.loads(encode(RECORD, await world.row(key)))["decisions"] == stored
+
+
+async def test_cancel_button_sends_nothing_beside_an_unreadable_decision(world: World) -> None:
+    """The requester's Cancel waits, too, for a decision whose verdict only the newer version knows."""
+    key = await world.posted()
+    world.aws.before["prepare"] += [SignalThrottled("ThrottlingException")] * 99
+
+    def extend(row: Any) -> None:
+        row["decisions"][-1] |= {"verdict": "extend", "state": "queued"}
+
+    async with world.running():
+        first = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(4)
+        await first
+        await written_by_newer_version(world, key, extend)
+        stored = json.loads(encode(RECORD, await world.row(key)))["decisions"]
+        click = asyncio.create_task(world.click_handler.click(world.withdrawn(key)))
+        await world.clock.advance(90)
+        await click
+    assert world.aws.count("signal") == 0
+    assert json.loads(encode(RECORD, await world.row(key)))["decisions"] == stored
+
+
+async def test_unknown_members_survive_the_whole_life_of_a_request(world: World) -> None:
+    """A newer version adds members everywhere. A decision, its card updates and the end of the request keep them."""
+    key = await world.posted()
+
+    def add(row: Any) -> None:
+        for part in (row, row["key"], row["request"], row["request"]["node"], row["requester"], row["route"]):
+            part["newer"] = {"by": "2.0"}
+        for surface in row["surfaces"]:
+            surface["newer"] = [1, 2]
+        row["request"]["levels"][0]["newer"] = "level"
+
+    await written_by_newer_version(world, key, add)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(10)
+        await click
+    await world.shown(key)
+    assert len(world.aws.effects) == 1
+    row = json.loads(encode(RECORD, await world.row(key)))
+    parts = (row, row["key"], row["request"], row["request"]["node"], row["requester"], row["route"])
+    assert [part.get("newer") for part in parts] == [{"by": "2.0"}] * 6
+    assert row["request"]["levels"][0]["newer"] == "level"
+    assert {tuple(each.get("newer", ())) for each in row["surfaces"] if each["kind"] == "card"} == {(1, 2)}

@@ -11,7 +11,11 @@ from bot.domain.identity import Person
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
+from bot.domain.routing import LevelRule
+from bot.ports.aws import SignalThrottled
 from bot.service.clicks.click import Answer, Verb
+from tests.fakes.aws import ACCOUNT
+from tests.fakes.aws import TARO as PRINCIPAL
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakePeople
 from tests.fakes.world import APPROVALS, World, code_of, current_configuration, new_world
 
@@ -102,6 +106,127 @@ async def test_decision_of_a_crashed_process_is_checked_again(world: World) -> N
     assert world.aws.signals == []
     assert await _last(world, key) == (DecisionState.RELEASED, Outcome.NOT_PERMITTED, Refusal.NOT_APPROVER)
     assert any("did not allow it" in each.card for each in world.chat.of("reply"))
+
+
+def became_a_guest(world: World) -> None:
+    """Let Teams show Hanako as a guest of another tenant."""
+    world.people.people[0] = replace(HANAKO, tenant_id="99999999-9999-4999-8999-999999999999", guest=True)
+
+
+def entered_as_the_requester(world: World) -> None:
+    """Write into [people] that Hanako uses the requester's principal."""
+    _identity(world, people={PRINCIPAL: f"user:{HANAKO.object_id}"})
+
+
+def has_the_requesters_mail_as_an_alias(world: World) -> None:
+    """Give Hanako the requester's mail address in full width, beside her own UPN."""
+    world.people.people[0] = replace(HANAKO, mail="ｔａｒｏ.ｙａｍａｄａ@example.com")
+
+
+def distrusted(world: World) -> None:
+    """No longer trust the requester's role, so that the requester is unidentified."""
+    _identity(world, trusted_roles=frozenset())
+
+
+def level_with_its_own_approvers(world: World) -> None:
+    """Give the level its own approvers, who do not include Hanako."""
+    _channel(world, levels=(LevelRule("Level1", (f"user:{ICHIRO.object_id}",)),))
+
+
+def no_channels(world: World) -> None:
+    """Remove every channel."""
+    world.configuration.replace(replace(world.configuration.value, channels=()))
+
+
+def id_reused(world: World) -> None:
+    """Give another account Hanako's object id in the roster, with other names: Hanako is not a member any more."""
+    world.people.people[0] = replace(HANAKO, object_id="aaaaaaaa-0000-4000-8000-000000000088")
+
+
+def _identity(world: World, **changed: object) -> None:
+    value = world.configuration.value
+    rules = replace(value.identity, **changed)  # type: ignore[arg-type]  # fields of IdentityRules
+    world.configuration.replace(replace(value, identity=rules))
+
+
+MORE_CHANGES = (
+    became_a_guest,
+    entered_as_the_requester,
+    has_the_requesters_mail_as_an_alias,
+    distrusted,
+    level_with_its_own_approvers,
+    no_channels,
+    id_reused,
+)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("change", MORE_CHANGES, ids=lambda each: each.__name__)
+async def test_any_loss_of_permission_before_the_signal_stops_it(
+    world: World, call: str, change: Callable[[World], None]
+) -> None:
+    """No signal is sent within the next minutes, the decision is released, and the click is refused with a notice."""
+    key = await world.posted()
+    gate = world.aws.gates[call] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived[call].wait()
+        change(world)
+        gate.set()
+        await world.clock.advance(120)
+        answer = await click
+    (decision,) = (await world.row(key)).decisions
+    assert (world.aws.signals, decision.state) == ([], DecisionState.RELEASED)
+    assert decision.outcome in (Outcome.NOT_PERMITTED, Outcome.NOT_ROUTED)
+    assert code_of(answer) is not None
+
+
+@pytest.mark.parametrize("change", [*(each for each, _ in CHANGES), *MORE_CHANGES], ids=lambda each: each.__name__)
+async def test_permission_that_ends_between_two_attempts_stops_the_second(
+    world: World, change: Callable[[World], None]
+) -> None:
+    """AWS throttles the first attempt. Before the second, permission is checked again, so nothing is sent."""
+    key = await world.posted()
+    world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["prepare"].wait()
+        change(world)
+        await world.clock.advance(150)
+        await click
+    assert (world.aws.signals, (await world.row(key)).decisions[0].state) == ([], DecisionState.RELEASED)
+
+
+async def test_unidentified_requester_is_no_longer_allowed_before_the_signal() -> None:
+    """The file said `unplaced_requesters = "allow"` at the click, and says "refuse" before the signal."""
+    world = new_world(configuration=current_configuration(allow_unidentified=True))
+    key = world.aws.add(requester=f"arn:aws:iam::{ACCOUNT}:user/batch")
+    await world.shown(key)
+    gate = world.aws.gates["execution"] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.aws.arrived["execution"].wait()
+        _identity(world, allow_unidentified=False)
+        gate.set()
+        answer = await click
+    assert (world.aws.signals, code_of(answer)) == ([], Refusal.UNIDENTIFIED)
+
+
+@pytest.mark.parametrize("removed", ["cancel_role", "account"])
+async def test_cancellation_is_not_sent_without_the_role_or_the_account(world: World, removed: str) -> None:
+    """The account, or its `cancel_role`, is removed from the file before the cancellation is sent."""
+    key = await world.posted()
+    gate = world.aws.gates["execution"] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.click_handler.click(world.withdrawn(key)))
+        await world.aws.arrived["execution"].wait()
+        value = world.configuration.value
+        accounts = tuple(replace(each, cancel_role=None) for each in value.accounts) if removed == "cancel_role" else ()
+        world.configuration.replace(replace(value, accounts=accounts))
+        gate.set()
+        await world.clock.advance(120)
+        await click
+    assert (world.aws.signals, (await world.row(key)).decisions[0].state) == ([], DecisionState.RELEASED)
 
 
 class PeopleDuringAnEdit(FakePeople):

@@ -24,7 +24,7 @@ from tests.fakes.activities import Json, activity
 from tests.fakes.clock import ManualClock, settled
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import FOREIGN_TENANT_ID, FOREIGNER, HANAKO, ICHIRO, MEI, TARO, TENANT_ID
-from tests.fakes.teams_world import APPROVERS, LEADS
+from tests.fakes.teams_world import APPROVERS, LEADS, TEAM
 from tests.fakes.teams_world import Message as Sent
 from tests.fakes.turns import Turns, running_turns
 
@@ -550,6 +550,67 @@ async def test_person_who_loses_the_channel_without_a_member_event_is_no_longer_
     await ms.post_channel_event(bot.url, HANAKO, APPROVERS, event)
 
     assert await bot.side.people.member(APPROVERS, MEI.object_id) is None
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "ChannelUnshared",
+        "channelMemberRemoved",
+        "teamHardDeleted",
+        "teamMemberRemoved",
+        "channelRestored",
+        "channelRenamed ",
+        None,
+    ],
+)
+async def test_event_of_an_unknown_form_invalidates_the_roster(ms: FakeMicrosoft, bot: Turns, event: Any) -> None:
+    """An event whose kind has other capitals, is unknown, or is missing could be about members."""
+    assert await bot.side.people.member(APPROVERS, MEI.object_id)
+    ms.world.conversations[APPROVERS].members.remove(MEI)
+    data = {"tenant": {"id": TENANT_ID}, "team": {"id": TEAM}, "channel": {"id": APPROVERS}, "eventType": event}
+    status, _ = await ms.post_channel_event(bot.url, HANAKO, APPROVERS, "", channelData=data)
+
+    assert (status, await bot.side.people.member(APPROVERS, MEI.object_id)) == (200, None)
+
+
+@pytest.mark.parametrize(
+    ("where", "data"),
+    [
+        (TEAM, {"team": {"id": TEAM}}),
+        (APPROVERS, {}),
+        (THREAD, {}),
+        (LEADS, {"team": {"id": TEAM}, "channel": {"id": LEADS}}),
+        (LEADS, {"team": {"id": TEAM}, "channel": None}),
+        (LEADS, {"team": None, "channel": {"id": APPROVERS}}),
+    ],
+    ids=["team", "conversation only", "thread", "other channel", "no channel", "no team"],
+)
+async def test_event_that_names_its_place_in_any_way_invalidates_the_roster(
+    ms: FakeMicrosoft, bot: Turns, where: str, data: Json
+) -> None:
+    """The team, the channel, or only the conversation of the activity may say which rosters changed."""
+    assert await bot.side.people.member(APPROVERS, MEI.object_id)
+    ms.world.conversations[APPROVERS].members.remove(MEI)
+    whole = {"tenant": {"id": TENANT_ID}, "eventType": "channelUnshared", **data}
+    status, _ = await ms.post_channel_event(bot.url, HANAKO, where, "channelUnshared", channelData=whole)
+
+    assert (status, await bot.side.people.member(APPROVERS, MEI.object_id)) == (200, None)
+
+
+async def test_person_who_is_removed_during_a_click_on_the_same_roster_is_refused(
+    ms: FakeMicrosoft, bot: Turns
+) -> None:
+    """The event arrives while the roster is being read: what that read returns is not used."""
+    held = ms.hold("GET", "pagedmembers$")
+    looking = asyncio.create_task(bot.side.people.member(APPROVERS, MEI.object_id))
+    await held.reached.wait()
+    ms.world.conversations[APPROVERS].members.remove(MEI)
+    await ms.post_membership(bot.url, HANAKO, APPROVERS, removed=[MEI])
+    assert held.gate is not None
+    held.gate.set()
+
+    assert await looking is None
 
 
 async def test_event_of_a_shared_channel_without_a_team_invalidates_the_roster(ms: FakeMicrosoft, bot: Turns) -> None:

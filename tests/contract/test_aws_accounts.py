@@ -152,6 +152,7 @@ async def test_truncated_list_of_steps_is_completed() -> None:
         assert execution.waiting.step == request.waiting.step == "Level2"
         assert request.complete
         assert (partial.waiting, partial.complete) == (None, False)
+        assert (request.shows_votes, partial.shows_votes) == (True, False)
 
 
 async def test_list_calls_go_to_the_given_region(scene: Scene) -> None:

@@ -252,7 +252,8 @@ async def test_every_other_outcome_is_distinguished(scene: Scene, side: AwsSide)
 async def test_unreadable_part_is_left_out(scene: Scene, operation: str, lost: set[str], code: str) -> None:
     """A failed call makes only its own facts missing.
 
-    The request is then incomplete, unless only DescribeInstanceInformation failed.
+    The request is then incomplete, unless only DescribeInstanceInformation failed. It shows the votes if the steps were
+    read.
     """
     asked = scene.ask()
     scene.aws.faults.fail(operation, code, times=None)
@@ -261,6 +262,7 @@ async def test_unreadable_part_is_left_out(scene: Scene, operation: str, lost: s
     assert (request.status, request.reason) == (Status.PENDING, "ログを確認します")
     assert request.complete is (operation == "DescribeInstanceInformation")
     assert (request.levels == ()) is ("levels" in lost)
+    assert request.shows_votes is ("levels" not in lost)
     assert (request.node.tags is None) is ("tags" in lost)
     assert request.node.id == scene.aws.world.nodes["web-prod-01"]
     assert (request.node.name == "web-prod-01") is ("name" not in lost)

@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,19 +23,25 @@ def renamed(heading: str) -> dict[str, str]:
 MODULES, CLASSES = renamed("## Modules"), renamed("## Classes")
 
 
-def sources() -> Iterator[tuple[Path, ast.Module]]:
-    for folder in FOLDERS:
-        for path in sorted((documents.ROOT / folder).rglob("*.py")):
-            if "node_modules" not in path.parts:
-                yield path.relative_to(documents.ROOT), ast.parse(path.read_text("utf-8"))
+@cache
+def parsed() -> Sequence[tuple[str, ast.Module]]:
+    """Return every module of the project by name. Parsing takes seconds, so not while tests are collected."""
+    paths = (path for folder in FOLDERS for path in (documents.ROOT / folder).rglob("*.py"))
+    own = (path for path in paths if "node_modules" not in path.parts)
+    return [(module_name(path.relative_to(documents.ROOT)), ast.parse(path.read_bytes())) for path in own]
+
+
+@cache
+def classes() -> frozenset[tuple[str, str]]:
+    """Return every class of `bot` as its module and its name."""
+    ours = ((module, tree) for module, tree in parsed() if module.startswith("bot."))
+    return frozenset(
+        (module, node.name) for module, tree in ours for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    )
 
 
 def module_name(path: Path) -> str:
     return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
-
-
-PARSED = [(module_name(path), tree) for path, tree in sources()]
-DEFINED = {(module, node.name) for module, tree in PARSED for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
@@ -49,29 +56,29 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 def test_no_module_has_an_old_name() -> None:
     """A module with an old name does not exist and is not imported."""
-    modules = {module for module, _ in PARSED}
+    modules = {module for module, _ in parsed()}
     assert not [old for old in MODULES if old in modules]
-    used = {(module, name) for module, tree in PARSED for name in imports(tree)}
+    used = {(module, name) for module, tree in parsed() for name in imports(tree)}
     assert not [(module, name) for module, name in used if name in MODULES]
 
 
 def test_no_class_has_an_old_name() -> None:
     """A class with an old name is not defined in any module of `bot`."""
     old_names = {old.rpartition(".")[2] for old in CLASSES}
-    assert not [(module, name) for module, name in DEFINED if module.startswith("bot.") and name in old_names]
+    assert not [(module, name) for module, name in classes() if name in old_names]
 
 
 @pytest.mark.parametrize("new", sorted({*MODULES.values()}))
 def test_every_new_module_exists(new: str) -> None:
     """Each new module name in the table is that of an existing module."""
-    assert new in {module for module, _ in PARSED}
+    assert new in {module for module, _ in parsed()}
 
 
 @pytest.mark.parametrize("new", sorted({new for new in CLASSES.values() if new.startswith("bot.")}))
 def test_every_new_class_exists(new: str) -> None:
     """Each new class name in the table is that of an existing class."""
     module, _, name = new.rpartition(".")
-    assert (module, name) in DEFINED
+    assert (module, name) in classes()
 
 
 def test_every_row_of_the_tables_is_read() -> None:

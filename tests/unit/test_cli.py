@@ -58,7 +58,6 @@ def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tupl
 
 
 def test_commands_are_those_of_the_contract() -> None:
-    """Every command of the contract exists, and no other."""
     assert set(main.commands) == CONTRACT
 
 

@@ -93,8 +93,8 @@ def test_every_reason_for_a_due_row_is_listed(used: Sequence[Use]) -> None:
     assert modules(used, *names, under=SERVICE) == set(REQUEUED_BY)
 
 
-def test_restart_continues_from_due_rows(used: Sequence[Use]) -> None:
-    """Only the loop asks the store for due rows; a crashed process needs no other recovery."""
+def test_only_the_loop_asks_for_due_rows(used: Sequence[Use]) -> None:
+    """After a restart, work continues from these rows."""
     assert modules(used, "due", of="store") == {"bot.service.reconcile.loop"}
 
 

@@ -25,7 +25,7 @@ def test_moment_has_day_time_and_zone(locale: str, timezone: str, shown: str) ->
 
 
 def test_year_is_shown_unless_another_moment_shows_it() -> None:
-    """The year is left out only if `beside` has the same year in the card's time zone. The current time is not used."""
+    """The year is left out only if `beside` has the same year in the card's time zone."""
     tokyo, utc = Localizer("en", "Asia/Tokyo"), Localizer("en", "UTC")
     assert tokyo.moment(MOMENT) == "Mon, Nov 30, 2026, 14:19 JST"
     new_year = datetime(2026, 12, 31, 20, tzinfo=UTC)

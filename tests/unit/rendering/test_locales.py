@@ -47,7 +47,7 @@ def test_no_key_is_duplicated(locale: str) -> None:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_phrase_is_used_and_none_is_missing(locale: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every view finds its words, and every phrase is shown by some view."""
+    """Every view finds its words, and every phrase is used by a view or its template."""
     used: set[str] = set()
     groups: set[str] = set()
     phrase, group = Words.phrase, Localizer.group

@@ -47,7 +47,7 @@ def test_every_card_is_valid(locale: str) -> None:
 
 
 def blanked(tree: Any) -> Any:
-    """Return a card without `msteams`, and with "x" instead of every text that is free."""
+    """Return a card without `msteams`, and with "x" instead of texts for which the schema has no rules."""
     if isinstance(tree, list):
         return [blanked(each) for each in tree]
     if not isinstance(tree, dict):
@@ -108,7 +108,7 @@ def _poisoned() -> Iterator[tuple[View | Notice, Notice | None]]:
 def test_markup_in_text_from_outside_is_never_active(locale: str) -> None:
     """Text from outside is only in TextRuns and in the comment field, where clients do not parse markup.
 
-    In mentions, notifications, and the texts for screen readers and old clients, its markup is removed.
+    In mentions, notifications, and the texts for screen readers and old clients, look-alikes replace its markup.
     """
     for view, notice in _poisoned():
         made = card(view, notice, locale)
@@ -143,7 +143,7 @@ HOSTILE_NAMES = (
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_name_adds_no_markup_to_a_mention(name: str) -> None:
-    """For any name of a person, the line has only the card's own tag, and the entity refers to that person."""
+    """With each hostile name, the line has only the card's own tag, and the entity refers to that person."""
     made = card(request(mentioned=(Mention("29:1-a", name),), rings=True))
     (line,), (entity,) = mention_lines(made), made["msteams"]["entities"]
     assert line == f"Mentioned: {entity['text']}"
@@ -236,7 +236,7 @@ def test_card_without_buttons_has_no_comment_field(banner: Banner) -> None:
 
 
 def test_decided_card_shows_who_when_and_why() -> None:
-    """Everyone who sees the card sees who decided, when, and with which comment."""
+    """The card begins with the result, then who decided, when, and with which comment."""
     text = shown(card(SAMPLES["rejected"].view))
     assert text.startswith("Rejected\nRejected by 鈴木 芽依 · Mon, Nov 23, 14:25 JST\n“先にステージング環境で")
 
@@ -338,7 +338,7 @@ def test_card_stays_below_the_size_limit(character: str, locale: str) -> None:
 
 
 def test_words_of_the_bot_are_never_cut() -> None:
-    """Times, durations and ids stay complete in a card whose other texts are cut as much as possible."""
+    """Times, durations and ids stay complete in a card whose other texts are cut."""
     heavy, _ = next(iter(_heaviest("😀")))
     text = shown(card(heavy))
     whole = [
@@ -366,13 +366,13 @@ def test_cut_text_says_where_the_full_text_is(locale: str, remark: str) -> None:
 
 
 def test_the_same_view_always_makes_the_same_card() -> None:
-    """A card depends on no state outside its view and notice."""
+    """If every view is rendered twice, the two cards are equal."""
     for view, notice in every_view():
         assert card(view, notice) == card(view, notice)
 
 
 def test_too_long_comment_does_not_enlarge_the_answer() -> None:
-    """Such a comment comes only from a forged click. The answer is still a card that Teams accepts."""
+    """Such a comment comes only from a forged click. It is cut, and the answer stays below the size limit."""
     made = card(request(), Notice(NoticeCode.BUSY, typed="😀" * 2000))
     (field,) = of_type(made, "Input.Text")
     assert field["value"] == "😀" * (COMMENT_LIMIT - 1) + "…"

@@ -37,7 +37,6 @@ def test_existing_trigger_is_kept() -> None:
 
 
 def test_message_gets_no_trigger() -> None:
-    """Only invokes get a trigger."""
     assert "value" not in complete({"type": "message", "text": "pending"})
 
 

@@ -42,7 +42,7 @@ def test_row_survives_encoding_and_decoding(record: Record) -> None:
 @given(record=values(Record))
 @SOME_EXAMPLES
 def test_written_and_read_rows_have_the_same_repr(record: Record) -> None:
-    """A row is the same before and after storage, in every detail that `repr` shows."""
+    """Apart from the requester, a row is the same before and after storage in every detail that `repr` shows."""
     kept = replace(storable(record), requester=None)  # sets have no order
     assert repr(decode(RECORD, encode(RECORD, kept), where="row")) == repr(kept)
 
@@ -56,7 +56,7 @@ def test_storable_is_idempotent(record: Record) -> None:
 
 
 def test_times_are_stored_in_utc() -> None:
-    """A time in any time zone is converted to UTC."""
+    """A time in another time zone is converted to UTC."""
     row = storable(replace(ROW, requeue_at=NOW.astimezone(TOKYO)))
     assert row.requeue_at == NOW
     assert row.requeue_at.tzinfo is UTC
@@ -98,7 +98,7 @@ def test_members_missing_in_old_rows_have_defaults() -> None:
     ],
 )
 def test_unreadable_row_names_row_and_member(stored: str, problem: str) -> None:
-    """The error names the row and the problem, and the member if the problem is in one."""
+    """The error names the row and the problem, and the member if the problem is in one. It is a StoreUnavailable."""
     with pytest.raises(RowUnreadable, match="request x cannot be read") as caught:
         decode(RECORD, stored, where="request x")
     assert problem in str(caught.value)
@@ -159,7 +159,7 @@ VISIT = Visit(requeue_at=NOW, identified=True, note="a")
 
 
 def test_renamed_field_is_written_under_its_stored_name() -> None:
-    """The rule holds at any depth of a row. Other fields are stored under their own names."""
+    """The rule holds inside lists and other objects too. Other fields are stored under their own names."""
     assert encode(DIARY, Diary((VISIT,), VISIT)) == STORED_DIARY
 
 

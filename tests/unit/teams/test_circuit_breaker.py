@@ -141,7 +141,7 @@ async def test_closed_conversation_is_a_problem_until_it_answers(
 async def test_conversation_that_nobody_writes_to_does_not_stay_a_problem(
     circuit: CircuitBreaker, clock: ManualClock, telemetry: Telemetry
 ) -> None:
-    """The conversation can be the chat of a person who got one answer to a command."""
+    """It is reported for ten minutes only: it can be the chat of a person who got one answer to a command."""
     circuit.throttled("19:leads@thread.tacv2", 5.0)
     await clock.advance(700)
     fail(circuit)

@@ -284,7 +284,7 @@ async def test_post_without_an_id_is_accepted_once(body: str, ms: FakeMicrosoft,
 
 
 async def test_oversized_response_is_unavailable(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A response larger than any real roster raises ChatUnavailable before it fills the memory."""
+    """A response larger than READ_LIMIT raises ChatUnavailable."""
     ms.fault("GET", "pagedmembers", status=200, body=" " * (READ_LIMIT + 1), times=None)
 
     with pytest.raises(ChatUnavailable):
@@ -333,7 +333,7 @@ async def test_redirects_are_not_followed(
 
 
 async def test_id_stays_one_segment_of_the_path(ms: FakeMicrosoft, edge: Edge) -> None:
-    """Slashes, dots and queries in an id are escaped."""
+    """Slashes, dots, queries and fragments in an id have no meaning in the URL."""
     with pytest.raises(ChatRefused):
         await post(edge, ms, "../../v3/conversations/x?y#z")
 

@@ -54,6 +54,8 @@ async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, ed
     ms.fault("POST", TOKEN, status=503, times=None)
 
     assert await edge.credentials.bearer() == old
+    await edge.credentials._renewal.drain()
+    assert (await edge.credentials.bearer() == old, fetches(ms)) == (True, 2)
 
 
 async def test_outage_of_the_login_is_retried_every_five_seconds(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:

@@ -83,7 +83,7 @@ def test_service_error_with_status_500_is_an_outage() -> None:
     ("status", "ambiguous"),
     [(408, True), (412, False), (425, False), (500, True), (502, True), (503, False), (504, True), (520, True)],
 )
-def test_lost_posts_are_ambiguous(status: int, ambiguous: bool) -> None:
+def test_ambiguity_of_a_lost_post_follows_from_its_status(status: int, ambiguous: bool) -> None:
     """A post is ambiguous unless its status guarantees that Teams did not accept it. An update never is."""
     error, repeated = judged(status), judged(status, creates=False)
 

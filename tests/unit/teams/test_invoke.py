@@ -267,6 +267,7 @@ def test_any_body_is_a_click_or_the_declared_error(value: Any, kind: str, accoun
     assert isinstance(click.verb, Verb)
     assert all(isinstance(text, str) for text in (click.request, click.step, click.comment))
     assert (len(click.request) <= LONGEST_REQUEST, len(click.step) <= LONGEST_STEP) == (True, True)
+    assert len(click.comment) <= LONGEST_COMMENT
 
 
 # --- responses

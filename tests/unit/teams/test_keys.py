@@ -27,8 +27,8 @@ def fetches(ms: FakeMicrosoft) -> int:
     return len(ms.faults.matching("GET", "openidconfiguration"))
 
 
-async def test_simultaneous_clicks_fetch_the_keys_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A hundred clicks right after the start, and the readiness check, cause only one fetch."""
+async def test_simultaneous_lookups_fetch_the_keys_once(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A hundred lookups right after the start, and then the readiness check, cause only one fetch."""
     found = await asyncio.gather(*(edge.keys.find("key-1") for _ in range(100)))
 
     assert all(key is not None and key.kid == "key-1" for key in found)

@@ -39,7 +39,7 @@ async def test_a_read_is_repeated_if_a_membership_event_arrives_during_it() -> N
 
 
 async def test_a_read_with_endless_membership_events_times_out() -> None:
-    """After three attempts the read raises TimeoutError. The next caller starts a new read."""
+    """After ATTEMPTS reads, the caller gets TimeoutError. The next caller starts a new read."""
     reads = Reads(overtaken=ATTEMPTS)
     with pytest.raises(TimeoutError):
         await reads.cached.get(patience=5)

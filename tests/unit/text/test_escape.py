@@ -21,7 +21,7 @@ def test_text_function_is_shown_as_written() -> None:
     "text", ["決済 API の 5xx *至急* [x](https://example.com) <at>all</at>", "👨‍👩‍👧 é\u0301 שלום", "a\n\tb"]
 )
 def test_text_without_functions_and_misleading_characters_is_unchanged(text: str) -> None:
-    """Any Unicode, Markdown and HTML are shown as they were written."""
+    """Markdown, HTML, emoji, accents and right-to-left text stay as they were written."""
     assert escape(text) == text
 
 

@@ -44,7 +44,7 @@ print(len(mutants), len(list(survivors(mutants, lambda mutant: ["test_rule.py"],
     ],
 )
 def test_each_kind_of_change_is_made(code: str, changes: list[str], tmp_path: Path) -> None:
-    """One mutant for each change, and none of texts that only people read."""
+    """There is one mutant for each change, and none for a docstring or an annotation."""
     path = tmp_path / "module.py"
     path.write_text(code)
     assert [ast.unparse(mutated(each)) for each in mutants_of(path)] == changes

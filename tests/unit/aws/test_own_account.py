@@ -1,4 +1,4 @@
-"""Tests for bot.aws.own_account: what the bot says if AWS does not tell it its own account."""
+"""Tests for bot.aws.own_account: the error if AWS does not return the bot's own account."""
 
 import asyncio
 
@@ -17,15 +17,15 @@ from bot.ports.aws import AwsUnavailable
         (AwsUnavailable("ExpiredToken"), "AWS refuses the bot's credentials (ExpiredToken)"),
         (
             AwsUnavailable("ConnectTimeoutError", address="https://sts.us-east-1.amazonaws.com"),
-            "us-east-1.amazonaws.com",
+            "https://sts.us-east-1.amazonaws.com (ConnectTimeoutError): check the network",
         ),
         (AwsUnavailable("InternalFailure"), "AWS did not answer who the bot is (InternalFailure)"),
     ],
 )
-async def test_advice_names_the_code_and_what_to_check(
+async def test_error_after_the_last_attempt_says_what_to_check(
     monkeypatch: pytest.MonkeyPatch, problem: AwsUnavailable, words: str
 ) -> None:
-    """The minute is over: the error that the operator reads has advice, and AWS's code."""
+    """If there are credentials, it also names the code, and the address that does not answer if it is known."""
     monkeypatch.setattr(module, "LONGEST", -1.0)
 
     async def ask() -> str:

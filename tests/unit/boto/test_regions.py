@@ -4,6 +4,13 @@ from bot.boto.regions import known_regions
 
 
 def test_regions_of_all_partitions_are_known() -> None:
-    """Old and new Regions, and those of the government and of China; not the names of global endpoints."""
-    assert {"us-east-1", "ap-northeast-1", "ap-southeast-5", "us-gov-east-1", "cn-north-1"} <= known_regions()
+    """Old and new Regions are known, also those for China and for government. Names of global endpoints are left out."""
+    assert {
+        "us-east-1",
+        "ap-northeast-1",
+        "ap-southeast-5",
+        "us-gov-east-1",
+        "cn-north-1",
+        "us-iso-east-1",
+    } <= known_regions()
     assert not any(name.endswith("-global") for name in known_regions())

@@ -277,8 +277,11 @@ LINK = "https://teams.microsoft.com/l/channel/{id}/Approvers?groupId=0f&tenantId
         " 19:approvers@thread.tacv2 ",
     ],
 )
-def test_link_to_the_channel_is_accepted_as_its_id(conversation: str) -> None:
-    """Teams offers the link, not the id. The link contains the id, percent-encoded once or, after a mail, twice."""
+def test_link_or_encoded_id_of_a_channel_is_accepted_as_its_id(conversation: str) -> None:
+    """Teams offers the link, not the id. The link contains the id, percent-encoded once or, after a mail, twice.
+
+    Spaces around the id are removed.
+    """
     (channel,) = parsed(CHANNEL.replace("19:approvers@thread.tacv2", conversation)).channels
     assert channel.conversation == "19:approvers@thread.tacv2"
 

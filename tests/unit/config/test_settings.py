@@ -278,7 +278,7 @@ def test_misspelled_setting_is_refused_with_a_hint(complete: dict[str, str]) -> 
     ],
 )
 def test_part_of_a_name_gets_a_hint(complete: dict[str, str], name: str, meant: str) -> None:
-    """A name that leaves out some words of a known name is much shorter, but the hint finds it."""
+    """The name leaves out some words of a known name, or adds the prefix to AWS_REGION."""
     (problem,) = problems_of(complete | {name: "x"})
     assert problem == f"{name}: unknown; did you mean {meant}?"
 
@@ -299,7 +299,7 @@ QUEUE = "https://sqs.{region}.amazonaws.com/111122223333/node-access-events"
     ],
 )
 def test_queue_of_another_region_is_refused(complete: dict[str, str], url: str) -> None:
-    """AWS answers a call for such a queue as if it did not exist. Every form of a queue's URL names its Region."""
+    """AWS answers a call for such a queue as if it did not exist. Each of these forms of a URL names the Region."""
     assert load(complete | {"NODE_ACCESS_QUEUE_URL": url.format(region="ap-northeast-1")})[0].queue_url
     (problem,) = problems_of(complete | {"NODE_ACCESS_QUEUE_URL": url.format(region="us-east-1")})
     assert problem == (
@@ -310,13 +310,13 @@ def test_queue_of_another_region_is_refused(complete: dict[str, str], url: str) 
 
 @pytest.mark.parametrize("url", ["https://queue.amazonaws.com/111122223333/q", "http://127.0.0.1:4566/111122223333/q"])
 def test_queue_url_without_a_region_is_accepted(complete: dict[str, str], url: str) -> None:
-    """An old form of us-east-1, and a simulator. Nothing says that the Region is another one."""
+    """The old form of a URL in us-east-1 and the URL of a simulator name no Region, so none is compared."""
     assert load(complete | {"NODE_ACCESS_QUEUE_URL": url})[0].queue_url == url
 
 
 @pytest.mark.parametrize("region", ["ap-northeast-9", "us-east-3", "eu-nowhere-1"])
 def test_region_that_does_not_exist_is_refused(complete: dict[str, str], region: str) -> None:
-    """Without this, the bot starts, and every sweep fails. The most similar Region is suggested."""
+    """Without this check, the bot would start, and every sweep would fail. An existing Region is suggested."""
     (problem,) = problems_of(complete | {"AWS_REGION": region})
     assert problem.startswith("AWS_REGION: no AWS Region is known by this name; write one like ")
     *_, suggested = problem.split()
@@ -324,8 +324,8 @@ def test_region_that_does_not_exist_is_refused(complete: dict[str, str], region:
 
 
 @pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1", "ap-southeast-5", "mx-central-1", "il-central-1"])
-def test_regions_of_every_partition_are_accepted(complete: dict[str, str], region: str) -> None:
-    """Government, China, and Regions of the last years."""
+def test_new_regions_and_those_of_other_partitions_are_accepted(complete: dict[str, str], region: str) -> None:
+    """The Regions for government and for China are in partitions of their own."""
     assert load(complete | {"AWS_REGION": region})[0].region == region
 
 

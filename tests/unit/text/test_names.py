@@ -85,8 +85,8 @@ def test_other_letters_make_another_name(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     "domain", ["xn--", "xn--xn--a-", "xn--99999999999", "xn--" * 500, "xn--a.xn--b", "xn--ü", "xn--www-tx7a"]
 )
-def test_domain_that_only_looks_encoded_is_compared_as_it_is(domain: str) -> None:
-    """No domain raises an error, and folding again changes nothing."""
+def test_domain_that_only_looks_encoded_raises_no_error(domain: str) -> None:
+    """The name before the domain stays, and folding again changes nothing."""
     name = f"jiro@{domain}"
     assert fold(name).startswith("jiro@")
     assert fold(fold(name)) == fold(name)
@@ -98,7 +98,7 @@ def test_names_without_visible_characters_are_left_out() -> None:
 
 
 def test_typed_entry_is_in_plain_letters() -> None:
-    """Full-width letters of an input method become plain ones. No other look-alike does."""
+    """Full-width letters of an input method become plain ones. The Kelvin sign, which looks like a K, does not."""
     assert as_typed("ｕｐｎ：ｊｉｒｏ＠ｅｘａｍｐｌｅ．ｃｏｍ") == "upn:jiro@example.com"
     assert as_typed("\u212airo@example.com") == "\u212airo@example.com"
 

@@ -67,13 +67,60 @@ async def test_request_for_several_nodes_is_decided_with_all_of_them_shown(world
 @pytest.mark.parametrize(
     "change",
     [
+        lambda arns: {"instanceIds": [*arns, *arns]},
+        lambda arns: {"instanceIds": [*arns, arns[0].rpartition("/")[2]]},
+        lambda arns: [{"Key": "InstanceIds", "Values": [each]} for each in arns],
+        lambda arns: json.dumps({"InstanceIds": arns}),
+        lambda arns: {"instanceIds": [None, "", *arns, []]},
+    ],
+    ids=["duplicates", "an id beside its ARN", "one target for each", "JSON in a text", "empty values"],
+)
+async def test_every_certain_form_of_the_nodes_is_shown_once(
+    world: Product, change: Callable[[list[str]], object]
+) -> None:
+    """AWS names each node, but in another form, or twice. The card has both nodes, and the decision is sent."""
+    world.aws.faults.rewrite("GetOpsItem", with_targets(change))
+    async with world.running():
+        request = await world.ask(",".join(NAMES))
+        await world.until(lambda: any(all(each in str(card.card) for each in NAMES) for card in world.cards(request)))
+        card = await world.card(request)
+        assert [shown(card.card).count(world.aws.world.nodes[each]) for each in NAMES] == [1, 1]
+        await world.click(HANAKO, card, "approve", "ok")
+    assert world.signals() == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         lambda arns: {"instanceIds": [*arns, "production"]},
         lambda arns: {"instanceId": arns[0], "tag:Environment": "production"},
         lambda arns: [{"Key": "InstanceIds", "Values": arns}, {"Key": "tag:Team", "Values": ["web"]}],
         lambda arns: {"instanceIds": [arns[0], arns[1].replace("111122223333", "444455556666")]},
         lambda arns: {"count": len(arns)},
+        lambda arns: {"instanceIds": [*arns, *(f"i-{number:017x}" for number in range(4))]},
+        lambda arns: {"instanceIds": []},
+        lambda arns: None,
+        lambda arns: [{"Key": "ResourceGroup", "Values": arns}],
+        lambda arns: {"instanceIds": [arns[0], arns[1].replace("ap-northeast-1", "us-east-1")]},
+        lambda arns: {"instanceIds": [arns[0], arns[1].upper()]},
+        lambda arns: {"instanceIds": [arns[0], arns[1].replace("i-", "i\u2010")]},
+        lambda arns: {"instanceIds": [*arns, "*"]},
     ],
-    ids=["a word", "a tag", "a tag as a target", "a node of another account", "a number"],
+    ids=[
+        "a word",
+        "a tag",
+        "a tag as a target",
+        "a node of another account",
+        "a number",
+        "six nodes",
+        "an empty list",
+        "nothing",
+        "a resource group",
+        "a node of another Region",
+        "upper case",
+        "a look-alike",
+        "all nodes",
+    ],
 )
 async def test_request_whose_nodes_are_not_certain_is_not_decided_in_teams(
     world: Product, change: Callable[[list[str]], object]

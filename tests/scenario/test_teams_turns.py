@@ -354,6 +354,10 @@ async def test_refused_reply_still_ends_the_turn_with_200(ms: FakeMicrosoft, bot
         {"status": 404},
         {"status": 403, "body": '{"error": {"code": "BotDisabledByAdmin"}}'},
         {"status": 400},
+        {"status": 429, "headers": {"Retry-After": "2"}},
+        {"status": 503, "headers": {"Retry-After": "Thu, 01 Jan 2026 00:00:00 +99999999999999999999"}},
+        {"status": 409, "body": "<html>"},
+        {"status": 302, "headers": {"Location": "/login"}},
         {"drop": "before"},
     ],
 )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,11 +151,32 @@ async def whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         yield world
 
 
-@pytest.mark.parametrize("fails", [r"pagedmembers$", r"/oauth2/v2.0/token$"])
-async def test_request_that_arrives_during_an_outage_is_announced_after_it(whole: Product, fails: str) -> None:
+ROSTER, LOGIN = r"pagedmembers$", r"/oauth2/v2.0/token$"
+
+
+@pytest.mark.parametrize(
+    ("fails", "how"),
+    [
+        (ROSTER, {"status": 503}),
+        (ROSTER, {"status": 429, "headers": {"Retry-After": "-inf"}}),
+        (ROSTER, {"status": 200, "body": "<html>sign in</html>"}),
+        (ROSTER, {"status": 200, "body": '{"members": null}'}),
+        (ROSTER, {"status": 200, "body": '{"members": [], "continuationToken": "\\ud800"}'}),
+        (ROSTER, {"status": 403}),
+        (ROSTER, {"drop": "after"}),
+        (LOGIN, {"status": 503}),
+        (LOGIN, {"status": 200, "body": "{}"}),
+        (LOGIN, {"status": 429, "headers": {"Retry-After": "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"}}),
+        (LOGIN, {"status": 401, "body": '{"error": "invalid_client"}'}),
+    ],
+    ids=str,
+)
+async def test_request_that_arrives_during_an_outage_is_announced_after_it(
+    whole: Product, fails: str, how: dict[str, Any]
+) -> None:
     """The rosters, or the bot's login, fail while the request arrives. Card and direct message come without a note."""
     whole.toml = TOML + 'people_domains = ["example.com"]\nunmatched_requesters = "allow"\n'
-    fault = whole.microsoft.fault("*", fails, times=None, status=503)
+    fault = whole.microsoft.fault("*", fails, times=None, **how)
     async with whole.running():
         request = await whole.ask()
         await fault.reached.wait()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 LONGEST_SPAN = timedelta(days=3650)  # longer values are invalid, and could overflow dates
+EARLIEST, LATEST = 1970, 9000  # years; spans are added to times and subtracted from them, which must not overflow
 _ISO_DURATION = re.compile(r"P(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,9})(?:\.\d+)?S)?)?", re.ASCII)
 _DIGITS = re.compile(r"\d{1,10}", re.ASCII)
 _UTC_FORMAT = "%Y-%m-%d %H:%M:%S UTC"  # times in OpsItems: 2025-05-02 14:57:16 UTC
@@ -40,12 +41,13 @@ def rows(value: object) -> list[Mapping[str, object]]:
 
 
 def moment(value: object) -> datetime | None:
-    """Return a time in UTC, from a datetime, ISO 8601 or `2025-05-02 14:57:16 UTC`."""
+    """Return a time in UTC, not before 1970, from a datetime, ISO 8601 or `2025-05-02 14:57:16 UTC`."""
     try:
         found = value if isinstance(value, datetime) else _parsed(text(value) or "")
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+    return found if EARLIEST <= found.year < LATEST else None
 
 
 def _parsed(value: str) -> datetime:

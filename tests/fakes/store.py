@@ -1,10 +1,12 @@
 """A store in memory behind the port, as strict about versions as the real ones."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import Any, Final
 
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
@@ -22,6 +24,9 @@ from bot.ports.store import (
     Watched,
 )
 from bot.store.rows import apply_change, storable, watched_rows
+
+PORT: Final = frozenset(name for name in vars(Store) if inspect.isroutine(vars(Store)[name]) and name[0] != "_")
+"""The names of the port's methods."""
 
 
 @dataclass(slots=True)
@@ -191,21 +196,23 @@ class HangingStore(MemoryStore):
         self.hangs: set[str] = set()
         self.go, self.reached = asyncio.Event(), asyncio.Event()
 
-    async def load(self, key: RequestKey) -> Record | None:
-        await self._wait("load")
-        return await super().load(key)
+    def __getattribute__(self, name: str) -> Any:
+        inner = super().__getattribute__(name)
+        if name not in PORT:
+            return inner
+        pages = inspect.isasyncgenfunction(inner)
+        return partial(self._later_pages if pages else self._later, name, inner)
 
-    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        await self._wait("apply")
-        return await super().apply(key, change, now=now)
+    async def _later(self, name: str, call: Callable[..., Awaitable[Any]], *given: Any, **named: Any) -> Any:
+        await self._wait(name)
+        return await call(*given, **named)
 
-    async def remember_service_url(self, conversation: str, service_url: str) -> None:
-        await self._wait("remember_service_url")
-        await super().remember_service_url(conversation, service_url)
-
-    async def personal_chat(self, object_id: str) -> PersonalChat | None:
-        await self._wait("personal_chat")
-        return await super().personal_chat(object_id)
+    async def _later_pages(
+        self, name: str, call: Callable[..., AsyncIterator[Any]], *given: Any, **named: Any
+    ) -> AsyncIterator[Any]:
+        await self._wait(name)
+        async for page in call(*given, **named):
+            yield page
 
     async def _wait(self, call: str) -> None:
         if call in self.hangs:

@@ -1,6 +1,7 @@
 """Answers to clicks other than a plain decision: unknown requests, repeated clicks, refusals and failures."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -18,12 +19,12 @@ from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.rendering import summary
 from bot.rendering.i18n import LOCALES
 from bot.service.clicks.attempt import INVOKE_BUDGET
-from bot.service.clicks.click import Verb
+from bot.service.clicks.click import Click, Verb
 from bot.service.rows import Rows
 from tests.fakes.aws import key_of
 from tests.fakes.card_text import shown
-from tests.fakes.chat import HANAKO, ICHIRO, TENANT, FakePeople, person
-from tests.fakes.store import HangingStore, MemoryStore
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TENANT, FakePeople, person
+from tests.fakes.store import PORT, HangingStore, MemoryStore
 from tests.fakes.world import APPROVALS, World, code_of, new_world
 
 
@@ -290,6 +291,38 @@ async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) 
         await world.clock.advance(5)
     assert len(world.aws.effects) == 1
     assert [sent.kind for sent in world.chat.sent.values() if "SendAutomationSignal" in sent.card] == ["reply"]
+
+
+Clicked = Callable[[World, RequestKey], Click]
+CLICKS: Mapping[str, Clicked] = {
+    "approve": lambda world, key: world.pressed(key, HANAKO),
+    "withdraw": lambda world, key: world.pressed(key, HANAKO, Verb.WITHDRAW),
+    "refresh": lambda world, key: world.pressed(key, HANAKO, Verb.REFRESH),
+    "stranger": lambda world, key: world.pressed(key, person(50)),
+    "cancel": lambda world, key: world.withdrawn(key),
+    "orphan": lambda world, key: replace(
+        world.pressed(key, HANAKO), conversation=f"{CHANNEL};messageid=9999", activity_id="9999"
+    ),
+    "unknown": lambda world, key: world.pressed(replace(key, ops_item_id="oi-ffffffffffff"), HANAKO),
+}
+
+
+@pytest.mark.parametrize("click", CLICKS)
+async def test_no_call_to_a_hanging_store_delays_an_answer(click: str) -> None:
+    """One method of the store hangs, each in turn. Every kind of click is answered within three seconds."""
+    for call in sorted(PORT):
+        store = HangingStore()
+        world = new_world(store=store)
+        key = await world.posted()
+        store.hangs = {call}
+        answering = asyncio.create_task(world.click_handler.click(CLICKS[click](world, key)))
+        await world.clock.advance(2.9)
+        assert answering.done(), call
+        store.hangs.clear()
+        store.go.set()
+        async with world.running():
+            await world.clock.advance(5)
+        assert len(world.aws.effects) <= 1
 
 
 async def test_time_before_the_click_handler_is_part_of_the_three_seconds() -> None:

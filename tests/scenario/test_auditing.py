@@ -268,6 +268,31 @@ async def test_thousand_clicks_a_second_wait_for_a_store_that_is_away_for_a_minu
     assert "audit_given_up" not in {each["event"] for each in logs}
 
 
+class RefusingEverySecond(MemoryStore):
+    """A store that refuses every other write of audit entries."""
+
+    writes = 0
+
+    async def append_audit(self, *entries: AuditEntry) -> None:
+        """Refuse, or store."""
+        self.writes += 1
+        if self.writes % 2:
+            raise StoreUnavailable("throttled")
+        await super().append_audit(*entries)
+
+
+async def test_thousand_clicks_a_second_survive_a_store_that_refuses_every_second_write() -> None:
+    """All clicks of five seconds are stored once and in order, within a minute."""
+    world = new_world(store=RefusingEverySecond())
+    running = asyncio.create_task(world.auditing.run())
+    for second in range(5):
+        await clicked(world, [f"p{second * 1000 + number}" for number in range(1000)])
+    await world.clock.advance(60)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert [each.person for each in await trail(world)] == [f"p{number}" for number in range(5000)]
+
+
 async def test_stopping_while_clicks_are_stored_stores_them_once() -> None:
     """The loop is cancelled during a write. The drain waits for that write, and does not repeat it."""
     store = RefusingClicks()

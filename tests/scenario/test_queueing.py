@@ -4,18 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
-from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.decision import QUEUE_SPAN, Decision, DecisionState, Outcome
 from bot.domain.identity import Person
 from bot.domain.permission import Refusal
-from bot.domain.request import RequestKey, Verdict
+from bot.domain.request import RequestKey, Verdict, Withdrawal
 from bot.domain.shown.views import NoticeCode
+from bot.ports.aws import Signal, SignalThrottled
 from bot.service.clicks.click import Answer, Verb
 from bot.service.clicks.queue import MOST_OF_A_PERSON, TURNS
+from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import nodes, shown
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, person
+from tests.fakes.clock import START, ManualClock
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import APPROVALS, World, code_of, new_world
 
@@ -133,6 +137,92 @@ async def test_reject_withdraws_a_waiting_approval(who: Person) -> None:
     assert [each.action for each in world.aws.signals if each.key == key] == [Verdict.REJECT]
     (note,) = [shown(each.versions[-1].card) for each in world.chat.of("reply") if "had no effect" in each.card]
     assert f"{who.name} decided before it was sent" in note
+
+
+@pytest.mark.parametrize(
+    "who", [person(50), TARO_PERSON, replace(ICHIRO, tenant_id="another")], ids=["stranger", "requester", "foreigner"]
+)
+async def test_reject_that_is_refused_withdraws_nothing(who: Person) -> None:
+    """A person who may not decide clicks Reject. The waiting approval is sent at its turn."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    async with every_turn_taken(world) as gate:
+        await world.press(key, HANAKO)
+        answer = await pressed(world, key, who, Verb.REJECT)
+        assert answer.refused
+        assert (await decision_of(world, key)).queued
+        gate.set()
+        await world.clock.advance(5)
+    assert approved(world) == [key]
+
+
+async def test_cancellation_withdraws_a_waiting_approval() -> None:
+    """The requester cancels while an approval waits. Only the cancellation is sent."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    async with every_turn_taken(world) as gate:
+        await world.press(key, HANAKO)
+        cancelling = asyncio.create_task(world.click_handler.click(world.withdrawn(key)))
+        await world.clock.advance(2.6)
+        await cancelling
+        gate.set()
+        await world.clock.advance(5)
+    assert [each.action for each in world.aws.signals if each.key == key] == [Withdrawal.CANCEL]
+
+
+@pytest.mark.parametrize("hours", [-1, 9])
+async def test_decision_that_waits_while_the_clock_changes_is_never_sent(hours: int) -> None:
+    """Its age is unknown, or over the limit. It is released, and the card names it no longer."""
+    world = crowded()
+    (key,) = await posted(world, 1)
+    async with every_turn_taken(world) as gate:
+        await world.press(key, HANAKO)
+        world.clock.set_to(world.clock.now() + timedelta(hours=hours))
+        if hours < 0:
+            await world.clock.advance(3700)
+        gate.set()
+        await world.clock.advance(10)
+    assert [each for each in world.aws.signals if each.key == key] == []
+    assert (await decision_of(world, key)).state is DecisionState.RELEASED
+
+
+class ThrottlingAws(FakeAws):
+    """AWS throttles every signal until a time. `sent_at` has the times of the accepted ones."""
+
+    until = START
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.sent_at: list[datetime] = []
+
+    async def signal(self, signal: Signal) -> None:
+        """Throttle, or accept."""
+        if self._clock.now() < self.until:
+            raise SignalThrottled("ThrottlingException")
+        self.sent_at.append(self._clock.now())
+        await super().signal(signal)
+
+
+async def test_burst_under_lasting_throttling_is_sent_in_time_or_announced() -> None:
+    """AWS throttles all of 30 decisions for 150 seconds.
+
+    No decision is sent over five minutes after its click. Each one that is not sent is named in a note.
+    """
+    clock = ManualClock()
+    aws = ThrottlingAws(clock)
+    world = replace(crowded(), clock=clock, aws=aws)
+    keys = await posted(world, *range(1, 31))
+    began, aws.until = clock.now(), clock.now() + timedelta(seconds=150)
+    async with world.running():
+        clicks = [asyncio.create_task(world.press(key, PEOPLE[number % 4])) for number, key in enumerate(keys)]
+        await clock.advance(600)
+        await asyncio.gather(*clicks)
+    assert max(aws.sent_at) - began <= QUEUE_SPAN
+    decisions = [await decision_of(world, key) for key in keys]
+    lost = [each for each in decisions if each.state is not DecisionState.CONFIRMED]
+    assert len(aws.sent_at) + len(lost) == len(keys)
+    assert all(each.announced and each.state is DecisionState.RELEASED for each in lost)
+    assert sum("had no effect" in each.card for each in world.chat.of("reply")) == len(lost)
 
 
 async def test_reject_withdraws_an_approval_during_its_state_check() -> None:

@@ -1,7 +1,7 @@
 """Messages that Teams refuses permanently: every request stays visible, and retries are bounded."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -9,10 +9,12 @@ from bot.domain.record import KEPT, DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.shown.surfaces import IDENTIFYING_SPAN
+from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.reconcile import retry_policy
-from bot.service.sources.installation_events import InstallationEvents
+from bot.service.sources.installation_events import MOST_FAILURES, InstallationEvents
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON
+from tests.fakes.store import MemoryStore
 from tests.fakes.world import APPROVALS, World, new_world
 
 HOME = replace(APPROVALS, fallback=False, match=Match())
@@ -172,6 +174,42 @@ async def test_installation_event_survives_a_failure_of_the_store(world: World) 
     world.rows.store.broken = True  # type: ignore[attr-defined]  # the store is a fake
     await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
     assert next(iter(world.telemetry.store_errors.collect())).samples[0].value == 1.0
+
+
+class RefusingOneRow(MemoryStore):
+    """A store that refuses every write of the rows in `refused`."""
+
+    refused: frozenset[RequestKey] = frozenset()
+    writes = 0
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Refuse these rows."""
+        self.writes += 1
+        if key in self.refused:
+            raise StoreUnavailable("this row")
+        return await super().apply(key, change, now=now)
+
+
+@pytest.mark.parametrize(("refused", "posted"), [(1, 9), (10, 0)], ids=["one row", "all rows"])
+async def test_row_that_cannot_be_written_does_not_stop_the_others_when_the_bot_is_added(
+    refused: int, posted: int
+) -> None:
+    """All other cards are retried immediately. If no row can be written, the bot stops after some of them."""
+    store = RefusingOneRow()
+    world = new_world(store=store)
+    world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
+    keys = [world.aws.add(number) for number in range(10)]
+    async with world.running():
+        for key in keys:
+            await world.rows.requeue(key)
+        await world.clock.advance(HOUR)
+        world.chat.refusing.clear()
+        store.refused, store.writes = frozenset(keys[:refused]), 0
+        await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
+        assert store.writes == (10 if posted else MOST_FAILURES)
+        await world.clock.advance(1)
+        assert len(_cards(world, CHANNEL)) == posted
+        store.refused = frozenset()
 
 
 # --- the end of the request

@@ -21,7 +21,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Channel
 from bot.domain.shown.views import Reason
-from bot.ports.aws import SignalRefused, SignalThrottled
+from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalRefused, SignalThrottled
 from bot.ports.store import StoreUnavailable
 from bot.sandbox.sandbox import free_port
 from bot.service.clicks.click import Verb
@@ -523,6 +523,36 @@ async def test_first_click_after_an_upgrade_decides(verb: Verb) -> None:
         cancelled = verb is Verb.CANCEL
         await world.click_handler.click(world.withdrawn(key) if cancelled else world.pressed(key, HANAKO, verb))
     assert world.aws.count("signal") == signals + 1
+
+
+@pytest.mark.parametrize("problem", [AwsThrottled("ThrottlingException"), AwsUnavailable("InternalServerError")])
+async def test_first_click_after_an_upgrade_decides_although_one_read_fails(problem: Exception) -> None:
+    """The read that identifies the requester again fails once. The click is still sent within its three seconds."""
+    world = new_world()
+    key = await world.posted()
+    await _identified_by_an_earlier_version(world, key)
+    world.aws.before["observe"] = [problem]
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(2.9)
+        assert click.done()
+    assert world.aws.count("signal") == 1
+
+
+async def test_first_click_after_an_upgrade_says_that_the_roster_cannot_be_read() -> None:
+    """The rosters fail at that moment. The click is refused for this cause, and the next one after a minute is sent."""
+    world = new_world()
+    key = await world.posted()
+    await _identified_by_an_earlier_version(world, key)
+    world.people.failing = True
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(2.9)
+        assert code_of(await click) is Refusal.ROSTER_UNAVAILABLE
+        world.people.failing = False
+        await world.clock.advance(60)
+        await world.press(key, HANAKO)
+    assert world.aws.count("signal") == 1
 
 
 async def test_click_is_refused_if_identifying_the_requester_again_takes_too_long() -> None:

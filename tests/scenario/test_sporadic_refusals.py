@@ -216,6 +216,26 @@ async def test_card_whose_updates_are_refused_is_posted_again(world: World, prob
     assert len(world.chat.of("post")) == 2
 
 
+async def test_cards_in_a_tenant_that_allows_no_edits_are_limited() -> None:
+    """Ten requests pass four levels, and each update is refused: at most three cards more for each, in a day.
+
+    Once Teams accepts updates, every card shows the outcome.
+    """
+    world = new_world()
+    keys = [await world.shown(world.aws.add(number, levels=4)) for number in range(10)]
+    world.chat.before["update"] = [ChatRefused(ChatProblem.FORBIDDEN)] * 10_000
+    async with world.running():
+        for _ in range(4):
+            for row in keys:
+                world.aws.decide(row.key, Verdict.APPROVE)
+                await world.rows.requeue(row.key)
+            await world.clock.advance(6 * 3600)
+        assert len(world.chat.of("post")) <= 10 * (1 + retry_policy.REPOSTS)
+        world.chat.before["update"].clear()
+        await world.clock.advance(13 * 3600)
+    assert not any(card.buttons for card in world.chat.of("post"))
+
+
 async def test_card_that_was_reported_as_deleted_gets_every_later_state(world: World) -> None:
     """Teams reported the card as deleted by mistake, so a second card was posted. Both show the outcome."""
     key = await world.posted(levels=2)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -104,6 +104,45 @@ async def test_signal_is_not_sent_if_the_clock_is_set_back_after_the_state_check
         await world.clock.advance(AHEAD.total_seconds() + 60)
         await click
     assert world.aws.count("signal") == 0
+
+
+@pytest.mark.parametrize("year", [1970, 2099])
+@pytest.mark.parametrize("crash", ["", "execution", "signal"])
+async def test_request_is_decided_after_a_clock_that_was_decades_off(year: int, crash: str) -> None:
+    """The machine started with an empty clock battery: the rows, the sweep and a crashed decision have its times.
+
+    With the right clock, the next request gets its card, and the next click decides.
+    """
+    world = new_world()
+    right = world.clock.now()
+    key = world.aws.add(requested_at=right, modified_at=right)
+    world.clock.set_to(datetime(year, 1, 1, 0, 1, tzinfo=UTC))
+    async with swept(world):
+        await world.clock.advance(70)
+        assert len(world.chat.of("post")) == 1
+    if crash:
+        await world.crash_in(world.pressed(key, HANAKO), crash)
+    world.clock.set_to(right + AHEAD)
+    world.owner = "replica-2"
+    world.build()
+    async with swept(world):
+        world.aws.add(2)
+        await world.clock.advance(130)
+        assert len(world.chat.of("post")) == 2
+        await approved(world, key, within=3)
+    assert len(world.aws.effects) == 1
+
+
+@asynccontextmanager
+async def swept(world: World) -> AsyncIterator[None]:
+    """Run the reconcile loop and the sweep."""
+    async with world.running():
+        sweeping = asyncio.create_task(world.sweep.run())
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
 
 
 @pytest.mark.parametrize("call", ["observe", "post"])

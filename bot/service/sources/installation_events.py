@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -11,6 +12,7 @@ from bot.ports.store import StoreUnavailable
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
+MOST_FAILURES: Final = 5  # writes; after these, the store itself has failed
 log = structlog.get_logger(__name__)
 
 
@@ -23,16 +25,23 @@ class InstallationEvents:
     async def arrived(self) -> None:
         """Make all rows due that have a refused message, or a requester who may be in a roster that was not read.
 
-        If the store fails, they keep their later retry time.
+        A row that the store cannot write keeps its later retry time; after MOST_FAILURES of them, so do all others.
         """
+        failures = due = 0
         try:
             waiting = [row.key async for page in self._rows.store.watched() for row in page.rows if _waits(row)]
-            for key in waiting:
-                await self._rows.apply(key, lambda row: _due(row, self._clock.now()))
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
             return
-        log.info("arrival_noted", due=len(waiting))
+        for key in waiting:
+            try:
+                await self._rows.apply(key, lambda row: _due(row, self._clock.now()))
+                due += 1
+            except StoreUnavailable:
+                self._telemetry.store_errors.inc()
+                if (failures := failures + 1) == MOST_FAILURES:
+                    break
+        log.info("arrival_noted", due=due)
 
 
 def _waits(record: Record) -> bool:

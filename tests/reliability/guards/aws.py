@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from bot.aws.jit import targets
-from tests.reliability.replacing import Guard, always, around
+from tests.reliability.replacing import Guard, always, around, constant
 
 WIRE = "tests/contract/test_aws_wire.py::"
 NODES = "tests/scenario/test_several_nodes.py::test_request_whose_nodes_are_not_certain_is_not_decided_in_teams"
@@ -25,6 +25,11 @@ def _many_pages(rows: Any, *given: Any, **_limit: int) -> Any:
 
 
 GUARDS = (
+    Guard(
+        "a span can be added to every time of AWS",
+        "tests/unit/boto/test_fields.py::test_times_are_read_in_utc",
+        {"bot.boto.fields:LATEST": constant(10_000)},
+    ),
     Guard(
         "own credentials are read again after AWS refused them",
         WIRE + "test_call_is_repeated_only_after_a_refusal_of_own_credentials[ExpiredTokenException-signed_by0]",

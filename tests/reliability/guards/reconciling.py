@@ -23,6 +23,7 @@ SPORADIC = "tests/scenario/test_sporadic_refusals.py::"
 THROTTLING = "tests/scenario/test_throttling.py::"
 WRONG_CLOCK = "tests/scenario/test_wrong_clock.py::"
 RECORD = "tests/unit/domain/test_record.py::"
+REFUSED = "tests/scenario/test_refusals.py::"
 REFUSALS = "tests/reliability/test_refusals.py::"
 
 
@@ -97,6 +98,11 @@ def _any_text(_: object, answer: dict[str, object], key: str) -> str | None:
 
 
 GUARDS = (
+    Guard(
+        "an unwritable row stops no other row when the bot is added to a team",
+        REFUSED + "test_row_that_cannot_be_written_does_not_stop_the_others_when_the_bot_is_added[one row]",
+        {"bot.service.sources.installation_events:MOST_FAILURES": constant(1)},
+    ),
     Guard(
         "an id of Teams is one word of limited length",
         REFUSALS + "test_strange_answers_lose_nothing",

@@ -22,12 +22,15 @@ from tests.unit.aws.samples import MANY_EXAMPLES, anything
         ("2025-05-02T14:57:16", datetime(2025, 5, 2, 14, 57, 16, tzinfo=UTC)),
         ("Apr 10, 2025, 8:19:30 PM", None),
         ("0001-01-01T00:00:00+14:00", None),
+        ("9999-12-31T23:59:59Z", None),
+        (datetime(9999, 12, 31, tzinfo=UTC), None),
+        ("1969-12-31T23:59:59Z", None),
         (1746197836, None),
         (None, None),
     ],
 )
 def test_times_are_read_in_utc(value: object, read: datetime | None) -> None:
-    """Every documented format is read; anything else gives None."""
+    """Every documented format is read; anything else gives None, and so does a time to which no span can be added."""
     assert fields.moment(value) == read
 
 

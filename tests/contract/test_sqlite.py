@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -628,6 +629,54 @@ def spoil(path: Path, page: int, sound: bytes | None = None) -> None:
         file.write(NOISE)
 
 
+def run_by_hand(path: Path, statement: str) -> None:
+    """Run a statement as with the sqlite3 command."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+@pytest.fixture
+def limited_files() -> Iterator[Callable[[int], None]]:
+    """Return a function that limits the size of every file that this process writes, as a full disk does."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+async def test_full_disk_is_noticed_and_harmless(path: Path, limited_files: Callable[[int], None]) -> None:
+    """The check names the failed write, reads work, and once there is space again, everything works."""
+    async with SqliteStore(path) as store:
+        await store.apply(KEY, counted, now=NOW)
+        limited_files(path.with_name(f"{path.name}-wal").stat().st_size)
+        for call in (store.check(), store.apply(KEY, counted, now=NOW), store.append_audit(AuditEntry(NOW, "x"))):
+            with pytest.raises(StoreUnavailable, match=r"SQLITE_(FULL|IOERR)"):
+                await call
+        assert (await store.load(KEY)) == Record(KEY, NOW, version=1, reconcile_failures=1)
+        limited_files(resource.RLIM_INFINITY)
+        await store.check()
+        assert (await store.apply(KEY, counted, now=NOW)).version == 2
+
+
+async def test_file_that_cannot_be_written_is_noticed(store: SqliteStore) -> None:
+    """The file became read-only. The check says so, and reads work."""
+    await store.apply(KEY, counted, now=NOW)
+    await store._thread.read(lambda connection: connection.execute("PRAGMA query_only = ON"))
+    with pytest.raises(StoreUnavailable, match="SQLITE_READONLY"):
+        await store.check()
+    assert await store.load(KEY) is not None
+
+
+async def test_check_changes_nothing(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """The content is the same afterwards, and a newer version's schema number stays."""
+    await store.apply(KEY, counted, now=NOW)
+    by_hand.execute("PRAGMA user_version = 99")
+    before = list(by_hand.iterdump())
+    await store.check()
+    assert list(by_hand.iterdump()) == before
+    assert by_hand.execute("PRAGMA user_version").fetchone() == (99,)
+
+
 @pytest.mark.parametrize(
     ("happen", "problem"),
     [
@@ -637,8 +686,25 @@ def spoil(path: Path, page: int, sound: bytes | None = None) -> None:
         (lambda path: shutil.copy(path, f"{path}.copy") and Path(f"{path}.copy").replace(path), "was replaced"),
         (lambda path: os.truncate(path, 0), "any longer|damaged"),
         (lambda path: spoil(path, 3), "damaged"),
+        (lambda path: os.truncate(path, path.stat().st_size // 2), "damaged"),
+        (lambda path: os.truncate(path.with_name(f"{path.name}-wal"), 0), "damaged"),
+        (lambda path: path.unlink() or path.mkdir(), "was replaced"),
+        (lambda path: run_by_hand(path, "DROP TABLE personal_chats"), "has no personal_chats any longer"),
+        (lambda path: run_by_hand(path, "PRAGMA application_id = 7"), "not the bot's database"),
     ],
-    ids=["deleted", "log deleted", "folder moved", "replaced", "emptied", "noise"],
+    ids=[
+        "deleted",
+        "log deleted",
+        "folder moved",
+        "replaced",
+        "emptied",
+        "noise",
+        "half of it",
+        "log emptied",
+        "replaced by a folder",
+        "table dropped",
+        "made another program's",
+    ],
 )
 async def test_file_that_is_lost_or_damaged_while_it_is_open_is_noticed(
     tmp_path: Path, happen: Breaking, problem: str

@@ -20,7 +20,9 @@ STEPS_BETWEEN_LOOKS: Final = 10_000  # steps of SQLite between two looks at the 
 ADVICE: Final = "stop the bot, restore a copy, and start it again"
 _PRIMARY: Final = 0xFF  # the part of an extended error code that names the kind of error
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_CUT_OFF: Final = sqlite3.SQLITE_IOERR_SHORT_READ  # a file ends before a page that must be there
 _OWNER: Final = "SELECT application_id FROM pragma_application_id"
+_TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 Files = Mapping[Path, tuple[int, int]]
 """The device and inode of the files that SQLite has open."""
@@ -29,7 +31,7 @@ Files = Mapping[Path, tuple[int, int]]
 def unavailable(error: sqlite3.Error) -> StoreUnavailable:
     """Return the error of the store's port for an error of SQLite."""
     name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
-    if _code(error) in _DAMAGE:
+    if _code(error) in _DAMAGE or getattr(error, "sqlite_errorcode", 0) == _CUT_OFF:
         return StoreDamaged(f"the file is damaged ({name}: {error}): {ADVICE}")
     return StoreUnavailable(f"{name}: {error}")
 
@@ -40,7 +42,7 @@ def open_files(path: Path) -> Files:
     return {each: _identity(each) for each in (path, log) if each.exists()}
 
 
-def check_file(path: Path, files: Files, *, owner: int) -> None:
+def check_file(path: Path, files: Files, *, owner: int, tables: frozenset[str]) -> None:
     """Check that the files are those that were opened, and read the database. Raises StoreDamaged, StoreUnavailable."""
     for each, identity in files.items():
         _check_identity(each, identity)
@@ -49,8 +51,19 @@ def check_file(path: Path, files: Files, *, owner: int) -> None:
             check_pages(connection)
             if connection.execute(_OWNER).fetchone() != (owner,):
                 raise StoreDamaged(f"{path} is not the bot's database any longer: {ADVICE}")
+            if lost := tables - {name for (name,) in connection.execute(_TABLES)}:
+                raise StoreDamaged(f"{path} has no {' and no '.join(sorted(lost))} any longer: {ADVICE}")
     except sqlite3.Error as error:
         raise unavailable(error) from error
+
+
+def check_writing(connection: sqlite3.Connection) -> None:
+    """Write a page of the database as it is, in the caller's transaction. Raises sqlite3.Error.
+
+    A full disk or a read-only file is noticed only by a write.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def check_pages(connection: sqlite3.Connection) -> None:

@@ -88,6 +88,10 @@ ADDITIONS = (
 schema version, so that an earlier version can still open the file. Each statement may run again.
 """
 
+TABLES = frozenset(
+    {"requests", "personal_chats", "service_urls", "sweep_leases", "watermarks", "replicas", "audit"}
+)  # of the newest version
+
 _WAL = "PRAGMA journal_mode = WAL"
 # One statement: while another process creates the file, it shows the file before or after, never in between.
 _HEADER = """

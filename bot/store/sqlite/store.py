@@ -41,8 +41,8 @@ from bot.store.rows import (
     storable,
     watched_rows,
 )
-from bot.store.sqlite.integrity import check_file, open_files
-from bot.store.sqlite.schema import APPLICATION_ID, connect
+from bot.store.sqlite.integrity import check_file, check_writing, open_files
+from bot.store.sqlite.schema import APPLICATION_ID, TABLES, connect
 from bot.store.sqlite.thread import DatabaseThread
 
 BUSY_SECONDS = 2.0  # for another process's lock; a click must be answered within 3, even if only with "not stored"
@@ -126,16 +126,20 @@ class SqliteStore:
         await self._thread.__aexit__(*error)
 
     async def check(self) -> None:
-        """Check the file. Raises StoreUnavailable, or StoreDamaged if the file was deleted, replaced or damaged."""
+        """Check the file, and that it can be written.
+
+        Raises StoreUnavailable, or StoreDamaged if the file was deleted, replaced or damaged.
+        """
         met, self._thread.damage = self._thread.damage, None
         try:
-            await asyncio.to_thread(check_file, self._path, self._files, owner=APPLICATION_ID)
+            await asyncio.to_thread(check_file, self._path, self._files, owner=APPLICATION_ID, tables=TABLES)
         except StoreDamaged as damage:
             self._thread.refusal = damage
             raise
         self._thread.refusal = None
         if met:
             raise StoreDamaged(str(met)) from met
+        await self._thread.write(check_writing)
 
     # --- requests
 

@@ -31,6 +31,16 @@ def _in_separate_writes(put: Any, calls: object, row: object, *entries: object) 
 
 GUARDS = (
     Guard(
+        "the check of the store notices that nothing can be written",
+        "tests/contract/test_sqlite.py::test_full_disk_is_noticed_and_harmless",
+        {"bot.store.sqlite.integrity:check_writing": always(None)},
+    ),
+    Guard(
+        "the check of the store notices a lost table",
+        "tests/contract/test_sqlite.py::test_file_that_is_lost_or_damaged_while_it_is_open_is_noticed[table dropped]",
+        {"bot.store.sqlite.schema:TABLES": constant(frozenset())},
+    ),
+    Guard(
         "versions are compared and set",
         "tests/contract/test_store.py::test_no_concurrent_write_is_lost[sqlite]",
         {

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -649,9 +650,10 @@ async def test_full_disk_is_noticed_and_harmless(path: Path, limited_files: Call
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
         limited_files(path.with_name(f"{path.name}-wal").stat().st_size)
-        for call in (store.check(), store.apply(KEY, counted, now=NOW), store.append_audit(AuditEntry(NOW, "x"))):
+        entry = AuditEntry(NOW, "x")
+        for call in (store.check, partial(store.apply, KEY, counted, now=NOW), partial(store.append_audit, entry)):
             with pytest.raises(StoreUnavailable, match=r"SQLITE_(FULL|IOERR)"):
-                await call
+                await call()
         assert (await store.load(KEY)) == Record(KEY, NOW, version=1, reconcile_failures=1)
         limited_files(resource.RLIM_INFINITY)
         await store.check()

@@ -128,7 +128,7 @@ def test_interrupted_start_ends_without_an_error(tmp_path: Path) -> None:
         assert starting.stdout.readline() == "  loading the simulators …\n"
         assert starting.stdout.readline() == "  starting the simulated AWS …\n"
         starting.send_signal(signal.SIGINT)
-        out, err = starting.communicate(timeout=20)
+        out, err = starting.communicate(timeout=55)
     *steps, end = out.splitlines()
     assert (starting.returncode, end, err) == (0, "stopping …", "")
     assert all(step.startswith("  starting ") for step in steps)

@@ -18,7 +18,7 @@ class Failure(StrEnum):
     """The known facts about a failed call."""
 
     NOT_SENT = "not_sent"  # no connection, or the credentials could not be fetched: no effect
-    NOT_CONFIGURED = "not_configured"  # no credentials, profile or Region: nothing was sent
+    NOT_CONFIGURED = "not_configured"  # no usable credentials, profile, file or Region: nothing was sent
     THROTTLED = "throttled"  # rejected by a rate limit: no effect
     EXPIRED = "expired"  # the credentials are too old: no effect, and new ones help
     DENIED = "denied"  # no permission: no effect
@@ -59,10 +59,14 @@ _NOT_SENT: Final = (
 )
 # Errors that the SDK raises before it has sent anything, and that a repeated call seldom avoids.
 _NOT_CONFIGURED: Final = (
+    botocore.ConfigNotFound,
+    botocore.ConfigParseError,
+    botocore.InvalidConfigError,
     botocore.NoCredentialsError,
     botocore.NoRegionError,
     botocore.PartialCredentialsError,
     botocore.ProfileNotFound,
+    botocore.UnknownCredentialError,
 )
 # Errors that a call may raise: the SDK's, and those of its parsers for an answer of an unexpected form.
 RAISED: Final = (

@@ -116,13 +116,15 @@ async def test_instance_after_an_empty_page_is_read(scene: Scene) -> None:
     assert [call.params.get("NextToken") for call in scene.aws.calls(EC2)] == [None, MORE]
 
 
+@pytest.mark.parametrize("empty", [True, False], ids=["empty pages", "the same page"])
 @pytest.mark.parametrize("operation", sorted(PAGED.keys() - {EC2}))
 async def test_endless_pages_are_limited(
-    scene: Scene, asked: list[Asked], operation: str, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, asked: list[Asked], operation: str, monkeypatch: pytest.MonkeyPatch, *, empty: bool
 ) -> None:
     """A list that never ends is read for at most five pages per request. Requests are still read, with their levels."""
     monkeypatch.setattr(clients, "MAX_PAGES", 5)
-    scene.aws.faults.rewrite(operation, lambda _: {PAGED[operation]: [], "NextToken": MORE})
+    rows = {PAGED[operation]: list[object]()} if empty else {}
+    scene.aws.faults.rewrite(operation, lambda answer: {**answer, **rows, "NextToken": MORE})
     async with aws_side(scene) as side:
         for each in asked:
             request = await side.requests.observe(key_of(each))

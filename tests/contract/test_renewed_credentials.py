@@ -9,7 +9,7 @@ import pytest
 
 from bot.aws.assembly import AwsSide
 from bot.domain.request import Status
-from bot.ports.aws import AwsUnavailable, SignalThrottled
+from bot.ports.aws import AwsUnavailable, SignalRefused, SignalThrottled
 from bot.sandbox.aws.callers import Session
 from bot.sandbox.aws.world import BOT_ROLE, level
 from tests.contract import gateway
@@ -135,6 +135,40 @@ async def test_file_may_appear_after_the_start(scene: Scene, side: AwsSide, file
             await side.requests.observe(key_of(asked))
     file.renew()
     assert (await side.requests.observe(key_of(asked))).complete
+
+
+BROKEN = {
+    "not text": bytes(range(128, 256)) * 5,
+    "zeros": bytes(500),
+    "a key twice": b"[default]\naws_access_key_id = A\naws_access_key_id = B\n",
+    "no values": b"[default]\ngarbage\n",
+    "another profile": b"[other]\naws_access_key_id = A\naws_secret_access_key = B\n",
+    "a failing process": b"[default]\ncredential_process = /bin/false\n",
+    "a missing source": b"[default]\nrole_arn = arn:aws:iam::111122223333:role/x\nsource_profile = none\n",
+    "a circle": b"[default]\nrole_arn = arn:aws:iam::111122223333:role/x\nsource_profile = default\n",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("started", [False, True], ids=["at the start", "later"])
+async def test_broken_file_is_survived(
+    scene: Scene, side: AwsSide, file: SharedFile, content: bytes, *, started: bool
+) -> None:
+    """Another program breaks the file or switches its profile. No signal is lost, and once it is renewed, calls succeed."""
+    asked = scene.ask(scene.policy(level("One", BOT_ROLE)))
+    own = replace(signal_of(asked), session=None)
+    if started:
+        file.renew()
+        await side.requests.observe(key_of(asked))
+        file.expire()
+    file.path.write_bytes(content)
+    for call in (partial(side.requests.observe, key_of(asked)), partial(side.requests.signal, own)):
+        with pytest.raises((AwsUnavailable, SignalThrottled, SignalRefused)):
+            await call()
+    file.renew()
+    await side.requests.observe(key_of(asked))
+    await side.requests.prepare(own)
+    await side.requests.signal(own)
 
 
 async def test_expired_file_may_be_renewed_later(scene: Scene, side: AwsSide, file: SharedFile) -> None:

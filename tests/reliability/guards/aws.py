@@ -67,7 +67,7 @@ GUARDS = (
     ),
     Guard(
         "pages without an end are limited",
-        PAGING + "test_endless_pages_are_limited[DescribeInstanceInformation]",
+        PAGING + "test_endless_pages_are_limited[DescribeInstanceInformation-empty pages]",
         {"bot.aws.calls.clients:_rows": around(_many_pages)},
     ),
 )

@@ -117,9 +117,7 @@ def why_unidentified(
 
 def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
     """Return why AWS is certain to refuse every vote of this role at a level; None if that is not certain."""
-    if level is None:
-        return None
-    if not has_votable_approver(level):
+    if level is None or not has_votable_approver(level):
         return Refusal.CONSOLE_ONLY
     return None if lists_role(level, role) else Refusal.OTHER_ROLE
 

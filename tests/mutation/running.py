@@ -15,6 +15,8 @@ from tests.mutation.mutants import Mutant, mutated
 
 LIMIT: Final = 600  # seconds for one mutant; one that hangs counts as noticed
 OPTIONS: Final = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:faulthandler"]
+# all tests passed, or one failed, or a module could not be imported
+RESULTS: Final = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}
 
 Tests = Callable[[Mutant], list[str]]
 """Returns the tests to run with a mutant."""
@@ -38,7 +40,10 @@ def survivors(mutants: Iterable[Mutant], tests: Tests, *, jobs: int) -> Iterator
 def _next_survivor(running: dict[int, Mutant]) -> Iterator[Mutant]:
     process, status = os.wait()
     mutant = running.pop(process)
-    if os.waitstatus_to_exitcode(status) == 0:
+    code = os.waitstatus_to_exitcode(status)
+    if code not in RESULTS:
+        raise RuntimeError(f"the tests did not run (pytest ended with {code}): {mutant}")
+    if code == pytest.ExitCode.OK:
         yield mutant
 
 
@@ -55,7 +60,7 @@ def _run(mutant: Mutant, tests: list[str]) -> None:
         os.dup2(none.fileno(), 1)
         os.dup2(none.fileno(), 2)
         _import_mutated(mutant)
-        result = int(pytest.main([*OPTIONS, *tests])) if tests else 0
+        result = pytest.ExitCode(pytest.main([*OPTIONS, *tests]) if tests else 0)
     os._exit(result)
 
 

@@ -11,7 +11,15 @@ from bot.domain.identity import IdentityRules
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import Status
 from bot.domain.routing import Channel, Route
-from bot.domain.shown.card_places import card_name, card_places, channel_of_card, home_problem, is_copy, renamed
+from bot.domain.shown.card_places import (
+    card_name,
+    card_places,
+    channel_of_card,
+    home_problem,
+    is_copy,
+    renamed,
+    with_adopted_card,
+)
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, request
 
 LEADS = Channel("leads", "19:leads@thread.tacv2", fallback=True)
@@ -101,3 +109,10 @@ def test_two_channels_merged_into_one_keep_both_cards() -> None:
     configuration = Configuration((replace(APPROVALS, name="new"),), IdentityRules())
     row = renamed(Record(KEY, NOW, surfaces=(old, new)), configuration)
     assert {each.name: each.activity_id for each in row.surfaces} == {"card:new": "2", "card:new:1": "1"}
+
+
+def test_known_card_is_not_adopted_again() -> None:
+    """A second click on a card that the row has changes nothing."""
+    row = ROW.with_surface(replace(card("card:approvals"), activity_id="7", unconfirmed_posts=1))
+    assert with_adopted_card(row, "approvals", "19:x", "7") == row
+    assert with_adopted_card(row, "approvals", "19:x", "8") != row

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from bot.domain.claims import Claim, ClaimRefusal, claim, withdrawn_by
+from bot.domain.claims import EFFECT_SPAN, Claim, ClaimRefusal, claim, has_room, withdrawn_by
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person
 from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict, Vote, Withdrawal
@@ -212,3 +212,63 @@ def test_level_that_waits_despite_enough_votes_grants_one_more_claim() -> None:
     asked = request(level(required=1, approvals=2))
     assert claimed(asked=asked) == Claim()
     assert claimed(HANAKO, APPROVE, decision(ICHIRO), asked=asked).refusal is ClaimRefusal.OTHERS_FIRST
+
+
+def room(*others: Decision, needed: Level, verdict: Verdict = APPROVE, now: datetime = NOW + SECOND) -> bool:
+    """Return whether a vote of HANAKO, which is about to be sent, has room beside other people's decisions."""
+    own = decision(HANAKO, verdict)
+    return has_room(own, needed, (own, *others), now)
+
+
+@pytest.mark.parametrize(
+    ("state", "full"),
+    [(CLAIMED, False), (SENT, True), (UNKNOWN, True), (CONFIRMED, True), (REFUSED, False), (RELEASED, False)],
+)
+@pytest.mark.parametrize("verdict", Verdict)
+def test_vote_has_no_room_if_votes_that_may_have_reached_aws_fill_the_level(
+    state: DecisionState, full: bool, verdict: Verdict
+) -> None:
+    """Votes that AWS may still count take the places of the level; those that never reached it do not."""
+    other = decision(ICHIRO, state=state)
+    assert room(other, needed=level(), verdict=verdict) is not full
+    assert room(other, needed=level(required=2), verdict=verdict)
+    assert room(other, needed=level(required=2, approvals=1), verdict=verdict) is not full
+    assert room(other, needed=level("Level2"), verdict=verdict)  # the other vote is at another level
+
+
+def test_vote_that_aws_shows_takes_no_second_place() -> None:
+    """A sent vote that is among the level's votes was counted already."""
+    shown = replace(level(required=2), votes=(Vote(f"{SESSIONS}/{ICHIRO.session_name}", APPROVE),))
+    assert room(decision(ICHIRO, state=SENT), needed=shown)
+    assert not room(decision(MEI, state=SENT), needed=shown)
+
+
+def test_accepted_vote_that_aws_does_not_show_gives_its_place_back_after_a_minute() -> None:
+    """AWS has evidently not counted it, and another person must be able to decide."""
+    accepted = decision(ICHIRO, state=CONFIRMED)
+    assert not room(accepted, needed=level(), now=NOW + EFFECT_SPAN - SECOND)
+    assert room(accepted, needed=level(), now=NOW + EFFECT_SPAN)
+
+
+def test_waiting_level_has_one_place_even_if_its_approvals_are_complete() -> None:
+    """AWS waits, so it needs at least one more vote: its counts may be from different moments."""
+    assert room(needed=level(required=1, approvals=3))
+    assert not room(decision(ICHIRO, state=SENT), needed=level(required=1, approvals=3))
+
+
+@pytest.mark.parametrize("unknown", [level(required=None), level(approvals=None)])
+def test_vote_has_room_while_the_count_is_unknown(unknown: Level) -> None:
+    """The claim has then allowed only this vote at its level."""
+    assert room(decision(ICHIRO, state=SENT), needed=unknown)
+
+
+def test_withdrawal_needs_no_place_among_the_votes() -> None:
+    """Sent votes do not block a revocation."""
+    own = replace(decision(HANAKO), verdict=Withdrawal.REVOKE)
+    assert has_room(own, level(), (own, decision(ICHIRO, state=SENT)), NOW)
+
+
+def test_sent_revocation_takes_no_place_among_the_votes() -> None:
+    """It changes access that a vote has granted."""
+    sent = replace(decision(ICHIRO, state=SENT), verdict=Withdrawal.REVOKE)
+    assert room(sent, needed=level())

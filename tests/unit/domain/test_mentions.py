@@ -17,7 +17,8 @@ ONEIL = person(3, "Anne O'Neil")
 MEI = person(4, "鈴木 芽依")
 MI = person(5, "佐藤 み")
 OPS = person(6, "Tanaka Ichiro (Ops)")
-MEMBERS = (HANAKO, ICHIRO, TARO_PERSON, ALEX, ALEXIS, ONEIL, MEI, MI, OPS)
+EMI = person(7, "山田 エミ")
+MEMBERS = (HANAKO, ICHIRO, TARO_PERSON, ALEX, ALEXIS, ONEIL, MEI, MI, OPS, EMI)
 
 
 def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]:
@@ -44,6 +45,7 @@ def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]
         ("承認は@佐藤　花子部長に確認済み", ["佐藤 花子"]),
         ("＠佐藤花子、＠田中一郎へ", ["佐藤 花子", "田中 一郎"]),
         ("@佐藤花子に依頼", ["佐藤 花子"]),
+        ("@山田エミさんへ", ["山田 エミ"]),  # katakana
         ("@佐藤花子。よろしく", ["佐藤 花子"]),
         ("@Alex\u200b Wilber", ["Alex Wilber"]),
         ("@田中一郎 @Alex Wilber @田中 一郎", ["田中 一郎", "Alex Wilber"]),  # once each, in the text's order
@@ -71,6 +73,7 @@ def test_whole_names_in_any_spelling_are_found(text: str, names: list[str]) -> N
         "@佐藤",
         "@佐藤花子郎",  # a longer name, which no member has
         "@佐藤みなみ",
+        "@山田エミリ",
         "@Alex_2",
         "@Anne O'Neill",
         "@Alex Wilber-Jones",
@@ -80,7 +83,7 @@ def test_whole_names_in_any_spelling_are_found(text: str, names: list[str]) -> N
 )
 def test_parts_of_names_and_addresses_mention_no_one(text: str) -> None:
     """Only a whole name is a mention, and `bob@example.com` is an address, not a mention of Bob."""
-    assert named(text, ALEX, replace(ALEXIS, guest="Wilber" in text), ONEIL, HANAKO, MI) == []
+    assert named(text, ALEX, replace(ALEXIS, guest="Wilber" in text), ONEIL, HANAKO, MI, EMI) == []
 
 
 def test_longest_name_wins() -> None:

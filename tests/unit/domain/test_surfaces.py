@@ -11,8 +11,9 @@ from bot.domain.identity import IdentityRules
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Withdrawal
 from bot.domain.routing import Route
-from bot.domain.shown.surfaces import Wanted, desired, direct_kind, next_change
-from bot.domain.shown.views import Banner, CardView, DecidedElsewhere
+from bot.domain.shown.card import card_view, request_line, requester_name, with_mentions
+from bot.domain.shown.surfaces import Wanted, desired, direct_kind, direct_view, next_change
+from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DirectKind
 from tests.fakes.chat import HANAKO
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
@@ -62,6 +63,35 @@ def test_notes_share_a_delivery_line_and_each_card_has_its_own() -> None:
         "note:cancelled": "note",
         "dm:cancelled": "direct",
     }
+
+
+def test_only_cards_are_shown_after_the_deciding_channel_was_removed() -> None:
+    """Notes and direct messages say how the channel decided; a card in another channel is still updated."""
+    row = replace(ROW, request=request(status=Status.CANCELLED), route=Route("gone", "19:gone", settled=True))
+    row = row.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
+    assert {want.kind for want in wanted(row).values()} == {SurfaceKind.CARD}
+    assert "card:leads" in wanted(row)
+
+
+def test_row_without_facts_has_no_view() -> None:
+    """Nothing is shown before the first read of AWS; asking for a view raises an error."""
+    row = replace(ROW, request=None)
+    assert wanted(row) == {}
+    with pytest.raises(ValueError, match=KEY.ops_item_id):
+        card_view(row, HOME, CONFIGURATION, NOW)
+    with pytest.raises(ValueError, match=KEY.ops_item_id):
+        direct_view(row, DirectKind.APPROVED, CONFIGURATION)
+    with pytest.raises(ValueError, match=KEY.ops_item_id):
+        request_line(row, NOW, own=False)
+    assert requester_name(replace(row, requester=None)) == ""
+
+
+def test_decided_card_mentions_no_one() -> None:
+    """Mentions ask people to decide."""
+    waiting = card_view(ROW, HOME, CONFIGURATION, NOW)
+    assert [each.name for each in with_mentions(waiting, [HANAKO]).mentions] == [HANAKO.name]
+    decided = card_view(replace(ROW, request=request(status=Status.CANCELLED)), HOME, CONFIGURATION, NOW)
+    assert with_mentions(decided, [HANAKO], [HANAKO]) == decided
 
 
 def _views(record: Record) -> dict[str, CardView]:

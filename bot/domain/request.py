@@ -152,6 +152,7 @@ class Node:
     platform: str | None = None
     private_ip: str | None = None
     tags: tuple[tuple[str, str], ...] | None = None  # None: could not be read
+    host: str | None = None  # the cloud of a machine outside EC2, and its location there
 
     def tag(self, key: str) -> str | None:
         """Return the value of a tag, or None."""
@@ -286,4 +287,5 @@ def _completed_node(node: Node, earlier: Node) -> Node:
         platform=node.platform or earlier.platform,
         private_ip=node.private_ip or earlier.private_ip,
         tags=earlier.tags if node.tags is None else node.tags,
+        host=node.host or earlier.host,
     )

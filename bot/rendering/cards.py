@@ -55,7 +55,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "form": _form(view, formatter, notice),
         "withdraw": [{}] if view.queued else [],
         "revoke": [{"typed": notice.typed if notice else ""}] if view.revoke else [],
-        "links": [{"url": view.console_url}] if view.console_url else [],
+        "links": _links(view, formatter),
         "key": view.key,
         "step": view.step,
     }
@@ -150,6 +150,7 @@ def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
         *formatter.plain_row("account", view.account),
         *formatter.plain_row("region", view.region),
         *formatter.plain_row("platform", view.platform),
+        *formatter.plain_row("host", view.host),
         *formatter.plain_row("private_ip", view.private_ip),
         *_tags(view, formatter),
         *formatter.plain_row("policy", view.policy),
@@ -205,6 +206,13 @@ def _form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> li
     # the field accepts no more; only a forged click has a longer comment
     typed = cut(notice.typed, COMMENT_LIMIT) if notice else ""
     return [{"label": label, "typed": typed}]
+
+
+def _links(view: CardView, formatter: CardFormatter) -> list[Data]:
+    """Return the link to the console, with the account to sign in to and the way to the request there."""
+    if not view.console_url:
+        return []
+    return [{"url": view.console_url, "way": formatter.runs("card_line.console", account=view.account)}]
 
 
 def _required(verdicts: tuple[Verdict, ...]) -> str:

@@ -1,6 +1,7 @@
 """Reading access requests over real HTTP: complete, partial, late and inconsistent answers."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -78,6 +79,78 @@ async def test_ec2_node_is_named_by_its_name_tag(scene: Scene, side: AwsSide) ->
     assert (node.id, node.name) == (scene.aws.world.nodes["web-prod-01"], "web-prod-01")
     assert (node.platform, node.private_ip) == ("Amazon Linux 2023", "172.31.10.21")
     assert node.tag("Owner") == "鈴木 芽依"
+
+
+@pytest.mark.parametrize("tags", [{}, {"Name": ""}, {"Name": " "}, {"Name": "\u200b\u3164"}])
+async def test_ec2_node_without_a_name_is_named_by_its_host_name(
+    scene: Scene, side: AwsSide, tags: dict[str, str]
+) -> None:
+    """A Name tag without a visible character counts as none."""
+    node_id, ec2 = scene.node(AccessTier="standard"), scene.aws.client("ec2")
+    ec2.delete_tags(Resources=[node_id], Tags=[{"Key": "Name"}])
+    ec2.create_tags(Resources=[node_id], Tags=[{"Key": "AccessTier", "Value": "standard"}, *_listed(tags)])
+    node = (await side.requests.observe(key_of(scene.ask(node_id)))).node
+    assert re.fullmatch(r"ip(-[0-9]+){4}\.ap-northeast-1\.compute\.internal", node.name or "")
+    assert dict(node.tags or ()) == {"AccessTier": "standard", **tags}
+
+
+@pytest.mark.parametrize("named", ["", " ", None])
+async def test_hybrid_node_without_a_name_is_named_by_its_host_name(
+    scene: Scene, side: AwsSide, named: str | None
+) -> None:
+    """The Name tag comes first, then the name of the activation, then the machine's own."""
+    scene.aws.faults.rewrite("ListTagsForResource", lambda _: {"TagList": [{"Key": "Name", "Value": named or ""}]})
+    scene.aws.faults.rewrite("DescribeInstanceInformation", in_agent(Name=named))
+    node = (await side.requests.observe(key_of(scene.ask("factory-gw-osaka")))).node
+    assert node.name == "factory-gw-osaka.example.com"
+
+
+@pytest.mark.parametrize(
+    ("kind", "location", "host"),
+    [
+        ("Microsoft.Compute/virtualMachines", "japaneast", "Azure (japaneast)"),
+        ("Microsoft.Compute/virtualMachines", None, "Azure"),
+        ("compute.googleapis.com/Instance", "asia-northeast1-a", "Google Cloud (asia-northeast1-a)"),
+        ("AWS::IoT::Thing", None, "AWS IoT Greengrass"),
+        ("AWS::SSM::ManagedInstance", "dc-1", None),
+        (None, "dc-1", None),
+    ],
+)
+async def test_hybrid_node_says_in_which_cloud_it_is(
+    scene: Scene, side: AwsSide, kind: str | None, location: str | None, host: str | None
+) -> None:
+    """AWS's general kinds of nodes say nothing about the place."""
+    scene.aws.faults.rewrite("DescribeInstanceInformation", in_agent(SourceType=kind, SourceLocation=location))
+    node = (await side.requests.observe(key_of(scene.ask("factory-gw-osaka")))).node
+    assert node.host == host
+
+
+async def test_hybrid_node_of_a_new_kind_is_shown_as_aws_names_it(scene: Scene, side: AwsSide) -> None:
+    """AWS may add clouds."""
+    report = {"InstanceId": "mi-0a1b2c3d4e5f67890", "SourceType": "machines.example.com/Server"}
+    scene.aws.faults.replace("DescribeInstanceInformation", json.dumps({"InstanceInformationList": [report]}))
+    node = (await side.requests.observe(key_of(scene.ask("factory-gw-osaka")))).node
+    assert node.host == "machines.example.com/Server"
+
+
+async def test_ec2_node_names_no_other_cloud(scene: Scene, side: AwsSide) -> None:
+    """An EC2 instance is in the request's own account and Region, which the card shows."""
+    assert (await side.requests.observe(key_of(scene.ask()))).node.host is None
+
+
+def in_agent(**members: str | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return a function that replaces members of every agent's report; None removes one."""
+
+    def rewrite(answer: dict[str, Any]) -> dict[str, Any]:
+        reports = [{**each, **members} for each in answer["InstanceInformationList"]]
+        known = [{name: value for name, value in each.items() if value is not None} for each in reports]
+        return {**answer, "InstanceInformationList": known}
+
+    return rewrite
+
+
+def _listed(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 async def test_hybrid_node_is_read_from_systems_manager(scene: Scene, side: AwsSide) -> None:

@@ -127,7 +127,16 @@ async def test_recorded_rows_are_listed(store: Store) -> None:
     names = {key_of(row): name for name, row in ROWS["requests"].items()}
     watched = await all_watched(store)
     assert ([names[each.key] for each in watched.rows], watched.unreadable) == (
-        ["approved", "unreadable facts", "auto-approved", "hint", "postponed delivery", "several nodes", "waiting"],
+        [
+            "approved",
+            "unreadable facts",
+            "auto-approved",
+            "hint",
+            "postponed delivery",
+            "several nodes",
+            "other clouds",
+            "waiting",
+        ],
         (),
     )
     due = await store.due(NOW + timedelta(minutes=60), 10)
@@ -176,6 +185,7 @@ def test_recorded_values_keep_their_meaning() -> None:
     assert not waiting.requester.is_person(waiting.decisions[0].person)
     ended = {name: row.request.status.ended for name in ROWS["requests"] if (row := read(name)).request}
     assert sorted(name for name, over in ended.items() if not over) == [
+        "other clouds",
         "replica",
         "several nodes",
         "unreadable facts",
@@ -184,6 +194,9 @@ def test_recorded_values_keep_their_meaning() -> None:
     several = read("several nodes").request
     assert several is not None
     assert [each.id for each in several.targets] == ["i-02999bd501754105a", "mi-0a1b2c3d4e5f67890"]
+    elsewhere = read("other clouds").request
+    assert elsewhere is not None
+    assert [each.host for each in elsewhere.targets] == ["Azure (japaneast)", "Google Cloud"]
 
 
 # --- writing

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_InstanceInfo
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 from cachetools import TTLCache
@@ -18,11 +19,19 @@ from bot.boto.fields import rows, text
 from bot.concurrency.single_flight import SingleFlight
 from bot.domain.request import Node
 from bot.ports.clock import Clock
+from bot.text.invisible import is_visible
 
 KEPT_SECONDS = 60.0  # a request is often read several times a minute; a changed tag shows a minute late at most
 KEPT = 2000  # nodes
 PROMPT_SECONDS = 3.0  # a card must appear within seconds; it may show no node name at first and be completed later
 PAGE = 50  # rows; the most that SSM returns. EC2 accepts no size of pages beside ids
+# Values of SourceType; the others are kinds of AWS that say nothing about where a machine is.
+_CLOUDS = {
+    "Microsoft.Compute/virtualMachines": "Azure",
+    "compute.googleapis.com/Instance": "Google Cloud",
+    "AWS::IoT::Thing": "AWS IoT Greengrass",
+}
+_KINDS_OF_AWS = frozenset({"AWS::EC2::Instance", "AWS::SSM::ManagedInstance"})
 log = structlog.get_logger(__name__)
 
 Facts = Mapping[str, object]
@@ -64,22 +73,14 @@ class Nodes:
     async def _ec2(self, place: Place, node_id: str) -> Part[Node]:
         instance, agent = await asyncio.gather(self._instance(place, node_id), self._agent(place, node_id))
         if instance is None:
-            return Part(_described(Node(node_id), agent), complete=False)
-        tags = _tags(instance.get("Tags"))
-        node = Node(
-            node_id,
-            name=dict(tags).get("Name"),
-            platform=_system(agent) or text(instance.get("PlatformDetails")),
-            private_ip=text(instance.get("PrivateIpAddress")),
-            tags=tags,
-        )
-        return Part(node)
+            return Part(_described(node_id, None, agent), complete=False)
+        node = _described(node_id, _tags(instance.get("Tags")), agent)
+        platform = node.platform or text(instance.get("PlatformDetails"))
+        return Part(replace(node, platform=platform, private_ip=text(instance.get("PrivateIpAddress"))))
 
     async def _hybrid(self, place: Place, node_id: str) -> Part[Node]:
         agent, tags = await asyncio.gather(self._agent(place, node_id), self._hybrid_tags(place, node_id))
-        named = dict(tags or ()).get("Name") or text((agent or {}).get("Name"))
-        node = _described(Node(node_id, name=named, tags=tags), agent)
-        return Part(node, complete=agent is not None and tags is not None)
+        return Part(_described(node_id, tags, agent), complete=agent is not None and tags is not None)
 
     # --- calls; None if the answer could not be read
 
@@ -144,16 +145,30 @@ def _log_failure(place: Place, operation: str, failed: CallFailed) -> None:
     log.warning("node_unreadable", operation=operation, account=place.account, code=failed.code)
 
 
-def _described(node: Node, agent: Facts | None) -> Node:
-    """Return the node with the facts that its agent reports."""
+def _described(node_id: str, tags: Tags | None, agent: Facts | None) -> Node:
+    """Return the node with its tags and the facts that its agent reports.
+
+    Its name is the first of these with a visible character: the Name tag, the name of the activation, the host name.
+    """
     reported = agent or {}
+    names = (dict(tags or ()).get("Name"), text(reported.get("Name")), text(reported.get("ComputerName")))
     return Node(
-        node.id,
-        name=node.name or text(reported.get("ComputerName")),
+        node_id,
+        name=next((name for name in names if name and is_visible(name)), None),
         platform=_system(agent),
         private_ip=text(reported.get("IPAddress")),
-        tags=node.tags,
+        tags=tags,
+        host=_host(reported),
     )
+
+
+def _host(reported: Facts) -> str | None:
+    """Return the cloud and the location of a machine outside EC2, like `Azure (japaneast)`; None if it is unknown."""
+    kind, location = text(reported.get("SourceType")), text(reported.get("SourceLocation"))
+    if kind is None or kind in _KINDS_OF_AWS:
+        return None
+    cloud = _CLOUDS.get(kind, kind)
+    return f"{cloud} ({location})" if location else cloud
 
 
 def _system(agent: Facts | None) -> str | None:

@@ -16,7 +16,7 @@ from bot.domain.permission import (
     why_unidentified,
 )
 from bot.domain.record import Record
-from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
+from bot.domain.request import AccessRequest, Action, Level, RequestKey, Status, Verdict, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.decided import decision_line, decision_lines, hidden_lines
@@ -60,6 +60,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         reason=request.reason,
         duration=request.duration,
         platform=_each([node.platform for node in request.targets]),
+        host=_each([node.host for node in request.targets]),
         private_ip=_each([node.private_ip for node in request.targets]),
         tags=_shown_tags(request, channel),
         tags_unread=any(node.tags is None for node in request.targets),
@@ -76,7 +77,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         no_buttons=no_buttons if pending else None,
         home=record.route.channel if pending and record.route and isinstance(no_buttons, DecidedElsewhere) else None,
         home_problem=home_problem(record) if pending and isinstance(no_buttons, DecidedElsewhere) else None,
-        console_url=console_url(request),
+        console_url=console_url(request.key),
         comment_required=tuple(sorted(channel.comment_required)),
         requester_unchecked=pending and configuration.identity.allow_unidentified and not _identified(record),
         unmatched_address=_unmatched_address(record, no_buttons) if pending else "",
@@ -121,13 +122,19 @@ def access_is_over(request: AccessRequest, now: datetime) -> bool:
     return request.status is Status.APPROVED and request.access_until is not None and request.access_until <= now
 
 
-def console_url(request: AccessRequest) -> str:
-    """Return the address of Systems Manager's start page, from which a person finds the request.
+# Each partition has its own console; all other Regions are in the partition `aws`.
+_CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.com"}
 
-    AWS does not document the address of a single request's page.
+
+def console_url(key: RequestKey) -> str:
+    """Return the address of the request's OpsItem in the console of its partition.
+
+    AWS's examples have this address, for other types of OpsItems. No page documents the address of an access request:
+    https://docs.aws.amazon.com/cli/latest/reference/ssm-incidents/list-related-items.html
     """
-    region = request.key.region
-    return f"https://{region}.console.aws.amazon.com/systems-manager/home?region={region}"
+    partition = next((each for each in _CONSOLES if key.region.startswith(f"{each}-")), "")
+    site = f"https://{key.region}.{_CONSOLES.get(partition, 'console.aws.amazon.com')}"
+    return f"{site}/systems-manager/opsitems/{key.ops_item_id}/workbench?region={key.region}"
 
 
 def requester_name(record: Record) -> str:

@@ -117,6 +117,7 @@ class CardView:
     reason: str
     duration: timedelta | None = None
     platform: str | None = None
+    host: str | None = None  # the cloud of a machine outside EC2, and its location there
     private_ip: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
     tags_unread: bool = False

@@ -78,7 +78,8 @@ WAITING: Final = replace(
     level=_FIRST_LEVEL,
     requested_at=REQUESTED_AT,
     deadline=DEADLINE,
-    console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/home?region=ap-northeast-1",
+    console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/opsitems/"
+    "oi-f57e817742bd/workbench?region=ap-northeast-1",
 )
 NODES: Final = (NodeLine(NODE_ID, NODE_NAME), NodeLine("mi-0123456789abcdef0"))
 _CLOSED = replace(WAITING, buttons=False, step="")
@@ -116,7 +117,9 @@ _WAITING_CARDS = {
     "request-mentions": replace(
         WAITING, mentions=_ASKED, mentioned=(Mention("29:1-sato-hanako", "佐藤 花子"),), rings=True
     ),
-    "request-several-nodes": replace(WAITING, node_id="", node_name=None, nodes=NODES, tags_unread=True),
+    "request-several-nodes": replace(
+        WAITING, node_id="", node_name=None, nodes=NODES, tags_unread=True, host="Azure (japaneast)"
+    ),
     "request-updated": replace(WAITING, mentions=_ASKED, mentioned=_NAMED),
     "request-bare": _BARE,
     "request-tags-unread": replace(_BARE, tags_unread=True),

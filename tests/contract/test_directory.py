@@ -1,6 +1,7 @@
 """The People port with rosters from a fake Teams: read one at a time, cached for five minutes, never guessed."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -443,8 +444,8 @@ async def test_a_member_whose_entry_lacks_something_is_requested_singly(room: Ro
 @pytest.mark.parametrize("outsider", [GUEST, FOREIGNER], ids=["guest", "foreigner"])
 @pytest.mark.parametrize(
     "alone",
-    [dict, without("userRole"), without("tenantId"), without("userPrincipalName")],
-    ids=["complete", "no role", "no tenant id", "no UPN"],
+    [dict, without("userRole"), without("tenantId"), without("userPrincipalName"), without(userRole="user")],
+    ids=["complete", "no role", "no tenant id", "no UPN", "a full member"],
 )
 async def test_an_outsider_stays_one_whatever_is_left_out(room: Room, outsider: Member, alone: Change) -> None:
     """A person counts as an outsider if the page or the single member says so, or if neither shows the tenant."""
@@ -456,6 +457,70 @@ async def test_an_outsider_stays_one_whatever_is_left_out(room: Room, outsider: 
         found = await room.directory.member(APPROVERS, outsider.object_id)
         assert found is not None
         assert found.guest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without("userRole"),
+        without("userRole", "userPrincipalName"),
+        without("userRole", "userPrincipalName", "email"),
+        without(userRole="Guest"),
+        without(userRole=" guest "),
+        lambda entry: {**entry, "userRole": ["guest"]},
+        without(userRole="anonymous"),
+        without(userRole="federatedUser"),
+    ],
+    ids=["no role", "no UPN", "no names", "capitals", "blanks", "a list", "anonymous", "an unknown role"],
+)
+async def test_a_guest_is_never_a_full_member(room: Room, change: Change) -> None:
+    """The guest has this tenant's id, and Teams shows the role in another form or not at all, also for single members."""
+    room.ms.world.conversations[APPROVERS].members[:] = [HANAKO, GUEST]
+    room.ms.world.in_pages = room.ms.world.alone = lambda entry: (
+        change(entry) if entry["aadObjectId"] == GUEST.object_id else entry
+    )
+    found = await room.directory.member(APPROVERS, GUEST.object_id)
+    assert found is not None
+    assert found.guest
+    member = await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert member is not None
+    assert not member.guest
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["guest first", "guest last"])
+async def test_a_person_with_two_entries_is_a_guest_if_one_says_so(room: Room, first: bool) -> None:
+    """Teams lists a person twice, once as a guest, with the object id in other letters."""
+    entries = [replace(HANAKO, role="guest"), replace(HANAKO, object_id=HANAKO.object_id.upper())]
+    room.ms.world.conversations[APPROVERS].members[:] = entries if first else entries[::-1]
+    found = await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert found is not None
+    assert found.guest
+
+
+@pytest.mark.parametrize("token", ["same", "x" * 100_000])
+async def test_pages_that_repeat_their_token_are_not_read_endlessly(room: Room, token: str) -> None:
+    """Members are requested singly, a stranger is no member, and the problem is reported."""
+    body = json.dumps({"members": [MEI.as_member()], "continuationToken": token})
+    room.ms.fault("GET", ROSTER, times=None, status=200, body=body)
+    found = await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert (found and found.upn, room.rosters() <= 2) == (HANAKO.upn, True)
+    assert await room.directory.member(APPROVERS, "aaaaaaaa-0000-4000-8000-000000000077") is None
+    assert not (await room.directory.known(frozenset({"unknown@example.com"}))).complete
+    assert room.problems()
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['{"members": null}', '{"members": {"0": {}}}', '{"members": [null, 5, "x", {}]}', '{"value": []}'],
+)
+async def test_a_roster_of_another_form_says_nothing_about_members(room: Room, body: str) -> None:
+    """Members are requested singly; nothing that is missing is assumed."""
+    room.ms.fault("GET", ROSTER, times=None, status=200, body=body)
+    found = await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert found is not None
+    assert not found.guest
+    assert await room.directory.member(APPROVERS, "aaaaaaaa-0000-4000-8000-000000000077") is None
+    assert room.problems() == {"rosters": "empty"}
 
 
 @pytest.mark.parametrize("status", [403, 404, 405, 400, 410])

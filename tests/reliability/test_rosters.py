@@ -258,6 +258,24 @@ async def test_foreigner_of_an_unknown_tenant_is_refused() -> None:
     assert (result.effects, result.code) == (0, Refusal.TENANT_UNKNOWN)
 
 
+@pytest.mark.parametrize("approvers", APPROVED_BY)
+@pytest.mark.parametrize("missing", [("userRole",), ("userRole", "userPrincipalName")], ids=["role", "role and UPN"])
+async def test_guest_without_a_role_decides_nothing(missing: tuple[str, ...], approvers: str) -> None:
+    """Teams returns the guest with this tenant's id and without a role, in pages and singly.
+
+    An approver without a role decides; without role and UPN, the refusal names the cause.
+    """
+    degradation = Degradation("no role", without(*missing))
+    async with teams() as (ms, connector):
+        for verb in (Verb.APPROVE, Verb.REJECT, Verb.REVOKE):
+            guest = await play(Cell(degradation, True, verb, GUEST, approvers), ms, connector, Directory)
+            assert (guest.effects, guest.refused) == (0, True)
+            cell = Cell(degradation, True, verb, HANAKO, approvers)
+            own = await play(cell, ms, connector, Directory)
+            assert not own.silently_refused(cell)
+            assert own.effects == 1 or len(missing) == 2
+
+
 class Trusting(Directory):
     """Treats members whose tenant Teams does not say as people of this tenant."""
 

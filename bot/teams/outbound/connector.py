@@ -63,6 +63,13 @@ def counted(telemetry: Telemetry, kind: CallKind) -> Iterator[None]:
         telemetry.teams_calls.labels(kind=kind, result=result).inc()
 
 
+class EndlessRoster(ConnectorUnavailable):
+    """Teams does not end the pages of a roster."""
+
+    def __init__(self) -> None:
+        super().__init__("endless_roster")
+
+
 class Connector:
     """The operations. Each raises only ConnectorError: ChatThrottled, ChatUnavailable or ChatRefused."""
 
@@ -120,15 +127,18 @@ class Connector:
         return read_page(await self._calls.send(call))
 
     async def all_members(self, service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
-        """Yield the members of a roster, page by page. Raises ChatUnavailable after MOST_PAGES."""
+        """Yield the members of a roster, page by page. Raises EndlessRoster if a page repeats, or after MOST_PAGES."""
         continuation: str | None = None
         for _ in range(MOST_PAGES):
+            before = continuation
             page = await self.get_paged_members(service_url, conversation=conversation, continuation=continuation)
             for member in page.members:
                 yield member
             if (continuation := page.continuation) is None:
                 return
-        raise ConnectorUnavailable("endless_roster")
+            if continuation == before:
+                break
+        raise EndlessRoster
 
     async def get_member(self, service_url: str, *, conversation: str, member: str) -> TeamMember:
         """Return one member by `29:…` id, Entra object id or UPN. Raises ChatRefused(UNKNOWN_PERSON) for others."""

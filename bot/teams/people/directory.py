@@ -8,7 +8,7 @@ member completely. Each person who is needed is then requested singly; nothing t
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, Self
 
@@ -20,7 +20,7 @@ from bot.domain.routing import thread_root
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.ports.teams import ChatProblem, KnownPeople, RosterUnavailable
-from bot.teams.outbound.connector import CallKind, Connector, counted
+from bot.teams.outbound.connector import CallKind, Connector, EndlessRoster, counted
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people.chat_people import ChatPeople
 from bot.teams.people.roster_cache import Roster, RosterCache
@@ -141,11 +141,14 @@ class Directory:
         return self._rosters[root]
 
     async def _read(self, root: str) -> Roster:
-        """Read a whole roster. Raises ConnectorError, but returns an empty roster if Teams refuses this one."""
+        """Read a whole roster, or return an empty one if Teams refuses or does not end it. Raises ConnectorError."""
         members = self._connector.all_members(await self._service_urls.of(root), conversation=root)
         try:
             with counted(self._telemetry, CallKind.ROSTER):
-                found = {each.object_id.casefold(): each async for each in members if each.object_id}
+                found = await _by_id(members)
+        except EndlessRoster:
+            self._problems.pages_read(root, RosterProblem.ENDLESS, members_complete=False)
+            return UNREAD
         except ConnectorRefused as refused:
             if refused.status is None or refused.problem is ChatProblem.UNAUTHORIZED:
                 raise  # the bot's own login or settings: single members are refused, too
@@ -283,3 +286,13 @@ class Directory:
         except StoreUnavailable:
             log.warning("people_incomplete", conversation="personal")
             return None
+
+
+async def _by_id(members: AsyncIterator[TeamMember]) -> dict[str, TeamMember]:
+    """Return the members by case-folded object id. Several entries of one person are one member."""
+    found: dict[str, TeamMember] = {}
+    async for each in members:
+        if each.object_id:
+            user = each.object_id.casefold()
+            found[user] = each.completed_from(found.get(user))
+    return found

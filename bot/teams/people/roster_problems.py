@@ -20,8 +20,12 @@ class RosterProblem(StrEnum):
 
     REFUSED = "refused"  # Teams refuses the pages; members are requested one by one
     EMPTY = "empty"  # the pages have no people; members are requested one by one
+    ENDLESS = "endless"  # the pages do not end; members are requested one by one
     NO_TENANT = "no_tenant"  # a member has no usable tenant id, even if requested singly
     NO_ADDRESS = "no_address"  # a member has no UPN, even if requested singly
+
+
+_OF_PAGES: Final = (RosterProblem.REFUSED, RosterProblem.EMPTY, RosterProblem.ENDLESS)
 
 
 class RosterProblems:
@@ -34,7 +38,7 @@ class RosterProblems:
 
     def pages_read(self, conversation: str, problem: RosterProblem | None, *, members_complete: bool) -> None:
         """Store the result of a read. `members_complete` is True if the pages have all that the bot needs."""
-        ended = RosterProblem if members_complete else (RosterProblem.REFUSED, RosterProblem.EMPTY)
+        ended = RosterProblem if members_complete else _OF_PAGES
         for each in ended:
             if each is not problem:
                 self._current.discard((conversation, each))

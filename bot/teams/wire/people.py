@@ -16,8 +16,11 @@ from bot.teams.wire.activity import Inbound
 LONGEST_NAME: Final = 256  # characters; Entra's own limit for display names
 
 _GUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-# Documented values of `userRole` for people who are not full members. A full member has another role, or none.
-_OUTSIDERS: Final = frozenset({"guest", "anonymous"})
+# Documented values of `userRole`. Without one of them, the UPN shows whether a person comes from another tenant.
+_GUEST: Final = "guest"
+_OUTSIDERS: Final = frozenset({_GUEST, "anonymous"})
+_FULL_MEMBER: Final = "user"
+_FROM_ELSEWHERE: Final = "#ext#"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +46,16 @@ class TeamMember:
 
     @property
     def is_outsider(self) -> bool:
-        """True for guests and anonymous people."""
-        return _is_outsider(self.role)
+        """True for guests and anonymous people. Without a known role, the UPN of a guest shows it."""
+        is_full = (self.role or "").casefold() == _FULL_MEMBER
+        return _is_outsider(self.role) or (
+            not is_full and _FROM_ELSEWHERE in (self.user_principal_name or "").casefold()
+        )
+
+    @property
+    def known_tenant(self) -> str:
+        """The tenant; empty also if neither role nor UPN show whether the person is a guest there."""
+        return self.tenant if self.role or self.user_principal_name else ""
 
     def completed_from(self, page: "TeamMember | None") -> "TeamMember":
         """Return this member with what only the roster's page says. If the tenants differ, the tenant is unknown."""
@@ -57,7 +68,7 @@ class TeamMember:
             user_principal_name=self.user_principal_name or page.user_principal_name,
             email=self.email or page.email,
             tenant_id=next(iter(tenants)) if len(tenants) == 1 else None,
-            role=page.role if page.is_outsider else self.role or page.role,
+            role=_GUEST if page.is_outsider else self.role or page.role,
         )
 
 
@@ -103,12 +114,12 @@ def as_person(member: TeamMember, *, tenant_id: str) -> Person | None:
         return None
     return Person(
         object_id=member.object_id.casefold(),
-        tenant_id=member.tenant,
+        tenant_id=member.known_tenant,
         name=(member.name or "")[:LONGEST_NAME],
         upn=member.user_principal_name,
         mail=member.email,
         teams_id=member.id,
-        guest=member.tenant != tenant_id.casefold() or member.is_outsider,
+        guest=member.known_tenant != tenant_id.casefold() or member.is_outsider,
     )
 
 
@@ -137,7 +148,7 @@ def _sender_tenant(inbound: Inbound) -> str:
 
 
 def _is_outsider(role: str | None) -> bool:
-    return (role or "").casefold() in _OUTSIDERS
+    return (role or "").strip().casefold() in _OUTSIDERS
 
 
 def _text(entry: Mapping[str, Any], key: str) -> str | None:

@@ -165,6 +165,21 @@ GUARDS = (
         {"bot.domain.identity:as_typed": around(lambda _, entry: caseless(entry))},
     ),
     Guard(
+        "a UPN shows a guest without a role",
+        DIRECTORY + "test_a_guest_is_never_a_full_member[no role]",
+        {"bot.teams.wire.people:_FROM_ELSEWHERE": constant("no UPN has this")},
+    ),
+    Guard(
+        "a member without role and UPN has no known tenant",
+        DIRECTORY + "test_a_guest_is_never_a_full_member[no UPN]",
+        {"bot.teams.wire.people:TeamMember.known_tenant": around(lambda _, member: member.tenant)},
+    ),
+    Guard(
+        "several entries of one person are one member",
+        DIRECTORY + "test_a_person_with_two_entries_is_a_guest_if_one_says_so[guest first]",
+        {"bot.teams.wire.people:TeamMember.completed_from": around(lambda _, member, page: member)},
+    ),
+    Guard(
         "look-alikes are granted nothing",
         LOOK_ALIKES + "test_look_alike_of_an_approver_may_not_decide[the Kelvin sign]",
         {"bot.text.names:exact": around(lambda _, name: fold(name))},
@@ -249,7 +264,7 @@ GUARDS = (
     ),
     Guard(
         "what the pages say against a person counts",
-        DIRECTORY + "test_an_outsider_stays_one_whatever_is_left_out[no role-guest]",
+        DIRECTORY + "test_an_outsider_stays_one_whatever_is_left_out[a full member-guest]",
         {"bot.teams.wire.people:TeamMember.completed_from": around(lambda _, alone, _page: alone)},
     ),
     Guard(

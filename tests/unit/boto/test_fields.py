@@ -30,7 +30,10 @@ from tests.unit.aws.samples import MANY_EXAMPLES, anything
     ],
 )
 def test_times_are_read_in_utc(value: object, read: datetime | None) -> None:
-    """Every documented format is read; anything else gives None, and so does a time to which no span can be added."""
+    """A datetime, ISO 8601 and `… UTC` are read, without a zone as UTC. Anything else gives None.
+
+    So does a time near the ends of the calendar, to which no span can be added.
+    """
     assert fields.moment(value) == read
 
 

@@ -4,7 +4,7 @@ from bot.boto.regions import known_regions
 
 
 def test_regions_of_all_partitions_are_known() -> None:
-    """Old and new Regions are known, also those for China and for government. Names of global endpoints are left out."""
+    """Old and new Regions are known, also for China and for government. Names of global endpoints are left out."""
     assert {
         "us-east-1",
         "ap-northeast-1",

@@ -316,7 +316,7 @@ def test_link_and_id_of_one_channel_are_duplicates() -> None:
     ],
 )
 def test_invalid_conversation_id_is_reported_with_the_correct_form(conversation: str, expected: str) -> None:
-    """An id copied from a link or an activity, or the name of a channel, is refused with advice."""
+    """The id of a thread or a chat, a link to something else, and the name of a channel are refused with advice."""
     assert expected in problem_of(CHANNEL.replace("19:approvers@thread.tacv2", conversation))
 
 

@@ -325,7 +325,7 @@ def test_region_that_does_not_exist_is_refused(complete: dict[str, str], region:
 
 @pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1", "ap-southeast-5", "mx-central-1", "il-central-1"])
 def test_new_regions_and_those_of_other_partitions_are_accepted(complete: dict[str, str], region: str) -> None:
-    """The Regions for government and for China are in partitions of their own."""
+    """The Regions for government and for China are in separate partitions."""
     assert load(complete | {"AWS_REGION": region})[0].region == region
 
 
@@ -367,7 +367,7 @@ def test_problem_of_a_half_set_cloud_names_the_cloud_and_what_to_do(complete: di
 
 
 def test_federation_in_the_government_cloud_is_refused(complete: dict[str, str]) -> None:
-    """Its audience exists in the public cloud only."""
+    """The audience of federated credentials exists in the public cloud only."""
     (problem,) = problems_of(without_secret(complete, APP_CREDENTIAL="aws-federation") | GOVERNMENT)
     assert problem == (
         "NODE_ACCESS_OPENID_METADATA_URL: selects the US government cloud, where the credential aws-federation does"

@@ -183,7 +183,10 @@ def test_accepted_rejection_blocks_every_vote_before_a_read_shows_it() -> None:
     [level(required=None), level(approvals=None), level(required=None, approvals=None), None],
 )
 def test_unreadable_level_grants_one_claim_at_a_time(unreadable: Level | None) -> None:
-    """If votes or the required number are unknown, a live vote blocks others. So does an accepted one for a minute."""
+    """A live vote blocks others. So does an accepted one for a minute.
+
+    The required number is unknown, or the level, or the votes at a level that needs one approval.
+    """
     asked = replace(request(), levels=(unreadable,) if unreadable else ())
     live, unseen = decision(ICHIRO, APPROVE, SENT), decision(ICHIRO, APPROVE, CONFIRMED)
     assert claimed(HANAKO, APPROVE, asked=asked) == Claim()

@@ -26,8 +26,8 @@ SECONDS = st.integers(0, 180).map(lambda seconds: seconds * SECOND)
 
 
 @st.composite
-def accepted_votes(draw: st.DrawFn) -> Decision:
-    """Return a vote at Level1 that AWS accepted, or one that may have arrived or had no effect."""
+def decisions(draw: st.DrawFn) -> Decision:
+    """Return a vote at Level1 in any state, from not sent to accepted by AWS or given up."""
     made = decision(draw(st.sampled_from(PEOPLE)), draw(st.sampled_from(Verdict)), draw(st.sampled_from(DecisionState)))
     at = NOW + draw(SECONDS)
     settled_at = None if made.state.live else at
@@ -57,7 +57,7 @@ def levels(draw: st.DrawFn) -> Level:
 def records(draw: st.DrawFn) -> Record:
     """Return a row after one to three reads, each of which may be incomplete or lack the steps."""
     row = Record(KEY, NOW)
-    for each in draw(st.lists(accepted_votes(), max_size=4, unique_by=lambda made: made.id)):
+    for each in draw(st.lists(decisions(), max_size=4, unique_by=lambda made: made.id)):
         row = row.with_decision(each)
     row, at = replace(row, version=1), NOW
     for _ in range(draw(st.integers(1, 3))):
@@ -79,7 +79,10 @@ def votes_of(row: Record) -> tuple[Vote, ...] | None:
 
 
 def is_young(row: Record, made: Decision) -> bool:
-    """Return True if no complete read of the votes began after the vote's span. A vote from the future is not young."""
+    """Return True if the last complete read of the votes began within EFFECT_SPAN of the end of the decision.
+
+    True also if there was no such read, or if the decision has not ended.
+    """
     if made.settled_at is None or row.votes_read_at is None:
         return True
     return made.settled_at - EFFECT_SPAN <= row.votes_read_at < made.settled_at + EFFECT_SPAN
@@ -87,7 +90,7 @@ def is_young(row: Record, made: Decision) -> bool:
 
 @given(records())
 def test_each_named_vote_is_in_aws_or_young_or_unreadable(row: Record) -> None:
-    """The property holds after any reads; a vote that AWS lists without a known name counts as possibly this one."""
+    """The property holds after any reads. AWS's votes include those that may be this one, as `may_be_of` says."""
     votes = votes_of(row)
     for each in effective_decisions(row):
         if isinstance(each.verdict, Verdict) and votes is not None and not is_young(row, each):
@@ -96,7 +99,11 @@ def test_each_named_vote_is_in_aws_or_young_or_unreadable(row: Record) -> None:
 
 @given(records())
 def test_hidden_vote_is_old_and_missing(row: Record) -> None:
-    """No vote is hidden while it is young, or while votes are unreadable. AWS shows no vote of its own for it."""
+    """A hidden vote was accepted and is not young, and AWS's votes are readable.
+
+    If AWS has votes of its person and verdict, there are at least as many later decisions to which they may belong.
+    A person is listed as hidden unless another vote of that person counts at the step.
+    """
     votes, hidden = votes_of(row), [each for each in row.decisions if is_hidden_vote(row, each)]
     for each in hidden:
         assert each.state is DecisionState.CONFIRMED
@@ -116,8 +123,11 @@ def test_hidden_vote_is_old_and_missing(row: Record) -> None:
 
 
 @given(records(), st.sampled_from(PEOPLE), st.sampled_from(Verdict))
-def test_only_the_own_vote_that_is_not_hidden_blocks_a_person(row: Record, who: Person, verdict: Verdict) -> None:
-    """A click is a repeat exactly if the person has a live or accepted vote at the step that is not hidden."""
+def test_click_is_a_repeat_only_of_a_vote_that_is_not_hidden(row: Record, who: Person, verdict: Verdict) -> None:
+    """A click is a repeat exactly if the person has a live or accepted vote at the step that is not hidden.
+
+    The exception: a reject replaces the person's own approval that was not sent.
+    """
     permit = Permit(decision(who, verdict), Inputs(0, None, None, None))
     held: Decision | None = None
     try:
@@ -136,7 +146,7 @@ def test_only_the_own_vote_that_is_not_hidden_blocks_a_person(row: Record, who: 
 
 @given(records())
 def test_missing_vote_is_due_for_a_read_after_its_span(row: Record) -> None:
-    """An accepted vote that AWS does not show is hidden, or unreadable, or possibly shown, or a read is due."""
+    """If AWS does not show an accepted vote, and was last read before its span ended, a read is due by that end."""
     now = NOW + timedelta(hours=1)
     due = votes_due_at(row, now)
     for each in row.decisions:

@@ -76,7 +76,7 @@ def test_principal_is_shown_by_session_name_or_last_part_of_its_arn(text: str, n
 
 
 def test_spellings_are_ids_and_addresses() -> None:
-    """The spellings are case-folded and stripped of surrounding space. Empty names are left out."""
+    """The spellings are in lower case, without surrounding space. Empty names are left out."""
     assert spellings_of(" A@Example.com ", "", None, "  ") == {"a@example.com"}
     assert Person("ID", "tenant", upn="U@example.com", mail="", teams_id="29:X").spellings == {
         "id",

@@ -119,7 +119,7 @@ def test_upn_is_not_an_object_id() -> None:
 )
 @pytest.mark.parametrize("approvers", [["members"], [f"upn:{HANAKO.upn}"]])
 def test_guests_and_people_of_other_tenants_are_refused(clicker: Person, tenant_id: str, approvers: list[str]) -> None:
-    """Membership or a listed UPN does not allow people of other tenants. A missing tenant equals no other."""
+    """Membership or a listed UPN does not allow them. A missing tenant id equals no other, not even a missing one."""
     assert refusal(clicker, channel=listing(*approvers), tenant_id=tenant_id) is Refusal.FOREIGN
 
 

@@ -164,7 +164,7 @@ class Wrapped:
     ],
 )
 def test_text_that_looks_like_a_token_is_redacted(logged: Logged, value: object) -> None:
-    """The field has any name. The text may be inside a list, a mapping, a set, an error or another object."""
+    """The field has an ordinary name. The text may be inside a list, a mapping, a set, an error or another object."""
     structlog.get_logger().info("bot_started", answer=value)
     line = logged()
     assert TOKEN not in line

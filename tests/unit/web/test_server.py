@@ -111,7 +111,7 @@ SECRETS = ("AccessDenied", "111122223333", "queue", "aiohttp", "Python", "Traceb
     ],
 )
 async def test_public_answers_have_no_details(method: str, path: str) -> None:
-    """Whatever anybody asks, the answer has no missing part, reason, account, metric or version."""
+    """No answer has a missing part, reason, account, metric or version. Only `/livez` is answered 200."""
     async with _running(missing={"queue": "AccessDenied in 111122223333"}) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())

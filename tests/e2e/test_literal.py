@@ -77,7 +77,10 @@ def with_single_spaces(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_hostile_text_is_shown_exactly_and_has_no_effect(node: Node, chromium: str, figure: Figure) -> None:
-    """The text makes no link, picture, script, emphasis or date. Only the card's own mentions work."""
+    """The text makes no link, picture, script, emphasis or date. Only the card's own mentions work.
+
+    A page shows repeated spaces as one.
+    """
     cards = [
         render(filled(view, text), locale="en", timezone="UTC", notice=filled(notice, text))
         for text, (view, notice) in product(CORPUS, views())

@@ -54,8 +54,8 @@ def test_fetch_does_not_leave_this_machine(node: Node) -> None:
     assert output_of(script, node).startswith("the sandbox does not leave this machine")
 
 
-def test_process_ends_with_its_parent_and_removes_its_folder(node: Node, tmp_path: Path) -> None:
-    """When its stdin is closed, the process ends and removes its folder."""
+def test_process_without_stdin_ends_and_removes_its_folder(node: Node, tmp_path: Path) -> None:
+    """When its parent ends, its stdin is closed. Then the process ends too."""
     folder = tmp_path / "running"
     folder.mkdir()
     done = subprocess.run(

@@ -91,8 +91,8 @@ async def test_click_with_a_comment_arrives_and_its_answer_is_shown(
     assert teams.received[-1].status == 200
 
 
-async def test_page_loads_only_from_its_own_address(teams: SandboxTeams) -> None:
-    """The page's content security policy names no address except `data:`, `blob:` and WebSockets on loopback."""
+async def test_policy_of_a_page_allows_only_its_own_address(teams: SandboxTeams) -> None:
+    """Besides it, the content security policy allows only `data:`, `blob:` and WebSockets on loopback."""
     async with aiohttp.ClientSession() as http, http.get(teams.browser_url) as response:
         policy = dict(each.split(" ", 1) for each in response.headers["Content-Security-Policy"].split("; "))
     sources = {source for each in policy.values() for source in each.split()}

@@ -42,7 +42,7 @@ def _scramble(rng: random.Random, raw: bytes) -> bytes:
 
 
 def headers(rng: random.Random, bearer: str) -> dict[str, str]:
-    """Return headers, most of them valid, so that the code behind the token check is reached as well."""
+    """Return headers that are valid in at least two of three calls, so that the code after the token check runs too."""
     found = {"Authorization": bearer}
     match rng.randrange(12):
         case 0:

@@ -1,6 +1,7 @@
 """Conversations, members and messages of a small Teams, behind the Connector's routes.
 
-Ids of threads, error codes and the status 202 without an id for a message with text and card were observed on Teams.
+Ids of threads, error codes and the status 202 without an id for a message with text and card follow what is known of
+Teams. They are not tested against it.
 The rules for tenant and person are the sandbox's.
 """
 
@@ -90,7 +91,7 @@ class TeamsWorld:
         return place
 
     def place(self, conversation: str) -> Place:
-        """Return the place of a conversation or a thread by its id."""
+        """Return the place of a conversation or a thread by its id. KeyError if there is no such conversation."""
         base, _, _ = conversation.partition(";")
         known = self.conversations[base].place
         return Place(id=conversation, kind=known.kind, team=known.team, tenant_id=known.tenant_id)

@@ -79,7 +79,7 @@ class MemoryStore:
         return self._keep(*apply_change(self._read(key), key, change, now=now))
 
     def _keep(self, record: Record, entries: Sequence[AuditEntry]) -> Record:
-        """Write a row and its audit entries together. A new row that was not changed has version 0 and is not written."""
+        """Write a row and its audit entries together. A new row without a change has version 0 and is not written."""
         if record.version:
             self.tables.records[record.key] = record
             self.tables.audit.extend(entries)

@@ -67,7 +67,7 @@ def test_valid_value_has_no_problems(operation: str, params: dict[str, Any]) -> 
     ],
 )
 def test_every_kind_of_problem_is_named(operation: str, params: dict[str, Any], word: str) -> None:
-    """The check covers missing and unknown members, types, enums, patterns, lengths and ranges, also in inner values."""
+    """The check covers missing and unknown members, types, enums, patterns, lengths and ranges at any depth."""
     assert word in "; ".join(asked(operation, **params))
 
 

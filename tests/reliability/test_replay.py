@@ -4,7 +4,8 @@ AWS allows three calls a second of each operation. Its quota and the bot's rate 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -83,12 +84,36 @@ def _old_events(world: World, when: datetime) -> list[Hint]:
     return [Hint("", key, KIND, occurred_at=when) for key in keys]
 
 
-async def _seconds_to_card(position: float) -> int:
+def _of_deleted_requests(world: World, when: datetime) -> list[Hint]:
+    """Old events of requests whose OpsItems AWS has deleted since."""
+    hints = _old_events(world, when)
+    world.aws.requests.clear()
+    return hints
+
+
+def _of_one_request(world: World, when: datetime) -> list[Hint]:
+    """As many copies of one old event."""
+    return [_old_events(world, when)[0]] * EVENTS
+
+
+def _without_a_row_left(world: World, when: datetime) -> list[Hint]:
+    """Old events of ten accounts that are not configured, and of requests that have ended."""
+    hints = _old_events(world, when)
+    return [
+        replace(each, key=replace(each.key, account=f"{number % 10:012d}")) if each.key and number % 2 else each
+        for number, each in enumerate(hints)
+    ]
+
+
+Events = Callable[[World, datetime], list[Hint]]
+
+
+async def _seconds_to_card(position: float, events: Events = _old_events) -> int:
     """Replay the events, with a new request's event at this share of them. Return the seconds until its card."""
     world = new_world()
     world.aws = LimitedAws(world.clock)
     world.build()
-    hints = _old_events(world, world.clock.now() - timedelta(days=30))
+    hints = events(world, world.clock.now() - timedelta(days=30))
     new = world.aws.add(EVENTS + 1)  # a later key: rows that are due at the same moment are reconciled in this order
     hints.insert(int(position * len(hints)), Hint("", new, KIND, occurred_at=world.clock.now()))
     taking = asyncio.create_task(_intake(world, hints).run())
@@ -109,6 +134,32 @@ async def test_new_request_has_its_card_beside_a_replay(position: float, figure:
     seconds = await _seconds_to_card(position)
     figure(24, old_events=EVENTS, position=position, seconds=seconds)
     assert seconds <= WANTED
+
+
+@pytest.mark.parametrize("events", [_of_deleted_requests, _of_one_request, _without_a_row_left])
+async def test_new_request_has_its_card_beside_other_replays(events: Events) -> None:
+    """The OpsItems are gone, all events are copies of one, or half of them are of foreign accounts."""
+    assert await _seconds_to_card(1.0, events) <= WANTED
+
+
+async def test_new_request_has_its_card_beside_a_change_of_every_row() -> None:
+    """A new file or a restored channel makes all open requests due at once. The new request does not wait for them."""
+    world = new_world()
+    world.aws = LimitedAws(world.clock)
+    world.build()
+    posting = asyncio.create_task(world.posted_many(EVENTS))
+    await world.clock.advance(60)
+    for key in await posting:
+        await world.rows.requeue(key)
+    await world.clock.advance(1)
+    new = world.aws.add(EVENTS + 1)
+    taking = asyncio.create_task(_intake(world, [Hint("", new, KIND, occurred_at=world.clock.now())]).run())
+    async with world.running():
+        await world.clock.advance(WANTED)
+        assert len(world.chat.of("post")) == 2
+        taking.cancel()
+        ending = asyncio.create_task(world.clock.advance(60))
+    await asyncio.gather(taking, ending, return_exceptions=True)
 
 
 async def test_old_events_treated_as_new_fail_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:

@@ -11,12 +11,14 @@ from prometheus_client import CollectorRegistry
 from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
-from bot.ports.store import Change, Place, StoreUnavailable, Watched
+from bot.ports.store import MOST_IN_PAGE, Change, Place, StoreUnavailable, Watched
 from bot.service.reconcile.loop import SHORTEST_SLEEP, SIDE_BY_SIDE
+from bot.service.sources.installation_events import InstallationEvents
 from bot.service.sources.intake import QUEUE, Intake
 from bot.telemetry import Telemetry
 from tests.fakes.aws import FakeAws, key_of
 from tests.fakes.chat import HANAKO
+from tests.fakes.clock import turns_during
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
@@ -333,3 +335,10 @@ async def test_decided_request_is_due_first(world: World) -> None:
     assert await world.store.due(world.clock.now(), 1) == [decided]
     await world.clock.advance(10)
     await click
+
+
+async def test_event_loop_runs_other_tasks_while_a_returning_conversation_reads_all_rows(world: World) -> None:
+    """All open requests are read page by page. Other tasks run at least once per page."""
+    await world.posted_many(2000)
+    events = InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry)
+    assert await turns_during(events.arrived()) >= 2000 / MOST_IN_PAGE

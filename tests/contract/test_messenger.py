@@ -445,6 +445,11 @@ def test_a_call_and_its_retries_fit_into_the_lease() -> None:
         {"status": 502},
         {"status": 503, "headers": {"Retry-After": "60"}},
         {"status": 429, "headers": {"Retry-After": "60"}},
+        {"status": 429, "headers": {"Retry-After": "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"}},
+        {"status": 503, "headers": {"Retry-After": "Thu, 01 Jan 2026 00:00:00 +99999999999999999999"}},
+        {"status": 429, "headers": {"Retry-After": "9" * 4000}},
+        {"status": 201, "body": '{"id": "\\ud800"}'},
+        {"status": 201, "body": '{"id": " "}'},
         {"status": 400},
         {"status": 401},
         {"status": 403, "body": '{"error": {"code": "BotDisabledByAdmin"}}'},
@@ -465,7 +470,7 @@ async def test_any_response_is_a_success_or_a_declared_error(room: Room, operati
         await call()
     except (ChatThrottled, ChatUnavailable, ChatRefused):
         return
-    assert fault == {"status": 201, "body": "{}"}
+    assert fault["status"] == 201
     assert operation != "direct"  # its chat was requested first, and a chat without an id cannot be used
 
 

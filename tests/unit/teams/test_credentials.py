@@ -1,6 +1,7 @@
 """Tests for bot.teams.login.credentials: one fetch for all callers, renewal ahead of time, no secret in the log."""
 
 import asyncio
+from typing import Any
 
 import pytest
 import structlog
@@ -58,9 +59,21 @@ async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, ed
     assert (await edge.credentials.bearer() == old, fetches(ms)) == (True, 2)
 
 
-async def test_outage_of_the_login_is_retried_every_five_seconds(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """In the seconds between, every call raises ChatUnavailable without a request."""
-    ms.fault("POST", TOKEN, drop="before", times=None)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"drop": "before"},
+        {"status": 200, "body": "<html>"},
+        {"status": 429, "headers": {"Retry-After": "inf"}},
+        {"status": 503, "headers": {"Retry-After": "-1"}},
+        {"status": 503, "headers": {"Retry-After": "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"}},
+    ],
+)
+async def test_outage_of_the_login_is_retried_every_five_seconds(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker, fault: dict[str, Any]
+) -> None:
+    """In the seconds between, every call raises ChatUnavailable without a request, whatever `Retry-After` says."""
+    ms.fault("POST", TOKEN, times=None, **fault)
     for _ in range(10):
         with pytest.raises(ChatUnavailable) as failed:
             await edge.credentials.bearer()

@@ -46,7 +46,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "decisions": formatter.latest(view.decisions, beside=view.requested_at),
         "alerts": formatter.conflict(view.conflicting_policies),
         "reason": formatter.reason(view.reason),
-        "commands": [{"lines": list(view.commands)}] if view.commands else [],
+        "commands": [{"shell": list(view.commands), "powershell": list(view.powershell)}] if view.commands else [],
         "rows": _direct_rows(view, formatter),
     }
 

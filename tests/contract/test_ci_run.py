@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REAL = ("sh", "dirname", "grep")  # programs that the script itself needs
-EVERYTHING = ("python3", "make", "chromium", "fc-list", "id", "apt-get")
+EVERYTHING = ("python3", "make", "zsh", "chromium", "fc-list", "id", "apt-get")
 FONTS = "Noto Sans CJK JP\nOpen Sans"
 COMMANDS = [
     "make weaknesses",
@@ -76,6 +76,7 @@ def test_bare_debian_first_installs_missing_packages(machine: Machine) -> None:
         "fontconfig",
         "fonts-noto-cjk",
         "fonts-open-sans",
+        "zsh",
     }
 
 

@@ -56,7 +56,7 @@ def _anything(dice: random.Random) -> str:
 # Texts of a view that do not come from outside. All its other texts are replaced.
 FIXED = frozenset({
     "CardView.key", "CardView.step", "DirectView.key",  # ids in the data of buttons, which are not shown
-    "CardView.console_url", "DirectView.commands",  # made from ids only
+    "CardView.console_url", "DirectView.commands", "DirectView.powershell",  # made from ids only
     "CardView.home_problem",  # a code of the product
     "SetupView.toml",  # made from a conversation's id
     "Mention.id",  # an id from the roster

@@ -13,10 +13,11 @@ from enum import Enum
 from bot.domain.configuration import Configuration
 from bot.domain.identity import Person
 from bot.domain.record import DeliveryState, Record, SurfaceKind
-from bot.domain.request import AccessRequest, Status, Withdrawal
+from bot.domain.request import Status, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card import access_is_over, card_view, conflicting_policies, node_lines
 from bot.domain.shown.card_places import card_places
+from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.decided import decision_lines
 from bot.domain.shown.notes import blank_note, thread_notes, why_undone
 from bot.domain.shown.reply_views import View
@@ -233,7 +234,8 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
         requested_at=request.requested_at,
         deadline=request.deadline,
         access_until=request.access_until if approved else None,
-        commands=connect_commands(request) if approved else (),
+        commands=tuple(shell_command(request.key, node.id) for node in request.targets) if approved else (),
+        powershell=tuple(powershell_command(request.key, node.id) for node in request.targets) if approved else (),
         conflicting_policies=conflicting_policies(record),
         cancel=_may_offer_cancel(record, configuration),
         nodes=node_lines(request),
@@ -248,17 +250,3 @@ def _may_offer_cancel(record: Record, configuration: Configuration) -> bool:
     if request.status is not Status.PENDING:
         return False
     return not any(each.verdict is Withdrawal.CANCEL and each.announced for each in record.live_decisions)
-
-
-def connect_commands(request: AccessRequest) -> tuple[str, ...]:
-    """Return the shell commands (bash, zsh) that open a session with the approved access. They contain only ids.
-
-    https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-start-session.html
-    """
-    names = "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
-    token = (
-        f"aws ssm get-access-token --region {request.key.region} --access-request-id {request.key.ops_item_id}"
-        " --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]' --output text"
-    )
-    start = f"aws ssm start-session --region {request.key.region} --target"
-    return f'read -r {names} <<< "$({token})" && export {names}', *(f"{start} {node.id}" for node in request.targets)

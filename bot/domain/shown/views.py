@@ -242,7 +242,8 @@ class DirectView:
     requested_at: datetime | None = None
     deadline: datetime | None = None
     access_until: datetime | None = None
-    commands: tuple[str, ...] = ()  # ready to copy; made from ids only
+    commands: tuple[str, ...] = ()  # for bash and zsh, ready to copy; made from ids only
+    powershell: tuple[str, ...] = ()  # the same for PowerShell
     conflicting_policies: tuple[str, ...] = ()
     cancel: bool = False  # the message offers Cancel
     detail: str | None = None  # a code

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 from bot.domain.decision import Outcome
-from bot.domain.request import Status
+from bot.domain.request import RequestKey, Status
+from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.domain.shown.views import Banner, DecisionLine, DirectKind, DirectView, NoteKind, NoteView
 from bot.rendering.gallery.cards import NODES, WAITING
@@ -14,6 +15,7 @@ from bot.rendering.gallery.sample import (
     APPROVAL,
     CANCELLATION,
     DEADLINE,
+    KEY,
     NODE_ID,
     NODE_NAME,
     OPS_ITEM_ID,
@@ -26,12 +28,6 @@ from bot.rendering.gallery.sample import (
     named,
 )
 
-_SIGN_IN = (
-    'read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<< "$(aws ssm get-access-token'
-    f" --region {REGION} --access-request-id {OPS_ITEM_ID}"
-    " --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]' --output text)\""
-    " && export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
-)
 UNDONE: Final = (*Outcome, "cancel_denied", "not_shown")  # codes of the reasons why a decision had no effect
 DIRECT_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_request`: an example of the others
     "not_installed",
@@ -64,7 +60,8 @@ _APPROVED = replace(
     decisions=(APPROVAL,),
     deadline=None,
     access_until=ACCESS_UNTIL,
-    commands=(_SIGN_IN, f"aws ssm start-session --region {REGION} --target {NODE_ID}"),
+    commands=(shell_command(RequestKey.parse(KEY), NODE_ID),),
+    powershell=(powershell_command(RequestKey.parse(KEY), NODE_ID),),
 )
 _DIRECT = {
     DirectKind.WAITING: WAITING_MESSAGE,

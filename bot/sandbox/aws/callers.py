@@ -115,10 +115,12 @@ class Callers:
         demanded = self._roles.get(role_arn)
         if demanded is None or (demanded and demanded != external_id):
             raise AwsError("AccessDenied", f"not authorized to perform: sts:AssumeRole on resource: {role_arn}", 403)
-        key = "ASIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
         until = None if seconds is None else self._now() + timedelta(seconds=seconds)
-        token = secrets.token_urlsafe(96)
-        return self._admit(Session(key, secrets.token_hex(20), token, role_arn, session_name, source_identity, until))
+        return self._temporary(role_arn, session_name, source_identity=source_identity, until=until)
+
+    def issue(self, to: Session, *, role: str, until: datetime) -> Session:
+        """Return credentials that AWS itself gives a person: a session of this role with the person's session name."""
+        return self._temporary(f"arn:aws:iam::{to.account}:role/{role}", to.session_name, until=until)
 
     def expire(self, session: Session) -> None:
         """Let a session expire now."""
@@ -139,6 +141,13 @@ class Callers:
         if session.expires_at and self._now() >= session.expires_at:
             raise AwsError("ExpiredTokenException", "The security token included in the request is expired.")
         return Caller(session, found["region"], found["service"])
+
+    def _temporary(
+        self, role_arn: str, session_name: str, *, source_identity: str = "", until: datetime | None
+    ) -> Session:
+        key = "ASIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
+        token = secrets.token_urlsafe(96)
+        return self._admit(Session(key, secrets.token_hex(20), token, role_arn, session_name, source_identity, until))
 
     def _admit(self, session: Session) -> Session:
         with self._lock:

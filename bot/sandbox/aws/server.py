@@ -179,7 +179,12 @@ class SandboxAws:
             ("sts", "AssumeRole"): partial(identities.assume_role, self.callers),
             ("sts", "GetCallerIdentity"): identities.get_caller_identity,
             ("sts", "GetWebIdentityToken"): self.web_identities.get_web_identity_token,
-            **JitOperations(self.state, steps_shown=steps_shown, cancellers=frozenset({sample.CANCELLER})).table(),
+            **JitOperations(
+                self.state,
+                callers=self.callers,
+                steps_shown=steps_shown,
+                cancellers=frozenset({sample.CANCELLER}),
+            ).table(),
             **JitDocuments(self.state).table(),
             **self.nodes.table(),
             **self.identity_center.table(),

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from bot.sandbox.aws.callers import Caller
+from bot.sandbox.aws.callers import Caller, Callers
 from bot.sandbox.aws.errors import AwsError
 from bot.sandbox.aws.jit import filters, requests, shapes
 from bot.sandbox.aws.jit.assumptions import MOST_NODES, ROLE_APPROVER, TOKEN_WORDS
@@ -20,21 +20,25 @@ from bot.sandbox.aws.jit.state import Effect, JitState, NoPolicy, UnknownNode
 Params = dict[str, Any]
 Operation = Callable[[Caller, Params], dict[str, Any]]
 
+TOKEN_ROLE = "SSM-JustInTimeAccessTokenRole"  # of an access token's session, as in AWS's samples
 TOKEN_LIFE = timedelta(hours=1)  # life of an access token's credentials; the policy sets the access window
 
 
 class JitOperations:
     """Access requests and their approvals through SSM's API."""
 
-    def __init__(self, state: JitState, *, steps_shown: int | None, cancellers: frozenset[str]) -> None:
+    def __init__(
+        self, state: JitState, *, callers: Callers, steps_shown: int | None, cancellers: frozenset[str]
+    ) -> None:
         """`cancellers` are names of roles that may stop other people's executions."""
-        self._state, self._steps_shown, self._cancellers = state, steps_shown, cancellers
+        self._state, self._callers, self._steps_shown, self._cancellers = state, callers, steps_shown, cancellers
 
     def table(self) -> dict[tuple[str, str], Operation]:
         """Return the operations of this class, by service and operation."""
         return {
             ("ssm", "StartAccessRequest"): self.start_access_request,
             ("ssm", "GetAccessToken"): self.get_access_token,
+            ("ssm", "StartSession"): self.start_session,
             ("ssm", "GetOpsItem"): self.get_ops_item,
             ("ssm", "DescribeOpsItems"): self.describe_ops_items,
             ("ssm", "ListOpsItemEvents"): self.list_ops_item_events,
@@ -74,15 +78,22 @@ class JitOperations:
             return {"AccessRequestStatus": "Expired"}
         if request.status is not Status.APPROVED or request.access_until is None:
             return {"AccessRequestStatus": TOKEN_WORDS[request.status]}
+        until = min(now + TOKEN_LIFE, request.access_until)
+        session = self._callers.issue(caller.session, role=TOKEN_ROLE, until=until)
         return {
             "AccessRequestStatus": TOKEN_WORDS[request.status],
             "Credentials": {
-                "AccessKeyId": "ASIA" + secrets.token_hex(8).upper(),  # invalid everywhere, even in the sandbox
-                "SecretAccessKey": secrets.token_hex(20),
-                "SessionToken": secrets.token_urlsafe(64),
-                "ExpirationTime": min(now + TOKEN_LIFE, request.access_until),
+                "AccessKeyId": session.access_key_id,
+                "SecretAccessKey": session.secret_access_key,
+                "SessionToken": session.session_token,
+                "ExpirationTime": until,
             },
         }
+
+    def start_session(self, caller: Caller, _: Params) -> dict[str, Any]:
+        """Open a session for any caller: in AWS, too, a person may have the permission without a request."""
+        name = f"{caller.session.session_name}-{secrets.token_hex(8)}"
+        return {"SessionId": name, "TokenValue": secrets.token_urlsafe(32), "StreamUrl": f"wss://localhost/{name}"}
 
     def stop_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
         """Cancel a waiting request of the caller; a canceller role may cancel any. IAM would refuse other callers."""

@@ -186,9 +186,9 @@ class LastWriteWinsStore(MemoryStore):
 
 
 class HangingStore(MemoryStore):
-    """A store that hangs: `load`, `apply`, `remember_service_url` and `personal_chat` wait if `hangs` names them.
+    """A store that hangs: calls of the methods that `hangs` names wait before their effect until `go` is set.
 
-    A call waits before its effect until `go` is set. `reached` is set when a call waits.
+    `reached` is set when a call waits.
     """
 
     def __init__(self, tables: Tables | None = None) -> None:

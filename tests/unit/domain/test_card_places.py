@@ -112,7 +112,7 @@ def test_two_channels_merged_into_one_keep_both_cards() -> None:
 
 
 def test_known_card_is_not_adopted_again() -> None:
-    """A second click on a card that the row has changes nothing."""
+    """A card that the row has changes nothing. Another card of the same channel is added."""
     row = ROW.with_surface(replace(card("card:approvals"), activity_id="7", unconfirmed_posts=1))
     assert with_adopted_card(row, "approvals", "19:x", "7") == row
     assert with_adopted_card(row, "approvals", "19:x", "8") != row

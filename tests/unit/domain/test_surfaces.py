@@ -74,7 +74,7 @@ def test_only_cards_are_shown_after_the_deciding_channel_was_removed() -> None:
 
 
 def test_row_without_facts_has_no_view() -> None:
-    """Nothing is shown before the first read of AWS; asking for a view raises an error."""
+    """Nothing is shown before the first read of AWS. To make a view raises a ValueError that names the request."""
     row = replace(ROW, request=None)
     assert wanted(row) == {}
     with pytest.raises(ValueError, match=KEY.ops_item_id):

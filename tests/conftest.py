@@ -24,26 +24,24 @@ settings.register_profile("no-time-limit", deadline=None, suppress_health_check=
 settings.load_profile("no-time-limit")
 
 
-def _parse_each_service_model_once() -> None:
-    """Share the data files of botocore between the sessions of all tests in this process.
+def _load_each_service_model_once() -> None:
+    """Share what botocore has loaded from its data files between the sessions of all tests in this process.
 
-    The program has one session for its calls and one for its table; the tests have hundreds. Each session parses its
-    own copies, and EC2's takes 0.2 s: without sharing, the tests of bot/aws take twice the CPU time. Sharing hides only
-    the time of parsing, and not in tests that start the program as a process. Loaders with other search paths, such as
-    moto's, have separate copies, because they extend the models that they load.
+    The program has one session for its calls and one for its table; the tests have hundreds. Each session lists
+    botocore's folders and parses its own copies, and EC2's takes 0.2 s: without sharing, the tests of bot/aws take twice
+    the CPU time. Sharing hides only the time of loading, and not in tests that start the program as a process. Loaders
+    with other search paths, such as moto's, have separate copies, because they extend the models that they load.
     """
 
     @cache
-    def loaded(search_paths: tuple[str, ...], name: str) -> Any:
-        return load(Loader(extra_search_paths=search_paths, include_default_search_paths=False), name)
+    def loaded(_search_paths: tuple[str, ...]) -> dict[object, Any]:
+        return {}
 
-    load = Loader.load_data_with_path
-    Loader.load_data_with_path = (  # type: ignore[method-assign]  # botocore has no setting for this
-        lambda self, name: loaded(tuple(self.search_paths), name)
-    )
+    # botocore has no setting for this
+    Loader._cache = property(lambda self: loaded(tuple(self.search_paths)), lambda _self, _empty: None)  # type: ignore[attr-defined]
 
 
-_parse_each_service_model_once()
+_load_each_service_model_once()
 
 
 def pytest_collection_finish() -> None:

@@ -49,6 +49,16 @@ class Configuration:
         return account.cancel_role if account else None
 
     @property
+    def voter_rules(self) -> IdentityRules:
+        """The rules that identify voters outside Teams, only to show their names.
+
+        Approver roles count as trusted, too: their trust policy lets only the bot assume them, under a person's name.
+        """
+        roles = (role for channel in self.channels for role in channel.approver_roles)
+        names = (role.rpartition("/")[2] for role in roles)
+        return replace(self.identity, trusted_roles=self.identity.trusted_roles.union(names))
+
+    @property
     def places(self) -> tuple[tuple[str, str], ...]:
         """All configured accounts and Regions, as (account, Region)."""
         return tuple((account.id, region) for account in self.accounts for region in sorted(account.regions))

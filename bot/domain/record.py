@@ -3,6 +3,7 @@
 Changes are pure functions from row to row. The store applies them again if another process wrote in between.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -122,6 +123,7 @@ class Record:
     reconcile_failures: int = 0  # consecutive; sets the pause before the next reconcile
     missing_since: datetime | None = None  # since when AWS reports that the OpsItem does not exist
     conflicting_policies: tuple[str, ...] = ()  # those that the event of a failed request named
+    voters: tuple[tuple[str, str], ...] = ()  # voters outside Teams: AWS's spelling, the name in Teams
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()
@@ -266,6 +268,10 @@ class Record:
             reconcile_failures=0,
             missing_since=None,
         )
+
+    def with_voters(self, names: Mapping[str, str]) -> "Record":
+        """Add the names of voters. A known name stays: it was certain once."""
+        return replace(self, voters=tuple({**names, **dict(self.voters)}.items())) if names else self
 
     def not_found(self, at: datetime) -> "Record":
         """Store that AWS knows no such OpsItem. After GONE_AFTER the request counts as gone."""

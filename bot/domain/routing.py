@@ -101,6 +101,11 @@ class Channel:
         return role.replace("{account}", account) if role else None
 
     @property
+    def approver_roles(self) -> tuple[str, ...]:
+        """The ARNs of the channel's role and of its levels' roles, with `{account}` as in the file."""
+        return tuple(filter(None, (self.approver_role, *(rule.approver_role for rule in self.levels))))
+
+    @property
     def steps_without_approvers(self) -> tuple[str | None, ...]:
         """The steps at which no one may decide; None: all. Empty for a channel that is paused or gets no requests."""
         if not self.decide or not (self.fallback or self.match):

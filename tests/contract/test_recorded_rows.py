@@ -135,6 +135,7 @@ async def test_recorded_rows_are_listed(store: Store) -> None:
             "postponed delivery",
             "several nodes",
             "other clouds",
+            "outside voters",
             "waiting",
         ],
         (),
@@ -186,11 +187,13 @@ def test_recorded_values_keep_their_meaning() -> None:
     ended = {name: row.request.status.ended for name in ROWS["requests"] if (row := read(name)).request}
     assert sorted(name for name, over in ended.items() if not over) == [
         "other clouds",
+        "outside voters",
         "replica",
         "several nodes",
         "unreadable facts",
         "waiting",
     ]
+    assert list(dict(read("outside voters").voters).values()) == ["佐藤 花子"]
     several = read("several nodes").request
     assert several is not None
     assert [each.id for each in several.targets] == ["i-02999bd501754105a", "mi-0a1b2c3d4e5f67890"]

@@ -79,7 +79,7 @@ async def test_two_decisions_of_one_person_are_both_shown(world: World) -> None:
         await world.clock.advance(1)
         late = await world.press(key, ICHIRO, step="Level2")
     assert late.notice is not None
-    assert (late.notice.who, late.notice.comment) == (HANAKO.upn, "second")
+    assert (late.notice.who, late.notice.comment) == (HANAKO.name, "second")
     text = world.chat.of("post")[0].card
     assert "first" in text
     assert "second" in text

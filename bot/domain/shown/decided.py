@@ -18,9 +18,10 @@ _SETTLED_BY: Mapping[Status, Action] = {
 
 
 def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
-    """Return who decided what, oldest first: decisions in Teams by the person's name, others as AWS names them."""
+    """Return who decided what, oldest first. Outside Teams, a person whom Teams does not know is named as in AWS."""
     ours = effective_decisions(record)
-    lines = [*map(decision_line, ours), *(line for level in _levels(record) for line in _outside_lines(level, ours))]
+    outside = (line for level in _levels(record) for line in _outside_lines(level, ours, dict(record.voters)))
+    lines = [*map(decision_line, ours), *outside]
     order = {level.step: number for number, level in enumerate(_levels(record))}
 
     def turn(line: DecisionLine) -> tuple[int, float]:
@@ -107,9 +108,9 @@ def decision_line(decision: Decision) -> DecisionLine:
     return DecisionLine(decision.verdict, decision.person.shown_name, at, decision.comment or None, step=decision.step)
 
 
-def _outside_lines(level: Level, ours: Sequence[Decision]) -> Iterator[DecisionLine]:
+def _outside_lines(level: Level, ours: Sequence[Decision], names: Mapping[str, str]) -> Iterator[DecisionLine]:
     here = [each for each in ours if each.step == level.step]
     for vote in level.votes or ():
         if not any(voted_by(vote, each) for each in here):
-            who = Principal.parse(vote.by).shown_name
+            who = names.get(vote.by) or Principal.parse(vote.by).shown_name
             yield DecisionLine(vote.verdict, who, vote.at, vote.comment, in_teams=False, step=level.step)

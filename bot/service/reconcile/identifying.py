@@ -1,18 +1,23 @@
-"""Identifies the requester from rosters and Identity Center records. The rules are in bot.domain.identity.
+"""Identifies the requester, and voters outside Teams, from rosters and Identity Center records.
+
+The rules are in bot.domain.identity.
 
 While a record cannot be read, it identifies no one, and the request counts as incomplete.
 """
 
 from dataclasses import dataclass, replace
 
+from bot.domain.claims import voted_by
 from bot.domain.identity import (
     Directory,
     IdentityRules,
+    Person,
     Requester,
     identify_requester,
     names_to_look_up,
     needs_record,
 )
+from bot.domain.record import Record
 from bot.domain.request import AccessRequest
 from bot.ports.aws import AwsUnavailable, Identities
 from bot.ports.teams import People
@@ -28,7 +33,7 @@ class Identified:
 
 
 class Identifying:
-    """Identifies requesters."""
+    """Identifies requesters and voters."""
 
     def __init__(self, *, people: People, identities: Identities, configuration: CurrentConfiguration) -> None:
         self._people, self._identities, self._configuration = people, identities, configuration
@@ -39,7 +44,7 @@ class Identifying:
         `earlier` is the result of the last reconcile.
         """
         rules = self._configuration.value.identity  # use the same rules to the end, even if the file changes
-        names = await self._names(request, rules)
+        names = () if request.replica_of else await self._names(request.requester, rules)
         known = await self._people.known(names_to_look_up(request.requester, rules, names or ()))
         # keeps the requester identified while rosters cannot be read
         remembered = (earlier.person,) if earlier and earlier.person else ()
@@ -49,11 +54,31 @@ class Identifying:
             return Identified(replace(request, complete=False), requester.refusing_as(earlier))
         return Identified(request, requester)
 
-    async def _names(self, request: AccessRequest, rules: IdentityRules) -> tuple[str, ...] | None:
-        """Return the names in the requester's Identity Center record; empty if it is not needed, None if unreadable."""
-        if request.replica_of or not needs_record(request.requester, rules):
+    async def voters(self, request: AccessRequest, *, record: Record) -> dict[str, str]:
+        """Return the names in Teams of people who voted outside Teams, by AWS's spelling.
+
+        Left out are votes of the row's decisions, voters whose names are known, and voters who cannot be identified.
+        """
+        votes = [(level.step, vote) for level in request.levels for vote in level.votes or ()]
+        outside = {
+            vote.by
+            for step, vote in votes
+            if not any(each.step == step and voted_by(vote, each) for each in record.decisions)
+        }
+        found = {by: await self._voter(by) for by in sorted(outside - dict(record.voters).keys())}
+        return {by: person.shown_name for by, person in found.items() if person}
+
+    async def _voter(self, by: str) -> Person | None:
+        rules = self._configuration.value.voter_rules
+        names = await self._names(by, rules) or ()
+        known = await self._people.known(names_to_look_up(by, rules, names))
+        return identify_requester(by, rules, Directory(known.people, names, complete=known.complete)).person
+
+    async def _names(self, principal: str, rules: IdentityRules) -> tuple[str, ...] | None:
+        """Return the names in a user's Identity Center record; empty if it is not needed, None if unreadable."""
+        if not needs_record(principal, rules):
             return ()
         try:
-            return await self._identities.names(request.requester)
+            return await self._identities.names(principal)
         except AwsUnavailable:
             return None

@@ -141,9 +141,11 @@ class Reconciler:
                 record.key, lambda row: _unreadable(row, since=record.version, missing_at=began if missing else None)
             )
         identified = await self._identifying.identify(facts, earlier=record.requester)
+        voters = await self._identifying.voters(identified.request, record=record)
 
         def observed(row: Record) -> Record:
             seen = row.observed(identified.request, identified.requester, at=began, since=record.version)
+            seen = seen.with_voters(voters)
             failures = 0 if identified.request.complete else row.reconcile_failures + 1
             return self._routed(replace(seen, reconcile_failures=failures))
 

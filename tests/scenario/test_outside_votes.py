@@ -1,0 +1,86 @@
+"""Votes that people cast outside Teams: the card, the thread and the answers name them as Teams does, if that is certain."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.request import Verdict
+from tests.fakes.aws import ACCOUNT
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
+from tests.fakes.world import World, new_world
+
+USER_ID = "9067642ac7-11111111-1111-4111-8111-111111111111"
+
+
+def session(role: str, name: str = HANAKO.upn or "") -> str:
+    """Return the ARN of a session as AWS records it."""
+    return f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{name}"
+
+
+async def card_after(world: World, by: str) -> str:
+    """Return the card after a vote of this principal outside Teams, at the first of two levels."""
+    key = await world.posted(levels=2)
+    world.aws.vote(key, by, Verdict.APPROVE, "from the console")
+    await world.shown(key)
+    (card,) = world.chat.of("post")
+    return card.card
+
+
+@pytest.mark.parametrize("role", ["AWSReservedSSO_Lead_0123456789abcdef", "Operator", "NodeAccessApprover"])
+async def test_voter_whom_teams_knows_is_shown_by_the_name_in_teams(world: World, role: str) -> None:
+    """The caller cannot choose the session name of these roles, and it is the address of one member."""
+    card = await card_after(world, session(role))
+    assert HANAKO.name in card
+    assert str(HANAKO.upn) not in card
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        session("Admin"),  # any caller of this role could choose the name
+        session("Operator", "nobody@example.com"),
+        session("Operator", "HANAKO.SATO@EXAMPLE.ORG"),
+        session("Operator", "hanako.sato@example.com"[:-1] + "\uff4d"),  # a look-alike
+        f"arn:aws:iam::{ACCOUNT}:user/hanako.sato@example.com",
+    ],
+)
+async def test_other_voters_are_shown_as_aws_names_them(world: World, by: str) -> None:
+    """A name that does not prove who it is must not appear as a person's name in Teams."""
+    assert HANAKO.name not in await card_after(world, by)
+
+
+async def test_voter_whose_name_two_people_share_is_shown_as_aws_names_them() -> None:
+    """The mail address of one person is the UPN of another."""
+    world = new_world(people=[HANAKO, replace(person(1), mail=HANAKO.upn), TARO_PERSON])
+    assert HANAKO.name not in await card_after(world, session("Operator"))
+
+
+async def test_user_of_identity_center_is_shown_by_the_name_in_teams() -> None:
+    """AWS names the voter by an id that says nothing to people; the user record has the address."""
+    world = new_world()
+    world.identities.records[USER_ID] = ("hanako", str(HANAKO.upn))
+    card = await card_after(world, USER_ID)
+    assert HANAKO.name in card
+    assert USER_ID not in card
+
+
+async def test_name_of_a_voter_stays_while_rosters_cannot_be_read(world: World) -> None:
+    """The name was certain once, so the card does not change to AWS's spelling and back."""
+    key = await world.posted(levels=2)
+    world.aws.vote(key, session("Operator"), Verdict.APPROVE)
+    await world.shown(key)
+    world.people.failing = True
+    await world.shown(key)
+    assert HANAKO.name in world.chat.of("post")[0].card
+
+
+async def test_late_click_names_the_voter_as_teams_does(world: World) -> None:
+    """The answer to a click and the note in the thread have the same name as the card."""
+    key = await world.posted()
+    world.aws.vote(key, session("AWSReservedSSO_Lead_0123456789abcdef"), Verdict.APPROVE)
+    await world.shown(key)
+    async with world.running():
+        answer = await world.press(key, ICHIRO)
+    assert answer.notice is not None
+    assert answer.notice.who == HANAKO.name
+    assert HANAKO.name in world.chat.of("reply")[-1].card

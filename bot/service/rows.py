@@ -60,17 +60,13 @@ class _Watch:
         self.take(await self._load())
 
 
-def _unchanged(record: Record) -> Record:
-    return record
-
-
 class Rows:
     """Reads, writes and leases rows, and waits for changes.
 
     `storable` makes the last change before each write of a row.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, storable: Change = _unchanged) -> None:
+    def __init__(self, store: Store, clock: Clock, *, storable: Change) -> None:
         self.store, self._clock, self._storable = store, clock, storable
         self._watches: dict[RequestKey, _Watch] = {}
         self.due = asyncio.Event()  # set when a row may be due; wakes the reconcile loop

@@ -5,21 +5,23 @@ line: at most those of FEW, and if it survives, at most those of MANY.
 """
 
 import argparse
-import importlib
 import math
 import os
 import random
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutants import Mutant, mutants_of
-from tests.mutation.running import survivors
+from tests.mutation.running import OPTIONS, Collected
 from tests.mutation.selection import Selection
 
-FEW: Final = (30, 60.0)  # how many tests, and the seconds that they took together in `make coverage`
+FEW: Final = (30, 20.0)  # how many tests, and the seconds that they took together in `make coverage`
 MANY: Final = (100, 120.0)
 PART: Final = 20  # mutants between two lines of progress
 PACKAGES: Final = [Path("bot/domain"), Path("bot/service")]
@@ -41,19 +43,38 @@ def main() -> None:
     mutants = [each for each in _all_mutants() if not options.places or _is_at(each, options.places)]
     sample = random.Random(options.seed).sample(mutants, len(mutants))[: options.sample or None]
     selection = Selection()
-    _import_libraries()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder  # failing examples belong to mutants
+        work = partial(_run, sample, selection, jobs=options.jobs)
+        sys.exit(pytest.main([*OPTIONS], plugins=[Collected(work)]))
+
+
+def _run(sample: list[Mutant], selection: Selection, collected: Collected, *, jobs: int) -> None:
+    """Run the mutants in parts; print those that survive, and the scores so far."""
     left: list[Mutant] = []
     for first in range(0, len(sample), PART):
         part = sample[first : first + PART]
         for most, seconds in FEW, MANY:
-            part = list(survivors(part, partial(selection.tests, most=most, seconds=seconds), jobs=options.jobs))
+            part = list(collected.survivors(part, partial(selection.tests, most=most, seconds=seconds), jobs=jobs))
+        left += part
         for mutant in part:
             reason = EQUIVALENT.get(mutant.name)
             print(f"equivalent: {mutant} ({reason})" if reason else f"survived: {mutant}")
-        left += part
-        print(f"{min(first + PART, len(sample))} of {len(sample)} done, {len(left)} survived", flush=True)
+        _print_scores(sample[: first + PART], left)
+
+
+def _print_scores(sample: list[Mutant], left: list[Mutant]) -> None:
+    """Print the counts, and the share of noticed mutants with its 95 % interval."""
     for package in PACKAGES:
-        _print_score(package, mutants=mutants, sample=sample, left=left)
+        here, survived = ([each for each in some if each.path.is_relative_to(package)] for some in (sample, left))
+        same = sum(each.name in EQUIVALENT for each in survived)
+        noticed, total = len(here) - len(survived), len(here) - same
+        low, high = _interval(noticed, total)
+        print(
+            f"{package}: {len(here)} run, {noticed} noticed, {len(survived) - same} survived, {same} equivalent: "
+            f"{noticed / max(total, 1):.1%} noticed (95 % interval {low:.1%} to {high:.1%})",
+            flush=True,
+        )
 
 
 def _all_mutants() -> list[Mutant]:
@@ -62,27 +83,6 @@ def _all_mutants() -> list[Mutant]:
 
 def _is_at(mutant: Mutant, places: list[str]) -> bool:
     return any(mutant.path.is_relative_to(each) or f"{mutant.path}:{mutant.line}" == each for each in places)
-
-
-def _import_libraries() -> None:
-    """Import libraries once for all mutants. Each mutant imports the program and its tests again."""
-    for name in ("bot.app", "bot.cli", "bot.sandbox.sandbox"):
-        importlib.import_module(name)
-    for name in [each for each in sys.modules if each.split(".")[0] in {"bot", "cards", "tests"}]:
-        del sys.modules[name]
-
-
-def _print_score(package: Path, *, mutants: list[Mutant], sample: list[Mutant], left: list[Mutant]) -> None:
-    made, here, survived = (
-        [each for each in some if each.path.is_relative_to(package)] for some in (mutants, sample, left)
-    )
-    same = sum(each.name in EQUIVALENT for each in survived)
-    noticed, total = len(here) - len(survived), len(here) - same
-    low, high = _interval(noticed, total)
-    print(
-        f"{package}: {len(made)} mutants, {len(here)} in the sample, {noticed} noticed, {len(survived) - same} survived, "
-        f"{same} equivalent: {noticed / max(total, 1):.1%} (95 % interval {low:.1%} to {high:.1%})"
-    )
 
 
 def _interval(hits: int, total: int) -> tuple[float, float]:

@@ -107,7 +107,7 @@ def intake_of(world: World, queue: Queue, *, store: FailingStore | None = None) 
 
     Rows on `store` wake no reconcile loop, so that both loops find a due row at the same time.
     """
-    rows = Rows(store, world.clock) if store else world.rows  # type: ignore[arg-type]  # has what the intake calls
+    rows = Rows(store, world.clock, storable=world.replicas.storable) if store else world.rows  # type: ignore[arg-type]  # has what the intake calls
     telemetry = Telemetry(CollectorRegistry())
     return Intake(queue=queue, rows=rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry)
 

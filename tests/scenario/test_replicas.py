@@ -48,6 +48,16 @@ async def test_new_value_waits_for_the_expected_number_of_replicas() -> None:
     assert (outcome(one), outcome(two)) == (Outcome.NOT_PERMITTED, Outcome.NOT_PERMITTED)
 
 
+def test_values_that_every_version_can_read_are_stored_as_they_are() -> None:
+    """A row with a new value keeps the outcomes and details of its other decisions."""
+    denied = replace(
+        decision(HANAKO, state=DecisionState.REFUSED, step="Level2"), outcome=Outcome.AWS_DENIED, detail="x"
+    )
+    live = decision(HANAKO, step="Level3")
+    row = replace(ROW, decisions=(*ROW.decisions, denied, live))
+    assert replicas(MemoryStore(), ManualClock()).storable(row).decisions[1:] == (denied, live)
+
+
 async def test_new_value_waits_while_a_replica_does_not_know_it() -> None:
     """An older replica that joins, for example after a rollback, stops the new values until it is no longer listed."""
     store, clock = MemoryStore(), ManualClock()

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 from pathlib import Path
 
@@ -419,6 +420,23 @@ def test_health_fails_if_no_bot_runs(words: tuple[str, ...]) -> None:
     port = str(free_port())
     result = run(*words, env={"NODE_ACCESS_PORT": port, "NODE_ACCESS_METRICS_PORT": port})
     assert (result.exit_code, f"127.0.0.1:{port}" in result.stderr) == (1, True)
+
+
+def test_health_fails_if_another_program_answers() -> None:
+    """A web page instead of the bot's JSON is an error with a hint, not a traceback."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>It works</html>")
+
+    with HTTPServer(("127.0.0.1", 0), Page) as other:
+        thread = threading.Thread(target=other.handle_request)
+        thread.start()
+        result = run("health", env={"NODE_ACCESS_PORT": str(other.server_port)})
+        thread.join()
+    assert (result.exit_code, "is it the port of another program?" in result.stderr) == (1, True)
 
 
 def test_health_problems_needs_the_metrics_port() -> None:

@@ -10,15 +10,18 @@ import pytest
 from tests.mutation.mutants import mutants_of, mutated
 
 ROOT = Path(__file__).parents[2]
-RULE = "def may(votes, needed):\n    return votes >= needed\n"
-BLIND = "import rule\n\ndef test_it_runs():\n    rule.may(2, 2)\n"
-SHARP = "import rule\n\ndef test_limit():\n    assert rule.may(2, 2) is True and rule.may(1, 2) is False\n"
+RULE = "NEEDED = 2\n\n\ndef may(votes):\n    return votes >= NEEDED\n"
+BLIND = "import rule\n\n\ndef test_it_runs():\n    rule.may(2)\n"
+SHARP = "import rule\n\n\ndef test_limit():\n    assert (rule.may(2), rule.may(1)) == (True, False)\n"
 PROGRAM = """
 from pathlib import Path
+import pytest
 from tests.mutation.mutants import mutants_of
-from tests.mutation.running import survivors
-mutants = mutants_of(Path("rule.py"))
-print(len(mutants), len(list(survivors(mutants, lambda mutant: ["test_rule.py"], jobs=2))))
+from tests.mutation.running import OPTIONS, Collected
+def work(collected):
+    left = collected.survivors(mutants_of(Path("rule.py")), lambda mutant: ["test_rule.py::TEST"], jobs=2)
+    Path("survivors").write_text("\\n".join(sorted(each.change for each in left)))
+pytest.main([*OPTIONS, "test_rule.py"], plugins=[Collected(work)])
 """
 
 
@@ -50,18 +53,20 @@ def test_each_kind_of_change_is_made(code: str, changes: list[str], tmp_path: Pa
     assert [ast.unparse(mutated(each)) for each in mutants_of(path)] == changes
 
 
-@pytest.mark.parametrize(("tests", "counts"), [(BLIND, "2 2"), (SHARP, "2 0")], ids=["blind", "sharp"])
-def test_mutant_survives_only_tests_that_assert_nothing(tests: str, counts: str, tmp_path: Path) -> None:
-    """Both suites run every line of the rule, and pass. The one without an assertion notices no mutant."""
+@pytest.mark.parametrize(
+    ("test", "survivors"),
+    [
+        (BLIND, ["2 -> 3", "return votes >= NEEDED -> return None", "votes >= NEEDED -> votes > NEEDED"]),
+        (SHARP, []),
+    ],
+    ids=["blind", "sharp"],
+)
+def test_mutant_survives_only_tests_that_assert_nothing(test: str, survivors: list[str], tmp_path: Path) -> None:
+    """Both tests run every line of the rule, and pass. The one without an assertion notices no mutant."""
     (tmp_path / "rule.py").write_text(RULE)
-    (tmp_path / "test_rule.py").write_text(tests)
-    run = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=tmp_path,
-        env={"PYTHONPATH": f"{tmp_path}:{ROOT}"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=50,
-    )
-    assert run.stdout.strip() == counts
+    (tmp_path / "test_rule.py").write_text(test)
+    program = PROGRAM.replace("TEST", "test_it_runs" if test is BLIND else "test_limit")
+    environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    words = [sys.executable, "-c", program]
+    subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=50)
+    assert (tmp_path / "survivors").read_text().splitlines() == survivors

@@ -19,8 +19,8 @@ def probe(host: str, port: int, path: str) -> tuple[bool, Any]:
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
     try:
         connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status == http.client.OK, json.loads(answer.read(LARGEST_ANSWER))
+        with connection.getresponse() as answer:
+            return answer.status == http.client.OK, json.loads(answer.read(LARGEST_ANSWER))
     except (OSError, http.client.HTTPException) as error:
         raise NoAnswer(f"{host}:{port}: {error or type(error).__name__}") from error
     except ValueError as error:

@@ -35,6 +35,8 @@ from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
+from bot.service.checks.loop import Checks
+from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.replicas import Replicas
 from bot.service.retention import Retention
@@ -58,7 +60,7 @@ from bot.web import server
 DRAIN_SECONDS = 10.0
 LAST_SECONDS = 3.0  # the part of DRAIN_SECONDS that is kept for reconciliations and the audit trail
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # the store, AWS or a port is not available
-Source = Intake | Sweep | StoreCheck | Retention | Replicas | ConfigurationReload | Auditing | LoopWatch
+Source = Intake | Sweep | StoreCheck | Checks | Retention | Replicas | ConfigurationReload | Auditing | LoopWatch
 log = structlog.get_logger(__name__)
 
 
@@ -144,13 +146,18 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
     """
     async with AsyncExitStack() as stack:
         clock, registry, owner = SystemClock(), CollectorRegistry(), uuid.uuid4().hex
-        telemetry = Telemetry(registry)
+        telemetry, outcomes = Telemetry(registry), Outcomes(clock)
         store = await stack.enter_async_context(store_at(settings.store, region=settings.region))
         aws = await stack.enter_async_context(_aws(settings, configuration, clock, telemetry))
         current = CurrentConfiguration(await _with_accounts(settings, configuration, aws, stopping), settings.tenant_id)
         teams = await stack.enter_async_context(
             TeamsSide(
-                _microsoft(settings, aws, clock), store=store, configuration=current, clock=clock, telemetry=telemetry
+                _microsoft(settings, aws, clock),
+                store=store,
+                configuration=current,
+                clock=clock,
+                telemetry=telemetry,
+                outcomes=outcomes,
             )
         )
         ports = Ports(
@@ -160,6 +167,8 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             chat=teams.chat,
             people=teams.people,
             clock=clock,
+            teams_probes=teams,
+            aws_probes=aws,
         )
         services = Services(
             ports,
@@ -168,6 +177,9 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             owner=owner,
             period=settings.sweep_seconds,
             replicas=settings.replicas,
+            outcomes=outcomes,
+            app_id=settings.app_id,
+            has_queue=aws.queue is not None,
         )
         rows = services.rows
         reloading = ConfigurationReload(
@@ -179,10 +191,19 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
             telemetry=telemetry,
         )
         own = (services.sweep, services.store_check, services.retention, services.auditing, services.replicas)
-        sources: list[Source] = [*own, reloading, LoopWatch(telemetry.loop_stall)]
+        sources: list[Source] = [*own, reloading, services.checks, LoopWatch(telemetry.loop_stall)]
         if aws.queue:
             telemetry.health.expect(QUEUE)
-            sources.append(Intake(queue=aws.queue, rows=rows, clock=clock, configuration=current, telemetry=telemetry))
+            sources.append(
+                Intake(
+                    queue=aws.queue,
+                    rows=rows,
+                    clock=clock,
+                    configuration=current,
+                    telemetry=telemetry,
+                    outcomes=outcomes,
+                )
+            )
         ready = _readiness(teams, telemetry)
         public = server.build_app(
             messages=teams.attach(services.click_handler, services.commands, services.installs), ready=ready

@@ -1,19 +1,24 @@
 """Builds everything that talks to AWS, for `bot.app`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from bot.aws.calls.clients import Clients
-from bot.aws.calls.rate_limit import RATES
+from bot.aws.calls.rate_limit import RATES, Lane
 from bot.aws.client_secret import ClientSecret
 from bot.aws.identity_center import IdentityCenter
 from bot.aws.jit.access_requests import AccessRequests
 from bot.aws.queue import SqsQueue
 from bot.aws.web_identity import WebIdentity
 from bot.boto.failures import CallFailed, unavailable
+from bot.boto.fields import http_date, mapping
+from bot.ports.aws import RoleSession
 from bot.ports.clock import Clock
+from bot.ports.probes import ApprovalPolicy, QueueSettings
 from bot.telemetry import Telemetry
+
+_T = TypeVar("_T")
 
 
 class Account(Protocol):
@@ -53,6 +58,7 @@ class AwsSide:
             rates=rates,
             share=replicas,
         )
+        self._clock = clock
         self.requests = AccessRequests(self._clients, clock=clock)
         self.identities = IdentityCenter(self._clients, clock=clock)
         self._stack = AsyncExitStack()
@@ -60,10 +66,7 @@ class AwsSide:
 
     async def own_account(self) -> str:
         """Return the account of the bot's own credentials. Raises AwsUnavailable."""
-        try:
-            return await self._clients.own_account()
-        except CallFailed as failed:
-            raise unavailable(failed) from failed
+        return await _raising(self._clients.own_account())
 
     def client_secret(self, arn: str) -> ClientSecret:
         """Return the source of the app's client secret in AWS Secrets Manager."""
@@ -72,6 +75,31 @@ class AwsSide:
     def web_identity(self, audience: str) -> WebIdentity:
         """Return the source of tokens, signed by STS, that prove the bot's identity."""
         return WebIdentity(self._clients, audience)
+
+    # --- ports.probes.AwsProbes
+
+    async def assume(self, session: RoleSession) -> None:
+        """Assume a role now, without a cache. Raises AwsUnavailable."""
+        self._clients.sessions.forget(session)
+        await _raising(self._clients.sessions.get(session, Lane.SWEEP))
+
+    async def approval_policies(self, account: str, region: str) -> Sequence[ApprovalPolicy]:
+        """Return the manual approval policies of an account and Region. Raises AwsUnavailable."""
+        return await _raising(self.requests.approval_policies(account, region))
+
+    async def queue_settings(self) -> QueueSettings | None:
+        """Return the queue's settings; None if no queue is configured. Raises AwsUnavailable."""
+        return await self.queue.settings() if self.queue else None
+
+    async def aws_ahead(self) -> float | None:
+        """Return the seconds that AWS's clock is ahead of ours; None if the answer does not say.
+
+        Raises AwsUnavailable.
+        """
+        answer = await _raising(self._clients.own("sts", "get_caller_identity", Lane.SWEEP))
+        headers = mapping(mapping(answer.get("ResponseMetadata")).get("HTTPHeaders"))
+        at = http_date(headers.get("date"))
+        return None if at is None else at.timestamp() - self._clock.epoch()
 
     async def __aenter__(self) -> Self:
         """Return this object. No call to AWS is made."""
@@ -83,3 +111,11 @@ class AwsSide:
     async def __aexit__(self, *_: object) -> None:
         """Wait for running calls, at most their time-outs, and for running lookups; close all connections."""
         await self._stack.aclose()
+
+
+async def _raising(call: Awaitable[_T]) -> _T:
+    """Return the result of a call. Raises the port's error instead of CallFailed."""
+    try:
+        return await call
+    except CallFailed as failed:
+        raise unavailable(failed) from failed

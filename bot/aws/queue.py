@@ -11,10 +11,11 @@ from bot.aws.calls.clients import Clients
 from bot.aws.calls.rate_limit import Lane
 from bot.aws.events import SENT, UnreadableEvent, parse_event, sent_at
 from bot.boto.failures import CallFailed, unavailable
-from bot.boto.fields import rows, text
+from bot.boto.fields import mapping, rows, text
 from bot.boto.sdk import POLL_SECONDS, Answer
 from bot.ports.aws import Hint
 from bot.ports.clock import Clock
+from bot.ports.probes import QueueSettings
 from bot.telemetry import Telemetry
 
 BATCH = 10  # messages; the most that SQS returns
@@ -49,6 +50,14 @@ class SqsQueue:
     async def check(self) -> None:
         """Check that the queue answers. Raises AwsUnavailable."""
         await self._call("get_queue_attributes", Lane.RECONCILE, AttributeNames=["QueueArn"])
+
+    async def settings(self) -> QueueSettings:
+        """Return the queue's policy and key. Raises AwsUnavailable."""
+        names = ("QueueArn", "Policy", "KmsMasterKeyId")
+        answer = await self._call("get_queue_attributes", Lane.SWEEP, AttributeNames=list(names))
+        found = mapping(answer.get("Attributes"))
+        arn, policy, key = (text(found.get(name)) or "" for name in names)
+        return QueueSettings(arn, policy, key)
 
     def _note_ages(self, messages: Iterable[Answer]) -> None:
         now = self._clock.now()

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 LONGEST_SPAN = timedelta(days=3650)  # longer values are invalid, and could overflow dates
 EARLIEST, LATEST = 1970, 9000  # years; spans are added to times and subtracted from them, which must not overflow
@@ -52,6 +53,14 @@ def moment(value: object) -> datetime | None:
 
 def _parsed(value: str) -> datetime:
     return datetime.strptime(value, _UTC_FORMAT) if value.endswith(" UTC") else datetime.fromisoformat(value)  # noqa: DTZ007  (the format says UTC)
+
+
+def http_date(value: object) -> datetime | None:
+    """Return the time of the header `Date`, such as `Wed, 01 Apr 2026 09:00:00 GMT`."""
+    try:
+        return moment(parsedate_to_datetime(text(value) or ""))
+    except (ValueError, TypeError):
+        return None
 
 
 def duration(value: object) -> timedelta | None:

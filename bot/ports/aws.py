@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from pydantic import SecretStr
 
 from bot.domain.request import AccessRequest, Action, Execution, Grant, RequestKey, Status
+
+READER_SESSION: Final = "node-access-bot"  # session name of the bot's own reads and checks in CloudTrail
 
 
 class AwsUnavailable(Exception):

@@ -11,13 +11,13 @@ from bot.ports.aws import RoleSession
 class MicrosoftRefused(Exception):
     """Microsoft did not give what was asked for.
 
-    `code` is Microsoft's code, or the name of the error. `detail` says what was called and what came back; it contains
-    no secret.
+    `code` is Microsoft's code, or the name of the error. `answered` is True if an answer came, which may be that of a
+    proxy. `detail` says what was called and what came back; it contains no secret.
     """
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    def __init__(self, code: str, detail: str = "", *, answered: bool) -> None:
         super().__init__(code, detail)
-        self.code, self.detail = code, detail
+        self.code, self.detail, self.answered = code, detail, answered
 
 
 class TeamsProbes(Protocol):

@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 from bot.ports.aws import Identities, Requests
 from bot.ports.clock import Clock
+from bot.ports.probes import AwsProbes, TeamsProbes
 from bot.ports.store import Store
 from bot.ports.teams import Chat, People
 from bot.service.auditing import Auditing
+from bot.service.checks.installation import Installation
+from bot.service.checks.loop import Checks
+from bot.service.checks.outcomes import Outcomes
 from bot.service.clicks.click_handler import ClickHandler
 from bot.service.clicks.permission_check import PermissionCheck
 from bot.service.clicks.queue import DecisionQueue
@@ -38,13 +42,15 @@ class Ports:
     chat: Chat
     people: People
     clock: Clock
+    teams_probes: TeamsProbes
+    aws_probes: AwsProbes
 
 
 class Services:
     """The services of one process. `owner` identifies the process.
 
     `period` is the seconds between two sweeps of a place. `replicas` is the number of processes that share the store
-    and AWS's quotas.
+    and AWS's quotas. `app_id` and `has_queue` are what the checks compare the installation with.
     """
 
     def __init__(
@@ -55,6 +61,9 @@ class Services:
         telemetry: Telemetry,
         owner: str,
         period: float,
+        outcomes: Outcomes,
+        app_id: str,
+        has_queue: bool,
         replicas: int = 1,
     ) -> None:
         store, requests, people, clock = ports.store, ports.requests, ports.people, ports.clock
@@ -70,15 +79,24 @@ class Services:
                 clock=clock,
                 configuration=configuration,
                 telemetry=telemetry,
+                outcomes=outcomes,
             ),
             DecisionQueue(replicas=replicas),
         )
         self.reconciler = Reconciler(
             rows=self.rows,
             requests=requests,
-            identifying=Identifying(people=people, identities=ports.identities, configuration=configuration),
+            identifying=Identifying(
+                people=people, identities=ports.identities, configuration=configuration, outcomes=outcomes
+            ),
             deliveries=Deliveries(
-                rows=self.rows, chat=ports.chat, people=people, clock=clock, owner=owner, telemetry=telemetry
+                rows=self.rows,
+                chat=ports.chat,
+                people=people,
+                clock=clock,
+                owner=owner,
+                telemetry=telemetry,
+                outcomes=outcomes,
             ),
             signalling=self.signalling,
             clock=clock,
@@ -107,8 +125,19 @@ class Services:
                 telemetry=telemetry,
                 owner=owner,
                 period=period,
+                outcomes=outcomes,
             )
         )
+        installation = Installation(
+            configuration=configuration,
+            teams=ports.teams_probes,
+            aws=ports.aws_probes,
+            people=people,
+            outcomes=outcomes,
+            app_id=app_id,
+            has_queue=has_queue,
+        )
+        self.checks = Checks(installation.checks, configuration=configuration, clock=clock, telemetry=telemetry)
         self.store_check = StoreCheck(store=store, clock=clock, telemetry=telemetry, period=period)
         self.retention = Retention(store=store, clock=clock, telemetry=telemetry)
         self.commands = CommandService(rows=self.rows, people=people, clock=clock, configuration=configuration)

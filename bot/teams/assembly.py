@@ -4,7 +4,7 @@ The services need `chat` and `people`, and the HTTP endpoint needs the services.
 build the services on its ports, then call `attach` to get the handler of `POST /api/messages`.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
@@ -14,6 +14,7 @@ from aiohttp import web
 
 from bot.ports.clock import Clock
 from bot.ports.store import Store
+from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
 from bot.teams.inbound.adapter import TeamsAdapter
 from bot.teams.inbound.endpoint import Endpoint
@@ -64,7 +65,9 @@ class TeamsSide:
         configuration: CurrentConfiguration,
         clock: Clock,
         telemetry: Telemetry,
+        outcomes: Outcomes,
     ) -> None:
+        self._outcomes = outcomes
         self._microsoft, self._store, self._configuration, self._clock = microsoft, store, configuration, clock
         self._telemetry, self._cloud = telemetry, cloud_of(microsoft.openid_metadata_url)
         self._stack: AsyncExitStack
@@ -103,12 +106,40 @@ class TeamsSide:
             tenant_id=self._microsoft.tenant_id,
             turn=handler.on_turn,
             clock=self._clock,
+            telemetry=self._telemetry,
+            outcomes=self._outcomes,
         )
         return endpoint.handle
 
     async def missing(self) -> Mapping[str, str]:
         """Fetch signing keys if there are none. Return the parts that are not ready, with the reason."""
-        return {} if await self._keys.warm() else {"keys": "no signing keys of the Bot Framework yet"}
+        if await self._keys.warm():
+            return {}
+        why = self._keys.why_not
+        return {"keys": f"no signing keys of the Bot Framework yet{f': {why}' if why else ''}"}
+
+    # --- ports.probes.TeamsProbes
+
+    async def sign_in(self) -> None:
+        """Fetch a new token for the bot. Raises MicrosoftRefused."""
+        await self._credentials.prove()
+
+    async def fetch_keys(self) -> None:
+        """Fetch the signing keys of the Bot Framework. Raises MicrosoftRefused."""
+        await self._keys.fetch()
+
+    @property
+    def microsoft_ahead(self) -> float | None:
+        """The seconds that Microsoft's clock was ahead of ours at the last answer; None if no answer has come."""
+        return self._keys.microsoft_ahead
+
+    async def read_members(self, conversation: str) -> None:
+        """Read the whole roster of a channel now. Raises ConnectorError."""
+        await self.people.read_members(conversation)
+
+    def roster_problems(self, conversation: str) -> Sequence[str]:
+        """Return what Teams has left out or refused in this channel's roster; empty if nothing."""
+        return self.people.roster_problems(conversation)
 
     async def _build(self, stack: AsyncExitStack) -> None:
         microsoft, clock, hosts = self._microsoft, self._clock, ServiceHosts(self._microsoft.service_hosts)
@@ -116,10 +147,12 @@ class TeamsSide:
         keys = SigningKeys(session, metadata_url=microsoft.openid_metadata_url, clock=clock)
         self._keys = await stack.enter_async_context(keys)
         source = await self._token_source(session, stack)
-        credentials = await stack.enter_async_context(AppCredentials(source, clock=clock))
-        calls = ConnectorCalls(session, credentials=credentials, hosts=hosts, clock=clock)
+        self._credentials = await stack.enter_async_context(AppCredentials(source, clock=clock))
+        calls = ConnectorCalls(session, credentials=self._credentials, hosts=hosts, clock=clock)
         self._connector = Connector(calls, app_id=microsoft.app_id)
-        self._service_urls = ServiceUrls(self._store, default=microsoft.service_url, hosts=hosts)
+        self._service_urls = ServiceUrls(
+            self._store, default=microsoft.service_url, hosts=hosts, outcomes=self._outcomes
+        )
         stack.push_async_callback(self._service_urls.drain)
         self.chat = self._messenger()
         self.people = await stack.enter_async_context(self._directory())

@@ -42,6 +42,12 @@ METRICS = (
     Metric("aws_calls", Kind.COUNTER, ("operation", "result"), "Calls to AWS: ok, or the error code"),
     Metric("signals", Kind.COUNTER, ("verdict", "result"), "Decisions sent to AWS, by the answer"),
     Metric("clicks", Kind.COUNTER, ("verb", "outcome"), "Clicks on buttons, by the answer that the person got"),
+    Metric(
+        "activities",
+        Kind.COUNTER,
+        ("result",),
+        "Requests to /api/messages: accepted, turned_away, or the reason for refusing them",
+    ),
     Metric("teams_calls", Kind.COUNTER, ("kind", "result"), "Calls to Teams: ok, or the problem"),
     Metric(
         "deliveries",
@@ -98,6 +104,7 @@ class Telemetry:
         self.aws_calls = _counter(registry, "aws_calls")
         self.signals = _counter(registry, "signals")
         self.clicks = _counter(registry, "clicks")
+        self.activities = _counter(registry, "activities")
         self.teams_calls = _counter(registry, "teams_calls")
         self.deliveries = _counter(registry, "deliveries")
         self.refusals = _counter(registry, "refusals")

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
 from bot.ports.teams import KnownPeople, RosterUnavailable
+from bot.service.checks.outcomes import Outcomes
 from bot.teams.net.addresses import ServiceHosts
 from bot.teams.outbound.connector import Connector
 from bot.teams.outbound.service_urls import ServiceUrls
@@ -47,9 +48,9 @@ class Room:
         """Return the number of roster pages of a channel that were requested."""
         return len(self.ms.faults.matching("GET", f"{channel}/{ROSTER}"))
 
-    def problems(self) -> Mapping[str, str]:
-        """Return the problems that /readyz shows."""
-        return self.telemetry.health.problems()
+    def problems(self) -> list[str]:
+        """Return the problems that the check of the channel's roster shows."""
+        return [str(each) for each in self.directory.roster_problems(APPROVERS)]
 
     def ones(self) -> int:
         """Return the number of single members that were requested."""
@@ -57,7 +58,12 @@ class Room:
 
     def another(self, patience: float) -> Directory:
         """Build a directory that waits this many seconds for Teams."""
-        urls = ServiceUrls(self.store, default=self.ms.service_url, hosts=ServiceHosts(self.ms.service_hosts))
+        urls = ServiceUrls(
+            self.store,
+            default=self.ms.service_url,
+            hosts=ServiceHosts(self.ms.service_hosts),
+            outcomes=Outcomes(self.clock),
+        )
         return Directory(
             self.connector,
             store=self.store,
@@ -438,7 +444,7 @@ async def test_a_member_whose_entry_lacks_something_is_requested_singly(room: Ro
     room.ms.world.in_pages = page
     found = [await room.directory.member(APPROVERS, HANAKO.object_id) for _ in range(3)]
     assert found == [Person(HANAKO.object_id, TENANT_ID, HANAKO.name, HANAKO.upn, HANAKO.email, HANAKO.id)] * 3
-    assert (room.rosters(), room.ones(), room.problems()) == (1, 1, {})
+    assert (room.rosters(), room.ones(), room.problems()) == (1, 1, [])
 
 
 @pytest.mark.parametrize("outsider", [GUEST, FOREIGNER], ids=["guest", "foreigner"])
@@ -520,7 +526,7 @@ async def test_a_roster_of_another_form_says_nothing_about_members(room: Room, b
     assert found is not None
     assert not found.guest
     assert await room.directory.member(APPROVERS, "aaaaaaaa-0000-4000-8000-000000000077") is None
-    assert room.problems() == {"rosters": "empty"}
+    assert room.problems() == ["empty"]
 
 
 @pytest.mark.parametrize("status", [403, 404, 405, 400, 410])
@@ -536,7 +542,7 @@ async def test_members_of_a_refused_roster_are_requested_singly(room: Room, stat
         found = await room.directory.member(APPROVERS, HANAKO.object_id)
         assert found == Person(HANAKO.object_id, TENANT_ID, HANAKO.name, HANAKO.upn, HANAKO.email, HANAKO.id)
     assert (room.rosters(), room.ones()) == (1, 2)
-    assert room.problems() == {"rosters": "refused"}
+    assert room.problems() == ["refused"]
     with pytest.raises(RosterUnavailable) as refused:
         await room.directory.roster(APPROVERS)
     assert refused.value.refused
@@ -548,7 +554,7 @@ async def test_a_refused_roster_is_read_again_within_seconds(room: Room) -> None
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     await room.clock.advance(10)
     assert len(await room.directory.roster(APPROVERS)) == len(PEOPLE)
-    assert room.problems() == {}
+    assert room.problems() == []
 
 
 @pytest.mark.parametrize("body", ['{"members": []}', "{}", '{"members": [{"id": "28:bot", "name": "a bot"}]}'])
@@ -557,7 +563,7 @@ async def test_an_empty_roster_says_nothing_about_members(room: Room, body: str)
     room.ms.fault("GET", ROSTER, times=None, status=200, body=body)
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     assert not (await room.directory.known(frozenset({"unknown@example.com"}))).complete
-    assert room.problems() == {"rosters": "empty"}
+    assert room.problems() == ["empty"]
 
 
 async def test_a_refusal_of_single_members_too_is_reported_as_such(room: Room) -> None:
@@ -577,7 +583,7 @@ async def test_entries_are_used_as_they_are_while_single_members_are_refused(roo
     expected = Person(HANAKO.object_id, "", HANAKO.name, HANAKO.upn, None, HANAKO.id, guest=True)
     assert (found[0], found[2]) == (expected, expected)
     assert [line["problem"] for line in logs if line["event"] == "roster_degraded"] == ["no_tenant"]
-    assert room.problems() == {"rosters": "no_tenant"}
+    assert room.problems() == ["no_tenant"]
 
 
 async def test_an_incomplete_entry_is_not_used_while_teams_does_not_answer(room: Room) -> None:
@@ -630,7 +636,7 @@ async def test_a_member_by_name_without_any_name_is_reported(room: Room) -> None
     room.ms.world.in_pages = room.ms.world.alone = NAMELESS
     known = await room.directory.known(frozenset({TARO.upn}))
     assert not known.complete
-    assert room.problems() == {"rosters": "no_address"}
+    assert room.problems() == ["no_address"]
 
 
 # --- all known people

@@ -10,10 +10,12 @@ import aiohttp
 import pytest
 from botbuilder.core import InvokeResponse, TurnContext
 from botbuilder.schema import Activity, AdaptiveCardInvokeResponse
+from prometheus_client import CollectorRegistry
 
 from bot.teams.inbound import endpoint
 from bot.teams.inbound.adapter import INBOUND, TeamsAdapter
 from bot.teams.inbound.endpoint import LARGEST_BODY
+from bot.telemetry import Telemetry
 from tests.fakes import activities
 from tests.fakes.edge import running_edge
 from tests.fakes.microsoft import FakeMicrosoft
@@ -207,7 +209,13 @@ async def test_endpoint_without_a_tenant_is_not_built(ms: FakeMicrosoft) -> None
     async with running_edge(ms) as edge:
         with pytest.raises(ValueError, match="tenant"):
             endpoint.Endpoint(
-                verifier=edge.verifier, adapter=TeamsAdapter(), tenant_id="", turn=_nothing, clock=edge.clock
+                verifier=edge.verifier,
+                adapter=TeamsAdapter(),
+                tenant_id="",
+                turn=_nothing,
+                clock=edge.clock,
+                telemetry=Telemetry(CollectorRegistry()),
+                outcomes=edge.outcomes,
             )
 
 

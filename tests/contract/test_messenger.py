@@ -12,6 +12,7 @@ from bot.domain.identity import Person
 from bot.domain.record import ROW_LEASE
 from bot.ports.store import PersonalChat
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
+from bot.service.checks.outcomes import Outcomes
 from bot.teams.net.addresses import ServiceHosts
 from bot.teams.outbound.circuit_breaker import IN_FLIGHT
 from bot.teams.outbound.messenger import MOST_DIRECTS, PATIENCE, Messenger
@@ -49,7 +50,9 @@ async def room() -> AsyncIterator[Room]:
     async with FakeMicrosoft() as ms, running_edge(ms) as edge:
         ms.world.conversations[GROUP] = Conversation(Place(id=GROUP, kind="groupChat"), list(PEOPLE))
         store, clock = MemoryStore(), ManualClock()
-        urls = ServiceUrls(store, default=ms.service_url, hosts=ServiceHosts(ms.service_hosts))
+        urls = ServiceUrls(
+            store, default=ms.service_url, hosts=ServiceHosts(ms.service_hosts), outcomes=Outcomes(clock)
+        )
         yield Room(
             ms,
             Messenger(

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from bot.service.checks.outcomes import Outcomes
 from bot.teams.inbound.adapter import TeamsAdapter
 from bot.teams.inbound.endpoint import MOST_TURNS, Endpoint
 from bot.teams.inbound.keys import SigningKeys
@@ -23,6 +25,7 @@ from bot.teams.net.addresses import ServiceHosts
 from bot.teams.net.session import open_session
 from bot.teams.outbound.calls import ConnectorCalls
 from bot.teams.outbound.connector import Connector
+from bot.telemetry import Telemetry
 from bot.web import server
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, TENANT_ID
@@ -59,6 +62,8 @@ class Edge:
     credentials: AppCredentials
     connector: Connector
     clock: Ticker
+    registry: CollectorRegistry
+    outcomes: Outcomes
     turns: list[Any] = field(default_factory=list)
     """The contexts of the turns that ran."""
 
@@ -73,7 +78,8 @@ async def running_edge(
     most_turns: int = MOST_TURNS,
 ) -> AsyncIterator[Edge]:
     """Run the parts for the duration of the context, and yield them. Every turn is recorded before `turn` runs."""
-    ticks = clock or Ticker()
+    ticks, registry = clock or Ticker(), CollectorRegistry()
+    outcomes = Outcomes(ticks)
     turns: list[Any] = []
 
     async def recorded(context: Any) -> None:
@@ -102,6 +108,8 @@ async def running_edge(
             tenant_id=TENANT_ID,
             turn=recorded,
             clock=ticks,
+            telemetry=Telemetry(registry),
+            outcomes=outcomes,
             most_turns=most_turns,
         )
 
@@ -118,4 +126,6 @@ async def running_edge(
             connector=Connector(calls, app_id=APP_ID),
             clock=ticks,
             turns=turns,
+            registry=registry,
+            outcomes=outcomes,
         )

@@ -16,6 +16,7 @@ from yarl import URL
 
 from bot.ports.clock import Clock
 from bot.ports.store import Store
+from bot.service.checks.outcomes import Outcomes
 from bot.teams.net.addresses import ServiceHosts
 from bot.teams.outbound.calls import ConnectorCalls
 from bot.teams.outbound.connector import Connector
@@ -80,7 +81,7 @@ class MemoryConnector:
         return Messenger(
             Connector(calls, app_id=APP_ID),
             store=store,
-            service_urls=ServiceUrls(store, default=SERVICE, hosts=hosts),
+            service_urls=ServiceUrls(store, default=SERVICE, hosts=hosts, outcomes=Outcomes(clock)),
             clock=clock,
             tenant_id=TENANT_ID,
             telemetry=Telemetry(CollectorRegistry()),

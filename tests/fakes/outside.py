@@ -153,6 +153,7 @@ class Process:
             clock=outside.clock,
             configuration=self.world.configuration,
             telemetry=Telemetry(CollectorRegistry()),
+            outcomes=self.world.outcomes,
         )
         loops = (self.world.reconcile_loop.run(), self.world.sweep.run(), intake.run())
         self.loops = [asyncio.create_task(loop) for loop in loops]

@@ -13,6 +13,7 @@ from bot.domain.routing import Channel
 from bot.domain.shown.reply_views import HelpView
 from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
+from bot.service.checks.outcomes import Outcomes
 from bot.service.clicks.click import Answer, Click
 from bot.service.commands import IncomingMessage, Reply
 from bot.service.current_configuration import CurrentConfiguration
@@ -132,4 +133,5 @@ def _side(ms: FakeMicrosoft, store: Store, clock: Clock) -> TeamsSide:
         configuration=japanese_channel(),
         clock=clock,
         telemetry=Telemetry(CollectorRegistry()),
+        outcomes=Outcomes(clock),
     )

@@ -17,6 +17,8 @@ from bot.domain.shown.views import Reason
 from bot.ports.store import Store
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
+from bot.service.checks.loop import Checks
+from bot.service.checks.outcomes import Outcomes
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.clicks.click_handler import ClickHandler
 from bot.service.clicks.signalling import Signalling
@@ -32,6 +34,8 @@ from tests.fakes.aws import ACCOUNT, REGION, FakeAws
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, FakeChat, FakePeople
 from tests.fakes.clock import ManualClock
 from tests.fakes.identities import FakeIdentities
+from tests.fakes.people import APP_ID
+from tests.fakes.probes import SoundAws, SoundTeams
 from tests.fakes.store import MemoryStore
 
 APPROVALS = Channel(
@@ -69,6 +73,8 @@ class World:
     owner: str = "replica-1"
     sharing: int = 1  # how many processes share the store and AWS's quotas
     identities: FakeIdentities = field(default_factory=FakeIdentities)
+    teams_probes: SoundTeams = field(default_factory=SoundTeams)
+    aws_probes: SoundAws = field(default_factory=SoundAws)
     auditing: Auditing = field(init=False)
     rows: Rows = field(init=False)
     signalling: Signalling = field(init=False)
@@ -78,6 +84,8 @@ class World:
     reconcile_loop: ReconcileLoop = field(init=False)
     sweep: Sweep = field(init=False)
     replicas: Replicas = field(init=False)
+    outcomes: Outcomes = field(init=False)
+    checks: Checks = field(init=False)
     telemetry: Telemetry = field(init=False)
     registry: CollectorRegistry = field(init=False)
 
@@ -88,7 +96,7 @@ class World:
     def build(self) -> None:
         """Build the services again over the same fakes, as a restart does."""
         self.registry = CollectorRegistry()
-        self.telemetry = Telemetry(self.registry)
+        self.telemetry, self.outcomes = Telemetry(self.registry), Outcomes(self.clock)
         ports = Ports(
             store=self.store,
             requests=self.aws,
@@ -96,6 +104,8 @@ class World:
             chat=self.chat,
             people=self.people,
             clock=self.clock,
+            teams_probes=self.teams_probes,
+            aws_probes=self.aws_probes,
         )
         services = Services(
             ports,
@@ -104,11 +114,14 @@ class World:
             owner=self.owner,
             period=60.0,
             replicas=self.sharing,
+            outcomes=self.outcomes,
+            app_id=APP_ID,
+            has_queue=True,
         )
         self.auditing, self.rows, self.signalling = services.auditing, services.rows, services.signalling
         self.reconciler, self.reconcile_loop = services.reconciler, services.reconcile_loop
         self.click_handler, self.sweep = services.click_handler, services.sweep
-        self.commands, self.replicas = services.commands, services.replicas
+        self.commands, self.replicas, self.checks = services.commands, services.replicas, services.checks
 
     async def shown(self, key: RequestKey) -> Record:
         """Reconcile a request now and return its row."""

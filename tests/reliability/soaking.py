@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from bot.domain.record import KEPT
 from bot.domain.request import RequestKey, Status
+from bot.service.checks.outcomes import Outcomes
 from bot.service.commands import CommandService
 from bot.service.sources.installation_events import InstallationEvents
 from bot.store.sqlite.store import SqliteStore
@@ -150,7 +151,9 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
             openid_metadata_url=microsoft.metadata_url,
             login_authority=microsoft.authority,
         )
-        async with TeamsSide(side, store=store, configuration=settled, clock=clock, telemetry=telemetry) as teams:
+        async with TeamsSide(
+            side, store=store, configuration=settled, clock=clock, telemetry=telemetry, outcomes=Outcomes(clock)
+        ) as teams:
             # `World` is typed for the fakes; here it gets the real Teams side.
             world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]
             commands = CommandService(rows=world.rows, people=teams.people, clock=clock, configuration=settled)

@@ -109,7 +109,14 @@ def intake_of(world: World, queue: Queue, *, store: FailingStore | None = None) 
     """
     rows = Rows(store, world.clock, storable=world.replicas.storable) if store else world.rows  # type: ignore[arg-type]  # has what the intake calls
     telemetry = Telemetry(CollectorRegistry())
-    return Intake(queue=queue, rows=rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry)
+    return Intake(
+        queue=queue,
+        rows=rows,
+        clock=world.clock,
+        configuration=world.configuration,
+        telemetry=telemetry,
+        outcomes=world.outcomes,
+    )
 
 
 def _cards(world: World, key: RequestKey) -> int:

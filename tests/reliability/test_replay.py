@@ -76,6 +76,7 @@ def _intake(world: World, hints: Sequence[Hint]) -> Intake:
         clock=world.clock,
         configuration=world.configuration,
         telemetry=Telemetry(CollectorRegistry()),
+        outcomes=world.outcomes,
     )
 
 

@@ -26,7 +26,6 @@ from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people import directory as directories
 from bot.teams.people.directory import Directory
 from bot.teams.wire.people import TeamMember
-from bot.telemetry import Telemetry
 from tests.fakes.aws import TARO as PRINCIPAL
 from tests.fakes.edge import running_edge
 from tests.fakes.microsoft import FakeMicrosoft
@@ -175,9 +174,8 @@ async def play(cell: Cell, ms: FakeMicrosoft, connector: Connector, build: Build
         unhurried = cell.degradation.slow and not cell.alone
         async with _directory(Unhurried if unhurried else build, ms, connector, world) as people:
             world.people = people  # type: ignore[assignment]  # the real directory instead of the fake
-            telemetry = world.telemetry
             world.build()
-            return await _clicked(world, cell, telemetry)
+            return await _clicked(world, cell, people)
     finally:
         ms.faults.heal()
         ms.faults.calls.clear()
@@ -187,7 +185,9 @@ def _directory(build: Build, ms: FakeMicrosoft, connector: Connector, world: Wor
     return build(
         connector,
         store=world.store,
-        service_urls=ServiceUrls(world.store, default=ms.service_url, hosts=ServiceHosts(ms.service_hosts)),
+        service_urls=ServiceUrls(
+            world.store, default=ms.service_url, hosts=ServiceHosts(ms.service_hosts), outcomes=world.outcomes
+        ),
         clock=world.clock,
         tenant_id=TENANT_ID,
         channels=lambda: [APPROVERS],
@@ -196,7 +196,7 @@ def _directory(build: Build, ms: FakeMicrosoft, connector: Connector, world: Wor
     )
 
 
-async def _clicked(world: World, cell: Cell, telemetry: Telemetry) -> Result:
+async def _clicked(world: World, cell: Cell, people: Directory) -> Result:
     key = world.aws.add(requester=PRINCIPAL)
     if cell.verb is Verb.REVOKE:
         world.aws.decide(key, Verdict.APPROVE)
@@ -206,7 +206,7 @@ async def _clicked(world: World, cell: Cell, telemetry: Telemetry) -> Result:
     person = Actor(cell.person.object_id, TENANT_ID, cell.person.name, teams_id=cell.person.id)
     async with world.running():
         answer = await world.click_handler.click(_click(world, key, cell.verb, person))
-    shown = bool(telemetry.health.problems()) or code_of(answer) is Refusal.ROSTER_UNAVAILABLE
+    shown = bool(people.roster_problems(APPROVERS)) or code_of(answer) is Refusal.ROSTER_UNAVAILABLE
     return Result(len(world.aws.signals) - before, code_of(answer), answer.refused, shown or cell.degradation.slow)
 
 

@@ -37,7 +37,12 @@ def intake(world: World, queue: FakeQueue, registry: CollectorRegistry | None = 
     """Return an intake that empties this queue into the rows of a world. `registry` gets its metrics."""
     telemetry = Telemetry(registry or CollectorRegistry())
     return Intake(
-        queue=queue, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
+        queue=queue,
+        rows=world.rows,
+        clock=world.clock,
+        configuration=world.configuration,
+        telemetry=telemetry,
+        outcomes=world.outcomes,
     )
 
 

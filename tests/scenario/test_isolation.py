@@ -43,7 +43,9 @@ async def world(ms: FakeMicrosoft) -> AsyncIterator[World]:
     )
     async with running_edge(ms) as edge:
         made = new_world(*channels)
-        urls = ServiceUrls(MemoryStore(), default=ms.service_url, hosts=ServiceHosts(ms.service_hosts))
+        urls = ServiceUrls(
+            MemoryStore(), default=ms.service_url, hosts=ServiceHosts(ms.service_hosts), outcomes=made.outcomes
+        )
         messenger = Messenger(
             edge.connector,
             store=made.store,

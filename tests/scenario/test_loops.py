@@ -181,16 +181,23 @@ class UnreachableQueue:
 
 
 async def test_unreachable_queue_is_reported_as_missing_until_it_answers(world: World) -> None:
-    """The missing check has AWS's error code. The queue is asked again every five seconds."""
+    """The missing check has AWS's error code and what to do. The queue is asked again every five seconds."""
     telemetry = Telemetry(CollectorRegistry())
     telemetry.health.expect(QUEUE)
     queue = UnreachableQueue(refusals=2)
     intake = Intake(
-        queue=queue, rows=world.rows, clock=world.clock, configuration=world.configuration, telemetry=telemetry
+        queue=queue,
+        rows=world.rows,
+        clock=world.clock,
+        configuration=world.configuration,
+        telemetry=telemetry,
+        outcomes=world.outcomes,
     )
     running = asyncio.create_task(intake.run())
     await world.clock.advance(1)
-    assert telemetry.health.missing() == {QUEUE: "AWS.SimpleQueueService.NonExistentQueue"}
+    assert telemetry.health.missing()[QUEUE].startswith(
+        "AWS.SimpleQueueService.NonExistentQueue: there is no such queue"
+    )
     await world.clock.advance(4.5)
     assert queue.asked == 2
     await world.clock.advance(5)

@@ -42,6 +42,7 @@ class Sweeper:
                 clock=world.clock,
                 configuration=world.configuration,
                 telemetry=self.telemetry,
+                outcomes=world.outcomes,
                 owner=owner,
                 period=period,
             )

@@ -58,6 +58,7 @@ async def _running_edge() -> AsyncIterator[MatrixEdge]:
             configuration=configured.configuration,
             clock=clock,
             telemetry=telemetry,
+            outcomes=configured.outcomes,
         )
         teams = await stack.enter_async_context(side)
         edge = MatrixEdge(microsoft, "")

@@ -22,7 +22,7 @@ from bot.aws.calls.sessions import RoleSessions
 from bot.boto.failures import CallFailed, Failure
 from bot.boto.fields import rows, text
 from bot.boto.sdk import Answer, Call, Credentials, Sdk
-from bot.ports.aws import RoleSession
+from bot.ports.aws import READER_SESSION, RoleSession
 from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
 
@@ -30,7 +30,6 @@ THREADS: Final[Mapping[Lane, int]] = MappingProxyType(
     {Lane.SIGNAL: 24, Lane.CLICK: 16, Lane.RECONCILE: 16, Lane.SWEEP: 32, Lane.POLL: 2}
 )  # threads; SSM allows 3 signals a second, and each may take 7 seconds
 OWN = "own"  # placeholder for the bot's own account where its id is not needed
-READER_SESSION = "node-access-bot"  # session name of the product's reads in CloudTrail
 MAX_PAGES = 400  # pages of 50 rows; a longer list is probably an endless repetition
 # error codes that are counted separately; they come from outside, and each adds a time series per operation
 MAX_CODES = 100

@@ -17,9 +17,11 @@ from bot.aws.jit.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
 from bot.aws.jit.policies import Policy, UnreadablePolicy, parse_policy
 from bot.aws.jit.signals import Signals
 from bot.boto.failures import CallFailed, unavailable
+from bot.boto.fields import text
 from bot.domain.request import AccessRequest, Execution, Grant, RequestKey, Status
 from bot.ports.aws import AwsUnavailable, ListedRequest, RequestNotReadable, Signal
 from bot.ports.clock import Clock
+from bot.ports.probes import ApprovalPolicy
 
 POLICY_KEPT_SECONDS = 300.0  # a policy's version never changes, but a deleted policy may be created again
 POLICIES_KEPT = 500
@@ -107,6 +109,23 @@ class AccessRequests:
         """List the requests created after `since` that are revoked, as far as AWS shows them. Never raises."""
         return await self._listing.revoked(Place(account, region), since)
 
+    # --- the checks
+
+    async def approval_policies(self, account: str, region: str) -> Sequence[ApprovalPolicy]:
+        """Return the manual approval policies of an account and Region. Raises CallFailed."""
+        place, wanted = Place(account, region), [{"Key": "DocumentType", "Values": ["ManualApprovalPolicy"]}]
+        listed = await self._clients.read_all(
+            place, "ssm", "list_documents", Lane.SWEEP, member="DocumentIdentifiers", Filters=wanted, MaxResults=PAGE
+        )
+        names = [text(each.get("Name")) for each in listed]
+        return [await self._approval_policy(place, name) for name in names if name]
+
+    async def _approval_policy(self, place: Place, name: str) -> ApprovalPolicy:
+        try:
+            return ApprovalPolicy(name, (await self._document(place, name, None, Lane.SWEEP)).levels)
+        except UnreadablePolicy:
+            return ApprovalPolicy(name, None)
+
     # --- the OpsItem
 
     async def _ops_item(self, key: RequestKey, lane: Lane = Lane.RECONCILE) -> OpsItem:
@@ -192,10 +211,10 @@ class AccessRequests:
             self._policies[place, name, version] = policy
         return Part(policy)
 
-    async def _document(self, place: Place, name: str, version: str | None) -> Policy:
+    async def _document(self, place: Place, name: str, version: str | None, lane: Lane = Lane.RECONCILE) -> Policy:
         wanted = {"DocumentVersion": version} if version else {}
         answer = await self._clients.read(
-            place, "ssm", "get_document", Lane.RECONCILE, Name=name, DocumentFormat="JSON", **wanted
+            place, "ssm", "get_document", lane, Name=name, DocumentFormat="JSON", **wanted
         )
         return parse_policy(answer.get("Content"))
 

@@ -161,6 +161,18 @@ MANUAL_POLICIES: Final = {
     "Batch-Nodes": manual_policy([level("ManualApproval", APPROVER_ROLE)], targets={"tag:Workload": ["batch"]}),
 }
 
+QUEUE_POLICY: Final = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}",
+        }
+    ],
+}
+
 
 def admit(callers: Callers) -> tuple[Session, Session]:
     """Create the sample roles; return the sessions of the bot and of the requester."""
@@ -214,4 +226,5 @@ def _queues(sqs: Any) -> tuple[str, str]:
     dead = sqs.create_queue(QueueName=f"{QUEUE}-dead")["QueueUrl"]
     arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}-dead"
     redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES})
-    return dead, sqs.create_queue(QueueName=QUEUE, Attributes={"RedrivePolicy": redrive})["QueueUrl"]
+    attributes = {"RedrivePolicy": redrive, "Policy": json.dumps(QUEUE_POLICY)}
+    return dead, sqs.create_queue(QueueName=QUEUE, Attributes=attributes)["QueueUrl"]

@@ -77,11 +77,15 @@ class Checks:
         return not 0 <= self._clock.epoch() - made_at < check.every
 
     async def _found(self, checks: Sequence[Check]) -> Results:
-        """Return the results of the checks that could be made, first of those that need no other."""
-        first = await self._side_by_side(each for each in checks if each.needs is None)
-        known = self._results | first
-        rest = (each for each in checks if each.needs is not None and known.get(each.needs) is None)
-        return first | await self._side_by_side(rest)
+        """Return the results of the checks that could be made, each after the one that it needs."""
+        found, left = Results(), list(checks)
+        while left:
+            names = {each.name for each in left}
+            wave = [each for each in left if each.needs not in names]
+            known = self._results | found
+            found |= await self._side_by_side(each for each in wave if not (each.needs and known.get(each.needs)))
+            left = [each for each in left if each.needs in names]
+        return found
 
     async def _side_by_side(self, checks: Iterable[Check]) -> Results:
         found = Results()

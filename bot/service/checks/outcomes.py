@@ -25,15 +25,17 @@ class Work(StrEnum):
     SERVICE_HOST = "service_host"  # the service address of an activity; no subject
     IDENTITY_CENTER = "identity_center"  # a user record; no subject
     EVENT = "event"  # an event of a new request; the subject is account and Region
+    REQUESTER = "requester"  # the requesters of the open requests; the subject is account and Region
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failure of a subject. `detail` is the value that was wrong, if it is known."""
+    """The last failure of a subject. `detail` is the value that was wrong; `count`, how many failed in a row."""
 
     code: str
     detail: str
     at: datetime
+    count: int
 
 
 class Outcomes:
@@ -46,7 +48,8 @@ class Outcomes:
 
     def failed(self, work: Work, subject: str = "", *, code: str, detail: str = "") -> None:
         """Remember a failure."""
-        self._failures[work, subject] = Failure(code, detail, self._clock.now())
+        earlier = self._failures.get((work, subject))
+        self._failures[work, subject] = Failure(code, detail, self._clock.now(), 1 + (earlier.count if earlier else 0))
 
     def succeeded(self, work: Work, subject: str = "") -> None:
         """Forget the failure of this work and subject."""
@@ -64,7 +67,7 @@ class Outcomes:
         """Return the failure of one subject, unless it is older than `within`."""
         return self.failures(work, within=within).get(subject)
 
-    def has_succeeded(self, work: Work, subject: str = "", *, within: timedelta) -> bool:
-        """Return whether this work succeeded within the span."""
-        at = self._succeeded.get((work, subject))
-        return at is not None and abs(self._clock.now() - at) < within
+    def has_succeeded(self, work: Work, *, within: timedelta) -> bool:
+        """Return whether this kind of work succeeded within the span, for any subject."""
+        now = self._clock.now()
+        return any(kind is work and abs(now - at) < within for (kind, _), at in self._succeeded.items())

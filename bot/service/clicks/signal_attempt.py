@@ -28,6 +28,7 @@ from bot.domain.record import Record
 from bot.domain.request import Level, RequestKey
 from bot.ports.aws import AwsThrottled, AwsUnavailable, Requests, Signal, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.clock import Clock
+from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.clicks.permission_check import Actor, PermissionCheck
 from bot.service.clicks.signal_content import removed_since, signal_of
 from bot.service.clicks.state_check import SignalResult, TryAgain, state_check
@@ -52,6 +53,7 @@ class SignalServices:
     clock: Clock
     configuration: CurrentConfiguration
     telemetry: Telemetry
+    outcomes: Outcomes
 
 
 class NotPermitted(Exception):
@@ -68,6 +70,7 @@ class SignalAttempt:
     def __init__(self, services: SignalServices, key: RequestKey, decision_id: str) -> None:
         self._rows, self._requests, self._clock = services.rows, services.requests, services.clock
         self._configuration, self._telemetry = services.configuration, services.telemetry
+        self._outcomes = services.outcomes
         self._permission, self._key, self._decision_id = services.permission, key, decision_id
 
     async def wait_on(self) -> Decision | None:
@@ -155,8 +158,17 @@ class SignalAttempt:
             return await self._settle(NOT_SENT)
         result = await send_once(self._requests, signal)
         self._telemetry.signals.labels(verdict=decision.verdict, result=result.event).inc()
-        log.info("signal_sent", decision=decision.id, result=result.event, code=result.detail)
+        write = log.warning if result.outcome is Outcome.AWS_DENIED else log.info
+        write("signal_sent", decision=decision.id, result=result.event, code=result.detail)
+        self._report(signal, result)
         return await self._settle(result)
+
+    def _report(self, signal: Signal, result: SignalResult) -> None:
+        """Report to the checks whether AWS lets the role decide."""
+        if result.outcome is Outcome.AWS_DENIED:
+            self._outcomes.failed(Work.SIGNAL, signal.role or "", code=result.detail)
+        elif result.event is DecisionEvent.ANSWERED:
+            self._outcomes.succeeded(Work.SIGNAL, signal.role or "")
 
     # --- changes of the row
 

@@ -12,6 +12,7 @@ from bot.domain.record import Record
 from bot.domain.shown.surfaces import Wanted
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, People
+from bot.service.checks.outcomes import Outcomes
 from bot.service.reconcile.delivery import Delivery, waits_until
 from bot.service.reconcile.failed_delivery import Outlets
 from bot.service.reconcile.mentioning import Mentioning
@@ -33,10 +34,18 @@ class Deliveries:
     """Delivers the surfaces of a row to Teams. `owner` identifies this process, which holds the row's lease."""
 
     def __init__(
-        self, *, rows: Rows, chat: Chat, people: People, clock: Clock, owner: str, telemetry: Telemetry
+        self,
+        *,
+        rows: Rows,
+        chat: Chat,
+        people: People,
+        clock: Clock,
+        owner: str,
+        telemetry: Telemetry,
+        outcomes: Outcomes,
     ) -> None:
         self._rows, self._clock, self._owner = rows, clock, owner
-        self._outlets = Outlets(chat, Mentioning(people), Probing(clock), clock, telemetry)
+        self._outlets = Outlets(chat, Mentioning(people), Probing(clock), clock, telemetry, outcomes)
 
     async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
         """Deliver all surfaces that differ. Raises LeaseHeld, or Postponed at the end if one must be tried again."""

@@ -10,6 +10,7 @@ from bot.domain.record import KEPT, DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.shown.card_places import is_copy
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
+from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.reconcile import retry_policy
 from bot.service.reconcile.mentioning import Mentioning
 from bot.service.reconcile.outbox import OutboxEntry
@@ -29,6 +30,7 @@ class Outlets:
     probing: Probing
     clock: Clock
     telemetry: Telemetry
+    outcomes: Outcomes
 
 
 class FailedDelivery:
@@ -69,6 +71,8 @@ class FailedDelivery:
             detail=error.detail,
             consequence=consequence,
         )
+        if (about := self._reported(task)) and error.problem is not ChatProblem.TOO_LARGE:
+            self._outlets.outcomes.failed(*about, code=error.problem)
         if (place := self._place(task)) and consequence is not Consequence.WAIT:
             self._outlets.probing.lasts(place, self._entry.record, error.problem)
         match consequence:
@@ -114,6 +118,8 @@ class FailedDelivery:
         """Remember that Teams accepted the message."""
         if place := self._place(task):
             self._outlets.probing.accepted(place)
+        if about := self._reported(task):
+            self._outlets.outcomes.succeeded(*about)
 
     def gone(self, problem: ChatProblem) -> Surface:
         """Return the former card as a copy that is tried at growing intervals, for about a day."""
@@ -201,6 +207,12 @@ class FailedDelivery:
         if task is Task.DIRECT and self._wanted.person:
             return self._wanted.person.object_id
         return self._wanted.channel.conversation if task is Task.CARD else None
+
+    def _reported(self, task: Task) -> tuple[Work, str] | None:
+        """Return under what the checks look for the outcome of a new message; None for an update or a note."""
+        if task is Task.DIRECT and self._wanted.person:
+            return Work.DIRECT, self._wanted.person.object_id
+        return (Work.POST, self._wanted.channel.name) if task is Task.CARD else None
 
     def _has_ended(self) -> bool:
         request = self._entry.record.request

@@ -21,6 +21,7 @@ from bot.domain.record import Record
 from bot.domain.request import AccessRequest
 from bot.ports.aws import AwsUnavailable, Identities
 from bot.ports.teams import People
+from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.current_configuration import CurrentConfiguration
 
 
@@ -35,8 +36,11 @@ class Identified:
 class Identifying:
     """Identifies requesters and voters."""
 
-    def __init__(self, *, people: People, identities: Identities, configuration: CurrentConfiguration) -> None:
+    def __init__(
+        self, *, people: People, identities: Identities, configuration: CurrentConfiguration, outcomes: Outcomes
+    ) -> None:
         self._people, self._identities, self._configuration = people, identities, configuration
+        self._outcomes = outcomes
 
     async def identify(self, request: AccessRequest, *, earlier: Requester | None) -> Identified:
         """Identify the requester from the current rosters and records.
@@ -79,6 +83,9 @@ class Identifying:
         if not needs_record(principal, rules):
             return ()
         try:
-            return await self._identities.names(principal)
-        except AwsUnavailable:
+            names = await self._identities.names(principal)
+        except AwsUnavailable as unavailable:
+            self._outcomes.failed(Work.IDENTITY_CENTER, code=unavailable.code)
             return None
+        self._outcomes.succeeded(Work.IDENTITY_CENTER)
+        return names

@@ -21,6 +21,8 @@ from bot.domain.spans import CLOCKS_APART
 from bot.ports.aws import AwsUnavailable, Hint, Queue
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
+from bot.service.checks.advice import QUEUE_CODES, aws_advice
+from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
@@ -36,8 +38,16 @@ class Intake:
     """The loop that empties the queue."""
 
     def __init__(
-        self, *, queue: Queue, rows: Rows, clock: Clock, configuration: CurrentConfiguration, telemetry: Telemetry
+        self,
+        *,
+        queue: Queue,
+        rows: Rows,
+        clock: Clock,
+        configuration: CurrentConfiguration,
+        telemetry: Telemetry,
+        outcomes: Outcomes,
     ) -> None:
+        self._outcomes = outcomes
         self._queue, self._rows, self._clock = queue, rows, clock
         self._configuration, self._telemetry = configuration, telemetry
         self._store_failed = False
@@ -54,7 +64,7 @@ class Intake:
             await step()
         except AwsUnavailable as problem:
             log.warning("queue_unavailable", code=problem.code)
-            self._telemetry.health.failed(QUEUE, problem.code)
+            self._telemetry.health.failed(QUEUE, problem.code, aws_advice(problem.code, QUEUE_CODES))
             await self._clock.sleep(PAUSE)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
@@ -92,7 +102,7 @@ class Intake:
             await self._queue.delete(hint)
         except AwsUnavailable as problem:
             log.warning("event_not_deleted", code=problem.code)
-            self._telemetry.health.failed(QUEUE, problem.code)
+            self._telemetry.health.failed(QUEUE, problem.code, aws_advice(problem.code, QUEUE_CODES))
             return False
         return True
 
@@ -110,6 +120,7 @@ class Intake:
                 return noted
             return noted.requeue_by(old_at) if old_at else noted.requeue_soon(now)
 
+        self._outcomes.succeeded(Work.EVENT, f"{hint.key.account} {hint.key.region}")
         await self._rows.apply(hint.key, due)
         self._telemetry.events.labels(outcome="taken").inc()
         log.info("event_taken", event_type=hint.event, request=str(hint.key))

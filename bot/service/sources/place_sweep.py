@@ -19,10 +19,13 @@ from bot.domain.shown.card_places import is_misplaced
 from bot.ports.aws import AwsUnavailable, ListedRequest, Requests
 from bot.ports.clock import Clock
 from bot.ports.store import Place, RowUnreadable, StoreUnavailable
+from bot.service.checks.advice import READING_CODES, aws_advice
+from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.service.sources.listed import Listed, RowFacts, facts_of
 from bot.telemetry import Telemetry
+from bot.text.escape import one_line
 
 OVERLAP = timedelta(minutes=5)  # AWS's lists may lag behind its clock; a request that is listed twice costs nothing
 FIRST_SPAN = timedelta(days=14)  # longest access window: access that was approved earlier has ended
@@ -31,6 +34,8 @@ SWEEP_LEASE = timedelta(seconds=10)  # if a process dies during a sweep, another
 LEASE_RENEWED_EVERY = 3.0  # seconds between renewals, during a long sweep
 OVER = datetime(1970, 1, 1, tzinfo=UTC)  # a lease's end that is past on every clock, also on one that was set back
 RECENT = 0.9  # share of the period; a sweep that began less than this time ago makes another one unnecessary
+ANNOUNCED_WITHIN = timedelta(seconds=20)  # EventBridge usually delivers within a second
+MOST_NAMED, LONGEST = 3, 300  # requesters in one problem, and characters of their names
 log = structlog.get_logger(__name__)
 
 
@@ -43,6 +48,7 @@ class SweepServices:
     clock: Clock
     configuration: CurrentConfiguration
     telemetry: Telemetry
+    outcomes: Outcomes
     owner: str  # identifies this process
     period: float  # seconds between two sweeps of a place
 
@@ -54,6 +60,7 @@ class _Stored:
     watched: dict[RequestKey, RowFacts]
     unreadable: list[RequestKey]
     outdated: set[RequestKey]
+    unidentified: list[str]  # the requesters of open requests who block every decision
 
 
 class PlaceSweep:
@@ -67,6 +74,8 @@ class PlaceSweep:
         self._rows, self._requests, self._clock = services.rows, services.requests, services.clock
         self._configuration, self._telemetry = services.configuration, services.telemetry
         self._owner, self._period, self._reported = services.owner, services.period, reported
+        self._outcomes, self._subject = services.outcomes, f"{self._account} {self._region}"
+        self._started_at = services.clock.now()
         self._check = f"sweep {self._account} {self._region}"  # the name of this check in /readyz
         self._listed = Listed()
         self._is_skipping = False
@@ -79,7 +88,7 @@ class PlaceSweep:
         try:
             ours = await self._sweep_in_turn(if_due=if_due)
         except AwsUnavailable as problem:
-            await self._failed(problem.code)
+            await self._failed(problem.code, aws_advice(problem.code, READING_CODES))
         except StoreUnavailable as problem:
             self._telemetry.store_errors.inc()
             await self._failed(str(problem))
@@ -93,10 +102,10 @@ class PlaceSweep:
         with suppress(StoreUnavailable):  # the lease expires anyway
             await self._rows.store.lease_sweep(*self._place, self._owner, now=self._clock.now(), until=OVER)
 
-    async def _failed(self, code: str) -> None:
+    async def _failed(self, code: str, advice: str = "") -> None:
         """Report a failure and let another process try."""
         self._count("failed")
-        self._telemetry.health.failed(self._check, code)
+        self._telemetry.health.failed(self._check, code, advice)
         log.warning("sweep_failed", account=self._account, region=self._region, code=code)
         await self.release()
 
@@ -141,20 +150,33 @@ class PlaceSweep:
         sightings = await self._own(await self._requests.list_requests(*self._place, watermark - OVERLAP))
         stored = await self._stored()
         due = await self._due([each for each in sightings if each.key not in stored.unreadable], stored)
+        self._report_requesters(stored.unidentified)
         await self._requeue(due, stored.unreadable)
         await self._rows.store.advance_watermark(*self._place, began)
         self._done(began, listed=len(sightings), due=len(due))
 
     async def _stored(self) -> _Stored:
         """Read the watched rows of this place, a page at a time."""
-        stored = _Stored({}, [], set())
+        stored = _Stored({}, [], set(), [])
         async for page in self._rows.store.watched(self._place):
             stored.unreadable.extend(page.unreadable)
             for row in page.rows:
                 stored.watched[row.key] = facts_of(row)
                 if self._is_outdated(row):
                     stored.outdated.add(row.key)
+                if requester := self._unidentified(row):
+                    stored.unidentified.append(requester)
         return stored
+
+    def _unidentified(self, row: Record) -> str | None:
+        """Return the requester of an open request if nobody can decide it until an administrator adds them."""
+        requester = row.requester
+        if row.request is None or row.request.status is not Status.PENDING or requester is None:
+            return None
+        blocks = not requester.identified and not requester.may_be_found
+        return (
+            requester.principal.text if blocks and not self._configuration.value.identity.allow_unidentified else None
+        )
 
     async def _requeue(self, due: Iterable[RequestKey], unreadable: Iterable[RequestKey]) -> None:
         """Make rows due. Rows that cannot be read or written do not stop the others, but the sweep then fails."""
@@ -178,6 +200,7 @@ class PlaceSweep:
         listed = [*sightings, *await self._revoked(watched)]
         answered_at = self._clock.now()
         rows = {**watched, **await self._unwatched(sightings, watched)}
+        self._report_unannounced([each for each in sightings if each.key in rows and rows[each.key] is None])
         news = await self._listed.news([each for each in listed if each.key in rows], rows, now=answered_at)
         return sorted(news | stored.outdated, key=str)
 
@@ -237,6 +260,21 @@ class PlaceSweep:
         log.warning("account_not_configured", account=source.account, region=source.region, request=str(source))
 
     # --- reporting
+
+    def _report_requesters(self, unidentified: list[str]) -> None:
+        """Report to the checks whose requests nobody can decide."""
+        if unidentified:
+            names = ", ".join(dict.fromkeys(unidentified[:MOST_NAMED]))
+            self._outcomes.failed(Work.REQUESTER, self._subject, code="unidentified", detail=one_line(names, LONGEST))
+        else:
+            self._outcomes.succeeded(Work.REQUESTER, self._subject)
+
+    def _report_unannounced(self, new: Iterable[ListedRequest]) -> None:
+        """Report to the checks the requests since the start that no event has announced, to any process."""
+        now = self._clock.now()
+        for each in new:
+            if each.modified_at and self._started_at < each.modified_at < now - ANNOUNCED_WITHIN:
+                self._outcomes.failed(Work.EVENT, self._subject, code="no_event")
 
     def _done(self, began: datetime, *, listed: int, due: int) -> None:
         now = self._clock.now()

@@ -13,13 +13,18 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import ClientError, web
+from cachetools import TTLCache
 
+from bot.concurrency.window import SlidingWindow
 from bot.ports.clock import Clock
+from bot.service.checks.outcomes import Outcomes, Work
 from bot.teams.inbound.adapter import TeamsAdapter, Turn
 from bot.teams.inbound.keys import KeysUnavailable
-from bot.teams.inbound.tokens import TokenRefused, TokenVerifier, VerifiedToken
+from bot.teams.inbound.tokens import Reason, TokenRefused, TokenVerifier, VerifiedToken
 from bot.teams.wire.activity import Inbound, NotAnActivity, parse
 from bot.teams.wire.outgoing import Json, error_answer
+from bot.telemetry import Telemetry
+from bot.text.escape import one_line
 
 LARGEST_BODY: Final = 256 * 1024  # bytes; Teams sends less than 100 KB
 MOST_VALUES: Final = 10_000  # JSON values in a body; Teams sends some hundred, and parsing 100,000 blocks other clicks
@@ -29,15 +34,34 @@ TEAMS_CHANNEL_ID: Final = "msteams"
 """A channel in the Bot Framework's sense: a chat service, not a channel of a team. Only Teams is accepted: every Azure
 Bot also has Web Chat and Direct Line, where the client itself states who its user is."""
 INVOKE: Final = "invoke"
+OTHER_CHANNEL: Final = "other_channel"
+OTHER_TENANT: Final = "other_tenant"
 
 log = structlog.get_logger(__name__)
 
 
+WARNED_FOR: Final = 3600.0  # seconds; each wrong value is one warning in this time, and otherwise a line at INFO
+MOST_WARNINGS: Final = ((60.0, 10),)  # in 60 seconds, however many values are wrong
+LONGEST_SEEN: Final = 200  # characters of a wrong value
+SEEN_AS: Final[Mapping[str, str]] = {
+    Reason.AUDIENCE: "audience",
+    Reason.ISSUER: "issuer",
+    Reason.EXPIRED: "expired",
+    Reason.NOT_YET_VALID: "valid",
+    Reason.CHANNEL: "channel",
+    Reason.SERVICE_URL: "host",
+    OTHER_CHANNEL: "channel",
+    OTHER_TENANT: "tenant",
+}
+"""The field of the log event with the wrong value, by the reason for refusing an activity with a valid signature."""
+
+
 class _Refused(Exception):
-    def __init__(self, status: HTTPStatus, reason: str, **headers: str) -> None:
+    """`seen` is the value that was wrong. It is empty unless the signature is valid."""
+
+    def __init__(self, status: HTTPStatus, reason: str, *, seen: str = "", **headers: str) -> None:
         super().__init__(reason)
-        self.status = status
-        self.reason = reason
+        self.status, self.reason, self.seen = status, reason, one_line(seen, LONGEST_SEEN)
         self.headers = headers
 
 
@@ -52,6 +76,8 @@ class Endpoint:
         tenant_id: str,
         turn: Turn,
         clock: Clock,
+        telemetry: Telemetry,
+        outcomes: Outcomes,
         most_turns: int = MOST_TURNS,
     ) -> None:
         """Take the tenant to serve. Raises ValueError if it is empty."""
@@ -62,6 +88,9 @@ class Endpoint:
         self._tenant = tenant_id
         self._turn, self._clock = turn, clock
         self._most_turns, self._turns = most_turns, 0
+        self._activities, self._outcomes = telemetry.activities, outcomes
+        self._warned: TTLCache[tuple[str, str], None] = TTLCache(256, WARNED_FOR, clock.epoch)
+        self._warnings = SlidingWindow(MOST_WARNINGS)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request. Takes `received_at` first, because the check of the token may wait for signing keys."""
@@ -69,7 +98,8 @@ class Endpoint:
         try:
             inbound = replace(await self._admit(request), received_at=received_at)
         except _Refused as refused:
-            return _refusal(refused)
+            return self._refusal(refused)
+        self._outcomes.succeeded(Work.ACTIVITY)
         return await self._run(inbound)
 
     async def _admit(self, request: web.Request) -> Inbound:
@@ -86,7 +116,7 @@ class Endpoint:
         try:
             return await self._verifier.verify(headers[0] if headers else None)
         except TokenRefused as refused:
-            raise _unauthorized(refused.reason.value) from refused
+            raise _unauthorized(refused.reason.value, seen=refused.seen) from refused
         except KeysUnavailable as error:
             raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "no_signing_keys", **{"Retry-After": "5"}) from error
 
@@ -95,16 +125,19 @@ class Endpoint:
         try:
             token.check_body(channel_id=wire.channel_id, service_url=wire.service_url)
         except TokenRefused as refused:
-            raise _unauthorized(refused.reason.value) from refused
+            raise _unauthorized(refused.reason.value, seen=refused.seen) from refused
         if wire.channel_id != TEAMS_CHANNEL_ID:
-            raise _Refused(HTTPStatus.FORBIDDEN, "other_channel")
+            raise _Refused(HTTPStatus.FORBIDDEN, OTHER_CHANNEL, seen=wire.channel_id or "")
         if not inbound.is_of_tenant(self._tenant):
-            raise _Refused(HTTPStatus.FORBIDDEN, "other_tenant")
+            seen = ", ".join(sorted(inbound.tenants)) or "none"
+            raise _Refused(HTTPStatus.FORBIDDEN, OTHER_TENANT, seen=seen)
 
     async def _run(self, inbound: Inbound) -> web.Response:
         kind = inbound.wire.type
         if self._turns >= self._most_turns:
+            self._activities.labels(result="turned_away").inc()
             return _overloaded(kind)
+        self._activities.labels(result="accepted").inc()
         self._turns += 1
         try:
             status, body = await self._adapter.run(inbound, turn=self._turn)
@@ -114,6 +147,25 @@ class Endpoint:
             return _answer(kind, HTTPStatus.INTERNAL_SERVER_ERROR, None)
         finally:
             self._turns -= 1
+
+    def _refusal(self, refused: _Refused) -> web.Response:
+        """Count and log a refusal. The sender gets the status only: the reason would help to forge tokens."""
+        reason = refused.reason.partition(":")[0]
+        self._activities.labels(result=reason).inc()
+        write = log.info
+        if refused.seen:
+            self._outcomes.failed(Work.ACTIVITY, code=reason, detail=refused.seen)
+            write = log.warning if self._may_warn(reason, refused.seen) else log.info
+        value = {SEEN_AS[reason]: refused.seen} if refused.seen else {}
+        write("activity_refused", status=refused.status.value, reason=refused.reason, **value)
+        return _json(refused.status, {"error": refused.status.phrase}, refused.headers)
+
+    def _may_warn(self, reason: str, seen: str) -> bool:
+        """Return whether this wrong value is worth a warning: the first in an hour, and not too many at once."""
+        if (reason, seen) in self._warned or not self._warnings.take(self._clock.epoch()):
+            return False
+        self._warned[reason, seen] = None
+        return True
 
 
 def _check_head(request: web.Request) -> None:
@@ -151,14 +203,8 @@ def _parse(raw: bytes) -> Inbound:
         raise _Refused(HTTPStatus.BAD_REQUEST, f"not_an_activity: {error}") from error
 
 
-def _unauthorized(reason: str) -> _Refused:
-    return _Refused(HTTPStatus.UNAUTHORIZED, reason, **{"WWW-Authenticate": "Bearer"})
-
-
-def _refusal(refused: _Refused) -> web.Response:
-    log.info("activity_refused", status=refused.status.value, reason=refused.reason)
-    # The sender gets the status only: the reason would help to forge tokens.
-    return _json(refused.status, {"error": refused.status.phrase}, refused.headers)
+def _unauthorized(reason: str, *, seen: str = "") -> _Refused:
+    return _Refused(HTTPStatus.UNAUTHORIZED, reason, seen=seen, **{"WWW-Authenticate": "Bearer"})
 
 
 def _answer(kind: str, status: int, body: Any) -> web.Response:

@@ -6,7 +6,9 @@ https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connec
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, Self
 
 import aiohttp
@@ -19,6 +21,7 @@ from jwt.exceptions import PyJWTError
 from bot.concurrency.single_flight import SingleFlight
 from bot.concurrency.window import SlidingWindow
 from bot.ports.clock import Clock
+from bot.ports.probes import MicrosoftRefused
 from bot.teams.net.addresses import checked
 from bot.teams.net.session import as_object, read_bounded
 
@@ -37,12 +40,26 @@ FETCH_LIMIT: Final = 5.0  # seconds for both documents
 WAIT_LIMIT: Final = 1.5
 ALGORITHM: Final = "RS256"  # the only one in the vendor's metadata
 SMALLEST_MODULUS: Final = 2048  # bits; shorter RSA keys can be factored
+LONGEST_SHOWN: Final = 200  # characters of an address or a media type in the log; both come from outside
 
 log = structlog.get_logger(__name__)
 
 
 class KeysUnavailable(Exception):
     """No signing keys were fetched so far, so no token can be verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The last request for keys: its address, and the status and media type of the answer, if one came."""
+
+    url: str
+    status: int | None = None
+    content_type: str | None = None
+
+    def __str__(self) -> str:
+        came = "was not answered" if self.status is None else f"answered {self.status} with {self.content_type}"
+        return f"GET {self.url} {came}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +88,9 @@ class SigningKeys:
         self._keys: Mapping[str, SigningKey] = {}
         self._loaded_at: float | None = None
         self._tried_at: float | None = None
+        self._answer = Answer(metadata_url[:LONGEST_SHOWN])
+        self._failure: MicrosoftRefused | None = None  # of the last fetch
+        self._ahead: float | None = None
         self._flight = SingleFlight(self._load)
         self._budget = SlidingWindow(UNKNOWN_FETCHES)
         self._missing: TTLCache[str, None] = TTLCache(MISSING_KEPT, MISSING_FOR, clock.epoch)
@@ -85,6 +105,22 @@ class SigningKeys:
     def ready(self) -> bool:
         """Whether there are keys that can be trusted now."""
         return self._age() <= TRUSTED_FOR
+
+    @property
+    def why_not(self) -> str:
+        """What is wrong with the last fetch; empty if nothing is."""
+        return f"{self._failure.code}, {self._failure.detail}" if self._failure else ""
+
+    @property
+    def microsoft_ahead(self) -> float | None:
+        """The seconds that Microsoft's clock was ahead of ours at the last answer; None if no answer has come."""
+        return self._ahead
+
+    async def fetch(self) -> None:
+        """Fetch the keys now. Raises MicrosoftRefused; the known keys then stay."""
+        await self._flight.join()
+        if self._failure:
+            raise self._failure
 
     async def warm(self) -> bool:
         """Fetch keys if none can be trusted; return whether keys can be trusted now."""
@@ -139,8 +175,18 @@ class SigningKeys:
             async with asyncio.timeout(FETCH_LIMIT):
                 keys = await self._fetch()
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
-            log.warning("signing_keys_unavailable", error=type(error).__name__, held=len(self._keys))
+            name, answer = type(error).__name__, self._answer
+            self._failure = MicrosoftRefused(name, str(answer), answered=answer.status is not None)
+            log.warning(
+                "signing_keys_unavailable",
+                error=name,
+                url=answer.url,
+                status=answer.status,
+                content_type=answer.content_type,
+                held=len(self._keys),
+            )
             return
+        self._failure = None
         self._keys, self._loaded_at = keys, self._clock.epoch()
         log.info("signing_keys_loaded", keys=len(keys))
 
@@ -153,11 +199,18 @@ class SigningKeys:
         return keys
 
     async def _get(self, url: str) -> dict[str, Any]:
+        self._answer = Answer(url[:LONGEST_SHOWN])
         checked(url)
         async with self._session.get(url, allow_redirects=False) as answer:
+            self._answer = Answer(url[:LONGEST_SHOWN], answer.status, answer.content_type[:LONGEST_SHOWN])
+            self._note_time(answer.headers.get("Date"))
             if answer.status != 200:
                 raise ValueError("status is not 200")
             return as_object(await read_bounded(answer))
+
+    def _note_time(self, date: str | None) -> None:
+        with suppress(ValueError, TypeError):
+            self._ahead = parsedate_to_datetime(date or "").timestamp() - self._clock.epoch()
 
 
 def _usable(entries: object) -> Iterator[SigningKey]:

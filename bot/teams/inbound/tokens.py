@@ -16,6 +16,7 @@ from cachetools import LRUCache
 from bot.ports.clock import Clock
 from bot.teams.inbound.keys import ALGORITHM, SigningKey, SigningKeys
 from bot.teams.login.clouds import PUBLIC
+from bot.teams.net.addresses import host_of
 
 SKEW: Final = 300.0  # seconds; the clock skew that the vendor allows
 REMEMBERED: Final = 2048  # verified tokens; Teams reuses one for about an hour, so this is more than one tenant needs
@@ -40,11 +41,14 @@ class Reason(StrEnum):
 
 
 class TokenRefused(Exception):
-    """The token does not prove that the Bot Framework sent the request."""
+    """The token does not prove that the Bot Framework sent the request.
 
-    def __init__(self, reason: Reason) -> None:
+    `seen` is the value that was wrong, from a token with a valid signature; empty for all others.
+    """
+
+    def __init__(self, reason: Reason, seen: object = "") -> None:
         super().__init__(reason.value)
-        self.reason = reason
+        self.reason, self.seen = reason, str(seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,9 @@ class VerifiedToken:
     def check_body(self, *, channel_id: str | None, service_url: str | None) -> None:
         """Raise TokenRefused unless the key endorses the body's channel and the body names the token's service."""
         if channel_id is None or not self.key.endorses(channel_id):
-            raise TokenRefused(Reason.CHANNEL)
+            raise TokenRefused(Reason.CHANNEL, channel_id or "no channel")
         if not service_url or _service(service_url) != _service(self.service_url):
-            raise TokenRefused(Reason.SERVICE_URL)
+            raise TokenRefused(Reason.SERVICE_URL, host_of(service_url or "no address"))
 
 
 class TokenVerifier:
@@ -103,7 +107,7 @@ class TokenVerifier:
         expires_at = self._check_times(claims)
         service_url = claims.get("serviceurl")
         if not isinstance(service_url, str) or not service_url:
-            raise TokenRefused(Reason.SERVICE_URL)
+            raise TokenRefused(Reason.SERVICE_URL, "no address in the token")
         return VerifiedToken(key=key, service_url=service_url, expires_at=expires_at)
 
     def _signed_claims(self, token: str, key: SigningKey) -> dict[str, Any]:
@@ -117,15 +121,26 @@ class TokenVerifier:
                 options=_OPTIONS,
             )
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
-            raise TokenRefused(_reason(error)) from error
+            reason = _reason(error)
+            # the signature is verified before the claims
+            claim = _CLAIMS.get(reason)
+            raise TokenRefused(reason, _unverified(token).get(claim, "") if claim else "") from error
 
     def _check_times(self, claims: Mapping[str, Any]) -> float:
         expires_at = _instant(claims["exp"])
         if self._clock.epoch() >= expires_at + SKEW:
-            raise TokenRefused(Reason.EXPIRED)
-        if "nbf" in claims and self._clock.epoch() < _instant(claims["nbf"]) - SKEW:
-            raise TokenRefused(Reason.NOT_YET_VALID)
+            raise TokenRefused(Reason.EXPIRED, f"{self._clock.epoch() - expires_at:.0f} seconds ago")
+        if "nbf" in claims and self._clock.epoch() < (begins := _instant(claims["nbf"])) - SKEW:
+            raise TokenRefused(Reason.NOT_YET_VALID, f"in {begins - self._clock.epoch():.0f} seconds")
         return expires_at
+
+
+_CLAIMS: Final[Mapping[Reason, str]] = {Reason.AUDIENCE: "aud", Reason.ISSUER: "iss"}
+
+
+def _unverified(token: str) -> Mapping[str, Any]:
+    claims: Mapping[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
 
 
 # `_check_times` checks the times, on the injected clock. `iat`, `sub` and `jti` are not part of the vendor's checks.

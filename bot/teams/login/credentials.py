@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from bot.concurrency.single_flight import SingleFlight
 from bot.ports.clock import Clock
+from bot.ports.probes import MicrosoftRefused
 from bot.teams.login.token_response import TokenSource
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused, ConnectorUnavailable
 
@@ -31,7 +32,7 @@ class AppCredentials:
         self._source, self._clock = source, clock
         self._token: SecretStr | None = None
         self._expires_at = 0.0
-        self._failure: ConnectorError | None = None
+        self._failure: Exception | None = None  # of the last renewal
         self._failed_at = float("-inf")
         self._renewal = SingleFlight(self._renew)
 
@@ -51,6 +52,12 @@ class AppCredentials:
         if self._renewal.running() or self._may_try():
             await self._renewal.join()
         return self._current()
+
+    async def prove(self) -> None:
+        """Fetch a new token now, although the current one may be valid. Raises MicrosoftRefused."""
+        await self._renewal.join()
+        if self._failure:
+            raise _refusal(self._failure)
 
     def forget(self, token: SecretStr) -> None:
         """Drop a token that the Connector refused, unless it was already replaced."""
@@ -75,9 +82,17 @@ class AppCredentials:
                 response = await self._source.fetch()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, ConnectorError) as error:
             self._failed_at = self._clock.epoch()
-            self._failure = error if isinstance(error, ConnectorError) else None
+            self._failure = error
             code = error.error_code if isinstance(error, ConnectorError) else None
             log.warning("connector_token_unavailable", error=type(error).__name__, code=code)
             return
         self._token, self._expires_at = response.token, self._clock.epoch() + response.seconds
+        self._failure = None
         log.info("connector_token_renewed", seconds=response.seconds)
+
+
+def _refusal(error: Exception) -> MicrosoftRefused:
+    """Return the refusal with Microsoft's or AWS's code, else with the status or the name of the error."""
+    if isinstance(error, ConnectorError):
+        return MicrosoftRefused(error.error_code or f"http_{error.status}", answered=error.status is not None)
+    return MicrosoftRefused(type(error).__name__, answered=isinstance(error, ValueError))

@@ -36,6 +36,14 @@ def is_on_this_link(host: str) -> bool:
         return False
 
 
+def host_of(url: str) -> str:
+    """Return the host of an address for a report; the address itself if it has none."""
+    try:
+        return urlsplit(url).hostname or url
+    except ValueError:
+        return url
+
+
 def checked(url: str, *, plain: Callable[[str], bool] = is_loopback) -> SplitResult:
     """Return the parts of an absolute address. Raises AddressRefused unless it is https, or http to a `plain` host.
 

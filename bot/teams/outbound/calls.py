@@ -17,10 +17,12 @@ from yarl import URL
 from bot.concurrency.backoff import backoff
 from bot.ports.clock import Clock
 from bot.ports.teams import ChatProblem
+from bot.service.checks.microsoft import HOST_NOT_LISTED
 from bot.teams.login.credentials import AppCredentials
-from bot.teams.net.addresses import AddressRefused, ServiceHosts
+from bot.teams.net.addresses import AddressRefused, ServiceHosts, host_of
 from bot.teams.net.session import OversizedAnswer, as_object, read_bounded
 from bot.teams.wire.errors import (
+    LONGEST_CODE,
     ConnectorError,
     ConnectorRefused,
     ConnectorThrottled,
@@ -89,8 +91,8 @@ class ConnectorCalls:
         try:
             return call.address(self._hosts.base(call.service_url))
         except AddressRefused as error:
-            log.warning("service_host_refused", why=str(error))
-            raise ConnectorRefused(ChatProblem.FORBIDDEN, error_code="host_not_listed") from error
+            log.warning("service_host_refused", why=str(error), host=host_of(call.service_url)[:LONGEST_CODE])
+            raise ConnectorRefused(ChatProblem.FORBIDDEN, error_code=HOST_NOT_LISTED) from error
 
     async def _once(self, call: Call, url: URL) -> dict[str, Any]:
         token = await self._credentials.bearer()

@@ -12,8 +12,12 @@ from cachetools import LRUCache
 from bot.concurrency.background import Background
 from bot.domain.routing import thread_root
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
-from bot.teams.net.addresses import AddressRefused, ServiceHosts
+from bot.service.checks.microsoft import HOST_NOT_LISTED
+from bot.service.checks.outcomes import Outcomes, Work
+from bot.teams.net.addresses import AddressRefused, ServiceHosts, host_of
+from bot.text.escape import one_line
 
+LONGEST_HOST: Final = 200  # characters in the log; the address comes from outside
 REMEMBERED: Final = 4096  # conversations; more than the channels and active chats of one tenant's approvers
 
 log = structlog.get_logger(__name__)
@@ -22,8 +26,9 @@ log = structlog.get_logger(__name__)
 class ServiceUrls:
     """Service URLs by conversation. A thread has the URL of its channel."""
 
-    def __init__(self, store: Store, *, default: str, hosts: ServiceHosts) -> None:
+    def __init__(self, store: Store, *, default: str, hosts: ServiceHosts, outcomes: Outcomes) -> None:
         """Take the default URL, for conversations without a remembered URL."""
+        self._outcomes = outcomes
         self._store, self.default, self._hosts = store, default, hosts
         self._known: LRUCache[str, str] = LRUCache(REMEMBERED)
         self._stored: LRUCache[str, str] = LRUCache(REMEMBERED)
@@ -74,6 +79,8 @@ class ServiceUrls:
         try:
             self._hosts.base(service_url)
         except AddressRefused as refused:
-            log.warning("service_url_refused", why=str(refused))
+            host = one_line(host_of(service_url), LONGEST_HOST)
+            log.warning("service_url_refused", why=str(refused), host=host)
+            self._outcomes.failed(Work.SERVICE_HOST, host, code=HOST_NOT_LISTED)
             return False
         return True

@@ -116,6 +116,16 @@ class Directory:
         complete = beside.complete and chats is not None and all(roster.complete for roster in rosters)
         return KnownPeople((*members.values(), *beside.people), complete=complete)
 
+    # --- for the checks
+
+    async def read_members(self, conversation: str) -> None:
+        """Read the whole roster of a channel now. Raises ConnectorError."""
+        await self._read_pages(thread_root(conversation))
+
+    def roster_problems(self, conversation: str) -> Sequence[RosterProblem]:
+        """Return what Teams has left out or refused in this channel's roster; empty if nothing."""
+        return self._problems.of(thread_root(conversation))
+
     # --- for the handler of activities
 
     def invalidate(self, conversation: str | None = None) -> None:
@@ -142,6 +152,15 @@ class Directory:
 
     async def _read(self, root: str) -> Roster:
         """Read a whole roster, or return an empty one if Teams refuses or does not end it. Raises ConnectorError."""
+        try:
+            return await self._read_pages(root)
+        except ConnectorRefused as refused:
+            if refused.is_of_the_bot:
+                raise  # the bot's own login or settings: single members are refused, too
+            return UNREAD
+
+    async def _read_pages(self, root: str) -> Roster:
+        """Read a whole roster, and remember what is wrong with it. Raises ConnectorError."""
         members = self._connector.all_members(await self._service_urls.of(root), conversation=root)
         try:
             with counted(self._telemetry, CallKind.ROSTER):
@@ -150,10 +169,9 @@ class Directory:
             self._problems.pages_read(root, RosterProblem.ENDLESS, members_complete=False)
             return UNREAD
         except ConnectorRefused as refused:
-            if refused.status is None or refused.problem is ChatProblem.UNAUTHORIZED:
-                raise  # the bot's own login or settings: single members are refused, too
-            self._problems.pages_read(root, RosterProblem.REFUSED, members_complete=False)
-            return UNREAD
+            if not refused.is_of_the_bot:
+                self._problems.pages_read(root, RosterProblem.REFUSED, members_complete=False)
+            raise
         people = {each: self._person(member) for each, member in found.items()}
         unclear = {each: member for each, member in found.items() if self._is_unclear(member)}
         problem = None if found else RosterProblem.EMPTY
@@ -204,9 +222,8 @@ class Directory:
             return await self._get_member(await self._service_urls.of(root), root, wanted)
         except ConnectorRefused as refused:
             if refused.problem is not ChatProblem.UNKNOWN_PERSON or refused.status is None:
-                permanent = refused.status is not None and refused.problem is not ChatProblem.UNAUTHORIZED
                 # only Teams' own "not found" means: no member
-                raise RosterUnavailable(refused=permanent) from refused
+                raise RosterUnavailable(refused=not refused.is_of_the_bot) from refused
             if generation == cache.generation:
                 self._absent[root, wanted] = None
             return None

@@ -1,16 +1,16 @@
-"""Reports rosters that Teams refuses, or returns without what the bot needs: log, metric and readiness problem.
+"""Remembers rosters that Teams refuses, or returns without what the bot needs; reports them to log and metric.
 
-Such a roster may stay as it is until an administrator acts, so each problem of a channel is logged once.
+Such a roster may stay as it is until an administrator acts, so each problem of a channel is logged once. The check
+`roster <channel>` reports them to readiness.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
 import structlog
 
 from bot.telemetry import Telemetry
-
-CHECK: Final = "rosters"  # name of the readiness problem, and label of the metric `check_ok`
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,6 @@ class RosterProblems:
                 self._logged.discard((conversation, each))
         if problem:
             self._begin(conversation, problem)
-        self._publish()
 
     def member_read(self, conversation: str, *, has_tenant: bool, has_upn: bool) -> None:
         """Store what is missing in a member that was requested singly."""
@@ -54,7 +53,10 @@ class RosterProblems:
                 self._begin(conversation, problem)
             else:
                 self._current.discard((conversation, problem))
-        self._publish()
+
+    def of(self, conversation: str) -> Sequence[RosterProblem]:
+        """Return the current problems of a channel."""
+        return sorted(problem for place, problem in self._current if place == conversation)
 
     def _begin(self, conversation: str, problem: RosterProblem) -> None:
         self._current.add((conversation, problem))
@@ -63,9 +65,3 @@ class RosterProblems:
         self._logged.add((conversation, problem))
         self._telemetry.roster_problems.labels(problem=problem).inc()
         log.warning("roster_degraded", conversation=conversation, problem=problem)
-
-    def _publish(self) -> None:
-        if self._current:
-            self._telemetry.health.failed(CHECK, ", ".join(sorted({problem for _, problem in self._current})))
-        else:
-            self._telemetry.health.succeeded(CHECK)

@@ -60,6 +60,11 @@ class ConnectorRefused(ConnectorError, ChatRefused):
         ChatRefused.__init__(self, problem, error_code or str(status or ""))
         self.status, self.error_code = status, error_code
 
+    @property
+    def is_of_the_bot(self) -> bool:
+        """Whether the refusal is about the bot's own login or settings, so that every such call is refused."""
+        return self.status is None or self.problem is ChatProblem.UNAUTHORIZED
+
 
 _BY_CODE: Final[Mapping[str, ChatProblem]] = {
     "BotNotInConversationRoster": ChatProblem.NOT_INSTALLED,

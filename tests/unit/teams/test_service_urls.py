@@ -2,8 +2,10 @@
 
 from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
+from bot.service.checks.outcomes import Outcomes
 from bot.teams.net.addresses import ServiceHosts
 from bot.teams.outbound.service_urls import ServiceUrls
+from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 
 DEFAULT = "https://smba.trafficmanager.net/teams/"
@@ -13,7 +15,9 @@ PERSON = Person("aaaaaaaa-0000-4000-8000-000000000001", "t")
 
 
 def _urls(store: MemoryStore) -> ServiceUrls:
-    return ServiceUrls(store, default=DEFAULT, hosts=ServiceHosts(["smba.trafficmanager.net"]))
+    return ServiceUrls(
+        store, default=DEFAULT, hosts=ServiceHosts(["smba.trafficmanager.net"]), outcomes=Outcomes(ManualClock())
+    )
 
 
 async def test_a_conversation_without_activities_gets_the_configured_url() -> None:

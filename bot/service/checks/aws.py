@@ -1,0 +1,190 @@
+"""The checks of AWS's side: roles, approval policies, the queue's settings, and what failed in this process."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Final
+
+from bot.domain.permission import has_votable_approver, lists_role
+from bot.domain.request import Level
+from bot.domain.routing import Channel
+from bot.ports.aws import AwsThrottled, AwsUnavailable, RoleSession
+from bot.ports.probes import ApprovalPolicy, AwsProbes
+from bot.service.checks import advice
+from bot.service.checks.check import EACH_MINUTE, Check, NotChecked, Problem
+from bot.service.checks.outcomes import Outcomes, Work
+
+QUEUE_SETTINGS: Final = "queue settings"
+IDENTITY_CENTER: Final = "identity center"
+AWS_MANAGED_KEY: Final = "alias/aws/sqs"
+SEND: Final = frozenset({"*", "sqs:*", "sqs:sendmessage"})  # actions that let EventBridge send, in lower case
+LASTS: Final = timedelta(days=1)  # a failure that nothing repeated for so long is no problem any longer
+SWEPT: Final = timedelta(minutes=10)  # what a sweep reports is reported again by the next one
+REPEATED: Final = 2  # failures in a row: one event may be lost, and one lookup may be slow
+MOST_NAMED: Final = 5  # policies in one problem
+
+
+def role(arn: str, session: Callable[[], Awaitable[RoleSession]], probes: AwsProbes) -> Check:
+    """The bot can assume the role. `session` returns a session like those of people, and may raise NotChecked."""
+
+    async def find() -> Problem | None:
+        named = await session()
+        try:
+            await probes.assume(named)
+        except AwsThrottled:
+            raise NotChecked from None
+        except AwsUnavailable as unavailable:
+            return Problem(unavailable.code, advice.role_advice(unavailable.code, named.name))
+        return None
+
+    return Check(f"role {arn}", find)
+
+
+def policies(account: str, region: str, probes: AwsProbes, channels: Sequence[Channel]) -> Check:
+    """The account and Region has approval policies, and each of their levels can be decided from Teams."""
+
+    async def find() -> Problem | None:
+        try:
+            found = await probes.approval_policies(account, region)
+        except AwsThrottled:
+            raise NotChecked from None
+        except AwsUnavailable as unavailable:
+            return Problem(unavailable.code, advice.READING_CODES.get(unavailable.code, advice.UNREAD_POLICIES))
+        if not found:
+            return Problem("no_policy", advice.NO_POLICY if region in advice.JIT_REGIONS else advice.NO_JIT_REGION)
+        return _joined([each for policy in found for each in _undecidable(policy, account, region, channels)])
+
+    return Check(f"policies {account} {region}", find)
+
+
+def queue_settings(probes: AwsProbes, outcomes: Outcomes) -> Check:
+    """EventBridge may send to the queue. An event that came shows it, whatever the settings say."""
+
+    async def find() -> Problem | None:
+        try:
+            settings = await probes.queue_settings()
+        except AwsThrottled:
+            raise NotChecked from None
+        except AwsUnavailable as unavailable:
+            return Problem(unavailable.code, advice.aws_advice(unavailable.code, advice.QUEUE_CODES))
+        if settings is None or outcomes.has_succeeded(Work.EVENT, within=LASTS):
+            return None
+        if settings.kms_key.endswith(AWS_MANAGED_KEY):
+            return Problem("aws_managed_key", advice.AWS_MANAGED_KEY)
+        return None if _lets_somebody_send(settings.policy) else Problem("no_queue_policy", advice.NO_QUEUE_POLICY)
+
+    return Check(QUEUE_SETTINGS, find)
+
+
+def events(account: str, region: str, outcomes: Outcomes) -> Check:
+    """New requests are announced by events, and not only found by the sweep."""
+    subject = f"{account} {region}"
+
+    async def find() -> Problem | None:
+        missed = outcomes.failure(Work.EVENT, subject, within=LASTS)
+        return Problem(missed.code, advice.NO_EVENTS) if missed and missed.count >= REPEATED else None
+
+    return Check(f"events {subject}", find, every=EACH_MINUTE)
+
+
+def requesters(account: str, region: str, outcomes: Outcomes) -> Check:
+    """The requesters of the open requests are identified."""
+    subject = f"{account} {region}"
+
+    async def find() -> Problem | None:
+        unidentified = outcomes.failure(Work.REQUESTER, subject, within=SWEPT)
+        if unidentified is None:
+            return None
+        return Problem(unidentified.code, advice.UNIDENTIFIED.format(seen=unidentified.detail))
+
+    return Check(f"requesters {subject}", find, every=EACH_MINUTE)
+
+
+def decisions(role: str, outcomes: Outcomes) -> Check:
+    """AWS lets this role decide, as far as this process has sent decisions."""
+
+    async def find() -> Problem | None:
+        denied = outcomes.failure(Work.SIGNAL, role, within=LASTS)
+        return Problem(denied.code, advice.DENIED_SIGNAL) if denied else None
+
+    return Check(f"decisions {role}".strip(), find, every=EACH_MINUTE)
+
+
+def identity_center(outcomes: Outcomes) -> Check:
+    """The bot can read user records of IAM Identity Center, as far as requests needed any."""
+
+    async def find() -> Problem | None:
+        failed = outcomes.failure(Work.IDENTITY_CENTER, within=LASTS)
+        if failed is None or failed.count < REPEATED:
+            return None
+        return Problem(failed.code, advice.aws_advice(failed.code, advice.IDENTITY_CENTER))
+
+    return Check(IDENTITY_CENTER, find, every=EACH_MINUTE)
+
+
+# --- approval policies
+
+
+def _undecidable(
+    policy: ApprovalPolicy, account: str, region: str, channels: Sequence[Channel]
+) -> Iterator[tuple[str, str]]:
+    """Yield code and words for the levels that no channel can decide."""
+    if policy.levels is None:
+        yield "unreadable_policy", f"policy {policy.name}: the document cannot be read"
+        return
+    possible = tuple(_possible_channels(policy.name, account, region, channels))
+    for level in policy.levels:
+        if not has_votable_approver(level):
+            yield "console_only", advice.CONSOLE_ONLY.format(policy=policy.name, step=level.step)
+        elif roles := _roles_not_listed(level, possible, account):
+            yield "other_role", advice.OTHER_ROLE.format(policy=policy.name, step=level.step, roles=", ".join(roles))
+
+
+def _roles_not_listed(level: Level, channels: Sequence[Channel], account: str) -> list[str]:
+    """Return the roles of the channels that may decide a level, if AWS is certain to refuse all of them."""
+    roles = [channel.role_at(level.step, account) for channel in channels]
+    if any(lists_role(level, role) for role in roles):
+        return []
+    return sorted({role for role in roles if role})
+
+
+def _possible_channels(policy: str, account: str, region: str, channels: Sequence[Channel]) -> Iterator[Channel]:
+    """Yield the channels that may get a request of a policy: tags are not known before the request."""
+    for channel in channels:
+        match = channel.match
+        if match is None or not all(
+            not listed or value in listed
+            for listed, value in ((match.accounts, account), (match.regions, region), (match.policies, policy))
+        ):
+            continue
+        yield channel
+        if not match.tags:
+            return
+    yield from (channel for channel in channels if channel.fallback)
+
+
+def _joined(problems: Sequence[tuple[str, str]]) -> Problem | None:
+    if not problems:
+        return None
+    more = [f"and {len(problems) - MOST_NAMED} more"] if len(problems) > MOST_NAMED else []
+    words = [words for _, words in problems[:MOST_NAMED]]
+    return Problem(", ".join(sorted({code for code, _ in problems})), "; ".join([*words, *more]))
+
+
+# --- the queue's policy
+
+
+def _lets_somebody_send(policy: str) -> bool:
+    """Return whether a queue policy allows anybody to send; True if it cannot be read."""
+    if not policy.strip():
+        return False
+    try:
+        statements = json.loads(policy)["Statement"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return True
+    allowed = (each for each in _listed(statements) if isinstance(each, dict) and each.get("Effect") == "Allow")
+    return any(str(action).lower() in SEND for each in allowed for action in _listed(each.get("Action")))
+
+
+def _listed(value: object) -> Iterable[object]:
+    return value if isinstance(value, list) else (value,)

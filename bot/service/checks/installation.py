@@ -1,0 +1,148 @@
+"""All checks of an installation, for its current configuration."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from bot.domain.configuration import Configuration
+from bot.domain.identity import PERSON_TAG
+from bot.ports.aws import READER_SESSION, AwsUnavailable, RoleSession
+from bot.ports.probes import AwsProbes, TeamsProbes
+from bot.ports.teams import People, RosterUnavailable
+from bot.service.checks import advice, aws, microsoft
+from bot.service.checks.check import Check, NotChecked, Problem
+from bot.service.checks.outcomes import Outcomes
+from bot.service.current_configuration import CurrentConfiguration
+
+CLOCK: Final = "clock"
+MOST_AHEAD: Final = 60.0  # seconds, either way; AWS and Microsoft refuse what is signed five minutes apart
+LONGEST_SESSION: Final = 64  # characters of a session name
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What the checks ask, and what they compare it with."""
+
+    configuration: CurrentConfiguration
+    teams: TeamsProbes
+    aws: AwsProbes
+    people: People
+    outcomes: Outcomes
+    app_id: str
+    has_queue: bool
+
+    def checks(self) -> Sequence[Check]:
+        """Return the checks of the current configuration. Names are unique."""
+        configuration, outcomes = self.configuration.value, self.outcomes
+        found = [microsoft.token(self.teams), microsoft.keys(self.teams), self._clock()]
+        for channel in configuration.channels:
+            found += [microsoft.channel(channel, self.teams), microsoft.roster(channel, self.teams)]
+            found += [microsoft.cards(channel, outcomes)]
+        found += [microsoft.direct_messages(outcomes), microsoft.service_addresses(outcomes)]
+        found += [microsoft.activities(outcomes, app_id=self.app_id, tenant_id=self.configuration.tenant_id)]
+        found += [*self._roles(configuration), *self._places(configuration), aws.identity_center(outcomes)]
+        return [*found, aws.queue_settings(self.aws, outcomes)] if self.has_queue else found
+
+    # --- the clock
+
+    def _clock(self) -> Check:
+        """The clock of this machine agrees with AWS's and Microsoft's."""
+
+        async def find() -> Problem | None:
+            with suppress(AwsUnavailable):  # other checks report that
+                if problem := _clock_problem("AWS's", await self.aws.aws_ahead()):
+                    return problem
+            return _clock_problem("Microsoft's", self.teams.microsoft_ahead)
+
+        return Check(CLOCK, find)
+
+    # --- AWS
+
+    def _places(self, configuration: Configuration) -> Iterator[Check]:
+        for account, region in configuration.places:
+            yield aws.policies(account, region, self.aws, configuration.channels)
+            yield aws.requesters(account, region, self.outcomes)
+            if self.has_queue:
+                yield aws.events(account, region, self.outcomes)
+
+    def _roles(self, configuration: Configuration) -> Iterator[Check]:
+        """Yield two checks for each role in which people act, and one for each reader role."""
+        people = sorted(_roles_of_people(configuration))
+        for arn in people:
+            yield aws.role(arn, self._session_like(arn), self.aws)
+        for arn in [*people, ""]:
+            yield aws.decisions(arn, self.outcomes)
+        for arn in sorted({each.reader_role for each in configuration.accounts if each.reader_role} - {*people}):
+            yield aws.role(arn, self._reader_session(arn), self.aws)
+
+    def _reader_session(self, arn: str) -> Callable[[], Awaitable[RoleSession]]:
+        async def session() -> RoleSession:
+            return RoleSession(arn, READER_SESSION, external_id=self.configuration.value.identity.external_id)
+
+        return session
+
+    def _session_like(self, arn: str) -> Callable[[], Awaitable[RoleSession]]:
+        async def session() -> RoleSession:
+            """Return a session in the bot's name, and in the domain of the approvers, as trust policies require.
+
+            Never in a person's name: CloudTrail would show that the person assumed the role.
+            """
+            rules, name = self.configuration.value.identity, f"{READER_SESSION}@{await self._domain()}"
+            if len(name) > LONGEST_SESSION:
+                raise NotChecked
+            return RoleSession(
+                arn,
+                name,
+                source_identity=name if rules.source_identity else None,
+                external_id=rules.external_id,
+                tags=((PERSON_TAG, READER_SESSION),) if rules.session_tags else (),
+            )
+
+        return session
+
+    async def _domain(self) -> str:
+        """Return the domain that most members of the channels have. Raises NotChecked if none is known."""
+        domains: Counter[str] = Counter()
+        for channel in self.configuration.value.channels:
+            with suppress(RosterUnavailable):
+                members = await self.people.roster(channel.conversation)
+                domains += Counter(_domain_of(each.upn or "") for each in members if not each.guest)
+        listed = (each.removeprefix("upn:") for each in _approvers(self.configuration.value) if each.startswith("upn:"))
+        domains += Counter(map(_domain_of, listed))
+        del domains[""]
+        if not domains:
+            raise NotChecked
+        return domains.most_common(1)[0][0]
+
+
+def _roles_of_people(configuration: Configuration) -> set[str]:
+    """Return the roles in which approvers decide and requesters cancel."""
+    cancelling = {each.cancel_role for each in configuration.accounts}
+    deciding = {
+        channel.role_at(step, account.id)
+        for channel in configuration.channels
+        for account in configuration.accounts
+        if channel.match is None or not channel.match.accounts or account.id in channel.match.accounts
+        for step in ("", *(rule.step for rule in channel.levels))
+    }
+    return {role for role in cancelling | deciding if role}
+
+
+def _approvers(configuration: Configuration) -> Iterator[str]:
+    for channel in configuration.channels:
+        yield from channel.approvers
+        for rule in channel.levels:
+            yield from rule.approvers
+
+
+def _domain_of(upn: str) -> str:
+    return upn.rpartition("@")[2].casefold()
+
+
+def _clock_problem(whose: str, ahead: float | None) -> Problem | None:
+    if ahead is None or abs(ahead) <= MOST_AHEAD:
+        return None
+    how = "behind" if ahead > 0 else "ahead of"
+    return Problem("clock_off", advice.WRONG_CLOCK.format(minutes=round(abs(ahead) / 60), how=how, whose=whose))

@@ -1,0 +1,135 @@
+"""The checks of Microsoft's side: sign-in, signing keys, clock, channels, rosters, direct messages, activities."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from bot.domain.routing import Channel
+from bot.ports.probes import MicrosoftRefused, TeamsProbes
+from bot.ports.teams import ChatRefused, ChatThrottled, ChatUnavailable
+from bot.service.checks import advice
+from bot.service.checks.check import EACH_MINUTE, Check, NotChecked, Problem
+from bot.service.checks.outcomes import Outcomes, Work
+
+TOKEN: Final = "token"  # noqa: S105 - the name of a check
+KEYS: Final = "keys"
+DIRECT_MESSAGES: Final = "direct messages"
+ACTIVITIES: Final = "activities"
+SERVICE_ADDRESSES: Final = "service addresses"
+LASTS: Final = timedelta(days=1)  # a failure that nothing repeated for so long is no problem any longer
+QUIET: Final = timedelta(hours=1)  # an activity was accepted since: a refused one is then somebody else's mistake
+MOST_NAMED: Final = 5  # people or hosts in one problem
+HOST_NOT_LISTED: Final = "host_not_listed"
+
+
+def token(probes: TeamsProbes) -> Check:
+    """The bot can sign in to Microsoft Entra."""
+
+    async def find() -> Problem | None:
+        try:
+            await probes.sign_in()
+        except MicrosoftRefused as refused:
+            return Problem(refused.code, advice.sign_in_advice(refused.code, answered=refused.answered))
+        return None
+
+    return Check(TOKEN, find)
+
+
+def keys(probes: TeamsProbes) -> Check:
+    """The signing keys of the Bot Framework can be fetched. Known keys stay valid for some days."""
+
+    async def find() -> Problem | None:
+        try:
+            await probes.fetch_keys()
+        except MicrosoftRefused as refused:
+            words = advice.sign_in_advice(refused.code, answered=refused.answered)
+            return Problem(refused.code, f"{refused.detail}; {words}")
+        return None
+
+    return Check(KEYS, find)
+
+
+def channel(configured: Channel, probes: TeamsProbes) -> Check:
+    """Teams knows the channel, and the bot is in its team."""
+
+    async def find() -> Problem | None:
+        try:
+            await probes.read_members(configured.conversation)
+        except ChatThrottled:
+            raise NotChecked from None
+        except ChatUnavailable as unavailable:
+            return Problem(unavailable.code, "Teams does not answer. The bot tries again each minute")
+        except ChatRefused as refused:
+            if refused.detail == HOST_NOT_LISTED:
+                return Problem(HOST_NOT_LISTED, advice.SERVICE_HOST)
+            if words := advice.CHANNEL.get(refused.problem):
+                return Problem(refused.problem, words)
+        return None
+
+    return Check(_channel(configured), find, needs=TOKEN)
+
+
+def roster(configured: Channel, probes: TeamsProbes) -> Check:
+    """The last read of the channel's members had all that the bot needs."""
+
+    async def find() -> Problem | None:
+        found = probes.roster_problems(configured.conversation)
+        return Problem(", ".join(found), ". ".join(advice.ROSTER[each] for each in found)) if found else None
+
+    return Check(f"roster {configured.name}", find, every=EACH_MINUTE, needs=_channel(configured))
+
+
+def cards(configured: Channel, outcomes: Outcomes) -> Check:
+    """Teams accepts new cards in the channel, as far as this process has posted any."""
+
+    async def find() -> Problem | None:
+        refused = outcomes.failure(Work.POST, configured.name, within=LASTS)
+        return Problem(refused.code, advice.POST.get(refused.code, advice.REFUSED_CARD)) if refused else None
+
+    return Check(f"cards {configured.name}", find, every=EACH_MINUTE)
+
+
+def direct_messages(outcomes: Outcomes) -> Check:
+    """Teams accepts direct messages to requesters."""
+
+    async def find() -> Problem | None:
+        refused = outcomes.failures(Work.DIRECT, within=LASTS)
+        if not refused:
+            return None
+        codes = sorted({each.code for each in refused.values()})
+        words = ". ".join(advice.DIRECT.get(code, advice.REFUSED_DIRECT) for code in codes)
+        return Problem(", ".join(codes), f"Teams refuses direct messages to {_some(sorted(refused))}: {words}")
+
+    return Check(DIRECT_MESSAGES, find, every=EACH_MINUTE)
+
+
+def activities(outcomes: Outcomes, *, app_id: str, tenant_id: str) -> Check:
+    """What Teams sends is for this bot. Refusals beside accepted activities are other people's mistakes."""
+
+    async def find() -> Problem | None:
+        refused = outcomes.failure(Work.ACTIVITY, within=LASTS)
+        if refused is None or outcomes.has_succeeded(Work.ACTIVITY, within=QUIET):
+            return None
+        words = advice.ACTIVITY.get(refused.code, advice.OTHER_ACTIVITY)
+        return Problem(refused.code, words.format(seen=refused.detail, app_id=app_id, tenant_id=tenant_id))
+
+    return Check(ACTIVITIES, find, every=EACH_MINUTE)
+
+
+def service_addresses(outcomes: Outcomes) -> Check:
+    """The addresses from which Teams sends may receive the bot's token."""
+
+    async def find() -> Problem | None:
+        hosts = outcomes.failures(Work.SERVICE_HOST, within=LASTS)
+        return Problem(HOST_NOT_LISTED, f"{_some(sorted(hosts))}: {advice.SERVICE_HOST}") if hosts else None
+
+    return Check(SERVICE_ADDRESSES, find, every=EACH_MINUTE)
+
+
+def _channel(configured: Channel) -> str:
+    return f"channel {configured.name}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

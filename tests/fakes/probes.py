@@ -1,0 +1,53 @@
+"""Probes of a sound installation, for checks of what a process has seen by itself."""
+
+from collections.abc import Sequence
+
+from bot.ports.aws import RoleSession
+from bot.ports.probes import ApprovalPolicy, QueueSettings
+
+QUEUE_POLICY = '{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage"}}'
+
+
+class SoundTeams:
+    """`ports.probes.TeamsProbes`: Microsoft answers everything. `ahead` is the lead of its clock in seconds."""
+
+    def __init__(self) -> None:
+        self.ahead: float | None = 0.0
+
+    async def sign_in(self) -> None:
+        """Succeed."""
+
+    async def fetch_keys(self) -> None:
+        """Succeed."""
+
+    @property
+    def microsoft_ahead(self) -> float | None:
+        return self.ahead
+
+    async def read_members(self, conversation: str) -> None:
+        """Succeed."""
+
+    def roster_problems(self, conversation: str) -> Sequence[str]:
+        return ()
+
+
+class SoundAws:
+    """`ports.probes.AwsProbes`: AWS answers everything. `sessions` are those in which a role was assumed."""
+
+    def __init__(self) -> None:
+        self.ahead: float | None = 0.0
+        self.sessions: list[RoleSession] = []
+        self.policies: list[ApprovalPolicy] = [ApprovalPolicy("Standard", ())]
+        self.queue = QueueSettings("arn:aws:sqs:ap-northeast-1:111122223333:q", QUEUE_POLICY, "")
+
+    async def assume(self, session: RoleSession) -> None:
+        self.sessions.append(session)
+
+    async def approval_policies(self, account: str, region: str) -> Sequence[ApprovalPolicy]:
+        return self.policies
+
+    async def queue_settings(self) -> QueueSettings | None:
+        return self.queue
+
+    async def aws_ahead(self) -> float | None:
+        return self.ahead

@@ -1,0 +1,394 @@
+"""Misinstallations and what the running bot says about them: a problem by name, in words that say what to do.
+
+The whole program over real HTTP; one case for each misinstallation that a running process can know.
+infra/docs/operations.md has the cases as a table, which a test compares.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from bot.sandbox.aws.jit.assumptions import ROLE_APPROVER
+from bot.sandbox.aws.jit.policies import MANUAL
+from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, MANUAL_POLICIES, REGION, level, manual_policy
+from bot.sandbox.sandbox import free_port
+from bot.service.checks import loop
+from tests.fakes import activities
+from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
+from tests.fakes.product import Product, product
+from tests.fakes.teams_world import APPROVERS
+
+TOKEN, ROSTER = "oauth2/v2.0/token$", "pagedmembers$"
+OTHER = "99999999-8888-4777-8666-555555555555"
+Setup = Callable[[Product], Awaitable[None]]
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
+    """AWS and Teams; the bot is not started. A new problem is repeated at once."""
+    monkeypatch.setattr(loop, "REPEATED_AFTER", 0.0)
+    async with product(monkeypatch, tmp_path) as world:
+        world.changed["metrics_port"] = free_port()
+        yield world
+
+
+async def problems(world: Product) -> dict[str, str]:
+    """Make the checks that are due, and return what `/readyz` on the metrics port lists. The bot stays ready."""
+    assert world.program is not None
+    await world.program.services.checks.make()
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{world.program.sockets[1].port}/readyz") as answer,
+    ):
+        assert answer.status == 200
+        found: dict[str, str] = (await answer.json())["problems"]
+    return found
+
+
+def entra(code: int, error: str = "invalid_client") -> Setup:
+    """Entra refuses the sign-in with this number of its list."""
+
+    async def arrange(world: Product) -> None:
+        body = json.dumps({"error": error, "error_codes": [code]})
+        world.microsoft.fault("POST", TOKEN, times=None, status=401, body=body)
+
+    return arrange
+
+
+def roster(status: int, code: str = "") -> Setup:
+    """Teams refuses the channel's members with this status and code."""
+
+    async def arrange(world: Product) -> None:
+        body = json.dumps({"error": {"code": code, "message": "…"}}) if code else ""
+        world.microsoft.fault("GET", ROSTER, times=None, status=status, body=body)
+
+    return arrange
+
+
+def keys(**how: Any) -> Setup:
+    """The signing keys cannot be fetched any longer."""
+
+    async def arrange(world: Product) -> None:
+        world.microsoft.fault("GET", "openidconfiguration", times=None, **how)
+
+    return arrange
+
+
+def aws(operation: str, code: str) -> Setup:
+    """AWS refuses an operation."""
+
+    async def arrange(world: Product) -> None:
+        world.aws.faults.fail(operation, code, times=None)
+
+    return arrange
+
+
+async def wrong_value(world: Product) -> None:
+    """The secret's id was copied instead of its value."""
+    world.microsoft.sign_in.rotate_secret("the value")
+
+
+async def other_audience(world: Product) -> None:
+    """An activity for another app arrives."""
+    await send(world, aud=OTHER)
+
+
+async def other_tenant(world: Product) -> None:
+    """An activity of another tenant arrives."""
+    await send(world, tenant=OTHER)
+
+
+async def expired(world: Product) -> None:
+    """An activity arrives whose token seems to have expired, as with a clock that is ahead."""
+    await send(world, exp=1_700_000_000, nbf=1_699_000_000)
+
+
+async def other_host(world: Product) -> None:
+    """Teams sends from another host."""
+    await send(world, service_url="https://smba.example.com/teams/")
+
+
+async def send(world: Product, *, tenant: str = TENANT_ID, service_url: str = "", **claims: Any) -> int:
+    """Send a message from Teams. Return the status of the answer."""
+    place = activities.Place(id=APPROVERS, kind="channel", team="19:team@thread.tacv2", tenant_id=tenant)
+    address = service_url or world.microsoft.service_url
+    body = activities.message("help", sender=HANAKO, place=place, service_url=address)
+    header = world.microsoft.signer.header(address, **claims)
+    status, _ = await world.microsoft.send(world.bot_url, body, authorization=header)
+    return status
+
+
+async def wrong_date(world: Product) -> None:
+    """Microsoft's clock is an hour ahead of this machine's."""
+    keys = json.dumps({"keys": [], "jwks_uri": f"{world.microsoft.base}/v1/.well-known/keys"})
+    date = {"Date": "Fri, 01 Jan 2100 00:00:00 GMT"}
+    world.microsoft.fault("GET", "well-known", times=None, status=200, body=keys, headers=date)
+
+
+async def denied_decision(world: Product) -> None:
+    """The role lacks the permission to decide, which the first click shows."""
+    world.aws.faults.fail("SendAutomationSignal", "AccessDeniedException")
+    await world.click(HANAKO, await world.card(await world.ask()), "approve")
+
+
+def policy(**content: Any) -> Setup:
+    """There is another approval policy."""
+
+    async def arrange(world: Product) -> None:
+        levels = [level("ManualApproval", *content["approvers"], kind=content.get("kind", ROLE_APPROVER))]
+        document = manual_policy(levels, targets={"tag:Other": ["yes"]})
+        await asyncio.to_thread(
+            world.aws.client("ssm").create_document, Name="Other", Content=json.dumps(document), DocumentType=MANUAL
+        )
+
+    return arrange
+
+
+async def no_policy(world: Product) -> None:
+    """There is no approval policy in the account and Region."""
+    ssm = world.aws.client("ssm")
+    for name in MANUAL_POLICIES:
+        await asyncio.to_thread(ssm.delete_document, Name=name)
+
+
+def queue(**attributes: str) -> Setup:
+    """The queue has these attributes."""
+
+    async def arrange(world: Product) -> None:
+        sqs = world.aws.client("sqs")
+        await asyncio.to_thread(sqs.set_queue_attributes, QueueUrl=world.aws.world.queue_url, Attributes=attributes)
+
+    return arrange
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A misinstallation: the name of its problem, the code, and words that the problem must contain."""
+
+    what: str
+    check: str
+    code: str
+    words: str
+    arrange: Setup
+
+
+CASES = [
+    Case(
+        "the secret's id instead of its value",
+        "token",
+        "invalid_client AADSTS7000215",
+        "value, not its id",
+        wrong_value,
+    ),
+    Case("an expired secret", "token", "invalid_client AADSTS7000222", "has expired", entra(7000222)),
+    Case(
+        "a wrong tenant",
+        "token",
+        "invalid_request AADSTS90002",
+        "NODE_ACCESS_TENANT_ID",
+        entra(90002, "invalid_request"),
+    ),
+    Case(
+        "an app of another tenant",
+        "token",
+        "unauthorized_client AADSTS700016",
+        "not in the tenant",
+        entra(700016, "unauthorized_client"),
+    ),
+    Case(
+        "conditional access for workload identities",
+        "token",
+        "invalid_grant AADSTS53003",
+        "Exclude the app",
+        entra(53003, "invalid_grant"),
+    ),
+    Case(
+        "a federated credential with another issuer",
+        "token",
+        "invalid_request AADSTS700211",
+        "issuer",
+        entra(700211, "invalid_request"),
+    ),
+    Case(
+        "a federated credential with another audience",
+        "token",
+        "invalid_request AADSTS700212",
+        "audience",
+        entra(700212, "invalid_request"),
+    ),
+    Case(
+        "a federated credential with another subject",
+        "token",
+        "invalid_request AADSTS700213",
+        "ARN of the bot's IAM role",
+        entra(700213, "invalid_request"),
+    ),
+    Case(
+        "a subject in other letter case",
+        "token",
+        "invalid_request AADSTS7002138",
+        "Letter case",
+        entra(7002138, "invalid_request"),
+    ),
+    Case(
+        "a proxy that answers for the signing keys",
+        "keys",
+        "JSONDecodeError",
+        "answered 200 with text/html",
+        keys(status=200, body="<html>", headers={"Content-Type": "text/html"}),
+    ),
+    Case(
+        "a firewall that blocks the signing keys",
+        "keys",
+        "ServerDisconnectedError",
+        "was not answered",
+        keys(drop="before"),
+    ),
+    Case("a clock that is off", "clock", "clock_off", "minutes behind Microsoft's", wrong_date),
+    Case(
+        "an Azure Bot of another type or app id", "channel approvals", "unauthorized", "Azure Bot's app id", roster(401)
+    ),
+    Case(
+        "the app is not in the team",
+        "channel approvals",
+        "not_installed",
+        "Add the app to the team",
+        roster(403, "BotNotInConversationRoster"),
+    ),
+    Case(
+        "an unknown channel",
+        "channel approvals",
+        "conversation_not_found",
+        "19:…@thread.tacv2",
+        roster(404, "ConversationNotFound"),
+    ),
+    Case("a malformed channel id", "channel approvals", "bad_request", "19:…@thread.tacv2", roster(400, "BadSyntax")),
+    Case(
+        "an app that an administrator blocks",
+        "channel approvals",
+        "blocked",
+        "admin center",
+        roster(403, "BotDisabledByAdmin"),
+    ),
+    Case("a refused roster", "roster approvals", "refused", "in the team", roster(403)),
+    Case(
+        "activities for another app",
+        "activities",
+        "audience",
+        f"is for the app {OTHER}, but NODE_ACCESS_APP_ID is {APP_ID}",
+        other_audience,
+    ),
+    Case(
+        "activities of another tenant",
+        "activities",
+        "other_tenant",
+        f"from the tenant {OTHER}, but NODE_ACCESS_TENANT_ID is {TENANT_ID}",
+        other_tenant,
+    ),
+    Case("tokens that seem to have expired", "activities", "expired", "clock", expired),
+    Case("a service address of another cloud", "service addresses", "host_not_listed", "smba.example.com", other_host),
+    Case(
+        "a role that cannot be assumed",
+        f"role {APPROVER_ROLE}",
+        "AccessDenied",
+        "as node-access-bot@example.com",
+        aws("AssumeRole", "AccessDenied"),
+    ),
+    Case(
+        "a role without permission to decide",
+        f"decisions {APPROVER_ROLE}",
+        "AccessDeniedException",
+        "approver-policy.json",
+        denied_decision,
+    ),
+    Case(
+        "a policy that lists another role",
+        f"policies {ACCOUNT} {REGION}",
+        "other_role",
+        f"policy Other, ManualApproval: it does not list the role with which the bot decides ({APPROVER_ROLE})",
+        policy(approvers=[LEAD_ROLE]),
+    ),
+    Case(
+        "a policy that lists only users or groups",
+        f"policies {ACCOUNT} {REGION}",
+        "console_only",
+        "policy Other, ManualApproval",
+        policy(approvers=["94482488-3041-7026-5e3b-b6d6f5f7a1a1"], kind="IamIdentityCenterUser"),
+    ),
+    Case(
+        "just-in-time access without a policy",
+        f"policies {ACCOUNT} {REGION}",
+        "no_policy",
+        "create an approval policy",
+        no_policy,
+    ),
+    Case(
+        "policies that may not be listed",
+        f"policies {ACCOUNT} {REGION}",
+        "AccessDeniedException",
+        "reader-policy.json",
+        aws("ListDocuments", "AccessDeniedException"),
+    ),
+    Case("a queue into which nobody may send", "queue settings", "no_queue_policy", "queue.json", queue(Policy="")),
+    Case(
+        "a queue with an AWS managed key",
+        "queue settings",
+        "aws_managed_key",
+        "SSE-SQS",
+        queue(KmsMasterKeyId="alias/aws/sqs"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
+async def test_misinstallation_is_a_problem_by_name(case: Case, world: Product) -> None:
+    """The metrics port's /readyz has the problem with the code and what to do; the log has it once; the bot is ready."""
+    with capture_logs() as logs:
+        async with world.running():
+            await problems(world)
+            await case.arrange(world)
+            world.program.services.checks._made_at.clear()  # type: ignore[union-attr]  # as if an hour had passed
+            for _ in range(2):
+                found = await problems(world)
+    assert found.get(case.check, "").startswith(f"{case.code}: ")
+    assert case.words in found[case.check]
+    began = [line for line in logs if line["event"] == "problem_began" and line["check"] == case.check]
+    assert [(line["code"], line["advice"]) for line in began] == [tuple(found[case.check].split(": ", 1))]
+
+
+async def test_sound_installation_has_no_problem(world: Product) -> None:
+    """Every check is 1 in the metric, also after a decision."""
+    async with world.running() as program:
+        await world.click(HANAKO, await world.card(await world.ask()), "approve")
+        assert await problems(world) == {}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"http://127.0.0.1:{program.sockets[1].port}/metrics") as answer,
+        ):
+            lines = [each for each in (await answer.text()).splitlines() if each.startswith("node_access_check_ok{")]
+    assert {"token", "clock", "channel approvals"} <= {each.split('"')[1] for each in lines}
+    assert [each for each in lines if not each.endswith(" 1.0")] == []
+
+
+async def test_problem_ends_when_the_cause_is_gone(world: Product) -> None:
+    """The app is added to the team: the next round shows it."""
+    async with world.running():
+        await roster(403, "BotNotInConversationRoster")(world)
+        assert set(await problems(world)) == {"channel approvals"}
+        world.microsoft.faults.heal()
+        assert await problems(world) == {}
+
+
+async def test_refused_activity_beside_accepted_ones_is_no_problem(world: Product) -> None:
+    """Somebody else's bot may send us its activities; ours work."""
+    async with world.running():
+        assert await send(world) == 200
+        assert await send(world, aud=OTHER) == 401
+        assert await problems(world) == {}

@@ -1,0 +1,385 @@
+"""Misinstallations that the bot can only know from its own work: the checks look at what the process has seen."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from bot.domain.identity import IdentityRules
+from bot.domain.request import Approver, ApproverKind, Level
+from bot.domain.routing import Account, Channel, LevelRule, Match
+from bot.ports.aws import AwsUnavailable, SignalRefused
+from bot.ports.probes import ApprovalPolicy, QueueSettings
+from bot.ports.teams import ChatProblem
+from bot.service.checks.loop import FIRST_AFTER, PERIOD, REPEATED_AFTER, Checks
+from bot.service.checks.outcomes import Work
+from tests.fakes.aws import ACCOUNT, REGION
+from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON
+from tests.fakes.probes import SoundAws, SoundTeams
+from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, new_world
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
+LASTS = 61.0  # seconds; from then on a refusal of Teams counts as lasting
+USER = "94482488-3041-7026-5e3b-b6d6f5f7a1a1"  # an Identity Center user id
+STRANGER = "arn:aws:sts::111122223333:assumed-role/Developer/jiro"
+
+
+@dataclass
+class Site:
+    """A world with its checks."""
+
+    world: World
+    teams: SoundTeams
+    aws: SoundAws
+    checks: Checks
+
+    async def problems(self) -> dict[str, str]:
+        """Make the checks, with a repetition, and return the readiness problems."""
+        making = asyncio.create_task(self.checks.make())
+        await self.world.clock.advance(REPEATED_AFTER)
+        await making
+        return dict(self.world.telemetry.health.problems())
+
+
+def installed(world: World) -> Site:
+    """Return the world with its checks; nothing is wrong with Microsoft and AWS."""
+    return Site(world, world.teams_probes, world.aws_probes, world.checks)
+
+
+@pytest.fixture
+def site() -> Site:
+    """Return a sound installation with one channel."""
+    return installed(new_world())
+
+
+def unreachable(problem: ChatProblem) -> Callable[[Site], Awaitable[None]]:
+    """Teams refuses direct messages to the requester."""
+
+    async def arrange(site: Site) -> None:
+        site.world.chat.unreachable[TARO_PERSON.object_id] = problem
+        site.world.aws.add()
+        async with site.world.running():
+            await site.world.sweep.sweep()
+            await site.world.clock.advance(LASTS)
+
+    return arrange
+
+
+def closed(problem: ChatProblem) -> Callable[[Site], Awaitable[None]]:
+    """Teams refuses cards in the channel, although it returns the members."""
+
+    async def arrange(site: Site) -> None:
+        site.world.chat.refusing[CHANNEL] = problem
+        site.world.aws.add()
+        async with site.world.running():
+            await site.world.sweep.sweep()
+            await site.world.clock.advance(LASTS)
+
+    return arrange
+
+
+async def no_events(site: Site) -> None:
+    """Two new requests are found by the sweep, long after an event would have come."""
+    await site.world.sweep.sweep()
+    for number in (1, 2):
+        await site.world.clock.advance(30)
+        site.world.aws.add(number)
+        await site.world.clock.advance(30)
+        await site.world.sweep.sweep()
+
+
+async def stranger(site: Site) -> None:
+    """The requester used a role that is not trusted."""
+    await site.world.shown(site.world.aws.add(requester=STRANGER))
+    await site.world.sweep.sweep()
+
+
+def unreadable(code: str) -> Callable[[Site], Awaitable[None]]:
+    """The requester's Identity Center record cannot be read."""
+
+    async def arrange(site: Site) -> None:
+        site.world.identities.problem = code
+        for number in (1, 2):
+            await site.world.shown(site.world.aws.add(number, requester=USER))
+
+    return arrange
+
+
+def unlisted(code: str) -> Callable[[Site], Awaitable[None]]:
+    """The requests of the account cannot be listed."""
+
+    async def arrange(site: Site) -> None:
+        site.world.aws.before["list_requests"] = [AwsUnavailable(code)]
+        await site.world.sweep.sweep()
+
+    return arrange
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A misinstallation: the name of its problem, the code, and words that the problem must contain."""
+
+    what: str
+    check: str
+    code: str
+    words: str
+    arrange: Callable[[Site], Awaitable[None]]
+
+
+PLACE = f"{ACCOUNT} {REGION}"
+CASES = [
+    Case(
+        "an app package without the scope `personal`",
+        "direct messages",
+        "not_installed",
+        f"to {TARO_PERSON.object_id}: upload an app package with the scope personal",
+        unreachable(ChatProblem.NOT_INSTALLED),
+    ),
+    Case(
+        "an app that a policy blocks for a person",
+        "direct messages",
+        "blocked",
+        "permission policy",
+        unreachable(ChatProblem.BLOCKED),
+    ),
+    Case("an archived team", "cards approvals", "writes_blocked", "archived", closed(ChatProblem.WRITES_BLOCKED)),
+    Case(
+        "a channel in which the bot may not post",
+        "cards approvals",
+        "forbidden",
+        "moderation",
+        closed(ChatProblem.FORBIDDEN),
+    ),
+    Case(
+        "no rule, target, policy or forwarding of events", f"events {PLACE}", "no_event", "EventBridge rule", no_events
+    ),
+    Case("a requester whose role is not trusted", f"requesters {PLACE}", "unidentified", STRANGER, stranger),
+    Case(
+        "user records that may not be read",
+        "identity center",
+        "AccessDeniedException",
+        "identity-center-policy.json",
+        unreadable("AccessDeniedException"),
+    ),
+    Case(
+        "an Identity Center in another Region or account",
+        "identity center",
+        "NoIdentityStore",
+        "in its Region",
+        unreadable("NoIdentityStore"),
+    ),
+    Case(
+        "a reader role without its policy",
+        f"sweep {PLACE}",
+        "AccessDeniedException",
+        "reader-policy.json",
+        unlisted("AccessDeniedException"),
+    ),
+    Case("no AWS credentials", f"sweep {PLACE}", "NoCredentialsError", "task role", unlisted("NoCredentialsError")),
+    Case(
+        "a wrong Region, or no way to AWS",
+        f"sweep {PLACE}",
+        "EndpointConnectionError",
+        "Check the Region",
+        unlisted("EndpointConnectionError"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
+async def test_misinstallation_that_shows_at_work_is_a_problem_by_name(case: Case, site: Site) -> None:
+    """The problem has the code and what to do, and is logged once."""
+    with capture_logs() as logs:
+        await case.arrange(site)
+        for _ in range(2):
+            found = await site.problems()
+    assert found.get(case.check, "").startswith(f"{case.code}: ")
+    assert case.words in found[case.check]
+    assert [line["check"] for line in logs if line["event"] == "problem_began"] == [case.check]
+
+
+async def test_sound_installation_has_no_problem(site: Site) -> None:
+    """Requests are announced, decided and reported to their requester."""
+    async with site.world.running():
+        await site.world.press(await site.world.posted(), HANAKO)
+    assert await site.problems() == {}
+
+
+async def test_accepted_message_ends_the_problem(site: Site) -> None:
+    """Direct messages and cards are accepted again: the problem ends with the next one, not after a day."""
+    await unreachable(ChatProblem.NOT_INSTALLED)(site)
+    assert list(await site.problems()) == ["direct messages"]
+    site.world.chat.unreachable.clear()
+    async with site.world.running():
+        site.world.aws.add(2)
+        await site.world.sweep.sweep()
+        await site.world.clock.advance(LASTS)
+    assert await site.problems() == {}
+
+
+async def test_refused_message_is_no_problem_after_a_day(site: Site) -> None:
+    """One person who removed the bot is not reported for ever."""
+    await unreachable(ChatProblem.BLOCKED)(site)
+    assert list(await site.problems()) == ["direct messages"]
+    await site.world.clock.advance(timedelta(days=1).total_seconds())
+    assert await site.problems() == {}
+
+
+async def test_one_lost_event_is_no_problem(site: Site) -> None:
+    """EventBridge delivers at its best effort. The next event resets the count."""
+    await site.world.sweep.sweep()
+    for number in (1, 2):
+        await site.world.clock.advance(30)
+        site.world.aws.add(number)
+        await site.world.clock.advance(30)
+        await site.world.sweep.sweep()
+        site.world.outcomes.succeeded(Work.EVENT, PLACE)
+    assert await site.problems() == {}
+
+
+# --- roles
+
+
+async def test_roles_are_assumed_in_the_name_of_the_bot(site: Site) -> None:
+    """The domain is that of the members, as trust policies require. CloudTrail must not show that a person acted."""
+    await site.problems()
+    assert {(each.role, each.name) for each in site.aws.sessions} == {
+        (ROLE, "node-access-bot@example.com"),
+        (CANCEL_ROLE, "node-access-bot@example.com"),
+    }
+
+
+async def test_role_is_assumed_with_everything_that_a_persons_session_has(site: Site) -> None:
+    """A trust policy may require the external id, the source identity and the tag."""
+    rules = IdentityRules(external_id="x-1", source_identity=True, session_tags=True)
+    site.world.configuration.replace(replace(site.world.configuration.value, identity=rules))
+    await site.problems()
+    for each in site.aws.sessions:
+        assert (each.external_id, each.source_identity) == ("x-1", "node-access-bot@example.com")
+        assert [value for _, value in each.tags] == ["node-access-bot"]
+
+
+async def test_role_is_not_checked_while_no_domain_is_known(site: Site) -> None:
+    """A guessed session name would be refused although the role is right."""
+    site.world.people.people = []
+    await site.problems()
+    assert site.aws.sessions == []
+
+
+# --- policies
+
+
+def _level(step: str, *roles: str) -> Level:
+    approvers = tuple(Approver(ApproverKind.ROLE, role) for role in roles)
+    return Level(step=step, required=1, approvers=approvers, votes=(), timeout=None)
+
+
+LEAD = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead"
+
+
+@pytest.mark.parametrize(
+    ("channels", "wrong"),
+    [
+        ((APPROVALS,), "Level2"),
+        ((replace(APPROVALS, levels=(LevelRule("Level2", (), LEAD),)),), ""),
+        ((replace(APPROVALS, fallback=False, match=Match(policies=frozenset({"Other"}))), replace(APPROVALS, name="leads", approver_role=LEAD)), "Level1"),
+        ((replace(APPROVALS, fallback=False, match=Match(tags=(("Tier", frozenset({"1"})),))), replace(APPROVALS, name="leads", approver_role=LEAD)), ""),
+        ((replace(APPROVALS, approver_role=None),), ""),
+    ],
+    ids=["one role for two levels", "a role for each", "another channel's policy", "tags are not known yet", "own credentials"],
+)  # fmt: skip
+async def test_policy_is_compared_with_the_channels_that_may_get_its_requests(
+    channels: tuple[Channel, ...], wrong: str
+) -> None:
+    """A level is a problem only if AWS is certain to refuse the role of every such channel."""
+    site = installed(new_world(*channels))
+    site.aws.policies = [ApprovalPolicy("Two-Levels", (_level("Level1", ROLE), _level("Level2", LEAD)))]
+    found = (await site.problems()).get(f"policies {PLACE}", "")
+    assert [step for step in ("Level1", "Level2") if step in found] == ([wrong] if wrong else [])
+
+
+async def test_unreadable_policy_and_many_wrong_ones_are_named(site: Site) -> None:
+    """At most five are named."""
+    site.aws.policies = [ApprovalPolicy("Broken", None)]
+    site.aws.policies += [ApprovalPolicy(f"P{number}", (_level("Level1", LEAD),)) for number in range(9)]
+    found = (await site.problems())[f"policies {PLACE}"]
+    assert found.startswith("other_role, unreadable_policy: policy Broken: the document cannot be read; ")
+    assert found.endswith("; and 5 more")
+
+
+async def test_region_without_just_in_time_access_is_named_as_such() -> None:
+    """The Region may be wrong."""
+    site = installed(new_world())
+    account = Account(ACCOUNT, ("eu-south-1",))
+    site.world.configuration.replace(replace(site.world.configuration.value, accounts=(account,)))
+    site.aws.policies = []
+    assert "in this Region" in (await site.problems())[f"policies {ACCOUNT} eu-south-1"]
+
+
+# --- the queue, the clock
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_problem"),
+    [
+        ("", True),
+        ('{"Statement": [{"Effect": "Deny", "Action": "sqs:SendMessage"}]}', True),
+        ('{"Statement": [{"Effect": "Allow", "Action": "sqs:ReceiveMessage"}, 7]}', True),
+        ('{"Statement": {"Effect": "Allow", "Action": ["SQS:SendMessage"]}}', False),
+        ('{"Statement": [{"Effect": "Allow", "Action": "*"}]}', False),
+        ("junk", False),
+        ("[]", False),
+    ],
+)
+async def test_queue_policy_must_let_somebody_send(site: Site, policy: str, *, is_problem: bool) -> None:
+    """A policy that cannot be read is no problem, because it may be right."""
+    site.aws.queue = QueueSettings("arn", policy, "")
+    assert ("queue settings" in await site.problems()) is is_problem
+
+
+async def test_event_that_came_shows_that_the_queue_is_right(site: Site) -> None:
+    """The settings may be unusual: what works is no problem."""
+    site.aws.queue = QueueSettings("arn", "", "alias/aws/sqs")
+    site.world.outcomes.succeeded(Work.EVENT, PLACE)
+    assert await site.problems() == {}
+
+
+@pytest.mark.parametrize("whose", ["AWS's", "Microsoft's"])
+@pytest.mark.parametrize(("ahead", "words"), [(61, "1 minutes behind"), (-610, "10 minutes ahead of"), (59, "")])
+async def test_clock_is_compared_with_both_sides(site: Site, whose: str, ahead: float, words: str) -> None:
+    """A minute is tolerated, either way."""
+    (site.aws if whose == "AWS's" else site.teams).ahead = ahead
+    found = (await site.problems()).get("clock", "")
+    assert (f"{words} {whose}" in found) if words else not found
+
+
+async def test_clock_is_not_checked_while_nothing_answers(site: Site) -> None:
+    """Other checks report that."""
+    site.aws.ahead = site.teams.ahead = None
+    assert await site.problems() == {}
+
+
+async def test_first_round_ends_within_a_minute(site: Site) -> None:
+    """The loop finds a wrong clock 35 seconds after the start."""
+    site.teams.ahead = 3600
+    running = asyncio.create_task(site.checks.run())
+    await site.world.clock.advance(FIRST_AFTER + REPEATED_AFTER)
+    assert "clock" in site.world.telemetry.health.problems()
+    await site.world.clock.advance(PERIOD)
+    running.cancel()
+
+
+async def test_denied_decision_is_a_problem_until_one_is_accepted(site: Site) -> None:
+    """AWS denies the role; after its policy was fixed, the next decision ends the problem."""
+    site.world.aws.before["signal"] = [SignalRefused("AccessDeniedException", denied=True)]
+    with capture_logs() as logs:
+        async with site.world.running():
+            key = await site.world.posted()
+            await site.world.press(key, HANAKO)
+            assert list(await site.problems()) == [f"decisions {ROLE}"]
+            await site.world.press(key, HANAKO)
+    assert [line["log_level"] for line in logs if line["event"] == "signal_sent"] == ["warning", "info"]
+    assert await site.problems() == {}

@@ -183,6 +183,11 @@ def _by_code(code: str, status: int) -> Failure:
     return Failure.DENIED if code in _DENIED or status in _FORBIDDEN else Failure.REFUSED
 
 
+def is_denied(failed: CallFailed) -> bool:
+    """Return True if AWS denied the call in its own words, so that it had no effect. A proxy also answers 403."""
+    return failed.failure is Failure.DENIED and failed.code in _DENIED
+
+
 def concerns_credentials(failed: CallFailed) -> bool:
     """Return True if the credentials are the cause, so that the call had no effect and others may help."""
     return failed.failure in {Failure.EXPIRED, Failure.NOT_CONFIGURED} or failed.code in _UNKNOWN_CREDENTIALS

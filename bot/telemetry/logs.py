@@ -103,6 +103,7 @@ EVENTS: Mapping[str, str] = {
     "service_url_not_read": "the store did not return the service address of a conversation; the default is used",
     "service_url_not_stored": "the store did not accept the service address of a conversation",
     "service_url_refused": "an activity or the store names a service address that is not one of SERVICE_HOSTS",
+    "session_stale": "AWS denied a session of a role that it accepted before; the role is assumed again",
     "signal_sent": "a decision was sent to AWS; `result` says how AWS answered",
     "signing_keys_loaded": "Microsoft's signing keys were fetched",
     "signing_keys_unavailable": "Microsoft's signing keys could not be fetched; known keys stay valid",

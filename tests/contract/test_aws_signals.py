@@ -231,6 +231,66 @@ async def test_missing_permission_is_denied_and_drops_the_session(scene: Scene, 
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
+DENIED = ["AccessDeniedException", "UnrecognizedClientException", "InvalidClientTokenId"]
+
+
+@pytest.mark.parametrize("code", DENIED)
+async def test_session_that_worked_before_is_renewed_once_after_a_denial(
+    scene: Scene, side: AwsSide, code: str
+) -> None:
+    """The role was made again, or its sessions were revoked: the old session is denied, and a new one works.
+
+    The denied signal had no effect, so it may be sent again. If the new session is denied too, that is final.
+    """
+    await send(side, signal_of(scene.ask()))
+    stale, denied = scene.ask(), scene.ask()
+    scene.aws.faults.fail("SendAutomationSignal", code)
+    with pytest.raises(SignalThrottled):
+        await send(side, signal_of(stale))
+    await send(side, signal_of(stale))
+    assert (scene.status(stale), len(scene.aws.calls("AssumeRole")), sent(scene)) == ("Approved", 2, 3)
+    scene.aws.faults.fail("SendAutomationSignal", code, times=2)
+    with pytest.raises(SignalThrottled):
+        await send(side, signal_of(denied))
+    with pytest.raises(SignalRefused) as caught:
+        await send(side, signal_of(denied))
+    assert (caught.value.code, caught.value.denied) == (code, True)
+    assert len(scene.aws.calls("AssumeRole")) == 3
+
+
+async def test_old_session_that_was_never_used_is_renewed_after_a_denial(scene: Scene, side: AwsSide) -> None:
+    """It was assumed for a decision that was not sent."""
+    asked = scene.ask()
+    await side.requests.prepare(signal_of(asked))
+    scene.clock.move(minutes=2)
+    scene.aws.faults.fail("SendAutomationSignal", "AccessDeniedException")
+    with pytest.raises(SignalThrottled):
+        await send(side, signal_of(asked))
+    await send(side, signal_of(asked))
+    assert scene.status(asked) == "Approved"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "denied"),
+    [
+        ("InvalidAutomationSignalException", None, False),
+        ("AutomationStepNotFoundException", None, False),
+        ("HTTP", 403, True),
+    ],
+)
+async def test_other_refusals_are_final_for_a_session_that_worked(
+    scene: Scene, side: AwsSide, code: str, status: int | None, denied: bool
+) -> None:
+    """Only AWS's own words for a denial prove that another session may help. A proxy answers 403, too."""
+    await send(side, signal_of(scene.ask()))
+    scene.aws.faults.fail("SendAutomationSignal", code, status=status)
+    with pytest.raises((SignalRefused, SignalThrottled)) as caught:
+        await send(side, signal_of(scene.ask()))
+    assert isinstance(caught.value, SignalRefused)
+    assert caught.value.denied is denied
+    assert sent(scene) == 2
+
+
 @pytest.mark.parametrize("code", ["ThrottlingException", "ExpiredTokenException"])
 async def test_signal_without_effect_may_be_repeated(scene: Scene, side: AwsSide, code: str) -> None:
     """A throttled signal, or one with an expired session, had no effect.

@@ -19,7 +19,7 @@ from prometheus_client import Counter
 from bot.aws.calls.circuit_breaker import CircuitBreaker
 from bot.aws.calls.rate_limit import RATES, Lane, Quota, QuotaWaitTooLong, RateLimiter
 from bot.aws.calls.sessions import RoleSessions
-from bot.boto.failures import CallFailed, Failure
+from bot.boto.failures import CallFailed, Failure, is_denied
 from bot.boto.fields import rows, text
 from bot.boto.sdk import Answer, Call, Credentials, Sdk
 from bot.ports.aws import READER_SESSION, RoleSession
@@ -187,11 +187,15 @@ class Clients:
             return await self._limited(place, call, lane, None)
         credentials = await self.sessions.get(reader, lane)
         try:
-            return await self._limited(place, call, lane, credentials)
+            answer = await self._limited(place, call, lane, credentials)
         except CallFailed as failed:
             if failed.failure is Failure.EXPIRED:
                 self.sessions.forget(reader)
+            elif is_denied(failed):
+                self.sessions.renew_if_stale(credentials)  # for the next read
             raise
+        self.sessions.accepted(reader)
+        return answer
 
     async def _refuse_foreign(self, account: str, lane: Lane) -> None:
         """Raise CallFailed unless the account is the bot's own: the bot's credentials read only that account."""

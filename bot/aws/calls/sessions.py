@@ -4,10 +4,11 @@ https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
-from cachetools import TLRUCache
+from cachetools import TLRUCache, TTLCache
 
 from bot.aws.calls.rate_limit import Lane
 from bot.boto.failures import CallFailed, Failure
@@ -20,7 +21,18 @@ from bot.ports.clock import Clock
 SESSION_LIFE = timedelta(hours=1)  # the default of AssumeRole, and its maximum with role chaining
 SESSION_MARGIN = timedelta(minutes=5)  # allows for clock differences and the duration of a call
 SESSIONS_KEPT = 1000  # sessions: people times roles; one that is dropped costs another AssumeRole
+NEW = timedelta(minutes=1)  # for this long, a session that was denied is not stale: its role lacks the permission
 log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The credentials of a session, and what is known about them."""
+
+    credentials: Credentials
+    assumed_at: datetime
+    renewed: bool  # assumed because AWS denied the ones before, and not accepted since
+    worked: bool = False  # AWS has accepted a call with them
 
 
 class RoleSessions:
@@ -28,18 +40,42 @@ class RoleSessions:
 
     def __init__(self, sts: Callable[..., Awaitable[Answer]], *, clock: Clock) -> None:
         self._sts, self._clock = sts, clock
-        self._kept: TLRUCache[RoleSession, Credentials] = TLRUCache(SESSIONS_KEPT, ttu=_usable_until, timer=clock.epoch)
+        self._kept: TLRUCache[RoleSession, _Kept] = TLRUCache(SESSIONS_KEPT, ttu=_usable_until, timer=clock.epoch)
+        self._stale: TTLCache[RoleSession, None] = TTLCache(SESSIONS_KEPT, NEW.total_seconds(), timer=clock.epoch)
         # one AssumeRole at a time for a person and role: a person may make many decisions at once
         self._assuming: SingleFlight[RoleSession, Lane, Credentials] = SingleFlight(self._assume)
 
     async def get(self, session: RoleSession, lane: Lane) -> Credentials:
         """Return the credentials of a session; assumes the role if none are cached. Raises CallFailed."""
-        found = self._kept.get(session)
+        found = self.cached(session)
         return found or await self._assuming.join(session, lane)
 
     def cached(self, session: RoleSession) -> Credentials | None:
         """Return the cached credentials of a session, if any. Never calls AWS."""
-        return self._kept.get(session)
+        kept = self._kept.get(session)
+        return kept.credentials if kept else None
+
+    def accepted(self, session: RoleSession) -> None:
+        """Note that AWS has accepted a call of a session."""
+        if kept := self._kept.get(session):
+            kept.worked, kept.renewed = True, False
+
+    def renew_if_stale(self, denied: Credentials) -> bool:
+        """Drop credentials that AWS denied, and return True, if other credentials of the session may be accepted.
+
+        Credentials stay denied if their role is deleted and made again, or if its sessions are revoked. Those that were
+        just assumed, or that replaced denied ones, are not stale: the role lacks the permission.
+        """
+        session = denied.session
+        kept = self._kept.get(session)
+        if kept is None or kept.credentials is not denied:
+            return True  # another call has renewed them meanwhile
+        if kept.renewed or not (kept.worked or self._clock.now() - kept.assumed_at > NEW):
+            return False
+        log.info("session_stale", role=session.role)
+        self.forget(session)
+        self._stale[session] = None
+        return True
 
     def forget(self, session: RoleSession) -> None:
         """Drop the credentials of a session, so that the next call assumes the role again."""
@@ -58,12 +94,13 @@ class RoleSessions:
         latest = self._clock.now() + SESSION_LIFE
         expires_at = min(moment(given.get("Expiration")) or latest, latest)
         credentials = Credentials(session, key, secret, token, expires_at)
-        self._kept[session] = credentials
+        renewed = self._stale.pop(session, self) is not self
+        self._kept[session] = _Kept(credentials, self._clock.now(), renewed=renewed)
         return credentials
 
 
-def _usable_until(_session: RoleSession, credentials: Credentials, _now: float) -> float:
-    return (credentials.expires_at - SESSION_MARGIN).timestamp()
+def _usable_until(_session: RoleSession, kept: _Kept, _now: float) -> float:
+    return (kept.credentials.expires_at - SESSION_MARGIN).timestamp()
 
 
 def _parameters(session: RoleSession) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import Literal, assert_never
 
 from bot.aws.calls.clients import Clients, Place
 from bot.aws.calls.rate_limit import Lane
-from bot.boto.failures import CallFailed, Failure
+from bot.boto.failures import CallFailed, Failure, is_denied
 from bot.boto.sdk import Credentials
 from bot.domain.request import Verdict, Withdrawal
 from bot.ports.aws import RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
@@ -41,8 +41,11 @@ class Signals:
         try:
             await self._clients.send(_place(signal), _operation(signal), credentials, **_parameters(signal))
         except CallFailed as failed:
-            self._forget_rejected(signal, failed)
+            if credentials and self._was_stale(credentials, failed):
+                raise SignalThrottled(failed.code) from failed
             raise _outcome(failed) from failed
+        if signal.session:
+            self._clients.sessions.accepted(signal.session)
 
     async def _authorise(self, signal: Signal) -> None:
         """Make sure that the signing credentials are cached. Raises CallFailed.
@@ -69,10 +72,16 @@ class Signals:
             raise SignalThrottled("NotPrepared")
         return credentials
 
-    def _forget_rejected(self, signal: Signal, failed: CallFailed) -> None:
-        """Drop a session that expired or was denied: the role may have been changed since it was assumed."""
-        if signal.session and failed.failure in {Failure.EXPIRED, Failure.DENIED}:
-            self._clients.sessions.forget(signal.session)
+    def _was_stale(self, credentials: Credentials, failed: CallFailed) -> bool:
+        """Drop a session that expired or was denied: the role may have been changed since it was assumed.
+
+        Return True if AWS denied a stale session in its own words. Then the signal had no effect, and is repeated once.
+        """
+        if is_denied(failed) and self._clients.sessions.renew_if_stale(credentials):
+            return True
+        if failed.failure in {Failure.EXPIRED, Failure.DENIED}:
+            self._clients.sessions.forget(credentials.session)
+        return False
 
 
 def _account_of(session: RoleSession) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from bot.aws.jit import targets
 from tests.reliability.replacing import Guard, always, around, constant
 
+SIGNALS = "tests/contract/test_aws_signals.py::"
 WIRE = "tests/contract/test_aws_wire.py::"
 NODES = "tests/scenario/test_several_nodes.py::test_request_whose_nodes_are_not_certain_is_not_decided_in_teams"
 PAGING = "tests/contract/test_paging.py::"
@@ -25,6 +26,16 @@ def _many_pages(rows: Any, *given: Any, **_limit: int) -> Any:
 
 
 GUARDS = (
+    Guard(
+        "a denied session is renewed once",
+        SIGNALS + "test_session_that_worked_before_is_renewed_once_after_a_denial",
+        {"bot.aws.calls.sessions:RoleSessions.renew_if_stale": always(True)},
+    ),
+    Guard(
+        "a session is renewed only if AWS denied it in its own words",
+        SIGNALS + "test_other_refusals_are_final_for_a_session_that_worked",
+        {"bot.aws.jit.signals:is_denied": always(True)},
+    ),
     Guard(
         "a span can be added to every time of AWS",
         "tests/unit/boto/test_fields.py::test_times_are_read_in_utc",

@@ -1,0 +1,30 @@
+"""Role sessions that AWS no longer accepts, in the whole program over real HTTP: nobody has to click again."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.card_text import shown
+from tests.fakes.people import HANAKO
+from tests.fakes.product import Product, product
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
+    """AWS and Teams; the bot is not started."""
+    async with product(monkeypatch, tmp_path) as world:
+        yield world
+
+
+async def test_decision_in_a_stale_session_is_sent_again_in_a_new_one(world: Product) -> None:
+    """Someone deletes the approver role and makes it again. The next click counts, with one signal that AWS accepts."""
+    async with world.running():
+        first, second = await world.ask(), await world.ask()
+        await world.click(HANAKO, await world.card(first), "approve")
+        await world.until(lambda: "Approved" in str(shown(world.cards(first)[0].card)))
+        world.aws.faults.fail("SendAutomationSignal", "AccessDeniedException")
+        await world.click(HANAKO, await world.card(second), "approve")
+        await world.until(lambda: "Approved" in str(shown(world.cards(second)[0].card)))
+    assert world.signals() == 3
+    assert len(world.aws.calls("AssumeRole")) == 2

@@ -48,7 +48,7 @@ EVENTS: Final = {
 
 
 def steps(before: Sequence[Decision], after: Record, *, at: datetime) -> Iterator[AuditEntry]:
-    """Yield an entry for each decision that a change added or moved to another state, in the order of the row."""
+    """Yield an entry for each decision that is new or has another state or outcome, in the order of the row."""
     known = {each.id: each for each in before}
     for decision in after.decisions:
         former = known.get(decision.id)
@@ -79,7 +79,7 @@ def _step(record: Record, decision: Decision, at: datetime) -> AuditEntry:
 
 
 def state_of(record: Record) -> str:
-    """Return status and waiting step of the request. For a decision that was sent, the state check confirmed them."""
+    """Return the request's status and waiting step as the row has them; "" for a row without facts."""
     request = record.request
     if request is None:
         return ""

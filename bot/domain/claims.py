@@ -44,7 +44,7 @@ def claim(
     decisions: tuple[Decision, ...],
     now: datetime,
 ) -> Claim:
-    """Return whether the decision of a click may be sent to AWS.
+    """Return whether the decision of a click may be sent to AWS. `decisions` are the row's without its hidden votes.
 
     - Each person has at most one vote per step, unless it had no effect.
     - A step never has more live approvals than it still needs.
@@ -100,7 +100,8 @@ def _claim_withdrawal(
 ) -> Claim:
     """Return whether a revocation or cancellation may be sent.
 
-    If AWS accepted it but did not show it within EFFECT_SPAN, the same person may try again, unlike with a vote.
+    If AWS accepted one but did not show it within EFFECT_SPAN, the same person may try again. A vote may be repeated
+    only once it is hidden (`is_hidden_vote` in bot.domain.effects).
     """
     withdrawn = withdrawn_by(withdrawal, step, decisions)
     active = tuple(each for each in decisions if under_way(each, request, now) and each not in withdrawn)
@@ -132,7 +133,7 @@ def withdrawn_by(action: Action, step: str, decisions: tuple[Decision, ...]) -> 
 
 
 def under_way(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:
-    """True while a decision may have an effect that AWS does not show so far."""
+    """True while a decision may have an effect that AWS does not show yet."""
     return decision.state.live or awaits_effect(decision, request, now)
 
 
@@ -170,7 +171,7 @@ def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now:
 def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], now: datetime) -> bool:
     """True if the level needs this vote even if AWS counts every vote that was sent and that it does not show.
 
-    `level` was just read from AWS.
+    Also True for a withdrawal, and if AWS's count is unknown. `level` was just read from AWS.
     """
     if not isinstance(decision.verdict, Verdict) or level.required is None or level.votes is None:
         return True  # not a vote, or AWS's count is unknown: then the claim allowed only this vote at its level
@@ -185,7 +186,7 @@ def _may_count_yet(decision: Decision, now: datetime) -> bool:
 
 
 def awaits_effect(decision: Decision, request: AccessRequest | None, now: datetime) -> bool:
-    """True for a decision that AWS accepted but does not show so far: a signal may take effect with a delay.
+    """True for a decision that AWS accepted but does not show yet: a signal may take effect with a delay.
 
     False after EFFECT_SPAN: AWS has evidently not counted the decision, and another person must be able to decide.
     """
@@ -230,8 +231,8 @@ def voted_by(vote: Vote, decision: Decision) -> bool:
 def may_be_of(vote: Vote, decision: Decision) -> bool:
     """True if AWS may have recorded this vote for the decision, although it does not name the decision's person.
 
-    It may if AWS names no session, or an unknown one of the role that sent the decision. Without a role, it may if AWS
-    shows no comment. A vote from before the click is another one.
+    It may if AWS names a session of the role that sent the decision, or neither a session nor an Identity Center user.
+    Without a role, it may if AWS shows no comment. A vote from more than CLOCKS_APART before the click is another one.
     """
     if vote.verdict is not decision.verdict or (vote.at and vote.at < decision.clicked_at - CLOCKS_APART):
         return False

@@ -65,7 +65,7 @@ class Configuration:
 
     @property
     def without_approvers(self) -> tuple[tuple[str, str | None], ...]:
-        """Where no one may decide although requests arrive: (channel, step), without a step for the whole channel."""
+        """Where no approver is listed although requests arrive: (channel, step). The step None is the whole channel."""
         return tuple((channel.name, step) for channel in self.channels for step in channel.steps_without_approvers)
 
     def identified_by_former_rules(self, record: Record) -> bool:

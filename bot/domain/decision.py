@@ -9,7 +9,7 @@ A click becomes a decision by a claim on the row (bot.domain.claims):
        │                  │                  │ └──────refused────────> refused
        └──withdrawn─> released  <──withdrawn─┘
 
-TRANSITIONS is authoritative. The diagram in bot/README.md is generated from it.
+TRANSITIONS is authoritative. A test compares the diagram in bot/README.md with it.
 """
 
 from dataclasses import dataclass, replace
@@ -131,7 +131,7 @@ class Decision:
 
     @property
     def queued(self) -> bool:
-        """True while the decision waits for its turn: nothing was sent so far."""
+        """True while the decision waits for its turn: nothing has been sent yet."""
         return self.state is DecisionState.CLAIMED and self.turn_at is None
 
     def is_expired(self, now: datetime) -> bool:
@@ -143,7 +143,7 @@ class Decision:
         return is_ahead(self.clicked_at, now) or (self.turn_at is not None and is_ahead(self.turn_at, now))
 
     def hold_ended(self, now: datetime) -> bool:
-        """True once the process that claimed the decision no longer holds it, so that another may take it over."""
+        """True if the decision is claimed or sent and no process holds it, so that another may take it over."""
         held = runs(self.held_until, now=now, span=LONGEST_HOLD)
         return self.state in {DecisionState.CLAIMED, DecisionState.SENT} and not held
 

@@ -19,7 +19,7 @@ _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJ
 def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decision:
     """Settle an unknown decision once AWS shows its effect, or that it can have none, or after its deadline.
 
-    Until then, return it unchanged; only a click that lies in the future is dated now.
+    Until then, return it unchanged. But if its click or its turn lies in the future, date the click now, without turn.
     """
     if record.request and _had_effect(record.request, decision):
         return decision.after(DecisionEvent.SEEN, at=now)
@@ -61,7 +61,7 @@ _MAY_COUNT = frozenset({DecisionState.SENT, DecisionState.CONFIRMED, DecisionSta
 
 
 def is_hidden_vote(record: Record, decision: Decision) -> bool:
-    """True for an accepted vote that AWS does not show, by a complete read that began after EFFECT_SPAN.
+    """True for a vote that a complete read does not show, if that read began EFFECT_SPAN after AWS accepted the vote.
 
     False while the votes cannot be read, and if AWS shows a vote that may be this one (`may_be_of`).
     """

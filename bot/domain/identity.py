@@ -37,7 +37,7 @@ class Person:
 
     @property
     def user(self) -> str:
-        """The object id for comparison: entries with equal ids are the same user."""
+        """The object id in the form for comparisons."""
         return exact(self.object_id)
 
     @property
@@ -95,7 +95,7 @@ def spellings_of(*names: str | None) -> frozenset[str]:
 
 
 class PrincipalKind(StrEnum):
-    """Kind of the AWS principal that made a request."""
+    """Kind of an AWS principal that made a request or voted."""
 
     SESSION = "session"
     IDENTITY_CENTER_USER = "identity_center_user"
@@ -104,7 +104,7 @@ class PrincipalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The requester as AWS names it."""
+    """A requester or voter as AWS names it, in `text`. `role` and `session` are set for sessions only."""
 
     text: str
     kind: PrincipalKind
@@ -204,7 +204,7 @@ class Requester:
 
     @property
     def may_be_found(self) -> bool:
-        """True while the Teams user is unknown only because Teams did not return everybody."""
+        """True if no Teams user was found, but not every roster could be read: a later read may find one."""
         return self.person is None and not self.sought_everywhere
 
     @property
@@ -238,9 +238,9 @@ class Requester:
         return self.identified and bool(self.spellings & person.identifying_spellings)
 
     def refusing_as(self, earlier: "Requester | None") -> "Requester":
-        """Add the names that an earlier read found for the same principal.
+        """Add the names that an earlier read found for the same principal; its display name replaces this one.
 
-        They are used to refuse a person, never to identify the requester.
+        The added names are used to refuse a person, never to identify the requester.
         """
         if earlier is None or earlier.principal != self.principal:
             return self

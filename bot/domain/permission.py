@@ -35,7 +35,7 @@ class Refusal(StrEnum):
     FOREIGN = "foreign"  # a guest, a person of another tenant, or a click without a person's id or tenant
     PAUSED = "paused"  # the channel has decide = false
     RECONFIGURED = "reconfigured"  # the requester was identified by rules that have changed since
-    NOBODY = "nobody"  # the channel lists no approvers
+    NOBODY = "nobody"  # no approvers are listed for this step
     NOT_APPROVER = "not_approver"
     ROSTER_UNAVAILABLE = "roster_unavailable"
     ROSTER_REFUSED = "roster_refused"  # Teams does not let the bot read the channel's members
@@ -179,12 +179,12 @@ def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> R
 
 
 def can_be_cancelled(request: AccessRequest) -> bool:
-    """True while the request waits, at any level, and its automation execution is known."""
+    """True while the request is pending, at any level, and its automation execution is known. False for a replica."""
     return request.status is Status.PENDING and request.execution_id is not None and not request.replica_of
 
 
 def can_be_decided(request: AccessRequest) -> bool:
-    """True if AWS is known to wait for a decision on known nodes. Otherwise a card has no buttons, and clicks fail."""
+    """True if AWS is known to wait for a decision on known nodes. Otherwise cards offer no vote, and votes fail."""
     waits = request.status is Status.PENDING and request.waiting is not None and request.execution_id is not None
     return waits and bool(request.targets)
 
@@ -222,7 +222,7 @@ def has_votable_approver(level: Level) -> bool:
 
 
 def lists_role(level: Level, role: str | None) -> bool:
-    """False only if AWS is certain to refuse this role: the step lists other roles, all by ARN.
+    """False only if AWS is certain to refuse this role: the step lists no role, or only other roles, all by ARN.
 
     If `role` is None, the bot's own credentials are used. Their role is unknown here, so AWS decides.
     """

@@ -63,7 +63,11 @@ class Surface:
 
     @property
     def decision_id(self) -> str | None:
-        """The second part of a message's name. It is a decision's id in `note:<id>`, `note:<id>:shown`, `dm:<id>`."""
+        """The second part of the name of a note or direct message; None for a card.
+
+        It is a decision's id in `note:<id>`, `note:<id>:hidden`, `note:<id>:shown` and `dm:<id>`, but not in
+        `dm:approved`.
+        """
         return None if self.kind is SurfaceKind.CARD else self.name.split(":")[1]
 
     @property
@@ -73,7 +77,7 @@ class Surface:
 
     @property
     def is_repeated(self) -> bool:
-        """True while a refusal may be false: the message is repeated within a minute, without a consequence so far."""
+        """True while a refusal may be false: the message is repeated within a minute, without a consequence yet."""
         return self.refusals > 0 and self.problem is None and self.retry_at is not None
 
     def with_post_confirmed(self) -> "Surface":
@@ -186,7 +190,7 @@ class Record:
         return replace(self, requeue_at=moment, deliver_at=None)
 
     def redeliver_at(self, moment: datetime) -> "Record":
-        """Make the row due for a postponed delivery only; like `requeue_by` if it is due for something else."""
+        """Make the row due for a postponed delivery only; like `requeue_by` if the row has a due time already."""
         if self.requeue_at is not None:
             return self.requeue_by(moment)
         return replace(self, requeue_at=moment, deliver_at=moment)
@@ -208,7 +212,7 @@ class Record:
         return replace(self, surfaces=tuple(replace(each, retry_at=None) for each in self.surfaces))
 
     def requeue_first(self, now: datetime) -> "Record":
-        """Make the row due before every other row, because a person decided."""
+        """Make the row due before all rows that are due for another reason, because a person decided."""
         return self.requeue_by(now - AHEAD)
 
     def requeue_soon(self, now: datetime) -> "Record":
@@ -274,14 +278,18 @@ class Record:
         return replace(self, voters=tuple({**names, **dict(self.voters)}.items())) if names else self
 
     def not_found(self, at: datetime) -> "Record":
-        """Store that AWS knows no such OpsItem. After GONE_AFTER the request counts as gone."""
+        """Store that AWS knows no such OpsItem. After GONE_AFTER a request that has not ended counts as gone."""
         since = min(self.missing_since or at, at)
         if self.request is None or self.request.status.ended or at - since < GONE_AFTER:
             return replace(self, missing_since=since)
         return replace(self, missing_since=since, request=replace(self.request, status=Status.GONE))
 
     def has_result_of(self, decision: Decision, now: datetime) -> bool:
-        """True once the row has the final result of a decision: it is settled, and a later read of AWS shows it."""
+        """True once the row has the final result of a decision: it is settled, and AWS was read after that.
+
+        The result of an accepted decision is final once AWS shows it, or after EFFECT_SPAN. A withdrawn decision needs
+        no read.
+        """
         if decision.outcome is Outcome.WITHDRAWN:  # nothing was sent, so AWS shows nothing of it
             return not decision.state.live
         if decision.state.live or self.observed_from < decision.settled_in:

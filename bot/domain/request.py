@@ -227,14 +227,17 @@ class AccessRequest:
 
     @property
     def waiting(self) -> Level | None:
-        """The level that waits for decisions now; None once the request has ended."""
+        """The level that waits for decisions now; None if the request is not pending, or no level waits."""
         if self.status is not Status.PENDING:
             return None
         return next((level for level in self.levels if level.state is LevelState.WAITING), None)
 
     @property
     def last_level(self) -> Level | None:
-        """The latest level that was started, else the first. For a decided request: the level that settled it."""
+        """The latest level that was started, else the first; None without levels.
+
+        For a decided request, it is the level that settled it.
+        """
         started = (level for level in reversed(self.levels) if level.state is not LevelState.NOT_STARTED)
         return next(started, self.levels[0] if self.levels else None)
 

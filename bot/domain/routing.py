@@ -34,7 +34,7 @@ class Match:
     tags: tuple[tuple[str, frozenset[str]], ...] = ()
 
     def matches(self, request: AccessRequest) -> bool | None:
-        """Return whether the request matches; None if that depends on facts that could not be read so far."""
+        """Return whether the request matches; None if that depends on facts that have not been read yet."""
         answers = [
             not self.accounts or request.key.account in self.accounts,
             not self.regions or request.key.region in self.regions,
@@ -107,7 +107,10 @@ class Channel:
 
     @property
     def steps_without_approvers(self) -> tuple[str | None, ...]:
-        """The steps at which no one may decide; None: all. Empty for a channel that is paused or gets no requests."""
+        """The steps whose own rule lists no approvers; `(None,)` if neither the channel nor a rule lists any.
+
+        Empty for a channel that is paused or gets no requests.
+        """
         if not self.decide or not (self.fallback or self.match):
             return ()
         if not self.approvers and not any(rule.approvers for rule in self.levels):
@@ -130,7 +133,8 @@ class Route:
 def route(request: AccessRequest, channels: Sequence[Channel]) -> Route:
     """Return the route to the first channel that matches, else to the fallback channel.
 
-    If a match depends on facts that could not be read so far, the route leads to the fallback channel and is unsettled.
+    If an earlier match depends on facts that have not been read yet, the route leads to the fallback channel and is
+    unsettled.
     """
     for channel in channels:
         matches = channel.match.matches(request) if channel.match else False

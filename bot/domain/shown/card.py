@@ -296,7 +296,7 @@ def with_mentions(
 ) -> CardView:
     """Add mentions to a waiting card: `asked`, from the channel's `mention` setting, then `named`, from the reason.
 
-    Each person is mentioned once.
+    A person who is in both is mentioned only as one of `asked`. Any other card is returned unchanged.
     """
     if view.banner is not Banner.WAITING:
         return view

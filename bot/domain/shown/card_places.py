@@ -47,7 +47,10 @@ def is_place_of(record: Record, channel: Channel, conversation: str) -> bool:
 
 
 def card_places(record: Record, configuration: Configuration) -> list[tuple[str, Channel]]:
-    """Return the surface name and the channel of every card that must be shown, the deciding channel's first."""
+    """Return the surface name and the channel of every card that must be shown, the deciding channel's first.
+
+    Cards in channels that were removed from the configuration are left out.
+    """
     names = [card_name(record.route.channel)] if record.route else []
     names += [card.name for card in record.cards]
     names += [card_name(each.name) for each in configuration.channels if each.fallback and _needs_fallback_card(record)]

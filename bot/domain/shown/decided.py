@@ -18,7 +18,10 @@ _SETTLED_BY: Mapping[Status, Action] = {
 
 
 def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
-    """Return who decided what, oldest first. Outside Teams, a person whom Teams does not know is named as in AWS."""
+    """Return who decided what: level by level, then withdrawals, each oldest first.
+
+    A person who voted outside Teams and whom Teams does not know is named as in AWS.
+    """
     ours = effective_decisions(record)
     outside = (line for level in _levels(record) for line in _outside_lines(level, ours, dict(record.voters)))
     lines = [*map(decision_line, ours), *outside]
@@ -34,7 +37,8 @@ def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
 def effective_decisions(record: Record) -> list[Decision]:
     """Return the decisions from Teams that took effect: AWS accepted them, or shows them although it did not answer.
 
-    Votes count once AWS accepted them, unless it does not show them in time; withdrawals only once AWS shows them.
+    Votes count once AWS accepted them, unless it does not show them in time. Withdrawals count only once AWS shows
+    them, or the request is gone.
     """
     accepted = [
         each for each in record.decisions if each.state is DecisionState.CONFIRMED and not is_hidden(record, each)
@@ -69,7 +73,7 @@ _MAY_HAVE_ARRIVED = frozenset({DecisionState.SENT, DecisionState.UNKNOWN})
 
 
 def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Decision]) -> bool:
-    """True for a decision that AWS shows, although it did not answer or has not answered so far.
+    """True for a decision that AWS shows, although it did not answer or has not answered yet.
 
     AWS names no author of a withdrawal. So one counts only while its answer may still arrive, and if AWS has not
     accepted another.

@@ -36,8 +36,8 @@ def mentioned(
 ) -> tuple[Person, ...]:
     """Return the members that a text mentions, in the order of the text, at most MOST.
 
-    Only whole names count, in any case; the longest match wins. A name that several members have, guests included,
-    mentions no one. Guests and the requester are never mentioned, and the names in `never` mention no one.
+    Only whole names count; letter case is ignored, and the longest match wins. A name that several members have, guests
+    included, mentions no one. Guests and the requester are never mentioned, and the names in `never` mention no one.
     """
     names, folded = _index(members, never), _folded(text[:_READ])
     longest = max(map(len, names), default=0)
@@ -116,7 +116,7 @@ def _with(spelt: str, character: str, *, apart: bool) -> str:
 
 
 def _folded(text: str) -> str:
-    """Make texts equal that look the same: ignore case, full-width forms (＠ too) and invisible characters."""
+    """Ignore case, full-width forms (＠ too) and invisible characters; write blanks within a line as spaces."""
     if text.isascii():  # short cut for most names and all addresses of a large roster
         return caseless(text).replace("\t", " ")
     return "".join(

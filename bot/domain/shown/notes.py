@@ -45,7 +45,7 @@ class Note:
 
 
 def thread_notes(record: Record, now: datetime) -> list[Note]:
-    """Return every note of a row, in the order in which they are posted."""
+    """Return the notes on a row's decisions and on its end, in the order in which they are posted."""
     notes = [note for each in record.decisions for note in _decision_notes(record, each, now)]
     notes += [_late_note(record, each) for each in effective_decisions(record) if each.outcome is Outcome.NO_ANSWER]
     if record.request and access_is_over(record.request, now):

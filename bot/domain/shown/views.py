@@ -77,7 +77,9 @@ class DecisionLine:
 
 @dataclass(frozen=True, slots=True)
 class LevelLine:
-    """Progress of the level that waits for approval, or else of the latest started level. `number` counts from 1.
+    """Progress of the level that waits for approval. If none waits, of the last level that was started, or the first.
+
+    `number` counts from 1.
 
     `approved_by` and `waits_for` are set only while the level waits.
     """
@@ -126,7 +128,7 @@ class CardView:
     requested_at: datetime | None = None
     deadline: datetime | None = None  # when the request times out in AWS
     access_until: datetime | None = None
-    decisions: tuple[DecisionLine, ...] = ()  # oldest first
+    decisions: tuple[DecisionLine, ...] = ()  # in the order of `decision_lines`
     applying: DecisionLine | None = None
     queued: tuple[DecisionLine, ...] = ()  # votes that wait for their turn; their people may withdraw them
     buttons: bool = False
@@ -182,7 +184,7 @@ class NoticeCode(StrEnum):
     QUEUE_FULL = "queue_full"  # too many decisions wait for their turn; this one was not stored
     NOTHING_TO_WITHDRAW = "nothing_to_withdraw"  # the person has no decision here that is not sent
     NOT_STORED = "not_stored"
-    STORE_SLOW = "store_slow"  # the store has not answered so far; the card will show whether the decision was stored
+    STORE_SLOW = "store_slow"  # the store has not answered yet; the card will show whether the decision was stored
     NOT_FOUND = "not_found"
     LOOKING = "looking"  # the store has no such request, so it is read from AWS; the card is updated later
 

@@ -40,6 +40,9 @@ def claimed(
 ) -> Record:
     """Return the row with the permitted decision added. `inputs` are this row's current inputs to a permission check.
 
+    Approvals that the decision withdraws are released (`withdrawn_by`). If the click is older than DECISION_SPAN, the
+    decision itself is added as released, with the outcome EXPIRED.
+
     `queued_from` is the message that was clicked, if the decision has to wait for its turn. The person is then answered
     at once, so the row promises to post the outcome. Raises ClaimLost or StaleCheck.
     """
@@ -76,7 +79,7 @@ def _without(record: Record, withdrawn: tuple[Decision, ...], by: str, now: date
 
 
 def is_claimable(record: Record, permit: Permit, inputs: Inputs, now: datetime) -> bool:
-    """True once no other decision blocks this one, even if its permission must be checked again."""
+    """True if the claim would not be refused, even if permission must be checked again before it."""
     try:
         claimed(record, permit, inputs, now)
     except ClaimLost:

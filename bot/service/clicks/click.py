@@ -36,7 +36,7 @@ ACTIONS: Final[Mapping[Verb, Action]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """One click on a button, or a refresh of a card. Only the person is trusted; the card's data may be forged."""
+    """One click on a button, or a refresh of a card. Its verb, request, step and comment may be forged."""
 
     person: Person  # the sender of the authenticated activity
     conversation: str  # id of the conversation of the clicked card, thread part included

@@ -65,7 +65,7 @@ def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
 
 
 def _approval_at(record: Record, step: str) -> DecisionLine | None:
-    """Return the bot's last approval at a passed level. AWS's votes are not used: their lines do not say the level."""
+    """Return the last approval from Teams at a passed level; None if none took effect."""
     ours = [each for each in effective_decisions(record) if (each.step, each.verdict) == (step, Verdict.APPROVE)]
     if not ours:
         return None
@@ -80,7 +80,7 @@ def _of_line(code: Reason, line: DecisionLine | None, typed: str) -> Notice:
 
 
 def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repeated: bool, typed: str) -> Notice | None:
-    """Return the result of the person's own decision; None if the card itself shows it."""
+    """Return the result of the person's own decision; None if the card itself shows it, or the row has no such one."""
     decision = record.decision(decision_id)
     if decision is None:
         return None
@@ -130,7 +130,7 @@ def _repeated(record: Record, decision: Decision) -> Notice:
 
 
 def notice_of_blocked(record: Record, wanted: Decision, now: datetime) -> Notice:
-    """Return the notice that this decision is blocked by another one, whose result AWS does not show so far."""
+    """Return the notice that this decision is blocked by another one, whose result AWS does not show yet."""
     others = (each for each in record.decisions if _blocks(each, wanted))
     first = next((each for each in others if under_way(each, record.request, now)), None)
     busy = Notice(NoticeCode.BUSY, Tone.INFO, typed=wanted.comment)

@@ -84,7 +84,10 @@ class SignalAttempt:
         await self._rows.apply(self._key, lambda row: self._changed(row, lambda each: _held(each, now)).requeue_by(now))
 
     async def run(self) -> bool:
-        """Hold, permit, prepare, check, permit again, send. Returns True if the decision stays claimed: run again."""
+        """Hold, permit, prepare, check, permit again, send. Returns True if the decision stays claimed: run again.
+
+        Raises StoreUnavailable.
+        """
         return self._claimed(await self._run()) is not None
 
     async def _run(self) -> Record:
@@ -142,7 +145,7 @@ class SignalAttempt:
     async def _send(
         self, record: Record, decision: Decision, signal: Signal, level: Level | None, *, checked_at: datetime
     ) -> Record:
-        """Store that the signal is sent, then send it."""
+        """Store that the signal is being sent, then send it."""
         actor = await self._permission.actor_of(record, decision)
         revision = self._configuration.revision
         try:

@@ -56,7 +56,7 @@ coverage: setup ## Run the fast tests and print the lines and branches that none
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-mutants: ## Change bot/domain and bot/service in random places and print what no test notices (SAMPLE=500; after make coverage)
+mutants: setup ## Change bot/domain and bot/service in random places and print what no test notices (SAMPLE=500; after make coverage)
 	$(BIN)/python -m tests.mutation --sample $(or $(SAMPLE),0) $(MUTANTS_ARGS)
 
 check: setup ## Check format, lint, types and dependencies between packages

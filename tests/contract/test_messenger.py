@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -136,6 +136,16 @@ async def test_an_update_replaces_the_message(room: Room) -> None:
 
         [message] = room.ms.posted(conversation)
         assert (message.id, message.activity["summary"]) == (posted.activity_id, "approved")
+
+
+async def test_message_without_an_id_cannot_be_updated(room: Room) -> None:
+    """Teams accepted the post and returned no id. No call is made, because it would change another message."""
+    posted = await room.messenger.post(APPROVERS, _message("waiting"))
+    with pytest.raises(ChatRefused) as refused:
+        await room.messenger.update(replace(posted, activity_id=None), _message("approved"))
+    assert refused.value.problem is ChatProblem.ACTIVITY_NOT_FOUND
+    [message] = room.ms.posted(APPROVERS)
+    assert message.activity["summary"] == "waiting"
 
 
 # --- service URLs

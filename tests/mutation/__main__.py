@@ -21,8 +21,8 @@ from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.running import OPTIONS, Collected
 from tests.mutation.selection import Selection
 
-FEW: Final = (30, 20.0)  # how many tests, and the seconds that they took together in `make coverage`
-MANY: Final = (100, 120.0)
+FEW: Final = (20, 15.0)  # how many tests, and the seconds that they took together in `make coverage`
+MANY: Final = (60, 60.0)
 PART: Final = 20  # mutants between two lines of progress
 PACKAGES: Final = [Path("bot/domain"), Path("bot/service")]
 
@@ -51,11 +51,17 @@ def main() -> None:
 
 def _run(sample: list[Mutant], selection: Selection, collected: Collected, *, jobs: int) -> None:
     """Run the mutants in parts; print those that survive, and the scores so far."""
+    few = partial(selection.tests, most=FEW[0], seconds=FEW[1])
+    many = partial(selection.tests, most=MANY[0], seconds=MANY[1])
     left: list[Mutant] = []
+
+    def more(mutant: Mutant) -> list[str]:
+        return [test for test in many(mutant) if test not in few(mutant)]
+
     for first in range(0, len(sample), PART):
         part = sample[first : first + PART]
-        for most, seconds in FEW, MANY:
-            part = list(collected.survivors(part, partial(selection.tests, most=most, seconds=seconds), jobs=jobs))
+        for tests in few, more:
+            part = list(collected.survivors(part, tests, jobs=jobs))
         left += part
         for mutant in part:
             reason = EQUIVALENT.get(mutant.name)

@@ -52,7 +52,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
-    """Return a function that prints a figure of tests/README.md after the run.
+    """Return a function that records a figure of tests/README.md, to be printed after the run.
 
     For example `figure(5, seeds=10_000, double_effects=0)`.
     """
@@ -66,7 +66,7 @@ def figure(request: pytest.FixtureRequest) -> Figure:
 
 @pytest.fixture
 def turned_red(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Return a function that prints, after the run, which test failed without a guard.
+    """Return a function that records which test failed without a guard, to be printed after the run.
 
     For example `turned_red("the digest", "tests/…::test_…")`.
     """
@@ -79,7 +79,7 @@ def turned_red(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 @pytest.fixture
 def silence() -> Iterator[None]:
-    """Write no log. Thousands of rounds would spend much of their time on the log, and a captured log grows."""
+    """Write no log below CRITICAL. Thousands of rounds would spend much of their time on the log, and a captured log grows."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()

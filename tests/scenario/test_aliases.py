@@ -3,6 +3,9 @@
 Microsoft Entra users can have several addresses, and a roster shows only two of them.
 """
 
+import asyncio
+import hashlib
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.service.clicks.click import Answer
+from bot.service.clicks.click import Answer, Verb
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, without_roster_fields
 from tests.fakes.world import World, code_of, current_configuration, new_world
@@ -86,6 +89,7 @@ async def test_person_who_joins_the_channel_is_found_by_the_address() -> None:
     """The buttons appear once a roster has the requester's address."""
     world = _world()
     key, _ = await _posted(world, REQUESTERS["session name"])
+    assert not world.chat.of("post")[0].buttons
     newcomer = replace(TARO_PERSON, object_id="aaaaaaaa-0000-4000-8000-000000000077", mail=ALIAS, upn="hs@example.com")
     world.people.people.append(newcomer)
     row = await world.shown(key)
@@ -121,16 +125,25 @@ async def test_requester_identified_by_an_earlier_version_is_identified_again() 
 
 
 async def test_upgrade_does_not_identify_matched_requesters_again() -> None:
-    """With the default of `unmatched_requesters`, the row's requester counts as identified by the current rules.
+    """With the default of `unmatched_requesters`, the rules have the fingerprint of versions without that setting.
 
-    With "allow", the rules have another fingerprint.
+    So a click on a row of such a version reads nothing again. With "allow", the rules have another fingerprint.
     """
     world = _world()
+    rules = world.configuration.value.identity
+    former = [sorted(rules.trusted_roles), sorted(rules.people_domains), sorted((rules.people or {}).items())]
+    stored = hashlib.sha256(json.dumps(former).encode()).hexdigest()[:16]
     key, row = await _posted(world, f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/{TARO_PERSON.upn}")
-    assert not world.configuration.value.identified_by_former_rules(row)
-    assert (await _click(world, key)).refused is False
-    allowing = replace(world.configuration.value.identity, allow_unmatched=True)
-    assert allowing.mark != world.configuration.value.identity.mark
+    assert row.requester
+    requester = replace(row.requester, rules=stored)
+    await world.rows.apply(key, lambda each: replace(each, requester=requester))
+    reads = world.aws.count("observe")
+    assert (await world.press(key, HANAKO, Verb.REFRESH)).refused is False
+    answering = asyncio.create_task(world.press(key, HANAKO))
+    await world.clock.advance(3)
+    assert (await answering).refused is False
+    assert (world.aws.count("observe"), len(world.aws.effects)) == (reads, 1)
+    assert replace(rules, allow_unmatched=True).mark != stored
 
 
 @pytest.mark.parametrize("allowed", [False, True], ids=["refuse", "allow"])
@@ -146,7 +159,7 @@ async def test_upgrade_does_not_identify_matched_requesters_again() -> None:
     ],
 )
 async def test_address_outside_people_domains_identifies_no_one(address: str, allowed: bool) -> None:
-    """A look-alike domain, a second @, a subdomain or a missing name is no address of people_domains."""
+    """A second @, a look-alike domain, a subdomain, a final dot, or a missing name: none is in people_domains."""
     world = _world(allow_unmatched=allowed)
     world.identities.records[USER_ID] = (address,)
     key, row = await _posted(world, USER_ID)
@@ -160,7 +173,7 @@ async def test_alias_that_is_known_from_a_personal_chat_refuses_its_person() -> 
     """Only the personal chat, not the channel's roster, shows the address that Hanako's request has."""
     world = _world(allow_unmatched=True)
     key, _ = await _posted(world, REQUESTERS["session name"])
-    world.people.people[0] = replace(HANAKO, mail=ALIAS)
+    world.people.by_chat.append(replace(HANAKO, mail=ALIAS))
     await world.shown(key)
     assert code_of(await _click(world, key, HANAKO)) is Refusal.OWN_REQUEST
     assert world.aws.signals == []

@@ -1,4 +1,4 @@
-"""The audit trail: every click and every step of a decision, in order, even when the store fails."""
+"""The audit trail: clicks and the steps of decisions, also while the store fails or hangs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ from tests.fakes.world import World, new_world
 
 
 async def trail(world: World) -> list[AuditEntry]:
-    """Return all entries of the audit trail."""
+    """Store the entries of clicks that wait in memory; return all entries of the last thousand days."""
     await world.auditing.drain()
     return list(await world.store.audit(world.clock.now() - timedelta(days=1000)))
 
 
 async def test_every_step_of_a_decision_is_in_the_trail(world: World) -> None:
-    """The trail has the claim, the signal, its acceptance and the answer, with execution, role and session."""
+    """The trail has the claim, the signal, its acceptance and the click. The signal has execution, role and session."""
     key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO)
@@ -127,7 +127,7 @@ async def test_cancellation_is_in_the_trail(world: World) -> None:
 
 
 class LosingReplies(MemoryStore):
-    """A store that loses the reply to the write that confirms a decision.
+    """A store that loses the reply to the first write that confirms a decision.
 
     `landed` says whether that write takes effect.
     """
@@ -242,7 +242,7 @@ async def test_endless_clicks_of_one_person_are_counted(world: World) -> None:
 
 
 async def test_thousand_clicks_a_second_are_stored_by_a_slow_store() -> None:
-    """Each write takes 20 ms. 0.1 s after the last click, every click is stored once and in order."""
+    """Each write takes 20 ms. 0.2 s after the last click, every click is stored once and in order."""
     clock = ManualClock()
     world = new_world(store=SlowAudit(clock), clock=clock)
     with capture_logs() as logs:
@@ -254,18 +254,16 @@ async def test_thousand_clicks_a_second_are_stored_by_a_slow_store() -> None:
     assert "audit_given_up" not in {each["event"] for each in logs}
 
 
-async def test_thousand_clicks_a_second_wait_for_a_store_that_is_away_for_a_minute() -> None:
-    """The store refuses all clicks for five seconds, then it gets each once. A minute of clicks can wait."""
+async def test_thousand_clicks_a_second_wait_while_the_store_refuses_them() -> None:
+    """The store refuses all clicks for five seconds, then it gets each once. There is room for a minute of clicks."""
     store = RefusingClicks()
     world = new_world(store=store)
-    with capture_logs() as logs:
-        for second in range(5):
-            await clicked(world, [f"p{second * 1000 + number}" for number in range(1000)])
-        store.away = False
-        await world.auditing.drain()
+    for second in range(5):
+        await clicked(world, [f"p{second * 1000 + number}" for number in range(1000)])
+    store.away = False
     assert [each.person for each in await trail(world)] == [f"p{number}" for number in range(5000)]
     assert auditing.KEPT_WAITING >= 60 * 1000
-    assert "audit_given_up" not in {each["event"] for each in logs}
+    assert given_up(world) == 0
 
 
 class RefusingEverySecond(MemoryStore):
@@ -288,9 +286,10 @@ async def test_thousand_clicks_a_second_survive_a_store_that_refuses_every_secon
     for second in range(5):
         await clicked(world, [f"p{second * 1000 + number}" for number in range(1000)])
     await world.clock.advance(60)
+    stored = [each.person for each in await world.store.audit(world.clock.now() - timedelta(days=1))]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert [each.person for each in await trail(world)] == [f"p{number}" for number in range(5000)]
+    assert stored == [f"p{number}" for number in range(5000)]
 
 
 async def test_stopping_while_clicks_are_stored_stores_them_once() -> None:
@@ -358,11 +357,12 @@ async def test_endless_clicks_never_displace_a_decision(monkeypatch: pytest.Monk
         with capture_logs() as logs:
             for number in range(1000):
                 world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person=f"p{number}"))
+        steps = ["claimed", "sent", "accepted"]
+        assert [each.event for each in await store.audit(world.clock.now())] == steps
         store.free.set()
     assert [each["what"] for each in logs if each["event"] == "audit_given_up"] == [CLICKED]
     stored = [each.event for each in await store.audit(world.clock.now())]
-    assert stored[:3] == ["claimed", "sent", "accepted"]
-    assert stored[3:] == [CLICKED] * 1000
+    assert stored == [*steps, *[CLICKED] * 1000]
     assert given_up(world) == 1
 
 

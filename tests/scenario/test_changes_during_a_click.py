@@ -15,11 +15,10 @@ from bot.service.clicks.click import Answer
 from tests.fakes.chat import HANAKO
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, code_of
-from tests.scenario.test_intake import FakeQueue, hint, intake
 
 
 def during_the_roster_call(world: World, change: Callable[[], Awaitable[None]]) -> None:
-    """Let something change while the roster is read for the first time."""
+    """Let something change before the next read of the roster is answered. Later reads are as usual."""
     member, left = world.people.member, [change]
 
     async def slowly(conversation: str, object_id: str) -> Person | None:
@@ -37,7 +36,7 @@ def change_identity(world: World, **changed: object) -> None:
 
 
 async def answered(world: World, key: RequestKey, seconds: float = 3) -> Answer:
-    """Click Approve and return the answer, for which the clock advances."""
+    """Click Approve, advance the clock, and return the answer."""
     click = asyncio.create_task(world.press(key, HANAKO))
     await world.clock.advance(seconds)
     return await click
@@ -79,12 +78,14 @@ async def test_decision_in_the_console_during_the_roster_call_wins(world: World)
         await world.shown(key)
 
     during_the_roster_call(world, change)
-    assert code_of(await world.press(key, HANAKO)) is NoticeCode.DECIDED
+    answer = await world.press(key, HANAKO)
+    assert answer.notice is not None
+    assert (answer.notice.code, answer.notice.who) == (NoticeCode.DECIDED, "console-approver")
     assert world.aws.count("signal") == 0
 
 
 async def test_click_whose_time_is_over_at_the_claim_is_refused_if_the_request_has_changed(world: World) -> None:
-    """Teams would not see a later answer. Nothing is claimed, so the person may click again."""
+    """A later answer would not reach the person. Nothing is claimed, so the person may click again."""
     key = await world.posted()
 
     async def change() -> None:
@@ -128,20 +129,3 @@ async def test_repeated_click_is_answered_like_the_first_while_the_queue_is_full
         world.aws.gates["prepare"].set()
         await world.clock.advance(5)
     assert [each.key for each in world.aws.effects] == [first]
-
-
-async def test_intake_continues_after_the_store_failed_between_two_batches(world: World) -> None:
-    """A store that still fails at the next batch is counted, and asked again after a pause; no event is lost."""
-    key = world.aws.add()
-    assert isinstance(world.store, MemoryStore)
-    world.store.broken = True
-    waiting = FakeQueue(hint(key))
-    loop = asyncio.create_task(intake(world, waiting).run())
-    await world.clock.advance(30)
-    assert waiting.deleted == []
-    world.store.broken = False
-    await world.clock.advance(30)
-    loop.cancel()
-    await asyncio.gather(loop, return_exceptions=True)
-    assert len(waiting.deleted) > 0
-    assert (await world.row(key)).requeue_at is not None

@@ -1,14 +1,17 @@
 """Events and sweeps make requests due: no request is lost, and no card is posted twice."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
-from bot.domain.request import RequestKey, Status
+from bot.domain.request import RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
-from bot.service.sources.intake import Intake
+from bot.service.reconcile.reconciler import LAST_ATTEMPT
+from bot.service.sources.intake import PAUSE, Intake
+from bot.service.sources.place_sweep import OVERLAP
 from bot.telemetry import Telemetry
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
@@ -25,7 +28,9 @@ class FakeQueue:
         """Report that the queue answers."""
 
     async def receive(self) -> Sequence[Hint]:
-        """Return the messages that are not deleted."""
+        """Return the messages that are not deleted; wait if there is none."""
+        if len(self.deleted) == len(self.hints):
+            await asyncio.Event().wait()
         return [hint for hint in self.hints if hint not in self.deleted]
 
     async def delete(self, hint: Hint) -> None:
@@ -52,7 +57,7 @@ def hint(key: RequestKey | None, receipt: str = "1", **more: object) -> Hint:
 
 
 async def test_duplicated_events_make_one_card(world: World) -> None:
-    """Three copies of an event make one row and one card, and all three messages are deleted."""
+    """Three copies of an event make one card, and all three messages are deleted."""
     key = world.aws.add()
     queue = FakeQueue(*(hint(key, str(number)) for number in range(3)))
     async with world.running():
@@ -69,7 +74,7 @@ async def test_events_of_unconfigured_accounts_are_deleted_without_a_row(world: 
     queue = FakeQueue(hint(None, "1"), hint(foreign, "2"), hint(elsewhere, "3"))
     await intake(world, queue).take()
     assert len(queue.deleted) == 3
-    assert await world.store.load(foreign) is None
+    assert [await world.store.load(key) for key in (foreign, elsewhere)] == [None, None]
     assert world.aws.calls == []
 
 
@@ -87,11 +92,29 @@ async def test_message_that_cannot_be_stored_is_not_deleted() -> None:
     assert len(queue.deleted) == 1
 
 
+async def test_intake_continues_once_the_store_works_again(world: World) -> None:
+    """While the store fails, the loop pauses, counts the failures and deletes no message. Later the event is stored."""
+    key, registry = world.aws.add(), CollectorRegistry()
+    assert isinstance(world.store, MemoryStore)
+    world.store.broken = True
+    waiting = FakeQueue(hint(key))
+    loop = asyncio.create_task(intake(world, waiting, registry).run())
+    await world.clock.advance(30)
+    assert waiting.deleted == []
+    assert registry.get_sample_value("node_access_store_errors_total") == 2 + 30 / PAUSE  # two before the first pause
+    world.store.broken = False
+    await world.clock.advance(PAUSE)
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+    assert [each.key for each in waiting.deleted] == [key]
+    assert (await world.row(key)).requeue_at is not None
+
+
 class Undeletable(FakeQueue):
-    """A queue that cannot delete one of its messages."""
+    """A queue that cannot delete its first message."""
 
     async def delete(self, hint: Hint) -> None:
-        """Refuse to delete the first message."""
+        """Delete a message. Raises AwsUnavailable for the first one."""
         if hint is self.hints[0]:
             raise AwsUnavailable("InternalError")
         await super().delete(hint)
@@ -125,14 +148,15 @@ async def test_event_that_arrives_before_its_ops_item_is_not_lost(world: World) 
     assert len(world.chat.of("post")) == 1
 
 
-async def test_unknown_ops_item_is_dropped_after_a_dozen_attempts(world: World) -> None:
-    """An OpsItem that does not exist is read fewer than twenty times in a day."""
+async def test_unknown_ops_item_is_dropped_after_a_dozen_retries(world: World) -> None:
+    """An OpsItem that does not exist is read 13 times within ten minutes. Then its row is no longer due."""
     key = world.aws.add()
     del world.aws.requests[key]
     async with world.running():
         await world.rows.requeue(key)
-        await world.clock.advance(24 * 3600)
-    assert 5 < world.aws.count("observe") < 20
+        await world.clock.advance(600)
+    assert world.aws.count("observe") == 1 + LAST_ATTEMPT == 13
+    assert (await world.row(key)).requeue_at is None
 
 
 async def test_conflicting_policies_are_named_to_the_requester(world: World) -> None:
@@ -149,28 +173,35 @@ async def test_conflicting_policies_are_named_to_the_requester(world: World) -> 
 
 
 async def test_sweep_reads_only_requests_that_changed(world: World) -> None:
-    """Ten sweeps over unchanged requests read no request."""
-    for number in range(1, 4):
-        await world.shown(world.aws.add(number))
-    read = world.aws.count("observe")
+    """Ten sweeps over three unchanged requests read none of them. After one has changed, the next sweep reads it."""
+    keys = [world.aws.add(number) for number in range(1, 4)]
+    for key in keys:
+        await world.shown(key)
+    read = len(world.aws.calls)
     async with world.running():
         for _ in range(10):
             await world.sweep.sweep()
             await world.clock.advance(60)
-    assert world.aws.count("observe") == read
+        world.aws.decide(keys[1], Verdict.REJECT)
+        await world.sweep.sweep()
+        await world.clock.advance(1)
+    assert [key for call, key in world.aws.calls[read:] if call == "observe"] == [keys[1]]
 
 
 async def test_next_sweep_covers_the_span_of_a_failed_one(world: World) -> None:
-    """The first sweep cannot list the requests. The next one finds the request, and its card is posted."""
-    key = world.aws.add()
-    world.aws.before["list_requests"].append(AwsUnavailable("InternalServerError"))
+    """A request begins and ends long before the sweep that succeeds; the one in between cannot list the requests."""
     async with world.running():
         await world.sweep.sweep()
-        assert world.chat.of("post") == []
+        key = world.aws.add()
+        world.aws.end(key, Status.CANCELLED)
+        await world.clock.advance(1)
+        world.aws.before["list_requests"].append(AwsUnavailable("InternalServerError"))
+        await world.sweep.sweep()
+        assert await world.store.load(key) is None
+        await world.clock.advance(2 * OVERLAP.total_seconds())
         await world.sweep.sweep()
         await world.clock.advance(1)
-    assert (await world.row(key)).request is not None
-    assert len(world.chat.of("post")) == 1
+    assert (await world.row(key)).request == world.aws.requests[key]
 
 
 async def test_auto_approved_request_gets_no_card(world: World) -> None:

@@ -89,7 +89,10 @@ class CannotListen(OSError):
 
 
 def serve(settings: Settings, configuration: Configuration) -> None:
-    """Run until SIGTERM or SIGINT. Raises the error of a loop that ended unexpectedly."""
+    """Run until SIGTERM or SIGINT.
+
+    Raises one of START_PROBLEMS at the start, and later an ExceptionGroup with the errors of loops that failed.
+    """
     configure_logging(format=settings.log_format, level=settings.log_level)
     asyncio.run(_serve(settings, configuration))
 

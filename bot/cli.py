@@ -160,7 +160,7 @@ def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> d
 def audit(since: datetime, until: datetime | None, request: str | None, person: str | None, form: str) -> None:
     """Print the audit trail: who tried what, and the result.
 
-    Lists every click with its answer, and every step of each decision.
+    Lists clicks with their answers, and every step of each decision.
     """
 
     def wanted(entry: AuditEntry) -> bool:

@@ -78,7 +78,7 @@ class Store(Protocol):
         """
 
     async def load(self, key: RequestKey) -> Record | None:
-        """Return the row, as last written by any process."""
+        """Return the row, as last written by any process; None if there is none."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         """Apply `change` to the row, write the result, and return it with its new version.
@@ -99,13 +99,13 @@ class Store(Protocol):
 
         With `place`, only rows of this account and Region. There may be ten thousand rows. A page has at most
         MOST_IN_PAGE of them, and is read outside the event loop when the caller requests it. If a row is unreadable,
-        the others are still returned.
+        the others are still returned. Raises StoreUnavailable while iterating.
         """
 
     async def forget_expired(self, now: datetime) -> int:
-        """Delete rows whose `Record.expires_at` has passed, at most some hundred; return their number.
+        """Delete rows whose `Record.expires_at` has passed, and audit entries that are too old; return their number.
 
-        Does nothing and returns 0 if the store deletes expired rows itself.
+        One call deletes at most some hundred of each. Does nothing and returns 0 if the database deletes them itself.
         """
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
@@ -140,7 +140,7 @@ class Store(Protocol):
         """Store that a process is running, and what it knows. Replaces its earlier entry."""
 
     async def replicas(self, since: datetime) -> Sequence[Replica]:
-        """Return the processes that registered at or after `since`, by owner."""
+        """Return the processes that registered at or after `since`, sorted by owner."""
 
     async def watermark(self, account: str, region: str) -> datetime | None:
         """Return the time from which the sweep must list changes; None before the first sweep."""

@@ -25,7 +25,7 @@ class ChatUnavailable(Exception):
 
 
 class ChatProblem(StrEnum):
-    """Why Teams refused permanently."""
+    """Why Teams refused a call."""
 
     NOT_INSTALLED = "not_installed"  # the bot is not in the team, or the person has not installed it
     BLOCKED = "blocked"  # the person or an administrator has blocked the bot
@@ -40,7 +40,7 @@ class ChatProblem(StrEnum):
 
 
 class ChatRefused(Exception):
-    """Teams refused permanently."""
+    """Teams refused the call, so nothing was delivered. Now and then, Teams answers so by mistake."""
 
     def __init__(self, problem: ChatProblem, detail: str = "") -> None:
         super().__init__(problem, detail)

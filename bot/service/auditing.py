@@ -58,7 +58,7 @@ class Auditing:
         self._storing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Retry waiting entries and close minutes that are over, until cancelled."""
+        """Retry waiting entries, and record the counted clicks of minutes that are over, until cancelled."""
         while True:
             await self._clock.sleep(RETRY_SECONDS)
             self._close_minutes(self._clock.now() - MINUTE)
@@ -71,7 +71,10 @@ class Auditing:
         await self._stored()
 
     def clicked(self, entry: AuditEntry) -> None:
-        """Record a click and its answer. Beyond MOST_CLICKS, a person's clicks are only counted."""
+        """Record a click and its answer, without waiting for the store.
+
+        After MOST_CLICKS of a person within a minute, the others are counted, and only the last is recorded.
+        """
         tally = self._tallies.get(entry.person)
         if tally is None or entry.at - tally.since >= MINUTE:
             self._close(entry.person)

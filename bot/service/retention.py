@@ -1,4 +1,4 @@
-"""Deletes expired rows: `Record.expires_at` says when a row may be deleted."""
+"""Deletes expired rows, for which `Record.expires_at` says when, and old audit entries."""
 
 import structlog
 
@@ -18,13 +18,13 @@ class Retention:
         self._store, self._clock, self._telemetry = store, clock, telemetry
 
     async def run(self) -> None:
-        """Delete old rows once a day until cancelled."""
+        """Delete old rows once a day until cancelled, the first time immediately."""
         while True:
             await self.forget()
             await self._clock.sleep(PERIOD)
 
     async def forget(self) -> int:
-        """Delete expired rows; return their number. After a failure of the store, the next attempt is a day later."""
+        """Delete expired rows and audit entries; return their number. If the store fails, the rest stays for now."""
         forgotten = 0
         try:
             for _ in range(MOST_ROUNDS):

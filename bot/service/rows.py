@@ -61,7 +61,7 @@ class _Watch:
 
 
 class Rows:
-    """Reads, writes and leases rows, and waits for changes.
+    """Reads, writes and leases rows, and waits for changes. Every call may raise StoreUnavailable.
 
     `storable` makes the last change before each write of a row.
     """
@@ -72,13 +72,13 @@ class Rows:
         self.due = asyncio.Event()  # set when a row may be due; wakes the reconcile loop
 
     async def load(self, key: RequestKey) -> Record | None:
-        """Return the row as last written by any process."""
+        """Return the row as last written by any process; None if there is none."""
         return await self.store.load(key)
 
     async def apply(self, key: RequestKey, change: Change) -> Record:
         """Write a pure change. Wakes the waiters of this row and, if the row is due now, the reconcile loop.
 
-        Raises StoreUnavailable, and the errors of `change`.
+        The errors of `change` pass through.
         """
         now = self._clock.now()
         before: tuple[Decision, ...] = ()

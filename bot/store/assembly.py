@@ -10,7 +10,7 @@ from bot.store.sqlite.store import SqliteStore
 def store_at(where: str, *, region: str | None) -> AbstractAsyncContextManager[Store]:
     """Return the store of `sqlite:<path>` or `dynamodb:<table>`. Use `async with` to open and close it.
 
-    Only a table needs a Region. Opening raises StoreUnavailable.
+    Raises ValueError for a table without a Region. Opening raises StoreUnavailable.
     """
     kind, _, name = where.partition(":")
     if kind == "sqlite":

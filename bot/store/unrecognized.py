@@ -5,7 +5,7 @@ During an upgrade, several versions share a table, so no version may lose the da
 - A member that this version does not know is skipped on reading and written back.
 - A decision or surface with an unknown value is left out on reading and written back. `Unrecognized` lists it, so that
   no action builds on its absence.
-- A fact (the request, its requester or its route) with an unknown value counts as not read so far; it is written back
+- A fact (the request, its requester or its route) with an unknown value counts as not read yet; it is written back
   until this version writes the fact itself.
 
 Works on parsed JSON. It must not know databases.

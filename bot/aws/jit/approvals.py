@@ -39,7 +39,7 @@ def required(inputs: Mapping[str, object]) -> int | None:
 
 
 def approvers(inputs: Mapping[str, object]) -> tuple[Approver, ...] | None:
-    """Return the approvers of a step; None if one of them cannot be parsed, because it could be anyone."""
+    """Return the approvers of a step; None if none is listed, or if one cannot be parsed: it could be anyone."""
     listed = _listed(inputs)
     found = [_approver(each) for each in listed]
     if not listed or None in found:
@@ -81,7 +81,7 @@ def _kind_by_type(word: str) -> ApproverKind | None:
 
 
 def votes(outputs: Mapping[str, object]) -> tuple[Vote, ...] | None:
-    """Return the votes; None if they cannot be parsed. An empty list means no votes so far."""
+    """Return the votes; None if they cannot be parsed. An empty list means no votes yet."""
     raw = outputs.get("ApproverDecisions")
     if not isinstance(raw, list):
         return None
@@ -117,7 +117,7 @@ def _first(named: Mapping[str, object], names: Iterable[str]) -> object:
 
 
 def approval_status(outputs: Mapping[str, object]) -> str | None:
-    """Return the output ApprovalStatus: `Approved`, `Rejected` or `Waiting`."""
+    """Return the output ApprovalStatus (`Approved`, `Rejected` or `Waiting`); None if there is none."""
     return text(next(iter(sequence(outputs.get("ApprovalStatus"))), None))
 
 

@@ -1,7 +1,7 @@
 """All guesses about just-in-time node access and IAM Identity Center, where no primary source has the answer.
 
-None of them was checked on a live account. If a guess is wrong, the fact counts as unreadable and is logged raw at
-DEBUG, so that it can be corrected here. Documented facts name their page.
+None of them was checked on a live account. If a guess is wrong, the fact counts as unknown or unreadable. Votes and
+approvers are then logged raw at DEBUG, so that the guess can be corrected here. Documented facts name their page.
 """
 
 import re

@@ -51,7 +51,7 @@ class Nodes:
         await self._lookups.drain()
 
     async def find(self, place: Place, node_ids: Sequence[str]) -> Part[tuple[Node, ...]]:
-        """Return the facts about nodes that can be read within PROMPT_SECONDS. Never raises.
+        """Return the nodes, with the facts that can be read within PROMPT_SECONDS. Never raises.
 
         A lookup that takes longer continues, and a later call gets its answer.
         """

@@ -48,7 +48,10 @@ class Deliveries:
         self._outlets = Outlets(chat, Mentioning(people), Probing(clock), clock, telemetry, outcomes)
 
     async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
-        """Deliver all surfaces that differ. Raises LeaseHeld, or Postponed at the end if one must be tried again."""
+        """Deliver all surfaces that differ, and return the row as it is then.
+
+        Raises LeaseHeld, StoreUnavailable, or Postponed at the end if a surface must be tried again.
+        """
         waits: dict[str, datetime] = {}
         for each in wanted:
             if each.line in waits:

@@ -35,7 +35,8 @@ class Delivery:
     async def deliver(self) -> None:
         """Send the surface if it is due and Teams does not show it; skip or give up a surface that is no longer needed.
 
-        Skips a surface with stored values of a newer version that this version cannot read. Raises LeaseHeld.
+        Does nothing for a surface with stored values of a newer version that this version cannot read. Raises
+        LeaseHeld, StoreUnavailable.
         """
         former = self._former
         if former.delivery is DeliveryState.IMPOSSIBLE or self._entry.record.has_unrecognized_surface(former.name):

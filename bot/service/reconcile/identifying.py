@@ -61,7 +61,7 @@ class Identifying:
     async def voters(self, request: AccessRequest, *, record: Record) -> dict[str, str]:
         """Return the names in Teams of people who voted outside Teams, by AWS's spelling.
 
-        Left out are votes of the row's decisions, voters whose names are known, and voters who cannot be identified.
+        Left out are votes of the row's decisions, voters that the row names already, and voters that are no Teams user.
         """
         votes = [(level.step, vote) for level in request.levels for vote in level.votes or ()]
         outside = {

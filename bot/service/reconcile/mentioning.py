@@ -29,11 +29,11 @@ class Mentioning:
         self._people = people
 
     async def on_post(self, record: Record, want: Wanted) -> Wanted:
-        """Return the card with mentions that notify the people."""
+        """Return a waiting card with mentions that notify the people; return anything else unchanged."""
         return await self._completed(record, want, rings=True)
 
     async def on_update(self, record: Record, want: Wanted) -> Wanted:
-        """Return the card with names but without mentions.
+        """Return a waiting card with names but without mentions; return anything else unchanged.
 
         Whether Teams would notify people again when an update mentions them is not verified.
         """

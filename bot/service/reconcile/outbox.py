@@ -21,7 +21,8 @@ from bot.service.rows import Rows
 class OutboxEntry:
     """One surface of one row. `record` is the row as this entry last wrote or read it.
 
-    Every change applies to the row as it is stored at that moment, because another process may have written it.
+    Every change applies to the row as it is stored at that moment, because another process may have written it. Every
+    change may raise StoreUnavailable.
     """
 
     def __init__(self, record: Record, wanted: Wanted, *, rows: Rows, clock: Clock, owner: str) -> None:
@@ -39,7 +40,7 @@ class OutboxEntry:
         return self.wanted.digest
 
     async def renew(self) -> None:
-        """Renew the lease. Raises LeaseHeld if another process has it."""
+        """Renew the lease. Raises LeaseHeld if it was lost."""
         self.record = await self._rows.renew(self.record.key, self._owner)
 
     async def begin_post(self) -> None:
@@ -108,7 +109,7 @@ class OutboxEntry:
         await self._change(lambda former: _put_off(former, until=until, failures=0))
 
     async def impossible(self, problem: str | None) -> None:
-        """Store that Teams refused the message and that the bot gives it up."""
+        """Store that the bot gives the message up. `problem` is the code of the reason."""
 
         def give_up(former: Surface) -> Surface:
             return replace(_doubted(former), delivery=DeliveryState.IMPOSSIBLE, problem=problem, retry_at=None)

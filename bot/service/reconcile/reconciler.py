@@ -67,7 +67,10 @@ class Reconciler:
         self._taken_over = Background()
 
     async def reconcile(self, key: RequestKey) -> None:
-        """Read a request from AWS and update Teams. Raises LeaseHeld while another process does this."""
+        """Read a request from AWS and update Teams.
+
+        Raises LeaseHeld while another process does this, and StoreUnavailable.
+        """
         try:
             record = await self._rows.lease(key, self._owner)
         except LeaseHeld:
@@ -92,7 +95,7 @@ class Reconciler:
             self._telemetry.reconciliations.labels(outcome=outcome).inc()
 
     async def put_off(self, key: RequestKey, pause: timedelta) -> None:
-        """Reconcile a request again after `pause`, because an unexpected error occurred."""
+        """Give the lease back and make the request due after `pause`, not earlier. Raises StoreUnavailable."""
         later = self._clock.now() + pause
         await self._rows.apply(key, lambda record: replace(record.released_by(self._owner), requeue_at=later))
 
@@ -272,7 +275,7 @@ def _lookup_pause(record: Record, now: datetime) -> timedelta:
 
 
 def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
-    """Return the times to check live decisions, and decisions that AWS accepted but does not show so far."""
+    """Return the times to check live decisions, and decisions that AWS accepted but does not show yet."""
     unknown = DecisionState.UNKNOWN
     checks: list[datetime | None] = [
         now + UNKNOWN_PAUSE if each.state is unknown else max(each.held_until, now) for each in record.live_decisions

@@ -20,9 +20,9 @@ from bot.ports.aws import ListedRequest
 class RowFacts:
     """The part of a row that is compared. A whole row is much larger, and there may be ten thousand.
 
-    `status` is None until AWS has been read. `unread` is True if the last reconcile could not read AWS at all; after an
-    incomplete one, the row has its own retry time. `waits` is True if the row is due at a stored time and its last
-    reconcile did not fail.
+    `status` is None until AWS has been read. `unread` is True if the last reconcile failed to read AWS after an earlier
+    one had read everything; after an incomplete read, the row has its own retry time. `waits` is True if the row is due
+    at a stored time and its last reconcile did not fail.
     """
 
     status: Status | None

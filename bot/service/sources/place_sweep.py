@@ -81,7 +81,7 @@ class PlaceSweep:
         self._is_skipping = False
 
     async def sweep(self, *, if_due: bool) -> bool:
-        """Sweep, and log a failure. Return False if the sweep was skipped.
+        """Sweep, and log a failure. Return False only if the sweep was skipped; True also after a failure.
 
         It is skipped while another process sweeps this place and, with `if_due`, after a recent sweep.
         """

@@ -99,11 +99,11 @@ class Calls:
         return self._call("transact_write_items", TransactItems=puts)
 
     def put_repeated(self, patience: Patience, *puts: Put) -> Answer:
-        """Repeat `put`, for items that may be written twice, until it is answered. Raises as `repeated` does."""
+        """Repeat `put`, for items that may be written twice, as `repeated` does. Raises as `repeated` does."""
         return _repeated(patience, partial(self.put, *puts))
 
     def repeated(self, patience: Patience, operation: str, **params: object) -> Answer:
-        """Repeat an idempotent call until it is answered. Raises DynamoError, ConditionFailed."""
+        """Repeat an idempotent call until it is answered or `patience` is over. Raises DynamoError, ConditionFailed."""
         return _repeated(patience, partial(self.once, operation, **params))
 
     def repeated_batch(self, patience: Patience, request: Mapping[str, object]) -> Answer:

@@ -35,14 +35,14 @@ class Reading:
         self._calls, self._patience = calls, patience
 
     def item(self, key: items.Item) -> _Found | None:
-        """Return an item, as last written by any process."""
+        """Return an item, as last written by any process; None if there is none."""
         found: _Found | None = self._calls.repeated(self._patience, "get_item", Key=key, ConsistentRead=True).get(
             "Item"
         )
         return found
 
     def due(self, now: datetime, limit: int, recent: Iterable[RequestKey]) -> list[RequestKey]:
-        """Return the keys of due rows, longest due first; `recent` are rows that the index may not list so far."""
+        """Return the keys of due rows, longest due first; `recent` are rows that the index may not list yet."""
         listed = islice(
             self._pages(**_by_index(items.DUE, items.DUE_AT, before=items.due_until(now), limit=limit)), limit
         )
@@ -76,7 +76,7 @@ class Reading:
         return [items.chat_of(item) for item in self._partition(items.PEOPLE)]
 
     def replicas(self, since: datetime) -> list[Replica]:
-        """Return the processes that registered at or after `since`, by owner."""
+        """Return the processes that registered at or after `since`, sorted by owner."""
         found = map(items.replica_of, self._partition(items.REPLICAS))
         return [each for each in found if each.seen_at >= since]
 

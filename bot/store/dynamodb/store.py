@@ -108,7 +108,7 @@ class DynamoStore:
     # --- requests
 
     async def load(self, key: RequestKey) -> Record | None:
-        """Return the row, as last written by any process."""
+        """Return the row, as last written by any process; None if there is none."""
         return await self._read(lambda table: items.stored(table.item(items.row_key(key))).record)
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
@@ -126,7 +126,7 @@ class DynamoStore:
         return await self._read(lambda table: table.due(now, limit, recent))
 
     async def next_due(self) -> datetime | None:
-        """Return the earliest `requeue_at` of all rows. Changes by other processes may be missing for seconds."""
+        """Return the earliest `requeue_at`, or None. Changes by other processes may be missing for seconds."""
         recent = min(self._recent, key=self._recent.__getitem__, default=None)
         return await self._read(lambda table: table.next_due([recent] if recent else ()))
 
@@ -200,7 +200,7 @@ class DynamoStore:
         await self._write("put_item", Item=items.replica_item(replica))
 
     async def replicas(self, since: datetime) -> Sequence[Replica]:
-        """Return the processes that registered at or after `since`, by owner."""
+        """Return the processes that registered at or after `since`, sorted by owner."""
         return await self._read(lambda table: table.replicas(since))
 
     async def watermark(self, account: str, region: str) -> datetime | None:

@@ -45,7 +45,7 @@ class Trail:
         self._days: set[str] = set()  # registered by this process
 
     def as_items(self, entries: Iterable[AuditEntry]) -> Sequence[items.Item]:
-        """Return entries as items. Entries of the same time keep the order of calls on this machine."""
+        """Return entries as items. Entries of the same time keep the order of the calls in this process."""
         return [items.audit_item(entry, self._next()) for entry in entries]
 
     def register_days(self, entries: Iterable[items.Item], patience: Patience) -> None:

@@ -180,7 +180,10 @@ def switch_to_wal(connection: sqlite3.Connection, *, pause: Callable[[float], No
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]]) -> None:
-    """Run the missing migrations and ADDITIONS, all or none. Waits for another process that does the same."""
+    """Run the missing migrations and ADDITIONS, all or none. Waits for another process that does the same.
+
+    Raises SchemaRefused, sqlite3.Error.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statements in (*migrations[_version(connection, path, newest=len(migrations)) :], ADDITIONS):

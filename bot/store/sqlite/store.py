@@ -144,7 +144,7 @@ class SqliteStore:
     # --- requests
 
     async def load(self, key: RequestKey) -> Record | None:
-        """Return the row, as last written by any process."""
+        """Return the row, as last written by any process; None if there is none."""
         return await self._thread.read(partial(_load, key=key))
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
@@ -236,7 +236,7 @@ class SqliteStore:
         await self._thread.write(register)
 
     async def replicas(self, since: datetime) -> Sequence[Replica]:
-        """Return the processes that registered at or after `since`, by owner."""
+        """Return the processes that registered at or after `since`, sorted by owner."""
         return await self._read(_REPLICAS, _replica, _micros(since))
 
     async def watermark(self, account: str, region: str) -> datetime | None:

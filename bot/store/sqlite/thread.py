@@ -55,7 +55,7 @@ class DatabaseThread:
         return self
 
     async def read(self, work: Work[T]) -> T:
-        """Return what `work` reads. Raises StoreUnavailable."""
+        """Return what `work` reads. Its errors pass through. Raises StoreUnavailable."""
         return await self._run(_Job(work, writes=False))  # type: ignore[no-any-return]  # a job returns what `work` does
 
     async def write(self, work: Work[T]) -> T:

@@ -6,10 +6,24 @@ import structlog
 
 from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
+from bot.service.checks.check import Check, Problem
 from bot.telemetry import Telemetry
 
 CHECK: Final = "store"  # the name of this check in /readyz
 log = structlog.get_logger(__name__)
+
+
+def store_check(store: Store) -> Check:
+    """The store's data is still there and sound."""
+
+    async def find() -> Problem | None:
+        try:
+            await store.check()
+        except StoreUnavailable as unavailable:
+            return Problem(str(unavailable), "")
+        return None
+
+    return Check(CHECK, find)
 
 
 class StoreCheck:
@@ -28,10 +42,8 @@ class StoreCheck:
 
     async def check(self) -> None:
         """Check once. `Health` logs each change."""
-        try:
-            await self._store.check()
-        except StoreUnavailable as problem:
+        if problem := await store_check(self._store).find():
             self._telemetry.store_errors.inc()
-            self._telemetry.health.failed(CHECK, str(problem))
+            self._telemetry.health.failed(CHECK, problem.code, problem.advice)
         else:
             self._telemetry.health.succeeded(CHECK)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 
 from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
-from bot.ports.teams import KnownPeople, RosterUnavailable
+from bot.ports.teams import ChatRefused, KnownPeople, RosterUnavailable
 from bot.service.checks.outcomes import Outcomes
 from bot.teams.net.addresses import ServiceHosts
 from bot.teams.outbound.connector import Connector
@@ -546,6 +547,28 @@ async def test_members_of_a_refused_roster_are_requested_singly(room: Room, stat
     with pytest.raises(RosterUnavailable) as refused:
         await room.directory.roster(APPROVERS)
     assert refused.value.refused
+
+
+async def test_a_check_reads_one_page_and_finds_what_requests_would(room: Room) -> None:
+    """It knows before any request what Teams leaves out, although the team may have thousands of members."""
+    room.ms.world.in_pages = room.ms.world.alone = without("tenantId")
+    await room.directory.read_members(APPROVERS)
+    assert (room.rosters(), room.ones(), room.problems()) == (1, 1, ["no_tenant"])
+    room.ms.world.alone = dict
+    await room.clock.advance(11)
+    await room.directory.read_members(APPROVERS)
+    assert room.problems() == []
+
+
+@pytest.mark.parametrize("fault", [{"status": 403}, {"status": 200, "body": '{"members": []}'}])
+async def test_a_check_sees_that_a_roster_is_refused_and_that_it_is_not(room: Room, fault: dict[str, object]) -> None:
+    """Entries that are complete are not requested singly."""
+    room.ms.fault("GET", ROSTER, **fault)
+    with suppress(ChatRefused):
+        await room.directory.read_members(APPROVERS)
+    assert len(room.problems()) == 1
+    await room.directory.read_members(APPROVERS)
+    assert (room.problems(), room.ones()) == ([], 0)
 
 
 async def test_a_refused_roster_is_read_again_within_seconds(room: Room) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 from botbuilder.core import InvokeResponse, TurnContext
 from botbuilder.schema import Activity, AdaptiveCardInvokeResponse
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from bot.teams.inbound import endpoint
 from bot.teams.inbound.adapter import INBOUND, TeamsAdapter
 from bot.teams.inbound.endpoint import LARGEST_BODY
 from bot.telemetry import Telemetry
 from tests.fakes import activities
-from tests.fakes.edge import running_edge
+from tests.fakes.edge import Edge, running_edge
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import HANAKO
 from tests.fakes.teams_world import APPROVERS
@@ -340,3 +342,104 @@ async def test_requests_above_the_limit_of_turns_are_refused(ms: FakeMicrosoft) 
         free.set()
         assert (await first)[0] == 200
         assert (await ms.send(edge.url, _message(ms)))[0] == 200
+
+
+# --- what is refused is counted and, if Microsoft signed it, logged with the value that was wrong
+
+OTHER = "99999999-8888-4777-8666-555555555555"
+
+
+def _lines(logs: list[Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return level and fields of each refusal."""
+    refusals = [line for line in logs if line["event"] == "activity_refused"]
+    return [
+        (line["log_level"], {k: v for k, v in line.items() if k not in {"event", "log_level"}}) for line in refusals
+    ]
+
+
+def _counted(edge: Edge) -> dict[str, float]:
+    """Return the counts of the metric by result."""
+    return {
+        sample.labels["result"]: sample.value
+        for family in edge.registry.collect()
+        for sample in family.samples
+        if sample.name == "node_access_activities_total"
+    }
+
+
+async def _send(ms: FakeMicrosoft, edge: Edge, body: Json | None = None, **claims: Any) -> int:
+    body = _message(ms) if body is None else body
+    status, _ = await ms.send(edge.url, body, authorization=ms.signer.header(ms.service_url, **claims))
+    return status
+
+
+@pytest.mark.parametrize(
+    ("claims", "changed", "reason", "shown"),
+    [
+        ({"aud": OTHER}, {}, "audience", {"audience": OTHER}),
+        ({"aud": ["a", "b"]}, {}, "audience", {"audience": "['a', 'b']"}),
+        ({"iss": "https://api.botframework.us"}, {}, "issuer", {"issuer": "https://api.botframework.us"}),
+        ({}, {"serviceUrl": "https://smba.example.com/teams/"}, "service_url", {"host": "smba.example.com"}),
+        ({}, {"serviceUrl": "x" * 9000}, "service_url", {"host": f"{'x' * 199}…"}),
+        ({"serviceurl": None}, {}, "service_url", {"host": "no address in the token"}),
+        ({}, {"channelId": "webchat"}, "channel", {"channel": "webchat"}),
+        ({}, {"channelData": {"tenant": {"id": OTHER}}}, "other_tenant", {"tenant": OTHER}),
+        ({}, {"channelData": {}, "conversation": {"id": "19:x"}}, "other_tenant", {"tenant": "none"}),
+    ],
+)
+async def test_refusal_of_what_microsoft_signed_says_what_was_wrong(
+    ms: FakeMicrosoft, claims: Json, changed: Json, reason: str, shown: Json
+) -> None:
+    """The first is a warning with the value, the next one within the hour is not. Both are counted."""
+    with capture_logs() as logs:
+        async with running_edge(ms) as edge:
+            for _ in range(2):
+                status = await _send(ms, edge, _message(ms, **changed), **claims)
+            assert _counted(edge) == {reason: 2.0}
+            edge.clock.seconds += endpoint.WARNED_FOR + 1
+            await _send(ms, edge, _message(ms, **changed), **claims)
+    expected = {"status": status, "reason": reason, **shown}
+    assert _lines(logs) == [("warning", expected), ("info", expected), ("warning", expected)]
+
+
+async def test_expired_token_says_by_how_much(ms: FakeMicrosoft) -> None:
+    """The clock of this machine may be ahead. Five minutes are tolerated."""
+    with capture_logs() as logs:
+        async with running_edge(ms) as edge:
+            now = int(edge.clock.seconds)
+            await _send(ms, edge, exp=now - 600, nbf=now - 4000)
+            await _send(ms, edge, exp=now + 4000, nbf=now + 900)
+    expired, early = (fields for _, fields in _lines(logs))
+    assert re.fullmatch(r"60\d seconds ago", expired["expired"])
+    assert re.fullmatch(r"in (900|89\d) seconds", early["valid"])
+
+
+async def test_inventions_of_strangers_are_no_warnings(ms: FakeMicrosoft) -> None:
+    """Anybody can send junk, and a forged audience or tenant: they are counted, and logged at INFO without a value."""
+    forged = ms.signer.token(ms.signer.claims(ms.service_url, aud=OTHER), kid="key-1", signed_by="another-key")
+    with capture_logs() as logs:
+        async with running_edge(ms) as edge:
+            await ms.send(edge.url, _message(ms), authorization=f"Bearer {forged}")
+            await ms.send(edge.url, _message(ms), authorization="")
+            await ms.send_raw(edge.url, b"<", headers={"Authorization": ms.signer.header(ms.service_url)})
+            assert await _send(ms, edge) == 200
+            assert _counted(edge) == {"signature": 1.0, "absent": 1.0, "not_an_activity": 1.0, "accepted": 1.0}
+    assert {(level, *sorted(fields)) for level, fields in _lines(logs)} == {("info", "reason", "status")}
+
+
+async def test_many_wrong_values_cause_few_warnings(ms: FakeMicrosoft) -> None:
+    """Ten warnings a minute at most; the other refusals are at INFO."""
+    with capture_logs() as logs:
+        async with running_edge(ms) as edge:
+            for number in range(30):
+                await _send(ms, edge, aud=f"app-{number}")
+            edge.clock.seconds += 61
+            await _send(ms, edge, aud="app-30")
+    assert [level for level, _ in _lines(logs)] == ["warning"] * 10 + ["info"] * 20 + ["warning"]
+
+
+async def test_overload_is_counted(ms: FakeMicrosoft) -> None:
+    """An activity that is turned away is not an accepted one."""
+    async with running_edge(ms, most_turns=0) as edge:
+        await _send(ms, edge)
+        assert _counted(edge) == {"turned_away": 1.0}

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product as every
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from bot.teams.outbound.connector import Connector
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people import directory as directories
 from bot.teams.people.directory import Directory
+from bot.teams.people.roster_reader import RosterReader
 from bot.teams.wire.people import TeamMember
 from tests.fakes.aws import TARO as PRINCIPAL
 from tests.fakes.edge import running_edge
@@ -156,6 +158,9 @@ class Unhurried(Directory):
             self._patience = brief
 
 
+READING = ("service_urls", "tenant_id", "telemetry")  # what a RosterReader needs
+
+
 @asynccontextmanager
 async def teams() -> AsyncIterator[tuple[FakeMicrosoft, Connector]]:
     """Start a Teams whose channel has an approver, the requester and two outsiders."""
@@ -276,19 +281,35 @@ async def test_guest_without_a_role_decides_nothing(missing: tuple[str, ...], ap
             assert own.effects == 1 or len(missing) == 2
 
 
-class Trusting(Directory):
+class TrustingReader(RosterReader):
     """Treats members whose tenant Teams does not say as people of this tenant."""
 
-    def _person(self, member: TeamMember) -> Actor | None:
-        found = super()._person(member)
+    def person(self, member: TeamMember) -> Actor | None:
+        found = super().person(member)
         return replace(found, tenant_id=TENANT_ID, guest=False) if found and not found.tenant_id else found
 
 
-class Content(Directory):
-    """Uses the entries of a roster as they are, and requests no one singly."""
+class ContentReader(RosterReader):
+    """Takes every entry of a roster for complete, so that no member is requested singly."""
 
-    def _is_unclear(self, member: TeamMember) -> bool:
+    def is_unclear(self, member: TeamMember) -> bool:
         return False
+
+
+class Trusting(Directory):
+    """A directory with a TrustingReader."""
+
+    def __init__(self, connector: Connector, **given: Any) -> None:
+        super().__init__(connector, **given)
+        self._reader = TrustingReader(connector, **{name: given[name] for name in READING})
+
+
+class Content(Directory):
+    """A directory with a ContentReader."""
+
+    def __init__(self, connector: Connector, **given: Any) -> None:
+        super().__init__(connector, **given)
+        self._reader = ContentReader(connector, **{name: given[name] for name in READING})
 
 
 async def test_member_of_an_unknown_tenant_who_passes_for_ours_fails_the_proof(figure: Figure) -> None:

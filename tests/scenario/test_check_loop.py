@@ -38,7 +38,7 @@ class Installation:
                 case found:
                     return found
 
-        self.checks.append(Check(name, find, every, needs))
+        self.checks.append(Check(name, find, every=every, needs=needs))
 
     def named(self) -> Sequence[Check]:
         """Return the checks."""

@@ -1,7 +1,7 @@
 """Access requests in AWS: `ports.aws.Requests`. Reads the parts of a request concurrently."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -17,7 +17,7 @@ from bot.aws.jit.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
 from bot.aws.jit.policies import Policy, UnreadablePolicy, parse_policy
 from bot.aws.jit.signals import Signals
 from bot.boto.failures import CallFailed, unavailable
-from bot.boto.fields import text
+from bot.boto.fields import moment, text
 from bot.domain.request import AccessRequest, Execution, Grant, RequestKey, Status
 from bot.ports.aws import AwsUnavailable, ListedRequest, RequestNotReadable, Signal
 from bot.ports.clock import Clock
@@ -39,6 +39,8 @@ class AccessRequests:
         self._policies: TTLCache[tuple[Place, str, str], Policy] = TTLCache(
             POLICIES_KEPT, ttl=POLICY_KEPT_SECONDS, timer=clock.epoch
         )
+        # as a list names them: with version and time of creation, so that no entry can be outdated
+        self._listed_policies: LRUCache[tuple[object, ...], ApprovalPolicy] = LRUCache(POLICIES_KEPT)
         # executions that are verified to be their request's; an execution never moves to another request
         self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)
 
@@ -117,14 +119,23 @@ class AccessRequests:
         listed = await self._clients.read_all(
             place, "ssm", "list_documents", Lane.SWEEP, member="DocumentIdentifiers", Filters=wanted, MaxResults=PAGE
         )
-        names = [text(each.get("Name")) for each in listed]
-        return [await self._approval_policy(place, name) for name in names if name]
+        return [await self._approval_policy(place, each) for each in listed if text(each.get("Name"))]
 
-    async def _approval_policy(self, place: Place, name: str) -> ApprovalPolicy:
-        try:
-            return ApprovalPolicy(name, (await self._document(place, name, None, Lane.SWEEP)).levels)
-        except UnreadablePolicy:
-            return ApprovalPolicy(name, None)
+    async def _approval_policy(self, place: Place, listed: Mapping[str, object]) -> ApprovalPolicy:
+        """Return one policy of a list. It is read again only if it was changed, or deleted and created again."""
+        name, version, made_at = (
+            text(listed.get("Name")) or "",
+            text(listed.get("DocumentVersion")),
+            listed.get("CreatedDate"),
+        )
+        key = (place, name, version, moment(made_at))
+        if key not in self._listed_policies:
+            try:
+                levels = (await self._document(place, name, version, Lane.SWEEP)).levels
+            except UnreadablePolicy:
+                return ApprovalPolicy(name, None)
+            self._listed_policies[key] = ApprovalPolicy(name, levels)
+        return self._listed_policies[key]
 
     # --- the OpsItem
 

@@ -21,6 +21,7 @@ SEND: Final = frozenset({"*", "sqs:*", "sqs:sendmessage"})  # actions that let E
 LASTS: Final = timedelta(days=1)  # a failure that nothing repeated for so long is no problem any longer
 SWEPT: Final = timedelta(minutes=10)  # what a sweep reports is reported again by the next one
 REPEATED: Final = 2  # failures in a row: one event may be lost, and one lookup may be slow
+READING: Final = 45.0  # seconds for the policies of a place, 3 a second; only changed ones are read again
 MOST_NAMED: Final = 5  # policies in one problem
 
 
@@ -54,7 +55,7 @@ def policies(account: str, region: str, probes: AwsProbes, channels: Sequence[Ch
             return Problem("no_policy", advice.NO_POLICY if region in advice.JIT_REGIONS else advice.NO_JIT_REGION)
         return _joined([each for policy in found for each in _undecidable(policy, account, region, channels)])
 
-    return Check(f"policies {account} {region}", find)
+    return Check(f"policies {account} {region}", find, longest=READING)
 
 
 def queue_settings(probes: AwsProbes, outcomes: Outcomes) -> Check:

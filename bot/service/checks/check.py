@@ -6,6 +6,7 @@ from typing import Final
 
 HOURLY: Final = 3600.0  # seconds between two runs of a check that calls Microsoft or AWS
 EACH_MINUTE: Final = 60.0  # seconds between two runs of a check that only looks at what this process has seen
+LONGEST: Final = 15.0  # seconds for one check; the first round ends within a minute of the start
 NO_ANSWER: Final = "no_answer"  # the code of a check that was not answered in time
 
 
@@ -25,11 +26,12 @@ class Problem:
 class Check:
     """A named question. `find` returns the problem, or None. It writes nothing, and may raise NotChecked.
 
-    `every` is the time in seconds between two runs that find nothing. `needs` is the name of a check without which
-    this one says nothing new: it is not made while that one has a problem.
+    `every` is the time in seconds between two runs that find nothing; `longest`, the seconds that one run may take.
+    `needs` is the name of a check without which this one says nothing new: it is not made while that one has a problem.
     """
 
     name: str
     find: Callable[[], Awaitable[Problem | None]]
     every: float = HOURLY
+    longest: float = LONGEST
     needs: str | None = None

@@ -9,7 +9,7 @@ from typing import Final
 from bot.domain.configuration import Configuration
 from bot.domain.identity import PERSON_TAG
 from bot.ports.aws import READER_SESSION, AwsUnavailable, RoleSession
-from bot.ports.probes import AwsProbes, TeamsProbes
+from bot.ports.probes import AwsProbes, MicrosoftRefused, TeamsProbes
 from bot.ports.teams import People, RosterUnavailable
 from bot.service.checks import advice, aws, microsoft
 from bot.service.checks.check import Check, NotChecked, Problem
@@ -51,7 +51,10 @@ class Installation:
         """The clock of this machine agrees with AWS's and Microsoft's."""
 
         async def find() -> Problem | None:
-            with suppress(AwsUnavailable):  # other checks report that
+            # other checks report what is not answered
+            with suppress(MicrosoftRefused):
+                await self.teams.fetch_keys()
+            with suppress(AwsUnavailable):
                 if problem := _clock_problem("AWS's", await self.aws.aws_ahead()):
                     return problem
             return _clock_problem("Microsoft's", self.teams.microsoft_ahead)
@@ -103,7 +106,10 @@ class Installation:
         return session
 
     async def _domain(self) -> str:
-        """Return the domain that most members of the channels have. Raises NotChecked if none is known."""
+        """Return the domain that most members of the channels have, else one of `people_domains`.
+
+        Raises NotChecked if none is known.
+        """
         domains: Counter[str] = Counter()
         for channel in self.configuration.value.channels:
             with suppress(RosterUnavailable):
@@ -112,6 +118,7 @@ class Installation:
         listed = (each.removeprefix("upn:") for each in _approvers(self.configuration.value) if each.startswith("upn:"))
         domains += Counter(map(_domain_of, listed))
         del domains[""]
+        domains = domains or Counter(sorted(self.configuration.value.identity.people_domains)[:1])
         if not domains:
             raise NotChecked
         return domains.most_common(1)[0][0]

@@ -20,7 +20,6 @@ FIRST_AFTER: Final = 30.0  # seconds after the start; the first sweep and its ca
 PERIOD: Final = 60.0  # seconds between two rounds; a check with a problem is made in each of them
 REPEATED_AFTER: Final = 5.0  # seconds between the two runs that must find a new problem
 SIDE_BY_SIDE: Final = 8  # checks at once
-LONGEST: Final = 15.0  # seconds for one check; the first round ends within a minute of the start
 log = structlog.get_logger(__name__)
 
 Results = dict[str, Problem | None]
@@ -95,12 +94,12 @@ class Checks:
     async def _make(self, check: Check, found: Results) -> None:
         async with self._slots:
             try:
-                async with asyncio.timeout(LONGEST):
+                async with asyncio.timeout(check.longest):
                     found[check.name] = await check.find()
             except NotChecked:
                 return
             except TimeoutError:
-                found[check.name] = Problem(NO_ANSWER, f"there was no answer within {LONGEST:.0f} seconds")
+                found[check.name] = Problem(NO_ANSWER, f"there was no answer within {check.longest:.0f} seconds")
             except Exception:  # a defect in a check must not end the program
                 log.exception("check_failed", check=check.name)
                 return

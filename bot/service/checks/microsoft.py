@@ -16,6 +16,7 @@ KEYS: Final = "keys"
 DIRECT_MESSAGES: Final = "direct messages"
 ACTIVITIES: Final = "activities"
 SERVICE_ADDRESSES: Final = "service addresses"
+EACH_TEN_MINUTES: Final = 600.0  # seconds; an expired secret shows before the last token has expired
 LASTS: Final = timedelta(days=1)  # a failure that nothing repeated for so long is no problem any longer
 QUIET: Final = timedelta(hours=1)  # an activity was accepted since: a refused one is then somebody else's mistake
 MOST_NAMED: Final = 5  # people or hosts in one problem
@@ -32,7 +33,7 @@ def token(probes: TeamsProbes) -> Check:
             return Problem(refused.code, advice.sign_in_advice(refused.code, answered=refused.answered))
         return None
 
-    return Check(TOKEN, find)
+    return Check(TOKEN, find, every=EACH_TEN_MINUTES)
 
 
 def keys(probes: TeamsProbes) -> Check:

@@ -129,7 +129,7 @@ class Endpoint:
         if wire.channel_id != TEAMS_CHANNEL_ID:
             raise _Refused(HTTPStatus.FORBIDDEN, OTHER_CHANNEL, seen=wire.channel_id or "")
         if not inbound.is_of_tenant(self._tenant):
-            seen = ", ".join(sorted(inbound.tenants)) or "none"
+            seen = ", ".join(sorted(inbound.tenants - {self._tenant.casefold()})) or "none"
             raise _Refused(HTTPStatus.FORBIDDEN, OTHER_TENANT, seen=seen)
 
     async def _run(self, inbound: Inbound) -> web.Response:

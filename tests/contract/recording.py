@@ -44,7 +44,10 @@ def in_order(value: Json, name: str = "") -> Json:
 
 
 def losses(before: Json, after: Json, path: str = "") -> list[str]:
-    """Return the path of each recorded value that is missing or different. Additional values are ignored."""
+    """Return the path of each recorded value that is missing or different. Additional members are ignored.
+
+    A list of another length counts as different.
+    """
     if isinstance(before, dict) and isinstance(after, dict):
         return [
             loss
@@ -98,7 +101,7 @@ def fill_sqlite(shelf: SqliteShelf) -> None:
 
 
 def sqlite_content(path: Path) -> dict[str, list[dict[str, Json]]]:
-    """Return the rows of each table of a file, in the order of the recording."""
+    """Return the rows of each recorded table of a file, sorted by their first two columns."""
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         found = {
@@ -147,7 +150,10 @@ def dynamodb_content(shelf: DynamoShelf) -> list[dict[str, dict[str, Json]]]:
 
 
 def comparable(items: list[dict[str, dict[str, Json]]]) -> list[dict[str, dict[str, Json]]]:
-    """Return items without the parts that differ in each run: order numbers of audit items, random names of writes."""
+    """Return items with their JSON parsed, and without the parts that differ in each run.
+
+    These parts are the order numbers of audit items and the random names of writes.
+    """
     return [
         {name: {kind: _fixed(name, value) for kind, value in attribute.items()} for name, attribute in item.items()}
         for item in items
@@ -168,7 +174,7 @@ def _fixed(name: str, value: Json) -> Json:
 
 
 def members(schema: Json, path: str = "", part: Json = None) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield the path of each member of a JSON Schema, with its allowed values if it is an enum."""
+    """Yield the path of each stored member of a JSON Schema, with an empty set; that of an enum also with its values."""
     part = part or schema
     if "$ref" in part:
         part = schema["$defs"][part["$ref"].rpartition("/")[2]]

@@ -48,7 +48,7 @@ class HandClock:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One access request: its OpsItem id and its execution id."""
+    """One access request: its OpsItem id and its execution id, which is empty if the request needs no approval."""
 
     id: str
     execution_id: str
@@ -109,14 +109,14 @@ class Scene:
         return start_instance(self.aws.client("ec2"), self.aws.nodes, node)
 
     def policy(self, *levels: dict[str, Any], **kwargs: Any) -> str:
-        """Create a manual policy for a new tag and a node with this tag; return the node's id."""
+        """Create a manual policy for a new tag, and a node with this tag. Return the node's id."""
         tag = f"T{uuid4().hex}"
         content = manual_policy(levels, targets={f"tag:{tag}": ["yes"]}, **kwargs)
         self.bot.create_document(Name=f"Policy-{tag}", Content=json.dumps(content), DocumentType=MANUAL)
         return self.node(**{tag: "yes"})
 
     def events(self, of: Asked | None = None) -> list[dict[str, Any]]:
-        """Receive and delete all events in the queue. Return them in order, all or those of one request."""
+        """Receive and delete all events in the queue. Return them in the order of receipt, all or those of one request."""
         sqs, taken = self.aws.client("sqs"), list[dict[str, Any]]()
         while found := sqs.receive_message(QueueUrl=self.aws.world.queue_url, MaxNumberOfMessages=10).get("Messages"):
             taken += [json.loads(m["Body"]) for m in found]

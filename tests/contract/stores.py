@@ -40,7 +40,7 @@ _NUMBERS = itertools.count(1)
 
 
 class DynamoShelf:
-    """Stores in one table of a server that all tests share. They never scan the table."""
+    """Stores in one table, by default of a server that all tests share. `close` fails if one has scanned a table."""
 
     call_seconds = seconds = patience = 30.0  # a machine that is busy with other tests is no slow DynamoDB
 

@@ -76,7 +76,7 @@ async def test_reader_session_is_renewed_before_it_expires(scene: Scene, reader:
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
-async def test_revoked_session_is_replaced(scene: Scene, reader: AwsSide) -> None:
+async def test_session_that_aws_refuses_as_expired_is_replaced(scene: Scene, reader: AwsSide) -> None:
     """If AWS refuses a session as expired, the role is assumed again and the read succeeds."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", "ExpiredTokenException", times=1)
@@ -97,8 +97,8 @@ async def test_read_fails_if_its_reader_role_cannot_be_assumed(scene: Scene) -> 
 
 
 @pytest.mark.parametrize("rates", [RATES, UNLIMITED])
-async def test_reads_stay_within_the_quota(rates: dict[str, float]) -> None:
-    """AWS allows 3 calls a second. With the bot's rate limit no read is throttled; without it, the fourth is."""
+async def test_rate_limit_keeps_reads_within_the_quota(rates: dict[str, float]) -> None:
+    """AWS allows 3 calls a second. Without the rate limit, the fourth read is throttled."""
     with staged(per_second=3.0) as scene:
         asked = scene.ask()
         scene.clock.move(seconds=5)
@@ -114,7 +114,7 @@ async def test_reads_stay_within_the_quota(rates: dict[str, float]) -> None:
 
 
 async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
-    """After a throttled call, the next call waits longer than before. A minute later, a call does not wait."""
+    """After a throttled call, the next call waits for a slot of half the rate. A minute later, the rate is the full one."""
     asked = scene.ask()
     async with aws_side(scene, rates=RATES) as side:
         await side.requests.execution(key_of(asked), asked.execution_id)
@@ -126,8 +126,9 @@ async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
         assert (scene.clock() - before).total_seconds() == pytest.approx(1 / 1.5, rel=0.05)
         scene.clock.move(minutes=1)
         before = scene.clock()
-        await side.requests.execution(key_of(asked), asked.execution_id)
-        assert scene.clock() == before
+        for _ in range(5):
+            await side.requests.execution(key_of(asked), asked.execution_id)
+        assert (scene.clock() - before).total_seconds() == pytest.approx(3 / 3.0, rel=0.05)  # two calls do not wait
 
 
 async def test_truncated_list_of_steps_is_completed() -> None:
@@ -180,8 +181,10 @@ async def test_click_fails_immediately_if_the_quota_is_used_up(scene: Scene) -> 
     scene.aws.forget_calls()
     async with aws_side(scene, rates={"ssm": 0.1}) as side:
         await side.requests.execution(key_of(asked), asked.execution_id)
+        began = scene.clock()
         with pytest.raises(AwsThrottled) as caught:
             await side.requests.execution(key_of(asked), asked.execution_id)
+    assert scene.clock() == began
     assert caught.value.code == "QuotaUsedUp"
     assert len(scene.aws.calls("GetAutomationExecution")) == 1
 

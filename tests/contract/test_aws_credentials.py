@@ -25,7 +25,7 @@ ELSEWHERE = "eu-west-1"
 
 @pytest.fixture
 async def vault(scene: Scene) -> AsyncIterator[Any]:
-    """Return a client of Secrets Manager for the owner of the secrets, in another Region than the bot's."""
+    """A client of Secrets Manager in another Region than the bot's. Its secrets are deleted afterwards."""
     client = scene.aws.client("secretsmanager", region=ELSEWHERE)
     yield client
     for each in client.list_secrets()["SecretList"]:
@@ -68,7 +68,7 @@ async def test_secret_may_be_a_text_or_a_member_of_an_object(
         {"SecretBinary": SECRET.encode()},
     ],
 )
-async def test_missing_secret_is_reported_by_a_code(side: AwsSide, vault: Any, kept: dict[str, Any]) -> None:
+async def test_unusable_secret_is_reported_by_a_code(side: AwsSide, vault: Any, kept: dict[str, Any]) -> None:
     """The code is NoClientSecretInIt. Neither the error nor its cause contains the secret."""
     with pytest.raises(AwsUnavailable) as failed:
         await read(side, vault, **kept)
@@ -96,7 +96,7 @@ async def test_unknown_secret_is_reported_with_the_code_of_aws(side: AwsSide) ->
 async def test_token_names_the_role_of_the_bot(scene: Scene, side: AwsSide) -> None:
     """The token's subject is the bot's role.
 
-    The token is for Entra only, valid for a minute, and signed with a published key.
+    The token is for Entra only, valid for a minute, and signed with a published key. Each read returns another token.
     """
     statement = (await side.web_identity(FEDERATION_AUDIENCE).read()).get_secret_value()
     issuer = scene.aws.web_identities.issuer("111122223333")
@@ -109,7 +109,7 @@ async def test_token_names_the_role_of_the_bot(scene: Scene, side: AwsSide) -> N
         issuer=issuer,
         options={"require": ["exp", "iat", "jti"]},
     )
-    assert (claims["sub"], claims["exp"] - claims["iat"]) == (BOT_ROLE, 60)
+    assert (claims["sub"], claims["aud"], claims["exp"] - claims["iat"]) == (BOT_ROLE, FEDERATION_AUDIENCE, 60)
     assert (await side.web_identity(FEDERATION_AUDIENCE).read()).get_secret_value() != statement
 
 
@@ -147,7 +147,7 @@ async def test_throttled_token_request_raises_aws_throttled(scene: Scene, side: 
 
 
 @pytest.mark.parametrize("region", ["ap-northeast-1", "us-east-1", "eu-west-1", "us-west-2"])
-def test_sts_is_called_in_the_region_of_the_bot(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+def test_sts_client_has_the_endpoint_of_its_region(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
     """AWS_STS_REGIONAL_ENDPOINTS cannot select the global endpoint, which has no GetWebIdentityToken."""
     monkeypatch.setenv("AWS_STS_REGIONAL_ENDPOINTS", "legacy")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)

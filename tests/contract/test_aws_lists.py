@@ -84,11 +84,11 @@ async def test_replicas_are_listed_with_their_source(scene: Scene, side: AwsSide
     assert found.replica_of == RequestKey("444455556666", "us-east-2", asked.id)
 
 
-async def test_revoked_requests_are_listed_by_creation_time(scene: Scene, side: AwsSide) -> None:
+async def test_revoked_requests_created_since_a_time_are_listed(scene: Scene, side: AwsSide) -> None:
     """One call lists the revoked requests that were created since the given time. Other requests are left out."""
     old = scene.ask()
     scene.clock.move(hours=1)
-    revoked, running, pending = scene.ask(), scene.ask(), scene.ask()
+    revoked, running, _pending = scene.ask(), scene.ask(), scene.ask()
     for each in (old, revoked, running):
         signal(scene.approver(), each)
     for each in (old, revoked):
@@ -97,7 +97,6 @@ async def test_revoked_requests_are_listed_by_creation_time(scene: Scene, side: 
     found = await side.requests.revoked(ACCOUNT, REGION, scene.clock() - timedelta(minutes=5))
     assert list(found) == [ListedRequest(key_of(revoked), Status.REVOKED, scene.clock())]
     assert len(scene.aws.calls("DescribeOpsItems")) == 1
-    assert pending.id not in {each.key.ops_item_id for each in found}
 
 
 async def test_unreadable_list_of_revocations_is_empty(scene: Scene, side: AwsSide) -> None:
@@ -156,16 +155,17 @@ async def test_sweep_fails_without_the_list_of_pending_requests(
 async def test_list_with_endless_pages_is_an_error(
     scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that repeats its page forever does not block the sweep: reading stops after MAX_PAGES."""
+    """A server that repeats its page forever does not block the sweep: two lists are read, each for MAX_PAGES at most."""
     monkeypatch.setattr(clients, "MAX_PAGES", 3)
     scene.aws.faults.rewrite("DescribeOpsItems", lambda answer: {**answer, "NextToken": "YWZ0ZXIgMA=="})
     with pytest.raises(AwsUnavailable) as caught:
         await listed(scene, side)
     assert caught.value.code == "EndlessPages"
+    assert 3 <= len(scene.aws.calls("DescribeOpsItems")) <= 2 * 3
 
 
 async def test_rows_that_are_not_access_requests_are_left_out(scene: Scene, side: AwsSide) -> None:
-    """A row without a usable id, or of another type, is left out."""
+    """A row without an id, or of another type, is left out."""
     scene.ask()
 
     def foreign(answer: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def queue(side: AwsSide) -> SqsQueue:
     return side.queue
 
 
-def visible(scene: Scene, url: str) -> int:
+def size(scene: Scene, url: str) -> int:
+    """Return the number of messages in a queue, visible or not."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     found = scene.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
     return sum(int(found[name]) for name in names)
@@ -55,7 +56,7 @@ async def test_events_of_a_request_arrive_as_hints(scene: Scene, queue: SqsQueue
     assert [hint.key for hint in hints] == [key, key]
     for hint in hints:
         await queue.delete(hint)
-    assert visible(scene, scene.aws.world.queue_url) == 0
+    assert size(scene, scene.aws.world.queue_url) == 0
 
 
 async def test_conflicting_policies_arrive_with_their_event(scene: Scene, queue: SqsQueue) -> None:
@@ -82,8 +83,8 @@ async def test_unreadable_message_goes_to_the_dead_letter_queue(
     scene.aws.events.send("poison")
     for _ in range(MAX_RECEIVES + 1):
         assert await queue.receive() == []
-    assert visible(scene, scene.aws.world.queue_url) == 0
-    assert visible(scene, scene.aws.world.dead_letter_queue_url) == 1
+    assert size(scene, scene.aws.world.queue_url) == 0
+    assert size(scene, scene.aws.world.dead_letter_queue_url) == 1
 
 
 async def test_unreadable_message_does_not_hide_the_others(scene: Scene, queue: SqsQueue) -> None:
@@ -93,8 +94,8 @@ async def test_unreadable_message_does_not_hide_the_others(scene: Scene, queue: 
     assert [hint.key for hint in await queue.receive()] == [key, key]
 
 
-async def test_message_stays_invisible_while_it_is_processed(scene: Scene, queue: SqsQueue) -> None:
-    """A call waits 5 seconds for up to ten messages. They stay invisible for a minute, so the bot can delete them."""
+async def test_ten_messages_are_requested_and_hidden_for_a_minute(scene: Scene, queue: SqsQueue) -> None:
+    """The call asks SQS to wait 5 seconds for messages. The minute gives the bot the time to delete them."""
     scene.ask()
     await queue.receive()
     (call,) = scene.aws.calls("ReceiveMessage")

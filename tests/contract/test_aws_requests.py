@@ -44,7 +44,7 @@ def in_ops_item(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Cal
 
 
 async def test_waiting_request_is_read_completely(scene: Scene, side: AwsSide) -> None:
-    """The read returns all that an approver needs: requester, reason, policy, duration and deadline."""
+    """The request has its requester, reason, policy, duration and deadline."""
     asked = scene.ask(reason="障害 INC-2041 の調査 <b>**")
     request = await side.requests.observe(key_of(asked))
     assert request.complete
@@ -98,7 +98,7 @@ async def test_ec2_node_without_a_name_is_named_by_its_host_name(
 async def test_hybrid_node_without_a_name_is_named_by_its_host_name(
     scene: Scene, side: AwsSide, named: str | None
 ) -> None:
-    """The Name tag comes first, then the name of the activation, then the machine's own."""
+    """Neither its Name tag nor its activation has a visible name."""
     scene.aws.faults.rewrite("ListTagsForResource", lambda _: {"TagList": [{"Key": "Name", "Value": named or ""}]})
     scene.aws.faults.rewrite("DescribeInstanceInformation", in_agent(Name=named))
     node = (await side.requests.observe(key_of(scene.ask("factory-gw-osaka")))).node
@@ -116,10 +116,10 @@ async def test_hybrid_node_without_a_name_is_named_by_its_host_name(
         (None, "dc-1", None),
     ],
 )
-async def test_hybrid_node_says_in_which_cloud_it_is(
+async def test_host_of_a_hybrid_node_comes_from_its_kind(
     scene: Scene, side: AwsSide, kind: str | None, location: str | None, host: str | None
 ) -> None:
-    """AWS's general kinds of nodes say nothing about the place."""
+    """A node of a general kind of AWS, or of no kind, has no host."""
     scene.aws.faults.rewrite("DescribeInstanceInformation", in_agent(SourceType=kind, SourceLocation=location))
     node = (await side.requests.observe(key_of(scene.ask("factory-gw-osaka")))).node
     assert node.host == host
@@ -354,11 +354,13 @@ async def test_partly_read_hybrid_node_is_incomplete(scene: Scene, side: AwsSide
 
 
 async def test_single_failure_is_repaired_by_one_repetition(scene: Scene, side: AwsSide) -> None:
-    """A failed read that may be repeated is repeated once, immediately."""
+    """Three different reads fail once each, and are repeated without a pause."""
     asked = scene.ask()
     for operation in ("GetOpsItem", "GetAutomationExecution", "DescribeInstances"):
         scene.aws.faults.fail(operation, "InternalServerError", times=1)
+    began = scene.clock()
     assert (await side.requests.observe(key_of(asked))).complete
+    assert scene.clock() == began
 
 
 async def test_policy_and_node_are_cached(scene: Scene, side: AwsSide) -> None:
@@ -531,7 +533,7 @@ async def test_foreign_account_without_reader_role_is_not_read(scene: Scene, sid
 
 
 async def test_malformed_answer_is_unreadable(scene: Scene, side: AwsSide) -> None:
-    """If a documented member is missing or unreadable, its part of the request is left out."""
+    """If a documented member is missing or unreadable, its part of the request is left out. The read for a click fails."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetAutomationExecution", lambda _: {})
     scene.aws.faults.rewrite("GetDocument", lambda answer: {**answer, "Content": "schemaVersion: '0.3'"})
@@ -560,7 +562,7 @@ async def test_slow_ec2_delays_no_card(scene: Scene, side: AwsSide, monkeypatch:
 
 
 async def test_unknown_hybrid_node_is_incomplete(scene: Scene, side: AwsSide) -> None:
-    """A node whose agent has never reported has only its id."""
+    """A node whose agent has never reported has no platform."""
     asked = scene.ask("factory-gw-osaka")
     scene.aws.faults.rewrite("DescribeInstanceInformation", lambda _: {"InstanceInformationList": []})
     request = await side.requests.observe(key_of(asked))

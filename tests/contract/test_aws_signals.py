@@ -202,8 +202,8 @@ async def test_signal_to_an_unknown_execution_is_refused(scene: Scene, side: Aws
     assert caught.value.code == "AutomationExecutionNotFoundException"
 
 
-async def test_signal_that_cannot_be_serialized_is_refused(scene: Scene, side: AwsSide) -> None:
-    """The signal had no effect, and repeating it would not help."""
+async def test_signal_with_an_invalid_parameter_is_refused(scene: Scene, side: AwsSide) -> None:
+    """The SDK refuses the signal before it is sent. Repeating it would not help."""
     with pytest.raises(SignalRefused) as caught:
         await send(side, signal_of(scene.ask(), execution_id="too-short"))
     assert caught.value.code == "ParamValidationError"
@@ -329,7 +329,7 @@ async def test_signal_with_a_lost_reply_is_not_repeated(scene: Scene, side: AwsS
 
 @pytest.mark.parametrize(("code", "status"), [("InternalServerError", 500), ("ThrottlingException", 503)])
 async def test_server_error_has_an_unknown_result(scene: Scene, side: AwsSide, code: str, status: int) -> None:
-    """A signal that is answered 5xx, with any code, may have taken effect."""
+    """A signal that is answered 5xx may have taken effect, even with the code of a throttled call."""
     scene.aws.faults.fail("SendAutomationSignal", code, status=status)
     with pytest.raises(SignalLost):
         await send(side, signal_of(scene.ask()))
@@ -349,7 +349,7 @@ async def test_answer_after_the_time_out_is_lost(scene: Scene, monkeypatch: pyte
 
 
 async def test_signal_that_was_not_sent_may_be_repeated(scene: Scene) -> None:
-    """Without a connection the signal did not reach AWS. The error is the same as for a throttled signal."""
+    """Without a connection to AWS, preparing fails, with the same error as for a throttled signal."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with environment(f"http://127.0.0.1:{port}", scene.aws.world.bot):
@@ -396,7 +396,9 @@ async def test_quota_is_waited_for_before_the_state_check(scene: Scene) -> None:
     first, second = signal_of(scene.ask()), signal_of(scene.ask())
     async with aws_side(scene, rates={"ssm": 0.5}) as side:
         await side.requests.prepare(first)
+        began = scene.clock()
         await side.requests.prepare(second)
+        assert (scene.clock() - began).total_seconds() == pytest.approx(1 / 0.5, rel=0.05)
         began = scene.clock()
         await side.requests.signal(second)
         await side.requests.signal(first)

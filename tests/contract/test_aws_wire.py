@@ -1,4 +1,4 @@
-"""The connection itself: whether it is reused, and how malformed answers are classified."""
+"""The connection itself: whether it is reused, which credentials sign a call, and how failures are classified."""
 
 import asyncio
 import threading
@@ -276,7 +276,7 @@ def test_malformed_answer_has_an_unknown_effect(
         b"<html>Please sign in</html>",
     ],
 )
-def test_signal_is_not_accepted_by_an_answer_that_is_not_json(endpoint: Endpoint, sdk: Sdk, body: bytes) -> None:
+def test_signal_is_not_accepted_by_a_body_that_is_no_json_object(endpoint: Endpoint, sdk: Sdk, body: bytes) -> None:
     """With status 200 and any other body than a well-formed JSON object, or none, it is unknown whether AWS has it."""
     params = {"AutomationExecutionId": "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22", "SignalType": "Approve"}
     endpoint.body = body

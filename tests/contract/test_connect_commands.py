@@ -113,8 +113,10 @@ def test_session_starts_only_with_a_token_and_leaves_nothing_behind(shell: str, 
             "unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN",
             '[ -z "${BASH_VERSION-}" ] || shopt -s expand_aliases',
             "alias aws='aws --profile standing'",
+            "export AWS_PROFILE=standing",
             commands[3],
             "unalias aws",
+            "unset AWS_PROFILE",
             f"export {' '.join(f'{name}={value}' for name, value in scene.aws.world.requester.environment().items())}",
             "export -p >after",
             "set >variables",
@@ -160,8 +162,8 @@ def test_powershell_command_starts_a_session_only_with_a_token(scene: Scene) -> 
     assert "$env:AWS_SESSION_TOKEN = $x, $y, $z" in text_of(restored)
 
 
-def test_every_node_has_its_commands(scene: Scene) -> None:
-    """One for each shell; the hint names the AWS CLI and its plugin."""
+def test_commands_name_the_request_and_its_node(scene: Scene) -> None:
+    """There is one command for POSIX shells, and one for PowerShell."""
     asked = approved(scene)
     shell, powershell = copied(asked, scene)
     for command in (shell, powershell):

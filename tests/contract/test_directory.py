@@ -1,4 +1,4 @@
-"""The People port with rosters from a fake Teams: read one at a time, cached for five minutes, never guessed."""
+"""The People port with rosters from a fake Teams: one read of a roster at a time, cached for five minutes."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ class Room:
     telemetry: Telemetry = field(default_factory=lambda: Telemetry(CollectorRegistry()))
 
     def rosters(self, channel: str = APPROVERS) -> int:
-        """Return the number of roster pages of a channel that were requested."""
+        """Return the number of roster pages of a channel that were requested and answered."""
         return len(self.ms.faults.matching("GET", f"{channel}/{ROSTER}"))
 
     def problems(self) -> list[str]:
@@ -54,7 +54,7 @@ class Room:
         return [str(each) for each in self.directory.roster_problems(APPROVERS)]
 
     def ones(self) -> int:
-        """Return the number of single members that were requested."""
+        """Return the number of requests for single members that were answered."""
         return len(self.ms.faults.matching("GET", ONE))
 
     def another(self, patience: float) -> Directory:
@@ -116,7 +116,7 @@ async def test_new_member_is_found_after_the_roster_was_read(room: Room) -> None
 
 
 async def test_new_member_who_was_refused_is_found_within_seconds(room: Room) -> None:
-    """The absence of a member is cached for ten seconds only."""
+    """The absence of a member is cached for ten seconds at most."""
     room.ms.world.conversations[APPROVERS].members.remove(MEI)
     assert await room.directory.member(APPROVERS, MEI.object_id) is None
     room.ms.world.conversations[APPROVERS].members.append(MEI)
@@ -454,7 +454,9 @@ async def test_a_member_whose_entry_lacks_something_is_requested_singly(room: Ro
     [dict, without("userRole"), without("tenantId"), without("userPrincipalName"), without(userRole="user")],
     ids=["complete", "no role", "no tenant id", "no UPN", "a full member"],
 )
-async def test_an_outsider_stays_one_whatever_is_left_out(room: Room, outsider: Member, alone: Change) -> None:
+async def test_an_outsider_stays_one_if_entries_lack_members_or_differ(
+    room: Room, outsider: Member, alone: Change
+) -> None:
     """A person counts as an outsider if the page or the single member says so, or if neither shows the tenant."""
     room.ms.world.conversations[APPROVERS].members[:] = [outsider]
     room.ms.world.alone = alone

@@ -14,7 +14,7 @@ LONGEST_README = 1100  # words; a newcomer has five minutes
 
 
 def test_all_documents_are_found() -> None:
-    """The tests of this file check every document, including those in folders."""
+    """The list of documents has those at the root of the repository, and those in folders."""
     assert {documents.README, documents.INSTALLATION, documents.CONFIGURATION, documents.OPERATIONS} <= set(NAMES)
     assert {documents.CONTRIBUTING, documents.SECURITY, "CHANGELOG.md", "bot/README.md", "tests/README.md"} <= set(
         NAMES

@@ -15,7 +15,7 @@ import pytest
 
 from bot.domain.audit import AuditEntry
 from bot.domain.record import KEPT, KEPT_UNREAD, Record
-from bot.ports.store import MOST_IN_PAGE, RowUnreadable, StoreDamaged, StoreUnavailable, Watched
+from bot.ports.store import MOST_IN_PAGE, Replica, RowUnreadable, StoreDamaged, StoreUnavailable, Watched
 from bot.store.dynamodb.calls import CALL_SECONDS, THREADS
 from bot.store.dynamodb.items import MOST_BYTES, WRITES_KEPT, RowTooLarge, row_key
 from bot.store.dynamodb.reading import MOST_AT_ONCE
@@ -106,6 +106,8 @@ EVERY_CALL: dict[str, Call] = {
     "lease_sweep": lambda store: store.lease_sweep(KEY.account, KEY.region, "a", now=NOW, until=NOW + SECOND),
     "watermark": lambda store: store.watermark(KEY.account, KEY.region),
     "advance_watermark": lambda store: store.advance_watermark(KEY.account, KEY.region, NOW),
+    "register_replica": lambda store: store.register_replica(Replica("a", frozenset(), NOW)),
+    "replicas": lambda store: store.replicas(NOW),
     "append_audit": lambda store: store.append_audit(AuditEntry(NOW, "clicked")),
     "audit": lambda store: store.audit(NOW),
 }
@@ -117,7 +119,7 @@ def puts_of(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def every_answer(store: DynamoStore) -> dict[str, object]:
-    """Make every call of the port that reaches the table, all at the same time; return results and errors by name."""
+    """Make every call of EVERY_CALL at the same time: those of the port that reach items. Return results and errors."""
     answers = await asyncio.gather(*(call(store) for call in EVERY_CALL.values()), return_exceptions=True)
     return dict(zip(EVERY_CALL, answers, strict=True))
 
@@ -386,8 +388,8 @@ async def test_all_rows_are_read_if_one_call_returns_only_some(
 # --- expiry
 
 
-async def test_ended_row_has_an_expiry_time(store: DynamoStore, by_hand: Hand) -> None:
-    """The time is in whole seconds since 1970, rounded up. It is removed when the row is watched again."""
+async def test_row_that_is_not_watched_has_an_expiry_time(store: DynamoStore, by_hand: Hand) -> None:
+    """The time is in whole seconds since 1970, rounded up. It is removed when the row is watched."""
     moment = NOW + timedelta(microseconds=1)
     await store.apply(KEY, counted, now=moment)
     assert int(by_hand.item()["expires_at"]["N"]) == int((NOW + KEPT_UNREAD).timestamp()) + 1
@@ -545,7 +547,7 @@ async def test_row_that_is_too_large_is_refused(store: DynamoStore) -> None:
 
 
 async def test_row_of_the_largest_size_is_accepted(store: DynamoStore, by_hand: Hand) -> None:
-    """The store's byte count agrees with DynamoDB's, so DynamoDB accepts every row that passes the store's check."""
+    """The store and the simulated DynamoDB accept a row of nearly MOST_BYTES. The store refuses a larger one."""
     await store.apply(KEY, counted, now=NOW)
     spare = MOST_BYTES - len(json.dumps(by_hand.item()))
     await store.apply(KEY, lambda row: replace(row, conflicting_policies=("x" * spare,)), now=NOW)

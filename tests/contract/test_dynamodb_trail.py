@@ -275,7 +275,7 @@ async def test_entries_that_are_too_large_for_one_transaction_are_split(store: D
 
 
 def test_audit_entries_never_share_a_key(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even if the clock of the machine stops or is set back, stored entries are never overwritten."""
+    """The keys of a process ascend, even if the clock of the machine stops or is set back."""
     monkeypatch.setattr("time.time_ns", iter([5, 5, 3, 9, 5]).__next__)
     trail = Trail(server)  # type: ignore[arg-type]  # makes no calls
     places = [item["sk"]["S"] for item in trail.as_items([AuditEntry(NOW, "claimed")] * 5)]

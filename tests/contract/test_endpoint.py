@@ -1,4 +1,4 @@
-"""`POST /api/messages` over real HTTP: the promised status for any request."""
+"""`POST /api/messages` over real HTTP: the status for each kind of request, and the body for an invoke."""
 
 import asyncio
 import gzip

@@ -80,7 +80,7 @@ def _is_of(resource: str, arn: str) -> bool:
 
 
 def test_sessions_may_get_what_the_installation_adds() -> None:
-    """The actions and keys of infra/README.md, Session options."""
+    """AWS lists the keys of Session options in infra/README.md for their actions."""
     assert listed_type("sts:SetSourceIdentity", "sts:SourceIdentity")
     assert listed_type("sts:TagSession", "aws:RequestTag/NodeAccessPerson")
     assert listed_type("sts:AssumeRole", "sts:ExternalId")

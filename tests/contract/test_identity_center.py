@@ -118,10 +118,10 @@ async def test_lookups_are_rate_limited(scene: Scene) -> None:
         ({"UserId": TARO.upper()}, NAMES),
     ],
 )
-async def test_unusable_names_are_left_out(
+async def test_usable_user_name_and_primary_address_are_the_names(
     scene: Scene, side: AwsSide, changed: dict[str, object], expected: tuple[str, ...]
 ) -> None:
-    """Only a primary address is used. Names that are too long or have invisible characters are left out."""
+    """Blanks around an address are removed. A name that is too long or has invisible characters is left out."""
     scene.aws.faults.rewrite(READING, record(**changed))
     assert await side.identities.names(TARO) == expected
 

@@ -133,7 +133,7 @@ def test_long_test_run_is_announced(target: str, tmp_path: Path) -> None:
 
 
 def test_every_proof_belongs_to_a_target(tmp_path: Path) -> None:
-    """`make proofs` or `make e2e` runs every file that tests/README.md lists, at the size for CI."""
+    """`make proofs` or `make e2e` runs every file that tests/README.md lists. `make proofs` uses the sizes for CI."""
     listed = re.findall(r"^\| \d+ \| .*? \| `(test_\w+\.py)` \|", documents.read("tests/README.md"), re.MULTILINE)
     proofs = rules("proofs", tmp_path)
     words = {*proofs.split(), *rules("e2e", tmp_path).split()}

@@ -518,11 +518,14 @@ async def test_page_of_a_gateway_is_not_an_accepted_message(room: Room) -> None:
 
 
 async def test_personal_chat_without_an_id_is_requested_again(room: Room) -> None:
-    """The error is not ambiguous, because no message was posted."""
+    """The error is not ambiguous, because no message was posted. After a pause, the chat can be requested."""
     room.ms.fault("POST", "/v3/conversations$", status=201, body="{}")
     with pytest.raises(ChatUnavailable) as caught:
         await room.messenger.direct(TARO_PERSON, _message())
     assert not caught.value.ambiguous
+    await room.clock.advance(60.0)
+    await room.messenger.direct(TARO_PERSON, _message())
+    assert len(room.ms.faults.matching("POST", "/v3/conversations$")) == 2
 
 
 async def test_reply_to_a_message_without_an_id_starts_a_thread(room: Room) -> None:

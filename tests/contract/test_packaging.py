@@ -29,7 +29,7 @@ SHIPPED = (
 
 
 def run(*words: str | Path, cwd: Path, **environment: str) -> str:
-    """Run a program of this environment. Return its output."""
+    """Run a program of this environment. Return what it prints; fail if its exit code is not 0."""
     done = subprocess.run(
         list(map(str, words)),
         cwd=cwd,
@@ -64,7 +64,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_has_both_packages_and_no_tests(wheel: Path) -> None:
-    """The wheel has everything that the product reads at run time, and nothing for development."""
+    """The wheel has the files in SHIPPED, and only the packages `bot` and `cards`."""
     names = contents(wheel)
     assert set(SHIPPED) <= names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"bot", "cards"}
@@ -72,7 +72,7 @@ def test_wheel_has_both_packages_and_no_tests(wheel: Path) -> None:
 
 
 def test_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
-    """A wheel that is built from the source archive has the same files."""
+    """A wheel that is built from the source archive has files of the same names."""
     with tarfile.open(build(ROOT, tmp_path / "source", "sdist")) as archive:
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.glob("node_access_bot-*")
@@ -112,7 +112,7 @@ def test_every_pin_has_hashes(path: Path) -> None:
         )
 
 
-def test_tests_run_with_the_pinned_runtime_versions() -> None:
+def test_pins_of_development_include_those_of_the_sandbox_and_the_runtime() -> None:
     """The pins of the runtime are among the sandbox's, and these among development's, with equal versions."""
     dev, runtime, sandbox = ({each.split(" ")[0] for each in requirements(path)} for path in PINS)
     assert runtime < sandbox < dev
@@ -131,7 +131,7 @@ def requirements(path: Path) -> list[str]:
 
 
 def our_files() -> Iterator[Path]:
-    """Yield every file of the project."""
+    """Yield every file in the folders of OURS except this one, and the top-level documents and settings."""
     top = (path for path in ROOT.iterdir() if path.is_file() and path.suffix in {".md", ".toml", ""})
     yield from (path for path in top if path.name != ".git")  # a file, not a folder, in a second work tree
     for folder in OURS:

@@ -95,7 +95,7 @@ def words_in(paths: Iterable[Path]) -> Iterator[str]:
 
 
 def called_in(paths: Iterable[Path]) -> set[str]:
-    """Return the actions that some modules call."""
+    """Return the actions whose operations some modules name in a string."""
     known = operations()
     called = {known[word] for word in words_in(paths) if word in known}
     return {GOVERNED_BY.get(action, action) for action in called}
@@ -180,7 +180,10 @@ def test_key_of_identity_center_decrypts_only_what_the_bot_reads() -> None:
 
 
 def test_reader_role_reads_only_just_in_time_node_access() -> None:
-    """The role reads no other automations and documents. Only calls that need it have the resource `*`."""
+    """The role reads no other automations and documents, except steps of automations, for which AWS has no condition.
+
+    Only calls that need it have the resource `*`.
+    """
     by_action = {action: each for each in statements("reader-policy.json") for action in each["Action"]}
     assert by_action["ssm:GetAutomationExecution"]["Condition"] == MANAGED
     assert "Condition" not in by_action["ssm:DescribeAutomationStepExecutions"]  # AWS lists no key for this action

@@ -25,7 +25,7 @@ MODULES, CLASSES = renamed("## Modules"), renamed("## Classes")
 
 @cache
 def parsed() -> Sequence[tuple[str, ast.Module]]:
-    """Return every module of the project by name. Parsing takes seconds, so not while tests are collected."""
+    """Return every module of the project with its name. Parsing takes seconds: do not call while tests are collected."""
     paths = (path for folder in FOLDERS for path in (documents.ROOT / folder).rglob("*.py"))
     own = (path for path in paths if "node_modules" not in path.parts)
     return [(module_name(path.relative_to(documents.ROOT)), ast.parse(path.read_bytes())) for path in own]

@@ -154,7 +154,10 @@ BROKEN = {
 async def test_broken_file_is_survived(
     scene: Scene, side: AwsSide, file: SharedFile, content: bytes, *, started: bool
 ) -> None:
-    """Another program breaks the file or switches its profile. No signal is lost, and once it is renewed, calls succeed."""
+    """Another program breaks the file or switches its profile: calls fail with a declared error, and no signal is lost.
+
+    Once the file is renewed, calls succeed, and the signal has one effect.
+    """
     asked = scene.ask(scene.policy(level("One", BOT_ROLE)))
     own = replace(signal_of(asked), session=None)
     if started:
@@ -169,6 +172,7 @@ async def test_broken_file_is_survived(
     await side.requests.observe(key_of(asked))
     await side.requests.prepare(own)
     await side.requests.signal(own)
+    assert [each.ops_item_id for each in scene.aws.effects("Approve")].count(asked.id) == 1
 
 
 async def test_expired_file_may_be_renewed_later(scene: Scene, side: AwsSide, file: SharedFile) -> None:

@@ -68,10 +68,14 @@ def test_pending_request_has_no_token(scene: Scene) -> None:
 
 
 def test_only_the_requester_gets_the_token(scene: Scene) -> None:
-    """GetAccessToken refuses every other caller."""
+    """GetAccessToken refuses the bot, an approver, and another session of the requester's role."""
     asked = scene.ask()
-    with refused("AccessDeniedException"):
-        scene.bot.get_access_token(AccessRequestId=asked.id)
+    signal(scene.approver(), asked)
+    other = scene.aws.client("ssm", scene.aws.session(scene.aws.world.operator_role, "priya.nair@example.com"))
+    for client in (scene.bot, scene.approver(), other):
+        with refused("AccessDeniedException"):
+            client.get_access_token(AccessRequestId=asked.id)
+    assert scene.requester.get_access_token(AccessRequestId=asked.id)["Credentials"]
 
 
 @pytest.mark.parametrize("node", ["i-0123456789abcdef0", "mi-0123456789abcdef0"])

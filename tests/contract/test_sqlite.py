@@ -99,7 +99,7 @@ async def test_file_keeps_the_mode_that_an_admin_set(shared_path: Path) -> None:
 
 
 async def test_every_commit_reaches_the_disk(path: Path) -> None:
-    """The write-ahead log is flushed at each commit, so an acknowledged write survives a power cut."""
+    """With `synchronous` FULL (2), SQLite flushes the write-ahead log at each commit."""
     with closing(schema.connect(path, busy_seconds=0)) as connection:
         pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
     assert pragmas == ["wal", 2]
@@ -217,7 +217,7 @@ async def test_concurrent_processes_lose_no_write(path: Path) -> None:
 # --- the schema
 
 
-async def test_several_processes_may_create_the_file_at_the_same_time(path: Path) -> None:
+async def test_several_stores_may_create_the_file_at_the_same_time(path: Path) -> None:
     """Six stores open a new file at the same time, and each of them writes to it."""
     stores = [SqliteStore(path) for _ in range(6)]
     async with AsyncExitStack() as stack:
@@ -355,7 +355,7 @@ async def test_rows_of_version_1_get_a_watched_flag_and_an_expiry_time(path: Pat
 
 
 async def test_rows_are_deleted_when_they_expire(path: Path) -> None:
-    """An ended row is deleted when it expires, not a microsecond earlier. A watched row is kept."""
+    """A row whose request was never read is deleted when it expires, not a microsecond earlier. A watched row is kept."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
     async with SqliteStore(path) as store:
@@ -573,7 +573,7 @@ async def test_write_of_a_cancelled_caller_is_skipped(store: SqliteStore) -> Non
 
 
 async def test_concurrent_writes_of_a_row_share_commits(store: SqliteStore) -> None:
-    """200 simultaneous writes of one row need far fewer commits."""
+    """200 simultaneous writes of one row need at most 20 commits."""
     commits = 0
 
     def count(statement: str) -> None:
@@ -779,7 +779,7 @@ async def test_row_with_damaged_text_does_not_hide_others(store: SqliteStore, by
 
 
 async def test_store_tells_whether_its_file_is_new(path: Path) -> None:
-    """At the first start this is normal. Later it means that the file is gone."""
+    """`created` is True for the first store that opens the file, and False for the second."""
     for expected in (True, False):
         async with SqliteStore(path) as store:
             assert store.created is expected

@@ -413,7 +413,7 @@ async def test_audit_trail_is_in_order(store: Store) -> None:
 
 
 async def test_many_audit_entries_are_appended_by_one_call(store: Store) -> None:
-    """One call appends MOST_APPENDED entries, as many as a batch of clicks has, and keeps their order."""
+    """One call appends MOST_APPENDED entries, and keeps their order."""
     entries = [AuditEntry(NOW, f"event {number}") for number in range(MOST_APPENDED)]
     await store.append_audit(*entries)
     assert list(await store.audit(NOW)) == entries

@@ -264,7 +264,7 @@ GUARDS = (
     ),
     Guard(
         "what the pages say against a person counts",
-        DIRECTORY + "test_an_outsider_stays_one_whatever_is_left_out[a full member-guest]",
+        DIRECTORY + "test_an_outsider_stays_one_if_entries_lack_members_or_differ[a full member-guest]",
         {"bot.teams.wire.people:TeamMember.completed_from": around(lambda _, alone, _page: alone)},
     ),
     Guard(

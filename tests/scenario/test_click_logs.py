@@ -45,6 +45,7 @@ async def test_adapter_line_during_a_click_names_the_request() -> None:
         await clock.advance(1)
         await world.click_handler.drain()
     both = {str(first), str(second)}
+    assert {line.get("request") for line in lines} == both
     for event in ("execution_unreadable", "click_answered", "aws_throttled", "signal_sent"):
         assert sorted(line["request"] for line in lines if line["event"] == event) == sorted(both)
     assert [line["event"] for line in lines[:answered]].count("click_answered") == 2

@@ -89,7 +89,10 @@ PENDING = (
 
 @pytest.mark.parametrize("text", PENDING)
 async def test_command_is_understood_in_every_usual_spelling(world: World, text: str) -> None:
-    """Width, marks around the name, invisible characters, and what follows a Japanese name make no difference."""
+    """Letter case, width, marks around the name, and invisible characters make no difference.
+
+    Nor do further words, or anything that follows a Japanese name.
+    """
     key = await world.posted()
     view = await asked(world, text)
     assert isinstance(view, PendingView)
@@ -121,7 +124,10 @@ STATUS = (
 
 @pytest.mark.parametrize("text", STATUS)
 async def test_id_of_a_request_is_found_in_every_usual_spelling(world: World, text: str) -> None:
-    """The id may be anywhere after the command, in full width or capitals, or be the whole message."""
+    """The id may be before or after the command, or be the whole message.
+
+    It may be in full width or capitals, have another dash, or follow the account and Region.
+    """
     key = await world.posted()
     view = await asked(world, text)
     assert isinstance(view, CardView)
@@ -130,7 +136,7 @@ async def test_id_of_a_request_is_found_in_every_usual_spelling(world: World, te
 
 @pytest.mark.parametrize("text", ["approve oi-000000000001", "pendings", "appending", "oi-00000000000", "待ち", "123"])
 async def test_only_a_whole_name_is_a_command(world: World, text: str) -> None:
-    """A longer English word, a part of a Japanese name and an incomplete id are not understood."""
+    """Another word, a longer English word, a part of a Japanese name and an incomplete id are not understood."""
     await world.posted()
     assert await asked(world, text) == MessageView(MessageCode.UNKNOWN_COMMAND, text.partition(" ")[0])
 
@@ -252,7 +258,7 @@ async def test_simultaneous_lists_are_read_one_after_the_other(world: World) -> 
 
 
 class PagesCounted(MemoryStore):
-    """Counts the pages of watched rows, and how many lists are read at once. It shares the data of another store."""
+    """Counts the pages of watched rows, and the most lists that were read at once. It shares another store's data."""
 
     def __init__(self, other: Store) -> None:
         assert isinstance(other, MemoryStore)
@@ -271,7 +277,7 @@ class PagesCounted(MemoryStore):
 
 
 async def test_status_shows_a_request_without_buttons(world: World) -> None:
-    """The answer is the card without buttons. A person who may not see the request gets "not found"."""
+    """The answer is the card without buttons. A person who may not see the request, or an invalid id, gets "not found"."""
     key = await world.posted()
     view = await asked(world, f"status {key.ops_item_id.upper()}")
     assert isinstance(view, CardView)
@@ -326,7 +332,10 @@ async def test_session_name_of_an_untrusted_role_identifies_no_requester(world: 
 
 
 async def test_setup_returns_an_entry_that_can_be_pasted(world: World) -> None:
-    """The file stays valid with the entry appended. A configured channel or a personal chat gets a message instead."""
+    """The file is valid with the entry appended, once the advice in the entry was followed.
+
+    A configured channel or a personal chat gets a message instead.
+    """
     assert await asked(world, "setup") == MessageView(MessageCode.ALREADY_SET_UP, "approvals")
     assert await asked(world, "setup", personal=True) == MessageView(MessageCode.CHANNEL_ONLY)
     message = IncomingMessage("setup", HANAKO, "19:another@thread.tacv2;messageid=7", personal=False)

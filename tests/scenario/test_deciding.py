@@ -92,7 +92,7 @@ async def test_two_hundred_simultaneous_clicks_send_one_signal() -> None:
 
 
 async def test_two_approvals_of_a_level_that_needs_two_both_count(world: World) -> None:
-    """Two simultaneous approvals on a two-approval level both count."""
+    """They arrive at the same time. AWS gets both, and the request is approved."""
     key = await world.posted(required=2)
     async with world.running():
         await asyncio.gather(world.press(key, HANAKO), world.press(key, ICHIRO))

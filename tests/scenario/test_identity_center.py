@@ -37,7 +37,7 @@ async def _click(world: World, key: RequestKey, person: Person) -> Answer:
 
 
 def _wait(row: Record) -> timedelta:
-    """Return the time from this reconcile to the next one."""
+    """Return the time from the last read of AWS to the next reconcile."""
     assert row.requeue_at is not None
     assert row.observed_at is not None
     return row.requeue_at - row.observed_at
@@ -84,7 +84,7 @@ async def test_requester_in_no_roster_is_identified_by_the_address(world: World)
 
 
 @pytest.mark.parametrize("names", [(), ("tyamada",), ("taro.yamada@example.com", "hanako.sato@example.com")])
-async def test_ambiguous_record_blocks_every_decision(world: World, names: tuple[str, ...]) -> None:
+async def test_record_that_identifies_no_one_blocks_every_decision(world: World, names: tuple[str, ...]) -> None:
     """With no names, no address, or the names of two people, the requester could be the person who clicks."""
     world.identities.records[USER_ID] = names
     key = _requested(world)
@@ -118,7 +118,7 @@ async def test_unreadable_record_does_not_delay_the_card(world: World) -> None:
 
 
 async def test_unreadable_record_is_retried_with_growing_pauses(world: World) -> None:
-    """While the record cannot be read, a waiting request is reconciled every few minutes, not every second."""
+    """An hour after the first failure, the record is asked for at most every five minutes."""
     world.identities.problem = "AccessDeniedException"
     key = _requested(world)
     async with world.running():

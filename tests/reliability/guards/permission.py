@@ -186,7 +186,7 @@ GUARDS = (
     ),
     Guard(
         "a record without an address identifies no one",
-        IDENTITY_CENTER + "test_ambiguous_record_blocks_every_decision[names1]",
+        IDENTITY_CENTER + "test_record_that_identifies_no_one_blocks_every_decision[names1]",
         {
             "bot.domain.identity:is_identified_by_name": around(
                 lambda by_name, principal, names, rules: bool(names) or by_name(principal, names, rules)

@@ -126,8 +126,8 @@ async def test_fact_that_is_unreadable_permits_no_action_and_is_read_again(
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.WITHDRAW])
-async def test_no_button_acts_beside_an_unreadable_decision(world: World, verb: Verb) -> None:
-    """The newer version may still act on its decision, whose verdict or state this version cannot read."""
+async def test_no_button_of_a_waiting_card_acts_beside_an_unreadable_decision(world: World, verb: Verb) -> None:
+    """The newer version may still act on its decision, whose state this version cannot read."""
     key = await world.posted(required=2)
     world.aws.before["prepare"] += [SignalThrottled("ThrottlingException")] * 99
     async with world.running():
@@ -144,7 +144,7 @@ async def test_no_button_acts_beside_an_unreadable_decision(world: World, verb: 
 
 
 async def test_cancel_button_sends_nothing_beside_an_unreadable_decision(world: World) -> None:
-    """The requester's Cancel waits, too, for a decision whose verdict only the newer version knows."""
+    """Only the newer version knows the verdict and the state of that decision."""
     key = await world.posted()
     world.aws.before["prepare"] += [SignalThrottled("ThrottlingException")] * 99
 
@@ -165,7 +165,7 @@ async def test_cancel_button_sends_nothing_beside_an_unreadable_decision(world: 
 
 
 async def test_unknown_members_survive_the_whole_life_of_a_request(world: World) -> None:
-    """A newer version adds members everywhere. A decision, its card updates and the end of the request keep them."""
+    """A newer version adds members to the row, its parts and its card. Decision, card updates and end keep them."""
     key = await world.posted()
 
     def add(row: Any) -> None:

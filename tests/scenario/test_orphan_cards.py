@@ -80,7 +80,10 @@ async def test_post_without_a_stored_id_becomes_the_card(world: World) -> None:
 
 
 async def test_clicks_restore_the_row_after_a_lost_store(world: World) -> None:
-    """The first click only makes the bot read AWS. The next click on the old card decides, and the card is updated."""
+    """The first click only makes the bot read AWS, which posts a new card. The next click on the old card decides.
+
+    Then both cards are updated.
+    """
     key = await world.posted()
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()
@@ -118,10 +121,12 @@ async def test_card_is_not_adopted_without_a_lost_post(world: World) -> None:
         await world.shown(each)
     world.aws.decide(finished, Verdict.REJECT)
     await world.shown(finished)
+    before = list(world.chat.sent["1000"].versions)
+    assert "Rejected" in world.chat.sent["1000"].card
     async with world.running():
         await press_on(world, key, "1000", Verb.REFRESH)
         await world.clock.advance(2)
-    assert "Rejected" in world.chat.sent["1000"].card
+    assert world.chat.sent["1000"].versions == before
 
 
 async def test_click_does_not_adopt_the_card_of_another_request(world: World) -> None:
@@ -181,7 +186,7 @@ async def test_card_of_an_earlier_store_is_adopted_by_its_age(world: World) -> N
     ],
     ids=["foreign", "guest", "elsewhere", "no card"],
 )
-async def test_unknown_request_is_adopted_only_for_members_in_a_channel(
+async def test_unknown_request_is_adopted_only_for_people_of_the_tenant_in_a_channel(
     world: World, changed: dict[str, object]
 ) -> None:
     """A click by a guest or a foreigner, from elsewhere or without a card gets "not found".

@@ -138,8 +138,8 @@ def no_channels(world: World) -> None:
     world.configuration.replace(replace(world.configuration.value, channels=()))
 
 
-def id_reused(world: World) -> None:
-    """Give another account Hanako's object id in the roster, with other names: Hanako is not a member any more."""
+def has_another_object_id(world: World) -> None:
+    """Give Hanako's entry in the roster another object id, so that no member has the one that clicked."""
     world.people.people[0] = replace(HANAKO, object_id="aaaaaaaa-0000-4000-8000-000000000088")
 
 
@@ -156,7 +156,7 @@ MORE_CHANGES = (
     distrusted,
     level_with_its_own_approvers,
     no_channels,
-    id_reused,
+    has_another_object_id,
 )
 
 
@@ -353,4 +353,4 @@ async def test_file_that_changes_while_sending_is_stored_stops_the_signal() -> N
         answer = await click
     assert world.aws.signals == []
     assert code_of(answer) is Refusal.PAUSED
-    assert current_configuration().revision == 0
+    assert world.configuration.revision == 1

@@ -220,7 +220,7 @@ async def test_revocation_with_a_lost_reply_is_sent_once(world: Product) -> None
 
 
 async def waiting(world: Product) -> str:
-    """Make a request in an account whose requests can be cancelled; return its id."""
+    """Let the bot's file allow cancellations, and make a request; return its id. Call this before the bot starts."""
     world.toml += CANCELLING
     return await world.ask()
 

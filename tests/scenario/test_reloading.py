@@ -139,7 +139,10 @@ async def test_file_change_during_the_roster_call_applies_to_the_click(bot: Watc
 
 
 async def test_pause_removes_the_buttons_until_it_ends(bot: WatchingBot) -> None:
-    """Open cards lose their buttons and say why, clicks on old cards are refused; after the pause both work again."""
+    """Open cards lose their buttons and say why, and clicks on old cards are refused.
+
+    After the pause, the buttons return, and a click decides.
+    """
     key = await _posted(bot)
     assert "approve" in _verbs(bot.card())
     await bot.put(PAUSED)
@@ -161,7 +164,8 @@ async def test_paused_channel_shows_decisions_made_elsewhere(bot: WatchingBot) -
     bot.world.aws.end(key, Status.APPROVED)
     await bot.world.rows.requeue(key)
     await bot.world.clock.advance(1)
-    assert "decide = false" not in str(bot.card())
+    assert "decide = false" not in bot.card()
+    assert "Approved" in bot.card()
 
 
 def _verbs(card: str) -> set[str]:
@@ -498,7 +502,7 @@ async def test_file_changed_during_downtime_identifies_requesters_again() -> Non
 
 
 async def _identified_by_an_earlier_version(world: World, key: RequestKey) -> None:
-    """Store the requester as an earlier version would: with a different fingerprint of the same identity rules."""
+    """Store the requester with another fingerprint of the same identity rules, as an earlier version would; restart."""
 
     def marked(row: Record) -> Record:
         assert row.requester is not None
@@ -536,7 +540,7 @@ async def test_first_click_after_an_upgrade_decides_although_one_read_fails(prob
         click = asyncio.create_task(world.press(key, HANAKO))
         await world.clock.advance(2.9)
         assert click.done()
-    assert world.aws.count("signal") == 1
+        assert world.aws.count("signal") == 1
 
 
 async def test_first_click_after_an_upgrade_says_that_the_roster_cannot_be_read() -> None:

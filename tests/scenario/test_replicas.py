@@ -1,4 +1,4 @@
-"""Tests for values that earlier versions cannot read: they are written only once every replica can read them."""
+"""Values that earlier versions cannot read are written only once every replica can read them."""
 
 import asyncio
 from dataclasses import replace
@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.record import Record
 from bot.ports.store import Replica
-from bot.service.replicas import KNOWN, REGISTERED_EVERY, RUNNING, Replicas
+from bot.service.replicas import KNOWN, RUNNING, Replicas
 from bot.telemetry import Telemetry
 from tests.fakes.chat import HANAKO
 from tests.fakes.clock import ManualClock
@@ -89,7 +89,7 @@ async def test_replicas_register_again_and_again() -> None:
     running = asyncio.create_task(replicas(store, clock).run())
     await clock.advance(1)
     store.broken = False
-    await clock.advance(2 * REGISTERED_EVERY)
+    await clock.advance(2 * RUNNING.total_seconds())
     (entry,) = await store.replicas(clock.now() - RUNNING)
     assert (entry.owner, entry.knows) == ("one", KNOWN)
     running.cancel()

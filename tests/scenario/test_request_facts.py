@@ -15,7 +15,7 @@ from tests.fakes.world import APPROVALS, World
 
 @pytest.mark.parametrize(("locale", "label"), [("en", "Runs on"), ("ja", "稼働環境")])
 async def test_card_says_in_which_cloud_a_machine_is(world: World, locale: str, label: str) -> None:
-    """A request for a machine in Azure or Google Cloud is otherwise told from others only by its id."""
+    """Otherwise only its id would distinguish a machine in Azure or Google Cloud from other nodes."""
     key = world.aws.add()
     request = world.aws.requests[key]
     world.aws.requests[key] = replace(request, node=replace(request.node, host="Azure (japaneast)"))

@@ -6,6 +6,7 @@ It knows how Teams clients interpret text. It must not know which text is shown 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import regex
 
@@ -116,8 +117,15 @@ _UNWRAPPED = rf"(?V1)(?:[^\s\-\u200b{_WRAPPED}]|-(?=-))"
 _WHOLE = regex.compile(r"\X")  # a character with its accents, or an emoji with all its parts
 
 
+@cache
+def _longer_words(width: int) -> regex.Pattern[str]:
+    return regex.compile(f"{_UNWRAPPED}{{{width + 1},}}")
+
+
 def _divided(text: str, width: int, mark: str) -> str:
-    return regex.sub(f"{_UNWRAPPED}{{{width + 1},}}", lambda word: mark.join(_pieces(word[0], width)), text)
+    if len(text) <= width:
+        return text
+    return _longer_words(width).sub(lambda word: mark.join(_pieces(word[0], width)), text)
 
 
 def _pieces(word: str, width: int) -> Iterator[str]:
@@ -141,6 +149,8 @@ def cut(text: str, limit: int) -> str:
 
 def _whole(text: str, limit: int) -> int:
     """Return the last position up to `limit` that does not separate a character from its accents or divide an emoji."""
+    if text[: limit + 1].isascii() and "\r" not in text:
+        return min(limit, len(text))  # most texts: of ASCII, only CR and LF belong together
     end = 0
     for found in _WHOLE.finditer(text):
         if found.end() > limit:

@@ -13,6 +13,7 @@ from bot.ports.probes import ApprovalPolicy, AwsProbes
 from bot.service.checks import advice
 from bot.service.checks.check import EACH_MINUTE, Check, NotChecked, Problem
 from bot.service.checks.outcomes import Outcomes, Work
+from bot.text.names import caseless
 
 QUEUE_SETTINGS: Final = "queue settings"
 IDENTITY_CENTER: Final = "identity center"
@@ -184,7 +185,7 @@ def _lets_somebody_send(policy: str) -> bool:
     except (ValueError, KeyError, TypeError, RecursionError):
         return True
     allowed = (each for each in _listed(statements) if isinstance(each, dict) and each.get("Effect") == "Allow")
-    return any(str(action).lower() in SEND for each in allowed for action in _listed(each.get("Action")))
+    return any(caseless(str(action)) in SEND for each in allowed for action in _listed(each.get("Action")))
 
 
 def _listed(value: object) -> Iterable[object]:

@@ -15,6 +15,7 @@ from bot.service.checks import advice, aws, microsoft
 from bot.service.checks.check import Check, NotChecked, Problem
 from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
+from bot.text.names import caseless
 
 CLOCK: Final = "clock"
 MOST_AHEAD: Final = 60.0  # seconds, either way; AWS and Microsoft refuse what is signed five minutes apart
@@ -145,7 +146,7 @@ def _approvers(configuration: Configuration) -> Iterator[str]:
 
 
 def _domain_of(upn: str) -> str:
-    return upn.rpartition("@")[2].casefold()
+    return caseless(upn).rpartition("@")[2]
 
 
 def _clock_problem(whose: str, ahead: float | None) -> Problem | None:

@@ -19,7 +19,7 @@ INSTALL = "$$(.ci/python)" .ci/install $(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test proofs e2e chaos controls coverage mutants check weaknesses format render pictures pins build clean
+.PHONY: help setup sandbox test proofs e2e bench chaos controls coverage mutants check weaknesses format render pictures pins build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ e2e: setup ## Run the browser tests; they need Chromium
 
 chaos: setup ## Run the proofs at full size; tests/README.md says how long each takes
 	RELIABILITY=long $(BIN)/python -m pytest tests/reliability tests/security --timeout=7200 $(PYTEST_ARGS)
+
+bench: setup ## Print how long the event loop stalls under load, about 15 seconds
+	$(BIN)/python -m pytest tests/bench -s $(PYTEST_ARGS)
 
 controls: setup ## Run a test without each guard of the program and show that it fails (SAMPLE=12 takes 12 guards)
 	SAMPLE=$(SAMPLE) $(BIN)/python -m pytest tests/reliability/test_controls.py --timeout=600 -v -p no:randomly $(PYTEST_ARGS)

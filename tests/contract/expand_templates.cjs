@@ -1,10 +1,12 @@
-// Binds [{template, data}, …] from standard input with the official engine; prints the results as JSON.
+// Binds {templates, cases: [[index of a template, data], …]} from standard input with the official engine.
+// Prints the results as JSON.
 const { Template } = require("adaptivecards-templating");
 
 let source = "";
 process.stdin.on("data", (chunk) => (source += chunk));
 process.stdin.on("end", () => {
-  const cases = JSON.parse(source);
-  const expanded = cases.map(({ template, data }) => new Template(template).expand({ $root: data }));
+  const { templates, cases } = JSON.parse(source);
+  const compiled = templates.map((template) => new Template(template));
+  const expanded = cases.map(([index, data]) => compiled[index].expand({ $root: data }));
   process.stdout.write(JSON.stringify(expanded));
 });

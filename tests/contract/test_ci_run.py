@@ -16,6 +16,7 @@ COMMANDS = [
     "make test",
     "make proofs",
     "make e2e",
+    "make bench",
     "make controls SAMPLE=12",
 ]
 

@@ -23,6 +23,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.ports.store import StoreUnavailable
 from bot.store.dynamodb.table import definition
+from tests.fakes.card_text import words
 from tests.fakes.fault_proxy import Break, FaultProxy
 from tests.fakes.microsoft import action_data
 from tests.fakes.offset_clock import OffsetClock, TimeOffset
@@ -180,11 +181,12 @@ class _Life:
         assert status == 200 or (status == 503 and self.proxy is self.there.proxies[Service.KEYS])
 
     async def _decided(self) -> None:
-        """Wait for the decision. Click again when Teams shows the buttons again. Raises TimeoutError."""
+        """Wait until Teams shows the approval. Click again when Teams shows the buttons again. Raises TimeoutError."""
         for _ in range(PRESSES):
             await self._time_passes(self._ended_or_waiting)
             row = await self._row()
             if row and quiet(row, Status.APPROVED):
+                self._assert_shown()
                 return
             self.there.lead.put_forward(KEYS_AGAIN)
             if self._undecided():  # the decision may have arrived in the meantime
@@ -211,6 +213,11 @@ class _Life:
     async def _ended_or_waiting(self) -> bool:
         row = await self._row()
         return row is not None and (quiet(row, Status.APPROVED) or (quiet(row, Status.PENDING) and self._undecided()))
+
+    def _assert_shown(self) -> None:
+        card = self.there.world.cards(self.request)[-1].card
+        assert action_data(card, "approve") is None
+        assert words("banner.approved") in str(card)
 
     def _undecided(self) -> bool:
         """Return whether AWS has accepted no decision and Teams shows the buttons."""

@@ -160,7 +160,7 @@ STORIES = (
 
 
 async def live(outside: Outside, story: Story) -> Recorder:
-    """Run one process from this state to the end of the story. Return the recorder with its copies."""
+    """Run one process from this state to the end of the story. Return the recorder with its copies. Raises Stuck."""
     recorder = Recorder(outside)
     process = Process(outside, recorder, owner=f"process {outside.crashes}")
     try:
@@ -208,7 +208,8 @@ async def crashed(
 ) -> AsyncIterator[Outside]:
     """Continue after a crash that left this state, `down` seconds later. Yield the state at the end of each run.
 
-    The process that continues crashes again at each of its points for which `choose` returns True.
+    The process that continues crashes again at each of its points for which `choose` returns True. Iterating raises
+    Stuck.
     """
     outside = left.copied()
     outside.crashes += 1

@@ -179,7 +179,7 @@ class Rounds:
         fault.gate.set()  # type: ignore[union-attr]  # a held fault has a gate
 
     async def dead(self) -> None:
-        """Wait until the killed process has ended."""
+        """Wait until the killed process has ended. Send an event that ends its long poll."""
         assert await self.bot.ended(within=PATIENCE) == -9
         self.world.aws.events.send(END_OF_POLL)  # else the open poll would get the next event
 

@@ -87,7 +87,7 @@ class Pair:
     answers: list[tuple[asyncio.Task[Answer], Process]] = field(default_factory=list)
 
     async def click(self, who: Person, verb: Verb, step: str) -> None:
-        """Click after the card appears. Without an answer, click again at the other process."""
+        """Click after the card appears. If no answer comes within 5 to 20 seconds, click at the other process too."""
         while not self.outside.chat.of("post"):
             await self.outside.clock.sleep(1)
         process = self.chance.choice((self.slow, self.slow, self.other))
@@ -98,7 +98,7 @@ class Pair:
             self.answers.append((self.other.press(who, verb, step), self.other))
 
     async def console(self) -> None:
-        """Decide in the console, during the pause if it starts within about a minute."""
+        """Approve in the console, during the pause if it starts within about a minute. Do nothing if AWS needs no vote."""
         for _ in range(60):
             await self.outside.clock.sleep(self.chance.uniform(0, 2))
             if self.gate.pausing:

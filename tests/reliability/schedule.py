@@ -133,7 +133,10 @@ class Crowd:
         await until_at_rest(self.outside, self.answers, done)
 
     async def live(self) -> None:
-        """Request access, click until the request is decided, with random crashes. Raises Stuck."""
+        """Request access, and click until the request is decided, with random crashes. Raises Stuck.
+
+        Sometimes the requester cancels, or two people revoke the approval.
+        """
         outside, chance = self.outside, self.chance
         for _ in range(WORKERS):
             self.start()

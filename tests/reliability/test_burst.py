@@ -104,7 +104,7 @@ class Burst:
         return [each for record in self.tables.records.values() for each in record.decisions]
 
     def latest(self, sent: dict[str, datetime]) -> float:
-        """Return the longest time in seconds between a click and its signal."""
+        """Return the longest time in seconds from a click until its decision is stored as sent. `sent` is not empty."""
         clicked = {each.id: each.clicked_at for each in self.decisions()}
         return max((sent[name] - clicked[name]).total_seconds() for name in sent if name in clicked)
 
@@ -139,7 +139,10 @@ def _quiet(silence: None) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("replicas", [1, 3])
 async def test_every_decision_of_a_burst_takes_effect(figure: Figure, replicas: int) -> None:
-    """Each signal is sent within five minutes of its click and not throttled. Each click is answered within 3 seconds."""
+    """No signal is throttled, and all are sent as fast as the quota allows, within five minutes of their clicks.
+
+    Each click is answered within 3 seconds.
+    """
     burst = await _burst(replicas, DECISIONS)
     sent, seconds = burst.sent_at(), [seconds for seconds, _ in burst.answers]
     codes = Counter(str(code_of(answer)) for _, answer in burst.answers)

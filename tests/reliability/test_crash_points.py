@@ -69,7 +69,10 @@ async def test_stories_make_every_call_of_the_ports() -> None:
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 async def test_request_converges_after_any_crash(story: Story, figure: Figure) -> None:
-    """The card shows AWS's state in the end, no signal is doubled, and a crash causes at most one extra message."""
+    """The card shows AWS's state in the end, no signal is doubled, and a crash causes at most one extra message.
+
+    The audit trail has every step of each decision.
+    """
     recorder, chance = await untroubled(story), random.Random(story.name)
     singles, pairs = Tally(), Tally()
     for number, left in enumerate(recorder.copies):

@@ -18,7 +18,10 @@ PATIENT = 5.0  # real seconds; many times as long as a request takes to converge
 async def test_requests_converge_after_an_outage_of_any_service(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
-    """Each request is decided once, its card and messages are correct, and the probes answer during the outage."""
+    """Each request is decided once, its card shows the approval, and the probes answer during the outage.
+
+    The note and the direct message are delivered.
+    """
     async with broken_world(monkeypatch, tmp_path) as there:
         for service, how, phase in random.Random(11).sample(GRID, CELLS):
             await there.cell(service, how, phase)

@@ -61,9 +61,9 @@ async def outage(seed: int, *, admits: bool = True) -> tuple[bool, bool]:
 
 
 async def test_card_is_posted_immediately_and_completed_in_place(figure: Figure) -> None:
-    """In outages of EC2 of random kind and length, one card with buttons comes after a second.
+    """In outages of random kind and length, one card with buttons comes within a second.
 
-    It is complete ten minutes after the outage at most.
+    It is complete within ten minutes of the outage's end.
     """
     seeds = size(ci=8, long=500)
     played = [await outage(seed) for seed in range(seeds)]
@@ -88,8 +88,13 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstances", "DescribeInstanceInformation"])
-async def test_whole_program_completes_its_card(world: Product, operation: str, figure: Figure) -> None:
-    """Over real HTTP, the card is posted while EC2 or Systems Manager's inventory fails, and completed afterwards."""
+async def test_whole_program_posts_one_card_that_gets_name_and_tags(
+    world: Product, operation: str, figure: Figure
+) -> None:
+    """Over real HTTP, the card is posted while EC2 or Systems Manager's inventory fails.
+
+    Name and tags come from EC2: they are added afterwards, or are on the card from the start.
+    """
     world.aws.faults.fail(operation, "RequestLimitExceeded", times=None)
     async with world.running():
         request = await world.ask()

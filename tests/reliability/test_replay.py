@@ -97,8 +97,8 @@ def _of_one_request(world: World, when: datetime) -> list[Hint]:
     return [_old_events(world, when)[0]] * EVENTS
 
 
-def _without_a_row_left(world: World, when: datetime) -> list[Hint]:
-    """Old events of ten accounts that are not configured, and of requests that have ended."""
+def _half_of_foreign_accounts(world: World, when: datetime) -> list[Hint]:
+    """Old events of requests that have ended. Every second one names one of five accounts that are not configured."""
     hints = _old_events(world, when)
     return [
         replace(each, key=replace(each.key, account=f"{number % 10:012d}")) if each.key and number % 2 else each
@@ -137,7 +137,7 @@ async def test_new_request_has_its_card_beside_a_replay(position: float, figure:
     assert seconds <= WANTED
 
 
-@pytest.mark.parametrize("events", [_of_deleted_requests, _of_one_request, _without_a_row_left])
+@pytest.mark.parametrize("events", [_of_deleted_requests, _of_one_request, _half_of_foreign_accounts])
 async def test_new_request_has_its_card_beside_other_replays(events: Events) -> None:
     """The OpsItems are gone, all events are copies of one, or half of them are of foreign accounts."""
     assert await _seconds_to_card(1.0, events) <= WANTED

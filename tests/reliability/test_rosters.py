@@ -61,7 +61,7 @@ def without(*fields: str, **replaced: str) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """One way in which Teams falls short: a change of each entry, or a fault of each call."""
+    """One way in which Teams falls short: a change of each entry, a fault of each call, or slow answers."""
 
     name: str
     entry: Change = dict
@@ -125,7 +125,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the click did: its effects in AWS, the code of the refusal, and whether an admin can see the problem."""
+    """What the click did: the number of its signals, the code of the answer, and whether it was refused.
+
+    `shown` is True if the health report or the answer names the problem, and always for a slow roster.
+    """
 
     effects: int
     code: Reason | None
@@ -163,7 +166,7 @@ READING = ("service_urls", "tenant_id", "telemetry")  # what a RosterReader need
 
 @asynccontextmanager
 async def teams() -> AsyncIterator[tuple[FakeMicrosoft, Connector]]:
-    """Start a Teams whose channel has an approver, the requester and two outsiders."""
+    """Start a Teams whose channel has two approvers, the requester, a guest and a person of another tenant."""
     async with FakeMicrosoft((HANAKO, ICHIRO, TARO, GUEST, FOREIGNER)) as ms, running_edge(ms) as edge:
         yield ms, edge.connector
 

@@ -1,4 +1,4 @@
-"""Default deny: if a fact that the permission check needs is missing, no one may decide and nothing reaches AWS.
+"""Default deny: if a fact that the permission check needs is missing, no one may decide and no signal is sent.
 
 The negative controls are in tests/reliability/guards: for each guard of the product, a test that fails without it.
 """
@@ -20,7 +20,7 @@ ROLE_OF_ANYBODY = "arn:aws:sts::111122223333:assumed-role/AnyRole"
 
 
 async def _assert_no_one_decides(world: World, key: RequestKey, people: tuple[Person, ...] = EVERYBODY) -> None:
-    """Let each person click each button. No click may claim a decision or reach AWS."""
+    """Let each person click each button. No click may claim a decision or send a signal."""
     await world.shown(key)
     async with world.running():
         for person in people:

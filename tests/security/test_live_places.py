@@ -78,8 +78,8 @@ def outside(card: Card) -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_text_from_outside_is_only_in_fields_without_markup(locale: str) -> None:
-    """TextRuns and input fields show it as it is. In other fields, such as mentions, its markup is removed."""
+def test_text_from_outside_has_no_markup_where_clients_parse_it(locale: str) -> None:
+    """Only TextRuns and input fields show it as it is. In other fields, such as mentions, its markup is removed."""
     seen = 0
     for view, notice in every_view():
         card = render(filled(view, MARK), locale=locale, timezone="Asia/Tokyo", notice=filled(notice, MARK))

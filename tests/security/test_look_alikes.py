@@ -1,6 +1,7 @@
 """Names that look alike: a name in the configuration names one person, however it is typed, and no look-alike.
 
-Two names that fold to the same text may belong to two people. So a folded name only refuses; it never grants anything.
+Two names that are equal by `fold` (bot/text/names.py) may belong to two people. So such names only refuse. Names grant
+something only if they are equal by `exact`.
 """
 
 import unicodedata

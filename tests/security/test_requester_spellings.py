@@ -1,4 +1,4 @@
-"""Requesters never decide on their own requests, under any name in AWS and any account in Teams.
+"""Requesters never decide on their own requests, under any of these names in AWS and accounts in Teams.
 
 Each name of the requester in AWS is combined with each of their accounts in Teams, in a channel that lists everyone.
 A table of this file says which accounts are the requester's; the product's own comparison is not used.
@@ -169,7 +169,10 @@ async def test_mail_address_of_several_people_identifies_no_one() -> None:
     ids=["session", "session in capitals", "unique id", "IAM user in GovCloud"],
 )
 async def test_principal_named_by_an_object_id_is_refused_as_that_person(requester: str) -> None:
-    """Federation from Microsoft Entra may name sessions by object id. Another approver may decide if all may."""
+    """Federation from Microsoft Entra may name sessions by object id.
+
+    Another approver may decide, because unidentified requesters are allowed.
+    """
     world = _world(TARO, allow_unidentified=True)
     key = await _posted_request(world, requester)
     async with world.running():
@@ -182,7 +185,10 @@ async def test_principal_named_by_an_object_id_is_refused_as_that_person(request
 @pytest.mark.parametrize("requester", [f"arn:aws:iam::{ACCOUNT}:root", f"arn:aws-cn:iam::{ACCOUNT}:root", ACCOUNT, ""])
 @pytest.mark.parametrize("allowed", [False, True], ids=["refuse", "allow"])
 async def test_requester_without_a_name_blocks_decisions_unless_allowed(requester: str, allowed: bool) -> None:
-    """The root user, a bare account id and an empty text name no person. With "allow", the card says so."""
+    """The root user, a bare account id and an empty text name no person.
+
+    With "allow", the card has buttons, and says that the requester was not checked.
+    """
     world = _world(TARO, allow_unidentified=allowed)
     key = await _posted_request(world, requester)
     (card,) = world.chat.of("post")

@@ -1,4 +1,4 @@
-"""Guards of the calls to AWS: their credentials, and answers that are only a part."""
+"""Guards of the calls to AWS and their answers: credentials, pages of a list, times, and the nodes of a request."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -76,7 +76,7 @@ GUARDS = (
     ),
     Guard(
         "activities without a tenant are refused",
-        TOKENS + "test_conversation_of_another_tenant_is_answered_403[None-None-403]",
+        TOKENS + "test_activity_must_have_the_tenant_of_the_bot_and_no_other[None-None-403]",
         {
             "bot.teams.wire.activity:Inbound.is_of_tenant": around(
                 lambda ours, inbound, tenant: not inbound.tenants or ours(inbound, tenant)

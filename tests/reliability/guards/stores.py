@@ -1,4 +1,4 @@
-"""Guards of the stores: the comparison of versions, and the audit trail in the same write as the row."""
+"""Guards of the stores: versions of rows, the audit trail, a damaged or lost file, and data of a newer version."""
 
 import sqlite3
 from collections.abc import Sequence

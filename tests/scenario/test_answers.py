@@ -23,7 +23,7 @@ from bot.service.clicks.click import Click, Verb
 from bot.service.rows import Rows
 from tests.fakes.aws import key_of
 from tests.fakes.card_text import shown
-from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TENANT, FakePeople, person
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, FakePeople, person
 from tests.fakes.store import PORT, HangingStore, MemoryStore
 from tests.fakes.world import APPROVALS, World, code_of, new_world
 
@@ -201,6 +201,15 @@ async def test_stranger_guest_and_foreign_tenant_are_refused(world: World) -> No
     ]
     assert all(answer.refused for answer in answers)
     assert world.aws.signals == []
+
+
+@pytest.mark.parametrize(("by_click", "by_roster"), [(True, False), (False, True), (True, True)])
+async def test_guest_is_refused_if_only_the_click_or_only_the_roster_says_so(by_click: bool, by_roster: bool) -> None:
+    """Teams does not always return the kind of an account in both places."""
+    world = new_world(people=(replace(HANAKO, guest=by_roster), ICHIRO, TARO_PERSON))
+    key = await world.posted()
+    assert code_of(await world.press(key, replace(HANAKO, guest=by_click))) is Refusal.FOREIGN
+    assert world.aws.count("signal") == 0
 
 
 async def test_channel_without_approvers_refuses_everybody() -> None:

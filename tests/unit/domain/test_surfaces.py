@@ -86,6 +86,20 @@ def test_row_without_facts_has_no_view() -> None:
     assert requester_name(replace(row, requester=None)) == ""
 
 
+@pytest.mark.parametrize(
+    ("by_aws", "accepted", "shown"), [(2, False, 2), (0, True, 0), (None, True, 1), (None, False, None)]
+)
+def test_card_counts_approvals_as_aws_does_or_as_the_bot_if_votes_are_unreadable(
+    by_aws: int | None, accepted: bool, shown: int | None
+) -> None:
+    """AWS's count is the truth. An unknown count is not shown as 0."""
+    made = (decision(HANAKO, state=DecisionState.CONFIRMED),) if accepted else ()
+    row = replace(ROW, decisions=made, request=request(level(required=3, approvals=by_aws)))
+    line = card_view(row, HOME, CONFIGURATION, NOW).level
+    assert line is not None
+    assert line.approvals == shown
+
+
 def test_decided_card_mentions_no_one() -> None:
     """Mentions ask people to decide."""
     waiting = card_view(ROW, HOME, CONFIGURATION, NOW)

@@ -6,13 +6,18 @@ infra/docs/operations.md has the cases as a table, which a test compares.
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from bot.sandbox.aws.jit.assumptions import ROLE_APPROVER
@@ -23,11 +28,13 @@ from bot.service.checks import loop
 from tests.fakes import activities
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
 from tests.fakes.product import Product, product
+from tests.fakes.signing import rsa_key
 from tests.fakes.teams_world import APPROVERS
 
 TOKEN, ROSTER = "oauth2/v2.0/token$", "pagedmembers$"
 OTHER = "99999999-8888-4777-8666-555555555555"
 Setup = Callable[[Product], Awaitable[None]]
+SERVERS: list[asyncio.Server] = []  # of the current test
 
 
 @pytest.fixture
@@ -37,6 +44,8 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
     async with product(monkeypatch, tmp_path) as world:
         world.changed["metrics_port"] = free_port()
         yield world
+        while SERVERS:
+            SERVERS.pop().close()
 
 
 async def problems(world: Product) -> dict[str, str]:
@@ -345,6 +354,99 @@ CASES = [
         queue(KmsMasterKeyId="alias/aws/sqs"),
     ),
 ]
+
+
+async def own_authority(world: Product) -> None:
+    """TLS is inspected with a certificate that this machine does not trust."""
+    folder = world.store.parent
+    key = rsa_key("tls")
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "tls.pem").write_bytes(private + certificate)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "tls.pem")
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    SERVERS.append(server)
+    world.changed["login_authority"] = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def federation(code: str, status: int) -> Setup:
+    """The bot signs in with an assertion from AWS, which AWS refuses."""
+
+    async def arrange(world: Product) -> None:
+        world.changed |= {"app_credential": "aws-federation", "app_secret": None}
+        world.aws.faults.fail("GetWebIdentityToken", code, status=status, times=None)
+
+    return arrange
+
+
+def kept_secret(code: str) -> Setup:
+    """The secret is in AWS Secrets Manager, which refuses it."""
+
+    async def arrange(world: Product) -> None:
+        arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:node-access-a1b2c3"
+        world.changed |= {"app_secret": None, "app_secret_arn": arn}
+        world.aws.faults.fail("GetSecretValue", code, times=None)
+
+    return arrange
+
+
+CASES_AT_START = [
+    Case(
+        "a company's own certificate authority",
+        "token",
+        "ClientConnectorCertificateError",
+        "SSL_CERT_FILE",
+        own_authority,
+    ),
+    Case(
+        "outbound federation is off in the AWS account",
+        "token",
+        "OutboundWebIdentityFederationDisabledException",
+        "enable-outbound-web-identity-federation",
+        federation("OutboundWebIdentityFederationDisabledException", 403),
+    ),
+    Case(
+        "a role that may not get a token from AWS",
+        "token",
+        "AccessDenied",
+        "federation-policy.json",
+        federation("AccessDenied", 403),
+    ),
+    Case(
+        "a task role that may not read the secret",
+        "token",
+        "AccessDeniedException",
+        "the task role, not the execution role",
+        kept_secret("AccessDeniedException"),
+    ),
+    Case(
+        "a secret that does not exist",
+        "token",
+        "ResourceNotFoundException",
+        "NODE_ACCESS_APP_SECRET_ARN",
+        kept_secret("ResourceNotFoundException"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES_AT_START, ids=lambda case: case.what)
+async def test_misinstallation_from_the_start_is_a_problem_by_name(case: Case, world: Product) -> None:
+    """It is there in the first round. No channel is reported: each would be refused for the same reason."""
+    await case.arrange(world)
+    async with world.running():
+        found = await problems(world)
+    assert list(found) == [case.check]
+    assert found[case.check].startswith(f"{case.code}: ")
+    assert case.words in found[case.check]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)

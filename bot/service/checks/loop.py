@@ -56,12 +56,16 @@ class Checks:
         checks = self._named()
         self._forget(set(self._results) - {each.name for each in checks})
         found = await self._found([each for each in checks if self._is_due(each)])
-        news = [each for each in checks if found.get(each.name) and not self._results.get(each.name)]
+        news = self._new_problems(checks, found)
         doubtful = {each.name for each in news}
         await self._report({name: problem for name, problem in found.items() if name not in doubtful})
         if news:
             await self._clock.sleep(REPEATED_AFTER)
             await self._report(await self._found(news))
+
+    def _new_problems(self, checks: Iterable[Check], found: Results) -> list[Check]:
+        """Return the checks that found a problem which is not reported, and which may have no reason."""
+        return [each for each in checks if found.get(each.name) and not self._results.get(each.name)]
 
     def _follow_configuration(self) -> None:
         """Make every check again after the configuration has changed: a name may mean another channel now."""
@@ -82,7 +86,7 @@ class Checks:
             names = {each.name for each in left}
             wave = [each for each in left if each.needs not in names]
             known = self._results | found
-            found |= await self._side_by_side(each for each in wave if not (each.needs and known.get(each.needs)))
+            found |= await self._side_by_side(each for each in wave if says_something(each, known))
             left = [each for each in left if each.needs in names]
         return found
 
@@ -118,3 +122,8 @@ class Checks:
             del self._results[name]
             self._made_at.pop(name, None)
             self._health.forget(name)
+
+
+def says_something(check: Check, known: Results) -> bool:
+    """Return whether a check can say something new: the one that it needs has no problem, as far as it is known."""
+    return check.needs is None or known.get(check.needs) is None

@@ -1,0 +1,56 @@
+"""Guards of the checks: what is a problem of this installation, and what is not."""
+
+from datetime import timedelta
+
+from tests.reliability.replacing import Guard, always, around
+
+LOOP = "tests/scenario/test_check_loop.py::"
+SEEN = "tests/scenario/test_seen_problems.py::"
+ENDPOINT = "tests/contract/test_endpoint.py::"
+
+GUARDS = (
+    Guard(
+        "a problem is reported once it was found twice",
+        LOOP + "test_refusal_without_a_reason_is_no_problem",
+        {"bot.service.checks.loop:Checks._new_problems": always([])},
+    ),
+    Guard(
+        "a check waits for the one that it needs",
+        LOOP + "test_check_waits_for_the_one_that_it_needs",
+        {"bot.service.checks.loop:says_something": always(True)},
+    ),
+    Guard(
+        "a failure that nothing repeated for a day is no problem",
+        SEEN + "test_refused_message_is_no_problem_after_a_day",
+        {
+            "bot.service.checks.outcomes:Outcomes.failures": around(
+                lambda failures, outcomes, work, *, within: failures(outcomes, work, within=within + timedelta(days=9))
+            )
+        },
+    ),
+    Guard(
+        "one lost event is no problem",
+        SEEN + "test_one_lost_event_is_no_problem",
+        {"bot.service.checks.outcomes:Outcomes.succeeded": always(None)},
+    ),
+    Guard(
+        "accepted activities show that refused ones are somebody else's",
+        "tests/scenario/test_checks.py::test_refused_activity_beside_accepted_ones_is_no_problem",
+        {"bot.service.checks.outcomes:Outcomes.has_succeeded": always(False)},
+    ),
+    Guard(
+        "roles are never checked in a guessed domain",
+        SEEN + "test_role_is_not_checked_while_no_domain_is_known",
+        {"bot.service.checks.installation:_domain_of": always("example.org")},
+    ),
+    Guard(
+        "each wrong value of an activity is one warning an hour",
+        ENDPOINT + "test_refusal_of_what_microsoft_signed_says_what_was_wrong[claims0-changed0-audience-shown0]",
+        {"bot.teams.inbound.endpoint:Endpoint._may_warn": always(True)},
+    ),
+    Guard(
+        "warnings about activities are limited",
+        ENDPOINT + "test_many_wrong_values_cause_few_warnings",
+        {"bot.concurrency.window:SlidingWindow.take": always(True)},
+    ),
+)

@@ -69,7 +69,7 @@ class IdentityCenter:
     async def names(self, user_id: str) -> Names:
         """Return a user's name and primary mail address within PROMPT_SECONDS; empty for an unknown id.
 
-        Raises AwsUnavailable.
+        Raises AwsUnavailable, also if the answer takes longer.
         """
         answer = self._cached(user_id) or await self._promptly(user_id)
         if answer.code is not None:
@@ -160,7 +160,7 @@ def names_in(record: Mapping[str, object], user_id: str) -> Names:
 
 
 def usable_name(value: object, longest: int) -> str | None:
-    """Return a name without surrounding blanks; None if it is too long or has invisible characters.
+    """Return a name without surrounding blanks; None if it is empty, too long or has invisible characters.
 
     It is never shortened or cleaned, because the result could be another user's name.
     """

@@ -52,7 +52,7 @@ class SqsQueue:
         await self._call("get_queue_attributes", Lane.RECONCILE, AttributeNames=["QueueArn"])
 
     async def settings(self) -> QueueSettings:
-        """Return the queue's policy and key. Raises AwsUnavailable."""
+        """Return the queue's ARN, policy and key. Raises AwsUnavailable."""
         names = ("QueueArn", "Policy", "KmsMasterKeyId")
         answer = await self._call("get_queue_attributes", Lane.SWEEP, AttributeNames=list(names))
         found = mapping(answer.get("Attributes"))

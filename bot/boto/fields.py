@@ -64,7 +64,7 @@ def http_date(value: object) -> datetime | None:
 
 
 def duration(value: object) -> timedelta | None:
-    """Return a positive duration, from ISO 8601 (`PT3600S`) or from seconds as a number or digits."""
+    """Return a positive duration of up to LONGEST_SPAN, from ISO 8601 (`PT3600S`), or seconds as a number or digits."""
     found = _ISO_DURATION.fullmatch(value) if isinstance(value, str) else None
     if found:
         days, hours, minutes, seconds = (int(each or 0) for each in found.groups())
@@ -75,7 +75,7 @@ def duration(value: object) -> timedelta | None:
 
 
 def whole(value: object) -> int | None:
-    """Return a non-negative whole number, from a number or digits."""
+    """Return a whole number from 0 to 9,999,999,999, from a number or digits."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():

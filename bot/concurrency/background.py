@@ -18,7 +18,7 @@ class Background:
         self._tasks: set[asyncio.Task[object]] = set()
 
     def begin(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
-        """Start work in the background; no caller has to wait for it."""
+        """Start work in the background; no caller has to wait for it. An error of the work is logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

@@ -8,5 +8,5 @@ Pause = TypeVar("Pause", float, timedelta)
 
 
 def backoff(failures: int, *, first: Pause, longest: Pause) -> Pause:
-    """Return the pause after `failures` failures in a row: `first`, doubled for each, at most `longest`."""
+    """Return the pause after a failure: `first`, doubled for each of the `failures` before it, at most `longest`."""
     return min(first * (1 << min(failures, MOST_DOUBLINGS)), longest)

@@ -60,7 +60,7 @@ class ConfigurationReload:
             await self.check()
 
     async def check(self) -> None:
-        """Read the file once; apply it if it has changed and is valid."""
+        """Read the file once; apply new contents if they are valid and equal to those of the last read."""
         found = await asyncio.to_thread(_content, self._path)
         settled, self._seen = found == self._seen, found
         if settled and found != self._parsed:

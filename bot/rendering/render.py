@@ -103,7 +103,7 @@ def template_data(view: View | Notice, formatter: CardFormatter, notice: Notice 
 
 
 def summary(view: View | Notice, *, locale: str) -> str:
-    """Return the line that a notification shows: plain text, from which markup in names is removed."""
+    """Return the line that a notification shows: plain text, in which harmless characters replace markup in names."""
     return presentation(view).summary(_notification_formatter(locale))
 
 

@@ -26,7 +26,7 @@ FIRST_REASON: Final = "決済 API の 5xx が増えたため調査します。�
 
 
 def run(options: Options) -> None:
-    """Run until SIGINT or SIGTERM. Raises SandboxFailed."""
+    """Run until SIGINT, SIGTERM, or SIGHUP unless that is ignored. Raises SandboxFailed."""
     asyncio.run(_run(options))
 
 

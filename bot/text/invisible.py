@@ -69,7 +69,10 @@ def is_visible(text: str) -> bool:
 
 
 def strip_invisible(text: str) -> str:
-    """Return the text without characters that a reader cannot see. Words in tag characters leave a visible mark."""
+    """Return the text without characters that a reader cannot see, and without accents that cover other lines.
+
+    Unusual spaces become ordinary ones. Words in tag characters leave a visible mark.
+    """
     if text.isascii() or not _SUSPECT.search(text):
         return text  # nearly all texts
     return _NEEDLESS.sub("", _FLOOD.sub("", _INVISIBLE.sub(_replacement, text)))

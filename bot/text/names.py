@@ -1,4 +1,4 @@
-"""Compares names, addresses and ids of people. No other module does.
+"""Compares names, addresses and ids of people.
 
 A name can be written in several ways: in capitals, in full width, with accents as separate characters, with characters
 that readers cannot see. And two people may have names that differ in nothing else. So there are two rules:
@@ -26,8 +26,8 @@ _FULL_WIDTH: Final = {each: each - 0xFEE0 for each in range(0xFF01, 0xFF5F)} | {
 def fold(name: str) -> str:
     """Return a name for comparisons that ignore how it is written. Use it only to refuse.
 
-    Beside what `caseless` ignores, these are ignored: the dots of the Turkish i, a dot at the end, and whether a domain
-    is encoded in ASCII.
+    Beside what `caseless` ignores, these are ignored: the dots of the Turkish i, a dot at the end, whether a dot is
+    written as the ideographic full stop, and whether a domain is encoded in ASCII.
     """
     local, at, domain = _one_form(name).rpartition("@")
     if at and _ASCII_LABEL in domain:
@@ -79,7 +79,9 @@ def folded(names: Iterable[str]) -> frozenset[str]:
 
 
 def exact(name: str) -> str:
-    """Return a name for comparisons that ignore only case and how accents are stored. It may be used to grant.
+    """Return a name for comparisons that ignore only case, space at the ends and how accents are stored.
+
+    It may be used to grant.
 
     A name with full-width letters, ligatures or other look-alikes of plain letters equals only itself.
     """

@@ -14,8 +14,8 @@ LOG_LENGTH = 50_000  # calls; a sandbox may run for days
 class Call:
     """One call to the simulated AWS, and its answer.
 
-    `status` is None until the call is answered, and 0 if the caller got no answer. `error` is AWS's code if the call
-    failed.
+    `status` is None until the call is answered, and 0 if the caller got no answer. `error` is AWS's code if the
+    simulator refused the call; for an answer of moto it is None.
     """
 
     number: int

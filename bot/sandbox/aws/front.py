@@ -1,7 +1,8 @@
 """The simulated AWS as one WSGI application: answers the operations in a table and passes all others to moto.
 
-Identifies the caller, validates parameters and answers against botocore's models, keeps the call log. Knows no
-particular operation. An `Interceptor` may delay or refuse calls, and change or drop answers.
+Identifies the caller and keeps the call log. For the operations in the table, validates parameters and answers against
+botocore's models. Knows no particular operation. An `Interceptor` may delay or refuse calls, and change or drop
+answers.
 """
 
 import io
@@ -87,7 +88,10 @@ class AwsFront:
         return response(environ, start_response)
 
     def perform(self, caller: Caller, service: str, operation: str, params: dict[str, Any]) -> Answer:
-        """Perform an operation of the simulator as if `caller` had sent it, with a log entry. Raises AwsError."""
+        """Perform an operation of the simulator as if `caller` had sent it, with a log entry.
+
+        Raises AwsError, and NoAnswer if the interceptor drops the answer.
+        """
         call = Incoming(service, operation, params, wire.JSON, query=False)
         done: list[Answer] = []
 

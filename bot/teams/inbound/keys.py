@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 
 
 class KeysUnavailable(Exception):
-    """No signing keys were fetched so far, so no token can be verified."""
+    """No signing keys have been fetched yet, so no token can be verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,7 @@ class SigningKeys:
     async def find(self, kid: str) -> SigningKey | None:
         """Return a key by id; None if it is unknown. For an unknown id, fetch the keys first, for WAIT_LIMIT at most.
 
+        Does not fetch them if too many ids were unknown, or if an earlier fetch did not have this id.
         Raises KeysUnavailable as long as no fetch has succeeded.
         """
         if (known := self.trusted(kid)) is not None:

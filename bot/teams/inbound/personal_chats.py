@@ -31,7 +31,8 @@ class PersonalChats:
     async def remember(self, inbound: Inbound) -> bool:
         """Store the chat of a personal activity; return whether the person is new.
 
-        Returns True once per person, even if several activities of an installation arrive at the same time.
+        Returns True once per person, even if several activities of an installation arrive at the same time. Returns
+        False also if the activity has no person, or the store fails.
         """
         person, place = sender(inbound), (inbound.wire.conversation.id, inbound.wire.service_url or "")
         if person is None or self._current.get(person.object_id) == place:

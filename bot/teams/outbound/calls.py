@@ -74,7 +74,10 @@ class ConnectorCalls:
         self._session, self._credentials, self._hosts, self._clock = session, credentials, hosts, clock
 
     async def send(self, call: Call) -> dict[str, Any]:
-        """Return the JSON object of the response, {} for an empty body, after at most ATTEMPTS attempts."""
+        """Return the JSON object of the response, after at most ATTEMPTS attempts.
+
+        Return {} for an empty body, and for a write also for any other body but an HTML page.
+        """
         url = self._address(call)
         for attempt in range(1, ATTEMPTS):
             try:

@@ -127,7 +127,10 @@ class Connector:
         return read_page(await self._calls.send(call))
 
     async def all_members(self, service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
-        """Yield the members of a roster, page by page. Raises EndlessRoster if a page repeats, or after MOST_PAGES."""
+        """Yield the members of a roster, page by page.
+
+        While iterating, raises ConnectorError; EndlessRoster if a page refers to itself, or after MOST_PAGES.
+        """
         continuation: str | None = None
         for _ in range(MOST_PAGES):
             before = continuation
@@ -141,7 +144,10 @@ class Connector:
         raise EndlessRoster
 
     async def get_member(self, service_url: str, *, conversation: str, member: str) -> TeamMember:
-        """Return one member by `29:…` id, Entra object id or UPN. Raises ChatRefused(UNKNOWN_PERSON) for others."""
+        """Return one member by `29:…` id, Entra object id or UPN.
+
+        Raises ConnectorRefused with UNKNOWN_PERSON if there is no such member.
+        """
         path = ("v3", "conversations", conversation, "members", member)
         found = read_member(await self._calls.send(Call(method="GET", service_url=service_url, path=path)))
         if found is None:

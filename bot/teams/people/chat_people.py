@@ -44,8 +44,9 @@ class ChatPeople:
     async def among(self, chats: Iterable[PersonalChat], names: frozenset[str]) -> KnownPeople:
         """Return the people of these chats. `names` are folded ids and addresses.
 
-        People with one of the names have their current addresses, or are left out if Teams does not answer; then the
-        result is not complete. All other people may have no addresses.
+        People with one of the names have the addresses that Teams returned within a day. They are left out, and the
+        result is not complete, if Teams does not answer or if MOST_REQUESTED others were requested. All other people
+        may have no addresses.
         """
         current = [replace(chat, person=_folded(chat.person)) for chat in chats]
         wanted = [chat for chat in current if folded(chat.person.identifying_spellings) & names]

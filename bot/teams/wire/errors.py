@@ -54,7 +54,7 @@ class ConnectorUnavailable(ConnectorError, ChatUnavailable):
 
 
 class ConnectorRefused(ConnectorError, ChatRefused):
-    """Teams or this adapter refused the call. A retry does not help."""
+    """Teams or this adapter refused the call. Now and then, Teams refuses one by mistake."""
 
     def __init__(self, problem: ChatProblem, *, status: int | None = None, error_code: str = "") -> None:
         ChatRefused.__init__(self, problem, error_code or str(status or ""))

@@ -58,7 +58,10 @@ class TeamMember:
         return self.tenant if self.role or self.user_principal_name else ""
 
     def completed_from(self, page: "TeamMember | None") -> "TeamMember":
-        """Return this member with what only the roster's page says. If the tenants differ, the tenant is unknown."""
+        """Return this member with what only the roster's page says.
+
+        If the tenants differ, the tenant is unknown. A guest on the page stays a guest.
+        """
         if page is None:
             return self
         tenants = {page.tenant, self.tenant} - {""}

@@ -90,7 +90,7 @@ def _ops_item_passes(request: AccessRequest, wanted: Filter) -> bool:
 def executions(requests: Sequence[AccessRequest], filters: list[Filter], assumed: Assumptions) -> list[AccessRequest]:
     """Return the requests whose automation execution passes every filter.
 
-    Auto-approved requests and copies from other accounts have no execution.
+    Auto-approved and failed requests have no execution, and executions of copies from other accounts are left out.
     """
     own = [r for r in requests if r.execution_id and r.replica_of is None]
     return [r for r in own if all(_execution_passes(r, f, assumed) for f in filters)]

@@ -84,7 +84,10 @@ class JitState:
         self._lock = threading.RLock()
 
     def start(self, node_ids: Sequence[str], reason: str, *, account: str, region: str, by: str) -> AccessRequest:
-        """Create a request. It fails if more than one policy applies to its nodes. Raises UnknownNode or NoPolicy."""
+        """Create a request; its status is FAILED if more than one policy applies to its nodes.
+
+        Raises UnknownNode or NoPolicy.
+        """
         place = (account, region)
         policies = {each.name: each for node_id in node_ids for each in self._applicable(place, node_id)}
         request = self._new(
@@ -108,11 +111,11 @@ class JitState:
         raise NoPolicy(node_id)
 
     def find(self, ops_item_id: str, *, account: str, region: str) -> AccessRequest | None:
-        """Return the current state of a request of this account and Region."""
+        """Return the current state of a request of this account and Region; None if there is no such request."""
         return next((r for r in self.all(account=account, region=region) if r.id == ops_item_id), None)
 
     def find_execution(self, execution_id: str, *, account: str, region: str) -> AccessRequest | None:
-        """Return the current state of the request of an automation execution."""
+        """Return the current state of the request of an automation execution; None if there is no such execution."""
         found = (r for r in self.all(account=account, region=region) if r.replica_of is None)
         return next((r for r in found if r.execution_id and r.execution_id == execution_id), None)
 

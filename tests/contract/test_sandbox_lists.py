@@ -332,6 +332,7 @@ def test_policy_is_returned_in_the_requested_format(scene: Scene, created: str) 
     [
         {"schemaVersion": "2.2"},
         {"accessDuration": 60},
+        {"accessDuration": "an hour"},
         {"accessDuration": 337 * 3600},
         {"targets": []},
         {"mainSteps": []},
@@ -343,7 +344,7 @@ def test_policy_is_returned_in_the_requested_format(scene: Scene, created: str) 
     ],
 )
 def test_policy_that_aws_would_not_accept_is_refused(scene: Scene, change: dict[str, Any]) -> None:
-    """Durations, levels, approvers and time-outs outside the documented limits are refused."""
+    """Malformed values, and durations, levels, approvers and time-outs outside the documented limits, are refused."""
     content = json.dumps({**MANUAL_POLICIES["Standard-Nodes"], **change})
     with refused("InvalidDocumentContent"):
         scene.bot.create_document(Name="Bad", Content=content, DocumentType=MANUAL)

@@ -71,7 +71,9 @@ def read_policy(name: str, *, kind: str, content: str, format_: str, created_at:
             description=str(body.get("description", "")),
         )
         return _manual(policy, body) if kind == MANUAL else _auto(policy, body)
-    except (KeyError, TypeError, AttributeError) as error:
+    except InvalidPolicy:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidPolicy(f"the document lacks {error} or has it in another form") from error
 
 

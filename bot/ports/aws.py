@@ -50,7 +50,7 @@ class SignalRefused(Exception):
 
 
 class SignalThrottled(Exception):
-    """AWS throttled the signal, or it was not sent. It had no effect and may be sent again."""
+    """AWS throttled the signal or denied its stale session, or it was not sent. It had no effect; send it again."""
 
 
 class SignalLost(Exception):

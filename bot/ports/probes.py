@@ -34,7 +34,10 @@ class TeamsProbes(Protocol):
         """The seconds that Microsoft's clock was ahead of ours at the last answer; None if no answer has come."""
 
     async def read_members(self, conversation: str) -> None:
-        """Read the whole roster of a channel now. Raises ChatRefused, ChatThrottled, ChatUnavailable."""
+        """Read the first members of a channel now, and one of them singly if something is missing.
+
+        Raises ChatRefused, ChatThrottled, ChatUnavailable.
+        """
 
     def roster_problems(self, conversation: str) -> Sequence[str]:
         """Return what Teams has left out or refused in this channel's roster, as codes; empty if nothing."""

@@ -134,7 +134,10 @@ class TeamsSide:
         return self._keys.microsoft_ahead
 
     async def read_members(self, conversation: str) -> None:
-        """Read the whole roster of a channel now. Raises ConnectorError."""
+        """Read the first members of a channel now, and one of them singly if something is missing.
+
+        Raises ConnectorError.
+        """
         await self.people.read_members(conversation)
 
     def roster_problems(self, conversation: str) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Compares names, addresses and ids of people.
+"""Compares names, addresses and ids of people. The domain and the services compare them only with this module.
 
 A name can be written in several ways: in capitals, in full width, with accents as separate characters, with characters
 that readers cannot see. And two people may have names that differ in nothing else. So there are two rules:

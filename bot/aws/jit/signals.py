@@ -3,8 +3,8 @@
 A session carries the person's name; the comment of a vote or revocation names the person in either case.
 
 Two steps, with the state check between them: `prepare` does all that may have to wait, `send` makes the call.
-`SendAutomationSignal` has no idempotency token and names no step, so it is never sent twice here. A requester's
-cancellation is `StopAutomationExecution`, which takes no comment.
+`SendAutomationSignal` has no idempotency token and names no step, so no call is repeated here. SignalThrottled says
+that a signal certainly had no effect. A requester's cancellation is `StopAutomationExecution`, which takes no comment.
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_SendAutomationSignal.html
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StopAutomationExecution.html
 """

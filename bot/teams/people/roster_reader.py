@@ -56,7 +56,7 @@ class RosterReader:
         return Roster({}, whole=False, unclear={each: one for each, one in found.items() if self.is_unclear(one)})
 
     def person(self, member: TeamMember) -> Person | None:
-        """Return a member as the domain's person."""
+        """Return a member as the domain's person; None for a bot."""
         return as_person(member, tenant_id=self._tenant_id)
 
     def is_unclear(self, member: TeamMember) -> bool:

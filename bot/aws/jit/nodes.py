@@ -53,7 +53,8 @@ class Nodes:
     async def find(self, place: Place, node_ids: Sequence[str]) -> Part[tuple[Node, ...]]:
         """Return the nodes, with the facts that can be read within PROMPT_SECONDS. Never raises.
 
-        The part is incomplete if there is no node. A lookup that takes longer continues, and a later call gets its answer.
+        The part is incomplete if there is no node. A lookup that takes longer continues, and a later call gets its
+        answer.
         """
         found = await asyncio.gather(*(self._find(place, each) for each in node_ids))
         return Part(tuple(each.found for each in found), complete=bool(found) and all(each.complete for each in found))

@@ -235,6 +235,25 @@ async def test_late_vote_is_shown_again(world: World) -> None:
     assert voters(world) == [HANAKO.upn]
 
 
+@pytest.mark.parametrize("waits", [(90.0, 30.0), (90.0,)])
+async def test_late_vote_is_reported_once_although_its_note_was_skipped(world: World, waits: tuple[float, ...]) -> None:
+    """Teams postpones the note until the vote is hidden, so the note is skipped; then AWS shows the vote.
+
+    In the first case the thread has not said that the vote is hidden, in the second it has.
+    """
+    key = await world.posted(required=2)
+    async with world.running():
+        world.chat.before["reply"] += [ChatThrottled(seconds) for seconds in waits]
+        await swallowed(world, key)
+        await world.clock.advance(SPAN)
+        assert NOT_SHOWN in card(world)
+        show(world, key, vote_of(HANAKO))
+        await world.rows.requeue(key)
+        await world.clock.advance(60)
+    assert [NOT_SHOWN in note for note in thread(world)] == [True] * (2 - len(waits)) + [False]
+    assert "approved" in thread(world)[-1]
+
+
 @pytest.mark.parametrize("readable", [True, False])
 async def test_repeated_vote_is_not_sent_if_aws_shows_the_first_one_by_now(world: World, *, readable: bool) -> None:
     """The row is not up to date: the state check finds the first vote, or unreadable votes, and nothing is sent."""

@@ -67,8 +67,9 @@ def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterat
     if decision.state is DecisionState.CONFIRMED and not is_hidden(record, decision):
         kind = _NOTE_KINDS[decision.verdict]
         view = replace(_note(record, decision, kind), call=_call(decision, record))
-        yield Note(decision.id, view)
-        if _was_reported_hidden(record, decision):
+        corrected = _was_reported_hidden(record, decision)
+        yield Note(decision.id, view, overtaken=corrected)
+        if corrected:
             yield Note(f"{decision.id}:shown", view)
     why = why_undone(record, decision, now)
     if why and decision.verdict is not Withdrawal.CANCEL:  # requesters may not see the thread: they get a message

@@ -17,7 +17,9 @@ from bot.service.reconcile.failed_delivery import FailedDelivery, Outlets
 from bot.service.reconcile.outbox import OutboxEntry
 from bot.service.reconcile.retry_policy import Task
 
-UNDONE = frozenset({DeliveryState.WAITING, DeliveryState.POSTING})
+_UNSENT = frozenset({DeliveryState.WAITING, DeliveryState.POSTING})
+# a skipped message may be wanted again: a vote that AWS did not show was hidden, and AWS shows it later
+_TO_SEND = _UNSENT | {DeliveryState.SKIPPED}
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
@@ -123,11 +125,11 @@ class Delivery:
 
     async def _send_note(self) -> None:
         thread = _thread(self._entry.record, self._wanted)
-        if self._former.delivery in UNDONE and thread is not None:
+        if self._former.delivery in _TO_SEND and thread is not None:
             await self._attempt(Task.NOTE, partial(self._post, lambda message: self._chat.reply(thread, message)))
 
     async def _send_direct(self) -> None:
-        if self._former.delivery not in UNDONE:
+        if self._former.delivery not in _TO_SEND:
             return
         person = self._wanted.person
         if person is None:
@@ -141,7 +143,7 @@ class Delivery:
         await self._delivered(await self._sent(self._wanted, send, alert=alert))
 
     async def _skip(self) -> None:
-        if self._former.delivery in UNDONE:
+        if self._former.delivery in _UNSENT:
             self._count("skipped")
             await self._entry.skipped()
 

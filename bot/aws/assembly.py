@@ -30,7 +30,7 @@ class Account(Protocol):
 
     @property
     def reader_role(self) -> str | None:
-        """The ARN of the role with which the bot reads the account."""
+        """The ARN of the role with which the bot reads the account; None for the bot's own credentials."""
 
 
 class AwsSide:

@@ -138,7 +138,7 @@ def under_way(decision: Decision, request: AccessRequest | None, now: datetime) 
 
 
 def active_decision(person: Person, decisions: tuple[Decision, ...]) -> Decision | None:
-    """Return the person's decision that is in progress or accepted by AWS, so that another one is not needed."""
+    """Return the person's decision that is in progress or accepted by AWS, so that another is not needed; or None."""
     kept = (each for each in decisions if each.state.live or each.state is DecisionState.CONFIRMED)
     return next((each for each in kept if each.person.user == person.user), None)
 

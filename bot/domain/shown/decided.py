@@ -90,7 +90,10 @@ def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Dec
 
 
 def deciding_line(record: Record) -> DecisionLine | None:
-    """Return the decision that settled the request, if known: the last vote at the last step, or a withdrawal."""
+    """Return the decision that settled the request: the last vote at the last step, or a withdrawal.
+
+    Return None if it is unknown, or if no decision has settled the request.
+    """
     request = record.request
     verdict = _SETTLED_BY.get(request.status) if request else None
     if request is None or verdict is None:

@@ -89,7 +89,10 @@ class Callers:
         self._lock = threading.Lock()
 
     def add_role(self, role_arn: str, *, external_id: str = "") -> None:
-        """Add a role that callers may assume. With `external_id`, callers must send this id."""
+        """Add a role that callers may assume. With `external_id`, callers must send this id.
+
+        Raises ValueError for a text that is no role's ARN.
+        """
         if not _ROLE.fullmatch(role_arn):
             raise ValueError(role_arn)
         with self._lock:

@@ -86,7 +86,7 @@ class Nodes:
         return {"InstanceInformationList": shown, **more}
 
     def list_tags_for_resource(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return the tags of a hybrid node. Raises NotOurs for other resource types."""
+        """Return the tags of a hybrid node. Raises NotOurs for other resource types, AwsError for an unknown node."""
         if params["ResourceType"] != "ManagedInstance":
             raise NotOurs
         node = self._hybrid_in(caller.account, caller.region).get(params["ResourceId"])

@@ -64,7 +64,7 @@ class Outcomes:
         }
 
     def failure(self, work: Work, subject: str = "", *, within: timedelta) -> Failure | None:
-        """Return the failure of one subject, unless it is older than `within`."""
+        """Return the failure of one subject; None if there is none, or it is older than `within`."""
         return self.failures(work, within=within).get(subject)
 
     def has_succeeded(self, work: Work, *, within: timedelta) -> bool:

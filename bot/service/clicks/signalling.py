@@ -31,7 +31,7 @@ class Signalling:
         """Wait for the decision's turn, and work on it until it is no longer claimed. `ticket` has entered the queue.
 
         If the ticket is dismissed before the turn, another process may take the decision over at once. Raises
-        StoreUnavailable during the turn; then the reconciler lets a process take the decision over after its hold.
+        StoreUnavailable; then the reconciler lets a process take the decision over after its hold.
         """
         attempt = SignalAttempt(self._services, key, decision_id)
         self._carried.add(decision_id)

@@ -33,10 +33,11 @@ class TryAgain:
 async def state_check(
     requests: Requests, clock: Clock, record: Record, decision: Decision, execution_id: str
 ) -> SignalResult | Level | None:
-    """Return why AWS does not accept the decision now; otherwise, for a vote, the level that waits for it.
+    """Return why AWS does not accept the decision now.
 
-    A revocation is checked against the grant, because the execution ends with the approval and does not show
-    revocations. Raises AwsUnavailable.
+    Otherwise return the level that waits for a vote; None for a cancellation or revocation. A revocation is checked
+    against the grant, because the execution ends with the approval and does not show revocations. Raises
+    AwsUnavailable.
     """
     match decision.verdict:
         case Withdrawal.REVOKE:

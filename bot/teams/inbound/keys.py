@@ -131,7 +131,7 @@ class SigningKeys:
     async def find(self, kid: str) -> SigningKey | None:
         """Return a key by id; None if it is unknown. For an unknown id, fetch the keys first, for WAIT_LIMIT at most.
 
-        Does not fetch them if too many ids were unknown, or if an earlier fetch did not have this id.
+        Does not fetch them if too many ids were unknown, or if a recent fetch did not have this id.
         Raises KeysUnavailable as long as no fetch has succeeded.
         """
         if (known := self.trusted(kid)) is not None:

@@ -82,7 +82,7 @@ class Messenger:
         return Posted(thread_of(posted), posted.activity_id)
 
     async def update(self, posted: Posted, message: Message) -> None:
-        """Replace a message in place."""
+        """Replace a message in place. Raises ChatRefused for a message without an id."""
         if posted.activity_id is None:
             raise ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND, "no id")
         async with self._in_time(ambiguous=False), self._turn(CallKind.UPDATE, posted.conversation):

@@ -19,7 +19,10 @@ class NotOurs(LookupError):
 
 
 class JitDocuments:
-    """Approval policies as SSM documents."""
+    """Approval policies as SSM documents.
+
+    The operations raise AwsError as AWS would, and NotOurs for other documents.
+    """
 
     def __init__(self, state: JitState) -> None:
         self._state = state

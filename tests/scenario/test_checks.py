@@ -22,18 +22,28 @@ from structlog.testing import capture_logs
 
 from bot.sandbox.aws.jit.assumptions import ROLE_APPROVER
 from bot.sandbox.aws.jit.policies import MANUAL
-from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, MANUAL_POLICIES, REGION, level, manual_policy
+from bot.sandbox.aws.world import (
+    ACCOUNT,
+    APPROVER_ROLE,
+    LEAD_ROLE,
+    MANUAL_POLICIES,
+    QUEUE_POLICY,
+    REGION,
+    level,
+    manual_policy,
+)
 from bot.sandbox.sandbox import free_port
 from bot.service.checks import loop
 from tests.fakes import activities
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
 from tests.fakes.product import Product, product
-from tests.fakes.signing import rsa_key
+from tests.fakes.signing import SECRET, rsa_key
 from tests.fakes.teams_world import APPROVERS
 
 TOKEN, ROSTER = "oauth2/v2.0/token$", "pagedmembers$"
 OTHER = "99999999-8888-4777-8666-555555555555"
 Setup = Callable[[Product], Awaitable[None]]
+LAST_A_DAY = ("service addresses",)  # checks whose problem nothing ends sooner: a wrong host stays wrong
 SERVERS: list[asyncio.Server] = []  # of the current test
 
 
@@ -175,6 +185,30 @@ def queue(**attributes: str) -> Setup:
         await asyncio.to_thread(sqs.set_queue_attributes, QueueUrl=world.aws.world.queue_url, Attributes=attributes)
 
     return arrange
+
+
+async def put_right(world: Product) -> None:
+    """Everything is right again, and people go on working."""
+    world.microsoft.faults.heal()
+    world.aws.faults.clear()
+    world.microsoft.sign_in.rotate_secret(SECRET)
+    await asyncio.to_thread(_put_aws_right, world)
+    await send(world)
+    for card in world.microsoft.posted(APPROVERS):
+        if "'verb': 'approve'" in str(card.card):
+            await world.click(HANAKO, card, "approve")
+
+
+def _put_aws_right(world: Product) -> None:
+    ssm, sqs = world.aws.client("ssm"), world.aws.client("sqs")
+    filters = [{"Key": "DocumentType", "Values": [MANUAL]}]
+    present = {each["Name"] for each in ssm.list_documents(Filters=filters)["DocumentIdentifiers"]}
+    for name in present - MANUAL_POLICIES.keys():
+        ssm.delete_document(Name=name)
+    for name in MANUAL_POLICIES.keys() - present:
+        ssm.create_document(Name=name, Content=json.dumps(MANUAL_POLICIES[name]), DocumentType=MANUAL)
+    attributes = {"Policy": json.dumps(QUEUE_POLICY), "KmsMasterKeyId": ""}
+    sqs.set_queue_attributes(QueueUrl=world.aws.world.queue_url, Attributes=attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,7 +485,10 @@ async def test_misinstallation_from_the_start_is_a_problem_by_name(case: Case, w
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
 async def test_misinstallation_is_a_problem_by_name(case: Case, world: Product) -> None:
-    """The metrics port's /readyz has the problem with the code and what to do; the log has it once; the bot is ready."""
+    """The metrics port's /readyz has the problem with the code and what to do; the log has it once; the bot is ready.
+
+    The problem ends in the first round after the cause is gone.
+    """
     with capture_logs() as logs:
         async with world.running():
             await problems(world)
@@ -459,8 +496,11 @@ async def test_misinstallation_is_a_problem_by_name(case: Case, world: Product) 
             world.program.services.checks._made_at.clear()  # type: ignore[union-attr]  # as if an hour had passed
             for _ in range(2):
                 found = await problems(world)
+            await put_right(world)
+            left = await problems(world)
     assert found.get(case.check, "").startswith(f"{case.code}: ")
     assert case.words in found[case.check]
+    assert list(left) == ([case.check] if case.check in LAST_A_DAY else [])
     began = [line for line in logs if line["event"] == "problem_began" and line["check"] == case.check]
     assert [(line["code"], line["advice"]) for line in began] == [tuple(found[case.check].split(": ", 1))]
 

@@ -1,6 +1,7 @@
 """The checks of Microsoft's side: sign-in, signing keys, clock, channels, rosters, direct messages, activities."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -71,9 +72,12 @@ def channel(configured: Channel, probes: TeamsProbes) -> Check:
 
 
 def roster(configured: Channel, probes: TeamsProbes) -> Check:
-    """The last read of the channel's members had all that the bot needs."""
+    """The last read of the channel's members had all that the bot needs. It is read again while it had not."""
 
     async def find() -> Problem | None:
+        if probes.roster_problems(configured.conversation):
+            with suppress(ChatRefused, ChatThrottled, ChatUnavailable):
+                await probes.read_members(configured.conversation)
         found = probes.roster_problems(configured.conversation)
         return Problem(", ".join(found), ". ".join(advice.ROSTER[each] for each in found)) if found else None
 

@@ -41,7 +41,7 @@ class Refusal(StrEnum):
     ROSTER_REFUSED = "roster_refused"  # Teams does not let the bot read the channel's members
     TENANT_UNKNOWN = "tenant_unknown"  # Teams does not say to which tenant the person belongs
     ADDRESS_UNKNOWN = "address_unknown"  # approvers are listed by UPN, and Teams does not return the person's
-    OWN_REQUEST = "own_request"
+    OWN_REQUEST = "own_request"  # on a card: the requester is the only approver
     UNIDENTIFIED = "unplaced"  # the requester is unidentified, so it could be the clicker
     UNMATCHED = "unmatched"  # the same: no Teams user has the requester's address, so it may be an alias
     REQUESTER_UNREAD = "requester_unread"  # the same, while Teams does not return everybody
@@ -214,6 +214,40 @@ def _refused_as_approver(
     if by_id or (person.upn and f"upn:{exact(person.upn)}" in listed) or (MEMBERS in listed and membership.member):
         return None
     return Refusal.ADDRESS_UNKNOWN if by_name and membership.member and not person.upn else Refusal.NOT_APPROVER
+
+
+def lists_only_the_requester(approvers: Iterable[str], requester: Requester) -> bool:
+    """True if there are approvers, and each is the requester, who never decides their own request."""
+    people = [_listed_person(exact(as_typed(each))) for each in approvers]
+    return bool(people) and all(each is not None and requester.is_person(each) for each in people)
+
+
+def _listed_person(entry: str) -> Person | None:
+    """Return the person of an entry of `approvers` as far as the entry names them; None for `members`."""
+    kind, _, name = entry.partition(":")
+    if kind == "user":
+        return Person(name, "")
+    return Person("", "", upn=name) if kind == "upn" else None
+
+
+def no_member_may_decide(
+    members: Iterable[Person], *, approvers: Iterable[str], requester: Requester, tenant_id: str
+) -> bool:
+    """True if it is certain that no member of a channel is one of its approvers and another person than the requester.
+
+    An empty roster proves nothing. Neither does a member whose tenant Teams does not return, or whose UPN.
+    """
+    people, listed = list(members), tuple(approvers)
+    return bool(people) and not any(_may_be_approver(each, listed, requester, tenant_id) for each in people)
+
+
+def _may_be_approver(person: Person, approvers: Iterable[str], requester: Requester, tenant_id: str) -> bool:
+    if requester.is_person(person):
+        return False
+    membership = Membership(member=True, tenant_known=bool(person.tenant_id))
+    refusal = _refused_as_approver(person, approvers, membership, tenant_id)
+    unknown = not person.tenant_id or refusal is Refusal.ADDRESS_UNKNOWN
+    return refusal is None or unknown
 
 
 def has_votable_approver(level: Level) -> bool:

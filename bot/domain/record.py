@@ -124,6 +124,7 @@ class Record:
     observed_from: int = -1  # the row's version at that moment: clocks of several machines cannot order reads
     votes_read_at: datetime | None = None  # when the last reconcile began that read every step with its votes
     votes_read_from: int = -1  # the row's version at that moment
+    no_approver: bool = False  # no member of the channel may decide at the waiting level, as of the last read roster
     reconcile_failures: int = 0  # consecutive; sets the pause before the next reconcile
     missing_since: datetime | None = None  # since when AWS reports that the OpsItem does not exist
     conflicting_policies: tuple[str, ...] = ()  # those that the event of a failed request named

@@ -133,6 +133,8 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
         home = formatter.name(view.home or "")
         words = formatter.say.runs(f"no_buttons.{view.no_buttons}", principal=principal, home=home, address=address)
         alerts.append({"runs": words})
+    if view.no_approver:
+        alerts.append({"runs": formatter.say.runs("card_line.no_approver")})
     if view.home_problem:
         alerts.append({"runs": formatter.coded("home_problem", view.home_problem, otherwise="other")})
     for line in view.not_shown:

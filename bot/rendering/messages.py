@@ -44,7 +44,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "sentence": _direct_sentence(view, formatter),
         "why": [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else [],
         "decisions": formatter.latest(view.decisions, beside=view.requested_at),
-        "alerts": formatter.conflict(view.conflicting_policies),
+        "alerts": [*formatter.conflict(view.conflicting_policies), *_undecidable(view, formatter)],
         "reason": formatter.reason(view.reason),
         "commands": [{"shell": list(view.commands), "powershell": list(view.powershell)}] if view.commands else [],
         "rows": _direct_rows(view, formatter),
@@ -57,6 +57,11 @@ def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
             "direct.approved_until", at=formatter.say.moment(view.access_until, beside=view.requested_at)
         )
     return formatter.runs(f"direct.{view.kind}")
+
+
+def _undecidable(view: DirectView, formatter: CardFormatter) -> list[Data]:
+    """Return the line that nobody may decide the request; [] if somebody may."""
+    return [{"runs": formatter.runs("direct.undecidable", home=view.undecidable_in)}] if view.undecidable_in else []
 
 
 def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:

@@ -127,7 +127,8 @@ async def test_mentioned_person_gets_no_right_to_decide() -> None:
 
 
 async def test_reason_without_names_reads_no_roster() -> None:
-    """The reason has only a mail address, so the bot does not ask Teams for the members."""
-    world = new_world()
+    """The reason has only a mail address. The members are read once, to see whether any of them may decide."""
+    world, other = new_world(), new_world()
     await world.shown(requested(world, "mail bob@example.com"))
-    assert world.people.asked == 0
+    await other.shown(requested(other, "@bob@example.com"))
+    assert (world.people.asked, other.people.asked) == (1, 2)

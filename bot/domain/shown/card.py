@@ -12,6 +12,7 @@ from bot.domain.permission import (
     can_be_decided,
     can_be_revoked,
     has_votable_approver,
+    lists_only_the_requester,
     lists_role,
     why_unidentified,
 )
@@ -75,6 +76,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         buttons=buttons and applying is None,
         revoke=revoke,
         no_buttons=no_buttons if pending else None,
+        no_approver=buttons and record.no_approver,
         home=record.route.channel if pending and record.route and isinstance(no_buttons, DecidedElsewhere) else None,
         home_problem=home_problem(record) if pending and isinstance(no_buttons, DecidedElsewhere) else None,
         console_url=console_url(request.key),
@@ -179,6 +181,18 @@ def _no_buttons(record: Record, channel: Channel, configuration: Configuration) 
     return _nobody(record, request.waiting, channel, configuration)
 
 
+def is_undecidable(record: Record, channel: Channel, configuration: Configuration) -> bool:
+    """True if a waiting request has no approver in its channel, or AWS would refuse every approver's decision."""
+    if record.request is None or record.request.status is not Status.PENDING:
+        return False
+    no_buttons = _no_buttons(record, channel, configuration)
+    return no_buttons in _NOT_DECIDABLE or (no_buttons is None and record.no_approver)
+
+
+# Reasons that stay until an administrator changes the configuration. A pause is meant, and so are the console's users.
+_NOT_DECIDABLE = frozenset({Refusal.NOBODY, Refusal.OWN_REQUEST, Refusal.OTHER_ROLE})
+
+
 def _may_offer_revoke(record: Record, channel: Channel, configuration: Configuration, now: datetime) -> bool:
     request = record.request
     if request is None or request.replica_of or request.last_level is None or not can_be_revoked(request, now):
@@ -203,6 +217,8 @@ def _nobody(record: Record, level: Level, channel: Channel, configuration: Confi
         return Refusal.NOBODY
     if not _identified(record) and not configuration.identity.allow_unidentified:
         return why_unidentified(record.requester)
+    if record.requester and lists_only_the_requester(channel.approvers_at(level.step), record.requester):
+        return Refusal.OWN_REQUEST
     if not has_votable_approver(level):
         return Refusal.CONSOLE_ONLY
     return None if lists_role(level, channel.role_at(level.step, record.key.account)) else Refusal.OTHER_ROLE

@@ -15,7 +15,7 @@ from bot.domain.identity import Person
 from bot.domain.record import DeliveryState, Record, SurfaceKind
 from bot.domain.request import Status, Withdrawal
 from bot.domain.routing import Channel
-from bot.domain.shown.card import access_is_over, card_view, conflicting_policies, node_lines
+from bot.domain.shown.card import access_is_over, card_view, conflicting_policies, is_undecidable, node_lines
 from bot.domain.shown.card_places import card_places
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.decided import decision_lines
@@ -219,7 +219,7 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
     request = record.request
     if request is None:
         raise ValueError(record.key)
-    approved = kind is DirectKind.APPROVED
+    approved, home = kind is DirectKind.APPROVED, configuration.home(record)
     return DirectView(
         kind=kind,
         key=str(request.key),
@@ -238,6 +238,7 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
         powershell=tuple(powershell_command(request.key, node.id) for node in request.targets) if approved else (),
         conflicting_policies=conflicting_policies(record),
         cancel=_may_offer_cancel(record, configuration),
+        undecidable_in=home.name if home and is_undecidable(record, home, configuration) else None,
         nodes=node_lines(request),
     )
 

@@ -41,6 +41,7 @@ class DecidedElsewhere(StrEnum):
 _NobodyHere = Literal[
     Refusal.PAUSED,
     Refusal.NOBODY,
+    Refusal.OWN_REQUEST,
     Refusal.UNIDENTIFIED,
     Refusal.UNMATCHED,
     Refusal.REQUESTER_UNREAD,
@@ -134,6 +135,7 @@ class CardView:
     buttons: bool = False
     revoke: bool = False  # the card offers Revoke
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
+    no_approver: bool = False  # no member of the channel may decide; the buttons stay, because somebody may join
     home: str | None = None  # the channel that decides, on a waiting card in another channel
     home_problem: str | None = None  # code of Teams' refusal of messages to that channel
     console_url: str | None = None
@@ -248,6 +250,7 @@ class DirectView:
     powershell: tuple[str, ...] = ()  # the same for PowerShell
     conflicting_policies: tuple[str, ...] = ()
     cancel: bool = False  # the message offers Cancel
+    undecidable_in: str | None = None  # the channel in which nobody may decide the waiting request
     detail: str | None = None  # a code
     nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
 

@@ -135,6 +135,7 @@ _WAITING_CARDS = {
     "request-comment-required-to-reject": replace(WAITING, comment_required=(Verdict.REJECT,)),
     "request-long-reason": replace(WAITING, reason="A reason of more lines than a card shows.\n" * 20),
     "request-unchecked": replace(WAITING, requester_unchecked=True),
+    "request-no-approver": replace(WAITING, no_approver=True),
     "request-unmatched": replace(WAITING, unmatched_address=_ADDRESS),
     "request-policies-conflict": replace(WAITING, conflicting_policies=("Policy-A", "Policy-B")),
     "request-queued": replace(WAITING, banner=Banner.QUEUED, queued=(APPROVAL,)),

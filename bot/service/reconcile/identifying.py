@@ -2,6 +2,8 @@
 
 The rules are in bot.domain.identity.
 
+The same rosters show whether any member of the channel may decide; that rule is in bot.domain.permission.
+
 While a record cannot be read, it identifies no one, and the request counts as incomplete.
 """
 
@@ -17,10 +19,11 @@ from bot.domain.identity import (
     names_to_look_up,
     needs_record,
 )
+from bot.domain.permission import no_member_may_decide
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest
 from bot.ports.aws import AwsUnavailable, Identities
-from bot.ports.teams import People
+from bot.ports.teams import People, RosterUnavailable
 from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.current_configuration import CurrentConfiguration
 
@@ -31,6 +34,7 @@ class Identified:
 
     request: AccessRequest
     requester: Requester
+    rosters_read: bool  # False: Teams did not return all rosters
 
 
 class Identifying:
@@ -55,8 +59,28 @@ class Identifying:
         directory = Directory((*remembered, *known.people), names or (), complete=known.complete)
         requester = identify_requester(request.requester, rules, directory)
         if names is None:
-            return Identified(replace(request, complete=False), requester.refusing_as(earlier))
-        return Identified(request, requester)
+            return Identified(replace(request, complete=False), requester.refusing_as(earlier), known.complete)
+        return Identified(request, requester, known.complete)
+
+    async def has_no_approver(self, record: Record) -> bool:
+        """Return whether no member of the channel may decide at the waiting level. Call it once the rosters are read.
+
+        While the roster is unavailable, the last result stays.
+        """
+        channel, request = self._configuration.value.home(record), record.request
+        level = request.waiting if request else None
+        if channel is None or level is None or record.requester is None:
+            return False
+        try:
+            members = await self._people.roster(channel.conversation)
+        except RosterUnavailable:  # the directory has logged why
+            return record.no_approver
+        return no_member_may_decide(
+            members,
+            approvers=channel.approvers_at(level.step),
+            requester=record.requester,
+            tenant_id=self._configuration.tenant_id,
+        )
 
     async def voters(self, request: AccessRequest, *, record: Record) -> dict[str, str]:
         """Return the names in Teams of people who voted outside Teams, by AWS's spelling.

@@ -36,7 +36,7 @@ FIRST_PAUSE = timedelta(seconds=1)  # pause before the second attempt to read a 
 LONGEST_PAUSE = timedelta(minutes=1)  # longest pause between attempts to read a request
 INCOMPLETE_PAUSE = timedelta(minutes=10)  # pause between attempts if only a part of a request is unreadable
 LAST_ATTEMPT = 12  # retries of an OpsItem that was never readable; the last is about seven minutes after the first read
-UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after this time and may identify the requester
+UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after this time: requester or approver may join
 # The pauses while Teams does not return all rosters, for LOOKUP_SPAN: the message must be sent within a minute of the
 # recovery, and the directory may return the last result for another 10 seconds.
 LOOKUP_PAUSES = timedelta(seconds=5), timedelta(seconds=45)
@@ -124,6 +124,8 @@ class Reconciler:
         moments = [_retry_at(record, now), next_change(record, now), *_decision_checks(record, now)]
         if may_still_be_identified(record, now):
             moments.append(now + _lookup_pause(record, now))
+        if record.no_approver and record.request and record.request.waiting:
+            moments.append(now + UNIDENTIFIED_PAUSE)
         return min((moment for moment in moments if moment), default=None)
 
     # --- observe
@@ -152,7 +154,15 @@ class Reconciler:
             failures = 0 if identified.request.complete else row.reconcile_failures + 1
             return self._routed(replace(seen, reconcile_failures=failures))
 
-        return await self._rows.apply(record.key, observed)
+        observed_record = await self._rows.apply(record.key, observed)
+        return await self._with_approvers(observed_record) if identified.rosters_read else observed_record
+
+    async def _with_approvers(self, record: Record) -> Record:
+        """Store whether any member of the channel may decide, if that has changed."""
+        none = await self._identifying.has_no_approver(record)
+        if none == record.no_approver:
+            return record
+        return await self._rows.apply(record.key, lambda row: replace(row, no_approver=none))
 
     def _routed(self, record: Record) -> Record:
         """Choose the channel, once: a settled route stays even if tags change, unless its channel was removed."""

@@ -1,0 +1,176 @@
+"""Requests that nobody may decide: the card says why and what to do, and the requester is told."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.identity import Person
+from bot.domain.request import LevelState, RequestKey, Status
+from bot.domain.routing import LevelRule
+from tests.fakes.card_text import shown
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
+from tests.fakes.world import APPROVALS, World, new_world
+
+TARO_ID, HANAKO_ID, NOBODYS_ID = (f"user:{each}" for each in (TARO_PERSON.object_id, HANAKO.object_id, "a" * 32))
+ONLY_REQUESTER = {"en": "the only approver is the requester", "ja": "承認者が申請者本人しかいないため"}
+NO_MEMBER = {"en": "no member of this channel may decide", "ja": "このチャネルには承認・却下できるメンバーがいません"}
+TOLD = {"en": "No one in Teams can decide your request", "ja": "Teams でこの申請を承認・却下できる人がいません"}
+PAUSE = 301  # seconds; the pause between two checks is five minutes
+
+
+def world_of(*approvers: str, people: Sequence[Person] = (HANAKO, ICHIRO, TARO_PERSON), locale: str = "en") -> World:
+    """Return a world whose only channel has these approvers."""
+    return new_world(replace(APPROVALS, approvers=approvers, locale=locale), people=people)
+
+
+def card_text(world: World) -> str:
+    """Return the text of the card that the channel shows now."""
+    return shown(world.chat.of("post")[-1].versions[-1].card)
+
+
+def message_text(world: World) -> str:
+    """Return the text of the direct message to the requester."""
+    return shown(world.chat.of("direct")[0].versions[0].card)
+
+
+def has_buttons(world: World) -> bool:
+    """True if the card can be decided."""
+    return world.chat.of("post")[-1].buttons
+
+
+@pytest.mark.parametrize("locale", ["en", "ja"])
+@pytest.mark.parametrize(
+    "approvers",
+    [
+        [TARO_ID],
+        ["upn:Taro.Yamada@example.com"],
+        [TARO_ID.upper().replace("USER:", "user:"), "upn:taro.yamada@example.com"],
+        ["ｕｐｎ：ｔａｒｏ．ｙａｍａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ"],
+    ],
+)
+async def test_requester_as_the_only_approver_is_named_as_the_reason(approvers: list[str], locale: str) -> None:
+    """The card has no buttons, because requesters never decide their own requests."""
+    world = world_of(*approvers, locale=locale)
+    await world.posted()
+    assert ONLY_REQUESTER[locale] in card_text(world)
+    assert "node-access.toml" in card_text(world)
+    assert not has_buttons(world)
+    assert TOLD[locale] in message_text(world)
+
+
+@pytest.mark.parametrize("locale", ["en", "ja"])
+@pytest.mark.parametrize(
+    ("approvers", "people"),
+    [
+        ([NOBODYS_ID], [HANAKO, TARO_PERSON]),
+        (["upn:nobody@example.com"], [HANAKO, TARO_PERSON]),
+        ([HANAKO_ID, "upn:nobody@example.com"], [ICHIRO, TARO_PERSON]),
+        ([TARO_ID, NOBODYS_ID], [HANAKO, TARO_PERSON]),
+        (["members"], [TARO_PERSON]),
+        (["members"], [TARO_PERSON, person(66, guest=True)]),
+        (["upn:person66@example.com"], [TARO_PERSON, person(66, guest=True)]),
+    ],
+)
+async def test_approvers_who_are_not_in_the_channel_are_named_as_the_reason(
+    approvers: list[str], people: list[Person], locale: str
+) -> None:
+    """Guests and the requester do not count. The buttons stay: a listed person may still join the channel."""
+    world = world_of(*approvers, people=people, locale=locale)
+    await world.posted()
+    assert NO_MEMBER[locale] in card_text(world)
+    assert has_buttons(world)
+    assert TOLD[locale] in message_text(world)
+
+
+@pytest.mark.parametrize("locale", ["en", "ja"])
+async def test_channel_without_approvers_tells_the_requester(locale: str) -> None:
+    """The direct message says that nobody can decide, as the card does."""
+    world = world_of(locale=locale)
+    await world.posted()
+    assert TOLD[locale] in message_text(world)
+
+
+UNSURE = [
+    ([HANAKO_ID], [HANAKO, TARO_PERSON]),
+    ([TARO_ID, "upn:hanako.sato@example.com"], [HANAKO, TARO_PERSON]),
+    (["members"], [HANAKO, TARO_PERSON]),
+    ([NOBODYS_ID], []),  # Teams may return an empty page
+    (["upn:nobody@example.com"], [replace(HANAKO, upn=None), TARO_PERSON]),
+    (["members"], [replace(HANAKO, tenant_id="", guest=True), TARO_PERSON]),
+]
+
+
+@pytest.mark.parametrize(("approvers", "people"), UNSURE)
+async def test_nothing_is_said_while_somebody_may_be_able_to_decide(approvers: list[str], people: list[Person]) -> None:
+    """Members whose name or tenant Teams does not return may be approvers; an empty roster proves nothing."""
+    world = world_of(*approvers, people=people)
+    await world.posted()
+    assert NO_MEMBER["en"] not in card_text(world)
+    assert ONLY_REQUESTER["en"] not in card_text(world)
+    assert all(TOLD["en"] not in shown(each.versions[0].card) for each in world.chat.of("direct"))
+
+
+async def test_unreadable_roster_proves_nothing() -> None:
+    """The last result stays until the roster can be read again."""
+    world = world_of(NOBODYS_ID)
+    world.people.failing = True
+    key = await world.posted()
+    assert NO_MEMBER["en"] not in card_text(world)
+    world.people.failing = False
+    await world.shown(key)
+    assert NO_MEMBER["en"] in card_text(world)
+    world.people.failing = True
+    await world.shown(key)
+    assert NO_MEMBER["en"] in card_text(world)
+
+
+async def test_card_is_corrected_once_an_approver_joins_the_channel() -> None:
+    """The roster is read again after five minutes."""
+    world = world_of(HANAKO_ID, people=[TARO_PERSON])
+    key = await world.posted()
+    assert NO_MEMBER["en"] in card_text(world)
+    world.people.people.append(HANAKO)
+    await world.pass_time(key, PAUSE)
+    assert NO_MEMBER["en"] not in card_text(world)
+    assert has_buttons(world)
+
+
+async def test_card_is_corrected_once_the_configuration_names_another_approver() -> None:
+    """After a change of node-access.toml, the next reconcile shows the buttons."""
+    world = world_of(TARO_ID)
+    key = await world.posted()
+    fixed = replace(APPROVALS, approvers=(TARO_ID, HANAKO_ID))
+    world.configuration.replace(replace(world.configuration.value, channels=(fixed,)))
+    await world.shown(key)
+    assert has_buttons(world)
+    assert ONLY_REQUESTER["en"] not in card_text(world)
+
+
+async def test_reason_appears_at_the_level_that_has_no_approver() -> None:
+    """The first level has approvers. Only the requester is listed for the second one."""
+    rule = LevelRule("Level2", (TARO_ID,))
+    world = new_world(replace(APPROVALS, levels=(rule,)))
+    key = await world.posted(levels=2)
+    assert has_buttons(world)
+    assert ONLY_REQUESTER["en"] not in card_text(world)
+    await _second_level(world, key)
+    assert ONLY_REQUESTER["en"] in card_text(world)
+    assert not has_buttons(world)
+
+
+async def _second_level(world: World, key: RequestKey) -> None:
+    request = world.aws.requests[key]
+    first, second = request.levels
+    levels = (replace(first, state=LevelState.APPROVED), replace(second, state=LevelState.WAITING))
+    world.aws.requests[key] = replace(request, levels=levels)
+    await world.shown(key)
+
+
+async def test_decided_request_says_nothing_about_approvers() -> None:
+    """A decision in the console ends the matter."""
+    world = world_of(NOBODYS_ID)
+    key = await world.posted()
+    world.aws.requests[key] = replace(world.aws.requests[key], status=Status.REJECTED)
+    await world.shown(key)
+    assert NO_MEMBER["en"] not in card_text(world)

@@ -17,9 +17,10 @@ from bot.domain.permission import (
     why_unidentified,
 )
 from bot.domain.record import Record
-from bot.domain.request import AccessRequest, Action, Level, RequestKey, Status, Verdict, Withdrawal
+from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card_places import home_problem
+from bot.domain.shown.connecting import console_url
 from bot.domain.shown.decided import decision_line, decision_lines, hidden_lines
 from bot.domain.shown.reply_views import RequestLine
 from bot.domain.shown.views import (
@@ -122,21 +123,6 @@ def _banner(
 def access_is_over(request: AccessRequest, now: datetime) -> bool:
     """True once the access window of an approved request is over, so that no session can be started."""
     return request.status is Status.APPROVED and request.access_until is not None and request.access_until <= now
-
-
-# Each partition has its own console; all other Regions are in the partition `aws`.
-_CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.com"}
-
-
-def console_url(key: RequestKey) -> str:
-    """Return the address of the request's OpsItem in the console of its partition.
-
-    AWS's examples have this address, for other types of OpsItems. No page documents the address of an access request:
-    https://docs.aws.amazon.com/cli/latest/reference/ssm-incidents/list-related-items.html
-    """
-    partition = next((each for each in _CONSOLES if key.region.startswith(f"{each}-")), "")
-    site = f"https://{key.region}.{_CONSOLES.get(partition, 'console.aws.amazon.com')}"
-    return f"{site}/systems-manager/opsitems/{key.ops_item_id}/workbench?region={key.region}"
 
 
 def requester_name(record: Record) -> str:

@@ -1,8 +1,8 @@
-"""The commands that open a session with approved access, ready to copy. They contain only ids.
+"""The ways from Teams to AWS: commands that open a session with approved access, and the link to the console.
 
-Each fetches a token and starts the session only with that token, never with the person's own credentials. It calls the
-program `aws` for the session, not an alias or a function, which may name a profile: a named profile would win over the
-token. Nothing is left in the shell, so that the next command is signed by the person again.
+They contain only ids. Each command fetches a token and starts the session only with that token, never with the person's
+own credentials. It calls the program `aws` for the session, not an alias or a function, which may name a profile: a
+named profile would win over the token. Nothing is left in the shell, so that the person signs the next command again.
 https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-just-in-time-node-access-start-session.html
 """
 
@@ -14,6 +14,8 @@ _FROM_TOKEN = {
     "AWS_SECRET_ACCESS_KEY": "SecretAccessKey",
     "AWS_SESSION_TOKEN": "SessionToken",
 }  # variables that the AWS CLI reads, and the members of `Credentials` in GetAccessToken's answer
+# Each partition has its own console; all other Regions are in the partition `aws`.
+_CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.com"}
 
 
 def shell_command(key: RequestKey, node_id: str) -> str:
@@ -45,6 +47,17 @@ def powershell_command(key: RequestKey, node_id: str) -> str:
         f"try {{ {variables} = {values}; {session} }} finally {{ {variables} = $x, $y, $z }} }} "
         f'else {{ Write-Warning "{_NO_SESSION} $($a.AccessRequestStatus)" }} }}'
     )
+
+
+def console_url(key: RequestKey) -> str:
+    """Return the address of the request's OpsItem in the console of its partition.
+
+    AWS's examples have this address, for other types of OpsItems. No page documents the address of an access request:
+    https://docs.aws.amazon.com/cli/latest/reference/ssm-incidents/list-related-items.html
+    """
+    partition = next((each for each in _CONSOLES if key.region.startswith(f"{each}-")), "")
+    site = f"https://{key.region}.{_CONSOLES.get(partition, 'console.aws.amazon.com')}"
+    return f"{site}/systems-manager/opsitems/{key.ops_item_id}/workbench?region={key.region}"
 
 
 def _get_token(key: RequestKey) -> str:

@@ -9,6 +9,8 @@ from tests.reliability.replacing import Guard, always, around, constant
 SIGNALS = "tests/contract/test_aws_signals.py::"
 WIRE = "tests/contract/test_aws_wire.py::"
 NODES = "tests/scenario/test_several_nodes.py::test_request_whose_nodes_are_not_certain_is_not_decided_in_teams"
+CONNECTING = "tests/contract/test_connect_commands.py::test_session_starts_only_with_a_token_and_leaves_nothing_behind"
+SHELL_COMMAND = "bot.domain.shown.connecting:shell_command"
 PAGING = "tests/contract/test_paging.py::"
 
 
@@ -35,6 +37,16 @@ GUARDS = (
         "a session is renewed only if AWS denied it in its own words",
         SIGNALS + "test_other_refusals_are_final_for_a_session_that_worked",
         {"bot.aws.jit.signals:is_denied": always(True)},
+    ),
+    Guard(
+        "a session starts only with a token",
+        CONNECTING + "[zsh]",
+        {SHELL_COMMAND: around(lambda make, *ids: make(*ids).replace('[ "${4:-None}" = None ] ||', "[ $# = 0 ] ||"))},
+    ),
+    Guard(
+        "an alias of the AWS CLI starts no session",
+        CONNECTING + "[bash]",
+        {SHELL_COMMAND: around(lambda make, *ids: make(*ids).replace(" exec aws ", " aws "))},
     ),
     Guard(
         "a span can be added to every time of AWS",

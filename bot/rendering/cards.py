@@ -9,7 +9,7 @@ from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
 from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, LevelLine, Mention, Notice, NoticeCode
-from bot.rendering.formatter import CardFormatter, Data, Runs, plain
+from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs, plain
 from bot.text.escape import cut, strip_markup
 
 # states of the template `request`; all others use `decided`
@@ -211,10 +211,14 @@ def _form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> li
 
 
 def _links(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return the link to the console, with the account to sign in to and the way to the request there."""
+    """Return the link to the console, with the account to sign in to and the way to the request there.
+
+    The shortest form of a card has only the link: its account has a row as well.
+    """
     if not view.console_url:
         return []
-    return [{"url": view.console_url, "way": formatter.runs("card_line.console", account=view.account)}]
+    way = [] if formatter.limits is LIMITS[-1] else [formatter.runs("card_line.console", account=view.account)]
+    return [{"url": view.console_url, "way": way}]
 
 
 def _required(verdicts: tuple[Verdict, ...]) -> str:

@@ -36,7 +36,7 @@ LIMITS: Final = (
     Limits(name=80, prose=256, tag=80, tags=12, decisions=5, many=20),
     Limits(name=40, prose=256, tag=24, tags=10, decisions=1, many=10),
     # makes every card small enough, even with the characters that need the most bytes
-    Limits(name=20, prose=40, tag=8, tags=2, decisions=1, many=2),
+    Limits(name=20, prose=60, tag=8, tags=2, decisions=1, many=1),
 )
 
 

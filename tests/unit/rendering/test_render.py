@@ -311,6 +311,7 @@ def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
         mentioned=tuple(Mention(f"29:2-{number}", long) for number in range(5)),
         rings=True,
         requester_unchecked=True,
+        no_approver=True,
         conflicting_policies=(long,) * 10,
     )
     yield view, notice

@@ -10,6 +10,7 @@ from bot.text.escape import one_line, wrappable
 
 _DIRECT_STYLES: Final = {
     DirectKind.WAITING: "warning",
+    DirectKind.UNDECIDABLE: "attention",
     DirectKind.APPROVED: "good",
     DirectKind.REJECTED: "attention",
     DirectKind.TIMED_OUT: "emphasis",
@@ -44,7 +45,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "sentence": _direct_sentence(view, formatter),
         "why": [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else [],
         "decisions": formatter.latest(view.decisions, beside=view.requested_at),
-        "alerts": [*formatter.conflict(view.conflicting_policies), *_undecidable(view, formatter)],
+        "alerts": formatter.conflict(view.conflicting_policies),
         "reason": formatter.reason(view.reason),
         "commands": [{"shell": list(view.commands), "powershell": list(view.powershell)}] if view.commands else [],
         "rows": _direct_rows(view, formatter),
@@ -56,16 +57,11 @@ def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
         return formatter.say.runs(
             "direct.approved_until", at=formatter.say.moment(view.access_until, beside=view.requested_at)
         )
-    return formatter.runs(f"direct.{view.kind}")
-
-
-def _undecidable(view: DirectView, formatter: CardFormatter) -> list[Data]:
-    """Return the line that nobody may decide the request; [] if somebody may."""
-    return [{"runs": formatter.runs("direct.undecidable", home=view.undecidable_in)}] if view.undecidable_in else []
+    return formatter.runs(f"direct.{view.kind}", home=view.home or "")
 
 
 def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:
-    waiting = view.kind in {DirectKind.WAITING, DirectKind.NOT_CANCELLED}
+    waiting = view.kind in {DirectKind.WAITING, DirectKind.UNDECIDABLE, DirectKind.NOT_CANCELLED}
     return [
         *formatter.node_row(view.node_id, view.nodes),
         *formatter.plain_row("account", view.account),

@@ -167,6 +167,38 @@ async def _second_level(world: World, key: RequestKey) -> None:
     await world.shown(key)
 
 
+async def test_requester_is_told_when_the_last_approver_leaves() -> None:
+    """The first message says that the request waits; a second one that nobody may decide it any longer."""
+    world = world_of(HANAKO_ID, people=[HANAKO, TARO_PERSON])
+    key = await world.posted()
+    world.people.people.remove(HANAKO)
+    await world.shown(key)
+    first, second = (shown(each.versions[0].card) for each in world.chat.of("direct"))
+    assert TOLD["en"] not in first
+    assert TOLD["en"] in second
+
+
+async def test_requester_is_told_when_the_request_can_be_decided_again() -> None:
+    """The first message says that nobody may decide; the second one that the request waits for approval."""
+    world = world_of(HANAKO_ID, people=[TARO_PERSON])
+    key = await world.posted()
+    world.people.people.append(HANAKO)
+    await world.pass_time(key, PAUSE)
+    first, second = (shown(each.versions[0].card) for each in world.chat.of("direct"))
+    assert TOLD["en"] in first
+    assert "Waiting for approval" in second
+
+
+async def test_undecidable_request_can_be_cancelled() -> None:
+    """The message that nobody may decide offers Cancel."""
+    world = world_of(HANAKO_ID, people=[TARO_PERSON])
+    key = await world.posted()
+    assert "'verb': 'cancel'" in world.chat.of("direct")[0].card
+    async with world.running():
+        answer = await world.click_handler.click(world.withdrawn(key))
+    assert not answer.refused
+
+
 async def test_decided_request_says_nothing_about_approvers() -> None:
     """A decision in the console ends the matter."""
     world = world_of(NOBODYS_ID)

@@ -162,6 +162,8 @@ DIRECTS = {
     Status.GONE: DirectKind.GONE,
 }
 
+_WAITING = frozenset({DirectKind.WAITING, DirectKind.UNDECIDABLE})
+
 
 def may_still_be_identified(record: Record, now: datetime) -> bool:
     """True while a roster may still name the requester, who is unidentified or could not be looked up.
@@ -179,7 +181,7 @@ def may_still_be_identified(record: Record, now: datetime) -> bool:
 
 
 def _directs(record: Record, home: Channel, configuration: Configuration, now: datetime) -> list[Wanted]:
-    kind = direct_kind(record, now)
+    kind = direct_kind(record, configuration, now)
     if record.request is None or kind is None:
         return []
     person = record.requester.person if record.requester and record.requester.identified else None
@@ -191,10 +193,13 @@ def _directs(record: Record, home: Channel, configuration: Configuration, now: d
     return [*overtaken, due, *failed]
 
 
-def direct_kind(record: Record, now: datetime) -> DirectKind | None:
+def direct_kind(record: Record, configuration: Configuration, now: datetime) -> DirectKind | None:
     """Return the kind of direct message that the requester must have now; None if none is due."""
     if record.request is None:
         return None
+    home = configuration.home(record)
+    if home and is_undecidable(record, home, configuration):
+        return DirectKind.UNDECIDABLE
     return DirectKind.ENDED if access_is_over(record.request, now) else DIRECTS.get(record.request.status)
 
 
@@ -204,7 +209,7 @@ def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wa
     A note is not enough: requesters may not see the thread.
     """
     view = due.view
-    if not isinstance(view, DirectView) or view.kind is not DirectKind.WAITING:
+    if not isinstance(view, DirectView) or view.kind not in _WAITING:
         return []
     failed = [(each, why_undone(record, each, now)) for each in record.decisions if each.verdict is Withdrawal.CANCEL]
     return [
@@ -219,7 +224,7 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
     request = record.request
     if request is None:
         raise ValueError(record.key)
-    approved, home = kind is DirectKind.APPROVED, configuration.home(record)
+    approved = kind is DirectKind.APPROVED
     return DirectView(
         kind=kind,
         key=str(request.key),
@@ -238,7 +243,7 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
         powershell=tuple(powershell_command(request.key, node.id) for node in request.targets) if approved else (),
         conflicting_policies=conflicting_policies(record),
         cancel=_may_offer_cancel(record, configuration),
-        undecidable_in=home.name if home and is_undecidable(record, home, configuration) else None,
+        home=record.route.channel if record.route and kind is DirectKind.UNDECIDABLE else None,
         nodes=node_lines(request),
     )
 

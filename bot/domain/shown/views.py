@@ -218,6 +218,7 @@ class DirectKind(StrEnum):
     """The state or event that a direct message to the requester reports."""
 
     WAITING = "waiting"
+    UNDECIDABLE = "undecidable"  # the request waits, and nobody may decide it in `home`
     APPROVED = "approved"
     REJECTED = "rejected"
     TIMED_OUT = "timed_out"
@@ -250,7 +251,7 @@ class DirectView:
     powershell: tuple[str, ...] = ()  # the same for PowerShell
     conflicting_policies: tuple[str, ...] = ()
     cancel: bool = False  # the message offers Cancel
-    undecidable_in: str | None = None  # the channel in which nobody may decide the waiting request
+    home: str | None = None  # the channel in which nobody may decide the request, for UNDECIDABLE
     detail: str | None = None  # a code
     nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
 

@@ -65,6 +65,7 @@ _APPROVED = replace(
 )
 _DIRECT = {
     DirectKind.WAITING: WAITING_MESSAGE,
+    DirectKind.UNDECIDABLE: replace(WAITING_MESSAGE, kind=DirectKind.UNDECIDABLE, home="production"),
     DirectKind.APPROVED: _APPROVED,
     DirectKind.REJECTED: replace(_OVER, kind=DirectKind.REJECTED, decisions=(REJECTION,)),
     DirectKind.REVOKED: replace(_OVER, kind=DirectKind.REVOKED, decisions=(APPROVAL, REVOCATION)),
@@ -151,7 +152,6 @@ MESSAGES: Final[Mapping[str, Sample]] = {
         "direct-message": _APPROVED,
         **{named("direct-message", kind): view for kind, view in _DIRECT.items() if view is not _APPROVED},
         "direct-message-several-nodes": replace(_APPROVED, node_id="", node_name=None, nodes=NODES),
-        "direct-message-undecidable": replace(WAITING_MESSAGE, undecidable_in="production"),
         "direct-message-policies-conflict": replace(_APPROVED, conflicting_policies=("Policy-A", "Policy-B")),
         **_NOTES,
         **_OUTSIDE,

@@ -64,7 +64,7 @@ class Answers:
         return card_view(record, channel, self._configuration.value, self._clock.now())
 
     def _direct(self, record: Record) -> DirectView | None:
-        kind = direct_kind(record, self._clock.now())
+        kind = direct_kind(record, self._configuration.value, self._clock.now())
         return direct_view(record, kind, self._configuration.value) if kind else None
 
 

@@ -181,7 +181,7 @@ def test_no_revoke_button_if_no_one_could_revoke(why: str, changed: dict[str, ob
 def test_no_message_to_the_requester_about_an_unknown_state(asked: AccessRequest | None) -> None:
     """Without facts, or with an unknown status, no direct message is due."""
     row = replace(ROW, request=asked)
-    assert direct_kind(row, NOW) is None
+    assert direct_kind(row, CONFIGURATION, NOW) is None
     assert not any(name.startswith("dm:") for name in wanted(row))
 
 

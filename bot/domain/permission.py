@@ -198,7 +198,7 @@ def _refused_as_approver(
     unknown tenant, is not listed by object id; the roster is needed but could not be read; the person is not listed, or
     Teams does not return the name by which they may be listed.
     """
-    listed = frozenset(exact(as_typed(each)) for each in approvers)
+    listed = listed_approvers(approvers)
     if not listed:
         return Refusal.NOBODY
     if not person.object_id or not person.tenant_id or not tenant_id:
@@ -218,7 +218,7 @@ def _refused_as_approver(
 
 def lists_only_the_requester(approvers: Iterable[str], requester: Requester) -> bool:
     """True if there are approvers, and each is the requester, who never decides their own request."""
-    people = [_listed_person(exact(as_typed(each))) for each in approvers]
+    people = [_listed_person(each) for each in listed_approvers(approvers)]
     return bool(people) and all(each is not None and requester.is_person(each) for each in people)
 
 
@@ -230,24 +230,22 @@ def _listed_person(entry: str) -> Person | None:
     return Person("", "", upn=name) if kind == "upn" else None
 
 
-def no_member_may_decide(
-    members: Iterable[Person], *, approvers: Iterable[str], requester: Requester, tenant_id: str
-) -> bool:
-    """True if it is certain that no member of a channel is one of its approvers and another person than the requester.
+def may_be_approver(person: Person, listed: frozenset[str], *, requester: Requester, tenant_id: str) -> bool:
+    """True unless it is certain that a channel's member is no approver, or may be the requester.
 
-    An empty roster proves nothing. Neither does a member whose tenant Teams does not return, or whose UPN.
+    `listed` has the approvers as `listed_approvers` returns them. A member whose tenant or UPN Teams does not return
+    may be an approver. Quick for other members, because a channel may have 25,000.
     """
-    people, listed = list(members), tuple(approvers)
-    return bool(people) and not any(_may_be_approver(each, listed, requester, tenant_id) for each in people)
-
-
-def _may_be_approver(person: Person, approvers: Iterable[str], requester: Requester, tenant_id: str) -> bool:
-    if requester.is_person(person):
+    unknown = not person.tenant_id or (not person.upn and any(each.startswith("upn:") for each in listed))
+    named = f"user:{person.user}" in listed or f"upn:{exact(person.upn or '')}" in listed
+    if not (unknown or named or MEMBERS in listed) or requester.is_person(person):
         return False
-    membership = Membership(member=True, tenant_known=bool(person.tenant_id))
-    refusal = _refused_as_approver(person, approvers, membership, tenant_id)
-    unknown = not person.tenant_id or refusal is Refusal.ADDRESS_UNKNOWN
-    return refusal is None or unknown
+    return unknown or _refused_as_approver(person, listed, Membership(member=True), tenant_id) is None
+
+
+def listed_approvers(approvers: Iterable[str]) -> frozenset[str]:
+    """Return the entries of `approvers` in the form in which they are compared."""
+    return frozenset(exact(as_typed(each)) for each in approvers)
 
 
 def has_votable_approver(level: Level) -> bool:

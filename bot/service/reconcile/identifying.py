@@ -9,6 +9,7 @@ While a record cannot be read, it identifies no one, and the request counts as i
 
 from dataclasses import dataclass, replace
 
+from bot.concurrency.turns import in_turns
 from bot.domain.claims import voted_by
 from bot.domain.identity import (
     Directory,
@@ -19,7 +20,7 @@ from bot.domain.identity import (
     names_to_look_up,
     needs_record,
 )
-from bot.domain.permission import no_member_may_decide
+from bot.domain.permission import listed_approvers, may_be_approver
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest
 from bot.ports.aws import AwsUnavailable, Identities
@@ -75,12 +76,11 @@ class Identifying:
             members = await self._people.roster(channel.conversation)
         except RosterUnavailable:  # the directory has logged why
             return record.no_approver
-        return no_member_may_decide(
-            members,
-            approvers=channel.approvers_at(level.step),
-            requester=record.requester,
-            tenant_id=self._configuration.tenant_id,
-        )
+        listed, tenant_id = listed_approvers(channel.approvers_at(level.step)), self._configuration.tenant_id
+        async for each in in_turns(members):
+            if may_be_approver(each, listed, requester=record.requester, tenant_id=tenant_id):
+                return False
+        return bool(members)  # an empty roster proves nothing
 
     async def voters(self, request: AccessRequest, *, record: Record) -> dict[str, str]:
         """Return the names in Teams of people who voted outside Teams, by AWS's spelling.

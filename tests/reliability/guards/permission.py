@@ -111,8 +111,10 @@ GUARDS = (
         "members that Teams does not show completely may be approvers",
         NO_APPROVER + "test_nothing_is_said_while_somebody_may_be_able_to_decide[approvers4-people4]",
         {
-            "bot.domain.permission:_may_be_approver": around(
-                lambda may, person, *facts: may(replace(person, upn=person.upn or "x@example.com"), *facts)
+            "bot.domain.permission:may_be_approver": around(
+                lambda may, person, *facts, **named: may(
+                    replace(person, upn=person.upn or "x@example.com"), *facts, **named
+                )
             )
         },
     ),

@@ -101,8 +101,12 @@ async def test_revoked_requests_created_since_a_time_are_listed(scene: Scene, si
 
 async def test_unreadable_list_of_revocations_is_empty(scene: Scene, side: AwsSide) -> None:
     """A failure of this list is not an error, because the list only makes up for lost events."""
+    since, asked = scene.clock() - timedelta(minutes=5), scene.ask()
+    signal(scene.approver(), asked)
+    scene.aws.control.decide(asked.id, "revoke")
+    assert len(await side.requests.revoked(ACCOUNT, REGION, since)) == 1
     scene.aws.faults.fail("DescribeOpsItems", "ValidationException", times=None)
-    assert await side.requests.revoked(ACCOUNT, REGION, scene.clock()) == []
+    assert await side.requests.revoked(ACCOUNT, REGION, since) == []
 
 
 async def test_row_without_operational_data_is_listed(scene: Scene, side: AwsSide) -> None:

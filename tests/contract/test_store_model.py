@@ -1,4 +1,7 @@
-"""Any sequence of calls, to any of several stores on the same data, behaves like a dictionary."""
+"""Any sequence of calls, to any of several stores on the same data, behaves like a dictionary.
+
+Two calls are left out: `check` and `forget_expired`.
+"""
 
 import asyncio
 import tempfile
@@ -19,7 +22,7 @@ from bot.domain.identity import Person
 from bot.domain.record import Lease, Record, Surface
 from bot.domain.request import AccessRequest, Node, RequestKey, Status, Verdict
 from bot.domain.spans import latest_end
-from bot.ports.store import PersonalChat, Store
+from bot.ports.store import PersonalChat, Replica, Store
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.store import all_watched
 from tests.fakes.strategies import REQUEST_KEYS, values
@@ -56,6 +59,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.urls: dict[str, str] = {}
         self.watermarks: dict[str, datetime] = {}
         self.sweeps: dict[str, tuple[str, datetime]] = {}
+        self.replicas: dict[str, Replica] = {}
         self.trail: list[AuditEntry] = []
         self.steps = -1  # the invariant is first checked before any call
         self.totals["examples"] += 1
@@ -168,6 +172,11 @@ class StoreMachine(RuleBasedStateMachine):
         leased = self.stores[which].lease_sweep("111122223333", name, owner, now=START, until=until)
         assert self.run(leased) == free
 
+    @rule(which=WHICH, name=NAMES, knows=st.frozensets(NAMES), moment=SOON)
+    def register_replica(self, which: int, name: str, knows: frozenset[str], moment: datetime) -> None:
+        self.replicas[name] = Replica(name, knows, moment)
+        self.run(self.stores[which].register_replica(self.replicas[name]))
+
     @rule(which=WHICH, name=NAMES, moment=SOON)
     def audit(self, which: int, name: str, moment: datetime) -> None:
         self.trail.append(AuditEntry(moment, name))
@@ -217,6 +226,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.run(store.personal_chat(name)) == self.chats.get(name)
             assert self.run(store.service_url(name)) == self.urls.get(name)
             assert self.run(store.watermark("111122223333", name)) == self.watermarks.get(name)
+        registered = [self.replicas[name] for name in sorted(self.replicas) if self.replicas[name].seen_at >= START]
+        assert list(self.run(store.replicas(START))) == registered
         trail = sorted((entry for entry in self.trail if entry.at >= START), key=lambda entry: entry.at)
         assert list(self.run(store.audit(START))) == trail
 

@@ -34,7 +34,7 @@ CONDITIONAL = ("PutItem", "UpdateItem", "TransactWriteItems")
 
 @pytest.mark.parametrize("machine", [SqliteMachine, DynamoMachine], ids=lambda machine: machine.kind)
 def test_store_never_diverges_from_the_model(machine: type[StoreMachine], figure: Figure) -> None:
-    """Rows, lists, people, leases, watermarks and the audit trail always equal those of the model."""
+    """Rows, lists, people, service URLs, leases, watermarks, replicas and the audit trail equal those of the model."""
     before = machine.totals.copy()
     run_state_machine_as_test(machine, settings=AS_PROOF)
     ran = machine.totals - before

@@ -259,7 +259,7 @@ async def test_session_that_worked_before_is_renewed_once_after_a_denial(
 
 
 async def test_old_session_that_was_never_used_is_renewed_after_a_denial(scene: Scene, side: AwsSide) -> None:
-    """It was assumed for a decision that was not sent."""
+    """The session was assumed for a decision that was not sent."""
     asked = scene.ask()
     await side.requests.prepare(signal_of(asked))
     scene.clock.move(minutes=2)
@@ -281,7 +281,7 @@ async def test_old_session_that_was_never_used_is_renewed_after_a_denial(scene: 
 async def test_other_refusals_are_final_for_a_session_that_worked(
     scene: Scene, side: AwsSide, code: str, status: int | None, denied: bool
 ) -> None:
-    """Only AWS's own words for a denial prove that another session may help. A proxy answers 403, too."""
+    """A refusal that is no denial, and the 403 of a proxy, do not renew the session: a new one would not help."""
     await send(side, signal_of(scene.ask()))
     scene.aws.faults.fail("SendAutomationSignal", code, status=status)
     with pytest.raises((SignalRefused, SignalThrottled)) as caught:

@@ -1,4 +1,4 @@
-"""`POST /api/messages` over real HTTP: the status for each kind of request, and the body for an invoke."""
+"""`POST /api/messages` over real HTTP: the status for each kind of request, the body for an invoke, and what is logged."""
 
 import asyncio
 import gzip
@@ -390,7 +390,7 @@ async def _send(ms: FakeMicrosoft, edge: Edge, body: Json | None = None, **claim
 async def test_refusal_of_what_microsoft_signed_says_what_was_wrong(
     ms: FakeMicrosoft, claims: Json, changed: Json, reason: str, shown: Json
 ) -> None:
-    """The first is a warning with the value, the next one within the hour is not. Both are counted."""
+    """The wrong value is logged: as a warning once in an hour, otherwise at INFO. Every refusal is counted."""
     with capture_logs() as logs:
         async with running_edge(ms) as edge:
             for _ in range(2):
@@ -398,12 +398,13 @@ async def test_refusal_of_what_microsoft_signed_says_what_was_wrong(
             assert _counted(edge) == {reason: 2.0}
             edge.clock.seconds += endpoint.WARNED_FOR + 1
             await _send(ms, edge, _message(ms, **changed), **claims)
+            assert _counted(edge) == {reason: 3.0}
     expected = {"status": status, "reason": reason, **shown}
     assert _lines(logs) == [("warning", expected), ("info", expected), ("warning", expected)]
 
 
 async def test_expired_token_says_by_how_much(ms: FakeMicrosoft) -> None:
-    """The clock of this machine may be ahead. Five minutes are tolerated."""
+    """So does a token that is not valid yet. The clock of this machine may be wrong: five minutes are tolerated."""
     with capture_logs() as logs:
         async with running_edge(ms) as edge:
             now = int(edge.clock.seconds)
@@ -415,7 +416,7 @@ async def test_expired_token_says_by_how_much(ms: FakeMicrosoft) -> None:
 
 
 async def test_inventions_of_strangers_are_no_warnings(ms: FakeMicrosoft) -> None:
-    """Anybody can send junk, and a forged audience or tenant: they are counted, and logged at INFO without a value."""
+    """Anybody can send junk and forged tokens: they are counted, and logged at INFO without a value."""
     forged = ms.signer.token(ms.signer.claims(ms.service_url, aud=OTHER), kid="key-1", signed_by="another-key")
     with capture_logs() as logs:
         async with running_edge(ms) as edge:

@@ -144,6 +144,7 @@ async def test_message_without_an_id_cannot_be_updated(room: Room) -> None:
     with pytest.raises(ChatRefused) as refused:
         await room.messenger.update(replace(posted, activity_id=None), _message("approved"))
     assert refused.value.problem is ChatProblem.ACTIVITY_NOT_FOUND
+    assert room.ms.faults.matching("PUT", "/v3/") == []
     [message] = room.ms.posted(APPROVERS)
     assert message.activity["summary"] == "waiting"
 

@@ -18,9 +18,9 @@ SEEN = 0.1  # share of the seeds that must fail without the claim
 
 
 async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
-    """In any order, AWS accepts at most one signal for each click, and a crash causes at most one extra message.
+    """In the order of each seed, AWS accepts at most one signal for each click, and every request converges.
 
-    Every request converges.
+    A crash causes at most one extra message.
     """
     ends: dict[int, End] = {seed: await end_of(seed) for seed in range(SEEDS)}
     assert {seed: end for seed, end in ends.items() if not end.good} == {}

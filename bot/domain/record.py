@@ -38,7 +38,7 @@ class DeliveryState(StrEnum):
     WAITING = "waiting"  # not posted, or the post failed; it is tried again
     POSTING = "claimed"  # a post is about to be sent; a crash now may leave one orphan card
     DELIVERED = "delivered"
-    SKIPPED = "skipped"  # outdated before it was sent
+    SKIPPED = "skipped"  # outdated before it was sent; it is sent if it is wanted again
     IMPOSSIBLE = "impossible"  # Teams refused it permanently; no further attempt
 
 

@@ -72,7 +72,10 @@ class Installation:
                 yield aws.events(account, region, self.outcomes)
 
     def _roles(self, configuration: Configuration) -> Iterator[Check]:
-        """Yield two checks for each role in which people act, and one for each reader role."""
+        """Yield two checks for each role in which people act, and one for each other reader role.
+
+        One more is about decisions that are sent with the bot's own credentials.
+        """
         people = sorted(_roles_of_people(configuration))
         for arn in people:
             yield aws.role(arn, self._session_like(arn), self.aws)
@@ -107,7 +110,7 @@ class Installation:
         return session
 
     async def _domain(self) -> str:
-        """Return the domain that most members of the channels have, else one of `people_domains`.
+        """Return the most frequent domain of the channels' members and listed approvers, else one of `people_domains`.
 
         Raises NotChecked if none is known.
         """

@@ -64,7 +64,7 @@ class Checks:
             await self._report(await self._found(news))
 
     def _new_problems(self, checks: Iterable[Check], found: Results) -> list[Check]:
-        """Return the checks that found a problem which is not reported, and which may have no reason."""
+        """Return the checks that found a problem that is not reported yet. It may be a false refusal."""
         return [each for each in checks if found.get(each.name) and not self._results.get(each.name)]
 
     def _follow_configuration(self) -> None:

@@ -48,7 +48,7 @@ async def test_console_decision_while_the_role_is_assumed_stops_the_signal(world
 
 
 async def test_signal_follows_its_state_check_immediately(world: World) -> None:
-    """At every attempt the signal is the next call to AWS after the state check."""
+    """At every attempt, the signal is the decision's next call to AWS after the state check."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalThrottled())
     before = len(world.aws.calls)
@@ -95,7 +95,7 @@ async def test_hold_is_renewed_if_assuming_the_role_is_slow(world: World) -> Non
 
 
 async def test_role_that_cannot_be_assumed_is_explained(world: World) -> None:
-    """AWS is not read, and no signal is sent. The person reads why, and the next person may decide."""
+    """No state check is made, and no signal is sent. The person reads why, and the next person may decide."""
     key = await world.posted()
     world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
@@ -159,14 +159,14 @@ async def test_old_state_check_is_repeated(world: World) -> None:
 
 
 class SlowToAnswer(MemoryStore):
-    """A store that writes "sending" immediately, and answers that write only after `answers` is set."""
+    """A store that answers the first write of "sending" only after `answers` is set; it takes effect immediately."""
 
     def __init__(self, tables: Tables | None = None) -> None:
         super().__init__(tables)
         self.taken, self.answers = asyncio.Event(), asyncio.Event()
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-        """Write immediately; answer the write of "sending" after `answers` is set."""
+        """Write immediately; answer the first write of "sending" after `answers` is set."""
         record = await super().apply(key, change, now=now)
         if not self.taken.is_set() and any(each.state is DecisionState.SENT for each in record.decisions):
             self.taken.set()

@@ -1,4 +1,4 @@
-"""A false answer of Teams, given once, loses no message and leaves no card with outdated buttons."""
+"""False answers of Teams, and answers without an id, lose no message and leave no card with outdated buttons."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -219,7 +219,7 @@ async def test_card_whose_updates_are_refused_is_posted_again(world: World, prob
 async def test_cards_in_a_tenant_that_allows_no_edits_are_limited() -> None:
     """Ten requests pass four levels, and each update is refused: at most three cards more for each, in a day.
 
-    Once Teams accepts updates, every card shows the outcome.
+    Once Teams accepts updates, every card loses its buttons.
     """
     world = new_world()
     keys = [await world.shown(world.aws.add(number, levels=4)) for number in range(10)]
@@ -321,7 +321,7 @@ async def test_waiting_requests_are_posted_once_the_conversation_accepts_posts(w
     assert (len(world.chat.of("post")), world.chat.asked["post"]) == (10, 11)
 
 
-async def test_request_whose_probe_ended_does_not_block_the_others(world: World) -> None:
+async def test_request_that_is_gone_does_not_block_the_others(world: World) -> None:
     """The oldest request is gone before the second attempt of its post. The next request's card is posted instead."""
     world.chat.before["post"] = [ChatRefused(ChatProblem.BLOCKED)]
     first, second = world.aws.add(1), world.aws.add(2)
@@ -351,8 +351,8 @@ async def test_message_that_is_refused_for_good_does_not_move_others_to_the_fall
     assert sorted(sent.where for sent in world.chat.of("post")) == sorted([CHANNEL, CHANNEL, leads.conversation])
 
 
-async def test_people_are_probed_separately(world: World) -> None:
-    """A requester who blocked the bot does not delay the messages of another."""
+async def test_requester_who_blocked_the_bot_does_not_delay_the_messages_of_another(world: World) -> None:
+    """The thread of each of the blocking requester's two requests gets a note."""
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.BLOCKED
     role = "arn:aws:sts::111122223333:assumed-role/Operator/hanako.sato@example.com"
     keys = [world.aws.add(1), world.aws.add(2), world.aws.add(3, requester=role)]

@@ -68,6 +68,7 @@ async def test_log_of_a_start_names_configured_accounts(world: Product, tmp_path
     world.toml = TOML + CANCELLING
     bot = await started(world, environment(world, tmp_path))
     assert bot.events("bot_started")[0]["accounts"] == [ACCOUNT]
+    assert world.aws.calls("GetCallerIdentity") == []
 
 
 async def test_forgotten_approvers_are_a_warning_at_the_start(world: Product, tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ async def test_host_of_another_machine_is_named_by_its_setting(world: Product, t
 async def test_store_that_cannot_be_opened_says_what_to_do(
     world: Product, tmp_path: Path, path: str, says: str
 ) -> None:
-    """The path is named once, without the number of the error."""
+    """The line says what to do. It has the path at most once, and no number of the error."""
     place = path.format(folder=tmp_path)
     line = await refused(environment(world, tmp_path, store=f"sqlite:{place}"))
     assert line.startswith(f"Error: the bot did not start: {says.format(folder=tmp_path)}")
@@ -128,7 +129,7 @@ async def test_store_that_cannot_be_opened_says_what_to_do(
 
 
 async def test_aws_that_does_not_answer_is_named_by_its_address(world: Product, tmp_path: Path) -> None:
-    """The log has the address that the bot called, so that a wrong endpoint or Region is seen at once."""
+    """The log has the address that the bot called, so that a wrong endpoint or Region is seen at once, and no secret."""
     with socket.socket() as closed_port:
         closed_port.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{closed_port.getsockname()[1]}"

@@ -216,6 +216,7 @@ async def test_replica_that_a_list_does_not_mark_is_read_once(world: World) -> N
     world.aws.requests[key] = replace(world.aws.requests[key], modified_at=world.clock.now() + timedelta(seconds=9))
     await world.sweep.sweep()
     assert await world.store.due(world.clock.now(), 10) == []
+    assert world.aws.count("observe") == 1
 
 
 # --- replicas and other accounts

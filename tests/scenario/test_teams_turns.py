@@ -124,7 +124,7 @@ async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeM
 async def test_deep_value_of_a_click_is_served_or_refused(
     ms: FakeMicrosoft, bot: Turns, levels: str, depth: int
 ) -> None:
-    """A body below the limit of values is answered at any depth without an error in a turn; so is the next click."""
+    """A click with a deeply nested value is answered without an error in a turn, and so is the next click."""
     begin, end = levels[:-1], levels[-1]
     place = ms.world.place(THREAD)
     body = json.dumps(
@@ -568,8 +568,10 @@ async def test_person_who_loses_the_channel_without_a_member_event_is_no_longer_
         None,
     ],
 )
-async def test_event_of_an_unknown_form_invalidates_the_roster(ms: FakeMicrosoft, bot: Turns, event: Any) -> None:
-    """An event whose kind has other capitals, is unknown, or is missing could be about members."""
+async def test_any_event_that_may_be_about_members_invalidates_the_roster(
+    ms: FakeMicrosoft, bot: Turns, event: Any
+) -> None:
+    """An event whose kind has other capitals or a blank at its end, is unknown, or is missing may be about members."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)
     data = {"tenant": {"id": TENANT_ID}, "team": {"id": TEAM}, "channel": {"id": APPROVERS}, "eventType": event}
@@ -602,10 +604,10 @@ async def test_event_that_names_its_place_in_any_way_invalidates_the_roster(
     assert (status, await bot.side.people.member(APPROVERS, MEI.object_id)) == (200, None)
 
 
-async def test_person_who_is_removed_during_a_click_on_the_same_roster_is_refused(
+async def test_person_who_is_removed_while_the_roster_is_read_is_no_longer_a_member(
     ms: FakeMicrosoft, bot: Turns
 ) -> None:
-    """The event arrives while the roster is being read: what that read returns is not used."""
+    """The event arrives during the read, so the result of that read is not used."""
     held = ms.hold("GET", "pagedmembers$")
     looking = asyncio.create_task(bot.side.people.member(APPROVERS, MEI.object_id))
     await held.reached.wait()

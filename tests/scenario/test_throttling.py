@@ -1,4 +1,4 @@
-"""Teams accepts only so many messages. What waits for it costs nothing in AWS, but never hides news."""
+"""Teams limits the rate of messages. A delivery that waits for Teams reads AWS again only if there may be news."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -52,7 +52,10 @@ async def test_postponed_posts_read_aws_once() -> None:
 
 
 async def _postponed(times: int = 1) -> tuple[World, RequestKey]:
-    """Return a request whose card Teams has throttled for THROTTLED seconds."""
+    """Return a world and its request, whose card was throttled once. Teams throttles `times` posts in all.
+
+    Each time, the pause is THROTTLED seconds.
+    """
     world = new_world()
     key = world.aws.add()
     world.chat.before["post"] += [ChatThrottled(THROTTLED) for _ in range(times)]

@@ -1,4 +1,4 @@
-"""While Teams does not answer about people, a person who was not found is "not known so far", never unknown."""
+"""While Teams does not return all rosters, a requester who was not found is looked up again instead of given up."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

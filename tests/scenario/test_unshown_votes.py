@@ -39,7 +39,7 @@ def thread(world: World) -> Sequence[str]:
 
 
 async def pressed(world: World, key: RequestKey, who: Person = HANAKO, verb: Verb = Verb.APPROVE) -> Answer:
-    """Click and return the answer, which comes within 3 seconds."""
+    """Click, advance the clock by 3 seconds, and return the answer."""
     click = asyncio.create_task(world.press(key, who, verb))
     await world.clock.advance(3)
     return await click
@@ -255,7 +255,7 @@ async def test_late_vote_is_reported_once_although_its_note_was_skipped(world: W
 
 
 @pytest.mark.parametrize("readable", [True, False])
-async def test_repeated_vote_is_not_sent_if_aws_shows_the_first_one_by_now(world: World, *, readable: bool) -> None:
+async def test_repeated_vote_is_not_sent_if_aws_may_show_the_first_one(world: World, *, readable: bool) -> None:
     """The row is not up to date: the state check finds the first vote, or unreadable votes, and nothing is sent."""
     key = await world.posted(required=2)
     async with world.running():

@@ -31,7 +31,10 @@ WINDOW = timedelta(hours=4)  # of the sample request
 
 
 async def approved(world: World, **facts: object) -> RequestKey:
-    """Return a request that was just approved in Teams, with its card up to date."""
+    """Return a request whose first level, by default its only one, was just approved in Teams. Its card is up to date.
+
+    The signals and calls so far are forgotten.
+    """
     key = world.aws.add(**facts)  # type: ignore[arg-type]  # facts of the request
     await world.shown(key)
     async with world.running():
@@ -53,7 +56,7 @@ async def ready(world: World, withdrawal: Withdrawal) -> tuple[RequestKey, Click
 
 
 def sent_verdicts(world: World) -> list[str]:
-    """Return the verdicts that reached AWS."""
+    """Return the actions of the signals that were sent, including refused ones."""
     return [str(signal.action) for signal in world.aws.signals]
 
 
@@ -250,8 +253,8 @@ async def test_console_approval_can_be_revoked_in_teams(world: World) -> None:
     assert world.aws.requests[key].status is Status.REVOKED
 
 
-async def test_state_check_of_a_revocation_reads_the_ops_item(world: World) -> None:
-    """The execution has ended but the OpsItem still grants access: only the OpsItem is read, right before the call."""
+async def test_state_check_of_a_revocation_reads_the_granted_access(world: World) -> None:
+    """The execution has ended with the approval. So the granted access is read instead, right before the call."""
     key = await approved(world)
     async with world.running():
         await world.press(key, HANAKO, Verb.REVOKE)

@@ -1,4 +1,4 @@
-"""A machine's clock was an hour ahead for a while. The leases, holds and pauses that it stored do not last too long."""
+"""A machine's clock was an hour ahead, or decades off. The leases, holds and pauses that it stored do not last."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -33,6 +34,16 @@ async def reconciled(world: World, key: RequestKey) -> AsyncIterator[None]:
     await world.rows.requeue(key)
     async with world.running():
         yield
+
+
+async def pass_hours(world: World, hours: float) -> None:
+    """Let time pass, and reconcile each request whenever it is due. Faster than the loop for a day."""
+    until = world.clock.now() + timedelta(hours=hours)
+    while due := await world.store.due(until, 1):
+        moment = (await world.row(due[0])).requeue_at or until
+        await world.clock.advance(max(0.0, (moment - world.clock.now()).total_seconds()))
+        await world.reconciler.reconcile(due[0])
+    await world.clock.advance((until - world.clock.now()).total_seconds())
 
 
 # --- refused once
@@ -224,15 +235,14 @@ async def test_cards_in_a_tenant_that_allows_no_edits_are_limited() -> None:
     world = new_world()
     keys = [await world.shown(world.aws.add(number, levels=4)) for number in range(10)]
     world.chat.before["update"] = [ChatRefused(ChatProblem.FORBIDDEN)] * 10_000
-    async with world.running():
-        for _ in range(4):
-            for row in keys:
-                world.aws.decide(row.key, Verdict.APPROVE)
-                await world.rows.requeue(row.key)
-            await world.clock.advance(6 * 3600)
-        assert len(world.chat.of("post")) <= 10 * (1 + retry_policy.REPOSTS)
-        world.chat.before["update"].clear()
-        await world.clock.advance(13 * 3600)
+    for _ in range(4):
+        for row in keys:
+            world.aws.decide(row.key, Verdict.APPROVE)
+            await world.rows.requeue(row.key)
+        await pass_hours(world, 6)
+    assert len(world.chat.of("post")) <= 10 * (1 + retry_policy.REPOSTS)
+    world.chat.before["update"].clear()
+    await pass_hours(world, 13)
     assert not any(card.buttons for card in world.chat.of("post"))
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.decision import Decision, DecisionState
-from bot.domain.identity import Person, Principal, PrincipalKind
+from bot.domain.identity import Person, Principal, PrincipalKind, role_of_arn
 from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Action, Level, LevelState, Verdict, Vote, Withdrawal
 from bot.domain.spans import CLOCKS_APART, runs
@@ -210,22 +210,33 @@ def _shows(request: AccessRequest | None, decision: Decision) -> bool:
 def _level_shows(level: Level | None, decision: Decision) -> bool:
     if level is None:
         return False
-    return level.state is not LevelState.WAITING or any(voted_by(vote, decision) for vote in level.votes or ())
+    if level.state is not LevelState.WAITING:
+        return True
+    return not level.is_full and any(voted_by(vote, decision) for vote in level.votes or ())
 
 
 def voted_by(vote: Vote, decision: Decision) -> bool:
     """True if AWS recorded this vote for the decision's person.
 
-    AWS names the session of the role that sent the vote. A signal without a role is sent in the bot's own session, so
-    its comment identifies the person.
+    AWS names the session of the role that sent the vote. A signal without a role is sent in the bot's own session, and
+    AWS may record the role in place of its session: then the comment identifies the person.
     """
     if vote.verdict is not decision.verdict:
         return False
-    if decision.execution_id and decision.role is None:
+    if names_only_role(vote, decision) and not decision.sent_comment:
+        return False
+    if (decision.execution_id and decision.role is None) or names_only_role(vote, decision):
         comment = vote.comment or ""
         return comment == decision.sent_comment or (len(comment) >= CUT and decision.sent_comment.startswith(comment))
     session = Principal.parse(vote.by).session or vote.by
     return exact(session) == exact(decision.person.session_name)
+
+
+def names_only_role(vote: Vote, decision: Decision) -> bool:
+    """True if AWS recorded the decision's role as the voter, without a session."""
+    if decision.role is None or Principal.parse(vote.by).kind is PrincipalKind.SESSION:
+        return False
+    return role_of_arn(vote.by) == role_of_arn(decision.role)
 
 
 def may_be_of(vote: Vote, decision: Decision) -> bool:

@@ -112,7 +112,7 @@ class Decision:
     outcome: Outcome | None = None
     role: str | None = None  # the IAM role in which the signal was sent
     execution_id: str | None = None
-    sent_comment: str = ""  # comment of a signal without a role, in which only the comment identifies the person
+    sent_comment: str = ""  # comment of the signal: it identifies the person where AWS names no session
     announced: bool = False  # the thread must report the outcome: "applying…" was answered, or a process took it over
     turn_at: datetime | None = None  # when its turn to be sent began; None: it waits in the queue
     withdrawn_by: str = ""  # id of the decision that replaced it before it was sent

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from bot.domain.claims import EFFECT_SPAN, may_be_of, voted_by
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
+from bot.domain.identity import role_of_arn
 from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, AccessRequest, Level, LevelState, Verdict, Vote, Withdrawal
 
@@ -73,6 +74,43 @@ def is_hidden_vote(record: Record, decision: Decision) -> bool:
     return not _may_be_among(level.votes, decision, record.decisions)
 
 
+def shares_role(record: Record, decision: Decision) -> bool:
+    """True if another vote at the decision's step was cast in the same role: AWS may count only one vote of a role.
+
+    No document says how AWS counts several sessions of one role.
+    """
+    level = record.request.level(decision.step) if record.request else None
+    if level is None or decision.role is None or not isinstance(decision.verdict, Verdict):
+        return False
+    if any(_is_other_vote_in_role(vote, decision) for vote in level.votes or ()):
+        return True
+    accepted = (each for each in record.decisions if each.state is DecisionState.CONFIRMED and each.id != decision.id)
+    return level.votes is None and any((each.step, each.role) == (decision.step, decision.role) for each in accepted)
+
+
+def failed_by_role(record: Record, decision: Decision) -> bool:
+    """True for a vote without effect, if the cause may be that its role had voted already."""
+    refused = decision.state is DecisionState.REFUSED and decision.outcome in {Outcome.AWS_DENIED, Outcome.AWS_REFUSED}
+    return (refused or is_hidden_vote(record, decision)) and shares_role(record, decision)
+
+
+def role_that_does_not_count(record: Record) -> str | None:
+    """Return the ARN of the role whose further votes at the waiting level had no effect, or None."""
+    level = record.request.waiting if record.request else None
+    if level is None:
+        return None
+    here = [each for each in record.decisions if each.step == level.step]
+    counted_late = level.is_full and any(_is_read_in_time(record, each) for each in here)
+    failed = (
+        each.role for each in here if failed_by_role(record, each) or (counted_late and shares_role(record, each))
+    )
+    return next(failed, None)
+
+
+def _is_other_vote_in_role(vote: Vote, decision: Decision) -> bool:
+    return role_of_arn(vote.by) == role_of_arn(decision.role or "") and not voted_by(vote, decision)
+
+
 def shown_earlier_vote(record: Record, decision: Decision, level: Level) -> Decision | None:
     """Return the hidden vote of the same person that AWS may show by now, or None. `level` was just read from AWS."""
     earlier = (each for each in record.decisions if each.id != decision.id and _is_of_same_person(each, decision))
@@ -82,17 +120,19 @@ def shown_earlier_vote(record: Record, decision: Decision, level: Level) -> Deci
 
 
 def votes_due_at(record: Record, now: datetime) -> datetime | None:
-    """Return when to read AWS to find out whether accepted votes are hidden; None if no such read is missing."""
-    settled = (each.settled_at for each in record.decisions if each.settled_at and _is_not_shown(record, each))
+    """Return when to read AWS to find out whether accepted votes are hidden or do not count; None if that is known."""
+    settled = (each.settled_at for each in record.decisions if each.settled_at and _lacks_effect(record, each))
     due = (moment + EFFECT_SPAN for moment in settled if moment <= now + EFFECT_SPAN)
     return min((each for each in due if record.observed_at is None or record.observed_at < each), default=None)
 
 
-def _is_not_shown(record: Record, decision: Decision) -> bool:
-    """True for an accepted vote that is not in the votes of the last read."""
+def _lacks_effect(record: Record, decision: Decision) -> bool:
+    """True for an accepted vote that the last read does not show, or whose level waits although it shows enough."""
     if not isinstance(decision.verdict, Verdict) or decision.state is not DecisionState.CONFIRMED:
         return False
     level = record.request.level(decision.step) if record.request else None
+    if level is not None and level.is_full and level.state is LevelState.WAITING:
+        return True
     return level is None or not any(voted_by(vote, decision) for vote in level.votes or ())
 
 

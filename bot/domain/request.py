@@ -142,6 +142,11 @@ class Level:
         """How many approvals AWS shows; None if the votes cannot be read."""
         return None if self.votes is None else sum(v.verdict is Verdict.APPROVE for v in self.votes)
 
+    @property
+    def is_full(self) -> bool:
+        """True if AWS shows as many approvals as the level needs. AWS then ends the level, if it counts all of them."""
+        return None not in {self.required, self.approvals} and (self.approvals or 0) >= (self.required or 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

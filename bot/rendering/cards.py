@@ -139,6 +139,8 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
         alerts.append({"runs": formatter.coded("home_problem", view.home_problem, otherwise="other")})
     for line in view.not_shown:
         alerts.append({"runs": formatter.runs(f"card_line.{line.verdict}_not_shown", who=line.who or "")})
+    if view.same_role:
+        alerts.append({"runs": formatter.runs("card_line.same_role", role=view.same_role)})
     if view.requester_unchecked:
         alerts.append({"runs": formatter.say.runs("card_line.unchecked", principal=principal)})
     elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:

@@ -104,7 +104,8 @@ def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
         case NoteKind.DIRECT_IMPOSSIBLE:
             return [formatter.coded("direct_problem", view.detail, otherwise="other")]
         case NoteKind.APPROVAL_NOT_SHOWN | NoteKind.REJECTION_NOT_SHOWN if view.detail:
-            return [formatter.runs("note.press_again", who=view.who or formatter.say.text("note.somebody"))]
+            advice = "same_role" if view.detail == "same_role" else "press_again"
+            return [formatter.runs(f"note.{advice}", who=view.who or formatter.say.text("note.somebody"))]
         case NoteKind.UNDONE if view.by:
             return [formatter.say.runs("note.withdrawn_by", by=formatter.name(view.by))]
         case NoteKind.UNDONE if view.detail:

@@ -2,12 +2,14 @@
 
 import json
 import threading
+from contextlib import nullcontext
 
 import pytest
 
 from bot.sandbox.aws.jit.assumptions import Assumptions
 from bot.sandbox.aws.jit.policies import MANUAL
-from bot.sandbox.aws.world import APPROVER_ROLE, REQUESTER, level, manual_policy
+from bot.sandbox.aws.jit.requests import SecondVote
+from bot.sandbox.aws.world import APPROVER_ROLE, LEAD_ROLE, REQUESTER, level, manual_policy
 from tests.contract.scene import HandClock, Scene, refused, signal, staged
 from tests.fakes.aws_faults import FaultyAws
 
@@ -161,3 +163,42 @@ def test_events_after_a_decision_can_be_turned_off() -> None:
         scene.events()
         signal(scene.approver(), asked, "Reject")
         assert scene.events() == []
+
+
+@pytest.mark.parametrize(
+    ("second", "error", "shown"),
+    [
+        (SecondVote.REFUSED, "InvalidAutomationSignalException", 1),
+        (SecondVote.DENIED, "AccessDeniedException", 1),
+        (SecondVote.HIDDEN, None, 1),
+        (SecondVote.UNCOUNTED, None, 2),
+    ],
+)
+def test_second_session_of_a_role_may_not_count(second: SecondVote, error: str | None, shown: int) -> None:
+    """Where nobody knows how AWS treats it, the sandbox can refuse, deny, swallow or only show such a vote.
+
+    A vote in another role of the level counts.
+    """
+    with staged(assumed=Assumptions(second_vote=second)) as scene:
+        both = manual_policy([level("Both", APPROVER_ROLE, LEAD_ROLE, needed=2)], targets={"InstanceIds": ["*"]})
+        scene.bot.create_document(Name="Both", Content=json.dumps(both), DocumentType=MANUAL)
+        asked = scene.ask("bastion-01")
+        first, again = (
+            scene.aws.client("ssm", scene.aws.session(APPROVER_ROLE, name)) for name in ("a@x.org", "b@x.org")
+        )
+        signal(first, asked)
+        with refused(error) if error else nullcontext():
+            signal(again, asked)
+        (step, *_) = scene.execution(asked)["StepExecutions"]
+        assert (step["StepStatus"], len(step["Outputs"]["ApproverDecisions"])) == ("Waiting", shown)
+        signal(scene.lead(), asked)
+        assert scene.status(asked) == "Approved"
+
+
+def test_votes_may_name_the_role() -> None:
+    """AWS may record the approver as the policy names it, not the session."""
+    with staged(assumed=Assumptions(roles_shown=True)) as scene:
+        asked = scene.ask()
+        signal(scene.approver(), asked)
+        (decided,) = scene.execution(asked)["StepExecutions"][0]["Outputs"]["ApproverDecisions"]
+        assert json.loads(decided)["approver"] == APPROVER_ROLE

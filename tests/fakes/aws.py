@@ -26,6 +26,7 @@ from bot.domain.request import (
 )
 from bot.ports.aws import AwsUnavailable, ListedRequest, RequestNotReadable, Signal, SignalRefused
 from bot.ports.clock import Clock
+from bot.sandbox.aws.jit.requests import SecondVote
 
 ACCOUNT, REGION = "111122223333", "ap-northeast-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
@@ -55,13 +56,16 @@ class FakeAws:
         self.lag = 0.0  # seconds until an accepted signal has its effect
         self.coming: list[tuple[datetime, Signal]] = []  # accepted; their effect comes later
         self.foreign: set[str] = set()  # executions that an OpsItem names although they belong to another request
+        self.second_vote = SecondVote.COUNTED  # of another session of a role at a level
+        self.roles_shown = False  # True: votes name the role instead of the session
         self.listed = True  # False: the lists have only pending requests
 
     def copied(self, clock: Clock) -> "FakeAws":
         """Return an independent copy on this clock, without the gates and the recorded calls."""
         other = FakeAws(clock)
         other.requests, other.lag, other.listed = dict(self.requests), self.lag, self.listed
-        other.foreign = set(self.foreign)
+        other.foreign, other.second_vote = set(self.foreign), self.second_vote
+        other.roles_shown = self.roles_shown
         other.signals, other.effects, other.coming = list(self.signals), list(self.effects), list(self.coming)
         for mine, theirs in ((self.before, other.before), (self.after, other.after)):
             theirs.update({call: [copy.copy(fault) for fault in faults] for call, faults in mine.items()})
@@ -196,8 +200,19 @@ class FakeAws:
         level = request.waiting
         if level is None or any(vote.by == voter for vote in level.votes or ()):
             raise SignalRefused("InvalidAutomationSignalException", denied=False)
-        voted = replace(level, votes=(*(level.votes or ()), Vote(voter, verdict, self._clock.now(), comment)))
-        self._settle(request, self._judged(voted))
+        role = voter.rpartition("/")[0]
+        again = any(vote.by.rpartition("/")[0] == role for vote in level.votes or ())
+        if again and self.second_vote in {SecondVote.REFUSED, SecondVote.DENIED}:
+            denied = self.second_vote is SecondVote.DENIED
+            raise SignalRefused(
+                "AccessDeniedException" if denied else "InvalidAutomationSignalException", denied=denied
+            )
+        if again and self.second_vote is SecondVote.HIDDEN:
+            return
+        shown = ROLE if self.roles_shown and role.endswith("/NodeAccessApprover") else voter
+        voted = replace(level, votes=(*(level.votes or ()), Vote(shown, verdict, self._clock.now(), comment)))
+        uncounted = again and self.second_vote is SecondVote.UNCOUNTED
+        self._settle(request, voted if uncounted else self._judged(voted))
 
     def decide(self, key: RequestKey, verdict: Verdict, comment: str = "") -> None:
         """Count the vote of a person in the AWS console, at the waiting level. Raises SignalRefused as `vote` does."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision
+from bot.domain.effects import role_that_does_not_count
 from bot.domain.identity import Person, Principal
 from bot.domain.permission import (
     Refusal,
@@ -88,6 +89,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         decided_outside=request.status in DECIDED and not lines,
         nodes=node_lines(request),
         not_shown=hidden_lines(record),
+        same_role=_name_of_role(role_that_does_not_count(record)),
     )
 
 
@@ -258,6 +260,10 @@ def _level_line(request: AccessRequest, record: Record) -> LevelLine | None:
         return line
     approved_by, unread = _approved_by(level, record), level.votes is None
     return replace(line, approved_by=approved_by, waits_for=_waits_for(level), votes_unread=unread)
+
+
+def _name_of_role(arn: str | None) -> str | None:
+    return arn.rpartition("/")[2] if arn else None
 
 
 def _approved_by(level: Level, record: Record) -> tuple[str, ...]:

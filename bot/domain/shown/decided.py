@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bot.domain.claims import voted_by
+from bot.domain.claims import may_be_of, names_only_role, voted_by
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.effects import is_hidden_vote
 from bot.domain.identity import Principal
@@ -117,7 +117,12 @@ def decision_line(decision: Decision) -> DecisionLine:
 
 def _outside_lines(level: Level, ours: Sequence[Decision], names: Mapping[str, str]) -> Iterator[DecisionLine]:
     here = [each for each in ours if each.step == level.step]
-    for vote in level.votes or ():
-        if not any(voted_by(vote, each) for each in here):
+    votes = level.votes or ()
+    unnamed = [each for each in here if not any(voted_by(vote, each) for vote in votes)]
+    for vote in votes:
+        own = next((each for each in unnamed if names_only_role(vote, each) and may_be_of(vote, each)), None)
+        if own is not None and not any(voted_by(vote, each) for each in here):
+            unnamed.remove(own)  # AWS shows neither its session nor its comment
+        elif not any(voted_by(vote, each) for each in here):
             who = names.get(vote.by) or Principal.parse(vote.by).shown_name
             yield DecisionLine(vote.verdict, who, vote.at, vote.comment, in_teams=False, step=level.step)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.effects import failed_by_role, shares_role
 from bot.domain.identity import assumed_role_arn
 from bot.domain.record import DeliveryState, Record
 from bot.domain.request import Action, Status, Verdict, Withdrawal
@@ -86,6 +87,8 @@ def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
         return "not_shown" if hidden else None
     if not decision.announced or decision.state not in _UNDONE:
         return None
+    if failed_by_role(record, decision):
+        return "same_role"
     denied = decision.verdict is Withdrawal.CANCEL and decision.outcome is Outcome.AWS_DENIED
     return "cancel_denied" if denied else str(decision.outcome or Outcome.NO_ANSWER)
 
@@ -109,8 +112,10 @@ def _hidden_vote_note(record: Record, decision: Decision) -> Note:
     """Return the note that AWS does not show a vote. It corrects an earlier note, so nothing overtakes it."""
     waiting = record.request.waiting if record.request else None
     view = replace(_note(record, decision, _NOT_SHOWN[decision.verdict]), call=_call(decision, record))
-    again = waiting is not None and waiting.step == decision.step
-    return Note(_hidden(decision), replace(view, detail="press_again") if again else view)
+    if waiting is None or waiting.step != decision.step:
+        return Note(_hidden(decision), view)
+    advice = "same_role" if shares_role(record, decision) else "press_again"
+    return Note(_hidden(decision), replace(view, detail=advice))
 
 
 def _was_reported_hidden(record: Record, decision: Decision) -> bool:

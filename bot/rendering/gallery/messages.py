@@ -28,7 +28,12 @@ from bot.rendering.gallery.sample import (
     named,
 )
 
-UNDONE: Final = (*Outcome, "cancel_denied", "not_shown")  # codes of the reasons why a decision had no effect
+UNDONE: Final = (
+    *Outcome,
+    "cancel_denied",
+    "not_shown",
+    "same_role",
+)  # codes of the reasons why a decision had no effect
 DIRECT_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_request`: an example of the others
     "not_installed",
     "blocked",
@@ -98,6 +103,9 @@ _NOTES = {
     "note-not-shown": replace(_BLANK, kind=NoteKind.NOT_SHOWN, who=REVOCATION.who, at=REVOCATION.at),
     "note-approval-not-shown": replace(
         _accepted(NoteKind.APPROVAL_NOT_SHOWN, APPROVAL, "SendAutomationSignal Approve"), detail="press_again"
+    ),
+    "note-approval-of-same-role": replace(
+        _accepted(NoteKind.APPROVAL_NOT_SHOWN, APPROVAL, "SendAutomationSignal Approve"), detail="same_role"
     ),
     "note-rejection-not-shown": _accepted(NoteKind.REJECTION_NOT_SHOWN, REJECTION, "SendAutomationSignal Reject"),
     "note-ended": _BLANK,

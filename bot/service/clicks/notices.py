@@ -5,6 +5,7 @@ from datetime import datetime
 
 from bot.domain.claims import under_way
 from bot.domain.decision import Decision, DecisionState, Outcome
+from bot.domain.effects import failed_by_role
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, LevelState, Status, Verdict, Withdrawal
@@ -87,11 +88,13 @@ def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repea
     if decision.state is DecisionState.CONFIRMED:
         return _of_confirmed(record, decision, repeated=repeated)
     late = notice_of_too_late(record, decision.verdict, decision.step, now, typed=typed)
-    if late and decision.outcome not in _DENIED:  # who decided first matters more than how AWS refused
+    same_role = failed_by_role(record, decision)
+    if late and (same_role or decision.outcome not in _DENIED):  # who decided first matters more than how AWS refused
         return late
     if decision.outcome is Outcome.WITHDRAWN:
         return _withdrawn(record, decision, typed)
-    return Notice(_code(decision), detail=decision.detail or None, typed=typed)
+    code = NoticeCode.SAME_ROLE if same_role else _code(decision)
+    return Notice(code, detail=decision.detail or None, typed=typed)
 
 
 def _withdrawn(record: Record, decision: Decision, typed: str) -> Notice:
@@ -111,6 +114,8 @@ def _code(decision: Decision) -> Reason:
 
 
 def _of_confirmed(record: Record, decision: Decision, *, repeated: bool) -> Notice | None:
+    if failed_by_role(record, decision):
+        return Notice(NoticeCode.SAME_ROLE)
     if is_hidden(record, decision):
         return Notice(NoticeCode.NOT_SHOWN)
     if repeated:
@@ -118,7 +123,7 @@ def _of_confirmed(record: Record, decision: Decision, *, repeated: bool) -> Noti
     request = record.request
     level = request.level(decision.step) if request else None
     if request and not request.status.ended and level and level.state is LevelState.WAITING:
-        return Notice(NoticeCode.RECORDED, Tone.GOOD)
+        return Notice(NoticeCode.SAME_ROLE) if level.is_full else Notice(NoticeCode.RECORDED, Tone.GOOD)
     return None
 
 

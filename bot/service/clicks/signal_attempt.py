@@ -203,8 +203,13 @@ class SignalAttempt:
                 return decision
             if decision.is_expired(now):
                 return decision.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
-            leaving = replace(sent, held_until=now + HOLD, role=signal.role, execution_id=signal.execution_id)
-            return leaving if signal.role else replace(leaving, sent_comment=signal.comment)
+            return replace(
+                sent,
+                held_until=now + HOLD,
+                role=signal.role,
+                execution_id=signal.execution_id,
+                sent_comment=signal.comment,
+            )
 
         def change(row: Record) -> Record:
             sent = self._changed(row, send)  # first: raises if another worker has sent it

@@ -25,6 +25,7 @@ QUEUEING = "tests/scenario/test_queueing.py::"
 RELOADING = "tests/scenario/test_reloading.py::"
 WITHDRAWING = "tests/scenario/test_withdrawing.py::"
 UNSHOWN = "tests/scenario/test_unshown_votes.py::"
+ONE_ROLE = "tests/scenario/test_one_role.py::"
 RECONCILING = "tests/scenario/test_reconciling.py::"
 ORPHANS = "tests/scenario/test_orphan_cards.py::"
 MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_is_refused_and_nothing_reaches_aws"
@@ -78,6 +79,16 @@ def _only_the_deadline(_: Any, decision: Decision, *, checked_at: datetime, now:
 
 
 GUARDS = (
+    Guard(
+        "a vote without effect is explained by the role that has voted",
+        ONE_ROLE + "test_refused_second_vote_of_a_role_names_the_role_as_the_cause",
+        {"bot.domain.effects:_is_other_vote_in_role": always(False)},
+    ),
+    Guard(
+        "a vote that AWS records with the role is not shown twice",
+        ONE_ROLE + "test_vote_recorded_with_the_role_is_shown_once",
+        {"bot.domain.claims:names_only_role": always(False), "bot.domain.shown.decided:names_only_role": always(False)},
+    ),
     Guard(
         "the claim",
         "tests/unit/domain/test_claims.py::test_one_approval_level_grants_one_claim[approve-approve-claimed]",

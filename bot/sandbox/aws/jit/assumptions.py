@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from bot.sandbox.aws.jit.requests import Decision, Status, Vote
+from bot.sandbox.aws.jit.requests import Decision, SecondVote, Status, Vote
 
 # One policy for all nodes: the console offers it, but its document form was not found. State Manager uses this form.
 ALL_NODES_TARGET: Final = ("InstanceIds", "*")
@@ -84,12 +84,14 @@ class Assumptions:
     decisions_shown: bool = True  # whether GetAutomationExecution shows who decided
     no_policy_error: str = "ValidationException"  # StartAccessRequest for a node that no policy targets
     not_an_approver_error: str = "InvalidAutomationSignalException"  # AccessDeniedException is possible too
+    second_vote: SecondVote = SecondVote.COUNTED  # of several sessions of one role at a level
+    roles_shown: bool = False  # whether the votes name the role instead of the session
 
 
-def decision_json(vote: Vote) -> str:
+def decision_json(vote: Vote, *, roles_shown: bool = False) -> str:
     """Return one element of the step output `ApproverDecisions`: JSON, with the comment cut to the value's limit."""
     word = "approved" if vote.decision is Decision.APPROVE else "rejected"
-    decided = {"approver": vote.voter, "decision": word, "time": vote.at.isoformat()}
+    decided = {"approver": vote.role if roles_shown else vote.voter, "decision": word, "time": vote.at.isoformat()}
     if not vote.comment:
         return json.dumps(decided)
     kept = vote.comment

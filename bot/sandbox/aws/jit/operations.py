@@ -14,7 +14,16 @@ from bot.sandbox.aws.errors import AwsError
 from bot.sandbox.aws.jit import filters, requests, shapes
 from bot.sandbox.aws.jit.assumptions import MOST_NODES, ROLE_APPROVER, TOKEN_WORDS
 from bot.sandbox.aws.jit.filters import page
-from bot.sandbox.aws.jit.requests import AccessRequest, Decision, NotAnApprover, Refused, Status, Vote
+from bot.sandbox.aws.jit.requests import (
+    AccessRequest,
+    Decision,
+    Denied,
+    NotAnApprover,
+    Refused,
+    SecondVote,
+    Status,
+    Vote,
+)
 from bot.sandbox.aws.jit.state import Effect, JitState, NoPolicy, UnknownNode
 
 Params = dict[str, Any]
@@ -155,12 +164,17 @@ class JitOperations:
         request = self._execution(caller, params["AutomationExecutionId"])
         kind, comment = params["SignalType"], next(iter(params.get("Payload", {}).get("Comment", [])), "")
         try:
-            after = self._state.change(request.id, partial(_signalled, caller=caller, kind=kind, comment=comment))
+            second = self._state.assumed.second_vote
+            signalled = partial(_signalled, caller=caller, kind=kind, comment=comment, second=second)
+            after = self._state.change(request.id, signalled)
         except NotAnApprover as error:
             raise AwsError(self._state.assumed.not_an_approver_error, str(error)) from error
+        except Denied as error:
+            raise AwsError("AccessDeniedException", str(error)) from error
         except Refused as error:
             raise AwsError("InvalidAutomationSignalException", str(error)) from error
-        self._effect(caller, after, "" if kind == "Revoke" else _last_step_of(after, caller.arn), kind, comment)
+        step = request.waiting_step
+        self._effect(caller, after, step.level.name if step and kind != "Revoke" else "", kind, comment)
         return {}
 
     # --- finding -------------------------------------------------------------------------------------------------
@@ -185,17 +199,14 @@ class JitOperations:
         self._state.record(Effect(at, request.id, request.execution_id, step, kind, caller.arn, comment))
 
 
-def _signalled(request: AccessRequest, now: datetime, *, caller: Caller, kind: str, comment: str) -> AccessRequest:
+def _signalled(
+    request: AccessRequest, now: datetime, *, caller: Caller, kind: str, comment: str, second: SecondVote
+) -> AccessRequest:
     role = caller.session.role_arn
     match kind:
         case "Approve" | "Reject":
-            return requests.voted(request, Vote(caller.arn, role, Decision(kind), comment, now), ROLE_APPROVER)
+            return requests.voted(request, Vote(caller.arn, role, Decision(kind), comment, now), ROLE_APPROVER, second)
         case "Revoke":
             return requests.revoked(request, now, by=caller.arn, role=role, role_kind=ROLE_APPROVER)
         case _:
             raise Refused(f"{kind} is not a signal for an approval.")
-
-
-def _last_step_of(request: AccessRequest, voter: str) -> str:
-    """Return the name of the latest level with a vote of this person."""
-    return [s.level.name for s in request.steps for v in s.votes if v.voter == voter][-1]

@@ -35,8 +35,22 @@ class Decision(StrEnum):
     REJECT = "Reject"
 
 
+class SecondVote(StrEnum):
+    """How AWS treats a vote if another session of the same role has voted at the level. Nobody has seen it so far."""
+
+    COUNTED = "counted"
+    REFUSED = "refused"  # with the error for an illegal signal
+    DENIED = "denied"  # for lack of permission
+    HIDDEN = "hidden"  # accepted, but neither shown nor counted
+    UNCOUNTED = "uncounted"  # accepted and shown, but not counted
+
+
 class Refused(Exception):
     """The transition is not possible in the current state."""
+
+
+class Denied(Refused):
+    """The voter may not vote again."""
 
 
 class NotAnApprover(Refused):
@@ -83,6 +97,10 @@ class Step:
     votes: tuple[Vote, ...] = ()
     started_at: datetime | None = None
     ended_at: datetime | None = None
+
+    def counted(self, second: SecondVote) -> int:
+        """Return how many votes count: one of each role, or all."""
+        return len(self.votes if second is SecondVote.COUNTED else {vote.role for vote in self.votes})
 
     @property
     def due(self) -> datetime | None:
@@ -147,10 +165,11 @@ def settled(request: AccessRequest, now: datetime) -> AccessRequest:
     return _ended(request, step, Status.TIMED_OUT, step.due, service_session(request.account))
 
 
-def voted(request: AccessRequest, vote: Vote, role_kind: str) -> AccessRequest:
+def voted(request: AccessRequest, vote: Vote, role_kind: str, second: SecondVote = SecondVote.COUNTED) -> AccessRequest:
     """Count a vote for the waiting level. `role_kind` is the kind of approver whose id is a role's ARN.
 
-    Raises NotAnApprover, or Refused if no level waits or the voter has already voted on it.
+    `second` says how a vote is treated whose role has voted at the level. Raises NotAnApprover, Denied, or Refused if
+    no level waits or the voter has already voted on it.
     """
     step = request.waiting_step
     if step is None:
@@ -159,12 +178,24 @@ def voted(request: AccessRequest, vote: Vote, role_kind: str) -> AccessRequest:
         raise NotAnApprover(f"{vote.voter} is not an approver of {step.level.name}.")
     if any(v.voter == vote.voter for v in step.votes):
         raise Refused(f"{vote.voter} has already voted on {step.level.name}.")
+    if any(v.role == vote.role for v in step.votes) and second is not SecondVote.COUNTED:
+        return _not_counted(request, step, vote, second)
     step = replace(step, votes=(*step.votes, vote))
     if vote.decision is Decision.REJECT:
         return _ended(request, step, Status.REJECTED, vote.at, vote.voter)
-    if len(step.votes) < step.level.needed:
+    if step.counted(second) < step.level.needed:
         return _with(request, step, vote.at, vote.voter)
     return _passed(request, step, vote)
+
+
+def _not_counted(request: AccessRequest, step: Step, vote: Vote, second: SecondVote) -> AccessRequest:
+    says = f"The role {vote.role} has already voted on {step.level.name}."
+    if second is SecondVote.DENIED:
+        raise Denied(says)
+    if second is SecondVote.REFUSED:
+        raise Refused(says)
+    shown = (*step.votes, vote) if second is SecondVote.UNCOUNTED else step.votes
+    return _with(request, replace(step, votes=shown), vote.at, vote.voter)
 
 
 def cancelled(request: AccessRequest, now: datetime, by: str) -> AccessRequest:

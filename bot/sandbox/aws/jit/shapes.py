@@ -177,7 +177,7 @@ def _outputs(step: Step, assumed: Assumptions) -> dict[str, list[str]] | None:
         return None
     return {
         "ApprovalStatus": [APPROVAL_WORDS[step.status]],
-        "ApproverDecisions": [decision_json(v) for v in step.votes],
+        "ApproverDecisions": [decision_json(v, roles_shown=assumed.roles_shown) for v in step.votes],
     }
 
 

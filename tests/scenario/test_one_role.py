@@ -1,0 +1,157 @@
+"""Several approvers in one role at a level that needs several approvals: nobody knows how AWS counts them.
+
+Whatever AWS does with the second vote, card, count and advice agree, and no advice leads nowhere.
+"""
+
+import asyncio
+import json
+from ast import literal_eval
+from pathlib import Path
+
+import pytest
+
+from bot.domain.claims import EFFECT_SPAN
+from bot.domain.identity import Person
+from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.shown.views import NoticeCode
+from bot.sandbox.aws.jit.assumptions import Assumptions
+from bot.sandbox.aws.jit.requests import SecondVote
+from bot.sandbox.aws.world import APPROVER_ROLE, LEAD_ROLE, level, manual_policy
+from bot.service.clicks.click import Answer, Verb
+from tests.fakes import people
+from tests.fakes.aws import LEAD
+from tests.fakes.card_text import shown
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
+from tests.fakes.product import product
+from tests.fakes.world import World, code_of, new_world
+
+SPAN = EFFECT_SPAN.total_seconds()
+MEI = person(7, "鈴木 芽依")
+ADVICE = "one vote of a role"  # on the card, in the thread and in the answer
+DEAD_ENDS = ("press again", "lack of permission", "must look at the approver role")
+
+
+def made(second: SecondVote) -> World:
+    """Return a world whose AWS treats the second vote of a role so."""
+    world = new_world(people=[HANAKO, ICHIRO, MEI, TARO_PERSON])
+    world.aws.second_vote = second
+    return world
+
+
+def card(world: World) -> str:
+    """Return the text of the request's card."""
+    return shown(literal_eval(world.chat.of("post")[0].card))
+
+
+def everything(world: World) -> str:
+    """Return all texts in the channel: the card and its thread."""
+    return "\n".join([card(world), *(note.card for note in world.chat.of("reply"))])
+
+
+async def pressed(world: World, key: RequestKey, who: Person, verb: Verb = Verb.APPROVE) -> Answer:
+    """Click and return the answer, which comes within 3 seconds."""
+    click = asyncio.create_task(world.press(key, who, verb))
+    await world.clock.advance(3)
+    return await click
+
+
+async def voted_twice(world: World, verb: Verb = Verb.APPROVE) -> tuple[RequestKey, Answer]:
+    """Let two people decide in one role, and a minute pass. Return the answer to the second."""
+    key = await world.posted(required=2)
+    await pressed(world, key, HANAKO)
+    answer = await pressed(world, key, ICHIRO, verb)
+    await world.clock.advance(SPAN + 10)
+    return key, answer
+
+
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
+@pytest.mark.parametrize("second", [SecondVote.REFUSED, SecondVote.DENIED])
+async def test_refused_second_vote_of_a_role_names_the_role_as_the_cause(second: SecondVote, verb: Verb) -> None:
+    """The answer does not send the person to press again, and not to an administrator of permissions."""
+    world = made(second)
+    async with world.running():
+        key, answer = await voted_twice(world, verb)
+        assert code_of(answer) is NoticeCode.SAME_ROLE
+        assert ADVICE in card(world)
+        assert "NodeAccessApprover" in card(world)
+        assert "1 of 2 approvals" in card(world)
+        assert ICHIRO.name not in card(world)
+        assert not any(each in everything(world) for each in DEAD_ENDS)
+        world.aws.vote(key, f"{LEAD.replace(':role/', ':assumed-role/').replace(':iam:', ':sts:')}/x", Verdict.APPROVE)
+        await world.shown(key)
+        assert ADVICE not in card(world)
+    assert world.aws.requests[key].status is Status.APPROVED
+
+
+@pytest.mark.parametrize("second", [SecondVote.HIDDEN, SecondVote.UNCOUNTED])
+async def test_accepted_second_vote_of_a_role_that_does_not_count_names_the_role(second: SecondVote) -> None:
+    """AWS accepts the vote. After a minute it is clear that it does not count, and that pressing again cannot help."""
+    world = made(second)
+    async with world.running():
+        key, _ = await voted_twice(world)
+        assert ADVICE in card(world)
+        assert not any(each in everything(world) for each in DEAD_ENDS)
+        again = await pressed(world, key, MEI)
+        assert code_of(again) in {NoticeCode.SAME_ROLE, NoticeCode.APPLYING, NoticeCode.RECORDED}
+    assert world.aws.requests[key].status is Status.PENDING
+
+
+async def test_count_of_votes_does_not_contradict_a_level_that_still_waits() -> None:
+    """AWS shows two approvals and waits for two. The card does not say that two of two are given without a word."""
+    world = made(SecondVote.UNCOUNTED)
+    async with world.running():
+        await voted_twice(world)
+        assert ("2 of 2 approvals" in card(world)) <= (ADVICE in card(world))
+
+
+async def test_counted_second_vote_needs_no_advice() -> None:
+    """AWS counts every session: the request is approved, and nothing speaks of roles."""
+    world = made(SecondVote.COUNTED)
+    async with world.running():
+        key, _ = await voted_twice(world)
+        assert ADVICE not in everything(world)
+    assert world.aws.requests[key].status is Status.APPROVED
+
+
+async def test_refusal_without_another_vote_of_the_role_is_explained_as_before() -> None:
+    """A denied first vote is a missing permission."""
+    world = made(SecondVote.COUNTED)
+    key = await world.posted(required=2)
+    async with world.running():
+        world.aws.second_vote = SecondVote.DENIED
+        world.aws.vote(key, "arn:aws:sts::111122223333:assumed-role/NodeAccessLead/x", Verdict.APPROVE)
+        assert code_of(await pressed(world, key, HANAKO)) is not NoticeCode.SAME_ROLE
+
+
+@pytest.mark.parametrize("second", [SecondVote.COUNTED, SecondVote.HIDDEN])
+async def test_vote_recorded_with_the_role_is_shown_once(second: SecondVote) -> None:
+    """AWS records the role's ARN in place of the session: the person who clicked is not joined by a second voter."""
+    world = made(second)
+    world.aws.roles_shown = True
+    key = await world.posted(required=2)
+    async with world.running():
+        await pressed(world, key, HANAKO)
+        await world.clock.advance(SPAN + 10)
+        assert f"1 of 2 approvals given, by {HANAKO.name}" in card(world)
+        assert "outside Teams" not in everything(world)
+
+
+@pytest.mark.parametrize("second", [SecondVote.REFUSED, SecondVote.DENIED])
+async def test_product_explains_a_second_vote_that_aws_refuses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: SecondVote
+) -> None:
+    """The whole program over real HTTP: the second person's answer and the card name the cause."""
+    async with product(monkeypatch, tmp_path, assumed=Assumptions(second_vote=second)) as world:
+        both = manual_policy([level("Both", APPROVER_ROLE, LEAD_ROLE, needed=2)], targets={"InstanceIds": ["*"]})
+        ssm = world.aws.client("ssm")
+        await asyncio.to_thread(
+            ssm.create_document, Name="Both", Content=json.dumps(both), DocumentType="ManualApprovalPolicy"
+        )
+        async with world.running():
+            request = await world.ask("bastion-01")
+            waiting = await world.card(request)
+            await world.click(people.HANAKO, waiting, "approve")
+            await world.until(lambda: "1 of 2 approvals" in shown(world.cards(request)[0].card))
+            await world.click(people.ICHIRO, world.cards(request)[0], "approve")
+            await world.until(lambda: ADVICE in shown(world.cards(request)[0].card))
+    assert world.signals() == 2

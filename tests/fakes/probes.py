@@ -9,45 +9,62 @@ QUEUE_POLICY = '{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s
 
 
 class SoundTeams:
-    """`ports.probes.TeamsProbes`: Microsoft answers everything. `ahead` is the lead of its clock in seconds."""
+    """`ports.probes.TeamsProbes`: Microsoft answers everything, except calls with an entry in `errors`.
+
+    `ahead` is the lead of its clock in seconds.
+    """
 
     def __init__(self) -> None:
         self.ahead: float | None = 0.0
+        self.errors: dict[str, Exception] = {}
 
     async def sign_in(self) -> None:
-        """Succeed."""
+        _raise(self.errors.get("sign_in"))
 
     async def fetch_keys(self) -> None:
-        """Succeed."""
+        _raise(self.errors.get("fetch_keys"))
 
     @property
     def microsoft_ahead(self) -> float | None:
         return self.ahead
 
     async def read_members(self, conversation: str) -> None:
-        """Succeed."""
+        _raise(self.errors.get("read_members"))
 
     def roster_problems(self, conversation: str) -> Sequence[str]:
         return ()
 
 
 class SoundAws:
-    """`ports.probes.AwsProbes`: AWS answers everything. `sessions` are those in which a role was assumed."""
+    """`ports.probes.AwsProbes`: AWS answers everything, except calls with an entry in `errors`.
+
+    `sessions` are those in which a role was assumed.
+    """
 
     def __init__(self) -> None:
+        self.errors: dict[str, Exception] = {}
         self.ahead: float | None = 0.0
         self.sessions: list[RoleSession] = []
         self.policies: list[ApprovalPolicy] = [ApprovalPolicy("Standard", ())]
         self.queue = QueueSettings("arn:aws:sqs:ap-northeast-1:111122223333:q", QUEUE_POLICY, "")
 
     async def assume(self, session: RoleSession) -> None:
+        _raise(self.errors.get("assume"))
         self.sessions.append(session)
 
     async def approval_policies(self, account: str, region: str) -> Sequence[ApprovalPolicy]:
+        _raise(self.errors.get("approval_policies"))
         return self.policies
 
     async def queue_settings(self) -> QueueSettings | None:
+        _raise(self.errors.get("queue_settings"))
         return self.queue
 
     async def aws_ahead(self) -> float | None:
+        _raise(self.errors.get("aws_ahead"))
         return self.ahead
+
+
+def _raise(error: Exception | None) -> None:
+    if error:
+        raise error

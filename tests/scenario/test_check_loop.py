@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from bot.service.checks import loop
 from bot.service.checks.check import EACH_MINUTE, HOURLY, Check, NotChecked, Problem
 from bot.service.checks.loop import Checks
 from bot.telemetry import Telemetry
@@ -190,3 +191,21 @@ async def test_removed_channel_leaves_no_problem(installation: Installation) -> 
         await it.clock.advance(MINUTE + 10)
         assert (it.problems, it.ok("channel production")) == ({}, None)
     assert installation.made["channel leads"] == 2
+
+
+async def test_check_without_an_answer_is_a_problem(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hanging call ends after its time, and does not keep the others from being reported."""
+    monkeypatch.setattr(loop, "REPEATED_AFTER", 0.0)
+
+    async def hang() -> Problem | None:
+        await asyncio.Event().wait()
+        return None
+
+    installation.checks.append(Check("hanging", hang, longest=0.01))
+    installation.check("token")
+    it = Running(installation)
+    await it.loop.make()
+    assert it.problems == {"hanging": "no_answer: there was no answer within 0 seconds"}
+    assert it.ok("token") == 1.0

@@ -11,11 +11,13 @@ from structlog.testing import capture_logs
 from bot.domain.identity import IdentityRules
 from bot.domain.request import Approver, ApproverKind, Level
 from bot.domain.routing import Account, Channel, LevelRule, Match
-from bot.ports.aws import AwsUnavailable, SignalRefused
-from bot.ports.probes import ApprovalPolicy, QueueSettings
-from bot.ports.teams import ChatProblem
+from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalRefused
+from bot.ports.probes import ApprovalPolicy, MicrosoftRefused, QueueSettings
+from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
+from bot.service.checks import advice
 from bot.service.checks.loop import FIRST_AFTER, PERIOD, REPEATED_AFTER, Checks
 from bot.service.checks.outcomes import Work
+from bot.teams.people.roster_problems import RosterProblem
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON
 from tests.fakes.probes import SoundAws, SoundTeams
@@ -383,3 +385,68 @@ async def test_denied_decision_is_a_problem_until_one_is_accepted(site: Site) ->
             await site.world.press(key, HANAKO)
     assert [line["log_level"] for line in logs if line["event"] == "signal_sent"] == ["warning", "info"]
     assert await site.problems() == {}
+
+
+# --- calls that say nothing, or only that nobody answers
+
+THROTTLED = AwsThrottled("ThrottlingException")
+UNREACHABLE = AwsUnavailable("EndpointConnectionError")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "found"),
+    [
+        ("read_members", ChatThrottled(1.0), {}),
+        ("read_members", ChatUnavailable("http_503", ambiguous=False), {"channel approvals": "http_503: Teams does not"}),
+        ("read_members", ChatRefused(ChatProblem.FORBIDDEN, "host_not_listed"), {"channel approvals": "host_not_listed: "}),
+        ("sign_in", MicrosoftRefused("invalid_client AADSTS1", answered=True), {"token": "invalid_client AADSTS1: Entra refuses"}),
+        ("sign_in", MicrosoftRefused("http_403", answered=True), {"token": "http_403: this is not Microsoft's answer"}),
+        ("sign_in", MicrosoftRefused("TimeoutError", answered=False), {"token": "TimeoutError: check proxy, firewall"}),
+        ("fetch_keys", MicrosoftRefused("TimeoutError", "GET x", answered=False), {"keys": "TimeoutError: GET x; check proxy"}),
+        ("assume", THROTTLED, {}),
+        ("approval_policies", THROTTLED, {}),
+        ("queue_settings", THROTTLED, {}),
+        ("queue_settings", UNREACHABLE, {"queue settings": "EndpointConnectionError: AWS cannot be reached"}),
+        ("aws_ahead", UNREACHABLE, {}),
+    ],
+)  # fmt: skip
+async def test_throttled_call_says_nothing_and_an_unanswered_one_is_a_problem(
+    site: Site, call: str, error: Exception, found: dict[str, str]
+) -> None:
+    """Only the check whose call failed is reported."""
+    (site.aws if hasattr(site.aws, call) else site.teams).errors[call] = error
+    shown = await site.problems()
+    assert shown.keys() == found.keys()
+    assert all(shown[name].startswith(words) for name, words in found.items())
+
+
+async def test_role_is_not_checked_if_the_domain_is_too_long(site: Site) -> None:
+    """A session name has 64 characters at most."""
+    site.world.people.people = [replace(HANAKO, upn=f"hanako@{'x' * 60}.example")]
+    await site.problems()
+    assert site.aws.sessions == []
+
+
+async def test_role_is_checked_in_a_domain_of_the_file_if_no_member_has_one(site: Site) -> None:
+    """Teams may return no UPN. Approvers are listed as `upn:`, or `people_domains` names the domain."""
+    site.world.people.people = []
+    value = site.world.configuration.value
+    site.world.configuration.replace(replace(value, identity=IdentityRules(people_domains=frozenset({"example.org"}))))
+    await site.problems()
+    listed = replace(APPROVALS, levels=(LevelRule("Level2", ("upn:Mei@Example.NET",), ROLE),))
+    site.world.configuration.replace(replace(value, channels=(listed,)))
+    await site.problems()
+    assert {each.name for each in site.aws.sessions} == {"node-access-bot@example.org", "node-access-bot@example.net"}
+
+
+async def test_many_people_are_not_all_named(site: Site) -> None:
+    """Five object ids are enough to find the cause."""
+    for number in range(7):
+        site.world.outcomes.failed(Work.DIRECT, f"person-{number}", code="not_installed")
+    assert "person-4 and 2 more: upload" in (await site.problems())["direct messages"]
+
+
+@pytest.mark.parametrize("problem", RosterProblem)
+def test_every_problem_of_a_roster_has_an_advice(problem: RosterProblem) -> None:
+    """The words say what to do."""
+    assert len(advice.ROSTER[problem]) > 40

@@ -204,7 +204,7 @@ async def test_stranger_guest_and_foreign_tenant_are_refused(world: World) -> No
 
 
 @pytest.mark.parametrize(("by_click", "by_roster"), [(True, False), (False, True), (True, True)])
-async def test_guest_is_refused_if_only_the_click_or_only_the_roster_says_so(by_click: bool, by_roster: bool) -> None:
+async def test_guest_is_refused_if_the_click_or_the_roster_says_so(by_click: bool, by_roster: bool) -> None:
     """Teams does not always return the kind of an account in both places."""
     world = new_world(people=(replace(HANAKO, guest=by_roster), ICHIRO, TARO_PERSON))
     key = await world.posted()

@@ -1,6 +1,6 @@
 """Misinstallations and what the running bot says about them: a problem by name, in words that say what to do.
 
-The whole program over real HTTP; one case for each misinstallation that a running process can know.
+The whole program over real HTTP. test_seen_problems has the misinstallations that only the bot's own work shows.
 infra/docs/operations.md has the cases as a table, which a test compares.
 """
 
@@ -145,7 +145,7 @@ async def send(world: Product, *, tenant: str = TENANT_ID, service_url: str = ""
 
 
 async def wrong_date(world: Product) -> None:
-    """Microsoft's clock is an hour ahead of this machine's."""
+    """Microsoft's clock is decades ahead of this machine's."""
     keys = json.dumps({"keys": [], "jwks_uri": f"{world.microsoft.base}/v1/.well-known/keys"})
     date = {"Date": "Fri, 01 Jan 2100 00:00:00 GMT"}
     world.microsoft.fault("GET", "well-known", times=None, status=200, body=keys, headers=date)
@@ -158,7 +158,7 @@ async def denied_decision(world: Product) -> None:
 
 
 def policy(**content: Any) -> Setup:
-    """There is another approval policy."""
+    """There is another approval policy, with these approvers of this kind."""
 
     async def arrange(world: Product) -> None:
         levels = [level("ManualApproval", *content["approvers"], kind=content.get("kind", ROLE_APPROVER))]
@@ -188,7 +188,7 @@ def queue(**attributes: str) -> Setup:
 
 
 async def put_right(world: Product) -> None:
-    """Everything is right again, and people go on working."""
+    """Undo every misinstallation of CASES, send a message from Teams, and approve the waiting cards."""
     world.microsoft.faults.heal()
     world.aws.faults.clear()
     world.microsoft.sign_in.rotate_secret(SECRET)
@@ -487,7 +487,7 @@ async def test_misinstallation_from_the_start_is_a_problem_by_name(case: Case, w
 async def test_misinstallation_is_a_problem_by_name(case: Case, world: Product) -> None:
     """The metrics port's /readyz has the problem with the code and what to do; the log has it once; the bot is ready.
 
-    The problem ends in the first round after the cause is gone.
+    The problem ends in the first round after the cause is gone, unless it is one of LAST_A_DAY.
     """
     with capture_logs() as logs:
         async with world.running():

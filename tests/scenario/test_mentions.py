@@ -126,7 +126,7 @@ async def test_mentioned_person_gets_no_right_to_decide() -> None:
     assert world.aws.signals == []
 
 
-async def test_reason_without_names_reads_no_roster() -> None:
+async def test_reason_without_names_causes_no_further_read_of_the_roster() -> None:
     """The reason has only a mail address. The members are read once, to see whether any of them may decide."""
     world, other = new_world(), new_world()
     await world.shown(requested(world, "mail bob@example.com"))

@@ -30,7 +30,7 @@ def card_text(world: World) -> str:
 
 
 def message_text(world: World) -> str:
-    """Return the text of the direct message to the requester."""
+    """Return the text of the first direct message to the requester."""
     return shown(world.chat.of("direct")[0].versions[0].card)
 
 
@@ -72,7 +72,7 @@ async def test_requester_as_the_only_approver_is_named_as_the_reason(approvers: 
         (["upn:person66@example.com"], [TARO_PERSON, person(66, guest=True)]),
     ],
 )
-async def test_approvers_who_are_not_in_the_channel_are_named_as_the_reason(
+async def test_channel_without_a_member_who_may_decide_is_named_as_the_reason(
     approvers: list[str], people: list[Person], locale: str
 ) -> None:
     """Guests and the requester do not count. The buttons stay: a listed person may still join the channel."""
@@ -85,9 +85,10 @@ async def test_approvers_who_are_not_in_the_channel_are_named_as_the_reason(
 
 @pytest.mark.parametrize("locale", ["en", "ja"])
 async def test_channel_without_approvers_tells_the_requester(locale: str) -> None:
-    """The direct message says that nobody can decide, as the card does."""
+    """The direct message says that nobody can decide. The card has no buttons."""
     world = world_of(locale=locale)
     await world.posted()
+    assert not has_buttons(world)
     assert TOLD[locale] in message_text(world)
 
 
@@ -197,12 +198,14 @@ async def test_undecidable_request_can_be_cancelled() -> None:
     async with world.running():
         answer = await world.click_handler.click(world.withdrawn(key))
     assert not answer.refused
+    assert world.aws.requests[key].status is Status.CANCELLED
 
 
 async def test_decided_request_says_nothing_about_approvers() -> None:
-    """A decision in the console ends the matter."""
+    """After a decision in the console, the card no longer says that nobody may decide."""
     world = world_of(NOBODYS_ID)
     key = await world.posted()
+    assert NO_MEMBER["en"] in card_text(world)
     world.aws.requests[key] = replace(world.aws.requests[key], status=Status.REJECTED)
     await world.shown(key)
     assert NO_MEMBER["en"] not in card_text(world)

@@ -1,4 +1,7 @@
-"""Misinstallations that the bot can only know from its own work: the checks look at what the process has seen."""
+"""Misinstallations that the bot can only know from its own work: the checks look at what the process has seen.
+
+Also what the checks of roles, policies, queue and clock count as a problem.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -211,7 +214,7 @@ async def test_sound_installation_has_no_problem(site: Site) -> None:
 
 
 async def test_accepted_message_ends_the_problem(site: Site) -> None:
-    """Direct messages and cards are accepted again: the problem ends with the next one, not after a day."""
+    """Teams accepts direct messages again: the problem ends with the next one, not after a day."""
     await unreachable(ChatProblem.NOT_INSTALLED)(site)
     assert list(await site.problems()) == ["direct messages"]
     site.world.chat.unreachable.clear()
@@ -259,6 +262,7 @@ async def test_role_is_assumed_with_everything_that_a_persons_session_has(site: 
     rules = IdentityRules(external_id="x-1", source_identity=True, session_tags=True)
     site.world.configuration.replace(replace(site.world.configuration.value, identity=rules))
     await site.problems()
+    assert site.aws.sessions
     for each in site.aws.sessions:
         assert (each.external_id, each.source_identity) == ("x-1", "node-access-bot@example.com")
         assert [value for _, value in each.tags] == ["node-access-bot"]
@@ -313,7 +317,7 @@ async def test_unreadable_policy_and_many_wrong_ones_are_named(site: Site) -> No
 
 
 async def test_region_without_just_in_time_access_is_named_as_such() -> None:
-    """The Region may be wrong."""
+    """The problem says so, because the Region may be wrong."""
     site = installed(new_world())
     account = Account(ACCOUNT, ("eu-south-1",))
     site.world.configuration.replace(replace(site.world.configuration.value, accounts=(account,)))
@@ -350,7 +354,9 @@ async def test_event_that_came_shows_that_the_queue_is_right(site: Site) -> None
 
 
 @pytest.mark.parametrize("whose", ["AWS's", "Microsoft's"])
-@pytest.mark.parametrize(("ahead", "words"), [(61, "1 minutes behind"), (-610, "10 minutes ahead of"), (59, "")])
+@pytest.mark.parametrize(
+    ("ahead", "words"), [(61, "1 minutes behind"), (-610, "10 minutes ahead of"), (59, ""), (-59, "")]
+)
 async def test_clock_is_compared_with_both_sides(site: Site, whose: str, ahead: float, words: str) -> None:
     """A minute is tolerated, either way."""
     (site.aws if whose == "AWS's" else site.teams).ahead = ahead

@@ -18,7 +18,10 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 
 async def test_decision_in_a_stale_session_is_sent_again_in_a_new_one(world: Product) -> None:
-    """Someone deletes the approver role and makes it again. The next click counts, with one signal that AWS accepts."""
+    """AWS denies the session once, as after somebody deleted the approver role and made it again.
+
+    The click counts: the bot assumes the role again, and AWS accepts the second signal.
+    """
     async with world.running():
         first, second = await world.ask(), await world.ask()
         await world.click(HANAKO, await world.card(first), "approve")
@@ -26,5 +29,6 @@ async def test_decision_in_a_stale_session_is_sent_again_in_a_new_one(world: Pro
         world.aws.faults.fail("SendAutomationSignal", "AccessDeniedException")
         await world.click(HANAKO, await world.card(second), "approve")
         await world.until(lambda: "Approved" in str(shown(world.cards(second)[0].card)))
-    assert world.signals() == 3
+    assert world.signals() == 3  # the first click's, and two of the second
+    assert [effect.ops_item_id for effect in world.aws.effects("Approve")] == [first, second]
     assert len(world.aws.calls("AssumeRole")) == 2

@@ -24,7 +24,7 @@ class StoppedEarly(Exception):
 
 
 async def own_account(ask: Callable[[], Awaitable[str]], stopping: asyncio.Event) -> str:
-    """Return the account of the bot's own credentials. Retry for up to a minute.
+    """Return the account of the bot's own credentials. Retry for up to a minute, unless there are no credentials.
 
     Raises AwsUnavailable with advice, or StoppedEarly on shutdown.
     """

@@ -48,7 +48,7 @@ def render(
 
 
 def size(card: Card) -> int:
-    """Return a card's size in bytes of JSON as it is sent: every character beyond ASCII is escaped.
+    """Return a card's size in bytes of compact JSON in which every character beyond ASCII is escaped.
 
     Teams measures UTF-16: at most twice as much, so a card within CARD_LIMIT has at most 56,000 of its 80,000 bytes.
     """

@@ -132,7 +132,9 @@ class Clients:
         return [row async for row in _rows(read, member, params, pages=pages)]
 
     async def own(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
-        """Make a call once, with the bot's own credentials in its own Region, and without a rate limit.
+        """Make a call with the bot's own credentials in its own Region, without a rate limit.
+
+        It is repeated only with new credentials, if AWS refuses the old ones.
 
         Raises CallFailed.
         """

@@ -88,6 +88,8 @@ def may_have_more(record: Record) -> bool:
 def is_too_old_or_new(record: Record, activity_id: str) -> bool:
     """True for a message that was posted too early or too late to be a card of this request.
 
+    False if its id does not say when it was posted.
+
     No card is older than its request. If every post is confirmed, only a card from before the store's loss can be
     missing in the row, and that card is older than the row.
     """

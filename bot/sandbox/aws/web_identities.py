@@ -65,7 +65,7 @@ class WebIdentities:
         return jwt.encode(claims, key, algorithm="RS256", headers={"kid": KID})
 
     def answer(self, request: Request) -> Response:
-        """Return one of the issuer's two documents: its metadata or its keys."""
+        """Return one of the issuer's two documents: its metadata or its keys; 404 for any other path."""
         account, slash, name = request.path.removeprefix(PREFIX).partition("/")
         documents = {DISCOVERY: self._discovery, KEYS: self._keys}
         document = documents.get(slash + name)

@@ -52,7 +52,7 @@ class Outcomes:
         self._failures[work, subject] = Failure(code, detail, self._clock.now(), 1 + (earlier.count if earlier else 0))
 
     def succeeded(self, work: Work, subject: str = "") -> None:
-        """Forget the failure of this work and subject."""
+        """Forget the failure of this work and subject, and remember the success."""
         self._failures.pop((work, subject), None)
         self._succeeded[work, subject] = self._clock.now()
 

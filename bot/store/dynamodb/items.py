@@ -200,7 +200,10 @@ def chat_key(object_id: str) -> Item:
 
 
 def chat_over(chat: PersonalChat, former: Mapping[str, Any] | None) -> dict[str, object]:
-    """Return the write of a chat that replaces the item `former`, on the condition that it is unchanged."""
+    """Return the write of a chat that replaces the item `former`, on the condition that it is unchanged.
+
+    Raises RowUnreadable.
+    """
     earlier = member(former, "chat") if former else None
     item = {**chat_key(chat.person.object_id), "chat": text(encode_over(PERSONAL_CHAT, chat, earlier))}
     names = {"ExpressionAttributeNames": {"#chat": "chat"}}

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/systems-manager/latest/userguide/automation-action-a
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import structlog
 
@@ -16,17 +17,21 @@ from bot.aws.jit.assumptions import (
     COMMENT_NAMES,
     TIME_NAMES,
     VERDICT_NAMES,
+    VERDICT_PARTS,
     VERDICT_WORDS,
     VOTER_NAMES,
 )
 from bot.boto.fields import decoded, mapping, moment, rows, sequence, text, whole
-from bot.domain.request import Approver, ApproverKind, Vote
+from bot.domain.request import Approver, ApproverKind, Verdict, Vote
 
 ACTION = "aws:approve"
 _SSO_ROLE = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/(?:aws-reserved/.*/)?AWSReservedSSO_.*", re.DOTALL)
 _ROLE = re.compile(r"arn:aws[\w-]*:(?:iam::\d{12}:role|sts::\d{12}:assumed-role)/.+", re.DOTALL)
 _OTHER_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:(?:user|group)/.+", re.DOTALL)
 _IDENTITY_CENTER_ID = re.compile(r"(?:[0-9a-f]{10}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ARN = re.compile(r"arn:aws[\w-]*:(?:iam|sts|identitystore)::", re.ASCII)
+_MEMBER = re.compile(r"[A-Za-z_]{1,40}", re.ASCII)
+MOST_MEMBERS = 20
 _RAW = reprlib.Repr()  # limits raw values in the log
 _RAW.maxstring = _RAW.maxother = 2000
 _RAW.maxlist = _RAW.maxdict = 50
@@ -88,20 +93,58 @@ def votes(outputs: Mapping[str, object]) -> tuple[Vote, ...] | None:
     found = [_vote(each) for element in raw for each in _decisions(element)]
     if None in found:
         log.debug("votes_unreadable", raw=_RAW.repr(raw))
+        _warn_once(_members(raw))
         return None
     return tuple(each for each in found if each)
+
+
+@lru_cache(maxsize=32)
+def _warn_once(members: tuple[str, ...]) -> None:
+    log.warning("votes_unreadable", members=members)
+
+
+def _members(raw: Iterable[object]) -> tuple[str, ...]:
+    """Return the names of members, which say how AWS writes votes. Names that may be values are left out."""
+    maps = [mapping(each) for element in raw for each in _decisions(element)]
+    names = {name for each in maps for name in each if isinstance(name, str) and _MEMBER.fullmatch(name)}
+    return tuple(sorted(names)[:MOST_MEMBERS])
 
 
 def _decisions(element: object) -> Iterable[object]:
     """Yield the decisions of one element: a map, a list of maps, or either as JSON."""
     decisions = _decoded(element)
-    return decisions if isinstance(decisions, list) else (decisions,)
+    for each in decisions if isinstance(decisions, list) else (decisions,):
+        yield from _by_voter(each)
+
+
+def _by_voter(decision: object) -> Iterable[object]:
+    """Yield the decisions of a map from each approver to a word, or to a map; any other decision as it is."""
+    found = mapping(decision)
+    if not found or not all(map(_is_voter, found)):
+        return (decision,)
+    return [{VOTER_NAMES[0]: by, **(mapping(what) or {VERDICT_NAMES[0]: what})} for by, what in found.items()]
+
+
+def _is_voter(value: object) -> bool:
+    return isinstance(value, str) and bool(_ARN.match(value) or _IDENTITY_CENTER_ID.fullmatch(value))
+
+
+def _only(values: Iterable[object]) -> object:
+    """Return the only value; None if there is none, or several."""
+    found = list(values)
+    return found[0] if len(found) == 1 else None
+
+
+def _verdict(value: object) -> Verdict | None:
+    return VERDICT_WORDS.get(value.casefold()) if isinstance(value, str) else None
 
 
 def _vote(raw: object) -> Vote | None:
+    """Return the vote of one map, by the known names, else by the only member that can be meant."""
     named = {str(name).casefold(): value for name, value in mapping(raw).items()}
-    by, word = text(_first(named, VOTER_NAMES)), text(_first(named, VERDICT_NAMES))
-    verdict = VERDICT_WORDS.get(word.casefold()) if word else None
+    by = text(_first(named, VOTER_NAMES)) or text(_only(value for value in named.values() if _is_voter(value)))
+    like = (value for name, value in named.items() if any(part in name for part in VERDICT_PARTS) and _verdict(value))
+    verdict = _verdict(_first(named, VERDICT_NAMES)) or _verdict(_only(like))
     if by is None or verdict is None:
         return None
     return Vote(by, verdict, at=moment(_first(named, TIME_NAMES)), comment=_comment(_first(named, COMMENT_NAMES)))

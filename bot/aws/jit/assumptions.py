@@ -92,6 +92,7 @@ MOST_NODES: Final = 5  # documented for targets; that each names one node is a g
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/automation-action-approve.html
 VOTER_NAMES: Final = ("approver", "approverarn", "approverid", "principal", "user", "userarn")
 VERDICT_NAMES: Final = ("decision", "approverdecision", "approvalstatus", "status", "signaltype")
+VERDICT_PARTS: Final = ("decision", "status", "signal")  # in the name of the only member with a word for a verdict
 TIME_NAMES: Final = ("time", "timestamp", "decisiontime", "date")
 COMMENT_NAMES: Final = ("comment", "comments", "message")
 VERDICT_WORDS: Final = {

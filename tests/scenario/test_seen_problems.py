@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from bot.domain.identity import IdentityRules
 from bot.domain.request import Approver, ApproverKind, Level
 from bot.domain.routing import Account, Channel, LevelRule, Match
-from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalRefused
+from bot.ports.aws import READER_SESSION, AwsThrottled, AwsUnavailable, SignalRefused
 from bot.ports.probes import ApprovalPolicy, MicrosoftRefused, QueueSettings
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.checks import advice
@@ -266,6 +266,31 @@ async def test_role_is_assumed_with_everything_that_a_persons_session_has(site: 
     for each in site.aws.sessions:
         assert (each.external_id, each.source_identity) == ("x-1", "node-access-bot@example.com")
         assert [value for _, value in each.tags] == ["node-access-bot"]
+
+
+async def test_reader_role_is_assumed_as_for_reading(site: Site) -> None:
+    """Its trust policy allows only this session name."""
+    reader, value = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessReader", site.world.configuration.value
+    account = Account(ACCOUNT, (REGION,), reader_role=reader)
+    identity = replace(value.identity, external_id="x-1")
+    site.world.configuration.replace(replace(value, accounts=(account,), identity=identity))
+    site.aws.errors["assume"] = AwsUnavailable("AccessDenied")
+    assert f"as {READER_SESSION}. Its trust policy" in (await site.problems())[f"role {reader}"]
+    site.aws.errors.clear()
+    assert await site.problems() == {}
+    assert [(each.name, each.external_id) for each in site.aws.sessions if each.role == reader] == [
+        ("node-access-bot", "x-1")
+    ]
+
+
+async def test_policy_is_decided_by_the_first_channel_that_matches(site: Site) -> None:
+    """A later channel never gets its requests."""
+    first = replace(APPROVALS, fallback=False, match=Match(accounts=frozenset({ACCOUNT})))
+    site.world.configuration.replace(
+        replace(site.world.configuration.value, channels=(first, replace(APPROVALS, name="leads", approver_role=LEAD)))
+    )
+    site.aws.policies = [ApprovalPolicy("Leads", (_level("Level1", LEAD),))]
+    assert f"decides ({ROLE})" in (await site.problems())[f"policies {PLACE}"]
 
 
 async def test_role_is_not_checked_while_no_domain_is_known(site: Site) -> None:

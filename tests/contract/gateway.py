@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from bot.aws import identity_center
 from bot.aws.assembly import AwsSide
 from bot.aws.jit import nodes
+from bot.boto import sdk
 from bot.domain.request import RequestKey, Verdict
 from bot.ports.aws import RoleSession, Signal
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION
@@ -92,9 +93,11 @@ async def side(scene: Scene) -> AsyncIterator[AwsSide]:
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait up to 30 s for names of nodes and users, because the machine may be slow."""
+    """Wait up to 30 s for names of nodes and users and for each answer of AWS, because the machine may be slow."""
     for module in (identity_center, nodes):
         monkeypatch.setattr(module, "PROMPT_SECONDS", 30.0)
+    monkeypatch.setattr(sdk, "READ_SECONDS", 30.0)
+    monkeypatch.setattr(sdk, "_READ_SECONDS_OF", dict.fromkeys(sdk._READ_SECONDS_OF, 30.0))
 
 
 # --- sample values

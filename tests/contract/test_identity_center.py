@@ -24,6 +24,7 @@ HANAKO = "e1fbc510-8081-70c2-448f-0123456789ac"
 NOBODY = "e1fbc510-8081-70c2-448f-0123456789ad"
 NAMES = (REQUESTER, REQUESTER)
 LISTING, READING = "ListInstances", "DescribeUser"
+LIMITS = sdk._READ_SECONDS_OF  # `patience` replaces it during the tests
 
 pytestmark = pytest.mark.usefixtures("patience")
 scene, side, patience = gateway.scene, gateway.side, gateway.patience
@@ -298,7 +299,7 @@ async def test_missing_answer_ends_with_a_time_out(
     scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call ends with a time-out, which counts as a failure for all users."""
-    assert sdk._READ_SECONDS_OF["identitystore"] == sdk._READ_SECONDS_OF["sso-admin"] == 5.0
+    assert LIMITS["identitystore"] == LIMITS["sso-admin"] == 5.0
     monkeypatch.setattr(sdk, "_READ_SECONDS_OF", {"identitystore": 0.2})
     monkeypatch.setattr(identity_center, "PROMPT_SECONDS", 30.0)
     with scene.aws.faults.hold(READING):

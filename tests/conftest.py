@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -48,6 +49,18 @@ def pytest_collection_finish() -> None:
     """Exclude everything that the tests have imported from garbage collection, which would scan it many times."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Fail a test whose time limit was exceeded, even if the error of pytest-timeout ended only one of its tasks.
+
+    The error is raised where the test hangs. In a task that the test then cancels and gathers, nobody would see it.
+    """
+    limited = signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    yield
+    if limited and signal.getitimer(signal.ITIMER_REAL)[0] == 0:
+        pytest.fail("the time limit was exceeded in a task")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ infra/docs/operations.md has the cases as a table, which a test compares.
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -33,13 +34,14 @@ from bot.sandbox.aws.world import (
     manual_policy,
 )
 from bot.sandbox.sandbox import free_port
-from bot.service.checks import loop
+from bot.service.checks import advice, loop
 from tests.fakes import activities
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
 from tests.fakes.product import Product, product
 from tests.fakes.signing import SECRET, rsa_key
 from tests.fakes.teams_world import APPROVERS
 
+ROOT = Path(__file__).parents[2]
 TOKEN, ROSTER = "oauth2/v2.0/token$", "pagedmembers$"
 OTHER = "99999999-8888-4777-8666-555555555555"
 Setup = Callable[[Product], Awaitable[None]]
@@ -534,3 +536,14 @@ async def test_refused_activity_beside_accepted_ones_is_no_problem(world: Produc
         assert await send(world) == 200
         assert await send(world, aud=OTHER) == 401
         assert await problems(world) == {}
+
+
+def test_every_advice_is_complete() -> None:
+    """No text ends in the middle of a sentence, and each names only files that exist."""
+    members = [value for name, value in vars(advice).items() if name.isupper()]
+    tables = [text for each in members if isinstance(each, dict) for text in each.values()]
+    texts = [*tables, *(each for each in members if isinstance(each, str))]
+    assert len(texts) > 60
+    assert [text for text in texts if text != text.strip() or text.endswith((",", ":", "with", "or"))] == []
+    files = {name for text in texts for name in re.findall(r"infra/aws/[\w.-]+\w", text)}
+    assert {name for name in files if not (ROOT / name).exists()} == set()

@@ -44,23 +44,21 @@ SIGN_IN: Final[Mapping[str, str]] = {
     "OutboundWebIdentityFederationDisabledException": "outbound identity federation is off in the bot's AWS account. "
     "Run: aws iam enable-outbound-web-identity-federation",
     "AccessDeniedException": "the bot's own role (on ECS the task role, not the execution role) may not read the "
-    "secret: "
-    "add infra/aws/app-secret-policy.json",
+    "secret: add infra/aws/app-secret-policy.json",
     "ResourceNotFoundException": "there is no secret with this ARN. Check NODE_ACCESS_APP_SECRET_ARN",
     "NoClientSecretInIt": "the secret is empty, or a JSON object without the member client_secret",
     "ClientConnectorCertificateError": CERTIFICATE,
     "ClientConnectorSSLError": CERTIFICATE,
 }
 CHANNEL: Final[Mapping[str, str]] = {
-    ChatProblem.NOT_INSTALLED: "the bot is not in the team. Add the app to the team; for a private or shared channel, "
-    "add it to the channel itself, too",
+    ChatProblem.NOT_INSTALLED: "the bot is not in the team. Add the app to the team; for a private or shared "
+    "channel, add it to the channel itself, too",
     ChatProblem.BLOCKED: "an administrator of Teams has blocked the app. Allow it in the Teams admin center",
     ChatProblem.WRITES_BLOCKED: "the team is archived, or the bot may not write there. Restore the team",
     ChatProblem.CONVERSATION_NOT_FOUND: "Teams does not know the conversation. Copy the id from the channel's link, "
     "decoded, like 19:…@thread.tacv2; the bot must be in its team",
     ChatProblem.BAD_REQUEST: "Teams does not accept the conversation id. Copy it from the channel's link, decoded, "
-    "like "
-    "19:…@thread.tacv2",
+    "like 19:…@thread.tacv2",
     ChatProblem.UNAUTHORIZED: "Entra issues the token, but Teams refuses it. Compare the Azure Bot's app id with "
     "NODE_ACCESS_APP_ID, and its type (single tenant, or user-assigned managed identity) with "
     "NODE_ACCESS_APP_CREDENTIAL",
@@ -81,13 +79,11 @@ REFUSED_CARD: Final = (
 REFUSED_DIRECT: Final = "check that the app is installed for these people, and the log event delivery_refused"
 ACTIVITY: Final[Mapping[str, str]] = {
     "audience": "the activity is for the app {seen}, but NODE_ACCESS_APP_ID is {app_id}. Compare the app id of the "
-    "Azure "
-    "Bot and the bot id in the app package",
+    "Azure Bot and the bot id in the app package",
     "issuer": "the activity comes from the issuer {seen}, which is another cloud's. Check "
     "NODE_ACCESS_OPENID_METADATA_URL",
     "other_tenant": "the activity comes from the tenant {seen}, but NODE_ACCESS_TENANT_ID is {tenant_id}. The Azure "
-    "Bot "
-    "must serve the tenant of your Teams",
+    "Bot must serve the tenant of your Teams",
     "expired": "the activity's token has expired ({seen}). Check the clock of this machine",
     "not_yet_valid": "the activity's token is not valid yet ({seen}). Check the clock of this machine",
     "other_channel": "the activity comes from {seen}, not from Teams. Switch that channel off in the Azure Bot",
@@ -135,17 +131,14 @@ READING_CODES: Final[Mapping[str, str]] = {
     **AWS,
     "AccessDenied": "the reader role cannot be assumed: see the check of the role",
     "AccessDeniedException": "the bot may not read here: compare the policy of the reader role, or of the bot's own "
-    "role, "
-    "with infra/aws/reader-policy.json",
+    "role, with infra/aws/reader-policy.json",
 }
 IDENTITY_CENTER: Final[Mapping[str, str]] = {
     **AWS,
     "AccessDeniedException": "the bot may not read user records: add infra/aws/identity-center-policy.json to its "
-    "role; "
-    "with a customer managed key also kms:Decrypt",
+    "role; with a customer managed key also kms:Decrypt",
     "NoIdentityStore": "there is no IAM Identity Center here. Run the bot in its Region, in the management account "
-    "or a "
-    "delegated administrator account, or list such users in [people]",
+    "or a delegated administrator account, or list such users in [people]",
     "SeveralIdentityStores": "there are several instances of IAM Identity Center. List such users in [people]",
 }
 JIT_REGIONS: Final = frozenset(
@@ -159,50 +152,47 @@ JIT_REGIONS: Final = frozenset(
 https://docs.aws.amazon.com/systems-manager/latest/userguide/using-service-linked-roles-service-action-8.html"""
 NO_POLICY: Final = (
     "there is no manual approval policy here, so no request can wait for a decision. Set up just-in-time node access "
-    "for this account and Region in Systems Manager, and create an approval policy; or take the account or Region out "
-    "of [[accounts]]"
+    "for this account and Region in Systems Manager, and create an approval policy; or take the account or Region "
+    "out of [[accounts]]"
 )
 NO_JIT_REGION: Final = (
     "AWS is not known to offer just-in-time node access in this Region, and there is no approval policy here. Check "
     "AWS_REGION and the regions in [[accounts]]"
 )
-UNREAD_POLICIES: Final = "the approval policies cannot be listed. Compare the reader role with "
-"infra/aws/reader-policy.json"
+UNREAD_POLICIES: Final = (
+    "the approval policies cannot be listed. Compare the reader role with infra/aws/reader-policy.json"
+)
 CONSOLE_ONLY: Final = (
     "policy {policy}, {step}: all its approvers are users or groups, for whom no bot can act. Decide in the AWS "
-    "console, "
-    "or add the channel's approver_role to the policy"
+    "console, or add the channel's approver_role to the policy"
 )
 OTHER_ROLE: Final = (
     "policy {policy}, {step}: it does not list the role with which the bot decides ({roles}). Add the role to the "
-    "policy, "
-    "or name the policy's role as approver_role"
+    "policy, or name the policy's role as approver_role"
 )
 AWS_MANAGED_KEY: Final = (
     "the queue is encrypted with the key alias/aws/sqs, with which EventBridge cannot send. Use the encryption "
-    "SSE-SQS, "
-    "or a customer managed key that allows events.amazonaws.com"
+    "SSE-SQS, or a customer managed key that allows events.amazonaws.com"
 )
 NO_QUEUE_POLICY: Final = (
     "the queue's policy lets nobody send, so EventBridge cannot. Set the policy of infra/aws/queue.json"
 )
 NO_EVENTS: Final = (
-    "the sweep finds new requests that no event announced, so cards are late. Check the EventBridge rule, its target, "
-    "the policy of the queue or event bus, and the dead-letter queue"
+    "the sweep finds new requests that no event announced, so cards are late. Check the EventBridge rule, its "
+    "target, the policy of the queue or event bus, and the dead-letter queue"
 )
 UNIDENTIFIED: Final = (
-    "nobody can decide the requests of {seen}: it is not known who that is. Add the role to trusted_roles if its trust "
-    "policy fixes the session name, the domain to people_domains, or the requester to [people]"
+    "nobody can decide the requests of {seen}: it is not known who that is. Add the role to trusted_roles if its "
+    "trust policy fixes the session name, the domain to people_domains, or the requester to [people]"
 )
 DENIED_SIGNAL: Final = (
     "AWS denies decisions for lack of permission. Compare the policy of the role with "
-    "infra/aws/approver-policy.json, or "
-    "canceller-policy.json"
+    "infra/aws/approver-policy.json, or canceller-policy.json"
 )
 TRUST: Final = (
-    "the bot may not assume the role as {name}. Its trust policy must name the bot's role (write it again if that role "
-    "was created again) and allow the session name; the bot's own policy must allow sts:AssumeRole for it. Compare "
-    "both with infra/aws"
+    "the bot may not assume the role as {name}. Its trust policy must name the bot's role (write it again if that "
+    "role was created again) and allow the session name; the bot's own policy must allow sts:AssumeRole for it. "
+    "Compare both with infra/aws"
 )
 WRONG_CLOCK: Final = "the clock of this machine is about {minutes} minutes {how} {whose}. Synchronise it (NTP)"
 

@@ -22,6 +22,7 @@ SECRETS = {
 MADE_UP = (  # the samples in tests that look like secrets; the scan ignores exactly these texts
     "AKIAUNKNOWN000000000",
     "https://user:pass@smba.trafficmanager.net/",
+    "https://smba.trafficmanager.net:443@attacker.example/teams/",
     "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl",
     "a-client-secret-that-no-message-repeats",
 )

@@ -97,8 +97,9 @@ ROSTER: Final[Mapping[str, str]] = {
     "channel itself",
     "empty": "Teams returns a list without people. Check that the app is in a private or shared channel itself",
     "endless": "Teams returns the same page of the list again and again. Report this to Microsoft; single members work",
-    "no_tenant": "Teams does not say to which tenant members belong, so they count as guests. List approvers as user:",
-    "no_address": "Teams returns no UPN of a member. List approvers as user:, and requesters in [people] by object id",
+    "no_tenant": "Teams does not say to which tenant members belong, so they count as guests. List approvers by "
+    "object id (user:…)",
+    "no_address": "Teams returns no UPN of a member. List approvers (user:…) and requesters ([people]) by object id",
 }
 DIRECT: Final[Mapping[str, str]] = {
     ChatProblem.NOT_INSTALLED: "upload an app package with the scope personal, or install the app for these people",

@@ -122,7 +122,7 @@ from tests.fakes.aws import key_of
 from tests.fakes.clock import settled
 
 async def main():
-    async with SqliteStore(Path(sys.argv[1])) as store:
+    async with SqliteStore(Path(sys.argv[1]), busy_seconds=60) as store:  # SQLite lets waiting processes starve
         while True:
             changes = [store.apply(key_of(1), lambda row: replace(row, reconcile_failures=row.reconcile_failures + 1),
                                    now=datetime.now(UTC)) for _ in range(5)]

@@ -3,6 +3,7 @@
 import json
 import threading
 from contextlib import nullcontext
+from datetime import timedelta
 
 import pytest
 
@@ -202,3 +203,16 @@ def test_votes_may_name_the_role() -> None:
         signal(scene.approver(), asked)
         (decided,) = scene.execution(asked)["StepExecutions"][0]["Outputs"]["ApproverDecisions"]
         assert json.loads(decided)["approver"] == APPROVER_ROLE
+
+
+def test_execution_may_be_tagged_late() -> None:
+    """Until then, reads and votes are denied, but the steps can be listed, which needs no tag."""
+    with staged(assumed=Assumptions(tagged_after=timedelta(seconds=20))) as scene:
+        asked = scene.ask()
+        for call in (lambda: scene.execution(asked), lambda: signal(scene.approver(), asked)):
+            with refused("AccessDeniedException"):
+                call()
+        assert scene.bot.describe_automation_step_executions(AutomationExecutionId=asked.execution_id)["StepExecutions"]
+        scene.clock.move(seconds=20)
+        signal(scene.approver(), asked)
+        assert scene.status(asked) == "Approved"

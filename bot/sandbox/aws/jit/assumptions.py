@@ -7,6 +7,7 @@ other assumptions. https://docs.aws.amazon.com/systems-manager/latest/userguide/
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -86,6 +87,8 @@ class Assumptions:
     not_an_approver_error: str = "InvalidAutomationSignalException"  # AccessDeniedException is possible too
     second_vote: SecondVote = SecondVote.COUNTED  # of several sessions of one role at a level
     roles_shown: bool = False  # whether the votes name the role instead of the session
+    # AWS tags the execution after its start; until then, IAM denies what policies allow by that tag
+    tagged_after: timedelta = timedelta(0)
 
 
 def decision_json(vote: Vote, *, roles_shown: bool = False) -> str:

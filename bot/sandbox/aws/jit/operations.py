@@ -106,7 +106,7 @@ class JitOperations:
 
     def stop_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
         """Cancel a waiting request of the caller; a canceller role may cancel any. IAM would refuse other callers."""
-        request = self._execution(caller, params["AutomationExecutionId"])
+        request = self._tagged_execution(caller, params["AutomationExecutionId"])
         if caller.arn != request.requester and caller.session.role_arn.rpartition("/")[2] not in self._cancellers:
             raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized to stop {request.execution_id}.")
         step = request.waiting_step
@@ -140,7 +140,7 @@ class JitOperations:
 
     def get_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
         """Return the automation execution of one request."""
-        request = self._execution(caller, params["AutomationExecutionId"])
+        request = self._tagged_execution(caller, params["AutomationExecutionId"])
         return {"AutomationExecution": shapes.execution(request, self._state.assumed, self._steps_shown)}
 
     def describe_automation_executions(self, caller: Caller, params: Params) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class JitOperations:
 
     def send_automation_signal(self, caller: Caller, params: Params) -> dict[str, Any]:
         """Count a vote for the waiting level (a signal does not name a level), or revoke granted access."""
-        request = self._execution(caller, params["AutomationExecutionId"])
+        request = self._tagged_execution(caller, params["AutomationExecutionId"])
         kind, comment = params["SignalType"], next(iter(params.get("Payload", {}).get("Comment", [])), "")
         try:
             second = self._state.assumed.second_vote
@@ -192,6 +192,13 @@ class JitOperations:
         found = self._state.find_execution(execution_id, account=caller.account, region=caller.region)
         if found is None:
             raise AwsError("AutomationExecutionNotFoundException", f"{execution_id} not found.")
+        return found
+
+    def _tagged_execution(self, caller: Caller, execution_id: str) -> AccessRequest:
+        """Return the execution for a call that policies allow by its tag; raise AwsError before it is tagged."""
+        found = self._execution(caller, execution_id)
+        if self._state.now() < found.created_at + self._state.assumed.tagged_after:
+            raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized on {execution_id}.")
         return found
 
     def _effect(self, caller: Caller, request: AccessRequest, step: str, kind: str, comment: str) -> None:

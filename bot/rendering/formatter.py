@@ -171,7 +171,7 @@ class CardFormatter:
         return self.say.runs("value.moment_apart", at=self.say.moment(at, beside=beside)) if at else []
 
     def latest(self, decisions: Sequence[DecisionLine], *, beside: datetime | None) -> list[Data]:
-        """Return the last of these decisions, in their order, as many as the limits allow."""
+        """Return the card data of the latest decisions, oldest first, at most `limits.decisions` of them."""
         return [self.decision(line, beside=beside) for line in decisions[-self.limits.decisions :]]
 
     def names(self, texts: Sequence[str]) -> str:

@@ -544,7 +544,9 @@ async def test_malformed_answer_is_unreadable(scene: Scene, side: AwsSide) -> No
         await side.requests.execution(key_of(asked), asked.execution_id)
 
 
-async def test_slow_ec2_delays_no_card(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reading_a_request_does_not_wait_for_slow_ec2(
+    scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two reads return without the node's name while EC2 hangs; a later read has it.
 
     All three share one call to EC2.

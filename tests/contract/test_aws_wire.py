@@ -277,7 +277,7 @@ def test_malformed_answer_has_an_unknown_effect(
     ],
 )
 def test_signal_is_not_accepted_by_a_body_that_is_no_json_object(endpoint: Endpoint, sdk: Sdk, body: bytes) -> None:
-    """With status 200 and any other body than a well-formed JSON object, or none, it is unknown whether AWS has it."""
+    """With status 200 and a body that is neither empty nor a JSON object, it is unknown whether AWS has the signal."""
     params = {"AutomationExecutionId": "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22", "SignalType": "Approve"}
     endpoint.body = body
     with pytest.raises(CallFailed) as caught:

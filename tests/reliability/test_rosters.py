@@ -151,7 +151,7 @@ Build = Callable[..., Directory]
 
 
 class Unhurried(Directory):
-    """Waits briefly for a slow roster, but not for a single member, so that the speed of this machine does not matter."""
+    """Waits briefly for a slow roster, but up to 5 s for a single member, so that a slow test machine changes nothing."""
 
     async def _get_member(self, service_url: str, conversation: str, member: str) -> TeamMember:
         self._patience, brief = 5.0, self._patience

@@ -296,7 +296,7 @@ CASES = [
         "was not answered",
         keys(drop="before"),
     ),
-    Case("a clock that is off", "clock", "clock_off", "minutes behind Microsoft's", wrong_date),
+    Case("a clock that is off", "clock", "clock_off", "min behind Microsoft's", wrong_date),
     Case(
         "an Azure Bot of another type or app id", "channel approvals", "unauthorized", "Azure Bot's app id", roster(401)
     ),

@@ -128,7 +128,7 @@ async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_claim_older_than_a_minute_is_never_sent(world: World) -> None:
+async def test_withdrawal_is_not_sent_if_its_turn_began_over_a_minute_before_the_restart(world: World) -> None:
     """After a long downtime the decision is released without a signal, and a note in the thread names the person."""
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "execution")
@@ -251,7 +251,7 @@ async def test_card_changes_when_the_access_ends(world: World) -> None:
 
 
 async def test_renamed_channel_keeps_its_cards(world: World) -> None:
-    """A channel is its conversation: after a restart with another name, the same card is updated and decides."""
+    """After a restart with another name of the channel, the same card is updated and accepts decisions."""
     key = await world.posted()
     world.configuration = current_configuration(replace(APPROVALS, name="approvals: new"))
     world.build()

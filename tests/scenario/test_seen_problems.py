@@ -379,9 +379,7 @@ async def test_event_that_came_shows_that_the_queue_is_right(site: Site) -> None
 
 
 @pytest.mark.parametrize("whose", ["AWS's", "Microsoft's"])
-@pytest.mark.parametrize(
-    ("ahead", "words"), [(61, "1 minutes behind"), (-610, "10 minutes ahead of"), (59, ""), (-59, "")]
-)
+@pytest.mark.parametrize(("ahead", "words"), [(61, "1 min behind"), (-610, "10 min ahead of"), (59, ""), (-59, "")])
 async def test_clock_is_compared_with_both_sides(site: Site, whose: str, ahead: float, words: str) -> None:
     """A minute is tolerated, either way."""
     (site.aws if whose == "AWS's" else site.teams).ahead = ahead

@@ -647,7 +647,9 @@ async def test_claim_of_a_crashed_process_is_continued(world: World, withdrawal:
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_claim_older_than_a_minute_is_never_sent(world: World, withdrawal: Withdrawal) -> None:
+async def test_withdrawal_is_not_sent_if_its_turn_began_over_a_minute_before_the_restart(
+    world: World, withdrawal: Withdrawal
+) -> None:
     """The process was down for too long: no call is made, and the person is notified."""
     key, click = await ready(world, withdrawal)
     await world.crash_in(click, check_call_of(withdrawal))

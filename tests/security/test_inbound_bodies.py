@@ -56,9 +56,9 @@ async def test_body_in_another_encoding_is_refused(encoding: str, ms: FakeMicros
 
 
 def test_unpaired_surrogate_is_refused_or_replaced() -> None:
-    """A surrogate in a JSON escape becomes U+FFFD.
+    """In a UTF-8 body, an escaped surrogate becomes U+FFFD.
 
-    As raw bytes or in another encoding, it is refused: no store could keep it.
+    A body with a raw surrogate, or in another encoding, is not valid UTF-8 and is refused.
     """
     body = {
         "type": "message",

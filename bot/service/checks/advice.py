@@ -195,7 +195,7 @@ TRUST: Final = (
     "role was created again) and allow the session name; the bot's own policy must allow sts:AssumeRole for it. "
     "Compare both with infra/aws"
 )
-WRONG_CLOCK: Final = "the clock of this machine is about {minutes} minutes {how} {whose}. Synchronise it (NTP)"
+WRONG_CLOCK: Final = "the clock of this machine is about {minutes} min {how} {whose}. Synchronise it (NTP)"
 
 
 def role_advice(code: str, name: str) -> str:

@@ -200,9 +200,9 @@ class FailedDelivery:
         return deleted and self._lasting(Task.UPDATE) >= retry_policy.DELETED_REFUSALS
 
     def _place(self, task: Task) -> str | None:
-        """Return where a new message goes: a channel's conversation, or the id of a person.
+        """Return the destination that several requests may share: a channel's conversation, or a person's object id.
 
-        None for an update or a note: other requests have no messages there.
+        None for an update or a note, which goes to the request's own card or thread, and for a message to nobody known.
         """
         if task is Task.DIRECT and self._wanted.person:
             return self._wanted.person.object_id

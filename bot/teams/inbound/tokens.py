@@ -129,10 +129,15 @@ class TokenVerifier:
     def _check_times(self, claims: Mapping[str, Any]) -> float:
         expires_at = _instant(claims["exp"])
         if self._clock.epoch() >= expires_at + SKEW:
-            raise TokenRefused(Reason.EXPIRED, f"{self._clock.epoch() - expires_at:.0f} seconds ago")
+            raise TokenRefused(Reason.EXPIRED, f"{_about(self._clock.epoch() - expires_at)} ago")
         if "nbf" in claims and self._clock.epoch() < (begins := _instant(claims["nbf"])) - SKEW:
-            raise TokenRefused(Reason.NOT_YET_VALID, f"in {begins - self._clock.epoch():.0f} seconds")
+            raise TokenRefused(Reason.NOT_YET_VALID, f"in {_about(begins - self._clock.epoch())}")
         return expires_at
+
+
+def _about(seconds: float) -> str:
+    """Return a rough span, in tens of minutes or in hours: each other value is one more warning."""
+    return f"about {round(seconds / 3600)} h" if seconds >= 3600 else f"about {round(seconds / 600) * 10} min"
 
 
 _CLAIMS: Final[Mapping[Reason, str]] = {Reason.AUDIENCE: "aud", Reason.ISSUER: "iss"}

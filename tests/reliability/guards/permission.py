@@ -367,7 +367,7 @@ GUARDS = (
     ),
     Guard(
         "decisions expire after 60 seconds",
-        RECONCILING + "test_claim_older_than_a_minute_is_never_sent",
+        RECONCILING + "test_withdrawal_is_not_sent_if_its_turn_began_over_a_minute_before_the_restart",
         {"bot.domain.decision:DECISION_SPAN": constant(timedelta(hours=1))},
     ),
     Guard(

@@ -115,7 +115,7 @@ GUARDS = (
     ),
     Guard(
         "the outcome of a decision that was taken over is announced",
-        RECONCILING + "test_claim_older_than_a_minute_is_never_sent",
+        RECONCILING + "test_withdrawal_is_not_sent_if_its_turn_began_over_a_minute_before_the_restart",
         {
             "bot.service.reconcile.reconciler:taken_over": around(
                 lambda taken_over, decision, now: replace(taken_over(decision, now), announced=decision.announced)

@@ -14,7 +14,7 @@ async def _assume(*_: object, **__: object) -> Mapping[str, object]:
     return {"Credentials": {"AccessKeyId": "id", "SecretAccessKey": "secret", "SessionToken": "token"}}
 
 
-async def test_calls_that_were_denied_together_are_all_repeated() -> None:
+async def test_stale_credentials_that_were_denied_twice_are_renewed_once() -> None:
     """Two calls used the same stale credentials. The second one finds them renewed, and is not refused for good."""
     sessions = RoleSessions(_assume, clock=ManualClock())
     stale = await sessions.get(SESSION, Lane.CLICK)

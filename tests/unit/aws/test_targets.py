@@ -130,7 +130,7 @@ def _containers(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @MANY_EXAMPLES
 @given(st.recursive(st.sampled_from([*ARNS, *THREE, "production", "", None, 1]), _containers, max_leaves=6))
-def test_returned_nodes_are_all_nodes_of_the_targets(targets: object) -> None:
+def test_either_all_named_nodes_are_returned_or_none(targets: object) -> None:
     """Either all named nodes are returned, or none."""
     written = json.dumps(targets)
     named = {each for each in THREE if f"/{each}" in written or f'"{each}"' in written}

@@ -163,7 +163,9 @@ async def test_post_that_was_not_accepted_is_repeated(status: int, ms: FakeMicro
 @pytest.mark.parametrize(
     "how", [{"drop": "after"}, {"drop": "before"}, {"status": 500}, {"status": 502}, {"status": 504}]
 )
-async def test_post_with_a_lost_answer_is_never_repeated(how: dict[str, Any], ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_connector_does_not_retry_a_post_that_may_have_arrived(
+    how: dict[str, Any], ms: FakeMicrosoft, edge: Edge
+) -> None:
     """A post that may have been accepted is sent once and raises an ambiguous error."""
     ms.fault("POST", ACTIVITIES, **how)
 

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/systems-manager/latest/userguide/automation-action-a
 
 import re
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 import structlog
@@ -15,6 +15,7 @@ from bot.aws.jit.assumptions import (
     APPROVER_TYPE_PARTS,
     APPROVER_TYPES,
     COMMENT_NAMES,
+    NO_VOTE_PARTS,
     TIME_NAMES,
     VERDICT_NAMES,
     VERDICT_PARTS,
@@ -129,12 +130,6 @@ def _is_voter(value: object) -> bool:
     return isinstance(value, str) and bool(_ARN.match(value) or _IDENTITY_CENTER_ID.fullmatch(value))
 
 
-def _only(values: Iterable[object]) -> object:
-    """Return the only value; None if there is none, or several."""
-    found = list(values)
-    return found[0] if len(found) == 1 else None
-
-
 def _verdict(value: object) -> Verdict | None:
     return VERDICT_WORDS.get(value.casefold()) if isinstance(value, str) else None
 
@@ -142,12 +137,25 @@ def _verdict(value: object) -> Verdict | None:
 def _vote(raw: object) -> Vote | None:
     """Return the vote of one map, by the known names, else by the only member that can be meant."""
     named = {str(name).casefold(): value for name, value in mapping(raw).items()}
-    by = text(_first(named, VOTER_NAMES)) or text(_only(value for value in named.values() if _is_voter(value)))
-    like = (value for name, value in named.items() if any(part in name for part in VERDICT_PARTS) and _verdict(value))
-    verdict = _verdict(_first(named, VERDICT_NAMES)) or _verdict(_only(like))
+    like = {name: each for name, each in named.items() if any(part in name for part in VERDICT_PARTS)}
+    by = text(_known_or_only(named, VOTER_NAMES, {name for name, each in named.items() if _is_voter(each)}))
+    verdict = _verdict(_known_or_only(named, VERDICT_NAMES, {name for name, each in like.items() if _verdict(each)}))
     if by is None or verdict is None:
         return None
     return Vote(by, verdict, at=moment(_first(named, TIME_NAMES)), comment=_comment(_first(named, COMMENT_NAMES)))
+
+
+def _known_or_only(named: Mapping[str, object], known: Iterable[str], possible: Collection[str]) -> object:
+    """Return the member with a known name, whatever it says; if there is none, the only possible one, or None."""
+    if found := _first(named, known):
+        return found
+    only = next(iter(possible)) if len(possible) == 1 else None
+    return None if only is None or _is_no_vote(only) else named[only]
+
+
+def _is_no_vote(name: str) -> bool:
+    """True for a member about the request, or with a text that a person typed."""
+    return any(part in name for part in NO_VOTE_PARTS)
 
 
 def _comment(value: object) -> str | None:

@@ -93,6 +93,8 @@ MOST_NODES: Final = 5  # documented for targets; that each names one node is a g
 VOTER_NAMES: Final = ("approver", "approverarn", "approverid", "principal", "user", "userarn")
 VERDICT_NAMES: Final = ("decision", "approverdecision", "approvalstatus", "status", "signaltype")
 VERDICT_PARTS: Final = ("decision", "status", "signal")  # in the name of the only member with a word for a verdict
+# Parts of the names of members that say nothing about a vote: who requested or started, and texts that people typed.
+NO_VOTE_PARTS: Final = ("request", "start", "creat", "initiat", "comment", "message", "reason", "note")
 TIME_NAMES: Final = ("time", "timestamp", "decisiontime", "date")
 COMMENT_NAMES: Final = ("comment", "comments", "message")
 VERDICT_WORDS: Final = {

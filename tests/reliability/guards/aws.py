@@ -11,6 +11,7 @@ WIRE = "tests/contract/test_aws_wire.py::"
 NODES = "tests/scenario/test_several_nodes.py::test_request_whose_nodes_are_not_certain_is_not_decided_in_teams"
 CONNECTING = "tests/contract/test_connect_commands.py::test_session_starts_only_with_a_token_and_leaves_nothing_behind"
 SHELL_COMMAND = "bot.domain.shown.connecting:shell_command"
+DECISIONS = "tests/unit/aws/test_approver_decisions.py::"
 PAGING = "tests/contract/test_paging.py::"
 
 
@@ -27,7 +28,21 @@ def _many_pages(rows: Any, *given: Any, **_limit: int) -> Any:
     return rows(*given, pages=50)
 
 
+def _possible_first(known_or_only: Any, named: Any, known: Any, possible: Any) -> Any:
+    return known_or_only(named, (), possible) or known_or_only(named, known, possible)
+
+
 GUARDS = (
+    Guard(
+        "a vote whose known member says something else is not read from other members",
+        DECISIONS + "test_ambiguous_vote_is_unreadable_and_warned_of_once",
+        {"bot.aws.jit.approvals:_known_or_only": around(_possible_first)},
+    ),
+    Guard(
+        "no vote is read from members about the request, or from texts that people typed",
+        DECISIONS + "test_ambiguous_vote_is_unreadable_and_warned_of_once",
+        {"bot.aws.jit.approvals:_is_no_vote": always(False)},
+    ),
     Guard(
         "a denied session is renewed once",
         SIGNALS + "test_session_that_worked_before_is_renewed_once_after_a_denial",

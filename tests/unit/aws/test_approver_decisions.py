@@ -41,9 +41,20 @@ def test_vote_is_read_in_any_form_that_has_one_meaning(shape: object, by: str) -
         {"approver": SESSION, "oldStatus": "approved", "newStatus": "rejected"},
         {"approver": SESSION, "comment": "approved"},
         {SESSION: "Approved", "decision": "rejected"},
+        {"Decision": "Pending", "ApprovalRuleStatus": "Approved", "Approver": SESSION},
+        {"Decision": "Waiting", "StepStatus": "Approved", "Approver": SESSION},
+        {"SignalType": "Approve", "Decision": "Revoke", "Approver": SESSION},
+        {"Decision": ["Pending"], "StepStatus": "Approved", "Approver": SESSION},
+        {"Approver": SESSION, "RequestStatus": "Approved"},
+        {"Approver": SESSION, "DecisionComment": "approved"},
+        {"Decision": "Approve", "RequestedBy": SESSION},
+        {"Decision": "Approve", "requester": USER_ID},
+        {"Decision": "Approve", "ExecutionStartedBy": SESSION},
+        {"Decision": "Approve", "Comment": ROLE},
+        {"Decision": "Approve", "Approver": {"Name": "x"}, "Arn": SESSION},
     ],
 )
-def test_ambiguous_vote_is_unreadable_and_warned_of_once(raw: dict[str, str]) -> None:
+def test_ambiguous_vote_is_unreadable_and_warned_of_once(raw: dict[str, object]) -> None:
     """The warning has the names of members, so that the form can be added; never a value, nor an ARN as a name."""
     approvals._warn_once.cache_clear()  # another test may have warned of this form
     with structlog.testing.capture_logs() as logs:

@@ -80,8 +80,7 @@ class AwsSide:
 
     async def assume(self, session: RoleSession) -> None:
         """Assume a role now, without a cache. Raises AwsUnavailable."""
-        self._clients.sessions.forget(session)
-        await _raising(self._clients.sessions.get(session, Lane.SWEEP))
+        await _raising(self._clients.sessions.assume(session, Lane.SWEEP))
 
     async def approval_policies(self, account: str, region: str) -> Sequence[ApprovalPolicy]:
         """Return the manual approval policies of an account and Region. Raises AwsUnavailable."""

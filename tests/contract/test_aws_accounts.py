@@ -11,7 +11,7 @@ from bot.aws.calls import clients
 from bot.aws.calls.rate_limit import RATES
 from bot.boto import sdk
 from bot.domain.request import RequestKey, Status
-from bot.ports.aws import AwsThrottled, AwsUnavailable
+from bot.ports.aws import READER_SESSION, AwsThrottled, AwsUnavailable, RoleSession
 from bot.sandbox.aws.world import ACCOUNT, REGION
 from bot.telemetry import Telemetry
 from tests.contract.gateway import UNLIMITED, Watched, aws_side, key_of
@@ -173,6 +173,42 @@ async def test_denied_read_does_not_assume_the_role_again(scene: Scene, reader: 
             await reader.requests.observe(key_of(asked))
         assert caught.value.code == "AccessDeniedException"
     assert len(scene.aws.calls("AssumeRole")) == 1
+
+
+async def test_role_that_lacks_one_permission_is_not_assumed_for_each_denied_read(
+    scene: Scene, reader: AwsSide
+) -> None:
+    """Other reads work in between, so each session works before it is denied. A new one is tried every ten minutes."""
+    asked = scene.ask()
+    scene.aws.faults.fail("GetAutomationExecution", "AccessDeniedException", times=None)
+
+    async def read() -> None:
+        assert (await reader.requests.observe(key_of(asked))).status is Status.PENDING
+        with pytest.raises(AwsUnavailable) as caught:
+            await reader.requests.execution(key_of(asked), asked.execution_id)
+        assert caught.value.code == "AccessDeniedException"
+
+    for _ in range(20):
+        await read()
+        scene.clock.move(seconds=1)
+    assert len(scene.aws.calls("AssumeRole")) == 2
+    scene.clock.move(minutes=10)
+    for _ in range(2):
+        await read()
+    assert len(scene.aws.calls("AssumeRole")) == 3
+
+
+async def test_failed_check_of_a_role_keeps_the_session_of_the_reads(scene: Scene, reader: AwsSide) -> None:
+    """The check always assumes the role. If that fails, reads continue in the session that is still valid."""
+    asked, session = scene.ask(), RoleSession(READER, READER_SESSION)
+    await reader.requests.observe(key_of(asked))
+    await reader.assume(session)
+    assert len(scene.aws.calls("AssumeRole")) == 2
+    scene.aws.faults.fail("AssumeRole", "AccessDenied", times=None)
+    with pytest.raises(AwsUnavailable) as caught:
+        await reader.assume(session)
+    assert caught.value.code == "AccessDenied"
+    assert (await reader.requests.observe(key_of(asked))).status is Status.PENDING
 
 
 async def test_click_fails_immediately_if_the_quota_is_used_up(scene: Scene) -> None:

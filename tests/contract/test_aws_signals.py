@@ -240,7 +240,8 @@ async def test_session_that_worked_before_is_renewed_once_after_a_denial(
 ) -> None:
     """The role was made again, or its sessions were revoked: the old session is denied, and a new one works.
 
-    The denied signal had no effect, so it may be sent again. If the new session is denied too, that is final.
+    The denied signal had no effect, so it may be sent again. If the new session is denied too, that is final. A session
+    is renewed at most once in ten minutes.
     """
     await send(side, signal_of(scene.ask()))
     stale, denied = scene.ask(), scene.ask()
@@ -249,6 +250,7 @@ async def test_session_that_worked_before_is_renewed_once_after_a_denial(
         await send(side, signal_of(stale))
     await send(side, signal_of(stale))
     assert (scene.status(stale), len(scene.aws.calls("AssumeRole")), sent(scene)) == ("Approved", 2, 3)
+    scene.clock.move(minutes=10)
     scene.aws.faults.fail("SendAutomationSignal", code, times=2)
     with pytest.raises(SignalThrottled):
         await send(side, signal_of(denied))

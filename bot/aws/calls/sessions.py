@@ -22,6 +22,7 @@ SESSION_LIFE = timedelta(hours=1)  # the default of AssumeRole, and its maximum 
 SESSION_MARGIN = timedelta(minutes=5)  # allows for clock differences and the duration of a call
 SESSIONS_KEPT = 1000  # sessions: people times roles; one that is dropped costs another AssumeRole
 NEW = timedelta(minutes=1)  # for this long, a session that was denied is not stale: its role lacks the permission
+RENEWED_EVERY = timedelta(minutes=10)  # a session that is denied more often is not stale: its role lacks a permission
 log = structlog.get_logger(__name__)
 
 
@@ -31,7 +32,6 @@ class _Kept:
 
     credentials: Credentials
     assumed_at: datetime
-    renewed: bool  # assumed because AWS denied the ones before, and not accepted since
     worked: bool = False  # AWS has accepted a call with them
 
 
@@ -41,7 +41,10 @@ class RoleSessions:
     def __init__(self, sts: Callable[..., Awaitable[Answer]], *, clock: Clock) -> None:
         self._sts, self._clock = sts, clock
         self._kept: TLRUCache[RoleSession, _Kept] = TLRUCache(SESSIONS_KEPT, ttu=_usable_until, timer=clock.epoch)
-        self._stale: TTLCache[RoleSession, None] = TTLCache(SESSIONS_KEPT, NEW.total_seconds(), timer=clock.epoch)
+        # the sessions that were stale lately; kept apart from their credentials, which are replaced
+        self._renewed: TTLCache[RoleSession, None] = TTLCache(
+            SESSIONS_KEPT, RENEWED_EVERY.total_seconds(), timer=clock.epoch
+        )
         # one AssumeRole at a time for a person and role: a person may make many decisions at once
         self._assuming: SingleFlight[RoleSession, Lane, Credentials] = SingleFlight(self._assume)
 
@@ -49,6 +52,10 @@ class RoleSessions:
         """Return the credentials of a session; assumes the role if none are cached. Raises CallFailed."""
         found = self.cached(session)
         return found or await self._assuming.join(session, lane)
+
+    async def assume(self, session: RoleSession, lane: Lane) -> Credentials:
+        """Assume the role of a session, even if credentials are cached: a failure keeps them. Raises CallFailed."""
+        return await self._assuming.join(session, lane)
 
     def cached(self, session: RoleSession) -> Credentials | None:
         """Return the cached credentials of a session, if any. Never calls AWS."""
@@ -58,23 +65,24 @@ class RoleSessions:
     def accepted(self, session: RoleSession) -> None:
         """Note that AWS has accepted a call of a session."""
         if kept := self._kept.get(session):
-            kept.worked, kept.renewed = True, False
+            kept.worked = True
 
     def renew_if_stale(self, denied: Credentials) -> bool:
         """Drop credentials that AWS denied, and return True, if other credentials of the session may be accepted.
 
         Credentials stay denied if their role is deleted and made again, or if its sessions are revoked. Those that were
-        just assumed, or that replaced denied ones, are not stale: the role lacks the permission.
+        just assumed, or that replaced denied ones lately, are not stale: the role lacks the permission. That AWS has
+        accepted other calls with them does not matter, because a role may lack a single permission.
         """
         session = denied.session
         kept = self._kept.get(session)
         if kept is None or kept.credentials is not denied:
             return True  # another call has renewed them meanwhile
-        if kept.renewed or not (kept.worked or self._clock.now() - kept.assumed_at > NEW):
+        if session in self._renewed or not (kept.worked or self._clock.now() - kept.assumed_at > NEW):
             return False
         log.info("session_stale", role=session.role)
         self.forget(session)
-        self._stale[session] = None
+        self._renewed[session] = None
         return True
 
     def forget(self, session: RoleSession) -> None:
@@ -94,8 +102,7 @@ class RoleSessions:
         latest = self._clock.now() + SESSION_LIFE
         expires_at = min(moment(given.get("Expiration")) or latest, latest)
         credentials = Credentials(session, key, secret, token, expires_at)
-        renewed = self._stale.pop(session, self) is not self
-        self._kept[session] = _Kept(credentials, self._clock.now(), renewed=renewed)
+        self._kept[session] = _Kept(credentials, self._clock.now())
         return credentials
 
 

@@ -1,11 +1,13 @@
 """Guards of the calls to AWS and their answers: credentials, pages of a list, times, and the nodes of a request."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 from bot.aws.jit import targets
 from tests.reliability.replacing import Guard, always, around, constant
 
+ACCOUNTS = "tests/contract/test_aws_accounts.py::"
 SIGNALS = "tests/contract/test_aws_signals.py::"
 WIRE = "tests/contract/test_aws_wire.py::"
 NODES = "tests/scenario/test_several_nodes.py::test_request_whose_nodes_are_not_certain_is_not_decided_in_teams"
@@ -47,6 +49,11 @@ GUARDS = (
         "a denied session is renewed once",
         SIGNALS + "test_session_that_worked_before_is_renewed_once_after_a_denial",
         {"bot.aws.calls.sessions:RoleSessions.renew_if_stale": always(True)},
+    ),
+    Guard(
+        "a session is renewed at most once in ten minutes",
+        ACCOUNTS + "test_role_that_lacks_one_permission_is_not_assumed_for_each_denied_read",
+        {"bot.aws.calls.sessions:RENEWED_EVERY": constant(timedelta(0))},
     ),
     Guard(
         "a session is renewed only if AWS denied it in its own words",

@@ -1,6 +1,7 @@
 """Tests for bot.aws.calls.sessions: when credentials that AWS denied are assumed again."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bot.aws.calls.rate_limit import Lane
 from bot.aws.calls.sessions import RoleSessions
@@ -26,11 +27,39 @@ async def test_stale_credentials_that_were_denied_twice_are_renewed_once() -> No
     assert not sessions.renew_if_stale(renewed)
 
 
-async def test_renewed_credentials_may_be_renewed_again_once_they_worked() -> None:
-    """Sessions can be revoked more than once."""
-    sessions = RoleSessions(_assume, clock=ManualClock())
+async def test_session_is_renewed_at_most_once_in_ten_minutes() -> None:
+    """Sessions can be revoked more than once. But a role that lacks one permission is denied again and again.
+
+    Neither accepted calls nor dropping the session in between allow another renewal earlier.
+    """
+    clock = ManualClock()
+    sessions = RoleSessions(_assume, clock=clock)
     for _ in range(3):
         current = await sessions.get(SESSION, Lane.CLICK)
-        assert not sessions.renew_if_stale(current)
         sessions.accepted(SESSION)
         assert sessions.renew_if_stale(current)
+        await clock.advance(599)
+        renewed = await sessions.get(SESSION, Lane.CLICK)
+        sessions.accepted(SESSION)
+        assert not sessions.renew_if_stale(renewed)
+        sessions.forget(SESSION)
+        renewed = await sessions.get(SESSION, Lane.CLICK)
+        sessions.accepted(SESSION)
+        assert not sessions.renew_if_stale(renewed)
+        await clock.advance(1)
+
+
+async def test_renewal_of_one_session_does_not_prevent_that_of_another() -> None:
+    """Each person and role has a session."""
+    sessions = RoleSessions(_assume, clock=ManualClock())
+    for session in (SESSION, replace(SESSION, name="jiro.suzuki@example.com")):
+        current = await sessions.get(session, Lane.CLICK)
+        sessions.accepted(session)
+        assert sessions.renew_if_stale(current)
+
+
+async def test_session_that_was_just_assumed_is_not_stale() -> None:
+    """Its role lacks the permission, unless AWS has accepted another call of the session."""
+    sessions = RoleSessions(_assume, clock=ManualClock())
+    current = await sessions.get(SESSION, Lane.CLICK)
+    assert not sessions.renew_if_stale(current)

@@ -107,6 +107,15 @@ def role_that_does_not_count(record: Record) -> str | None:
     return next(failed, None)
 
 
+def is_role_denied(record: Record) -> bool:
+    """True if AWS denied a vote at the waiting level that failed by its role: the role may have lost its permission."""
+    step = record.request.waiting.step if record.request and record.request.waiting else None
+    return any(
+        each.step == step and each.outcome is Outcome.AWS_DENIED and failed_by_role(record, each)
+        for each in record.decisions
+    )
+
+
 def _is_other_vote_in_role(vote: Vote, decision: Decision) -> bool:
     return role_of_arn(vote.by) == role_of_arn(decision.role or "") and not voted_by(vote, decision)
 

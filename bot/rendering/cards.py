@@ -140,7 +140,8 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
     for line in view.not_shown:
         alerts.append({"runs": formatter.runs(f"card_line.{line.verdict}_not_shown", who=line.who or "")})
     if view.same_role:
-        alerts.append({"runs": formatter.runs("card_line.same_role", role=view.same_role)})
+        key = "card_line.same_role_denied" if view.same_role_denied else "card_line.same_role"
+        alerts.append({"runs": formatter.runs(key, role=view.same_role)})
     if view.requester_unchecked:
         alerts.append({"runs": formatter.say.runs("card_line.unchecked", principal=principal)})
     elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:

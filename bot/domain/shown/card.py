@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision
-from bot.domain.effects import role_that_does_not_count
+from bot.domain.effects import is_role_denied, role_that_does_not_count
 from bot.domain.identity import Person, Principal
 from bot.domain.permission import (
     Refusal,
@@ -90,6 +90,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         nodes=node_lines(request),
         not_shown=hidden_lines(record),
         same_role=_name_of_role(role_that_does_not_count(record)),
+        same_role_denied=is_role_denied(record),
     )
 
 

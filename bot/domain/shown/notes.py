@@ -88,7 +88,7 @@ def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
     if not decision.announced or decision.state not in _UNDONE:
         return None
     if failed_by_role(record, decision):
-        return "same_role"
+        return "same_role_denied" if decision.outcome is Outcome.AWS_DENIED else "same_role"
     denied = decision.verdict is Withdrawal.CANCEL and decision.outcome is Outcome.AWS_DENIED
     return "cancel_denied" if denied else str(decision.outcome or Outcome.NO_ANSWER)
 

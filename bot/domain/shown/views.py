@@ -149,6 +149,7 @@ class CardView:
     decided_outside: bool = False  # decided, but not from Teams
     not_shown: tuple[DecisionLine, ...] = ()  # votes that AWS accepted and does not show
     same_role: str | None = None  # name of the role whose further votes at the waiting level had no effect
+    same_role_denied: bool = False  # AWS denied such a vote: the role may also have lost its permission
     nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
 
     @property
@@ -185,6 +186,7 @@ class NoticeCode(StrEnum):
     CANCEL_DENIED = "cancel_denied"  # {detail}: AWS's error code; an admin must check the cancel role
     NOT_SHOWN = "not_shown"  # AWS accepted the decision but does not show it
     SAME_ROLE = "same_role"  # no effect, maybe because the role has voted at this level; {detail}: AWS's error code
+    SAME_ROLE_DENIED = "same_role_denied"  # the same, but AWS denied it: the role may also have lost its permission
     QUEUE_FULL = "queue_full"  # too many decisions wait for their turn; this one was not stored
     NOTHING_TO_WITHDRAW = "nothing_to_withdraw"  # the person has no decision here that is not sent
     NOT_STORED = "not_stored"

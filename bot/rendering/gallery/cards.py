@@ -125,6 +125,9 @@ _WAITING_CARDS = {
     "request-tags-unread": replace(_BARE, tags_unread=True),
     "request-half-approved": replace(WAITING, level=_HALF_APPROVED),
     "request-same-role": replace(WAITING, level=_HALF_APPROVED, same_role="NodeAccessApprover"),
+    "request-same-role-denied": replace(
+        WAITING, level=_HALF_APPROVED, same_role="NodeAccessApprover", same_role_denied=True
+    ),
     "request-vote-not-shown": replace(WAITING, not_shown=(APPROVAL,)),
     "request-votes-unread": replace(WAITING, level=replace(_HALF_APPROVED, votes_unread=True)),
     "request-no-vote-readable": replace(

@@ -33,6 +33,7 @@ UNDONE: Final = (
     "cancel_denied",
     "not_shown",
     "same_role",
+    "same_role_denied",
 )  # codes of the reasons why a decision had no effect
 DIRECT_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_request`: an example of the others
     "not_installed",

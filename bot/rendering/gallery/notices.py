@@ -32,6 +32,7 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
         Notice(Outcome.AWS_REFUSED, detail="InvalidAutomationSignalException", typed=_TYPED),
         Notice(Outcome.AWS_DENIED, detail=_ERROR, typed=_TYPED),
         Notice(NoticeCode.SAME_ROLE, detail="InvalidAutomationSignalException", typed=_TYPED),
+        Notice(NoticeCode.SAME_ROLE_DENIED, detail=_ERROR, typed=_TYPED),
         Notice(NoticeCode.QUEUED, Tone.INFO),
         Notice(Outcome.WITHDRAWN, Tone.INFO, REJECTION.who, REJECTION.verdict, REJECTION.at, typed=_TYPED),
         _about(NoticeCode.REPEATED, APPROVAL),

@@ -93,7 +93,7 @@ def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repea
         return late
     if decision.outcome is Outcome.WITHDRAWN:
         return _withdrawn(record, decision, typed)
-    code = NoticeCode.SAME_ROLE if same_role else _code(decision)
+    code = _code_of_role(decision) if same_role else _code(decision)
     return Notice(code, detail=decision.detail or None, typed=typed)
 
 
@@ -103,6 +103,10 @@ def _withdrawn(record: Record, decision: Decision, typed: str) -> Notice:
     if by and by.clicked_at < decision.clicked_at and by.person.user == decision.person.user:
         return _repeated(record, by)  # AWS shows the earlier vote after all
     return replace(notice, who=by.person.shown_name, verdict=by.verdict, at=by.clicked_at) if by else notice
+
+
+def _code_of_role(decision: Decision) -> NoticeCode:
+    return NoticeCode.SAME_ROLE_DENIED if decision.outcome is Outcome.AWS_DENIED else NoticeCode.SAME_ROLE
 
 
 def _code(decision: Decision) -> Reason:

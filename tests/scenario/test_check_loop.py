@@ -138,6 +138,23 @@ async def test_failure_that_is_not_repeated_is_no_problem(installation: Installa
     assert logs == []
 
 
+@pytest.mark.parametrize("second", [NotChecked(), RuntimeError("a defect")])
+async def test_problem_whose_second_run_says_nothing_is_looked_for_each_minute(
+    installation: Installation, second: Exception
+) -> None:
+    """The second run is throttled, for example. The next round runs the check again, not the next hour."""
+    installation.check("role")
+    installation.problems["role"] = REFUSED
+    async with running(installation) as it:
+        await it.clock.advance(loop.FIRST_AFTER)
+        installation.problems["role"] = second
+        await it.clock.advance(loop.REPEATED_AFTER)
+        assert it.problems == {}
+        installation.problems["role"] = REFUSED
+        await it.clock.advance(MINUTE + loop.REPEATED_AFTER)
+        assert it.problems == {"role": "refused: add the app to the team"}
+
+
 async def test_check_waits_for_the_one_that_it_needs(installation: Installation) -> None:
     """Without a token every channel would be refused: one problem is reported, not one for each channel."""
     installation.check("channel production", needs="token")

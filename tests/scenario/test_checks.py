@@ -492,10 +492,10 @@ async def test_misinstallation_is_a_problem_by_name(case: Case, world: Product) 
     The problem ends in the first round after the cause is gone, unless it is one of LAST_A_DAY.
     """
     with capture_logs() as logs:
-        async with world.running():
+        async with world.running() as program:
             await problems(world)
             await case.arrange(world)
-            world.program.services.checks._made_at.clear()  # type: ignore[union-attr]  # as if an hour had passed
+            program.services.checks.recheck()  # as if an hour had passed
             for _ in range(2):
                 found = await problems(world)
             await put_right(world)

@@ -61,7 +61,14 @@ class Checks:
         await self._report({name: problem for name, problem in found.items() if name not in doubtful})
         if news:
             await self._clock.sleep(REPEATED_AFTER)
-            await self._report(await self._found(news))
+            repeated = await self._found(news)
+            await self._report(repeated)
+            for name in doubtful - repeated.keys():  # neither confirmed nor refuted: due again in the next round
+                self._made_at.pop(name, None)
+
+    def recheck(self) -> None:
+        """Make every check again in the next round, whenever it was made."""
+        self._made_at.clear()
 
     def _new_problems(self, checks: Iterable[Check], found: Results) -> list[Check]:
         """Return the checks that found a problem that is not reported yet. It may be a false refusal."""
@@ -71,7 +78,7 @@ class Checks:
         """Make every check again after the configuration has changed: a name may mean another channel now."""
         if self._configuration.revision != self._revision:
             self._revision = self._configuration.revision
-            self._made_at.clear()
+            self.recheck()
 
     def _is_due(self, check: Check) -> bool:
         made_at = self._made_at.get(check.name)
@@ -104,7 +111,7 @@ class Checks:
                 return
             except TimeoutError:
                 found[check.name] = Problem(NO_ANSWER, f"there was no answer within {check.longest:.0f} seconds")
-            except Exception:  # a defect in a check must not end the program
+            except Exception:  # a defect in one check must not end the loop for all others
                 log.exception("check_failed", check=check.name)
                 return
         self._made_at[check.name] = self._clock.epoch()

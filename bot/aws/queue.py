@@ -3,7 +3,9 @@
 Unreadable messages stay in the queue until its redrive policy moves them to the dead-letter queue.
 """
 
+import json
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 
 import structlog
 
@@ -19,6 +21,7 @@ from bot.ports.probes import QueueSettings
 from bot.telemetry import Telemetry
 
 BATCH = 10  # messages; the most that SQS returns
+SEND = "sqs:sendmessage"  # the action with which EventBridge sends
 INVISIBLE_SECONDS = 60  # seconds until a message that was not deleted is received again; processing a batch takes a few
 log = structlog.get_logger(__name__)
 
@@ -52,12 +55,12 @@ class SqsQueue:
         await self._call("get_queue_attributes", Lane.RECONCILE, AttributeNames=["QueueArn"])
 
     async def settings(self) -> QueueSettings:
-        """Return the queue's ARN, policy and key. Raises AwsUnavailable."""
-        names = ("QueueArn", "Policy", "KmsMasterKeyId")
+        """Return what the queue's policy and key are. Raises AwsUnavailable."""
+        names = ("Policy", "KmsMasterKeyId")
         answer = await self._call("get_queue_attributes", Lane.SWEEP, AttributeNames=list(names))
         found = mapping(answer.get("Attributes"))
-        arn, policy, key = (text(found.get(name)) or "" for name in names)
-        return QueueSettings(arn, policy, key)
+        policy, key = (text(found.get(name)) or "" for name in names)
+        return QueueSettings(lets_somebody_send(policy), key)
 
     def _note_ages(self, messages: Iterable[Answer]) -> None:
         now = self._clock.now()
@@ -70,6 +73,27 @@ class SqsQueue:
             return await self._clients.own("sqs", operation, lane, QueueUrl=self._url, **params)
         except CallFailed as failed:
             raise unavailable(failed) from failed
+
+
+def lets_somebody_send(policy: str) -> bool:
+    """Return whether a queue's policy allows anybody to send. True if it cannot be read, because it may be right."""
+    if not policy.strip():
+        return False
+    try:
+        statements = json.loads(policy)["Statement"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return True
+    allowed = (each for each in _listed(statements) if isinstance(each, dict) and each.get("Effect") == "Allow")
+    return any("NotAction" in each or any(map(_is_send, _listed(each.get("Action")))) for each in allowed)
+
+
+def _is_send(action: object) -> bool:
+    """Return whether an action of a policy, which may have wildcards and any letter case, includes sending."""
+    return fnmatchcase(SEND, str(action).casefold())
+
+
+def _listed(value: object) -> Iterable[object]:
+    return value if isinstance(value, list) else (value,)
 
 
 def _hints(messages: Iterable[Answer]) -> Iterable[Hint]:

@@ -53,10 +53,9 @@ class ApprovalPolicy:
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """Attributes of the queue: its ARN, its policy as JSON, and the id of its KMS key; empty if there is none."""
+    """What the queue's attributes say: whether its policy lets anybody send, and the id of its KMS key, if any."""
 
-    arn: str
-    policy: str
+    lets_somebody_send: bool
     kms_key: str
 
 

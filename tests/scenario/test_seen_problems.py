@@ -353,27 +353,15 @@ async def test_region_without_just_in_time_access_is_named_as_such() -> None:
 # --- the queue, the clock
 
 
-@pytest.mark.parametrize(
-    ("policy", "is_problem"),
-    [
-        ("", True),
-        ('{"Statement": [{"Effect": "Deny", "Action": "sqs:SendMessage"}]}', True),
-        ('{"Statement": [{"Effect": "Allow", "Action": "sqs:ReceiveMessage"}, 7]}', True),
-        ('{"Statement": {"Effect": "Allow", "Action": ["SQS:SendMessage"]}}', False),
-        ('{"Statement": [{"Effect": "Allow", "Action": "*"}]}', False),
-        ("junk", False),
-        ("[]", False),
-    ],
-)
-async def test_queue_policy_must_let_somebody_send(site: Site, policy: str, *, is_problem: bool) -> None:
-    """A policy that cannot be read is no problem, because it may be right."""
-    site.aws.queue = QueueSettings("arn", policy, "")
-    assert ("queue settings" in await site.problems()) is is_problem
+async def test_queue_to_which_nobody_may_send_is_a_problem(site: Site) -> None:
+    """EventBridge cannot send either, and its failures have no log."""
+    site.aws.queue = QueueSettings(lets_somebody_send=False, kms_key="")
+    assert (await site.problems())["queue settings"].startswith("no_queue_policy: ")
 
 
 async def test_event_that_came_shows_that_the_queue_is_right(site: Site) -> None:
     """The settings may be unusual: what works is no problem."""
-    site.aws.queue = QueueSettings("arn", "", "alias/aws/sqs")
+    site.aws.queue = QueueSettings(lets_somebody_send=False, kms_key="alias/aws/sqs")
     site.world.outcomes.succeeded(Work.EVENT, PLACE)
     assert await site.problems() == {}
 

@@ -1,7 +1,6 @@
 """The checks of AWS's side: roles, approval policies, the queue's settings, and what failed in this process."""
 
-import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -13,12 +12,10 @@ from bot.ports.probes import ApprovalPolicy, AwsProbes
 from bot.service.checks import advice
 from bot.service.checks.check import EACH_MINUTE, Check, NotChecked, Problem
 from bot.service.checks.outcomes import Outcomes, Work
-from bot.text.names import caseless
 
 QUEUE_SETTINGS: Final = "queue settings"
 IDENTITY_CENTER: Final = "identity center"
 AWS_MANAGED_KEY: Final = "alias/aws/sqs"
-SEND: Final = frozenset({"*", "sqs:*", "sqs:sendmessage"})  # actions that let EventBridge send, in lower case
 LASTS: Final = timedelta(days=1)  # a failure that nothing repeated for so long is no problem any longer
 SWEPT: Final = timedelta(minutes=10)  # what a sweep reports is reported again by the next one
 REPEATED: Final = 2  # failures in a row: one event may be lost, and one lookup may be slow
@@ -73,7 +70,7 @@ def queue_settings(probes: AwsProbes, outcomes: Outcomes) -> Check:
             return None
         if settings.kms_key.endswith(AWS_MANAGED_KEY):
             return Problem("aws_managed_key", advice.AWS_MANAGED_KEY)
-        return None if _lets_somebody_send(settings.policy) else Problem("no_queue_policy", advice.NO_QUEUE_POLICY)
+        return None if settings.lets_somebody_send else Problem("no_queue_policy", advice.NO_QUEUE_POLICY)
 
     return Check(QUEUE_SETTINGS, find)
 
@@ -171,22 +168,3 @@ def _joined(problems: Sequence[tuple[str, str]]) -> Problem | None:
     more = [f"and {len(problems) - MOST_NAMED} more"] if len(problems) > MOST_NAMED else []
     words = [words for _, words in problems[:MOST_NAMED]]
     return Problem(", ".join(sorted({code for code, _ in problems})), "; ".join([*words, *more]))
-
-
-# --- the queue's policy
-
-
-def _lets_somebody_send(policy: str) -> bool:
-    """Return whether a queue policy allows anybody to send; True if it cannot be read."""
-    if not policy.strip():
-        return False
-    try:
-        statements = json.loads(policy)["Statement"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return True
-    allowed = (each for each in _listed(statements) if isinstance(each, dict) and each.get("Effect") == "Allow")
-    return any(caseless(str(action)) in SEND for each in allowed for action in _listed(each.get("Action")))
-
-
-def _listed(value: object) -> Iterable[object]:
-    return value if isinstance(value, list) else (value,)

@@ -1,0 +1,44 @@
+"""Tests for bot.aws.queue.lets_somebody_send: what a queue's policy allows."""
+
+import pytest
+
+from bot.aws.queue import lets_somebody_send
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "",
+        " ",
+        '{"Statement": []}',
+        '{"Statement": [{"Effect": "Deny", "Action": "sqs:SendMessage"}]}',
+        '{"Statement": [{"Effect": "Allow", "Action": "sqs:ReceiveMessage"}, 7]}',
+        '{"Statement": [{"Effect": "Allow", "Action": ["sqs:Receive*", "sqs:SendMessageBatch"]}]}',
+        '{"Statement": [{"Effect": "Allow"}]}',
+    ],
+)
+def test_policy_without_a_permission_to_send_lets_nobody_send(policy: str) -> None:
+    """EventBridge would fail without a log."""
+    assert not lets_somebody_send(policy)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        '{"Effect": "Allow", "Action": ["SQS:SendMessage"]}',
+        '[{"Effect": "Allow", "Action": "*"}]',
+        '[{"Effect": "Allow", "Action": "sqs:*"}]',
+        '[{"Effect": "Allow", "Action": "sqs:Send*"}]',
+        '[{"Effect": "Allow", "Action": "sqs:Send?essage"}]',
+        '[{"Effect": "Allow", "NotAction": "sqs:DeleteQueue"}]',
+    ],
+)
+def test_action_that_includes_sending_is_found(statement: str) -> None:
+    """Wildcards, letter case and NotAction count as in IAM."""
+    assert lets_somebody_send(f'{{"Statement": {statement}}}')
+
+
+@pytest.mark.parametrize("policy", ["junk", "[]", "{}", "[" * 100_000])
+def test_policy_that_cannot_be_read_may_be_right(policy: str) -> None:
+    """It is no reason for a problem."""
+    assert lets_somebody_send(policy)

@@ -270,6 +270,7 @@ class Record:
             requester=requester,
             observed_at=at,
             observed_from=since,
+            no_approver=self.no_approver and _waiting_step(facts) == _waiting_step(self.request),
             reconcile_failures=0,
             missing_since=None,
         )
@@ -342,3 +343,7 @@ class Record:
             for decision in self.decisions
             if decision.step == step and decision.verdict is verdict and decision.state is DecisionState.CONFIRMED
         )
+
+
+def _waiting_step(request: AccessRequest | None) -> str | None:
+    return request.waiting.step if request and request.waiting else None

@@ -190,6 +190,30 @@ async def test_requester_is_told_when_the_request_can_be_decided_again() -> None
     assert "Waiting for approval" in second
 
 
+async def test_requester_is_told_once_when_an_approver_is_back() -> None:
+    """The last approver leaves and joins again, twice. The requester gets three messages; the last one is right."""
+    world = world_of(HANAKO_ID, people=[HANAKO, TARO_PERSON])
+    key = await world.posted()
+    for _ in range(2):
+        world.people.people.remove(HANAKO)
+        await world.shown(key)
+        world.people.people.append(HANAKO)
+        await world.shown(key)
+    told = [TOLD["en"] in shown(each.versions[0].card) for each in world.chat.of("direct")]
+    assert told == [False, True, False]
+
+
+async def test_level_without_readable_rosters_has_no_result_of_the_level_before() -> None:
+    """The first level has no approver and is approved in the console. The second one has approvers."""
+    rule = LevelRule("Level1", (NOBODYS_ID,))
+    world = new_world(replace(APPROVALS, levels=(rule,)))
+    key = await world.posted(levels=2)
+    assert NO_MEMBER["en"] in card_text(world)
+    world.people.failing = True
+    await _second_level(world, key)
+    assert NO_MEMBER["en"] not in card_text(world)
+
+
 async def test_undecidable_request_can_be_cancelled() -> None:
     """The message that nobody may decide offers Cancel."""
     world = world_of(HANAKO_ID, people=[TARO_PERSON])

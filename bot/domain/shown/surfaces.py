@@ -185,12 +185,19 @@ def _directs(record: Record, home: Channel, configuration: Configuration, now: d
     if record.request is None or kind is None:
         return []
     person = record.requester.person if record.requester and record.requester.identified else None
-    due = Wanted(f"dm:{kind}", SurfaceKind.DIRECT, direct_view(record, kind, configuration), home, person)
+    due = Wanted(_direct_name(record, kind), SurfaceKind.DIRECT, direct_view(record, kind, configuration), home, person)
     failed = _failed_cancellations(record, due, now)
     names = {due.name, *(want.name for want in failed)}
     claimed = (surface.name for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
     overtaken = [replace(due, name=name, overtaken=True) for name in claimed if name not in names]
     return [*overtaken, due, *failed]
+
+
+def _direct_name(record: Record, kind: DirectKind) -> str:
+    """Return the name of a message. Each name is sent once, so the correction of a message has a name of its own."""
+    delivered = {each.name for each in record.surfaces if each.delivery is DeliveryState.DELIVERED}
+    corrects = kind is DirectKind.WAITING and {f"dm:{each}" for each in _WAITING} <= delivered
+    return f"dm:{kind}:again" if corrects else f"dm:{kind}"
 
 
 def direct_kind(record: Record, configuration: Configuration, now: datetime) -> DirectKind | None:

@@ -1,10 +1,12 @@
 """Votes that people cast outside Teams: the card, the thread and the answers name them as Teams does, if that is certain."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from bot.domain.request import Verdict
+from bot.service.checks.outcomes import Work
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.world import World, new_world
@@ -88,3 +90,23 @@ async def test_late_click_names_the_voter_as_teams_does(world: World) -> None:
     assert answer.notice is not None
     assert answer.notice.who == HANAKO.name
     assert HANAKO.name in world.chat.of("reply")[-1].card
+
+
+async def test_facts_do_not_wait_for_the_names_of_voters(world: World) -> None:
+    """While the rosters cannot be read, voters outside Teams are not looked up, and the card shows the vote."""
+    key = await world.posted(levels=2)
+    world.people.failing = True
+    world.aws.vote(key, session("Operator"), Verdict.APPROVE)
+    asked = world.people.asked_known
+    await world.shown(key)
+    assert world.people.asked_known == asked + 1  # for the requester
+    (card,) = world.chat.of("post")
+    assert str(HANAKO.upn) in card.card.replace("\u200b", "")
+
+
+async def test_unreadable_record_of_a_voter_is_no_problem() -> None:
+    """An installation may go without the permission to read Identity Center: no check reports it for a name to show."""
+    world = new_world()
+    world.identities.problem = "AccessDeniedException"
+    await card_after(world, USER_ID)
+    assert world.outcomes.failure(Work.IDENTITY_CENTER, within=timedelta(days=1)) is None

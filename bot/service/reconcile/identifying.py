@@ -98,7 +98,10 @@ class Identifying:
 
     async def _voter(self, by: str) -> Person | None:
         rules = self._configuration.value.voter_rules
-        names = await self._names(by, rules) or ()
+        try:
+            names = await self._identities.names(by) if needs_record(by, rules) else ()
+        except AwsUnavailable:  # no problem of the installation: the name is only shown
+            names = ()
         known = await self._people.known(names_to_look_up(by, rules, names))
         return identify_requester(by, rules, Directory(known.people, names, complete=known.complete)).person
 

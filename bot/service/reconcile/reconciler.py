@@ -146,7 +146,8 @@ class Reconciler:
                 record.key, lambda row: _unreadable(row, since=record.version, missing_at=began if missing else None)
             )
         identified = await self._identifying.identify(facts, earlier=record.requester)
-        voters = await self._identifying.voters(identified.request, record=record)
+        # only names to show: while Teams does not answer, the facts must not wait for them
+        voters = await self._identifying.voters(identified.request, record=record) if identified.rosters_read else {}
 
         def observed(row: Record) -> Record:
             seen = row.observed(identified.request, identified.requester, at=began, since=record.version)

@@ -52,7 +52,8 @@ class Configuration:
     def voter_rules(self) -> IdentityRules:
         """The rules that identify voters outside Teams, only to show their names.
 
-        Approver roles count as trusted, too: their trust policy lets only the bot assume them, under a person's name.
+        Approver roles count as trusted, too: with the trust policy of infra/aws, only the bot can assume them, under a
+        person's name.
         """
         roles = (role for channel in self.channels for role in channel.approver_roles)
         names = (role.rpartition("/")[2] for role in roles)

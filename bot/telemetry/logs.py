@@ -32,7 +32,7 @@ EVENTS: Mapping[str, str] = {
     "account_not_configured": "a list has a request of an account or Region that is not configured; it gets no card",
     "accounts_wait_for_restart": "[[accounts]] of node-access.toml has changed; it takes effect at the next start",
     "activity_refused": "a request to /api/messages was refused: its token does not verify, or it is not an activity; "
-    "as a warning, it is Microsoft's, and the line has the audience, tenant or host that was wrong",
+    "as a warning, its signature is valid, and the line has the audience, tenant or host that was wrong",
     "activity_turned_away": "too many activities arrived at once; this one was refused, and the sender may try again",
     "app_secret_changed": "Secrets Manager has a new client secret; the bot uses it from now on",
     "app_secret_unavailable": "the client secret could not be read from Secrets Manager; the known one stays in use",

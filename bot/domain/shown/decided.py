@@ -20,7 +20,7 @@ _SETTLED_BY: Mapping[Status, Action] = {
 def decision_lines(record: Record) -> tuple[DecisionLine, ...]:
     """Return who decided what: level by level, then withdrawals, each oldest first.
 
-    A person who voted outside Teams and whom Teams does not know is named as in AWS.
+    If someone voted outside Teams and is not a known Teams user, the line has the name that AWS records.
     """
     ours = effective_decisions(record)
     outside = (line for level in _levels(record) for line in _outside_lines(level, ours, dict(record.voters)))

@@ -78,8 +78,8 @@ REFUSED_CARD: Final = (
 )
 REFUSED_DIRECT: Final = "check that the app is installed for these people, and the log event delivery_refused"
 ACTIVITY: Final[Mapping[str, str]] = {
-    "audience": "the activity is for the app {seen}, but NODE_ACCESS_APP_ID is {app_id}. Compare the app id of the "
-    "Azure Bot and the bot id in the app package",
+    "audience": "the activity is for the app {seen}, but NODE_ACCESS_APP_ID is {app_id}. If clicks work, it is another "
+    "owner's bot: change nothing. Otherwise compare the app id of the Azure Bot and the bot id in the app package",
     "issuer": "the activity comes from the issuer {seen}, which is another cloud's. Check "
     "NODE_ACCESS_OPENID_METADATA_URL",
     "other_tenant": "the activity comes from the tenant {seen}, but NODE_ACCESS_TENANT_ID is {tenant_id}. The Azure "
@@ -164,7 +164,7 @@ UNREAD_POLICIES: Final = (
     "the approval policies cannot be listed. Compare the reader role with infra/aws/reader-policy.json"
 )
 CONSOLE_ONLY: Final = (
-    "policy {policy}, {step}: all its approvers are users or groups, for whom no bot can act. Decide in the AWS "
+    "policy {policy}, {step}: only users or groups may approve, and the bot cannot act for them. Decide in the AWS "
     "console, or add the channel's approver_role to the policy"
 )
 OTHER_ROLE: Final = (

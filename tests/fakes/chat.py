@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from bot.domain.identity import Person
@@ -159,18 +159,24 @@ class FakeChat:
 
 
 class FakePeople:
-    """One list of people, which is the roster of every channel. If `failing`, the roster cannot be read."""
+    """One list of people, which is the roster of every channel. If `failing`, the roster cannot be read.
+
+    `before_member` has what happens during the next calls of `member`, before their answers.
+    """
 
     def __init__(self, people: Sequence[Person]) -> None:
         self.people = list(people)
         self.by_chat: list[Person] = []  # people with a personal chat who are in no roster
         self.failing = False
+        self.before_member: list[Callable[[], Awaitable[object]]] = []
         self.asked = 0
         self.asked_known = 0
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
         """Return the person with this object id, or None. Raises RosterUnavailable."""
         self.asked += 1
+        if self.before_member:
+            await self.before_member.pop(0)()
         if self.failing:
             raise RosterUnavailable
         return next((each for each in self.people if each.object_id == object_id), None)

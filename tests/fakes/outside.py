@@ -9,8 +9,6 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from prometheus_client import CollectorRegistry
-
 from bot.domain.identity import Person, Principal
 from bot.domain.record import DeliveryState, Record, SurfaceKind
 from bot.domain.request import STATUS_AFTER, AccessRequest, RequestKey, Status, Withdrawal
@@ -18,8 +16,6 @@ from bot.domain.shown.card_places import is_copy
 from bot.domain.shown.surfaces import Wanted, desired
 from bot.rendering import render
 from bot.service.clicks.click import Answer, Verb
-from bot.service.sources.intake import Intake
-from bot.telemetry import Telemetry
 from tests.fakes.aws import ROLE, FakeAws
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, FakePeople, person
 from tests.fakes.clock import ManualClock
@@ -147,14 +143,7 @@ class Process:
             current_configuration(),
             owner,
         )
-        intake = Intake(
-            queue=gated(outside.queue, "Queue"),
-            rows=self.world.rows,
-            clock=outside.clock,
-            configuration=self.world.configuration,
-            telemetry=Telemetry(CollectorRegistry()),
-            outcomes=self.world.outcomes,
-        )
+        intake = self.world.intake(gated(outside.queue, "Queue"))
         loops = (self.world.reconcile_loop.run(), self.world.sweep.run(), intake.run())
         self.loops = [asyncio.create_task(loop) for loop in loops]
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -14,6 +15,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Account, Channel
 from bot.domain.shown.views import Reason
+from bot.ports.aws import Queue
 from bot.ports.store import Store
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
@@ -28,6 +30,7 @@ from bot.service.reconcile.loop import ReconcileLoop
 from bot.service.reconcile.reconciler import Reconciler
 from bot.service.replicas import Replicas
 from bot.service.rows import Rows
+from bot.service.sources.intake import Intake
 from bot.service.sources.sweep import Sweep
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
@@ -122,6 +125,22 @@ class World:
         self.reconciler, self.reconcile_loop = services.reconciler, services.reconcile_loop
         self.click_handler, self.sweep = services.click_handler, services.sweep
         self.commands, self.replicas, self.checks = services.commands, services.replicas, services.checks
+
+    def intake(self, queue: Queue, *, telemetry: Telemetry | None = None, rows: Rows | None = None) -> Intake:
+        """Return an intake that empties a queue into the rows of this world, or into `rows`."""
+        return Intake(
+            queue=queue,
+            rows=rows or self.rows,
+            clock=self.clock,
+            configuration=self.configuration,
+            telemetry=telemetry or Telemetry(CollectorRegistry()),
+            outcomes=self.outcomes,
+        )
+
+    def change_identity(self, **changed: Any) -> None:
+        """Replace keys of [identity] in the configuration."""
+        value = self.configuration.value
+        self.configuration.replace(replace(value, identity=replace(value.identity, **changed)))
 
     async def shown(self, key: RequestKey) -> Record:
         """Reconcile a request now and return its row."""

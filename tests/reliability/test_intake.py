@@ -9,7 +9,6 @@ from datetime import datetime
 from random import Random
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from bot.aws import queue as queue_module
 from bot.domain.record import Record
@@ -20,7 +19,6 @@ from bot.sandbox.aws.world import MAX_RECEIVES
 from bot.service.rows import Rows
 from bot.service.sources.intake import Intake
 from bot.store.rows import apply_change
-from bot.telemetry import Telemetry
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import staged
 from tests.fakes.clock import ManualClock
@@ -107,16 +105,10 @@ def intake_of(world: World, queue: Queue, *, store: FailingStore | None = None) 
 
     Rows on `store` wake no reconcile loop, so that both loops find a due row at the same time.
     """
-    rows = Rows(store, world.clock, storable=world.replicas.storable) if store else world.rows  # type: ignore[arg-type]  # has what the intake calls
-    telemetry = Telemetry(CollectorRegistry())
-    return Intake(
-        queue=queue,
-        rows=rows,
-        clock=world.clock,
-        configuration=world.configuration,
-        telemetry=telemetry,
-        outcomes=world.outcomes,
-    )
+    if store is None:
+        return world.intake(queue)
+    rows = Rows(store, world.clock, storable=world.replicas.storable)  # type: ignore[arg-type]  # has what the intake calls
+    return world.intake(queue, rows=rows)
 
 
 def _cards(world: World, key: RequestKey) -> int:

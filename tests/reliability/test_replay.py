@@ -10,14 +10,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from bot.aws.calls.rate_limit import Lane, Quota, QuotaWaitTooLong, RateLimiter
 from bot.domain.request import AccessRequest, RequestKey, Status
 from bot.ports.aws import AwsThrottled, Hint
 from bot.service.sources import intake
-from bot.service.sources.intake import Intake
-from bot.telemetry import Telemetry
 from tests.fakes.aws import FakeAws
 from tests.fakes.clock import ManualClock
 from tests.fakes.world import World, new_world
@@ -69,17 +66,6 @@ class BatchQueue:
         """Do nothing, because `receive` has already removed the message."""
 
 
-def _intake(world: World, hints: Sequence[Hint]) -> Intake:
-    return Intake(
-        queue=BatchQueue(hints),
-        rows=world.rows,
-        clock=world.clock,
-        configuration=world.configuration,
-        telemetry=Telemetry(CollectorRegistry()),
-        outcomes=world.outcomes,
-    )
-
-
 def _old_events(world: World, when: datetime) -> list[Hint]:
     keys = [world.aws.add(number, status=Status.REJECTED, modified_at=when) for number in range(1, EVENTS + 1)]
     return [Hint("", key, KIND, occurred_at=when) for key in keys]
@@ -117,7 +103,7 @@ async def _seconds_to_card(position: float, events: Events = _old_events) -> int
     hints = events(world, world.clock.now() - timedelta(days=30))
     new = world.aws.add(EVENTS + 1)  # a later key: rows that are due at the same moment are reconciled in this order
     hints.insert(int(position * len(hints)), Hint("", new, KIND, occurred_at=world.clock.now()))
-    taking = asyncio.create_task(_intake(world, hints).run())
+    taking = asyncio.create_task(world.intake(BatchQueue(hints)).run())
     seconds = 0
     async with world.running():
         while not world.chat.of("post") and seconds < 10 * WANTED:
@@ -154,7 +140,7 @@ async def test_new_request_has_its_card_beside_a_change_of_every_row() -> None:
         await world.rows.requeue(key)
     await world.clock.advance(1)
     new = world.aws.add(EVENTS + 1)
-    taking = asyncio.create_task(_intake(world, [Hint("", new, KIND, occurred_at=world.clock.now())]).run())
+    taking = asyncio.create_task(world.intake(BatchQueue([Hint("", new, KIND, occurred_at=world.clock.now())])).run())
     async with world.running():
         await world.clock.advance(WANTED)
         assert len(world.chat.of("post")) == 2

@@ -1,12 +1,10 @@
 """What changes while a click is being answered: the rules, the request, the row. No answer shows what is outdated."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
-from bot.domain.identity import Person
 from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.shown.views import NoticeCode
@@ -15,24 +13,6 @@ from bot.service.clicks.click import Answer
 from tests.fakes.chat import HANAKO
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, code_of
-
-
-def during_the_roster_call(world: World, change: Callable[[], Awaitable[None]]) -> None:
-    """Let something change before the next read of the roster is answered. Later reads are as usual."""
-    member, left = world.people.member, [change]
-
-    async def slowly(conversation: str, object_id: str) -> Person | None:
-        if left:
-            await left.pop()()
-        return await member(conversation, object_id)
-
-    world.people.member = slowly  # type: ignore[method-assign]  # only this call is slow
-
-
-def change_identity(world: World, **changed: object) -> None:
-    """Replace keys of [identity] in the configuration."""
-    identity = replace(world.configuration.value.identity, **changed)  # type: ignore[arg-type]  # keys of the table
-    world.configuration.replace(replace(world.configuration.value, identity=identity))
 
 
 async def answered(world: World, key: RequestKey, seconds: float = 3) -> Answer:
@@ -50,9 +30,9 @@ async def test_rules_that_change_during_the_roster_call_identify_the_requester_f
     key = await world.posted()
 
     async def change() -> None:
-        change_identity(world, trusted_roles=frozenset(trusted))
+        world.change_identity(trusted_roles=frozenset(trusted))
 
-    during_the_roster_call(world, change)
+    world.people.before_member.append(change)
     async with world.running():
         assert code_of(await answered(world, key)) is refusal
     assert world.aws.count("signal") == (0 if refusal else 1)
@@ -63,7 +43,7 @@ async def test_click_after_a_decision_in_the_console_is_too_late_under_new_rules
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT, "from the console")
     await world.shown(key)
-    change_identity(world, trusted_roles=frozenset({"Operator", "Other"}))
+    world.change_identity(trusted_roles=frozenset({"Operator", "Other"}))
     before = world.clock.now()
     answer = await world.press(key, HANAKO)
     assert (code_of(answer), world.clock.now()) == (NoticeCode.DECIDED, before)
@@ -77,7 +57,7 @@ async def test_decision_in_the_console_during_the_roster_call_wins(world: World)
         world.aws.decide(key, Verdict.REJECT, "from the console")
         await world.shown(key)
 
-    during_the_roster_call(world, change)
+    world.people.before_member.append(change)
     answer = await world.press(key, HANAKO)
     assert answer.notice is not None
     assert (answer.notice.code, answer.notice.who) == (NoticeCode.DECIDED, "console-approver")
@@ -93,7 +73,7 @@ async def test_click_whose_time_is_over_at_the_claim_is_refused_if_the_request_h
         await world.shown(key)
         await world.clock.advance(2.6)
 
-    during_the_roster_call(world, change)
+    world.people.before_member.append(change)
     assert code_of(await world.press(key, HANAKO)) is Refusal.RECONFIGURED
     assert (await world.row(key)).decisions == ()
 

@@ -9,7 +9,6 @@ import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from bot.sandbox.aws.world import (
 from bot.sandbox.sandbox import free_port
 from bot.service.checks import advice, loop
 from tests.fakes import activities
+from tests.fakes.misinstallation import Case
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
 from tests.fakes.product import Product, product
 from tests.fakes.signing import SECRET, rsa_key
@@ -213,18 +213,7 @@ def _put_aws_right(world: Product) -> None:
     sqs.set_queue_attributes(QueueUrl=world.aws.world.queue_url, Attributes=attributes)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A misinstallation: the name of its problem, the code, and words that the problem must contain."""
-
-    what: str
-    check: str
-    code: str
-    words: str
-    arrange: Setup
-
-
-CASES = [
+CASES: list[Case[Product]] = [
     Case(
         "the secret's id instead of its value",
         "token",
@@ -435,7 +424,7 @@ def kept_secret(code: str) -> Setup:
     return arrange
 
 
-CASES_AT_START = [
+CASES_AT_START: list[Case[Product]] = [
     Case(
         "a company's own certificate authority",
         "token",
@@ -475,7 +464,7 @@ CASES_AT_START = [
 
 
 @pytest.mark.parametrize("case", CASES_AT_START, ids=lambda case: case.what)
-async def test_misinstallation_from_the_start_is_a_problem_by_name(case: Case, world: Product) -> None:
+async def test_misinstallation_from_the_start_is_a_problem_by_name(case: Case[Product], world: Product) -> None:
     """It is there in the first round. No channel is reported: each would be refused for the same reason."""
     await case.arrange(world)
     async with world.running():
@@ -486,7 +475,7 @@ async def test_misinstallation_from_the_start_is_a_problem_by_name(case: Case, w
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-async def test_misinstallation_is_a_problem_by_name(case: Case, world: Product) -> None:
+async def test_misinstallation_is_a_problem_by_name(case: Case[Product], world: Product) -> None:
     """The metrics port's /readyz has the problem with the code and what to do; the log has it once; the bot is ready.
 
     The problem ends in the first round after the cause is gone, unless it is one of LAST_A_DAY.

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 
 from bot.domain.decision import COMMENT_LIMIT, DecisionState, Outcome
-from bot.domain.identity import Person
 from bot.domain.permission import Refusal
 from bot.domain.request import Status, Verdict
 from bot.domain.shown.views import NoticeCode
@@ -286,15 +285,13 @@ async def test_click_waits_for_the_claim_of_another_process() -> None:
 async def test_click_is_checked_again_if_the_requester_changes_during_the_roster_call(world: World) -> None:
     """A second person with the requester's address appears during the check: the click is refused at its claim."""
     key = await world.posted()
-    member = world.people.member
 
-    async def slowly(conversation: str, object_id: str) -> Person | None:
+    async def appear() -> None:
         namesake = replace(person(60), mail=TARO_PERSON.mail)
         world.people.people.append(namesake)  # two people now have the requester's address
         await world.shown(key)
-        return await member(conversation, object_id)
 
-    world.people.member = slowly  # type: ignore[method-assign]  # only this call is slow
+    world.people.before_member.append(appear)
     async with world.running():
         assert code_of(await world.press(key, HANAKO)) is Refusal.UNIDENTIFIED
     assert world.aws.count("signal") == 0

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
 from bot.service.reconcile.reconciler import LAST_ATTEMPT
-from bot.service.sources.intake import PAUSE, Intake
+from bot.service.sources.intake import PAUSE
 from bot.service.sources.place_sweep import OVERLAP
 from bot.telemetry import Telemetry
 from tests.fakes.store import MemoryStore
@@ -38,19 +38,6 @@ class FakeQueue:
         self.deleted.append(hint)
 
 
-def intake(world: World, queue: FakeQueue, registry: CollectorRegistry | None = None) -> Intake:
-    """Return an intake that empties this queue into the rows of a world. `registry` gets its metrics."""
-    telemetry = Telemetry(registry or CollectorRegistry())
-    return Intake(
-        queue=queue,
-        rows=world.rows,
-        clock=world.clock,
-        configuration=world.configuration,
-        telemetry=telemetry,
-        outcomes=world.outcomes,
-    )
-
-
 def hint(key: RequestKey | None, receipt: str = "1", **more: object) -> Hint:
     """Return an event about a request, as the queue delivers it. `more` has other fields of Hint."""
     return Hint(receipt, key, "Requester Access Request Status Update", **more)  # type: ignore[arg-type]  # its fields
@@ -61,7 +48,7 @@ async def test_duplicated_events_make_one_card(world: World) -> None:
     key = world.aws.add()
     queue = FakeQueue(*(hint(key, str(number)) for number in range(3)))
     async with world.running():
-        await intake(world, queue).take()
+        await world.intake(queue).take()
         await world.clock.advance(1)
     assert len(world.chat.of("post")) == 1
     assert len(queue.deleted) == 3
@@ -72,7 +59,7 @@ async def test_events_of_unconfigured_accounts_are_deleted_without_a_row(world: 
     foreign = RequestKey("999988887777", "ap-northeast-1", "oi-0123456789ab")
     elsewhere = RequestKey("111122223333", "eu-west-1", "oi-0123456789ab")
     queue = FakeQueue(hint(None, "1"), hint(foreign, "2"), hint(elsewhere, "3"))
-    await intake(world, queue).take()
+    await world.intake(queue).take()
     assert len(queue.deleted) == 3
     assert [await world.store.load(key) for key in (foreign, elsewhere)] == [None, None]
     assert world.aws.calls == []
@@ -83,7 +70,7 @@ async def test_message_that_cannot_be_stored_is_not_deleted() -> None:
     store = MemoryStore()
     world = new_world(store=store)
     queue = FakeQueue(hint(world.aws.add()))
-    taking = intake(world, queue)
+    taking = world.intake(queue)
     store.broken = True
     await taking.take()
     assert queue.deleted == []
@@ -98,7 +85,7 @@ async def test_intake_continues_once_the_store_works_again(world: World) -> None
     assert isinstance(world.store, MemoryStore)
     world.store.broken = True
     waiting = FakeQueue(hint(key))
-    loop = asyncio.create_task(intake(world, waiting, registry).run())
+    loop = asyncio.create_task(world.intake(waiting, telemetry=Telemetry(registry)).run())
     await world.clock.advance(30)
     assert waiting.deleted == []
     assert registry.get_sample_value("node_access_store_errors_total") == 2 + 30 / PAUSE  # two before the first pause
@@ -125,7 +112,7 @@ async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: Wo
     keys = [world.aws.add(number) for number in (1, 2, 3)]
     queue = Undeletable(*(hint(key, str(key)) for key in keys))
     registry = CollectorRegistry()
-    taking = intake(world, queue, registry)
+    taking = world.intake(queue, telemetry=Telemetry(registry))
     async with world.running():
         await taking.take()
         assert [each.key for each in queue.deleted] == keys[1:]
@@ -165,7 +152,7 @@ async def test_conflicting_policies_are_named_to_the_requester(world: World) -> 
     world.aws.end(key, Status.FAILED)
     queue = FakeQueue(hint(key, conflicting_policies=("Standard-Nodes", "Batch-Nodes")))
     async with world.running():
-        await intake(world, queue).take()
+        await world.intake(queue).take()
         await world.clock.advance(1)
     (message,) = world.chat.of("direct")
     assert "Standard-Nodes" in message.card
@@ -227,7 +214,7 @@ async def test_event_older_than_the_last_read_causes_no_read_of_aws(world: World
         await world.clock.advance(120)
         for age in (121, 600, 40 * 86400):
             occurred_at = world.clock.now() - timedelta(seconds=age + 61)
-            await intake(world, FakeQueue(hint(key, occurred_at=occurred_at))).take()
+            await world.intake(FakeQueue(hint(key, occurred_at=occurred_at))).take()
         await world.clock.advance(60)
     assert world.aws.count("observe") == reads
 
@@ -238,7 +225,7 @@ async def test_event_after_the_last_read_is_followed_immediately(world: World) -
     reads = world.aws.count("observe")
     async with world.running():
         await world.clock.advance(30)
-        await intake(world, FakeQueue(hint(key, occurred_at=world.clock.now() - timedelta(seconds=40)))).take()
+        await world.intake(FakeQueue(hint(key, occurred_at=world.clock.now() - timedelta(seconds=40)))).take()
         await world.clock.advance(1)
     assert world.aws.count("observe") == reads + 1
 
@@ -249,7 +236,7 @@ async def test_old_events_become_due_one_by_one(world: World) -> None:
     keys = [world.aws.add(number, status=Status.REJECTED) for number in range(1, 31)]
     queue = FakeQueue(*(hint(key, str(key), occurred_at=month_ago) for key in keys))
     async with world.running():
-        await intake(world, queue).take()
+        await world.intake(queue).take()
         await world.clock.advance(10)
         assert 9 <= world.aws.count("observe") <= 12
         await world.clock.advance(25)
@@ -260,6 +247,6 @@ async def test_event_without_a_time_counts_as_new(world: World) -> None:
     """The time of an event is optional. Without it, the request is due immediately."""
     keys = [world.aws.add(number) for number in range(1, 9)]
     async with world.running():
-        await intake(world, FakeQueue(*(hint(key, str(key)) for key in keys))).take()
+        await world.intake(FakeQueue(*(hint(key, str(key)) for key in keys))).take()
         await world.clock.advance(1)
     assert len(world.chat.of("post")) == 8

@@ -14,7 +14,7 @@ from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.store import MOST_IN_PAGE, Change, Place, StoreUnavailable, Watched
 from bot.service.reconcile.loop import SHORTEST_SLEEP, SIDE_BY_SIDE
 from bot.service.sources.installation_events import InstallationEvents
-from bot.service.sources.intake import QUEUE, Intake
+from bot.service.sources.intake import QUEUE
 from bot.telemetry import Telemetry
 from tests.fakes.aws import FakeAws, key_of
 from tests.fakes.chat import HANAKO
@@ -185,15 +185,7 @@ async def test_unreachable_queue_is_reported_as_missing_until_it_answers(world: 
     telemetry = Telemetry(CollectorRegistry())
     telemetry.health.expect(QUEUE)
     queue = UnreachableQueue(refusals=2)
-    intake = Intake(
-        queue=queue,
-        rows=world.rows,
-        clock=world.clock,
-        configuration=world.configuration,
-        telemetry=telemetry,
-        outcomes=world.outcomes,
-    )
-    running = asyncio.create_task(intake.run())
+    running = asyncio.create_task(world.intake(queue, telemetry=telemetry).run())
     await world.clock.advance(1)
     assert telemetry.health.missing()[QUEUE].startswith(
         "AWS.SimpleQueueService.NonExistentQueue: there is no such queue"

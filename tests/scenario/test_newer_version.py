@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, SignalThrottled
-from bot.service.clicks.click import Verb
+from bot.service.clicks.click import Answer, Verb
 from bot.store.rows import RECORD, decode, encode
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.world import World, code_of
@@ -125,43 +125,40 @@ async def test_fact_that_is_unreadable_permits_no_action_and_is_read_again(
     assert world.aws.count("signal") == 1
 
 
-@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.WITHDRAW])
-async def test_no_button_of_a_waiting_card_acts_beside_an_unreadable_decision(world: World, verb: Verb) -> None:
-    """The newer version may still act on its decision, whose state this version cannot read."""
-    key = await world.posted(required=2)
+async def _click_beside(
+    world: World, key: RequestKey, change: Callable[[Any], None], click: Callable[[], Awaitable[Answer]]
+) -> None:
+    """Click beside a waiting decision that a newer version has changed so. Nothing may be sent or changed."""
     world.aws.before["prepare"] += [SignalThrottled("ThrottlingException")] * 99
     async with world.running():
         first = asyncio.create_task(world.press(key, HANAKO))
         await world.clock.advance(4)
         await first
-        await written_by_newer_version(world, key, _queued)
+        await written_by_newer_version(world, key, change)
         stored = json.loads(encode(RECORD, await world.row(key)))["decisions"]
-        click = asyncio.create_task(world.press(key, HANAKO if verb is Verb.WITHDRAW else ICHIRO, verb))
+        second = asyncio.ensure_future(click())
         await world.clock.advance(200)
-        await click
+        await second
     assert world.aws.count("signal") == 0
     assert json.loads(encode(RECORD, await world.row(key)))["decisions"] == stored
+
+
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.WITHDRAW])
+async def test_no_button_of_a_waiting_card_acts_beside_an_unreadable_decision(world: World, verb: Verb) -> None:
+    """The newer version may still act on its decision, whose state this version cannot read."""
+    key = await world.posted(required=2)
+    who = HANAKO if verb is Verb.WITHDRAW else ICHIRO
+    await _click_beside(world, key, _queued, lambda: world.press(key, who, verb))
 
 
 async def test_cancel_button_sends_nothing_beside_an_unreadable_decision(world: World) -> None:
     """Only the newer version knows the verdict and the state of that decision."""
     key = await world.posted()
-    world.aws.before["prepare"] += [SignalThrottled("ThrottlingException")] * 99
 
     def extend(row: Any) -> None:
         row["decisions"][-1] |= {"verdict": "extend", "state": "queued"}
 
-    async with world.running():
-        first = asyncio.create_task(world.press(key, HANAKO))
-        await world.clock.advance(4)
-        await first
-        await written_by_newer_version(world, key, extend)
-        stored = json.loads(encode(RECORD, await world.row(key)))["decisions"]
-        click = asyncio.create_task(world.click_handler.click(world.withdrawn(key)))
-        await world.clock.advance(90)
-        await click
-    assert world.aws.count("signal") == 0
-    assert json.loads(encode(RECORD, await world.row(key)))["decisions"] == stored
+    await _click_beside(world, key, extend, lambda: world.click_handler.click(world.withdrawn(key)))
 
 
 async def test_unknown_members_survive_the_whole_life_of_a_request(world: World) -> None:

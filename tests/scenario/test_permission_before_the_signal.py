@@ -116,7 +116,7 @@ def became_a_guest(world: World) -> None:
 
 def entered_as_the_requester(world: World) -> None:
     """Write into [people] that Hanako uses the requester's principal."""
-    _identity(world, people={PRINCIPAL: f"user:{HANAKO.object_id}"})
+    world.change_identity(people={PRINCIPAL: f"user:{HANAKO.object_id}"})
 
 
 def has_the_requesters_mail_as_an_alias(world: World) -> None:
@@ -126,7 +126,7 @@ def has_the_requesters_mail_as_an_alias(world: World) -> None:
 
 def distrusted(world: World) -> None:
     """No longer trust the requester's role, so that the requester is unidentified."""
-    _identity(world, trusted_roles=frozenset())
+    world.change_identity(trusted_roles=frozenset())
 
 
 def level_with_its_own_approvers(world: World) -> None:
@@ -142,12 +142,6 @@ def no_channels(world: World) -> None:
 def has_another_object_id(world: World) -> None:
     """Give Hanako's entry in the roster another object id, so that no member has the one that clicked."""
     world.people.people[0] = replace(HANAKO, object_id="aaaaaaaa-0000-4000-8000-000000000088")
-
-
-def _identity(world: World, **changed: object) -> None:
-    value = world.configuration.value
-    rules = replace(value.identity, **changed)  # type: ignore[arg-type]  # fields of IdentityRules
-    world.configuration.replace(replace(value, identity=rules))
 
 
 MORE_CHANGES: tuple[tuple[Callable[[World], None], Reason], ...] = (
@@ -207,7 +201,7 @@ async def test_unidentified_requester_is_no_longer_allowed_before_the_signal() -
     async with world.running():
         click = asyncio.create_task(world.press(key, HANAKO))
         await world.aws.arrived["execution"].wait()
-        _identity(world, allow_unidentified=False)
+        world.change_identity(allow_unidentified=False)
         gate.set()
         answer = await click
     assert (world.aws.signals, code_of(answer)) == ([], Refusal.UNIDENTIFIED)

@@ -127,13 +127,7 @@ async def test_removed_approver_is_refused_without_a_restart(bot: WatchingBot) -
 async def test_file_change_during_the_roster_call_applies_to_the_click(bot: WatchingBot) -> None:
     """The click arrived before the change, but it is checked against the new file."""
     key = await _posted(bot)
-    member = bot.world.people.member
-
-    async def slowly(conversation: str, object_id: str) -> Person | None:
-        await bot.put(NOBODY)
-        return await member(conversation, object_id)
-
-    bot.world.people.member = slowly  # type: ignore[method-assign]  # only this call is slow
+    bot.world.people.before_member.append(lambda: bot.put(NOBODY))
     assert await bot.code(key) is Refusal.NOBODY
     assert bot.world.aws.count("signal") == 0
 

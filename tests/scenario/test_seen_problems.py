@@ -23,6 +23,7 @@ from bot.service.checks.outcomes import Work
 from bot.teams.people.roster_problems import RosterProblem
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON
+from tests.fakes.misinstallation import Case
 from tests.fakes.probes import SoundAws, SoundTeams
 from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, new_world
 
@@ -90,10 +91,15 @@ async def no_events(site: Site) -> None:
     """Two new requests are found by the sweep, long after an event would have come."""
     await site.world.sweep.sweep()
     for number in (1, 2):
-        await site.world.clock.advance(30)
-        site.world.aws.add(number)
-        await site.world.clock.advance(30)
-        await site.world.sweep.sweep()
+        await new_request(site, number)
+
+
+async def new_request(site: Site, number: int) -> None:
+    """A request is made without an event, and found by the sweep half a minute later."""
+    await site.world.clock.advance(30)
+    site.world.aws.add(number)
+    await site.world.clock.advance(30)
+    await site.world.sweep.sweep()
 
 
 async def stranger(site: Site) -> None:
@@ -123,19 +129,8 @@ def unlisted(code: str) -> Callable[[Site], Awaitable[None]]:
     return arrange
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A misinstallation: the name of its problem, the code, and words that the problem must contain."""
-
-    what: str
-    check: str
-    code: str
-    words: str
-    arrange: Callable[[Site], Awaitable[None]]
-
-
 PLACE = f"{ACCOUNT} {REGION}"
-CASES = [
+CASES: list[Case[Site]] = [
     Case(
         "an app package without the scope `personal`",
         "direct messages",
@@ -195,7 +190,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-async def test_misinstallation_that_shows_at_work_is_a_problem_by_name(case: Case, site: Site) -> None:
+async def test_misinstallation_that_shows_at_work_is_a_problem_by_name(case: Case[Site], site: Site) -> None:
     """The problem has the code and what to do, and is logged once."""
     with capture_logs() as logs:
         await case.arrange(site)
@@ -237,10 +232,7 @@ async def test_one_lost_event_is_no_problem(site: Site) -> None:
     """EventBridge delivers at its best effort. The next event resets the count."""
     await site.world.sweep.sweep()
     for number in (1, 2):
-        await site.world.clock.advance(30)
-        site.world.aws.add(number)
-        await site.world.clock.advance(30)
-        await site.world.sweep.sweep()
+        await new_request(site, number)
         site.world.outcomes.succeeded(Work.EVENT, PLACE)
     assert await site.problems() == {}
 

@@ -26,8 +26,8 @@ class AuditEntry:
     person_name: str = ""
     tenant: str = ""
     conversation: str = ""
-    outcome: str = ""  # the answer that the person was shown, or why a decision had no effect
-    detail: str = ""  # AWS's error code
+    outcome: str = ""  # the code of the answer to a click (`counted`: of several), or why a decision had no effect
+    detail: str = ""  # AWS's error code, the code of a Refusal, or the number of counted clicks
     decision: str = ""  # the id that ties a decision's entries together
     state: str = ""  # status and waiting step of the request in the row
     execution: str = ""  # the automation execution that was signalled or stopped

@@ -169,7 +169,7 @@ def _missing(request: AccessRequest, step: str, here: tuple[Decision, ...], now:
 
 
 def has_room(decision: Decision, level: Level, decisions: tuple[Decision, ...], now: datetime) -> bool:
-    """True if the level needs this vote even if AWS counts every vote that was sent and that it does not show.
+    """True if the level needs this vote even if AWS counts all votes that were sent and are not shown yet.
 
     Also True for a withdrawal, and if AWS's count is unknown. `level` was just read from AWS.
     """
@@ -219,7 +219,7 @@ def voted_by(vote: Vote, decision: Decision) -> bool:
     """True if AWS recorded this vote for the decision's person.
 
     AWS names the session of the role that sent the vote. A signal without a role is sent in the bot's own session, and
-    AWS may record the role in place of its session: then the comment identifies the person.
+    AWS may record the role in place of its session. In both cases, the comment identifies the person.
     """
     if vote.verdict is not decision.verdict:
         return False
@@ -243,7 +243,7 @@ def may_be_of(vote: Vote, decision: Decision) -> bool:
     """True if AWS may have recorded this vote for the decision, although it does not name the decision's person.
 
     It may if AWS names a session of the role that sent the decision, or neither a session nor an Identity Center user.
-    Without a role, it may if AWS shows no comment. A vote from more than CLOCKS_APART before the click is another one.
+    Without a role, it may if AWS shows no comment. Never if it was cast more than CLOCKS_APART before the click.
     """
     if vote.verdict is not decision.verdict or (vote.at and vote.at < decision.clicked_at - CLOCKS_APART):
         return False

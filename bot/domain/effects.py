@@ -1,6 +1,6 @@
 """Finds out from the facts that AWS shows later whether a signal took effect. It is never sent again.
 
-An unanswered signal is settled by them. An accepted vote that AWS does not show in time is hidden: it counts as no
+These facts settle an unanswered signal. An accepted vote that AWS does not show in time is hidden: it counts as no
 approval, and its person may try again.
 """
 
@@ -20,7 +20,8 @@ _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJ
 def settle_unknown(record: Record, decision: Decision, now: datetime) -> Decision:
     """Settle an unknown decision once AWS shows its effect, or that it can have none, or after its deadline.
 
-    Until then, return it unchanged. But if its click or its turn lies in the future, date the click now, without turn.
+    Until then, return it unchanged. But if its click or its turn lies in the future, set the click's time to `now`, and
+    remove the turn.
     """
     if record.request and _had_effect(record.request, decision):
         return decision.after(DecisionEvent.SEEN, at=now)
@@ -108,7 +109,7 @@ def role_that_does_not_count(record: Record) -> str | None:
 
 
 def is_role_denied(record: Record) -> bool:
-    """True if AWS denied a vote at the waiting level that failed by its role: the role may have lost its permission."""
+    """True if AWS denied a second vote of a role at the waiting level: the role may have lost its permission."""
     step = record.request.waiting.step if record.request and record.request.waiting else None
     return any(
         each.step == step and each.outcome is Outcome.AWS_DENIED and failed_by_role(record, each)

@@ -113,7 +113,7 @@ class Principal:
 
     @classmethod
     def parse(cls, text: str) -> "Principal":
-        """Parse an ARN or an Identity Center user id. Anything else is OTHER, never an error."""
+        """Parse the ARN of a role session, or an Identity Center user id. Any other text is OTHER, never an error."""
         if found := _ASSUMED_ROLE.fullmatch(text):
             return cls(text, PrincipalKind.SESSION, role=found[2], session=found[3])
         if _USER_ID.fullmatch(text):
@@ -160,7 +160,7 @@ class IdentityRules:
         return hashlib.sha256(identifying.encode(errors="backslashreplace")).hexdigest()[:16]
 
     def trusts(self, principal: Principal) -> bool:
-        """True if the caller could not choose the session name."""
+        """True for a session whose name its caller could not choose; False for all other principals."""
         role = principal.role or ""
         return role.startswith(SSO_ROLE_PREFIX) or role in self.trusted_roles
 
@@ -238,7 +238,7 @@ class Requester:
         return self.identified and bool(self.spellings & person.identifying_spellings)
 
     def refusing_as(self, earlier: "Requester | None") -> "Requester":
-        """Add the names that an earlier read found for the same principal; its display name replaces this one.
+        """Add the names that an earlier read found for the same principal; its display name, if any, replaces this one.
 
         The added names are used to refuse a person, never to identify the requester.
         """

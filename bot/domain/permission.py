@@ -41,7 +41,7 @@ class Refusal(StrEnum):
     ROSTER_REFUSED = "roster_refused"  # Teams does not let the bot read the channel's members
     TENANT_UNKNOWN = "tenant_unknown"  # Teams does not say to which tenant the person belongs
     ADDRESS_UNKNOWN = "address_unknown"  # approvers are listed by UPN, and Teams does not return the person's
-    OWN_REQUEST = "own_request"  # on a card: the requester is the only approver
+    OWN_REQUEST = "own_request"  # the person is the requester; on a card: no one else is listed as an approver
     UNIDENTIFIED = "unplaced"  # the requester is unidentified, so it could be the clicker
     UNMATCHED = "unmatched"  # the same: no Teams user has the requester's address, so it may be an alias
     REQUESTER_UNREAD = "requester_unread"  # the same, while Teams does not return everybody
@@ -119,7 +119,7 @@ def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
     """Return why AWS is certain to refuse every vote of this role at a level; None if that is not certain."""
     if level is None or not has_votable_approver(level):
         return Refusal.CONSOLE_ONLY
-    return None if lists_role(level, role) else Refusal.OTHER_ROLE
+    return None if may_list_role(level, role) else Refusal.OTHER_ROLE
 
 
 def _unfit(request: AccessRequest, action: Action, step: str) -> Refusal | None:
@@ -253,7 +253,7 @@ def has_votable_approver(level: Level) -> bool:
     return level.approvers is None or any(each.kind is ApproverKind.ROLE for each in level.approvers)
 
 
-def lists_role(level: Level, role: str | None) -> bool:
+def may_list_role(level: Level, role: str | None) -> bool:
     """False only if AWS is certain to refuse this role: the step lists no role, or only other roles, all by ARN.
 
     If `role` is None, the bot's own credentials are used. Their role is unknown here, so AWS decides.

@@ -260,7 +260,7 @@ class AccessRequest:
         return next((level for level in self.levels if level.step == step), None)
 
     def completed_from(self, earlier: "AccessRequest | None") -> "AccessRequest":
-        """Return the request with each fact that could not be read now taken from an earlier read."""
+        """Return the request with the facts in _KEPT, and of its nodes, that are missing now and were read earlier."""
         if earlier is None:
             return self
         kept = {name: getattr(earlier, name) for name in _KEPT if getattr(self, name) in (None, "", ())}

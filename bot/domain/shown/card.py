@@ -14,7 +14,7 @@ from bot.domain.permission import (
     can_be_revoked,
     has_votable_approver,
     lists_only_the_requester,
-    lists_role,
+    may_list_role,
     why_unidentified,
 )
 from bot.domain.record import Record
@@ -178,7 +178,8 @@ def is_undecidable(record: Record, channel: Channel, configuration: Configuratio
     return no_buttons in _NOT_DECIDABLE or (no_buttons is None and record.no_approver)
 
 
-# Reasons that stay until an administrator changes the configuration. A pause is meant, and so are the console's users.
+# Reasons that stay until an administrator changes the configuration. Not a pause, and not a policy whose approvers
+# decide in the console: both are intended.
 _NOT_DECIDABLE = frozenset({Refusal.NOBODY, Refusal.OWN_REQUEST, Refusal.OTHER_ROLE})
 
 
@@ -210,7 +211,7 @@ def _nobody(record: Record, level: Level, channel: Channel, configuration: Confi
         return Refusal.OWN_REQUEST
     if not has_votable_approver(level):
         return Refusal.CONSOLE_ONLY
-    return None if lists_role(level, channel.role_at(level.step, record.key.account)) else Refusal.OTHER_ROLE
+    return None if may_list_role(level, channel.role_at(level.step, record.key.account)) else Refusal.OTHER_ROLE
 
 
 def _applying(record: Record) -> DecisionLine | None:
@@ -222,7 +223,7 @@ def _applying(record: Record) -> DecisionLine | None:
 
 
 def _queued(record: Record) -> tuple[DecisionLine, ...]:
-    """Return the announced votes that wait for their turn. Until then, the buttons stay: a reject goes first."""
+    """Return the announced votes that wait for their turn. The buttons stay: a reject is sent before them."""
     return tuple(decision_line(each) for each in record.live_decisions if each.announced and _is_queued_vote(each))
 
 
@@ -305,7 +306,8 @@ def with_mentions(
 ) -> CardView:
     """Add mentions to a waiting card: `asked`, from the channel's `mention` setting, then `named`, from the reason.
 
-    A person who is in both is mentioned only as one of `asked`. Any other card is returned unchanged.
+    A person who is in both is mentioned only as one of `asked`. With `rings`, Teams notifies the people. Any other card
+    is returned unchanged.
     """
     if view.banner is not Banner.WAITING:
         return view

@@ -102,8 +102,8 @@ def is_too_old_or_new(record: Record, activity_id: str) -> bool:
 
 
 def _posted_at(activity_id: str) -> datetime | None:
-    # Assumed: the id is the moment of the post in milliseconds since 1970, as in all of Microsoft's examples. Other
-    # ids are not judged. https://learn.microsoft.com/graph/api/chatmessage-get
+    # Assumed: the id is the moment of the post in milliseconds since 1970, as in all of Microsoft's examples. For other
+    # ids, the moment is unknown. https://learn.microsoft.com/graph/api/chatmessage-get
     return datetime.fromtimestamp(int(activity_id) / 1000, UTC) if _MILLISECONDS.fullmatch(activity_id) else None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.permission import has_votable_approver, lists_role
+from bot.domain.permission import has_votable_approver, may_list_role
 from bot.domain.request import Level
 from bot.domain.routing import Channel
 from bot.ports.aws import AwsThrottled, AwsUnavailable, RoleSession
@@ -16,7 +16,7 @@ from bot.service.checks.outcomes import Outcomes, Work
 QUEUE_SETTINGS: Final = "queue settings"
 IDENTITY_CENTER: Final = "identity center"
 AWS_MANAGED_KEY: Final = "alias/aws/sqs"
-LASTS: Final = timedelta(days=1)  # a failure that nothing repeated for so long is no problem any longer
+LASTS: Final = timedelta(days=1)  # a failure that has not occurred again for this long is no longer a problem
 SWEPT: Final = timedelta(minutes=10)  # what a sweep reports is reported again by the next one
 REPEATED: Final = 2  # failures in a row: one event may be lost, and one lookup may be slow
 READING: Final = 45.0  # seconds for the policies of a place, 3 a second; only changed ones are read again
@@ -24,7 +24,7 @@ MOST_NAMED: Final = 5  # policies in one problem
 
 
 def role(arn: str, session: Callable[[], Awaitable[RoleSession]], probes: AwsProbes) -> Check:
-    """The bot can assume the role. `session` returns a session like those of people, and may raise NotChecked."""
+    """Check that the bot can assume a role. `session` returns the session to request, and may raise NotChecked."""
 
     async def find() -> Problem | None:
         named = await session()
@@ -40,7 +40,7 @@ def role(arn: str, session: Callable[[], Awaitable[RoleSession]], probes: AwsPro
 
 
 def policies(account: str, region: str, probes: AwsProbes, channels: Sequence[Channel]) -> Check:
-    """The account and Region has approval policies, and each of their levels can be decided from Teams."""
+    """Check that an account and Region has approval policies, and that each level can be decided from Teams."""
 
     async def find() -> Problem | None:
         try:
@@ -57,7 +57,7 @@ def policies(account: str, region: str, probes: AwsProbes, channels: Sequence[Ch
 
 
 def queue_settings(probes: AwsProbes, outcomes: Outcomes) -> Check:
-    """EventBridge may send to the queue. An event that came shows it, whatever the settings say."""
+    """Check that EventBridge may send to the queue. If an event arrived within LASTS, the settings do not matter."""
 
     async def find() -> Problem | None:
         try:
@@ -76,7 +76,7 @@ def queue_settings(probes: AwsProbes, outcomes: Outcomes) -> Check:
 
 
 def events(account: str, region: str, outcomes: Outcomes) -> Check:
-    """New requests are announced by events, and not only found by the sweep."""
+    """Check that events announce new requests, so that the sweep is not the first to find them."""
     subject = f"{account} {region}"
 
     async def find() -> Problem | None:
@@ -87,7 +87,7 @@ def events(account: str, region: str, outcomes: Outcomes) -> Check:
 
 
 def requesters(account: str, region: str, outcomes: Outcomes) -> Check:
-    """The requesters of the open requests are identified."""
+    """Check that the requesters of open requests are identified, as far as the sweep has reported."""
     subject = f"{account} {region}"
 
     async def find() -> Problem | None:
@@ -100,7 +100,10 @@ def requesters(account: str, region: str, outcomes: Outcomes) -> Check:
 
 
 def decisions(role: str, outcomes: Outcomes) -> Check:
-    """AWS lets this role decide, as far as this process has sent decisions."""
+    """Check that AWS lets this role decide, as far as this process has sent decisions.
+
+    An empty `role` means the bot's own credentials.
+    """
 
     async def find() -> Problem | None:
         denied = outcomes.failure(Work.SIGNAL, role, within=LASTS)
@@ -110,7 +113,7 @@ def decisions(role: str, outcomes: Outcomes) -> Check:
 
 
 def identity_center(outcomes: Outcomes) -> Check:
-    """The bot can read user records of IAM Identity Center, as far as requests needed any."""
+    """Check that the bot can read user records of IAM Identity Center, as far as requests needed any."""
 
     async def find() -> Problem | None:
         failed = outcomes.failure(Work.IDENTITY_CENTER, within=LASTS)
@@ -127,7 +130,7 @@ def identity_center(outcomes: Outcomes) -> Check:
 def _undecidable(
     policy: ApprovalPolicy, account: str, region: str, channels: Sequence[Channel]
 ) -> Iterator[tuple[str, str]]:
-    """Yield code and words for the levels that no channel can decide."""
+    """Yield a code and advice for each level that no channel can decide, or once for a policy that cannot be read."""
     if policy.levels is None:
         yield "unreadable_policy", f"policy {policy.name}: the document cannot be read"
         return
@@ -140,15 +143,15 @@ def _undecidable(
 
 
 def _roles_not_listed(level: Level, channels: Sequence[Channel], account: str) -> list[str]:
-    """Return the roles of the channels that may decide a level, if AWS is certain to refuse all of them."""
+    """Return the channels' roles at a level if AWS is certain to refuse all of them; an empty list otherwise."""
     roles = [channel.role_at(level.step, account) for channel in channels]
-    if any(lists_role(level, role) for role in roles):
+    if any(may_list_role(level, role) for role in roles):
         return []
     return sorted({role for role in roles if role})
 
 
 def _possible_channels(policy: str, account: str, region: str, channels: Sequence[Channel]) -> Iterator[Channel]:
-    """Yield the channels that may get a request of a policy: tags are not known before the request."""
+    """Yield the channels that may get a request of a policy: several, because the tags of its nodes are unknown."""
     for channel in channels:
         match = channel.match
         if match is None or not all(

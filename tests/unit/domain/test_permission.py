@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
-from bot.domain.permission import Membership, Refusal, has_votable_approver, lists_role, may_decide
+from bot.domain.permission import Membership, Refusal, has_votable_approver, may_decide, may_list_role
 from bot.domain.request import AccessRequest, Approver, ApproverKind, Node, Status, Verdict
 from bot.domain.routing import Channel, LevelRule
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
@@ -371,6 +371,6 @@ def test_step_that_lists_only_other_roles_is_refused(listed: list[str] | None, o
     roles = None if listed is None else tuple(Approver(ApproverKind.ROLE, each) for each in listed)
     asked = request(replace(level(), approvers=roles))
     channel = replace(APPROVALS, approver_role=ours)
-    assert lists_role(asked.levels[0], ours) is allowed
+    assert may_list_role(asked.levels[0], ours) is allowed
     refused = refusal(asked=asked, channel=channel)
     assert refused is (None if allowed else Refusal.OTHER_ROLE)

@@ -47,10 +47,11 @@ class Ports:
 
 
 class Services:
-    """The services of one process. `owner` identifies the process.
+    """The services of one process. `owner` is the id of the process, which its leases contain.
 
-    `period` is the seconds between two sweeps of a place. `replicas` is the number of processes that share the store
-    and AWS's quotas. `app_id` and `has_queue` are what the checks compare the installation with.
+    `period` is the time in seconds between two sweeps of an account and Region. `replicas` is the number of processes
+    that share the store and AWS's quotas. The checks use `app_id`, the bot's app id, and `has_queue`, which is True if
+    a queue for events is configured.
     """
 
     def __init__(

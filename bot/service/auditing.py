@@ -73,7 +73,8 @@ class Auditing:
     def clicked(self, entry: AuditEntry) -> None:
         """Record a click and its answer, without waiting for the store.
 
-        After MOST_CLICKS of a person within a minute, the others are counted, and only the last is recorded.
+        After MOST_CLICKS of a person within a minute, further clicks are only counted. The last of them is recorded
+        with the outcome `counted` and their number.
         """
         tally = self._tallies.get(entry.person)
         if tally is None or entry.at - tally.since >= MINUTE:

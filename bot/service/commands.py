@@ -60,9 +60,9 @@ class IncomingMessage:
         return f"oi-{found[1]}" if found else None
 
     def command(self, names: Collection[str]) -> str | None:
-        """Return which of the names the text begins with; "" for a text without words, None if it is none of them.
+        """Return the one of `names` with which the text begins; "" for a text without words, None for no such name.
 
-        Marks around the name do not count. A text that begins with a request's id asks for its status.
+        Punctuation around the name does not count. For a text that begins with a request's id, return `status`.
         """
         text = caseless(self.text)
         word = _WORD.search(text)
@@ -236,11 +236,14 @@ def setup_entry(conversation: str, channels: Sequence[Channel]) -> str:
 
 
 def _fallback_advice(channels: Sequence[Channel]) -> str:
-    """Return the advice to mark the only channel as the fallback: with a second channel, one must be marked."""
+    """Return a comment in TOML: mark the only channel as the fallback, because with a second one that is required.
+
+    Empty if there are several channels.
+    """
     alone = [channel for channel in channels if channel.fallback and len(channels) == 1]
     return "".join(f'# and write fallback = true below name = "{channel.name}"\n' for channel in alone)
 
 
 def _toml_text(text: str) -> str:
-    """Remove quotes and control characters, which no conversation id has."""
+    """Remove quotes, backslashes and unprintable characters, which no conversation id has."""
     return "".join(character for character in text if character.isprintable() and character not in '"\\')

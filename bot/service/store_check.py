@@ -1,4 +1,4 @@
-"""Checks whether the store's data is still there and sound, and reports what it finds to log and readiness."""
+"""Checks whether the store's data is there and undamaged, and reports what it finds to log and readiness."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 def store_check(store: Store) -> Check:
-    """The store's data is still there and sound."""
+    """Check that the store's data is there and undamaged."""
 
     async def find() -> Problem | None:
         try:
@@ -27,7 +27,7 @@ def store_check(store: Store) -> Check:
 
 
 class StoreCheck:
-    """The loop that checks the store. `period` is the seconds between two checks, the same as between two sweeps."""
+    """The loop that checks the store. `period` is the time in seconds between two checks."""
 
     def __init__(self, *, store: Store, clock: Clock, telemetry: Telemetry, period: float) -> None:
         self._store, self._clock, self._telemetry, self._period = store, clock, telemetry, period

@@ -1,6 +1,6 @@
 """What to do about each code: the words of the problems. Pure.
 
-Each table is for one kind of answer. A code that is in no table has a general advice.
+Each table is for one kind of answer. For a code that is in no table, the advice is general, or empty.
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ CHANNEL: Final[Mapping[str, str]] = {
     "NODE_ACCESS_APP_ID, and its type (single tenant, or user-assigned managed identity) with "
     "NODE_ACCESS_APP_CREDENTIAL",
 }
-"""By what Teams says about a channel. Other refusals are about the roster alone."""
+"""By the problem that Teams reports for a channel. A refusal that is not listed concerns only the list of members."""
 POST: Final[Mapping[str, str]] = {
     **CHANNEL,
     ChatProblem.FORBIDDEN: "Teams does not let the bot post. Check that the app is in the team, and the channel's "
@@ -199,14 +199,15 @@ WRONG_CLOCK: Final = "the clock of this machine is about {minutes} min {how} {wh
 
 
 def role_advice(code: str, name: str) -> str:
-    """Return what to do about a role that was not assumed in a session of this name."""
+    """Return what to do about a role that could not be assumed. `name` is the name of the session."""
     return AWS.get(code) or TRUST.format(name=name)
 
 
 def sign_in_advice(code: str, *, answered: bool) -> str:
-    """Return what to do about a failed call to Microsoft's login, for example `invalid_client AADSTS7000215`.
+    """Return what to do about a failed call to Microsoft, for a token or for signing keys.
 
-    `answered` is True if an answer came.
+    `code` is for example `invalid_client AADSTS7000215`, or the name of an error. `answered` is True if an answer came,
+    perhaps from a proxy.
     """
     for word in code.split():
         number = word.removeprefix("AADSTS")
@@ -218,5 +219,5 @@ def sign_in_advice(code: str, *, answered: bool) -> str:
 
 
 def aws_advice(code: str, table: Mapping[str, str] = AWS) -> str:
-    """Return what to do about an error code of AWS; empty if the code says all that is known."""
+    """Return what to do about an error code of AWS; an empty text for a code that is not in the table."""
     return table.get(code, "")

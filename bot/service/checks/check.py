@@ -6,7 +6,7 @@ from typing import Final
 
 HOURLY: Final = 3600.0  # seconds between two runs of a check that calls Microsoft or AWS
 EACH_MINUTE: Final = 60.0  # seconds between two runs of a check that only looks at what this process has seen
-LONGEST: Final = 15.0  # seconds for one check; the first round ends within a minute of the start
+LONGEST: Final = 15.0  # seconds that one run of a check may take, unless the check needs longer
 NO_ANSWER: Final = "no_answer"  # the code of a check that was not answered in time
 
 
@@ -16,7 +16,10 @@ class NotChecked(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a check found: a code (Microsoft's, AWS's or the bot's own), and what to do, in plain words."""
+    """What a check found: a code (Microsoft's, AWS's or the bot's own; several with commas), and what to do about it.
+
+    `advice` is empty if the code says all that is known.
+    """
 
     code: str
     advice: str

@@ -24,7 +24,7 @@ LONGEST_SESSION: Final = 64  # characters of a session name
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What the checks ask, and what they compare it with."""
+    """The ports that the checks ask, and the settings with which they compare the answers."""
 
     configuration: CurrentConfiguration
     teams: TeamsProbes
@@ -49,7 +49,7 @@ class Installation:
     # --- the clock
 
     def _clock(self) -> Check:
-        """The clock of this machine agrees with AWS's and Microsoft's."""
+        """Check that the clock of this machine agrees with AWS's and Microsoft's."""
 
         async def find() -> Problem | None:
             # other checks report what is not answered
@@ -94,7 +94,8 @@ class Installation:
         async def session() -> RoleSession:
             """Return a session in the bot's name, and in the domain of the approvers, as trust policies require.
 
-            Never in a person's name: CloudTrail would show that the person assumed the role.
+            Never in a person's name: CloudTrail would show that the person assumed the role. Raises NotChecked if no
+            domain is known, or if the name is longer than LONGEST_SESSION.
             """
             rules, name = self.configuration.value.identity, f"{READER_SESSION}@{await self._domain()}"
             if len(name) > LONGEST_SESSION:
@@ -110,7 +111,7 @@ class Installation:
         return session
 
     async def _domain(self) -> str:
-        """Return the most frequent domain of the channels' members and listed approvers, else one of `people_domains`.
+        """Return the most frequent domain of members and listed approvers, else the first of `people_domains`.
 
         Raises NotChecked if none is known.
         """

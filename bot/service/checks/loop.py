@@ -26,7 +26,10 @@ Results = dict[str, Problem | None]
 
 
 class Checks:
-    """The loop. `named` returns the checks of the current configuration; one that is no longer named is forgotten."""
+    """The loop that makes the checks.
+
+    `named` returns the checks of the current configuration. The result of a check that it no longer returns is dropped.
+    """
 
     def __init__(
         self,

@@ -18,14 +18,14 @@ DIRECT_MESSAGES: Final = "direct messages"
 ACTIVITIES: Final = "activities"
 SERVICE_ADDRESSES: Final = "service addresses"
 EACH_TEN_MINUTES: Final = 600.0  # seconds; an expired secret shows before the last token has expired
-LASTS: Final = timedelta(days=1)  # a failure that nothing repeated for so long is no problem any longer
-QUIET: Final = timedelta(hours=1)  # an activity was accepted since: a refused one is then somebody else's mistake
+LASTS: Final = timedelta(days=1)  # a failure that has not occurred again for this long is no longer a problem
+QUIET: Final = timedelta(hours=1)  # if an activity was accepted within it, a refused one is another sender's mistake
 MOST_NAMED: Final = 5  # people or hosts in one problem
 HOST_NOT_LISTED: Final = "host_not_listed"
 
 
 def token(probes: TeamsProbes) -> Check:
-    """The bot can sign in to Microsoft Entra."""
+    """Check that the bot can get a token for Teams from Microsoft."""
 
     async def find() -> Problem | None:
         try:
@@ -38,7 +38,7 @@ def token(probes: TeamsProbes) -> Check:
 
 
 def keys(probes: TeamsProbes) -> Check:
-    """The signing keys of the Bot Framework can be fetched. Known keys stay valid for some days."""
+    """Check that the signing keys of the Bot Framework can be fetched. Known keys stay valid for five days."""
 
     async def find() -> Problem | None:
         try:
@@ -52,7 +52,7 @@ def keys(probes: TeamsProbes) -> Check:
 
 
 def channel(configured: Channel, probes: TeamsProbes) -> Check:
-    """Teams knows the channel, and the bot is in its team."""
+    """Check that Teams knows the channel, and that the bot is in its team."""
 
     async def find() -> Problem | None:
         try:
@@ -72,7 +72,10 @@ def channel(configured: Channel, probes: TeamsProbes) -> Check:
 
 
 def roster(configured: Channel, probes: TeamsProbes) -> Check:
-    """The last read of the channel's members had all that the bot needs. It is read again while it had not."""
+    """Check that the last read of the channel's members had everything that the bot needs.
+
+    If it had not, the check first reads the members again.
+    """
 
     async def find() -> Problem | None:
         if probes.roster_problems(configured.conversation):
@@ -85,7 +88,7 @@ def roster(configured: Channel, probes: TeamsProbes) -> Check:
 
 
 def cards(configured: Channel, outcomes: Outcomes) -> Check:
-    """Teams accepts new cards in the channel, as far as this process has posted any."""
+    """Check that Teams accepts new cards in the channel, as far as this process has posted any."""
 
     async def find() -> Problem | None:
         refused = outcomes.failure(Work.POST, configured.name, within=LASTS)
@@ -95,7 +98,7 @@ def cards(configured: Channel, outcomes: Outcomes) -> Check:
 
 
 def direct_messages(outcomes: Outcomes) -> Check:
-    """Teams accepts direct messages to requesters."""
+    """Check that Teams accepts direct messages to requesters, as far as this process has sent any."""
 
     async def find() -> Problem | None:
         refused = outcomes.failures(Work.DIRECT, within=LASTS)
@@ -109,7 +112,10 @@ def direct_messages(outcomes: Outcomes) -> Check:
 
 
 def activities(outcomes: Outcomes, *, app_id: str, tenant_id: str) -> Check:
-    """What Teams sends is for this bot. Refusals beside accepted activities are other people's mistakes."""
+    """Check that activities with a valid signature are for this bot.
+
+    A refused activity counts only if none was accepted within QUIET. Otherwise it is another sender's mistake.
+    """
 
     async def find() -> Problem | None:
         refused = outcomes.failure(Work.ACTIVITY, within=LASTS)
@@ -122,7 +128,7 @@ def activities(outcomes: Outcomes, *, app_id: str, tenant_id: str) -> Check:
 
 
 def service_addresses(outcomes: Outcomes) -> Check:
-    """The addresses from which Teams sends may receive the bot's token."""
+    """Check that the bot may send its token to the service URLs that Teams names."""
 
     async def find() -> Problem | None:
         hosts = outcomes.failures(Work.SERVICE_HOST, within=LASTS)

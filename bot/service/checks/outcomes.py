@@ -1,6 +1,7 @@
 """Remembers what failed and has not succeeded since, for the checks that only look at what this process has seen.
 
-The parts report here what they cannot know before they do it, such as whether Teams takes a direct message.
+Services and adapters report here the result of work that no question can test in advance, for example whether Teams
+accepts a direct message.
 """
 
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ KEPT: Final = 1024  # subjects; each is a person, a role, a channel or a host
 
 
 class Work(StrEnum):
-    """The kinds of work that are reported."""
+    """The kinds of work that are reported, and for each its subject: the text that tells one failure from another."""
 
     POST = "post"  # a new card; the subject is the channel's name
     DIRECT = "direct"  # a direct message; the subject is a person's object id
-    SIGNAL = "signal"  # a decision that AWS denied; the subject is the role
+    SIGNAL = "signal"  # a decision that was sent; the subject is the role's ARN, empty for the bot's own credentials
     ACTIVITY = "activity"  # an activity with a valid signature; no subject
-    SERVICE_HOST = "service_host"  # the service address of an activity; no subject
+    SERVICE_HOST = "service_host"  # a service URL; the subject is its host
     IDENTITY_CENTER = "identity_center"  # a user record; no subject
     EVENT = "event"  # an event of a new request; the subject is account and Region
     REQUESTER = "requester"  # the requesters of the open requests; the subject is account and Region
@@ -30,7 +31,7 @@ class Work(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failure of a subject. `detail` is the value that was wrong; `count`, how many failed in a row."""
+    """The last failure of a subject. `detail` is the wrong value, if known; `count`, how many failed in a row."""
 
     code: str
     detail: str
@@ -47,7 +48,7 @@ class Outcomes:
         self._succeeded: LRUCache[tuple[Work, str], datetime] = LRUCache(KEPT)
 
     def failed(self, work: Work, subject: str = "", *, code: str, detail: str = "") -> None:
-        """Remember a failure."""
+        """Remember a failure, and count it if earlier ones have not been followed by a success."""
         earlier = self._failures.get((work, subject))
         self._failures[work, subject] = Failure(code, detail, self._clock.now(), 1 + (earlier.count if earlier else 0))
 

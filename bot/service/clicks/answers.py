@@ -36,14 +36,17 @@ class Answers:
         self._configuration, self._clock = configuration, clock
 
     def shown(self, record: Record, screen: Screen, notice: Notice | None, *, refused: bool = False) -> Answer:
-        """Return the current card or message, with the notice on it."""
+        """Return the current card or message, with the notice on it, if any.
+
+        Without a card if the requester has no direct message in this state. `refused` goes into the answer.
+        """
         view = self._direct(record) if screen.personal else self._card(record, screen.channel)
         return _answer(view, screen, notice, refused=refused)
 
     def applying(self, record: Record, screen: Screen, decision: Decision) -> Answer:
-        """Return the current card or message; it says that the decision is being sent, and lacks the button for it.
+        """Return the current card or message without buttons, with a notice that the decision is being sent.
 
-        A vote that waits for its turn can be withdrawn, so its card keeps the buttons.
+        While votes wait for their turn, the card keeps its buttons: a person can still withdraw their vote.
         """
         notice = Notice(NoticeCode.QUEUED if decision.queued else NoticeCode.APPLYING, Tone.INFO)
         if screen.personal:

@@ -106,9 +106,9 @@ class ClickAttempt:
         return Permit(self._decision(), self._permission.inputs(self._record))
 
     async def _identified_again(self) -> Answer | None:
-        """If other rules or another version identified the requester, wait until the current rules have.
+        """If other rules or another version identified the requester, wait until they are identified again.
 
-        Return an Answer if that takes too long, or if the click is too late.
+        Return an Answer if that takes too long, if the click is too late, or if the row is gone; None otherwise.
         """
         if not self._permission.identified_by_former_rules(self._record):
             return None
@@ -166,7 +166,10 @@ class ClickAttempt:
     # --- claim
 
     async def _claim(self, permit: Permit) -> Held | Answer | None:
-        """Claim the decision with a place in the queue. Returns None if permission must be checked again."""
+        """Claim the decision with a place in the queue.
+
+        Returns an Answer if the claim is not granted, None if permission must be checked again.
+        """
         try:
             ticket = self._signalling.queue.reserve(self._key, self._action, permit.decision.person)
         except QueueFull:
@@ -216,7 +219,10 @@ class ClickAttempt:
                 return Held(self._decision_id, ticket)
 
     async def _wait_for_others(self, permit: Permit) -> Answer | None:
-        """Wait until other decisions allow the claim; return an Answer if the click is too late or its time is over."""
+        """Wait until other decisions allow the claim.
+
+        Return an Answer if the click is too late, if its time is over, or if the row is gone; None otherwise.
+        """
         if self._record.has_times_ahead(self._clock.now()):  # the decision that it waits for may be over
             await self._rows.requeue(self._key)
 
@@ -231,7 +237,10 @@ class ClickAttempt:
         return None
 
     async def _reload(self) -> Answer | None:
-        """Read the row for another permission check; return an Answer if the click is too late or its time is over."""
+        """Read the row for another permission check.
+
+        Return an Answer if the click is too late, if its time is over, or if the row is gone; None otherwise.
+        """
         if answer := self._answer_if_over(await self._rows.load(self._key)):
             return answer
         if self._remaining() <= 0:
@@ -287,7 +296,7 @@ class ClickAttempt:
         return self._answers.applying(self._record, self._screen, decision)
 
     async def _promise(self, decision_id: str) -> Answer:
-        """Answer "applying…" after storing that the outcome must be posted."""
+        """Store that the outcome must be posted, and return the answer "applying…". Raises StoreUnavailable."""
         now = self._clock.now()
         record = await self._rows.apply(self._key, lambda row: promised(row, decision_id, self._screen, now))
         decision = record.decision(decision_id)

@@ -44,7 +44,10 @@ def claimed(
     decision itself is added as released, with the outcome EXPIRED.
 
     `queued_from` is the message that was clicked, if the decision has to wait for its turn. The person is then answered
-    at once, so the row promises to post the outcome. Raises ClaimLost or StaleCheck.
+    at once, so the row promises to post the outcome.
+
+    Raises ClaimLost if the claim is refused, or if the row has no facts or a decision that this version cannot read.
+    Raises StaleCheck if the inputs are not those of the permit.
     """
     if record.request is None or record.has_unrecognized_decision:
         raise ClaimLost(Claim(ClaimRefusal.OTHERS_FIRST))
@@ -90,7 +93,10 @@ def is_claimable(record: Record, permit: Permit, inputs: Inputs, now: datetime) 
 
 
 def promised(record: Record, decision_id: str, screen: Screen, now: datetime) -> Record:
-    """Return the row with the promise to post the decision's outcome: the person's card says only "applying…"."""
+    """Return the row with the promise to post the decision's outcome, because the answer could not show it.
+
+    A row without this decision is returned unchanged.
+    """
     decision = record.decision(decision_id)
     if decision is None:
         return record

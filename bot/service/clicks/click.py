@@ -31,7 +31,7 @@ ACTIONS: Final[Mapping[Verb, Action]] = MappingProxyType(
         Verb.CANCEL: Withdrawal.CANCEL,
     }
 )
-"""The action that each verb sends to AWS. The others send nothing."""
+"""The action that each verb sends to AWS. Verbs that are not listed send nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,9 @@ class Answer:
     """The response to the person who clicked: a card that replaces theirs, and the notice on it.
 
     `card` is None if nothing can be shown, for example for an unknown request. The notice alone is the answer then.
-    `text` is the notice in words, for clients that cannot take a card as an answer. `state` is the state of the request
-    when the click came, for the audit trail; empty if that is not known.
+    `text` is the notice in words, for clients that cannot take a card as an answer. `refused` is True if the person may
+    not do this, or not here. `state` is the state of the request when the click came, for the audit trail; empty if
+    that is not known.
     """
 
     card: dict[str, object] | None

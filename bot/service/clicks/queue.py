@@ -15,11 +15,11 @@ from bot.domain.identity import Person
 from bot.domain.request import Action, RequestKey, Verdict
 from bot.text.names import exact
 
-A_SECOND = 3.0  # decisions that AWS takes in an account and Region
+SIGNALS_A_SECOND = 3.0  # decisions a second that AWS accepts in an account and Region
 TURNS = 9  # decisions at a time: each takes about a second, and at most 3 seconds' worth of them wait for the quota
-FEWEST_TURNS = 2
+FEWEST_TURNS = 2  # decisions at a time in one process, however many replicas there are
 MOST_OF_A_PERSON = 300  # decisions of one person in an account and Region
-MOST = 750  # decisions of all people there: as many as can be sent before the first five minutes are over
+MOST = 750  # decisions of all people there: sent in 250 seconds, so none waits for the five minutes that it has
 
 
 class Lane(IntEnum):
@@ -52,7 +52,7 @@ class Ticket:
 
     @property
     def seconds(self) -> float:
-        """How long the wait for this turn takes if AWS is fast; 0 for a decision that has its turn."""
+        """The estimated seconds until the turn begins, if AWS is fast; 0 for a decision that has its turn."""
         return 0.0 if self.has_turn else self._line.ahead_of(self) / self._line.rate
 
     def enter(self) -> None:
@@ -102,7 +102,7 @@ class _Line:
     """The queue of one account and Region. In each lane, people take turns."""
 
     def __init__(self, replicas: int) -> None:
-        self.rate = A_SECOND / replicas
+        self.rate = SIGNALS_A_SECOND / replicas
         self.tickets = Counter[str]()  # by person, in every state
         self._turns = max(FEWEST_TURNS, TURNS // replicas)
         self._lanes = {lane: OrderedDict[str, deque[Ticket]]() for lane in Lane}
@@ -131,7 +131,10 @@ class _Line:
         self._begin_turns()
 
     def ahead_of(self, ticket: Ticket) -> int:
-        """Return how many decisions have or get their turn before this one, if no others come."""
+        """Return how many decisions are ahead of this one, at most, if no others come.
+
+        The ticket itself counts, too, once it has entered the queue.
+        """
         earlier = sum(len(waiting) for lane in Lane if lane < ticket.lane for waiting in self._lanes[lane].values())
         own = self._lanes[ticket.lane].get(ticket.person, deque())
         rounds = own.index(ticket) + 1 if ticket in own else len(own) + 1

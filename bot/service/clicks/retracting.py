@@ -1,4 +1,4 @@
-"""Takes back a person's own vote while it waits for its turn, so that nothing is sent to AWS."""
+"""Takes back a person's own votes that were not sent, so that AWS does not get them."""
 
 from dataclasses import replace
 

@@ -74,12 +74,15 @@ class SignalAttempt:
         self._permission, self._key, self._decision_id = services.permission, key, decision_id
 
     async def wait_on(self) -> Decision | None:
-        """Hold the decision while it waits for its turn. Returns None if it is no longer claimed."""
+        """Renew the hold of a decision that waits for its turn, and return it; None if it is no longer claimed.
+
+        Raises StoreUnavailable.
+        """
         held_until = self._clock.now() + QUEUE_HOLD
         return self._claimed(await self._change(lambda decision: _held(decision, held_until)))
 
     async def hand_over(self) -> None:
-        """Give the hold up, so that another process takes the decision over at once."""
+        """Give the hold up, so that another process can take the decision over at once. Raises StoreUnavailable."""
         now = self._clock.now()
         await self._rows.apply(self._key, lambda row: self._changed(row, lambda each: _held(each, now)).requeue_by(now))
 
@@ -133,7 +136,10 @@ class SignalAttempt:
     async def _check(
         self, record: Record, decision: Decision, signal: Signal
     ) -> Level | SignalResult | TryAgain | None:
-        """Return why AWS does not accept the decision now; otherwise, for a vote, the level that waits for it."""
+        """Return why AWS does not accept the decision now; otherwise the level that waits for a vote.
+
+        Return None for a cancellation or revocation that AWS accepts.
+        """
         if decision.held_until - self._clock.now() < READING:
             await self._hold()
         try:
@@ -189,11 +195,13 @@ class SignalAttempt:
         return await self._change(lambda decision: _held(decision, held_until))
 
     async def _sending(self, signal: Signal, level: Level | None, actor: Actor | None, checked_at: datetime) -> Record:
-        """Check for the last time that the signal may be sent, and store that it is being sent. Raises NotPermitted.
+        """Check for the last time that the signal may be sent, and store that it is being sent.
 
         The decision stays claimed, and the state is read again, if the check is too old (another worker may have sent
         meanwhile), if votes that were already sent may complete the level, or if a newer version stored a decision that
-        this one cannot read.
+        this one cannot read. An expired decision is released.
+
+        Raises NotPermitted, IllegalTransition if another worker has sent or settled the decision, or StoreUnavailable.
         """
 
         def send(decision: Decision) -> Decision:

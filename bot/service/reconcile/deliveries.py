@@ -23,7 +23,7 @@ from bot.telemetry import Telemetry
 
 
 class Postponed(Exception):
-    """Something could not be delivered now; reconcile again at `until`."""
+    """A delivery must be tried again, or decisions were queued first: reconcile the row again at `until`."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__(until)

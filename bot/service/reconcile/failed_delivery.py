@@ -122,7 +122,10 @@ class FailedDelivery:
             self._outlets.outcomes.succeeded(*about)
 
     def gone(self, problem: ChatProblem) -> Surface:
-        """Return the former card as a copy that is tried at growing intervals, for about a day."""
+        """Return the former card as a copy whose update is tried again, with growing pauses.
+
+        It is given up after about a day, if Teams still reports it as deleted.
+        """
         former, known = self._former, len(retry_policy.UPDATE_REPEATS)
         return replace(
             Surface(former.name, former.kind, DeliveryState.DELIVERED, former.conversation, former.activity_id),
@@ -202,14 +205,18 @@ class FailedDelivery:
     def _place(self, task: Task) -> str | None:
         """Return the destination that several requests may share: a channel's conversation, or a person's object id.
 
-        None for an update or a note, which goes to the request's own card or thread, and for a message to nobody known.
+        None for an update or a note, which goes to the request's own card or thread, and for a direct message without
+        a recipient.
         """
         if task is Task.DIRECT and self._wanted.person:
             return self._wanted.person.object_id
         return self._wanted.channel.conversation if task is Task.CARD else None
 
     def _reported(self, task: Task) -> tuple[Work, str] | None:
-        """Return under what the checks look for the outcome of a new message; None for an update or a note."""
+        """Return the kind of work and its subject under which the checks find the outcome of a new message.
+
+        None for an update, a note, or a direct message without a recipient.
+        """
         if task is Task.DIRECT and self._wanted.person:
             return Work.DIRECT, self._wanted.person.object_id
         return (Work.POST, self._wanted.channel.name) if task is Task.CARD else None

@@ -15,9 +15,9 @@ from bot.ports.clock import Clock
 from bot.ports.teams import ChatProblem
 
 KNOWN: Final = 1024  # conversations
-PATIENCE: Final = timedelta(seconds=10)  # after its time, before the next request takes the place of one that is gone
-BEHIND: Final = timedelta(seconds=1)  # how long after the oldest request the others ask again
-LASTING: Final = timedelta(minutes=1)  # so long after a lasting refusal, one refusal is enough for the other requests
+PATIENCE: Final = timedelta(seconds=10)  # a request that is overdue by more is gone, and another one may post instead
+BEHIND: Final = timedelta(seconds=1)  # how long after the oldest request the others may post
+LASTING: Final = timedelta(minutes=1)  # for so long, the first refusal of another request is lasting, too
 
 Rank = tuple[datetime, str]
 
@@ -42,7 +42,7 @@ class Probing:
         self._probes: LRUCache[str, _Probe] = LRUCache(KNOWN)
 
     def waits_until(self, place: str, record: Record) -> datetime | None:
-        """Return when this request may ask again; None if it may post now."""
+        """Return when this request may post; None if it may post now."""
         probe, now = self._probes.get(place), self._clock.now()
         if probe is None or probe.lasting or _rank(record) <= probe.rank:
             return None
@@ -51,7 +51,7 @@ class Probing:
         return max(probe.until, now) + BEHIND
 
     def is_lasting(self, place: str, problem: ChatProblem) -> bool:
-        """True if the conversation has just refused the repeated post of another request for the same reason."""
+        """True if the conversation refused a repeated post for the same reason, less than LASTING ago."""
         probe, now = self._probes.get(place), self._clock.now()
         return probe is not None and probe.lasting is problem and now < probe.until <= now + LASTING
 

@@ -36,7 +36,7 @@ FIRST_PAUSE = timedelta(seconds=1)  # pause before the second attempt to read a 
 LONGEST_PAUSE = timedelta(minutes=1)  # longest pause between attempts to read a request
 INCOMPLETE_PAUSE = timedelta(minutes=10)  # pause between attempts if only a part of a request is unreadable
 LAST_ATTEMPT = 12  # retries of an OpsItem that was never readable; the last is about seven minutes after the first read
-UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after this time: requester or approver may join
+UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after it: a requester or approver may have joined
 # The pauses while Teams does not return all rosters, for LOOKUP_SPAN: the message must be sent within a minute of the
 # recovery, and the directory may return the last result for another 10 seconds.
 LOOKUP_PAUSES = timedelta(seconds=5), timedelta(seconds=45)
@@ -210,7 +210,7 @@ class Reconciler:
         return await self._rows.apply(record.key, settle)
 
     async def _take_over(self, record: Record, decision: Decision) -> Record:
-        """Take over from a crashed process: continue a claim, or mark a sent signal as unknown."""
+        """Take a decision over from a crashed process: continue, release or settle it as `taken_over` says."""
         now, ours = self._clock.now(), False
 
         def adopt(row: Record) -> Record:
@@ -238,7 +238,10 @@ def _unreadable(row: Record, *, since: int, missing_at: datetime | None) -> Reco
 
 
 def taken_over(decision: Decision, now: datetime) -> Decision:
-    """Return a decision of a crashed process as this process continues it: its outcome must be posted."""
+    """Return a decision of a crashed process as this process continues it.
+
+    A sent one becomes unknown, an expired one is released, any other stays claimed. Its outcome must be posted.
+    """
     announced = replace(decision, announced=True, held_until=min(decision.held_until, now))
     if decision.state is DecisionState.SENT:
         return announced.after(DecisionEvent.LOST, at=now)

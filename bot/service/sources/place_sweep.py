@@ -1,4 +1,4 @@
-"""Compares AWS's lists of one account and Region with the rows, and makes the rows that differ due.
+"""Compares AWS's lists of one account and Region (a place) with the rows, and makes the rows that differ due.
 
 A row that is open but is no longer in AWS's list of pending requests must be reconciled, too.
 Only one process sweeps a place at a time.
@@ -229,7 +229,7 @@ class PlaceSweep:
         return by_former_rules or row.has_times_ahead(self._clock.now())
 
     async def _revoked(self, watched: Mapping[RequestKey, RowFacts]) -> list[ListedRequest]:
-        """List the requests that are approved in their rows but revoked in AWS. Makes no call if none is approved."""
+        """List the watched requests that AWS shows as revoked. Makes no call if no row is approved."""
         running = [row for row in watched.values() if row.status is Status.APPROVED]
         if not running:
             return []
@@ -270,7 +270,10 @@ class PlaceSweep:
             self._outcomes.succeeded(Work.REQUESTER, self._subject)
 
     def _report_unannounced(self, new: Iterable[ListedRequest]) -> None:
-        """Report to the checks the requests since the start that no event has announced, to any process."""
+        """Report to the checks the requests that no event has announced to any process.
+
+        Requests from before the start of this process, or from the last ANNOUNCED_WITHIN, do not count.
+        """
         now = self._clock.now()
         for each in new:
             if each.modified_at and self._started_at < each.modified_at < now - ANNOUNCED_WITHIN:

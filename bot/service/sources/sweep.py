@@ -1,6 +1,6 @@
 """Sweeps every configured account and Region, so that lost events do no harm.
 
-Each place has its own loop, so that one that fails or hangs never delays another.
+Each of these places has its own loop, so that one that fails or hangs never delays another.
 """
 
 import asyncio

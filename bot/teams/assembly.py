@@ -112,7 +112,7 @@ class TeamsSide:
         return endpoint.handle
 
     async def missing(self) -> Mapping[str, str]:
-        """Fetch signing keys if there are none. Return the parts that are not ready, with the reason."""
+        """Fetch signing keys if none can be trusted. Return the parts that are not ready, with the reason."""
         if await self._keys.warm():
             return {}
         why = self._keys.why_not

@@ -32,7 +32,10 @@ class TeamsAdapter(BotAdapter):
     """The SDK's adapter, reduced to running one turn and keeping its answer to an invoke."""
 
     async def run(self, inbound: Inbound, *, turn: Turn) -> tuple[int, Any]:
-        """Run one turn; return the HTTP status and the body (JSON data or None) of its answer."""
+        """Run one turn; return the HTTP status and the body (JSON data or None) of its answer.
+
+        An invoke that the turn did not answer gets the status 501. Errors of the turn pass through.
+        """
         context = TurnContext(self, Activity(type=inbound.wire.type))
         context.turn_state[INBOUND] = inbound
         await self.run_pipeline(context, turn)

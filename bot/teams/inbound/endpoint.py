@@ -57,7 +57,10 @@ SEEN_AS: Final[Mapping[str, str]] = {
 
 
 class _Refused(Exception):
-    """`seen` is the value that was wrong. It is empty unless the signature is valid."""
+    """The request is refused. `reason` is for log and metric; `status` and `headers` are sent.
+
+    `seen` is the value that was wrong. It is empty unless the signature is valid.
+    """
 
     def __init__(self, status: HTTPStatus, reason: str, *, seen: str = "", **headers: str) -> None:
         super().__init__(reason)

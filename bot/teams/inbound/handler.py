@@ -146,9 +146,9 @@ class TeamsHandler(TeamsActivityHandler):
     # --- membership and installation
 
     async def on_conversation_update_activity(self, turn_context: TurnContext) -> None:
-        """Invalidate rosters that may have changed. Welcome a new person; notify the service of a conversation.
+        """Invalidate rosters that may have changed. Welcome a person whose personal chat is new.
 
-        The service learns of conversations to which the bot was added, or which came back.
+        Outside personal chats, notify the service if the bot was added, or if a channel or team came back.
         """
         inbound = _inbound(turn_context)
         wire, event = inbound.wire, _team_event(inbound)

@@ -123,7 +123,10 @@ class SigningKeys:
             raise self._failure
 
     async def warm(self) -> bool:
-        """Fetch keys if none can be trusted; return whether keys can be trusted now."""
+        """Fetch keys if none can be trusted, for WAIT_LIMIT at most; return whether keys can be trusted now.
+
+        Does not fetch them again within EMPTY_GAP, or within REFRESH_GAP if there are expired keys.
+        """
         if not self.ready:
             await self._refresh()
         return self.ready
@@ -157,7 +160,7 @@ class SigningKeys:
         return not 0 <= self._clock.epoch() - self._tried_at < gap  # also True if the clock was set back
 
     async def _look_for(self, kid: str) -> None:
-        """Fetch the keys for an unknown id, unless it is known to be missing or too many ids were unknown."""
+        """Fetch the keys for an unknown id, unless it is known to be missing, too long, or one of too many."""
         if self._flight.running() or not self.ready:
             await self._refresh()
         elif kid not in self._missing and len(kid) <= LONGEST_KID and self._budget.take(self._clock.epoch()):

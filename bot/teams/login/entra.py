@@ -41,7 +41,10 @@ class Entra:
         self._address = f"{authority.rstrip('/')}/{quote(tenant_id, safe='')}/oauth2/v2.0/token"
 
     async def fetch(self) -> TokenResponse:
-        """Fetch a token. If Entra refuses the credential, and a newer credential exists, try once more."""
+        """Fetch a token. If Entra refuses the credential, and a newer credential exists, try once more.
+
+        Raises ConnectorError, aiohttp.ClientError, OSError or ValueError.
+        """
         try:
             return await self._attempt()
         except ConnectorRefused:

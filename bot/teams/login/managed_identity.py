@@ -61,7 +61,7 @@ class ManagedIdentity:
         self._resource = resource
 
     async def fetch(self) -> TokenResponse:
-        """Fetch a token."""
+        """Fetch a token. Raises ConnectorError, aiohttp.ClientError, OSError or ValueError."""
         query = {**self._address.query(), "resource": self._resource, "client_id": self._app_id}
         headers = self._address.headers()
         async with self._session.get(self._address.url, params=query, headers=headers, allow_redirects=False) as answer:

@@ -251,7 +251,10 @@ class Directory:
     async def _sought(
         self, root: str, names: frozenset[str], cache: RosterCache, people: dict[str, Person]
     ) -> KnownPeople:
-        """Add the people that Teams returns for the names that none of these people has."""
+        """Return `people`, and those that Teams returns for the names that none of them has.
+
+        The result is complete if each name was found, and there was at least one.
+        """
         left = names.difference(*(folded(person.spellings) for person in people.values()))
         for name in sorted(each for each in left if _NAME.fullmatch(each) and (root, each) not in self._absent):
             generation = cache.generation

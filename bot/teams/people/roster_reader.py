@@ -48,7 +48,10 @@ class RosterReader:
         return Roster({each: person for each, person in people.items() if person}, bool(found), unclear)
 
     async def beginning(self, root: str) -> Roster:
-        """Read the first page of a roster, which shows whether Teams returns it at all. Raises ConnectorError."""
+        """Read the first page of a roster, which shows whether Teams returns it at all. Raises ConnectorError.
+
+        The result has no people, only the page's unclear entries.
+        """
         with self._reading(root):
             page = await self._connector.get_paged_members(await self._service_urls.of(root), conversation=root)
         found = {each.object_id.casefold(): each for each in page.members if each.object_id}

@@ -37,7 +37,7 @@ class TeamMember:
     tenant_id: str | None
     """Documented as a GUID for single members. In pages, the documented sample has `29:…` for ordinary users."""
     role: str | None
-    """`user`, or `guest` for guests; may be missing."""
+    """`user`, `guest` or `anonymous`."""
 
     @property
     def tenant(self) -> str:

@@ -64,7 +64,10 @@ async def approve(world: Product, place: OtherPlace, request: str) -> None:
 
 
 async def test_each_decision_reaches_the_account_and_region_of_its_request(world: Product) -> None:
-    """One channel has the cards of both accounts; each signal goes to its own account, in that account's role."""
+    """One channel has the cards of two requests: one in another Region, one in another account.
+
+    Each signal goes to the account and Region of its request, in the approver role of that account.
+    """
     places = [branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION, READER)]
     branch(world, ADMINISTRATOR, REGION, READER)
     async with world.running():
@@ -97,7 +100,7 @@ async def test_other_accounts_are_read_with_their_reader_roles(world: Product) -
     }
 
 
-async def test_replicas_in_the_administrators_account_get_no_card(world: Product) -> None:
+async def test_replicas_in_the_delegated_administrator_account_get_no_card(world: Product) -> None:
     """The request has one row, for its own account. The replica gets no row and no card, and is never read."""
     other = branch(world, OTHER, REGION, READER)
     branch(world, ADMINISTRATOR, REGION, READER)
@@ -116,8 +119,11 @@ async def test_replicas_in_the_administrators_account_get_no_card(world: Product
     assert [c for c in world.aws.calls("GetOpsItem") if c.params["OpsItemId"] == replicas[0].id] == []
 
 
-async def test_unreadable_account_does_not_delay_the_others(world: Product) -> None:
-    """One account lacks its reader role: the others get their cards. Once the role exists, the sweep finds the rest."""
+async def test_account_without_its_reader_role_does_not_delay_cards_of_other_accounts(world: Product) -> None:
+    """The requests of the other accounts get their cards.
+
+    Once the role exists, the request in its account gets a card too.
+    """
     here, other = branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION)
     branch(world, ADMINISTRATOR, REGION, READER)
     async with world.running():
@@ -132,7 +138,7 @@ async def test_unreadable_account_does_not_delay_the_others(world: Product) -> N
 
 
 async def test_event_of_an_unconfigured_account_is_dropped(world: Product) -> None:
-    """The bot does not read or store the request, and posts no card."""
+    """An event names an account that is not in the file. The bot does not read or store the request, and posts no card."""
     foreign = branch(world, "999988887777", REGION)
     branch(world, ADMINISTRATOR, REGION, READER)
     branch(world, OTHER, REGION, READER)

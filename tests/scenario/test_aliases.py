@@ -51,8 +51,11 @@ async def _click(world: World, key: RequestKey, who: Any = HANAKO) -> Answer:
 
 
 @everyone
-async def test_alias_cannot_decide_its_own_request(requester: str) -> None:
-    """No Teams user has the requester's address, so anyone could be the requester. The card has no buttons."""
+async def test_no_one_can_decide_a_request_whose_requester_matches_no_teams_user(requester: str) -> None:
+    """No Teams user has the requester's address, so anyone could be the requester.
+
+    The card has no buttons and says why.
+    """
     world = _world()
     key, _ = await _posted(world, requester)
     for who in (HANAKO, ICHIRO):
@@ -64,8 +67,11 @@ async def test_alias_cannot_decide_its_own_request(requester: str) -> None:
 
 
 @everyone
-async def test_card_says_that_an_allowed_alias_was_not_checked(requester: str) -> None:
-    """With `unmatched_requesters = "allow"`, an address in people_domains or [people] is enough."""
+async def test_card_says_that_an_allowed_unmatched_requester_was_not_checked(requester: str) -> None:
+    """With `unmatched_requesters = "allow"`, an address in people_domains or [people] identifies the requester.
+
+    The card has buttons, and an approver's click sends a signal.
+    """
     world = _world(allow_unmatched=True)
     key, row = await _posted(world, requester)
     assert row.requester
@@ -77,16 +83,22 @@ async def test_card_says_that_an_allowed_alias_was_not_checked(requester: str) -
 
 
 @pytest.mark.parametrize("name", ["Identity Center record", "session name"])
-async def test_allowed_address_must_be_in_people_domains(name: str) -> None:
-    """Identity Center records need people_domains as well: the setting says which addresses belong to people."""
+async def test_unmatched_requester_is_allowed_only_with_an_address_in_people_domains(name: str) -> None:
+    """The setting `unmatched_requesters` is "allow", and the requester's address is not in people_domains.
+
+    The card has no buttons, and a click is refused. This holds for Identity Center records and for session names.
+    """
     world = _world(allow_unmatched=True, people_domains=frozenset({"corp.example.net"}))
     key, _ = await _posted(world, REQUESTERS[name])
     assert code_of(await _click(world, key, ICHIRO)) is Refusal.UNMATCHED
     assert (world.aws.signals, world.chat.of("post")[0].buttons) == ([], False)
 
 
-async def test_person_who_joins_the_channel_is_found_by_the_address() -> None:
-    """The buttons appear once a roster has the requester's address."""
+async def test_requester_is_identified_once_a_roster_has_the_requesters_address() -> None:
+    """A person with the requester's address joins the channel.
+
+    The card gets its buttons, and this person cannot decide.
+    """
     world = _world()
     key, _ = await _posted(world, REQUESTERS["session name"])
     assert not world.chat.of("post")[0].buttons
@@ -99,7 +111,7 @@ async def test_person_who_joins_the_channel_is_found_by_the_address() -> None:
     assert code_of(await _click(world, key, newcomer)) is Refusal.OWN_REQUEST
 
 
-async def test_object_id_needs_no_roster() -> None:
+async def test_requester_with_an_object_id_in_people_is_identified_without_a_roster() -> None:
     """An entry of [people] with an object id identifies the requester, even if no roster has that user."""
     gone = "cccccccc-0000-4000-8000-000000000001"
     world = _world(people={BATCH: f"user:{gone}"})
@@ -125,9 +137,10 @@ async def test_requester_identified_by_an_earlier_version_is_identified_again() 
 
 
 async def test_upgrade_does_not_identify_matched_requesters_again() -> None:
-    """With the default of `unmatched_requesters`, the rules have the fingerprint of versions without that setting.
+    """A row stores the fingerprint of the rules that identified its requester.
 
-    So a click on a row of such a version reads nothing again. With "allow", the rules have another fingerprint.
+    With the default of `unmatched_requesters`, it is the same as in versions without that setting, so a click reads
+    nothing again. With "allow", it differs.
     """
     world = _world()
     rules = world.configuration.value.identity
@@ -169,7 +182,7 @@ async def test_address_outside_people_domains_identifies_no_one(address: str, al
     assert ([each.refused for each in answers], world.aws.signals) == ([True, True], [])
 
 
-async def test_alias_that_is_known_from_a_personal_chat_refuses_its_person() -> None:
+async def test_requester_whose_alias_only_a_personal_chat_shows_cannot_decide() -> None:
     """Only the personal chat, not the channel's roster, shows the address that Hanako's request has."""
     world = _world(allow_unmatched=True)
     key, _ = await _posted(world, REQUESTERS["session name"])
@@ -180,7 +193,7 @@ async def test_alias_that_is_known_from_a_personal_chat_refuses_its_person() -> 
 
 
 @everyone
-async def test_setting_that_is_withdrawn_blocks_the_waiting_request(requester: str) -> None:
+async def test_waiting_request_is_blocked_once_unmatched_requesters_are_not_allowed_any_longer(requester: str) -> None:
     """The card was posted with "allow". Once the file says "refuse", clicks are refused, and the buttons disappear."""
     world = _world(allow_unmatched=True)
     key, _ = await _posted(world, requester)

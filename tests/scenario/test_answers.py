@@ -36,8 +36,8 @@ async def test_unknown_request_is_answered_without_a_card(world: World) -> None:
         assert (code_of(answer), answer.card) == (NoticeCode.NOT_FOUND, None)
 
 
-async def test_request_of_a_foreign_account_is_never_adopted(world: World) -> None:
-    """A click on a request of an account that is not configured creates no row and makes no AWS call."""
+async def test_click_on_a_request_of_an_unconfigured_account_creates_no_row(world: World) -> None:
+    """The click is answered "not found", and AWS is not called."""
     foreign = "999988887777/ap-northeast-1/oi-000000000001"
     answer = await world.click_handler.click(replace(world.pressed(key_of(1), HANAKO), request=foreign))
     assert code_of(answer) is NoticeCode.NOT_FOUND
@@ -45,8 +45,8 @@ async def test_request_of_a_foreign_account_is_never_adopted(world: World) -> No
     assert world.aws.calls == []
 
 
-async def test_refresh_is_answered_from_the_row(world: World) -> None:
-    """The answer is the current card, without a notice and without a call to AWS."""
+async def test_automatic_refresh_is_answered_with_the_current_card_and_without_aws(world: World) -> None:
+    """Teams refreshes a card for a person who may not decide. The answer is the current card without a notice."""
     key = await world.posted()
     calls = len(world.aws.calls)
     answer = await world.press(key, person(77), Verb.REFRESH)
@@ -55,7 +55,7 @@ async def test_refresh_is_answered_from_the_row(world: World) -> None:
 
 
 async def test_click_that_cannot_be_stored_sends_no_signal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The person is asked to click again, and the comment is kept."""
+    """The store refuses every write. The person is asked to click again, and the comment is kept."""
     key = await world.posted()
 
     async def refuse(*_: object) -> None:
@@ -80,7 +80,10 @@ async def test_repeated_click_sends_no_second_signal(world: World) -> None:
 
 
 async def test_first_of_two_approvals_is_recorded(world: World) -> None:
-    """The person reads that more approvals are needed, and cannot vote twice."""
+    """The person reads that more approvals are needed, and cannot vote again.
+
+    A second person's vote approves the request.
+    """
     key = await world.posted(required=2)
     async with world.running():
         assert code_of(await world.press(key, HANAKO)) is NoticeCode.RECORDED
@@ -90,7 +93,7 @@ async def test_first_of_two_approvals_is_recorded(world: World) -> None:
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_click_during_another_decision_names_its_person(world: World) -> None:
+async def test_answer_to_a_click_during_another_persons_decision_names_that_person(world: World) -> None:
     """If the other person's decision takes too long, the answer is "busy" with their name. Only that one is sent."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
@@ -110,7 +113,7 @@ async def test_click_during_another_decision_names_its_person(world: World) -> N
     assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
 
 
-async def test_waiting_click_proceeds_after_aws_refused_the_first(world: World) -> None:
+async def test_waiting_click_is_sent_after_aws_refused_the_signal_of_another_person(world: World) -> None:
     """AWS refused the first person's signal while another click waited: the waiting click's decision is sent."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDenied", denied=True))
@@ -150,7 +153,7 @@ async def test_decision_of_an_unknown_person_is_shown_without_a_name(world: Worl
 
 
 @pytest.mark.parametrize("problem", [AwsUnavailable("InternalServerError"), AwsThrottled("ThrottlingException")])
-async def test_no_signal_is_sent_without_a_state_check(world: World, problem: AwsUnavailable) -> None:
+async def test_no_signal_is_sent_while_the_state_in_aws_cannot_be_read(world: World, problem: AwsUnavailable) -> None:
     """The state cannot be read for over a minute. The decision is released, and a note is posted in the thread."""
     key = await world.posted()
     world.aws.before["execution"].extend([problem] * 100)
@@ -186,7 +189,7 @@ async def test_decision_with_a_lost_signal_is_released_after_a_console_decision(
     assert HANAKO.name not in card.card
 
 
-async def test_stranger_guest_and_foreign_tenant_are_refused(world: World) -> None:
+async def test_stranger_guest_and_person_of_another_tenant_are_refused(world: World) -> None:
     """Each person is refused with the reason, and no signal is sent."""
     stranger, guest = person(50), person(51, guest=True)
     foreign = person(52, tenant=TENANT.replace("1", "9"))
@@ -204,7 +207,7 @@ async def test_stranger_guest_and_foreign_tenant_are_refused(world: World) -> No
 
 
 @pytest.mark.parametrize(("by_click", "by_roster"), [(True, False), (False, True), (True, True)])
-async def test_guest_is_refused_if_the_click_or_the_roster_says_so(by_click: bool, by_roster: bool) -> None:
+async def test_person_whom_the_click_or_the_roster_marks_as_guest_is_refused(by_click: bool, by_roster: bool) -> None:
     """Teams does not always return the kind of an account in both places."""
     world = new_world(people=(replace(HANAKO, guest=by_roster), ICHIRO, TARO_PERSON))
     key = await world.posted()
@@ -213,7 +216,7 @@ async def test_guest_is_refused_if_the_click_or_the_roster_says_so(by_click: boo
 
 
 async def test_channel_without_approvers_refuses_everybody() -> None:
-    """An empty list allows no one, so the card has no buttons."""
+    """An empty `approvers` list allows no one: the card has no buttons, and each click is refused."""
     world = new_world(replace(APPROVALS, approvers=()))
     key = await world.posted()
     assert not world.chat.of("post")[0].buttons
@@ -235,7 +238,7 @@ async def test_level_with_its_own_approvers_refuses_others() -> None:
     ]
 
 
-async def test_identity_center_approvers_decide_in_the_console(world: World) -> None:
+async def test_level_of_identity_center_approvers_has_no_buttons_and_shows_the_console_decision(world: World) -> None:
     """No API lets the bot act for these approvers.
 
     The card has no buttons and shows the outcome. A forged click is refused.
@@ -251,7 +254,7 @@ async def test_identity_center_approvers_decide_in_the_console(world: World) -> 
     assert "Approved" in world.chat.of("post")[0].card
 
 
-async def test_approvers_are_mentioned_while_the_request_waits() -> None:
+async def test_people_in_the_mention_setting_are_mentioned_only_while_the_request_waits() -> None:
     """The waiting card mentions the approver who is in the roster. The decided card has no mentions."""
     mention = (f"user:{ICHIRO.object_id}", "user:aaaaaaaa-0000-4000-8000-999999999999")
     world = new_world(replace(APPROVALS, mention=mention))
@@ -332,7 +335,7 @@ async def test_no_call_to_a_hanging_store_delays_an_answer(click: str) -> None:
         assert len(world.aws.effects) <= 1
 
 
-async def test_time_before_the_click_handler_is_part_of_the_three_seconds() -> None:
+async def test_time_before_the_click_handler_counts_towards_the_three_seconds_for_an_answer() -> None:
     """The click's request arrived two seconds ago, and the store hangs. The click is answered within 0.9 seconds."""
     store = HangingStore()
     world = new_world(store=store)
@@ -381,8 +384,11 @@ class ForgetfulStore(MemoryStore):
         return record
 
 
-async def test_store_failure_after_claim_is_reported_as_unknown() -> None:
-    """The reply to the claim's write was lost, but the claim is stored. The decision continues and takes effect."""
+async def test_decision_whose_claim_was_stored_without_a_reply_takes_effect() -> None:
+    """The claim is stored, but the store's reply is lost: the person reads that the click may not be recorded.
+
+    The decision continues, and one signal takes effect.
+    """
     world = new_world(store=ForgetfulStore())
     key = await world.posted()
     async with world.running():
@@ -417,7 +423,7 @@ async def test_client_without_a_language_gets_the_language_of_the_channel() -> N
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_refusal_has_its_own_text_and_says_that_nothing_was_sent(locale: str) -> None:
-    """Each text has more than 25 characters, so that it has room for the reason."""
+    """Each text is longer than 25 characters, so it cannot be a mere "refused"."""
     texts = {refusal: summary(Notice(refusal), locale=locale) for refusal in Refusal}
     assert len(set(texts.values())) == len(texts)
     nothing = {"en": ("Nothing was sent", "nothing was sent", "sent nothing"), "ja": ("送って", "送信")}[locale]
@@ -425,7 +431,7 @@ def test_every_refusal_has_its_own_text_and_says_that_nothing_was_sent(locale: s
     assert all(len(text) > 25 for text in texts.values())
 
 
-async def test_promised_notification_is_posted_after_a_failed_read() -> None:
+async def test_outcome_is_posted_in_the_thread_after_a_read_failed_during_the_click() -> None:
     """A read of the store fails while a click waits, so the answer is "applying…".
 
     AWS refuses the signal later, and a note in the thread names the person who clicked.
@@ -460,8 +466,8 @@ async def test_promised_notification_is_posted_after_a_failed_read() -> None:
     assert [HANAKO.name in note.card for note in world.chat.of("reply")] == [True]
 
 
-async def test_refusal_shows_the_current_card(world: World) -> None:
-    """The roster is slow, and meanwhile another person decides. The refusal shows the updated card."""
+async def test_refusal_shows_the_card_with_a_decision_made_during_the_permission_check(world: World) -> None:
+    """The roster is slow, and meanwhile another person decides. The refusal shows the card without its Approve button."""
     gate, stranger = asyncio.Event(), person(50)
 
     class Slow(FakePeople):
@@ -488,7 +494,7 @@ async def test_refusal_shows_the_current_card(world: World) -> None:
 
 
 @pytest.mark.parametrize("seconds", [20, 40])
-async def test_promised_notification_is_posted_after_a_store_outage(seconds: float) -> None:
+async def test_outcome_is_posted_in_the_thread_after_a_store_outage(seconds: float) -> None:
     """AWS's refusal is stored, then the store fails. The answer is "applying…".
 
     Once the store works again, a note in the thread names the person who clicked.
@@ -519,7 +525,7 @@ async def test_promised_notification_is_posted_after_a_store_outage(seconds: flo
     assert [HANAKO.name in note.card for note in world.chat.of("reply")] == [True]
 
 
-async def test_refusal_is_shown_when_the_store_fails() -> None:
+async def test_refusal_is_shown_if_the_store_fails_after_the_row_was_read() -> None:
     """The store fails after the row was read. The person still reads that they are not an approver."""
 
     class Once(MemoryStore):

@@ -149,7 +149,7 @@ class LosingReplies(MemoryStore):
 
 
 @pytest.mark.parametrize("landed", [True, False])
-async def test_trail_follows_the_row_when_a_reply_of_the_store_is_lost(landed: bool) -> None:
+async def test_trail_has_accepted_once_if_the_stores_reply_to_this_write_is_lost(landed: bool) -> None:
     """The trail has "accepted" once, whether or not the write with the lost reply took effect."""
     store = LosingReplies(landed=landed)
     world = new_world(store=store)
@@ -164,8 +164,8 @@ async def test_trail_follows_the_row_when_a_reply_of_the_store_is_lost(landed: b
     assert steps == ["claimed", "sent", *([] if landed else ["unanswered"]), "accepted"]
 
 
-async def test_step_of_a_process_that_dies_after_the_write_is_in_the_trail() -> None:
-    """One write stores both the row and the step."""
+async def test_claim_is_in_the_trail_if_the_process_dies_right_after_storing_it() -> None:
+    """One write stores both the claim in the row and its audit entry."""
     world = new_world(store=Fatal())
     key = await world.posted()
     with pytest.raises(Died):
@@ -205,8 +205,11 @@ class RefusingClicks(MemoryStore):
             await self.gate.wait()
 
 
-async def test_click_that_cannot_be_stored_is_logged_and_stored_later() -> None:
-    """The decision proceeds, and the log has the click. Once the store works again, it gets the click too."""
+async def test_audit_entry_of_a_click_that_the_store_refuses_is_logged_and_stored_later() -> None:
+    """The store refuses only entries of clicks. The decision proceeds, and the log has the click.
+
+    Once the store works again, it gets the click.
+    """
     store = RefusingClicks()
     world = new_world(store=store)
     key = await world.posted()
@@ -226,8 +229,11 @@ async def test_click_that_cannot_be_stored_is_logged_and_stored_later() -> None:
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_endless_clicks_of_one_person_are_counted(world: World) -> None:
-    """Beyond the limit, one entry with a count replaces the entries. Another person's click has its own entry."""
+async def test_clicks_of_one_person_beyond_the_limit_are_one_counted_audit_entry(world: World) -> None:
+    """Within a minute, each click up to the limit has an entry. One entry counts the further ones.
+
+    Another person's click has its own entry.
+    """
     key = await world.posted()
     for _ in range(MOST_CLICKS + 40):
         await world.press(key, person(50))
@@ -241,7 +247,7 @@ async def test_endless_clicks_of_one_person_are_counted(world: World) -> None:
     assert [each.verb for each in entries if each.person == ICHIRO.object_id] == ["refresh"]
 
 
-async def test_thousand_clicks_a_second_are_stored_by_a_slow_store() -> None:
+async def test_audit_entries_of_a_thousand_clicks_a_second_are_stored_by_a_slow_store() -> None:
     """Each write takes 20 ms. 0.2 s after the last click, every click is stored once and in order."""
     clock = ManualClock()
     world = new_world(store=SlowAudit(clock), clock=clock)
@@ -254,8 +260,11 @@ async def test_thousand_clicks_a_second_are_stored_by_a_slow_store() -> None:
     assert "audit_given_up" not in {each["event"] for each in logs}
 
 
-async def test_thousand_clicks_a_second_wait_while_the_store_refuses_them() -> None:
-    """The store refuses all clicks for five seconds, then it gets each once. There is room for a minute of clicks."""
+async def test_audit_entries_of_five_thousand_clicks_wait_while_the_store_refuses_them() -> None:
+    """The store refuses a thousand clicks a second for five seconds, then it gets each once.
+
+    There is room in memory for a minute of clicks.
+    """
     store = RefusingClicks()
     world = new_world(store=store)
     for second in range(5):
@@ -279,8 +288,8 @@ class RefusingEverySecond(MemoryStore):
         await super().append_audit(*entries)
 
 
-async def test_thousand_clicks_a_second_survive_a_store_that_refuses_every_second_write() -> None:
-    """All clicks of five seconds are stored once and in order, within a minute."""
+async def test_audit_entries_of_clicks_survive_a_store_that_refuses_every_second_write() -> None:
+    """A thousand people click each second for five seconds. All entries are stored once and in order within a minute."""
     world = new_world(store=RefusingEverySecond())
     running = asyncio.create_task(world.auditing.run())
     for second in range(5):
@@ -292,7 +301,7 @@ async def test_thousand_clicks_a_second_survive_a_store_that_refuses_every_secon
     assert stored == [f"p{number}" for number in range(5000)]
 
 
-async def test_stopping_while_clicks_are_stored_stores_them_once() -> None:
+async def test_shutdown_during_a_write_of_audit_entries_stores_them_once() -> None:
     """The loop is cancelled during a write. The drain waits for that write, and does not repeat it."""
     store = RefusingClicks()
     world = new_world(store=store)
@@ -331,8 +340,11 @@ class SlowAudit(MemoryStore):
         await super().append_audit(*entries)
 
 
-async def test_full_backlog_drops_only_the_oldest_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store hangs on the first click while too many others arrive. All but the oldest of these are stored, once each."""
+async def test_full_audit_backlog_drops_only_the_oldest_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store hangs on the first click while 1,002 others arrive and 1,000 have room.
+
+    The two oldest of these are dropped and counted; all others are stored once.
+    """
     monkeypatch.setattr(auditing, "KEPT_WAITING", 1000)
     store = Gated()
     world = new_world(store=store)
@@ -346,8 +358,11 @@ async def test_full_backlog_drops_only_the_oldest_clicks(monkeypatch: pytest.Mon
     assert given_up(world) == 2
 
 
-async def test_endless_clicks_never_displace_a_decision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the store hangs on clicks, the steps of a decision are stored. A dropped click is in log and metric."""
+async def test_audit_entries_of_clicks_never_displace_steps_of_a_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store hangs on clicks until too many wait: the steps of a decision are stored.
+
+    One click is dropped, which the log and the metric show.
+    """
     monkeypatch.setattr(auditing, "KEPT_WAITING", 1000)
     store = Gated()
     world = new_world(store=store)

@@ -23,10 +23,10 @@ async def answered(world: World, key: RequestKey, seconds: float = 3) -> Answer:
 
 
 @pytest.mark.parametrize(("trusted", "refusal"), [({"Operator", "Other"}, None), (set(), Refusal.UNIDENTIFIED)])
-async def test_rules_that_change_during_the_roster_call_identify_the_requester_first(
+async def test_click_is_checked_with_identity_rules_that_change_during_the_roster_call(
     world: World, trusted: set[str], refusal: Refusal | None
 ) -> None:
-    """The click waits until the requester was identified by the new rules, and is then checked against the result."""
+    """The requester is first identified by the new rules; the click is then allowed or refused by the result."""
     key = await world.posted()
 
     async def change() -> None:
@@ -38,8 +38,8 @@ async def test_rules_that_change_during_the_roster_call_identify_the_requester_f
     assert world.aws.count("signal") == (0 if refusal else 1)
 
 
-async def test_click_after_a_decision_in_the_console_is_too_late_under_new_rules_also(world: World) -> None:
-    """The answer shows the decision at once; it does not wait for the requester to be identified again."""
+async def test_late_click_shows_the_console_decision_at_once_after_the_identity_rules_changed(world: World) -> None:
+    """The answer does not wait for the requester to be identified by the new rules."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT, "from the console")
     await world.shown(key)
@@ -49,8 +49,8 @@ async def test_click_after_a_decision_in_the_console_is_too_late_under_new_rules
     assert (code_of(answer), world.clock.now()) == (NoticeCode.DECIDED, before)
 
 
-async def test_decision_in_the_console_during_the_roster_call_wins(world: World) -> None:
-    """Permission was checked on a row that is outdated at the claim: the answer shows who decided, nothing is sent."""
+async def test_click_sends_no_signal_if_the_console_decides_during_the_roster_call(world: World) -> None:
+    """Permission is checked on a row that is outdated at the claim. The answer shows who decided in the console."""
     key = await world.posted()
 
     async def change() -> None:
@@ -64,8 +64,8 @@ async def test_decision_in_the_console_during_the_roster_call_wins(world: World)
     assert world.aws.count("signal") == 0
 
 
-async def test_click_whose_time_is_over_at_the_claim_is_refused_if_the_request_has_changed(world: World) -> None:
-    """A later answer would not reach the person. Nothing is claimed, so the person may click again."""
+async def test_click_is_refused_if_the_request_changes_and_no_time_is_left_for_a_new_check(world: World) -> None:
+    """Another check would make the answer come too late for Teams. Nothing is claimed, so the person may click again."""
     key = await world.posted()
 
     async def change() -> None:
@@ -78,8 +78,8 @@ async def test_click_whose_time_is_over_at_the_claim_is_refused_if_the_request_h
     assert (await world.row(key)).decisions == ()
 
 
-async def test_request_that_is_deleted_during_a_click_is_unknown(world: World) -> None:
-    """Another process deletes the row (its time is over) while the click waits for the result of its decision."""
+async def test_click_whose_row_is_deleted_meanwhile_is_answered_not_found(world: World) -> None:
+    """Another process deletes the row while the click waits for the outcome of its decision. No signal is sent."""
     key = await world.posted()
     world.aws.gates["prepare"] = asyncio.Event()
     async with world.running():

@@ -84,8 +84,11 @@ async def running(installation: Installation) -> AsyncIterator[Running]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_problem_is_found_within_a_minute_of_the_start(installation: Installation) -> None:
-    """It is in the readiness problems with its advice, in the metric, and in the log once, however long it lasts."""
+async def test_problem_is_reported_within_a_minute_of_the_start(installation: Installation) -> None:
+    """The readiness report has the problem with its advice, and the metric is 0.
+
+    The log has it once, also after half an hour.
+    """
     installation.check("token")
     installation.check("store")
     installation.problems["token"] = REFUSED
@@ -100,8 +103,8 @@ async def test_problem_is_found_within_a_minute_of_the_start(installation: Insta
     ]
 
 
-async def test_recovery_ends_the_problem_within_a_minute(installation: Installation) -> None:
-    """A check with a problem is made each minute, and the other checks are not."""
+async def test_problem_ends_within_a_minute_after_its_cause_is_gone(installation: Installation) -> None:
+    """A check with a problem is repeated each minute; a check without one is not."""
     for name in ("token", "role"):
         installation.check(name)
     installation.problems["token"] = REFUSED
@@ -113,8 +116,8 @@ async def test_recovery_ends_the_problem_within_a_minute(installation: Installat
     assert installation.made["role"] == 1
 
 
-async def test_checks_are_made_again_after_their_time(installation: Installation) -> None:
-    """An hour later for those that call out; each minute for those that look at what the process has seen."""
+async def test_each_check_is_repeated_after_its_interval(installation: Installation) -> None:
+    """Checks that make calls are repeated each hour; checks that read what the process has recorded, each minute."""
     installation.check("token")
     installation.check("direct messages", every=EACH_MINUTE)
     async with running(installation) as it:
@@ -125,7 +128,7 @@ async def test_checks_are_made_again_after_their_time(installation: Installation
         assert "token" in it.problems
 
 
-async def test_failure_that_is_not_repeated_is_no_problem(installation: Installation) -> None:
+async def test_check_that_fails_only_once_reports_no_problem(installation: Installation) -> None:
     """Teams refuses about one call in a thousand for no reason, so only a repeated failure counts."""
     installation.check("channel production")
     installation.problems["channel production"] = REFUSED
@@ -139,10 +142,10 @@ async def test_failure_that_is_not_repeated_is_no_problem(installation: Installa
 
 
 @pytest.mark.parametrize("second", [NotChecked(), RuntimeError("a defect")])
-async def test_problem_whose_second_run_says_nothing_is_looked_for_each_minute(
+async def test_failed_check_whose_second_run_has_no_result_is_repeated_after_a_minute(
     installation: Installation, second: Exception
 ) -> None:
-    """The second run is throttled, for example. The next round runs the check again, not the next hour."""
+    """The second run is throttled or has a defect. The check is repeated in the next round, not only after an hour."""
     installation.check("role")
     installation.problems["role"] = REFUSED
     async with running(installation) as it:
@@ -155,8 +158,8 @@ async def test_problem_whose_second_run_says_nothing_is_looked_for_each_minute(
         assert it.problems == {"role": "refused: add the app to the team"}
 
 
-async def test_check_waits_for_the_one_that_it_needs(installation: Installation) -> None:
-    """Without a token every channel would be refused: one problem is reported, not one for each channel."""
+async def test_check_is_not_run_while_the_check_that_it_needs_has_a_problem(installation: Installation) -> None:
+    """Without a token every channel would be refused, so only the token's problem is reported."""
     installation.check("channel production", needs="token")
     installation.check("token")
     installation.problems = {"token": REFUSED, "channel production": REFUSED}
@@ -169,8 +172,8 @@ async def test_check_waits_for_the_one_that_it_needs(installation: Installation)
         assert list(it.problems) == ["channel production"]
 
 
-async def test_check_that_cannot_be_made_keeps_its_result(installation: Installation) -> None:
-    """A throttled call says nothing about the installation."""
+async def test_problem_stays_reported_while_its_check_cannot_be_run(installation: Installation) -> None:
+    """A throttled call says nothing about the installation, so the earlier result stays."""
     installation.check("channel production")
     installation.problems["channel production"] = REFUSED
     async with running(installation) as it:
@@ -193,11 +196,8 @@ async def test_defect_in_a_check_ends_neither_the_loop_nor_the_other_checks(inst
     assert {(line["check"], line["exc_info"]) for line in failed} == {("broken", True)}
 
 
-async def test_removed_channel_leaves_no_problem(installation: Installation) -> None:
-    """After a change of node-access.toml, a channel that it no longer has is in no list and no metric.
-
-    The checks of the other channels are made again.
-    """
+async def test_channel_removed_from_the_file_has_no_problem_and_no_metric(installation: Installation) -> None:
+    """After node-access.toml has changed, the checks of the other channels are run again."""
     installation.check("channel production")
     installation.check("channel leads")
     installation.problems = {"channel production": REFUSED}
@@ -210,10 +210,10 @@ async def test_removed_channel_leaves_no_problem(installation: Installation) -> 
     assert installation.made["channel leads"] == 2
 
 
-async def test_check_without_an_answer_is_a_problem(
+async def test_check_that_hangs_is_reported_as_a_problem_and_the_others_are_still_made(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hanging call ends after its time, and does not keep the others from being reported."""
+    """The hanging check is cancelled after its time limit and reported as "no_answer"."""
     monkeypatch.setattr(loop, "REPEATED_AFTER", 0.0)
 
     async def hang() -> Problem | None:

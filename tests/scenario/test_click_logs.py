@@ -28,8 +28,8 @@ class LoggingAws(FakeAws):
         log.warning("aws_throttled")
 
 
-async def test_adapter_line_during_a_click_names_the_request() -> None:
-    """The signal is sent after the answer "applying…": log lines of that background work have the request too."""
+async def test_log_lines_of_adapters_during_a_click_have_its_request() -> None:
+    """The signal is sent after the answer "applying…". Log lines of this background work have the request too."""
     clock = ManualClock()
     world = new_world(clock=clock, aws=LoggingAws(clock))
     first, second = world.aws.add(1), world.aws.add(2)

@@ -37,7 +37,7 @@ def monospaced(card: Card) -> list[str]:
 
 
 @pytest.mark.parametrize("text", ["", "  ", "?", "Help", "help me", "ヘルプ", "ﾍﾙﾌﾟ", "ヘルプをください"])
-async def test_help_answers_an_empty_message_and_help(world: World, text: str) -> None:
+async def test_empty_message_and_each_spelling_of_help_are_answered_with_the_help(world: World, text: str) -> None:
     """The name of a command may be in any case, and in English or Japanese."""
     assert await asked(world, text) == HelpView()
 
@@ -180,7 +180,7 @@ async def test_unknown_command_is_named_in_the_answer(world: World) -> None:
     assert await asked(world, "x" * 100) == MessageView(MessageCode.UNKNOWN_COMMAND, "x" * 40)
 
 
-async def test_pending_in_a_channel_lists_its_requests(world: World) -> None:
+async def test_pending_in_a_channel_lists_its_waiting_requests(world: World) -> None:
     """Pending requests are listed, decided ones are not."""
     first, second = world.aws.add(1), world.aws.add(2)
     for key in (first, second):
@@ -218,7 +218,7 @@ async def test_pending_in_a_personal_chat_lists_only_requests_that_a_click_could
     assert isinstance(view, PendingView) == (requester is None and not guest)
 
 
-async def test_long_list_is_cut_and_counts_the_rest(world: World) -> None:
+async def test_list_of_pending_requests_is_cut_after_fifteen_and_counts_the_rest(world: World) -> None:
     """Of twenty requests, the card lists fifteen and says that there are five more."""
     for number in range(1, 21):
         await world.shown(world.aws.add(number))
@@ -227,7 +227,7 @@ async def test_long_list_is_cut_and_counts_the_rest(world: World) -> None:
     assert (len(view.requests), view.more) == (15, 5)
 
 
-async def test_very_long_list_is_read_and_counted_only_in_part(world: World) -> None:
+async def test_list_of_a_thousand_pending_requests_is_read_and_counted_only_in_part(world: World) -> None:
     """The card says "at least": the command stops reading once it has counted enough."""
     await world.posted_many(1000)
     world.store = store = PagesCounted(world.store)
@@ -239,15 +239,18 @@ async def test_very_long_list_is_read_and_counted_only_in_part(world: World) -> 
     assert store.pages == 2
 
 
-async def test_event_loop_runs_other_tasks_while_the_list_is_read(world: World) -> None:
+async def test_event_loop_runs_other_tasks_while_pending_requests_are_read(world: World) -> None:
     """A stranger's list is empty, so all rows are read. Other tasks run at least once per page of rows."""
     await world.posted_many(1000)
     turns = await turns_during(asked(world, "pending", who=person(77), personal=True))
     assert turns >= 1000 / MOST_IN_PAGE
 
 
-async def test_simultaneous_lists_are_read_one_after_the_other(world: World) -> None:
-    """Fifty simultaneous commands of one person read the rows once. The lists of five others are read one at a time."""
+async def test_simultaneous_pending_commands_read_the_rows_one_after_the_other(world: World) -> None:
+    """Fifty simultaneous commands of one person read the rows once.
+
+    For five other people, the rows are read once each, one person at a time.
+    """
     await world.posted_many(200)
     world.store = store = PagesCounted(world.store)
     world.build()

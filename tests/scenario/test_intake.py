@@ -175,8 +175,11 @@ async def test_sweep_reads_only_requests_that_changed(world: World) -> None:
     assert [key for call, key in world.aws.calls[read:] if call == "observe"] == [keys[1]]
 
 
-async def test_next_sweep_covers_the_span_of_a_failed_one(world: World) -> None:
-    """A request begins and ends long before the sweep that succeeds; the one in between cannot list the requests."""
+async def test_sweep_after_a_failed_sweep_finds_requests_since_the_last_successful_one(world: World) -> None:
+    """A request begins and ends after the first sweep.
+
+    The second sweep cannot list requests, and the third comes much later: it still finds the request.
+    """
     async with world.running():
         await world.sweep.sweep()
         key = world.aws.add()
@@ -207,7 +210,7 @@ async def test_replica_gets_no_card(world: World) -> None:
 
 
 async def test_event_older_than_the_last_read_causes_no_read_of_aws(world: World) -> None:
-    """The row already shows the effect of the event, however often the event is replayed."""
+    """An event that is more than a minute older than the last read of AWS can be replayed any number of times."""
     key = await world.posted()
     reads = world.aws.count("observe")
     async with world.running():
@@ -219,8 +222,8 @@ async def test_event_older_than_the_last_read_causes_no_read_of_aws(world: World
     assert world.aws.count("observe") == reads
 
 
-async def test_event_after_the_last_read_is_followed_immediately(world: World) -> None:
-    """Clocks may differ by a minute, so an event up to a minute before the read is treated as later."""
+async def test_event_up_to_a_minute_older_than_the_last_read_causes_a_read_of_aws(world: World) -> None:
+    """Clocks may differ by a minute, so such an event may be newer than what was read."""
     key = await world.posted()
     reads = world.aws.count("observe")
     async with world.running():
@@ -230,8 +233,11 @@ async def test_event_after_the_last_read_is_followed_immediately(world: World) -
     assert world.aws.count("observe") == reads + 1
 
 
-async def test_old_events_become_due_one_by_one(world: World) -> None:
-    """A replay of last month's events makes one request due each second."""
+async def test_requests_of_old_events_become_due_one_each_second(world: World) -> None:
+    """Events of last month are replayed for thirty requests.
+
+    AWS is read about ten times in ten seconds, and thirty times in the end.
+    """
     month_ago = world.clock.now() - timedelta(days=30)
     keys = [world.aws.add(number, status=Status.REJECTED) for number in range(1, 31)]
     queue = FakeQueue(*(hint(key, str(key), occurred_at=month_ago) for key in keys))

@@ -323,8 +323,8 @@ async def test_decision_is_shown_before_other_due_requests(days: int, *, events:
     assert (decided, buttons) == (Status.APPROVED, False)
 
 
-async def test_decided_request_is_due_first(world: World) -> None:
-    """Once AWS has answered the signal, the request is due before one that has been due for a minute."""
+async def test_decided_request_is_due_before_requests_that_were_due_earlier(world: World) -> None:
+    """Another request has been due for a minute when AWS answers the signal."""
     decided, other = world.aws.add(1), world.aws.add(2)
     await world.shown(decided)
     await world.rows.requeue(other)

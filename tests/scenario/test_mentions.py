@@ -43,7 +43,7 @@ async def test_person_named_in_reason_and_configuration_is_mentioned_once() -> N
     assert mentions(world) == [(HANAKO.teams_id, "<at>佐藤 花子</at>"), (ICHIRO.teams_id, "<at>田中 一郎</at>")]
 
 
-async def test_mention_notifies_once() -> None:
+async def test_card_updates_mention_no_one_again() -> None:
     """Updates show the same names without mentioning anyone, and an unchanged card is not updated."""
     people = [HANAKO, ICHIRO, TARO_PERSON]
     world = new_world(replace(APPROVALS, mention=(f"user:{ICHIRO.object_id}",)), people=people)
@@ -76,8 +76,8 @@ async def test_card_that_is_posted_again_mentions_again() -> None:
     assert [sent.card.count("<at>佐藤 花子</at>',") for sent in world.chat.of("post")] == [1]
 
 
-async def test_roster_failure_does_not_delay_the_card() -> None:
-    """The card is posted without mentions; its next update names the people without notifying them."""
+async def test_card_is_posted_without_mentions_while_the_roster_cannot_be_read() -> None:
+    """The next update of the card names the people, but does not notify them."""
     world = new_world()
     key = requested(world, required=2)
     world.people.failing = True

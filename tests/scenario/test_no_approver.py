@@ -1,4 +1,4 @@
-"""Requests that nobody may decide: the card says why and what to do, and the requester is told."""
+"""Requests that no one in Teams may decide: the card says why and what to do, and the requester is notified."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,7 +49,7 @@ def has_buttons(world: World) -> bool:
         ["ｕｐｎ：ｔａｒｏ．ｙａｍａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ"],
     ],
 )
-async def test_requester_as_the_only_approver_is_named_as_the_reason(approvers: list[str], locale: str) -> None:
+async def test_card_and_message_say_that_the_requester_is_the_only_approver(approvers: list[str], locale: str) -> None:
     """The card has no buttons, because requesters never decide their own requests."""
     world = world_of(*approvers, locale=locale)
     await world.posted()
@@ -72,7 +72,7 @@ async def test_requester_as_the_only_approver_is_named_as_the_reason(approvers: 
         (["upn:person66@example.com"], [TARO_PERSON, person(66, guest=True)]),
     ],
 )
-async def test_channel_without_a_member_who_may_decide_is_named_as_the_reason(
+async def test_card_and_message_say_that_no_member_of_the_channel_may_decide(
     approvers: list[str], people: list[Person], locale: str
 ) -> None:
     """Guests and the requester do not count. The buttons stay: a listed person may still join the channel."""
@@ -84,7 +84,7 @@ async def test_channel_without_a_member_who_may_decide_is_named_as_the_reason(
 
 
 @pytest.mark.parametrize("locale", ["en", "ja"])
-async def test_channel_without_approvers_tells_the_requester(locale: str) -> None:
+async def test_requester_is_notified_that_the_channel_has_no_approvers(locale: str) -> None:
     """The direct message says that nobody can decide. The card has no buttons."""
     world = world_of(locale=locale)
     await world.posted()
@@ -103,7 +103,9 @@ UNSURE = [
 
 
 @pytest.mark.parametrize(("approvers", "people"), UNSURE)
-async def test_nothing_is_said_while_somebody_may_be_able_to_decide(approvers: list[str], people: list[Person]) -> None:
+async def test_missing_approvers_are_not_reported_while_a_member_may_be_able_to_decide(
+    approvers: list[str], people: list[Person]
+) -> None:
     """Members whose name or tenant Teams does not return may be approvers; an empty roster proves nothing."""
     world = world_of(*approvers, people=people)
     await world.posted()
@@ -112,8 +114,8 @@ async def test_nothing_is_said_while_somebody_may_be_able_to_decide(approvers: l
     assert all(TOLD["en"] not in shown(each.versions[0].card) for each in world.chat.of("direct"))
 
 
-async def test_unreadable_roster_proves_nothing() -> None:
-    """The last result stays until the roster can be read again."""
+async def test_missing_approvers_are_reported_only_after_the_roster_was_read() -> None:
+    """While the roster cannot be read, the card shows the result of the last read."""
     world = world_of(NOBODYS_ID)
     world.people.failing = True
     key = await world.posted()
@@ -148,7 +150,7 @@ async def test_card_is_corrected_once_the_configuration_names_another_approver()
     assert ONLY_REQUESTER["en"] not in card_text(world)
 
 
-async def test_reason_appears_at_the_level_that_has_no_approver() -> None:
+async def test_card_says_at_the_second_level_that_the_requester_is_its_only_approver() -> None:
     """The first level has approvers. Only the requester is listed for the second one."""
     rule = LevelRule("Level2", (TARO_ID,))
     world = new_world(replace(APPROVALS, levels=(rule,)))
@@ -168,7 +170,7 @@ async def _second_level(world: World, key: RequestKey) -> None:
     await world.shown(key)
 
 
-async def test_requester_is_told_when_the_last_approver_leaves() -> None:
+async def test_requester_is_notified_when_the_last_approver_leaves() -> None:
     """The first message says that the request waits; a second one that nobody may decide it any longer."""
     world = world_of(HANAKO_ID, people=[HANAKO, TARO_PERSON])
     key = await world.posted()
@@ -179,7 +181,7 @@ async def test_requester_is_told_when_the_last_approver_leaves() -> None:
     assert TOLD["en"] in second
 
 
-async def test_requester_is_told_when_the_request_can_be_decided_again() -> None:
+async def test_requester_is_notified_when_the_request_can_be_decided_again() -> None:
     """The first message says that nobody may decide; the second one that the request waits for approval."""
     world = world_of(HANAKO_ID, people=[TARO_PERSON])
     key = await world.posted()
@@ -190,7 +192,7 @@ async def test_requester_is_told_when_the_request_can_be_decided_again() -> None
     assert "Waiting for approval" in second
 
 
-async def test_requester_is_told_once_when_an_approver_is_back() -> None:
+async def test_requester_is_notified_only_once_that_an_approver_is_back() -> None:
     """The last approver leaves and joins again, twice. The requester gets three messages; the last one is right."""
     world = world_of(HANAKO_ID, people=[HANAKO, TARO_PERSON])
     key = await world.posted()
@@ -203,8 +205,11 @@ async def test_requester_is_told_once_when_an_approver_is_back() -> None:
     assert told == [False, True, False]
 
 
-async def test_level_without_readable_rosters_has_no_result_of_the_level_before() -> None:
-    """The first level has no approver and is approved in the console. The second one has approvers."""
+async def test_missing_approvers_of_the_first_level_are_not_reported_for_the_second_level() -> None:
+    """The first level has no approver and is approved in the console.
+
+    The second one has approvers, but the roster cannot be read any longer.
+    """
     rule = LevelRule("Level1", (NOBODYS_ID,))
     world = new_world(replace(APPROVALS, levels=(rule,)))
     key = await world.posted(levels=2)
@@ -214,8 +219,8 @@ async def test_level_without_readable_rosters_has_no_result_of_the_level_before(
     assert NO_MEMBER["en"] not in card_text(world)
 
 
-async def test_undecidable_request_can_be_cancelled() -> None:
-    """The message that nobody may decide offers Cancel."""
+async def test_requester_can_cancel_a_request_that_no_one_may_decide() -> None:
+    """The direct message that no one may decide has a Cancel button."""
     world = world_of(HANAKO_ID, people=[TARO_PERSON])
     key = await world.posted()
     assert "'verb': 'cancel'" in world.chat.of("direct")[0].card
@@ -225,7 +230,7 @@ async def test_undecidable_request_can_be_cancelled() -> None:
     assert world.aws.requests[key].status is Status.CANCELLED
 
 
-async def test_decided_request_says_nothing_about_approvers() -> None:
+async def test_card_of_a_decided_request_no_longer_reports_missing_approvers() -> None:
     """After a decision in the console, the card no longer says that nobody may decide."""
     world = world_of(NOBODYS_ID)
     key = await world.posted()

@@ -1,6 +1,7 @@
-"""Several approvers in one role at a level that needs several approvals: nobody knows how AWS counts them.
+"""Several approvers who decide in one role, at a level that needs several approvals.
 
-Whatever AWS does with the second vote, card, count and advice agree, and no advice leads nowhere.
+AWS does not document how it counts such votes, so each possible behavior is tested: the card, the count and the advice
+agree, and the advice never asks for a click that cannot help.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ DEAD_ENDS = ("press again", "lack of permission", "must look at the approver rol
 
 
 def made(second: SecondVote) -> World:
-    """Return a world whose AWS treats the second vote of a role so."""
+    """Return a world whose AWS treats the second vote of a role in this way."""
     world = new_world(people=[HANAKO, ICHIRO, MEI, TARO_PERSON])
     world.aws.second_vote = second
     return world
@@ -57,7 +58,7 @@ async def pressed(world: World, key: RequestKey, who: Person, verb: Verb = Verb.
 
 
 async def voted_twice(world: World, verb: Verb = Verb.APPROVE) -> tuple[RequestKey, Answer]:
-    """Let two people decide in one role, and a minute pass. Return the answer to the second."""
+    """Let two people decide in one role, and advance the clock by over a minute. Return the key and the second answer."""
     key = await world.posted(required=2)
     await pressed(world, key, HANAKO)
     answer = await pressed(world, key, ICHIRO, verb)
@@ -67,8 +68,12 @@ async def voted_twice(world: World, verb: Verb = Verb.APPROVE) -> tuple[RequestK
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
 @pytest.mark.parametrize("second", [SecondVote.REFUSED, SecondVote.DENIED])
-async def test_refused_second_vote_of_a_role_names_the_role_as_the_cause(second: SecondVote, verb: Verb) -> None:
-    """The answer does not send the person to press again. A denial may have another cause, which is said as well."""
+async def test_card_names_the_role_as_the_cause_if_aws_refuses_its_second_vote(second: SecondVote, verb: Verb) -> None:
+    """The channel does not ask the person to click again.
+
+    If AWS denies the vote, the card names a lost permission as another possible cause. A vote in another role approves
+    the request and removes the advice.
+    """
     world = made(second)
     async with world.running():
         key, answer = await voted_twice(world, verb)
@@ -87,8 +92,11 @@ async def test_refused_second_vote_of_a_role_names_the_role_as_the_cause(second:
 
 
 @pytest.mark.parametrize("second", [SecondVote.HIDDEN, SecondVote.UNCOUNTED])
-async def test_accepted_second_vote_of_a_role_that_does_not_count_names_the_role(second: SecondVote) -> None:
-    """AWS accepts the vote. After a minute it is clear that it does not count, and that pressing again cannot help."""
+async def test_card_names_the_role_as_the_cause_if_aws_does_not_count_its_second_vote(second: SecondVote) -> None:
+    """AWS accepts the vote, but does not count it within a minute.
+
+    A third person's click in the role does not approve the request either.
+    """
     world = made(second)
     async with world.running():
         key, _ = await voted_twice(world)
@@ -99,16 +107,19 @@ async def test_accepted_second_vote_of_a_role_that_does_not_count_names_the_role
     assert world.aws.requests[key].status is Status.PENDING
 
 
-async def test_count_of_votes_does_not_contradict_a_level_that_still_waits() -> None:
-    """AWS shows two approvals and waits for two. The card does not say that two of two are given without a word."""
+async def test_card_with_two_of_two_approvals_says_why_the_level_still_waits() -> None:
+    """AWS shows both approvals of one role and still waits.
+
+    If the card says "2 of 2 approvals", it also names the role.
+    """
     world = made(SecondVote.UNCOUNTED)
     async with world.running():
         await voted_twice(world)
         assert ("2 of 2 approvals" in card(world)) <= (ADVICE in card(world))
 
 
-async def test_counted_second_vote_needs_no_advice() -> None:
-    """AWS counts every session: the request is approved, and nothing speaks of roles."""
+async def test_channel_shows_no_advice_about_roles_if_aws_counts_both_votes() -> None:
+    """AWS counts each session of the role, so the second vote approves the request."""
     world = made(SecondVote.COUNTED)
     async with world.running():
         key, _ = await voted_twice(world)
@@ -116,8 +127,8 @@ async def test_counted_second_vote_needs_no_advice() -> None:
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_refusal_without_another_vote_of_the_role_is_explained_as_before() -> None:
-    """A denied first vote is a missing permission."""
+async def test_denied_first_vote_of_a_role_is_not_explained_by_an_earlier_vote() -> None:
+    """Only another role has voted before, so the answer does not name a second vote of the role as the cause."""
     world = made(SecondVote.COUNTED)
     key = await world.posted(required=2)
     async with world.running():
@@ -127,8 +138,11 @@ async def test_refusal_without_another_vote_of_the_role_is_explained_as_before()
 
 
 @pytest.mark.parametrize("second", [SecondVote.COUNTED, SecondVote.HIDDEN])
-async def test_vote_recorded_with_the_role_is_shown_once(second: SecondVote) -> None:
-    """AWS records the role's ARN in place of the session: the person who clicked is not joined by a second voter."""
+async def test_vote_that_aws_records_with_the_role_is_shown_once(second: SecondVote) -> None:
+    """AWS records the role's ARN instead of the session.
+
+    The card shows one vote, with the name of the person who clicked.
+    """
     world = made(second)
     world.aws.roles_shown = True
     key = await world.posted(required=2)
@@ -140,10 +154,10 @@ async def test_vote_recorded_with_the_role_is_shown_once(second: SecondVote) -> 
 
 
 @pytest.mark.parametrize("second", [SecondVote.REFUSED, SecondVote.DENIED])
-async def test_product_explains_a_second_vote_that_aws_refuses(
+async def test_card_of_the_product_names_the_cause_if_aws_refuses_a_roles_second_vote(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: SecondVote
 ) -> None:
-    """The whole program over real HTTP: the second person's answer and the card name the cause."""
+    """The whole program over real HTTP: two people vote in one role, and both signals reach AWS."""
     async with product(monkeypatch, tmp_path, assumed=Assumptions(second_vote=second)) as world:
         both = manual_policy([level("Both", APPROVER_ROLE, LEAD_ROLE, needed=2)], targets={"InstanceIds": ["*"]})
         ssm = world.aws.client("ssm")

@@ -1,4 +1,8 @@
-"""Cards in Teams that no row has, after a crash between a post and its write or after a lost store."""
+"""Cards in Teams that no row has, after a crash between a post and its write, or after the store was lost.
+
+A click or a refresh on such a card lets the row of its request adopt it: the row stores the card's id and keeps it up
+to date.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,7 +51,7 @@ async def card_ids(world: World, key: RequestKey) -> set[str | None]:
 
 
 async def test_second_copy_of_a_card_is_updated_after_a_click(world: World) -> None:
-    """A crash left a copy. A click on it decides as on any card, and from then on both cards show the outcome."""
+    """A crash left a second card. A click on it sends the decision, and then both cards show the outcome."""
     key = await world.posted()
     copy = await orphan(world, key)
     async with world.running():
@@ -60,7 +64,7 @@ async def test_second_copy_of_a_card_is_updated_after_a_click(world: World) -> N
         assert not world.chat.sent[activity].buttons
 
 
-async def test_post_without_a_stored_id_becomes_the_card(world: World) -> None:
+async def test_card_whose_post_has_no_stored_id_is_adopted_at_a_refresh(world: World) -> None:
     """The row says that a post began but has no id. A refresh of the card adds its id, and the card gets buttons."""
     key = world.aws.add()
     posted = await orphan(world)
@@ -79,7 +83,7 @@ async def test_post_without_a_stored_id_becomes_the_card(world: World) -> None:
     assert world.chat.sent[posted].buttons
 
 
-async def test_clicks_restore_the_row_after_a_lost_store(world: World) -> None:
+async def test_clicks_on_an_old_card_restore_its_row_after_the_store_was_lost(world: World) -> None:
     """The first click only makes the bot read AWS, which posts a new card. The next click on the old card decides.
 
     Then both cards are updated.
@@ -99,7 +103,7 @@ async def test_clicks_restore_the_row_after_a_lost_store(world: World) -> None:
     assert [card.buttons for card in world.chat.of("post")] == [False, False]
 
 
-async def test_old_card_shows_the_outcome_after_a_lost_store(world: World) -> None:
+async def test_old_card_of_an_ended_request_shows_the_outcome_after_the_store_was_lost(world: World) -> None:
     """The request has ended, so no new card is posted. The old card is updated after clicks on it."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)
@@ -114,7 +118,7 @@ async def test_old_card_shows_the_outcome_after_a_lost_store(world: World) -> No
     assert "Rejected" in world.chat.sent["1000"].card
 
 
-async def test_card_is_not_adopted_without_a_lost_post(world: World) -> None:
+async def test_card_is_not_adopted_by_a_request_that_lost_no_post(world: World) -> None:
     """No post of this request was lost, so the clicked card belongs to another request. It stays unchanged."""
     key, finished = world.aws.add(1), world.aws.add(2)
     for each in (finished, key):
@@ -144,7 +148,7 @@ async def test_click_does_not_adopt_the_card_of_another_request(world: World) ->
 
 
 @pytest.mark.parametrize(("minutes", "lost"), [(-10, False), (-10, True), (10, False)])
-async def test_click_does_not_adopt_the_card_of_an_ended_request(minutes: int, lost: bool, world: World) -> None:
+async def test_card_is_not_adopted_if_its_age_does_not_fit_the_request(minutes: int, lost: bool, world: World) -> None:
     """The card is older than the clicked request, or younger than its row, so it belongs to another request."""
     key = world.aws.add()
     await world.clock.advance(LATE_ROW.total_seconds() + 1)  # the request is older than its row
@@ -161,7 +165,7 @@ async def test_click_does_not_adopt_the_card_of_an_ended_request(minutes: int, l
     assert ended not in await card_ids(world, key)
 
 
-async def test_card_of_an_earlier_store_is_adopted_by_its_age(world: World) -> None:
+async def test_card_is_adopted_if_it_was_posted_between_its_request_and_the_row(world: World) -> None:
     """The card was posted after its request was made, and before this store had a row for the request."""
     key = world.aws.add()
     await world.clock.advance(60)
@@ -186,12 +190,12 @@ async def test_card_of_an_earlier_store_is_adopted_by_its_age(world: World) -> N
     ],
     ids=["foreign", "guest", "elsewhere", "no card"],
 )
-async def test_unknown_request_is_adopted_only_for_people_of_the_tenant_in_a_channel(
+async def test_click_on_an_unknown_request_from_outside_the_tenant_or_channel_creates_no_row(
     world: World, changed: dict[str, object]
 ) -> None:
-    """A click by a guest or a foreigner, from elsewhere or without a card gets "not found".
+    """A click by a guest or a person of another tenant, from another conversation, or without a card gets "not found".
 
-    No row is created, and AWS is not called.
+    AWS is not called.
     """
     key = world.aws.add()
     click = replace(world.pressed(key, HANAKO), **changed)  # type: ignore[arg-type]  # fields of a click
@@ -201,8 +205,11 @@ async def test_unknown_request_is_adopted_only_for_people_of_the_tenant_in_a_cha
     assert (await world.store.load(key), world.aws.calls) == (None, [])
 
 
-async def test_adoption_of_invented_requests_is_rate_limited(world: World) -> None:
-    """MOST_UNKNOWN invented requests a minute are answered "looking", further ones "not found"."""
+async def test_reads_of_aws_after_clicks_on_invented_requests_are_rate_limited(world: World) -> None:
+    """In a minute, MOST_UNKNOWN clicks on invented requests are answered "looking"; further ones, "not found".
+
+    After a minute, the next one is answered "looking" again.
+    """
     codes = []
     for number in range(100, 100 + 2 * MOST_UNKNOWN):
         answer = await press_on(world, key_of(number), str(number))
@@ -225,7 +232,7 @@ async def test_invented_requests_use_at_most_half_of_the_aws_quota(world: World)
     assert 0 < world.aws.count("observe") <= minutes * 60 * RATES["ssm"] / 2
 
 
-async def test_row_adopts_copies_up_to_five_cards(world: World) -> None:
+async def test_row_has_at_most_five_cards_after_ten_copies_were_refreshed(world: World) -> None:
     """Ten copies are refreshed, and the row then has five cards, the original included."""
     key = await world.posted()
     for _ in range(10):
@@ -234,8 +241,8 @@ async def test_row_adopts_copies_up_to_five_cards(world: World) -> None:
     assert len(await card_ids(world, key)) == 5
 
 
-async def test_cards_that_are_not_adopted_cost_no_reconcile(world: World) -> None:
-    """Clicks with invented card ids beyond the limit cause no AWS call and no write."""
+async def test_clicks_with_invented_card_ids_cause_no_reconcile_beyond_the_limit(world: World) -> None:
+    """Once the row has its five cards, clicks with other card ids cause no AWS call and no write."""
     key = await world.posted()
     async with world.running():
         for _ in range(4):
@@ -258,7 +265,7 @@ class CountingStore(MemoryStore):
         return super().watched(place)
 
 
-async def test_adoption_of_invented_cards_is_rate_limited() -> None:
+async def test_reads_of_all_open_rows_after_clicks_on_unknown_cards_are_rate_limited() -> None:
     """A click on a card that its request's row does not have can make the store read every open row.
 
     Only MOST_CARDS such clicks a minute do so.
@@ -279,8 +286,8 @@ async def test_adoption_of_invented_cards_is_rate_limited() -> None:
     assert store.scans == MOST_CARDS + 1
 
 
-async def test_card_is_not_adopted_while_a_row_is_unreadable() -> None:
-    """The card may be in that row. It is adopted once the row can be read again."""
+async def test_card_is_not_adopted_while_another_row_is_unreadable() -> None:
+    """The card may belong to that row. It is adopted once the row can be read again."""
     store = MemoryStore()
     world = new_world(store=store)
     key, other = world.aws.add(1), world.aws.add(2)
@@ -297,7 +304,7 @@ async def test_card_is_not_adopted_while_a_row_is_unreadable() -> None:
     assert copy in await card_ids(world, key)
 
 
-async def test_copy_does_not_keep_showing_applying(world: World) -> None:
+async def test_copy_of_a_card_gets_its_buttons_back_after_aws_refused_the_signal(world: World) -> None:
     """A click on a copy was answered "applying…", then AWS refused: the copy is updated and has buttons again."""
     key = await world.posted()
     copy = await orphan(world, key)
@@ -331,7 +338,7 @@ class SlowPost(FakeChat):
         return await super().post(conversation, message)
 
 
-async def test_late_card_shows_no_old_buttons() -> None:
+async def test_card_posted_late_by_a_paused_process_loses_its_buttons() -> None:
     """A process pauses in its post; another one posts a card, and the request is decided. The late card is updated."""
     chat, tables = SlowPost(), Tables()
     world = new_world(chat=chat, store=MemoryStore(tables))

@@ -46,7 +46,7 @@ async def test_voter_that_teams_knows_is_shown_by_the_name_in_teams(world: World
         f"arn:aws:iam::{ACCOUNT}:user/hanako.sato@example.com",
     ],
 )
-async def test_other_voters_are_shown_as_aws_names_them(world: World, by: str) -> None:
+async def test_voter_whose_name_proves_no_person_is_shown_as_aws_names_them(world: World, by: str) -> None:
     """A name that does not prove who the voter is must not appear as a person's name in Teams."""
     card = await card_after(world, by)
     assert HANAKO.name not in card
@@ -92,8 +92,8 @@ async def test_late_click_names_the_voter_as_teams_does(world: World) -> None:
     assert HANAKO.name in world.chat.of("reply")[-1].card
 
 
-async def test_facts_do_not_wait_for_the_names_of_voters(world: World) -> None:
-    """While the rosters cannot be read, voters outside Teams are not looked up, and the card shows the vote."""
+async def test_voters_outside_teams_are_not_looked_up_while_rosters_cannot_be_read(world: World) -> None:
+    """The card shows the vote with the name in AWS. Only the requester is looked up."""
     key = await world.posted(levels=2)
     world.people.failing = True
     world.aws.vote(key, session("Operator"), Verdict.APPROVE)
@@ -104,8 +104,11 @@ async def test_facts_do_not_wait_for_the_names_of_voters(world: World) -> None:
     assert str(HANAKO.upn) in card.card.replace("\u200b", "")
 
 
-async def test_unreadable_record_of_a_voter_is_no_problem() -> None:
-    """An installation may go without the permission to read Identity Center: no check reports it for a name to show."""
+async def test_identity_center_record_of_a_voter_that_may_not_be_read_is_no_problem() -> None:
+    """A voter's name on the card is optional.
+
+    So the missing permission to read Identity Center is not counted as a failure.
+    """
     world = new_world()
     world.identities.problem = "AccessDeniedException"
     await card_after(world, USER_ID)

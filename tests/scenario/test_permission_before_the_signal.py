@@ -86,7 +86,7 @@ async def _last(world: World, key: RequestKey) -> tuple[DecisionState, Outcome |
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
 @pytest.mark.parametrize(("change", "refusal"), CHANGES, ids=lambda each: getattr(each, "__name__", None))
-async def test_permission_that_ends_before_the_signal_stops_it(
+async def test_decision_is_not_sent_if_its_permission_ends_before_the_signal(
     world: World, verb: Verb, call: str, change: Callable[[World], None], refusal: Refusal
 ) -> None:
     """No signal is sent, the decision is released, and the answer has the reason for the refusal."""
@@ -96,7 +96,7 @@ async def test_permission_that_ends_before_the_signal_stops_it(
     assert code_of(answer) is refusal
 
 
-async def test_decision_of_a_crashed_process_is_checked_again(world: World) -> None:
+async def test_permission_for_a_decision_is_checked_again_after_a_crash(world: World) -> None:
     """The approver leaves the team while no process works on the decision: the next process does not send it."""
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "prepare")
@@ -157,10 +157,13 @@ MORE_CHANGES: tuple[tuple[Callable[[World], None], Reason], ...] = (
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(("change", "code"), MORE_CHANGES, ids=lambda each: getattr(each, "__name__", None))
-async def test_other_losses_of_permission_before_the_signal_stop_it(
+async def test_decision_is_not_sent_if_the_person_or_a_rule_changes_before_the_signal(
     world: World, call: str, change: Callable[[World], None], code: Reason
 ) -> None:
-    """No signal is sent within two minutes, and the decision is released. While a channel is left, the answer says why."""
+    """No signal is sent within two minutes, and the decision is released.
+
+    The answer says why, unless no channel is left.
+    """
     key = await world.posted()
     gate = world.aws.gates[call] = asyncio.Event()
     async with world.running():
@@ -177,10 +180,10 @@ async def test_other_losses_of_permission_before_the_signal_stop_it(
 
 
 @pytest.mark.parametrize("change", [each for each, _ in (*CHANGES, *MORE_CHANGES)], ids=lambda each: each.__name__)
-async def test_permission_that_ends_between_two_attempts_stops_the_second(
+async def test_decision_is_not_sent_again_if_its_permission_ends_after_a_throttled_attempt(
     world: World, change: Callable[[World], None]
 ) -> None:
-    """AWS throttles the first attempt. Before the second, permission is checked again, so nothing is sent."""
+    """AWS throttles the first attempt. Permission is checked again before the second one, so no signal is sent."""
     key = await world.posted()
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
     async with world.running():
@@ -192,7 +195,7 @@ async def test_permission_that_ends_between_two_attempts_stops_the_second(
     assert (world.aws.signals, (await world.row(key)).decisions[0].state) == ([], DecisionState.RELEASED)
 
 
-async def test_unidentified_requester_is_no_longer_allowed_before_the_signal() -> None:
+async def test_decision_is_not_sent_if_unidentified_requesters_are_disallowed_before_the_signal() -> None:
     """The file said `unplaced_requesters = "allow"` at the click, and says "refuse" before the signal."""
     world = new_world(configuration=current_configuration(allow_unidentified=True))
     key = world.aws.add(requester=f"arn:aws:iam::{ACCOUNT}:user/batch")
@@ -237,7 +240,7 @@ class PeopleDuringAnEdit(FakePeople):
         return found
 
 
-async def test_role_removed_during_the_roster_lookup_stops_the_signal() -> None:
+async def test_decision_is_not_sent_if_its_role_is_removed_during_the_roster_lookup() -> None:
     """The decision was claimed for the approver role. The bot never sends it with its own credentials instead."""
     people = PeopleDuringAnEdit((HANAKO, ICHIRO, TARO_PERSON))
     world = new_world(people=people.people)
@@ -278,7 +281,7 @@ async def test_unreadable_roster_delays_the_signal_and_stops_it_after_a_minute(w
     assert await _last(world, key) == (DecisionState.RELEASED, Outcome.NOT_PERMITTED, Refusal.ROSTER_UNAVAILABLE)
 
 
-async def test_roster_that_can_be_read_again_lets_the_decision_continue(world: World) -> None:
+async def test_decision_is_sent_once_the_roster_can_be_read_again(world: World) -> None:
     """After a short failure of the roster, the decision is sent."""
     key = await world.posted()
     async with world.running():
@@ -290,7 +293,7 @@ async def test_roster_that_can_be_read_again_lets_the_decision_continue(world: W
     assert len(world.aws.effects) == 1
 
 
-async def test_approver_of_a_paused_channel_cannot_finish_a_revocation(world: World) -> None:
+async def test_revocation_is_not_sent_if_its_channel_is_paused_during_the_state_check(world: World) -> None:
     """The channel is paused during the state check: the revocation is not sent, and the answer says why."""
     key = await world.posted()
     async with world.running():
@@ -309,7 +312,7 @@ async def test_approver_of_a_paused_channel_cannot_finish_a_revocation(world: Wo
     assert code_of(answer) is Refusal.PAUSED
 
 
-async def test_canceller_who_is_no_longer_the_requester_is_stopped(world: World) -> None:
+async def test_cancellation_is_not_sent_if_its_person_is_no_longer_the_requester(world: World) -> None:
     """The requester is identified as another person before the cancellation is sent. So it is not sent."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
@@ -329,7 +332,7 @@ async def test_canceller_who_is_no_longer_the_requester_is_stopped(world: World)
     assert await _last(world, key) == (DecisionState.RELEASED, Outcome.NOT_PERMITTED, Refusal.NOT_REQUESTER)
 
 
-async def test_file_that_changes_while_sending_is_stored_stops_the_signal() -> None:
+async def test_decision_is_not_sent_if_the_file_changes_while_the_state_sent_is_stored() -> None:
     """The channel is paused while the store confirms that the decision is `sent`: no signal reaches AWS."""
     world = new_world()
     key = await world.posted()

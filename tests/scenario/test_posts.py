@@ -34,8 +34,8 @@ async def _surface(world: World, key: RequestKey, name: str = CARD) -> Surface:
 # --- counting possible copies
 
 
-async def test_stored_post_is_not_counted_as_lost(world: World) -> None:
-    """With the activity id in the row, no copy is possible."""
+async def test_post_with_a_stored_activity_id_is_not_counted_as_a_possible_copy(world: World) -> None:
+    """Teams answered the post, and the row has its activity id, so there is no second card."""
     row = await world.shown(world.aws.add())
     assert {surface.unconfirmed_posts for surface in row.surfaces} == {0}
 
@@ -44,7 +44,7 @@ async def test_stored_post_is_not_counted_as_lost(world: World) -> None:
     "error",
     [ChatThrottled(1), ChatRefused(ChatProblem.NOT_INSTALLED), ChatUnavailable("not_connected", ambiguous=False)],
 )
-async def test_post_that_certainly_failed_is_not_counted_as_lost(world: World, error: Exception) -> None:
+async def test_post_that_certainly_failed_is_not_counted_as_a_possible_copy(world: World, error: Exception) -> None:
     """A post that Teams certainly did not accept leaves no copy, however often this happens."""
     for kind in ("post", "direct"):
         world.chat.before[kind] = [error] * 3
@@ -58,7 +58,7 @@ async def test_post_that_certainly_failed_is_not_counted_as_lost(world: World, e
     assert len(world.chat.of("post")) == 1
 
 
-async def test_post_with_a_lost_reply_stays_counted(world: World) -> None:
+async def test_post_with_a_lost_reply_stays_counted_as_a_possible_copy(world: World) -> None:
     """The post may have left a copy in Teams. It stays counted after the next post succeeds, and after a repost."""
     world.chat.after["post"].append(ChatUnavailable("reset", ambiguous=True))
     key = world.aws.add(levels=2)
@@ -75,7 +75,7 @@ async def test_post_with_a_lost_reply_stays_counted(world: World) -> None:
     assert (card.unconfirmed_posts, card.reposts, card.attempts) == (1, 1, 3)
 
 
-async def test_post_of_a_crashed_process_stays_counted(world: World) -> None:
+async def test_post_of_a_crashed_process_stays_counted_as_a_possible_copy(world: World) -> None:
     """The process died during the post, so a copy may exist. It stays counted after the next post succeeds."""
     world.chat.gates["post"] = asyncio.Event()
     key = world.aws.add()
@@ -98,7 +98,7 @@ async def test_post_of_a_crashed_process_stays_counted(world: World) -> None:
     )
 
 
-async def test_copies_after_lost_replies_are_capped(world: World) -> None:
+async def test_posts_with_lost_replies_are_limited_to_four_and_then_one_an_hour(world: World) -> None:
     """Teams accepts every post, but all its replies are lost: four posts in the first hour, then one an hour."""
     world.chat.after["post"] = [ChatUnavailable("reset", ambiguous=True)] * 100
     key = world.aws.add()
@@ -110,7 +110,7 @@ async def test_copies_after_lost_replies_are_capped(world: World) -> None:
         assert len(world.chat.of("post")) == retry_policy.MOST_POSTS + 1
 
 
-async def test_posts_that_cannot_be_stored_are_capped(world: World) -> None:
+async def test_posts_that_cannot_be_stored_are_limited_to_four_and_then_one_an_hour(world: World) -> None:
     """The store refuses the activity id, for example because the row is full: four posts at first, then one an hour."""
 
     class Full(MemoryStore):
@@ -146,7 +146,7 @@ async def _adopted(world: World, key: RequestKey) -> str:
     return posted.activity_id
 
 
-async def test_adopted_card_shows_the_same_as_the_first(world: World) -> None:
+async def test_adopted_copy_shows_the_same_as_the_first_card(world: World) -> None:
     """Both cards are updated in place; notes go to the thread of the first."""
     key = await world.posted()
     activity = await _adopted(world, key)
@@ -161,7 +161,7 @@ async def test_adopted_card_shows_the_same_as_the_first(world: World) -> None:
     assert len(world.chat.of("post")) == 2
 
 
-async def test_deleted_adopted_card_is_not_posted_again(world: World) -> None:
+async def test_deleted_adopted_copy_is_not_posted_again(world: World) -> None:
     """The copy is given up within 26 hours, and no further card is posted."""
     key = await world.posted()
     activity = await _adopted(world, key)
@@ -181,8 +181,11 @@ async def test_copy_without_an_activity_id_is_never_posted(world: World) -> None
     assert len(world.chat.of("post")) == 1
 
 
-async def test_card_of_a_paused_worker_is_kept_up_to_date(world: World) -> None:
-    """The worker's lease expired during its post, and another process posted too: both cards show the outcome."""
+async def test_card_posted_by_a_process_without_its_lease_is_kept_up_to_date(world: World) -> None:
+    """The lease of a process expired during its post, and another process posted a card too.
+
+    Both cards show the outcome.
+    """
     world.chat.gates["post"] = asyncio.Event()
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -206,7 +209,7 @@ async def test_card_of_a_paused_worker_is_kept_up_to_date(world: World) -> None:
     [ChatUnavailable("no_answer", ambiguous=False), asyncio.CancelledError()],
     ids=["its reply was lost", "its process died"],
 )
-async def test_update_with_an_unknown_result_is_corrected(world: World, end: BaseException) -> None:
+async def test_card_is_right_again_after_an_update_with_an_unknown_result(world: World, end: BaseException) -> None:
     """Teams shows the update, but the row does not say so. When the earlier state returns, the card is updated again."""
     key = await world.posted()
     before = world.aws.requests[key]
@@ -240,8 +243,8 @@ async def test_unreachable_requester_does_not_delay_notes(world: World) -> None:
     assert not world.chat.of("post")[0].buttons
 
 
-async def test_notes_keep_their_order(world: World) -> None:
-    """A later note waits for an earlier one that Teams did not accept; the direct message does not wait."""
+async def test_later_note_is_posted_after_an_earlier_one_that_teams_did_not_accept(world: World) -> None:
+    """The direct message does not wait for the notes."""
     key = await world.posted(levels=2)
     world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)]
     async with world.running():

@@ -151,7 +151,7 @@ async def test_person_of_a_team_that_lost_the_shared_channel_cannot_approve(worl
     assert world.signals() == 1
 
 
-async def test_requester_learns_of_conflicting_policies(world: Product) -> None:
+async def test_requester_is_notified_of_conflicting_policies(world: Product) -> None:
     """The request failed: a direct message names the policies that conflict."""
     async with world.running():
         await world.ask("batch-01")

@@ -93,8 +93,11 @@ async def test_waiting_decision_is_answered_at_once_and_shown() -> None:
     assert len(world.aws.signals) == TURNS + 1
 
 
-async def test_people_take_turns() -> None:
-    """Hanako's three decisions came first, and the decisions of two others go between them."""
+async def test_waiting_decisions_of_several_people_are_sent_in_turns() -> None:
+    """Hanako clicked on three cards before two others clicked on one each.
+
+    Their decisions are sent after her first one.
+    """
     world = crowded()
     keys = await posted(world, 1, 2, 3, 4, 5)
     async with every_turn_taken(world) as gate:
@@ -105,7 +108,7 @@ async def test_people_take_turns() -> None:
     assert approved(world) == [keys[0], keys[3], keys[4], keys[1], keys[2]]
 
 
-async def test_reject_and_cancellation_overtake_approvals() -> None:
+async def test_reject_and_cancellation_overtake_waiting_approvals_of_other_requests() -> None:
     """A reject and a cancellation that are clicked last, on other requests, are sent first."""
     world = crowded()
     keys = await posted(world, 1, 2, 3, 4)
@@ -172,7 +175,10 @@ async def test_cancellation_withdraws_a_waiting_approval() -> None:
 
 @pytest.mark.parametrize("hours", [-1, 9])
 async def test_decision_that_waits_while_the_clock_changes_is_never_sent(hours: int) -> None:
-    """Its age is unknown, or over the limit. It is released, and the card names it no longer."""
+    """The clock is set back by an hour or ahead by nine, so the decision's age is unknown or over the limit.
+
+    The decision is released, and the card no longer names it.
+    """
     world = crowded()
     (key,) = await posted(world, 1)
     async with every_turn_taken(world) as gate:
@@ -204,10 +210,10 @@ class ThrottlingAws(FakeAws):
         await super().signal(signal)
 
 
-async def test_burst_under_lasting_throttling_is_sent_in_time_or_announced() -> None:
-    """AWS throttles all of 30 decisions for 150 seconds.
+async def test_decisions_that_aws_throttles_for_150_seconds_are_sent_in_time_or_announced() -> None:
+    """AWS throttles all of 30 decisions.
 
-    No decision is sent over five minutes after its click. Each one that is not sent is named in a note.
+    None is sent over five minutes after its click, and a note names each one that is not sent.
     """
     clock = ManualClock()
     aws = ThrottlingAws(clock)
@@ -246,7 +252,7 @@ async def test_reject_withdraws_an_approval_during_its_state_check() -> None:
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
-async def test_clicker_withdraws_their_own_decision(verb: Verb) -> None:
+async def test_only_the_person_who_clicked_can_withdraw_a_waiting_decision(verb: Verb) -> None:
     """The decision is not sent, and the card no longer shows it. Another person cannot withdraw it, but may decide."""
     world = crowded()
     (key,) = await posted(world, 1)
@@ -292,7 +298,7 @@ async def test_withdrawal_from_another_conversation_is_refused() -> None:
         assert (await decision_of(world, key)).queued
 
 
-async def test_everything_is_checked_again_at_the_turn() -> None:
+async def test_permission_and_state_are_checked_again_when_a_turn_begins() -> None:
     """While decisions wait, the channel's list loses Hanako and the console rejects Ichiro's request: neither is sent."""
     world = crowded()
     keys = await posted(world, 1, 2, 3)
@@ -346,8 +352,8 @@ async def test_waiting_decision_survives_a_crash_within_its_limits(down: float, 
     assert decision.outcome is (None if sent else Outcome.EXPIRED)
 
 
-async def test_minute_of_a_turn_does_not_begin_again_after_a_crash() -> None:
-    """The process died after the turn had begun: 61 seconds later nothing is sent, although the click is younger than 5 minutes."""
+async def test_decision_whose_turn_began_over_a_minute_before_a_restart_is_not_sent() -> None:
+    """The process crashed during the turn and started again 61 seconds later. The click is younger than five minutes."""
     world = crowded()
     (key,) = await posted(world, 1)
     await world.crash_in(world.pressed(key, HANAKO), "prepare")

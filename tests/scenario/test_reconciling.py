@@ -128,8 +128,8 @@ async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_withdrawal_is_not_sent_if_its_turn_began_over_a_minute_before_the_restart(world: World) -> None:
-    """After a long downtime the decision is released without a signal, and a note in the thread names the person."""
+async def test_claim_of_a_crashed_process_is_not_sent_over_a_minute_after_its_turn_began(world: World) -> None:
+    """The process was down for two minutes. The decision is released without a signal, and a note names the person."""
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "execution")
     await world.clock.advance(120)
@@ -163,8 +163,8 @@ async def test_process_without_the_lease_sends_no_message(world: World) -> None:
     assert world.chat.sent == {}
 
 
-async def test_sweep_recovers_from_a_lost_store(world: World) -> None:
-    """The request gets a new card. The old card still decides, and is updated after a click on it."""
+async def test_sweep_posts_a_new_card_after_the_store_was_lost(world: World) -> None:
+    """A click on the old card still decides the request, and then both cards have no buttons."""
     key = await world.posted()
     await world.clock.advance(LATE_ROW.total_seconds() + 1)
     world.store = MemoryStore()

@@ -56,7 +56,7 @@ async def test_refused_card_is_posted_in_the_fallback_channel(world: World, prob
     assert "console.aws.amazon.com" in card.card
 
 
-async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) -> None:
+async def test_channel_that_refused_its_card_gets_it_once_teams_accepts_it(world: World) -> None:
     """The retry after five minutes posts the card with buttons.
 
     The card in the fallback channel then says in which channel the request is decided.
@@ -77,7 +77,7 @@ async def test_home_channel_gets_its_card_once_teams_accepts_it(world: World) ->
 
 
 async def test_click_in_the_fallback_channel_on_the_card_of_another_channel_is_refused(world: World) -> None:
-    """A forged click on the card without buttons is refused, whether or not the home channel can be reached."""
+    """A forged click on the card without buttons is refused, whether or not the request's own channel can be reached."""
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     key = world.aws.add()
     for _ in range(2):
@@ -137,11 +137,8 @@ async def test_refusing_fallback_channel_is_retried() -> None:
     assert card.buttons
 
 
-async def test_refusing_fallback_does_not_delay_the_home_channel(world: World) -> None:
-    """Both channels refuse their cards.
-
-    Five minutes after the home channel stops refusing, it has its card; the fallback channel still refuses.
-    """
+async def test_refusing_fallback_channel_does_not_delay_the_requests_own_channel(world: World) -> None:
+    """Both channels refuse their cards. Five minutes after the request's own channel accepts messages, it has its card."""
     world.chat.refusing |= {CHANNEL: ChatProblem.NOT_INSTALLED, LEADS.conversation: ChatProblem.NOT_INSTALLED}
     key = world.aws.add()
     async with world.running():
@@ -233,7 +230,9 @@ async def test_card_that_was_never_posted_is_given_up_when_the_request_ends(worl
 
 
 @pytest.mark.parametrize("problem", [ChatProblem.WRITES_BLOCKED, ChatProblem.CONVERSATION_NOT_FOUND])
-async def test_posted_card_of_an_ended_request_is_retried_until_it_is_right(world: World, problem: ChatProblem) -> None:
+async def test_update_of_an_ended_requests_card_is_retried_until_teams_accepts_it(
+    world: World, problem: ChatProblem
+) -> None:
     """Teams refuses the update that removes the buttons. The bot tries it 15 to 22 times in two days.
 
     Within twelve hours after Teams stops refusing, the card has no buttons.
@@ -304,11 +303,8 @@ async def test_deleted_card_is_posted_again_three_times_while_the_request_is_ope
     assert [sent.where for sent in world.chat.of("post")] == [LEADS.conversation]
 
 
-async def test_deleted_cards_are_given_up_after_about_a_day(world: World) -> None:
-    """Teams may report a card as deleted by mistake.
-
-    So the card is not given up within twelve hours after the request's end, but within 26.
-    """
+async def test_deleted_cards_of_an_ended_request_are_given_up_within_26_hours(world: World) -> None:
+    """Teams may report a card as deleted by mistake, so the cards are not given up within the first twelve hours."""
     key = await world.posted(levels=2)
     del world.chat.sent["1000"]
     world.aws.decide(key, Verdict.APPROVE)
@@ -375,7 +371,7 @@ async def test_card_that_is_too_large_is_sent_in_its_shortest_form(world: World)
 
 @pytest.mark.parametrize("problem", [each for each in ChatProblem if each is not ChatProblem.UNAUTHORIZED])
 async def test_refused_direct_message_is_noted_in_the_thread_once(world: World, problem: ChatProblem) -> None:
-    """The message is not retried; the message for the next state is sent."""
+    """The refused message is not sent again. The message about the next state is sent."""
     world.chat.unreachable[TARO_PERSON.object_id] = problem
     key = world.aws.add()
     async with world.running():
@@ -442,11 +438,8 @@ async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
     assert len(world.chat.of("direct")) == 2
 
 
-async def test_refusals_are_counted_by_problem(world: World) -> None:
-    """The metric counts a refusal once it has lasted a minute.
-
-    Its labels are the kind of message and the problem that Teams reported.
-    """
+async def test_lasting_refusals_are_counted_by_kind_of_message_and_problem(world: World) -> None:
+    """The metric counts a refusal once it has lasted a minute."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.BLOCKED
     key = world.aws.add()
@@ -459,7 +452,7 @@ async def test_refusals_are_counted_by_problem(world: World) -> None:
     assert counted == {("card", "not_installed"): 1.0, ("direct", "blocked"): 1.0}
 
 
-def test_pauses_grow_within_their_bounds() -> None:
+def test_pauses_between_retries_grow_up_to_a_maximum() -> None:
     """Jitter shortens a pause by a quarter at most, and never below the pause that Teams asked for."""
     for failures in (0, 1, 5, 50, 5000):
         surface = replace(_SURFACE, failures=failures)

@@ -319,8 +319,8 @@ async def test_decision_is_sent_in_the_current_role_or_not_at_all(
     assert (decision.outcome, [each.session and each.session.role for each in world.aws.signals]) == (outcome, roles)
 
 
-async def test_renamed_channel_still_decides(bot: WatchingBot) -> None:
-    """A channel is identified by its conversation: a click that waits proceeds once the row has the new name."""
+async def test_decision_in_a_channel_that_is_renamed_meanwhile_is_sent(bot: WatchingBot) -> None:
+    """A channel is identified by its conversation, so a decision that AWS throttled is sent after the row has the new name."""
     key = await _posted(bot)
     world = bot.world
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
@@ -335,7 +335,7 @@ async def test_renamed_channel_still_decides(bot: WatchingBot) -> None:
     assert [signal.role for signal in world.aws.signals] == [f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"]
 
 
-async def test_cards_are_updated_after_a_store_outage(bot: WatchingBot) -> None:
+async def test_cards_show_a_change_of_the_file_made_during_a_store_outage(bot: WatchingBot) -> None:
     """Requests that differ from the new file become due once the store works again."""
     await _posted(bot)
     store = bot.world.store
@@ -482,7 +482,7 @@ async def test_whole_program_pauses_and_survives_an_invalid_file(
         assert (status, body["missing"]) == (200, {})
 
 
-async def test_file_changed_during_downtime_identifies_requesters_again() -> None:
+async def test_requester_is_identified_again_after_the_rules_changed_during_downtime() -> None:
     """The rules changed while the bot was down. The new ones do not identify the requester, so the click is refused."""
     world = new_world()
     key = await world.posted()
@@ -507,7 +507,7 @@ async def _identified_by_an_earlier_version(world: World, key: RequestKey) -> No
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.REVOKE, Verb.CANCEL])
-async def test_first_click_after_an_upgrade_decides(verb: Verb) -> None:
+async def test_first_click_after_an_upgrade_is_sent(verb: Verb) -> None:
     """After an upgrade that changes no rule, no click is lost: the requester is identified again during the click."""
     world = new_world()
     key = await world.posted()
@@ -524,7 +524,7 @@ async def test_first_click_after_an_upgrade_decides(verb: Verb) -> None:
 
 
 @pytest.mark.parametrize("problem", [AwsThrottled("ThrottlingException"), AwsUnavailable("InternalServerError")])
-async def test_first_click_after_an_upgrade_decides_although_one_read_fails(problem: Exception) -> None:
+async def test_first_click_after_an_upgrade_is_sent_although_one_read_fails(problem: Exception) -> None:
     """The read that identifies the requester again fails once. The click is still sent within its three seconds."""
     world = new_world()
     key = await world.posted()
@@ -569,7 +569,7 @@ async def test_click_is_refused_if_identifying_the_requester_again_takes_too_lon
     assert world.aws.count("signal") == 1
 
 
-async def test_requester_is_identified_again_before_a_cancellation_is_judged() -> None:
+async def test_requester_is_identified_again_before_a_cancellation_is_checked() -> None:
     """Former rules did not identify the requester, the current ones do: the requester's click cancels the request."""
     world = new_world()
     key = await world.posted()

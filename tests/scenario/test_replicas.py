@@ -36,7 +36,7 @@ def outcome(stored_by: Replicas) -> Outcome | None:
     return stored_by.storable(ROW).decisions[0].outcome
 
 
-async def test_new_value_waits_for_the_expected_number_of_replicas() -> None:
+async def test_new_values_are_stored_only_once_all_expected_replicas_are_registered() -> None:
     """Until two replicas are registered, each stores what earlier versions can read."""
     store, clock = MemoryStore(), ManualClock()
     one, two = replicas(store, clock), replicas(store, clock, "two")
@@ -58,7 +58,7 @@ def test_values_that_every_version_can_read_are_stored_as_they_are() -> None:
     assert replicas(MemoryStore(), ManualClock()).storable(row).decisions[1:] == (denied, live)
 
 
-async def test_new_value_waits_while_a_replica_does_not_know_it() -> None:
+async def test_new_values_are_not_stored_while_a_replica_that_cannot_read_them_runs() -> None:
     """An older replica that joins, for example after a rollback, stops the new values until it is no longer listed."""
     store, clock = MemoryStore(), ManualClock()
     one, two = replicas(store, clock), replicas(store, clock, "two")
@@ -82,8 +82,8 @@ async def test_single_replica_writes_new_values_immediately() -> None:
     assert outcome(alone) is Outcome.NOT_ROUTED
 
 
-async def test_replicas_register_again_and_again() -> None:
-    """A replica is listed while it runs, also after the store was unavailable for a while."""
+async def test_replica_stays_registered_while_it_runs() -> None:
+    """It registers repeatedly, and again after the store was unavailable."""
     store, clock = MemoryStore(), ManualClock()
     store.broken = True
     running = asyncio.create_task(replicas(store, clock).run())

@@ -42,7 +42,7 @@ async def test_console_link_opens_the_request_in_its_partition(world: World, reg
 
 @pytest.mark.parametrize("locale", ["en", "ja"])
 async def test_card_names_the_account_for_the_console(world: World, locale: str) -> None:
-    """The browser may be signed in to another account. The line also names the way to the request."""
+    """The browser may be signed in to another account. The same line names the console's tab "Requests for me"."""
     key = await world.posted()
     lines = shown(await _card(world, key, locale=locale)).splitlines()
     (line,) = [each for each in lines if "Requests for me" in each]

@@ -647,7 +647,7 @@ async def test_claim_of_a_crashed_process_is_continued(world: World, withdrawal:
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_withdrawal_is_not_sent_if_its_turn_began_over_a_minute_before_the_restart(
+async def test_claim_of_a_crashed_process_is_not_sent_over_a_minute_after_its_turn_began(
     world: World, withdrawal: Withdrawal
 ) -> None:
     """The process was down for too long: no call is made, and the person is notified."""
@@ -675,7 +675,7 @@ async def test_call_of_a_crashed_process_is_never_repeated(world: World, withdra
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_no_signal_is_sent_without_a_state_check(world: World, withdrawal: Withdrawal) -> None:
+async def test_no_signal_is_sent_while_the_state_in_aws_cannot_be_read(world: World, withdrawal: Withdrawal) -> None:
     """The state cannot be read for a minute: no call is made, and the person is notified."""
     key, click = await ready(world, withdrawal)
     world.aws.before[check_call_of(withdrawal)].extend([AwsUnavailable("InternalServerError")] * 100)

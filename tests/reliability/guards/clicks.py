@@ -81,12 +81,12 @@ def _only_the_deadline(_: Any, decision: Decision, *, checked_at: datetime, now:
 GUARDS = (
     Guard(
         "a vote without effect is explained by the role that has voted",
-        ONE_ROLE + "test_refused_second_vote_of_a_role_names_the_role_as_the_cause",
+        ONE_ROLE + "test_card_names_the_role_as_the_cause_if_aws_refuses_its_second_vote",
         {"bot.domain.effects:_is_other_vote_in_role": always(False)},
     ),
     Guard(
         "a vote that AWS records with the role is not shown twice",
-        ONE_ROLE + "test_vote_recorded_with_the_role_is_shown_once",
+        ONE_ROLE + "test_vote_that_aws_records_with_the_role_is_shown_once",
         {"bot.domain.claims:names_only_role": always(False), "bot.domain.shown.decided:names_only_role": always(False)},
     ),
     Guard(
@@ -204,7 +204,7 @@ GUARDS = (
     ),
     Guard(
         "rejects and cancellations go before approvals",
-        QUEUEING + "test_reject_and_cancellation_overtake_approvals",
+        QUEUEING + "test_reject_and_cancellation_overtake_waiting_approvals_of_other_requests",
         {"bot.service.clicks.queue:lane_of": always(Lane.APPROVING)},
     ),
     Guard(
@@ -219,12 +219,12 @@ GUARDS = (
     ),
     Guard(
         "people withdraw only their own decisions",
-        QUEUEING + "test_clicker_withdraws_their_own_decision[approve]",
+        QUEUEING + "test_only_the_person_who_clicked_can_withdraw_a_waiting_decision[approve]",
         {"bot.service.clicks.retracting:may_retract": always(True)},
     ),
     Guard(
         "a promised notification is sent",
-        ANSWERS + "test_promised_notification_is_posted_after_a_failed_read",
+        ANSWERS + "test_outcome_is_posted_in_the_thread_after_a_read_failed_during_the_click",
         {"bot.service.clicks.attempt:ClickAttempt._promise_later": always(None)},
     ),
     Guard(
@@ -283,12 +283,12 @@ GUARDS = (
     ),
     Guard(
         "no card is adopted while a row is unreadable",
-        ORPHANS + "test_card_is_not_adopted_while_a_row_is_unreadable",
+        ORPHANS + "test_card_is_not_adopted_while_another_row_is_unreadable",
         {ANOTHER_CARD: around(lambda of_another, watched, *place: of_another(replace(watched, unreadable=()), *place))},
     ),
     Guard(
         "the card of a request that has ended is not adopted",
-        ORPHANS + "test_click_does_not_adopt_the_card_of_an_ended_request",
+        ORPHANS + "test_card_is_not_adopted_if_its_age_does_not_fit_the_request",
         {"bot.domain.shown.card_places:is_too_old_or_new": always(False)},
     ),
     Guard(

@@ -104,12 +104,13 @@ def _cut_name(_: Any, value: object, longest: int) -> str | None:
 GUARDS = (
     Guard(
         "the requester alone is no approver",
-        NO_APPROVER + "test_requester_as_the_only_approver_is_named_as_the_reason[approvers0-en]",
+        NO_APPROVER + "test_card_and_message_say_that_the_requester_is_the_only_approver[approvers0-en]",
         {"bot.domain.permission:lists_only_the_requester": always(False)},
     ),
     Guard(
         "members that Teams does not show completely may be approvers",
-        NO_APPROVER + "test_nothing_is_said_while_somebody_may_be_able_to_decide[approvers4-people4]",
+        NO_APPROVER
+        + "test_missing_approvers_are_not_reported_while_a_member_may_be_able_to_decide[approvers4-people4]",
         {
             "bot.domain.permission:may_be_approver": around(
                 lambda may, person, *facts, **named: may(
@@ -144,7 +145,7 @@ GUARDS = (
     ),
     Guard(
         "an address that no Teams user has identifies no one",
-        ALIASES + "test_alias_cannot_decide_its_own_request[Identity Center record]",
+        ALIASES + "test_no_one_can_decide_a_request_whose_requester_matches_no_teams_user[Identity Center record]",
         {
             "bot.domain.identity:is_identified_by_name": around(
                 lambda by_name, principal, names, rules: by_name(principal, names, replace(rules, allow_unmatched=True))
@@ -154,7 +155,7 @@ GUARDS = (
     ),
     Guard(
         "records need people_domains too",
-        ALIASES + "test_allowed_address_must_be_in_people_domains[Identity Center record]",
+        ALIASES + "test_unmatched_requester_is_allowed_only_with_an_address_in_people_domains[Identity Center record]",
         {
             "bot.domain.identity:is_identified_by_name": around(
                 lambda by_name, principal, names, rules: rules.allow_unmatched or by_name(principal, names, rules)
@@ -347,7 +348,7 @@ GUARDS = (
     Guard(
         "permission is checked again before the signal",
         BEFORE_SIGNAL
-        + "test_permission_that_ends_before_the_signal_stops_it[left_the_team-not_approver-approve-execution]",
+        + "test_decision_is_not_sent_if_its_permission_ends_before_the_signal[left_the_team-not_approver-approve-execution]",
         {OBJECTION: always(None)},
     ),
     Guard(
@@ -357,7 +358,7 @@ GUARDS = (
     ),
     Guard(
         "a file that changes while sending is stored stops the signal",
-        BEFORE_SIGNAL + "test_file_that_changes_while_sending_is_stored_stops_the_signal",
+        BEFORE_SIGNAL + "test_decision_is_not_sent_if_the_file_changes_while_the_state_sent_is_stored",
         {"bot.service.clicks.signal_attempt:has_changed": always(False)},
     ),
     Guard(
@@ -367,13 +368,13 @@ GUARDS = (
     ),
     Guard(
         "decisions expire after 60 seconds",
-        RECONCILING + "test_withdrawal_is_not_sent_if_its_turn_began_over_a_minute_before_the_restart",
+        RECONCILING + "test_claim_of_a_crashed_process_is_not_sent_over_a_minute_after_its_turn_began",
         {"bot.domain.decision:DECISION_SPAN": constant(timedelta(hours=1))},
     ),
     Guard(
         "a role that is removed during the roster lookup stops the signal",
         "tests/scenario/test_permission_before_the_signal.py::"
-        "test_role_removed_during_the_roster_lookup_stops_the_signal",
+        "test_decision_is_not_sent_if_its_role_is_removed_during_the_roster_lookup",
         {"bot.service.clicks.signal_content:removed_since": always(None)},
     ),
 )

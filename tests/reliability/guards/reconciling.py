@@ -115,7 +115,7 @@ GUARDS = (
     ),
     Guard(
         "the outcome of a decision that was taken over is announced",
-        RECONCILING + "test_withdrawal_is_not_sent_if_its_turn_began_over_a_minute_before_the_restart",
+        RECONCILING + "test_claim_of_a_crashed_process_is_not_sent_over_a_minute_after_its_turn_began",
         {
             "bot.service.reconcile.reconciler:taken_over": around(
                 lambda taken_over, decision, now: replace(taken_over(decision, now), announced=decision.announced)
@@ -172,7 +172,7 @@ GUARDS = (
     ),
     Guard(
         "the result of a level is not that of the next one",
-        "tests/scenario/test_no_approver.py::test_level_without_readable_rosters_has_no_result_of_the_level_before",
+        "tests/scenario/test_no_approver.py::test_missing_approvers_of_the_first_level_are_not_reported_for_the_second_level",
         {"bot.domain.record:_waiting_step": always("Level1")},
     ),
     Guard(
@@ -221,7 +221,7 @@ GUARDS = (
     ),
     Guard(
         "the list of pending requests is read by one command at a time",
-        "tests/scenario/test_commands.py::test_simultaneous_lists_are_read_one_after_the_other",
+        "tests/scenario/test_commands.py::test_simultaneous_pending_commands_read_the_rows_one_after_the_other",
         {"bot.service.commands:CommandService.__init__": around(_many_readers)},
     ),
     Guard(
@@ -312,7 +312,7 @@ GUARDS = (
     ),
     Guard(
         "replayed events do not delay new requests",
-        INTAKE + "test_old_events_become_due_one_by_one",
+        INTAKE + "test_requests_of_old_events_become_due_one_each_second",
         {"bot.service.sources.intake:OLD": constant(timedelta.max)},
     ),
     Guard(

@@ -60,7 +60,7 @@ GUARDS = (
     ),
     Guard(
         "clicks are stored in batches",
-        "tests/scenario/test_auditing.py::test_thousand_clicks_a_second_are_stored_by_a_slow_store",
+        "tests/scenario/test_auditing.py::test_audit_entries_of_a_thousand_clicks_a_second_are_stored_by_a_slow_store",
         {"bot.ports.store:MOST_APPENDED": constant(1)},
     ),
     Guard(

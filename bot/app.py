@@ -17,13 +17,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import assert_never
 
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from bot import DISTRIBUTION
+from bot.adapters import aws_side, microsoft_side
 from bot.aws.assembly import AwsSide
 from bot.aws.own_account import StoppedEarly, own_account
 from bot.clock import SystemClock
@@ -31,7 +31,6 @@ from bot.config.reload import ConfigurationReload
 from bot.config.settings import PREFIX, Settings
 from bot.domain.configuration import Configuration
 from bot.ports.aws import AwsUnavailable
-from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
@@ -44,15 +43,7 @@ from bot.service.sources.intake import QUEUE, Intake
 from bot.service.sources.sweep import Sweep
 from bot.service.store_check import StoreCheck
 from bot.store.assembly import store_at
-from bot.teams.assembly import MicrosoftSide, TeamsSide
-from bot.teams.login.client_authentication import (
-    FEDERATION_AUDIENCE,
-    ClientAuthentication,
-    Federation,
-    RotatingSecret,
-    StaticSecret,
-)
-from bot.teams.login.managed_identity import IMDS, IdentityAddress
+from bot.teams.assembly import TeamsSide
 from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
 
@@ -151,11 +142,11 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
         clock, registry, owner = SystemClock(), CollectorRegistry(), uuid.uuid4().hex
         telemetry, outcomes = Telemetry(registry), Outcomes(clock)
         store = await stack.enter_async_context(store_at(settings.store, region=settings.region))
-        aws = await stack.enter_async_context(_aws(settings, configuration, clock, telemetry))
+        aws = await stack.enter_async_context(aws_side(settings, configuration, clock=clock, telemetry=telemetry))
         current = CurrentConfiguration(await _with_accounts(settings, configuration, aws, stopping), settings.tenant_id)
         teams = await stack.enter_async_context(
             TeamsSide(
-                _microsoft(settings, aws, clock),
+                microsoft_side(settings, aws, clock=clock),
                 store=store,
                 configuration=current,
                 clock=clock,
@@ -220,18 +211,6 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
         )
 
 
-def _aws(settings: Settings, configuration: Configuration, clock: Clock, telemetry: Telemetry) -> AwsSide:
-    return AwsSide(
-        region=settings.region,
-        accounts=configuration.accounts,
-        queue_url=settings.queue_url,
-        external_id=configuration.identity.external_id,
-        replicas=settings.replicas,
-        clock=clock,
-        telemetry=telemetry,
-    )
-
-
 async def _with_accounts(
     settings: Settings, configuration: Configuration, aws: AwsSide, stopping: asyncio.Event
 ) -> Configuration:
@@ -239,31 +218,6 @@ async def _with_accounts(
     if configuration.accounts:
         return configuration
     return configuration.with_own_account(await own_account(aws.own_account, stopping), settings.region)
-
-
-def _microsoft(settings: Settings, aws: AwsSide, clock: Clock) -> MicrosoftSide:
-    return MicrosoftSide(
-        app_id=settings.app_id,
-        credential=_credential(settings, aws, clock),
-        tenant_id=settings.tenant_id,
-        service_url=settings.service_url,
-        service_hosts=settings.service_hosts,
-        openid_metadata_url=settings.openid_metadata_url,
-        login_authority=settings.login_authority,
-    )
-
-
-def _credential(settings: Settings, aws: AwsSide, clock: Clock) -> ClientAuthentication | IdentityAddress:
-    match settings.app_credential:
-        case "aws-federation":
-            return Federation(aws.web_identity(FEDERATION_AUDIENCE))
-        case "managed-identity":
-            return IdentityAddress(settings.identity_endpoint or IMDS, settings.identity_header)
-        case "secret" if settings.app_secret_arn:
-            return RotatingSecret(aws.client_secret(settings.app_secret_arn), clock=clock)
-        case "secret":
-            return StaticSecret(settings.app_secret)
-    assert_never(settings.app_credential)
 
 
 def _facts(settings: Settings, configuration: Configuration) -> Mapping[str, object]:

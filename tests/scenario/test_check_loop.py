@@ -28,7 +28,7 @@ class Installation:
     checks: list[Check] = field(default_factory=list)
     made: dict[str, int] = field(default_factory=dict)
 
-    def check(self, name: str, *, every: float = HOURLY, needs: str | None = None) -> None:
+    def check(self, name: str, *, every: float = HOURLY, needs: str | None = None, is_memory: bool = False) -> None:
         """Add a check."""
 
         async def find() -> Problem | None:
@@ -39,7 +39,7 @@ class Installation:
                 case found:
                     return found
 
-        self.checks.append(Check(name, find, every=every, needs=needs))
+        self.checks.append(Check(name, find, every=every, needs=needs, is_memory=is_memory))
 
     def named(self) -> Sequence[Check]:
         """Return the checks."""
@@ -101,6 +101,19 @@ async def test_problem_is_reported_within_a_minute_of_the_start(installation: In
     assert [(line["event"], line["check"], line["code"], line["advice"]) for line in logs] == [
         ("problem_began", "token", "refused", "add the app to the team")
     ]
+
+
+async def test_problem_that_the_bot_has_seen_itself_is_reported_after_one_look(installation: Installation) -> None:
+    """A check that asks somebody is made a second time before its problem is reported; a look into memory is not."""
+    installation.check("direct messages", every=EACH_MINUTE, is_memory=True)
+    installation.check("token")
+    installation.problems = {"direct messages": REFUSED, "token": REFUSED}
+    async with running(installation) as it:
+        await it.clock.advance(loop.FIRST_AFTER)
+        assert set(it.problems) == {"direct messages"}
+        await it.clock.advance(loop.REPEATED_AFTER)
+        assert set(it.problems) == {"direct messages", "token"}
+        assert installation.made == {"direct messages": 1, "token": 2}
 
 
 async def test_problem_ends_within_a_minute_after_its_cause_is_gone(installation: Installation) -> None:

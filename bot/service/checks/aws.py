@@ -83,7 +83,7 @@ def events(account: str, region: str, outcomes: Outcomes) -> Check:
         missed = outcomes.failure(Work.EVENT, subject, within=LASTS)
         return Problem(missed.code, advice.NO_EVENTS) if missed and missed.count >= REPEATED else None
 
-    return Check(f"events {subject}", find, every=EACH_MINUTE)
+    return Check(f"events {subject}", find, every=EACH_MINUTE, is_memory=True)
 
 
 def requesters(account: str, region: str, outcomes: Outcomes) -> Check:
@@ -96,7 +96,7 @@ def requesters(account: str, region: str, outcomes: Outcomes) -> Check:
             return None
         return Problem(unidentified.code, advice.UNIDENTIFIED.format(seen=unidentified.detail))
 
-    return Check(f"requesters {subject}", find, every=EACH_MINUTE)
+    return Check(f"requesters {subject}", find, every=EACH_MINUTE, is_memory=True)
 
 
 def decisions(role: str, outcomes: Outcomes) -> Check:
@@ -109,7 +109,7 @@ def decisions(role: str, outcomes: Outcomes) -> Check:
         denied = outcomes.failure(Work.SIGNAL, role, within=LASTS)
         return Problem(denied.code, advice.DENIED_SIGNAL) if denied else None
 
-    return Check(f"decisions {role}".strip(), find, every=EACH_MINUTE)
+    return Check(f"decisions {role}".strip(), find, every=EACH_MINUTE, is_memory=True)
 
 
 def identity_center(outcomes: Outcomes) -> Check:
@@ -121,7 +121,7 @@ def identity_center(outcomes: Outcomes) -> Check:
             return None
         return Problem(failed.code, advice.aws_advice(failed.code, advice.IDENTITY_CENTER))
 
-    return Check(IDENTITY_CENTER, find, every=EACH_MINUTE)
+    return Check(IDENTITY_CENTER, find, every=EACH_MINUTE, is_memory=True)
 
 
 # --- approval policies

@@ -31,6 +31,8 @@ class Check:
 
     `every` is the time in seconds between two runs that find nothing; `longest`, the seconds that one run may take.
     `needs` is the name of a check without which this one says nothing new: it is not made while that one has a problem.
+    `is_memory` is True if `find` only looks at what this process has seen: it asks nobody, so repeating it proves
+    nothing, and a process that has not worked yet has seen nothing.
     """
 
     name: str
@@ -38,3 +40,4 @@ class Check:
     every: float = HOURLY
     longest: float = LONGEST
     needs: str | None = None
+    is_memory: bool = False

@@ -1,10 +1,10 @@
 """Makes the checks while the bot runs, and reports the problems to log, metric and readiness.
 
 A problem is reported once two runs in a row have found it: Teams refuses about one call in a thousand for no reason.
+What this process has seen itself needs no second run.
 Problems do not affect readiness itself: the bot may work without the part that fails.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -12,17 +12,15 @@ import structlog
 
 from bot.concurrency.turns import in_turns
 from bot.ports.clock import Clock
-from bot.service.checks.check import NO_ANSWER, Check, NotChecked, Problem
+from bot.service.checks.check import Check
+from bot.service.checks.running import Results, make_checks, only_asking
 from bot.service.current_configuration import CurrentConfiguration
 from bot.telemetry import Telemetry
 
 FIRST_AFTER: Final = 30.0  # seconds after the start; the first sweep and its cards go first
 PERIOD: Final = 60.0  # seconds between two rounds; a check with a problem is made in each of them
 REPEATED_AFTER: Final = 5.0  # seconds between the two runs that must find a new problem
-SIDE_BY_SIDE: Final = 8  # checks at once
 log = structlog.get_logger(__name__)
-
-Results = dict[str, Problem | None]
 
 
 class Checks:
@@ -44,7 +42,6 @@ class Checks:
         self._revision = configuration.revision
         self._results: Results = {}  # of the checks that were reported
         self._made_at: dict[str, float] = {}
-        self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def run(self) -> None:
         """Make the checks until cancelled."""
@@ -74,8 +71,8 @@ class Checks:
         self._made_at.clear()
 
     def _new_problems(self, checks: Iterable[Check], found: Results) -> list[Check]:
-        """Return the checks that found a problem that is not reported yet. It may be a false refusal."""
-        return [each for each in checks if found.get(each.name) and not self._results.get(each.name)]
+        """Return the checks that asked and found a problem that is not reported yet. It may be a false refusal."""
+        return [each for each in only_asking(checks) if found.get(each.name) and not self._results.get(each.name)]
 
     def _follow_configuration(self) -> None:
         """Make every check again after the configuration has changed: a name may mean another channel now."""
@@ -90,34 +87,9 @@ class Checks:
         return not 0 <= self._clock.epoch() - made_at < check.every
 
     async def _found(self, checks: Sequence[Check]) -> Results:
-        """Return the results of the checks that could be made, each after the one that it needs."""
-        found, left = Results(), list(checks)
-        while left:
-            names = {each.name for each in left}
-            wave = [each for each in left if each.needs not in names]
-            known = self._results | found
-            found |= await self._side_by_side(each for each in wave if says_something(each, known))
-            left = [each for each in left if each.needs in names]
+        found = await make_checks(checks, known=self._results)
+        self._made_at |= dict.fromkeys(found, self._clock.epoch())
         return found
-
-    async def _side_by_side(self, checks: Iterable[Check]) -> Results:
-        found = Results()
-        await asyncio.gather(*(self._make(each, found) for each in checks))
-        return found
-
-    async def _make(self, check: Check, found: Results) -> None:
-        async with self._slots:
-            try:
-                async with asyncio.timeout(check.longest):
-                    found[check.name] = await check.find()
-            except NotChecked:
-                return
-            except TimeoutError:
-                found[check.name] = Problem(NO_ANSWER, f"there was no answer within {check.longest:.0f} seconds")
-            except Exception:  # a defect in one check must not end the loop for all others
-                log.exception("check_failed", check=check.name)
-                return
-        self._made_at[check.name] = self._clock.epoch()
 
     async def _report(self, results: Results) -> None:
         async for name, problem in in_turns(results.items()):
@@ -132,8 +104,3 @@ class Checks:
             del self._results[name]
             self._made_at.pop(name, None)
             self._health.forget(name)
-
-
-def says_something(check: Check, known: Results) -> bool:
-    """Return whether a check can say something new: the one that it needs has no problem, as far as it is known."""
-    return check.needs is None or known.get(check.needs) is None

@@ -94,7 +94,7 @@ def cards(configured: Channel, outcomes: Outcomes) -> Check:
         refused = outcomes.failure(Work.POST, configured.name, within=LASTS)
         return Problem(refused.code, advice.POST.get(refused.code, advice.REFUSED_CARD)) if refused else None
 
-    return Check(f"cards {configured.name}", find, every=EACH_MINUTE)
+    return Check(f"cards {configured.name}", find, every=EACH_MINUTE, is_memory=True)
 
 
 def direct_messages(outcomes: Outcomes) -> Check:
@@ -108,7 +108,7 @@ def direct_messages(outcomes: Outcomes) -> Check:
         words = ". ".join(advice.DIRECT.get(code, advice.REFUSED_DIRECT) for code in codes)
         return Problem(", ".join(codes), f"Teams refuses direct messages to {_some(sorted(refused))}: {words}")
 
-    return Check(DIRECT_MESSAGES, find, every=EACH_MINUTE)
+    return Check(DIRECT_MESSAGES, find, every=EACH_MINUTE, is_memory=True)
 
 
 def activities(outcomes: Outcomes, *, app_id: str, tenant_id: str) -> Check:
@@ -124,7 +124,7 @@ def activities(outcomes: Outcomes, *, app_id: str, tenant_id: str) -> Check:
         words = advice.ACTIVITY.get(refused.code, advice.OTHER_ACTIVITY)
         return Problem(refused.code, words.format(seen=refused.detail, app_id=app_id, tenant_id=tenant_id))
 
-    return Check(ACTIVITIES, find, every=EACH_MINUTE)
+    return Check(ACTIVITIES, find, every=EACH_MINUTE, is_memory=True)
 
 
 def service_addresses(outcomes: Outcomes) -> Check:
@@ -134,7 +134,7 @@ def service_addresses(outcomes: Outcomes) -> Check:
         hosts = outcomes.failures(Work.SERVICE_HOST, within=LASTS)
         return Problem(HOST_NOT_LISTED, f"{_some(sorted(hosts))}: {advice.SERVICE_HOST}") if hosts else None
 
-    return Check(SERVICE_ADDRESSES, find, every=EACH_MINUTE)
+    return Check(SERVICE_ADDRESSES, find, every=EACH_MINUTE, is_memory=True)
 
 
 def _channel(configured: Channel) -> str:

@@ -17,7 +17,7 @@ GUARDS = (
     Guard(
         "a check waits for the one that it needs",
         LOOP + "test_check_is_not_run_while_the_check_that_it_needs_has_a_problem",
-        {"bot.service.checks.loop:says_something": always(True)},
+        {"bot.service.checks.running:says_something": always(True)},
     ),
     Guard(
         "a failure that nothing repeated for a day is no problem",

@@ -1,0 +1,68 @@
+"""Makes checks once, side by side, each after the one that it needs."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from bot.service.checks.check import NO_ANSWER, Check, NotChecked, Problem
+
+SIDE_BY_SIDE: Final = 8  # checks at once
+log = structlog.get_logger(__name__)
+
+Results = dict[str, Problem | None]
+"""By the name of the check. A check that could not be made is left out."""
+
+
+def _nothing(_check: Check, _results: Results) -> None:
+    """Do nothing after a check."""
+
+
+async def make_checks(
+    checks: Sequence[Check],
+    *,
+    known: Mapping[str, Problem | None],
+    seen: Callable[[Check, Results], None] = _nothing,
+) -> Results:
+    """Return the results of the checks that could be made.
+
+    `known` has earlier results: a check is left out while the one that it needs has a problem. `seen` is called after
+    each check with the results so far.
+    """
+    slots, found, left = asyncio.Semaphore(SIDE_BY_SIDE), Results(), list(checks)
+
+    async def make(check: Check) -> None:
+        async with slots:
+            await _make(check, found)
+        seen(check, found)
+
+    while left:
+        names = {each.name for each in left}
+        wave = [each for each in left if each.needs not in names]
+        before = {**known, **found}
+        await asyncio.gather(*(make(each) for each in wave if says_something(each, before)))
+        left = [each for each in left if each.needs in names]
+    return found
+
+
+async def _make(check: Check, found: Results) -> None:
+    try:
+        async with asyncio.timeout(check.longest):
+            found[check.name] = await check.find()
+    except NotChecked:
+        return
+    except TimeoutError:
+        found[check.name] = Problem(NO_ANSWER, f"there was no answer within {check.longest:.0f} seconds")
+    except Exception:  # a defect in one check must not end all others
+        log.exception("check_failed", check=check.name)
+
+
+def says_something(check: Check, known: Mapping[str, Problem | None]) -> bool:
+    """Return whether a check can say something new: the one that it needs has no problem, as far as it is known."""
+    return check.needs is None or known.get(check.needs) is None
+
+
+def only_asking(checks: Iterable[Check]) -> list[Check]:
+    """Return the checks that ask somebody, without those that only look at what this process has seen."""
+    return [each for each in checks if not each.is_memory]

@@ -25,7 +25,7 @@ class ClientSecret:
         self._clients, self._arn, self._region = clients, arn, arn.split(":")[3]
 
     async def read(self) -> SecretStr:
-        """Read the secret, never from a cache. Raises AwsUnavailable."""
+        """Read the secret, never from a cache. Raises AwsUnavailable, also if there is no client secret in it."""
         try:
             answer = await self._clients.own_in(
                 self._region, "secretsmanager", "get_secret_value", Lane.RECONCILE, SecretId=self._arn

@@ -67,9 +67,9 @@ class IdentityCenter:
         await self._lookups.drain()
 
     async def names(self, user_id: str) -> Names:
-        """Return a user's name and primary mail address within PROMPT_SECONDS; empty for an unknown id.
+        """Return user name and primary mail address, without missing ones; empty for an unknown id.
 
-        Raises AwsUnavailable, also if the answer takes longer.
+        Raises AwsUnavailable, also after PROMPT_SECONDS without an answer.
         """
         answer = self._cached(user_id) or await self._promptly(user_id)
         if answer.code is not None:

@@ -1,4 +1,4 @@
-"""Asks AWS for the bot's own account at the start, until AWS answers. The network may start after the process.
+"""Asks AWS for the bot's own account at the start, for a minute at most. The network may start after the process.
 
 Owns the waiting and the advice to an operator. Does not know how the call is made.
 """

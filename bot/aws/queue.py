@@ -55,7 +55,7 @@ class SqsQueue:
         await self._call("get_queue_attributes", Lane.RECONCILE, AttributeNames=["QueueArn"])
 
     async def settings(self) -> QueueSettings:
-        """Return what the queue's policy and key are. Raises AwsUnavailable."""
+        """Return whether the queue's policy lets anybody send, and the queue's KMS key. Raises AwsUnavailable."""
         names = ("Policy", "KmsMasterKeyId")
         answer = await self._call("get_queue_attributes", Lane.SWEEP, AttributeNames=list(names))
         found = mapping(answer.get("Attributes"))

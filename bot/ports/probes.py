@@ -53,7 +53,10 @@ class ApprovalPolicy:
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """What the queue's attributes say: whether its policy lets anybody send, and the id of its KMS key, if any."""
+    """What the queue's attributes say: whether its policy lets anybody send, and its KMS key.
+
+    `kms_key` is an id, an ARN or an alias, as the queue has it; empty without one.
+    """
 
     lets_somebody_send: bool
     kms_key: str

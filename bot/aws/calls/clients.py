@@ -96,9 +96,9 @@ class Clients:
         self._sdk.close()
 
     async def read(self, place: Place, service: str, operation: str, lane: Lane, **params: object) -> Answer:
-        """Make a call that changes nothing; repeat it once if that may help and no click waits.
+        """Make a call that changes nothing, in the account's reader role or with the bot's own credentials.
 
-        Raises CallFailed.
+        If it fails, repeat it once if that may help and no click waits. Raises CallFailed.
         """
         call = Call(service, place.region, operation, params)
         return await _repeated(partial(self._read, place, call, lane), lane)

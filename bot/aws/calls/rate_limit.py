@@ -116,7 +116,7 @@ class _TokenBucket:
         self._queue: list[_Entry] = []  # a heap, ordered by lane, then by arrival
 
     async def turn(self, lane: Lane) -> None:
-        """Queue up and take one token."""
+        """Queue up and take one token. Raises QuotaWaitTooLong if the wait is, or would be, longer than PATIENCE."""
         self._refuse_long_wait(lane)
         entry = (lane, next(self._numbers), asyncio.Event())
         heapq.heappush(self._queue, entry)

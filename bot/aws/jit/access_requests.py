@@ -69,7 +69,10 @@ class AccessRequests:
         return combine(item, execution=execution, policy=policy, nodes=nodes)
 
     async def execution(self, key: RequestKey, execution_id: str) -> Execution:
-        """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled."""
+        """Read the approval's automation execution, never from a cache. Raises AwsUnavailable, AwsThrottled.
+
+        Raises AwsUnavailable also for another request's execution.
+        """
         try:
             read = await self._execution(key, execution_id, Lane.CLICK)
             if read.truncated and read.status is Status.PENDING and not read.waits:

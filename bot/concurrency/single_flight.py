@@ -32,7 +32,10 @@ class SingleFlight(Generic[*Key, Result]):
         return self._tasks[key]
 
     async def join(self, *key: *Key) -> Result:
-        """Wait for the run in progress, or for a new one. Cancelling a caller does not cancel the run."""
+        """Return the result of the run in progress, or of a new one. An error of the run is raised.
+
+        Cancelling a caller does not cancel the run.
+        """
         return await asyncio.shield(self.start(*key))
 
     async def join_briefly(self, *key: *Key, seconds: float) -> Result | None:

@@ -33,7 +33,7 @@ _TEMPORARY_REASONS: Final = frozenset(
 
 
 class DynamoError(StoreUnavailable):
-    """A call failed: permanently, unless the class is one of those below that say otherwise.
+    """A call failed. Repeating it does not help, unless it is NothingDone or ReplyLost.
 
     `code` is AWS's error code, or the name of the SDK's error.
     """

@@ -42,7 +42,7 @@ from bot.store.rows import storable
 SECONDS = 2.5  # for an answer; a click must be answered within 3, even if only with "not stored"
 PATIENCE = 1.5  # seconds in which calls are repeated; the last one can still be answered in time
 MANY = 4  # factor on the time limits of opening, and of long lists, for which no click waits
-INDEX_SECONDS = 5.0  # an index surely lists a row this long after it was written
+INDEX_SECONDS = 5.0  # usually, an index lists a row within a second after it was written
 RECENT = 1000  # rows written in that time, at most; AWS allows three calls a second
 T = TypeVar("T")
 
@@ -249,7 +249,7 @@ class DynamoStore:
                 return
 
     def _note_recent(self, record: Record) -> None:
-        """Remember when a row is due until the index `due` surely lists it."""
+        """Remember when a row is due, for INDEX_SECONDS: until then, the index `due` may not list it."""
         if record.requeue_at is None:
             self._recent.pop(record.key, None)
         else:

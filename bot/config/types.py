@@ -124,9 +124,7 @@ def _refused(value: Any) -> Any:
     return value
 
 
-Unavailable = Annotated[
-    Any, BeforeValidator(_refused)
-]  # a documented key that is not built yet; only its "off" value is accepted
+Unavailable = Annotated[Any, BeforeValidator(_refused)]  # a key of a later version; only an empty value is accepted
 Visible = Annotated[str, AfterValidator(_visible)]
 _GUID_ADVICE = "write an id like 11111111-1111-4111-8111-111111111111"
 AppId = Annotated[

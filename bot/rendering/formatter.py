@@ -30,7 +30,7 @@ class Limits:
     many: int  # requests of a list, mentioned people, policies
 
 
-# Tried in turn until a card is small enough. A reason has at most 256 characters in AWS, a comment 400.
+# Tried in turn until a card is small enough. AWS accepts reasons of 256 characters, the bot comments of 400.
 LIMITS: Final = (
     Limits(name=128, prose=512, tag=256, tags=20, decisions=25, many=50),
     Limits(name=80, prose=256, tag=80, tags=12, decisions=5, many=20),

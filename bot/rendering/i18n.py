@@ -116,16 +116,16 @@ class Localizer:
         return "".join([piece.filled(values) for piece in words(self.locale).phrase(key)])
 
     def runs(self, key: str, /, **values: str) -> list[Run]:
-        """Return a phrase as TextRuns: one for each fixed text and each placeholder."""
+        """Return a phrase as TextRuns: one for each fixed text and each placeholder. Raises WordsError like `text`."""
         pieces = words(self.locale).phrase(key)
         return [Run(text=piece.filled(values), weight=piece.weight, font=piece.font) for piece in pieces]
 
     def group(self, name: str) -> Mapping[str, str]:
-        """Return a group's phrases by name, for the fixed words of a template. They have no placeholders."""
+        """Return a group's phrases by name, with unfilled placeholders. Raises KeyError for an unknown group."""
         return words(self.locale).groups[name]
 
     def moment(self, at: datetime, *, beside: datetime | None = None) -> str:
-        """Return day and time, such as "Mon, Nov 30, 14:19 JST".
+        """Return day and time, such as "Mon, Nov 30, 2026, 14:19 JST".
 
         The same card shows the moment `beside` with its year; if both are in the same year, the year is left out.
         """

@@ -79,7 +79,7 @@ EVENTS: Mapping[str, str] = {
     "message_cut": "Teams rejected a message as too large; it is sent again in its shortest form",
     "message_of_nobody_ignored": "a message without an author was ignored",
     "node_unreadable": "a node's name or tags could not be read; the card is completed later",
-    "notice_told_in_thread": "the answer to a click came too late, so it was posted in the thread",
+    "notice_told_in_thread": "the answer to a click could not be sent as a direct message; the thread has it",
     "people_incomplete": "a roster could not be read; people who are only in that roster are unknown for now",
     "person_not_completed": "Teams does not give a person's addresses in their own chat; the bot works without them",
     "personal_chat_not_forgotten": "the store did not accept that a person removed the bot",

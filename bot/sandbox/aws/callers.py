@@ -91,7 +91,7 @@ class Callers:
     def add_role(self, role_arn: str, *, external_id: str = "") -> None:
         """Add a role that callers may assume. With `external_id`, callers must send this id.
 
-        Raises ValueError for a text that is no role's ARN.
+        Raises ValueError for a text that is not a role's ARN.
         """
         if not _ROLE.fullmatch(role_arn):
             raise ValueError(role_arn)

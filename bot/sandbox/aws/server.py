@@ -44,7 +44,7 @@ STOP_POLL = 0.02  # seconds; how soon the server notices a stop
 
 
 def utc_now() -> datetime:
-    """Return the current time."""
+    """Return the current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
@@ -100,7 +100,10 @@ class SandboxAws:
 
     @classmethod
     def start(cls, *, port: int = 0, **settings: Any) -> Self:
-        """Start on loopback with the sample world. `settings` are the constructor's; port 0 is any free port."""
+        """Start on loopback with the sample world. `settings` are the constructor's; port 0 is any free port.
+
+        Raises RuntimeError while another one runs in this process.
+        """
         aws = cls(**settings)
         aws._serve(port)
         try:
@@ -145,7 +148,7 @@ class SandboxAws:
         return self.front.mistakes
 
     def session(self, role: str, name: str, *, source_identity: str = "") -> Session:
-        """Return credentials of a role, like AssumeRole, except that they do not expire."""
+        """Return credentials of a role, like AssumeRole, except that they do not expire. Raises AwsError."""
         return self.callers.assume(role, name, source_identity=source_identity)
 
     def client(self, service: str, session: Session | None = None, *, region: str | None = None) -> Any:

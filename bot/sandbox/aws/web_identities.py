@@ -42,7 +42,11 @@ class WebIdentities:
         return f"{self.endpoint}{PREFIX}{account}"
 
     def get_web_identity_token(self, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
-        """Answer sts:GetWebIdentityToken."""
+        """Answer sts:GetWebIdentityToken.
+
+        Raises AwsError if the account has not enabled such tokens, for an algorithm other than RS256, or if the token
+        would outlive the caller's session.
+        """
         now = self._now()
         ends = now + timedelta(seconds=params.get("DurationSeconds", DEFAULT_SECONDS))
         self._check(caller, params["SigningAlgorithm"], ends)

@@ -50,7 +50,7 @@ class TeamsFront:
         return self._origin + MESSAGES_PATH
 
     async def start(self, *, port: int = 0) -> None:
-        """Listen on 127.0.0.1; port 0 is any free port."""
+        """Listen on 127.0.0.1; port 0 is any free port. Raises OSError if the port is in use."""
         self._session = aiohttp.ClientSession(trust_env=False)  # no proxy for loopback
         self.connector.use(self._session)
         self.inbound.use(self._session)

@@ -56,7 +56,10 @@ class PlaygroundWindow:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self, *, port: int = 0) -> None:
-        """Connect to the Playground, and listen for browsers on 127.0.0.1; port 0 is any free port."""
+        """Connect to the Playground, and listen for browsers on 127.0.0.1; port 0 is any free port.
+
+        Raises OSError if the port is in use or the Playground does not answer.
+        """
         self._session = aiohttp.ClientSession(self._playground_url, trust_env=False, timeout=PATIENCE)
         for stream in self._streams:
             await stream.start(self._session)

@@ -39,7 +39,11 @@ class JitOperations:
     def __init__(
         self, state: JitState, *, callers: Callers, steps_shown: int | None, cancellers: frozenset[str]
     ) -> None:
-        """`cancellers` are names of roles that may stop other people's executions."""
+        """Take the limits of the simulation.
+
+        GetAutomationExecution lists at most `steps_shown` steps; None: all. `cancellers` are names of roles that may
+        stop other people's executions.
+        """
         self._state, self._callers, self._steps_shown, self._cancellers = state, callers, steps_shown, cancellers
 
     def table(self) -> dict[tuple[str, str], Operation]:

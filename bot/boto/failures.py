@@ -150,7 +150,7 @@ def classify(error: Exception) -> CallFailed:
 
 
 def _address(error: Exception) -> str | None:
-    """Return scheme, host and port of the endpoint that an error of the SDK names."""
+    """Return scheme, host and port of the endpoint that an error of the SDK names; None if it names none."""
     url = text(mapping(getattr(error, "kwargs", None)).get("endpoint_url"))
     try:
         parts = urlsplit(url or "")

@@ -20,7 +20,7 @@ _NOTHING: Mapping[str, object] = {}
 
 
 def text(value: object) -> str | None:
-    """Return a non-empty text. Lone surrogates, which cannot be encoded, become `?`."""
+    """Return a text that is not empty; None for anything else. Lone surrogates, which cannot be encoded, become `?`."""
     if not isinstance(value, str) or not value:
         return None
     return value.encode("utf-8", "replace").decode("utf-8")
@@ -42,7 +42,10 @@ def rows(value: object) -> list[Mapping[str, object]]:
 
 
 def moment(value: object) -> datetime | None:
-    """Return a time in UTC, not before 1970, from a datetime, ISO 8601 or `2025-05-02 14:57:16 UTC`."""
+    """Return a time in UTC, from 1970 to 8999, from a datetime, ISO 8601 or `2025-05-02 14:57:16 UTC`; else None.
+
+    A time without an offset counts as UTC.
+    """
     try:
         found = value if isinstance(value, datetime) else _parsed(text(value) or "")
         found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
@@ -56,7 +59,7 @@ def _parsed(value: str) -> datetime:
 
 
 def http_date(value: object) -> datetime | None:
-    """Return the time of the header `Date`, such as `Wed, 01 Apr 2026 09:00:00 GMT`."""
+    """Return the time of the header `Date`, such as `Wed, 01 Apr 2026 09:00:00 GMT`; None for anything else."""
     try:
         return moment(parsedate_to_datetime(text(value) or ""))
     except (ValueError, TypeError):
@@ -64,7 +67,10 @@ def http_date(value: object) -> datetime | None:
 
 
 def duration(value: object) -> timedelta | None:
-    """Return a positive duration of up to LONGEST_SPAN, from ISO 8601 (`PT3600S`), or seconds as a number or digits."""
+    """Return a positive duration of up to LONGEST_SPAN, from ISO 8601 (`PT3600S`), or seconds as a number or digits.
+
+    None for anything else.
+    """
     found = _ISO_DURATION.fullmatch(value) if isinstance(value, str) else None
     if found:
         days, hours, minutes, seconds = (int(each or 0) for each in found.groups())
@@ -75,7 +81,7 @@ def duration(value: object) -> timedelta | None:
 
 
 def whole(value: object) -> int | None:
-    """Return a whole number from 0 to 9,999,999,999, from a number or digits."""
+    """Return a whole number from 0 to 9,999,999,999, from a number or digits; None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():

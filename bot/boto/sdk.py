@@ -168,7 +168,10 @@ class Sdk:
 
 
 def _refuse_malformed(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
-    """Raise an error for half a body and for a proxy's page: botocore reads both as an answer without members."""
+    """Refuse half a body and a proxy's page: botocore reads both as an answer without members.
+
+    Raises IncompleteReadError or ResponseParserError, or ValueError for text that is not JSON.
+    """
     promised, body = whole(response_dict["headers"].get("content-length")), response_dict["body"]
     if promised is not None and len(body) < promised:
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=promised)
@@ -182,7 +185,7 @@ def _refuse_malformed(operation_model: Any, response_dict: Mapping[str, Any], **
 
 
 def _refuse(constant: str) -> object:
-    """Raise an error for NaN and Infinity, which Python reads although they are not JSON."""
+    """Raise ResponseParserError for NaN and Infinity, which Python reads although they are not JSON."""
     raise ResponseParserError(f"{constant} is not JSON")
 
 

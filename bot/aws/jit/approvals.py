@@ -135,7 +135,7 @@ def _verdict(value: object) -> Verdict | None:
 
 
 def _vote(raw: object) -> Vote | None:
-    """Return the vote of one map, by the known names, else by the only member that can be meant."""
+    """Return the vote of one map, by the known names, else by the only member that can be meant; None if unreadable."""
     named = {str(name).casefold(): value for name, value in mapping(raw).items()}
     like = {name: each for name, each in named.items() if any(part in name for part in VERDICT_PARTS)}
     by = text(_known_or_only(named, VOTER_NAMES, {name for name, each in named.items() if _is_voter(each)}))
@@ -159,7 +159,7 @@ def _is_no_vote(name: str) -> bool:
 
 
 def _comment(value: object) -> str | None:
-    """Return a comment, given as a text or as a list of texts like in a signal's payload."""
+    """Return a comment, given as a text or as a list of texts as in a signal's payload; None without one."""
     return text(value) or text(next(iter(sequence(value)), None))
 
 

@@ -95,7 +95,7 @@ class Nodes:
         )
 
     async def _agent(self, place: Place, node_id: str) -> Facts | None:
-        """Return the report of the node's agent, if it ever sent one."""
+        """Return the last report of the node's agent; None if it never sent one, or if it cannot be read."""
         wanted = {"Key": "InstanceIds", "Values": [node_id]}
         return await self._first(
             lambda row: row if row.get("InstanceId") == node_id else None,
@@ -173,7 +173,7 @@ def _host(reported: Facts) -> str | None:
 
 
 def _system(agent: Facts | None) -> str | None:
-    """Return the operating system and its version, like `Amazon Linux 2023`."""
+    """Return the operating system and its version, like `Amazon Linux 2023`; None if both are unknown."""
     parts = (text((agent or {}).get(name)) for name in ("PlatformName", "PlatformVersion"))
     return " ".join(each for each in parts if each) or None
 

@@ -87,7 +87,10 @@ def _operational_data(raw: Mapping[str, object]) -> dict[str, object]:
 
 
 def _present(value: object) -> str | None:
-    """Return a text, even an empty one: in a failed request, an empty name means that no policy applies."""
+    """Return a text, even an empty one; None for anything else.
+
+    In a failed request, an empty name means that no policy applies.
+    """
     return "" if value == "" else text(value)
 
 

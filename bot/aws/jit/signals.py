@@ -62,7 +62,10 @@ class Signals:
             await self._clients.sessions.get(signal.session, Lane.CLICK)
 
     def _credentials(self, signal: Signal) -> Credentials | None:
-        """Return the cached credentials. Raises SignalThrottled if there are none; the caller prepares again."""
+        """Return the cached credentials of the role; None for the bot's own.
+
+        Raises SignalThrottled if the signal is not prepared; the caller prepares it again.
+        """
         if signal.session is None:
             if self._clients.cached_own_account != signal.key.account:
                 raise SignalThrottled("NotPrepared")

@@ -80,7 +80,10 @@ def _in_text(value: str, owner: RequestKey, depth: int) -> Iterator[str]:
 
 
 def _values(value: Mapping[str, object]) -> Iterator[object]:
-    """Yield the members of a mapping; only the values of `{Key, Values}`, the form that StartAccessRequest takes."""
+    """Yield the members of a mapping; only the values of `{Key, Values}`, the form that StartAccessRequest takes.
+
+    Raises _NotUnderstood if `Key` does not mean nodes.
+    """
     names = {name.casefold(): each for name, each in value.items()}
     key = names.pop("key", None) if names.keys() & {"value", "values"} else None
     if key is not None and (not isinstance(key, str) or key.casefold() not in NODE_KEYS):

@@ -70,7 +70,7 @@ def _is_of_newer_version(problem: ErrorDetails) -> bool:
 
 
 def _omitted(row: Json, problem: ErrorDetails) -> str | None:
-    """Return the fact or the element of a list that has an unknown value."""
+    """Return the fact or the element of a list that has an unknown value; None for an unknown member."""
     if problem["type"] == UNKNOWN_MEMBER:
         return None
     name, *rest = problem["loc"]

@@ -133,7 +133,10 @@ class _Commit:
         return draft.outcomes
 
     def _outcomes_of_lost(self, former: items.Stored) -> _Outcomes | None:
-        """Return the outcomes of a lost write that took effect. Raises StoreUnavailable if that is unknown."""
+        """Return the outcomes of a lost write that took effect, else None.
+
+        Raises StoreUnavailable if it is unknown whether one took effect.
+        """
         for name, (version, outcomes) in self._lost.items():
             if name in former.writes:
                 return outcomes
@@ -156,7 +159,10 @@ class _Commit:
         return draft
 
     def _applied(self, draft: _Draft, job: Job) -> Record | None:
-        """Apply a job to the draft; None if it must wait for the next write."""
+        """Apply a job to the draft and return the row after it; None if the job must wait for the next write.
+
+        Raises RowTooLarge, and the errors of the change.
+        """
         after, new_entries = apply_change(draft.row, self._key, job.change, now=job.now)
         if after.version == (draft.row.version if draft.row else 0):
             return after

@@ -155,7 +155,11 @@ def _encode(body: Mapping[str, Any] | None) -> bytes | None:
 
 
 def _answer(raw: bytes, call: Call) -> dict[str, Any]:
-    """Return the body of a 2xx. A write needs none, so any body will do, except the HTML page of a gateway."""
+    """Return the JSON object in the body of a 2xx; {} for an empty body.
+
+    A write needs no body, so return {} for any other body as well, except for the HTML page of a gateway. Raises
+    ConnectorUnavailable for that page, and for an unreadable body of a GET.
+    """
     if not raw.strip():
         return {}
     try:

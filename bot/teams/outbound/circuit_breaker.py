@@ -86,7 +86,10 @@ class CircuitBreaker:
             self._report("")
 
     def _close(self, conversation: str, state: _State, pause: float, *, why: str) -> None:
-        """Close a conversation. Calls that fail at the same time count as one failure; a longer closure stays."""
+        """Close a conversation for `pause` seconds. A longer closure stays.
+
+        Calls that fail at the same time count as one failure.
+        """
         now = self._clock.epoch()
         left = state.closed_until - now
         if 0 < left <= LONGEST_PAUSE and (why == FAILING or pause <= left):

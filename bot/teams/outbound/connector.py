@@ -103,7 +103,10 @@ class Connector:
         return Thread(conversation=_id(answer, "id"), activity=_id(answer, "activityId"))
 
     async def create_personal_conversation(self, service_url: str, *, member: str, tenant_id: str) -> str:
-        """Return the id of the personal chat with a member (`29:…` or Entra object id), new or existing."""
+        """Return the id of the personal chat with a member (`29:…` or Entra object id), new or existing.
+
+        Raises ConnectorUnavailable also if Teams returns no id.
+        """
         body = {
             "isGroup": False,
             "bot": self._bot,

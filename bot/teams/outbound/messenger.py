@@ -99,7 +99,10 @@ class Messenger:
             return await self._send(CallKind.REPLY, thread_of(posted), message)
 
     async def direct(self, person: Person, message: Message) -> Posted:
-        """Post into a person's chat with the bot. If Teams does not know the stored chat, request the current one."""
+        """Post into a person's chat with the bot. If Teams does not know the stored chat, request the current one.
+
+        Raises ChatThrottled also while MOST_DIRECTS direct messages are being sent.
+        """
         if self._directs >= MOST_DIRECTS:
             raise ChatThrottled(BUSY_PAUSE)
         self._directs += 1
@@ -190,7 +193,10 @@ class Messenger:
             return None  # Teams can return the chat too
 
     async def _find(self, person: Person) -> PersonalChat:
-        """Request the chat with a person from Teams. Repeated calls return the same chat."""
+        """Request the chat with a person from Teams. Repeated calls return the same chat.
+
+        Raises ConnectorError, and ChatRefused with UNKNOWN_PERSON if Teams does not know the person.
+        """
         try:
             async with self._limited(CallKind.CHAT, person.object_id):
                 conversation = await self._connector.create_personal_conversation(

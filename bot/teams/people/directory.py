@@ -56,7 +56,10 @@ class Directory:
         telemetry: Telemetry,
         patience: float = CLICK_PATIENCE,
     ) -> None:
-        """Take a function that returns the conversation ids of the channels as they are configured now."""
+        """Take a function that returns the conversation ids of the channels as they are configured now.
+
+        `patience` is the seconds for a roster that a click needs, and for each single member.
+        """
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._clock, self._tenant_id, self._patience = clock, tenant_id, patience
         self._telemetry, self._channels = telemetry, channels
@@ -155,9 +158,9 @@ class Directory:
         return self._rosters[root]
 
     async def _one_member(self, root: str, wanted: str, cache: RosterCache, roster: Roster) -> Person | None:
-        """Request one member by object id, who may have joined just now. Raises RosterUnavailable.
+        """Request one member by object id, who may have joined just now; None if there is no such member.
 
-        If Teams refuses single members, returns the entry of the roster, if there is one.
+        If Teams refuses single members, return the entry of the roster, if there is one. Raises RosterUnavailable.
         """
         if (root, wanted) in self._absent:
             return None

@@ -171,7 +171,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _tidied(value: Any, *, depth: int = DEEPEST) -> Any:
-    """Limit the depth, and replace half surrogate pairs, which cannot be encoded."""
+    """Replace half surrogate pairs, which cannot be encoded. Raises NotAnActivity below DEEPEST levels."""
     if depth == 0:
         raise NotAnActivity("nested too deeply")
     match value:

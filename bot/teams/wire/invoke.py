@@ -82,7 +82,10 @@ def _id(text: str) -> str:
 
 
 def _parts(value: Json) -> tuple[Json, Json]:
-    """Return the action and its data. The value of a message may be the data without an action."""
+    """Return the action and its data; {} for the action of a message whose value is the data alone.
+
+    Raises NotAClick.
+    """
     if "action" not in value:
         return {}, value
     action = _object(value["action"], Rejection.VALUE)
@@ -92,7 +95,7 @@ def _parts(value: Json) -> tuple[Json, Json]:
 
 
 def _verb(action: Json, data: Json) -> Verb:
-    """Return the verb. Action.Execute has it beside the data, Action.Submit inside the data."""
+    """Return the verb. Action.Execute has it beside the data, Action.Submit inside the data. Raises NotAClick."""
     named = [source["verb"] for source in (action, data) if source.get("verb") not in (None, "")]
     if not named or any(each != named[0] for each in named):
         raise NotAClick(Rejection.VERB)

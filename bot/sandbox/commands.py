@@ -108,7 +108,10 @@ def _request(path: str, **body: str) -> str:
 
 
 def _in_the_sandbox(do: Callable[[], _T]) -> _T:
-    """Call `do`. Exits with an error message if the sandbox is not running, cannot start or refuses the call."""
+    """Return the result of `do`.
+
+    Raises ClickException if the sandbox is not installed, is not running, cannot start or refuses the call.
+    """
     if find_spec("moto") is None:
         raise click.ClickException('the sandbox is an extra: pip install "node-access-bot[sandbox]"')
     from bot.sandbox.folder import NoSandbox, SandboxFailed

@@ -13,9 +13,10 @@ LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost"})
 async def only_by_loopback_name(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Refuse other host names. A hostile page's domain could resolve to 127.0.0.1 and would then share our origin.
+    """Refuse other host names with 421. A hostile page's domain could resolve to 127.0.0.1, and then share our origin.
 
-    Other pages are refused by the Origin header, which browsers send with every request that could change something.
+    Refuse foreign pages with 403, by the header Origin, which browsers send with every request that could change
+    something.
     """
     if request.url.host not in LOOPBACK_NAMES:
         raise web.HTTPMisdirectedRequest

@@ -179,7 +179,10 @@ async def running_sandbox(options: Options, *, report: Callable[[str], None] = _
 
 
 def _check_port(port: int) -> None:
-    """Check the page's port before anything starts: it is bound last, after half a minute on a slow machine."""
+    """Raise SandboxFailed if the page's port cannot be used.
+
+    Checked before anything starts, because the port is opened last, after half a minute on a slow machine.
+    """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the page's server does
         try:

@@ -42,7 +42,7 @@ class _Controls:
         return web.json_response([asdict(activity) for activity in self._inbound.received])
 
     async def add_fault(self, request: web.Request) -> web.Response:
-        """Inject a fault; the body has the fields of `Fault`."""
+        """Inject a fault; the body has the fields of `Fault`. Answers 400 if they are invalid."""
         try:
             fault = Fault.from_json(await _json_object(request))
         except (TypeError, ValueError) as error:
@@ -66,7 +66,10 @@ class _Controls:
         return web.Response(status=204)
 
     async def deliver(self, request: web.Request) -> web.Response:
-        """Send the body to the bot as an activity: from another person, or of a kind that the Playground lacks."""
+        """Send the body to the bot as an activity: from another person, or of a kind that the Playground lacks.
+
+        Answers with what the bot answered, or with 502 if the bot did not answer.
+        """
         try:
             received = await self._inbound.deliver(await _json_object(request))
         except BotUnreachable as error:

@@ -98,7 +98,10 @@ class Playground:
             raise PlaygroundFailed(reason or str(error) or "it did not answer in time") from error
 
     async def _wait_for_its_interface(self) -> None:
-        """Wait until the Playground answers: after it has printed its port, it may fail to read its configuration."""
+        """Wait until the Playground answers. Raises _Ended if its process has ended.
+
+        After it has printed its port, it may fail to read its configuration.
+        """
         async with aiohttp.ClientSession(trust_env=False) as session:
             while not await _serves(session, self.url):
                 if self._process.returncode is not None:

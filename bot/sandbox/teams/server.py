@@ -117,7 +117,7 @@ class SandboxTeams:
 
     @property
     def bot_url(self) -> str | None:
-        """The bot's origin; until it is set, activities are answered with 502."""
+        """The bot's origin; None until it is set. Until then, activities are answered with 502."""
         return self.front.inbound.bot_url
 
     @bot_url.setter

@@ -38,7 +38,7 @@ class JitDocuments:
         }
 
     def create(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Store an approval policy."""
+        """Store an approval policy. Raises NotOurs for other documents, AwsError for a used name or invalid content."""
         if params.get("DocumentType") not in KINDS:
             raise NotOurs
         name, known = params["Name"], self._policies(caller)
@@ -59,6 +59,8 @@ class JitDocuments:
     def get(self, caller: Caller, params: Params) -> dict[str, Any]:
         """Return a policy with its content, in the requested format.
 
+        Raises NotOurs for other documents, AwsError for a format or version that the sandbox does not have.
+
         https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetDocument.html
         """
         policy, format_ = self._policy(caller, params), params.get("DocumentFormat", "JSON")
@@ -69,11 +71,11 @@ class JitDocuments:
         return {**_identity(policy), "DocumentFormat": format_, "Status": "Active", "Content": content}
 
     def describe(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return a policy without its content."""
+        """Return a policy without its content. Raises NotOurs for other documents, AwsError for another version."""
         return {"Document": _description(self._policy(caller, params), caller)}
 
     def delete(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Delete a policy. Requests that exist keep their levels."""
+        """Delete a policy. Requests that exist keep their levels. Raises NotOurs for other documents."""
         del self._policies(caller)[self._policy(caller, params).name]
         return {}
 

@@ -65,7 +65,10 @@ class JitOperations:
     # --- requesting --------------------------------------------------------------------------------------------------
 
     def start_access_request(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Request access to the nodes of `Targets`, one to five."""
+        """Request access to the nodes of `Targets`, one to five.
+
+        Raises AwsError for other targets, a blank reason, an unknown node, or a node without a policy.
+        """
         targets = params["Targets"]
         nodes = list(dict.fromkeys(node for target in targets for node in target.get("Values", [])))
         if {target.get("Key") for target in targets} != {"InstanceIds"} or not 1 <= len(nodes) <= MOST_NODES:
@@ -82,7 +85,10 @@ class JitOperations:
         return {"AccessRequestId": request.id}
 
     def get_access_token(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return the status to the requester, with credentials while access is active."""
+        """Return the status to the requester, with credentials while access is active.
+
+        Raises AwsError for an unknown request, and for any other caller.
+        """
         request = self._request(caller, params["AccessRequestId"], "ResourceNotFoundException")
         if request.requester != caller.arn:
             raise AwsError("AccessDeniedException", "This access request belongs to another principal.")
@@ -109,7 +115,10 @@ class JitOperations:
         return {"SessionId": name, "TokenValue": secrets.token_urlsafe(32), "StreamUrl": f"wss://localhost/{name}"}
 
     def stop_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Cancel a waiting request of the caller; a canceller role may cancel any. IAM would refuse other callers."""
+        """Cancel a waiting request of the caller; a canceller role may cancel any.
+
+        Raises AwsError for other callers, which IAM would refuse, and for a request that does not wait.
+        """
         request = self._tagged_execution(caller, params["AutomationExecutionId"])
         if caller.arn != request.requester and caller.session.role_arn.rpartition("/")[2] not in self._cancellers:
             raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized to stop {request.execution_id}.")
@@ -124,7 +133,7 @@ class JitOperations:
     # --- reading -------------------------------------------------------------------------------------------------
 
     def get_ops_item(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return one OpsItem."""
+        """Return one OpsItem. Raises AwsError if there is none."""
         return {"OpsItem": shapes.ops_item(self._request(caller, params["OpsItemId"], "OpsItemNotFoundException"))}
 
     def describe_ops_items(self, caller: Caller, params: Params) -> dict[str, Any]:
@@ -134,7 +143,10 @@ class JitOperations:
         return {"OpsItemSummaries": [shapes.ops_item_summary(r) for r in rows], **more}
 
     def list_ops_item_events(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return a page of the history of some OpsItems, or of all, oldest change first."""
+        """Return a page of the history of some OpsItems, or of all, oldest change first.
+
+        Raises AwsError for an unknown OpsItem.
+        """
         wanted = {v for f in params.get("Filters", []) for v in f["Values"]}
         known = {r.id for r in self._all(caller)}
         if wanted - known:
@@ -143,7 +155,7 @@ class JitOperations:
         return {"Summaries": [shapes.ops_item_event(c) for c in rows], **more}
 
     def get_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return the automation execution of one request."""
+        """Return the automation execution of one request. Raises AwsError if there is none, or before it is tagged."""
         request = self._tagged_execution(caller, params["AutomationExecutionId"])
         return {"AutomationExecution": shapes.execution(request, self._state.assumed, self._steps_shown)}
 
@@ -155,7 +167,10 @@ class JitOperations:
         return {"AutomationExecutionMetadataList": [shapes.execution_metadata(r, assumed) for r in rows], **more}
 
     def describe_automation_step_executions(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Return a page of the steps of one execution that pass the filters, in order or reversed."""
+        """Return a page of the steps of one execution that pass the filters, in order or reversed.
+
+        Raises AwsError for an unknown execution.
+        """
         request, assumed = self._execution(caller, params["AutomationExecutionId"]), self._state.assumed
         found = filters.steps(request.steps, params.get("Filters", []), assumed)
         rows, more = page(found[::-1] if params.get("ReverseOrder") else found, params, "InvalidNextToken")
@@ -164,7 +179,10 @@ class JitOperations:
     # --- deciding ------------------------------------------------------------------------------------------------
 
     def send_automation_signal(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Count a vote for the waiting level (a signal does not name a level), or revoke granted access."""
+        """Count a vote for the waiting level (a signal does not name a level), or revoke granted access.
+
+        Raises AwsError if the caller may not, or if the request's state does not allow it.
+        """
         request = self._tagged_execution(caller, params["AutomationExecutionId"])
         kind, comment = params["SignalType"], next(iter(params.get("Payload", {}).get("Comment", [])), "")
         try:

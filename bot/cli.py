@@ -252,7 +252,8 @@ def _configured(read: Callable[[], _T]) -> _T:
 def _read_store(question: Callable[[Store], Awaitable[_T]], *, advice: str) -> _T:
     """Open the store that the settings name, and return the answer to `question`.
 
-    `advice` is printed if the store's file does not exist.
+    Raises Misconfigured, or ClickException if the store cannot be read. If its file does not exist, the error text ends
+    with `advice`.
     """
     from bot.config.settings import load_store
     from bot.store.assembly import store_at

@@ -82,7 +82,10 @@ def _queue(text: str, info: ValidationInfo) -> str:
 
 
 def _same_region(host: str, region: str | None) -> None:
-    """Refuse a queue of another Region: the bot calls SQS in its own. One label of a queue's host is its Region."""
+    """Raise ValueError for a queue of another Region: the bot calls SQS in its own Region.
+
+    One label of a queue's host is its Region.
+    """
     for other in host.split("."):
         if region and other != region and re.fullmatch(REGION_FORM, other, re.ASCII):
             raise ValueError(
@@ -141,7 +144,11 @@ def _service(address: str, info: ValidationInfo) -> str:
 
 
 def _metadata(address: str, info: ValidationInfo) -> str:
-    """Check that the keys' address selects the cloud that it belongs to, and one that the credential works in."""
+    """Return the address of the signing keys' metadata, which selects Microsoft's cloud.
+
+    Raises ValueError for an address that belongs to a cloud but does not select it, for a cloud that is not supported,
+    and for one in which the credential does not work.
+    """
     if _cloud(address) is US_GOVERNMENT and cloud_of(address) is not US_GOVERNMENT:
         raise ValueError(f"for the {US_GOVERNMENT.name}, write {GOVERNMENT_METADATA}")
     if cloud_of(address) is not PUBLIC and info.data.get("app_credential") == "aws-federation":

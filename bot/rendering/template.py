@@ -150,7 +150,7 @@ def _text(text: str) -> _Build:
 
 
 def _split(text: str) -> list[str | Expression]:
-    """Split a text into literal pieces and expressions."""
+    """Split a text into literal pieces and expressions. Raises TemplateError for a text feature or an escape."""
     if "{{" in text or "\\$" in text:
         raise TemplateError(f"{text!r} has a text feature or an escape; neither is understood")
     parts: list[str | Expression] = []
@@ -183,7 +183,7 @@ def _spelt(value: object) -> str:
 
 
 def _bound(value: object) -> object:
-    """Copy a value from the data and escape every text in it."""
+    """Copy a value from the data and escape every text in it. Raises BindError for a value that is not JSON."""
     match value:
         case str():
             return escape(value)

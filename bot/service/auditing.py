@@ -114,7 +114,7 @@ class Auditing:
         await asyncio.wait({self._begin_storing()})
 
     def _begin_storing(self) -> asyncio.Task[None]:
-        """Start to store the waiting entries, unless that is in progress."""
+        """Start to store the waiting entries, unless that is in progress. Return the task, which never raises."""
         if self._storing is None or self._storing.done():
             self._storing = self._background.begin(self._store_waiting())
         return self._storing

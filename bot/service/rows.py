@@ -44,7 +44,7 @@ class _Watch:
         self.stale = True  # another process may have written since
 
     async def read(self) -> Record | None:
-        """Return the row, read from the store if it is stale. All waiters share one read."""
+        """Return the row, read from the store if it is stale; None if there is none. All waiters share one read."""
         if self.stale:
             await self._reading.join()
         return self._latest  # not necessarily the row just read: a write of this process may be newer

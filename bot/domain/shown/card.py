@@ -215,7 +215,10 @@ def _nobody(record: Record, level: Level, channel: Channel, configuration: Confi
 
 
 def _applying(record: Record) -> DecisionLine | None:
-    """Return the announced decision that is still in progress and would change the card's state."""
+    """Return the announced decision in progress that would change the card's state; None if there is none.
+
+    Votes that wait for their turn do not count.
+    """
     status = record.request.status if record.request else Status.UNKNOWN
     announced = [each for each in record.live_decisions if each.announced and status is _changes(each.verdict)]
     sending = [each for each in announced if not _is_queued_vote(each)]

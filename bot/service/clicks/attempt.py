@@ -248,7 +248,7 @@ class ClickAttempt:
         return None
 
     def _answer_if_over(self, record: Record | None) -> Answer | None:
-        """Keep a row that was just read; return an Answer if the row is gone or the click is too late."""
+        """Keep a row that was just read. Return an Answer if the row is gone or the click is too late, else None."""
         if record is None:
             return self._not_found()
         self._record = record

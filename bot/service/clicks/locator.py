@@ -65,7 +65,7 @@ class Locator:
         return Screen(channel, personal=personal, reader=click.locale) if channel else None
 
     def _channel_of_direct(self, record: Record, click: Click) -> Channel | None:
-        """Return the channel that decides, if the click came from the requester's chat with the bot.
+        """Return the channel that decides, if the click came from the requester's chat with the bot; else None.
 
         Every personal chat of the requester counts: until the result of a post is stored, the row does not show where
         the message is.
@@ -75,7 +75,7 @@ class Locator:
         return channel if own else None
 
     def _channel_of_card(self, record: Record, click: Click) -> Channel | None:
-        """Return the channel of this conversation if the request has, or may have, a card there."""
+        """Return the channel of this conversation if the request has, or may have, a card there; else None."""
         cards = record.cards
         for card in cards:
             if same_conversation(card.conversation, click.conversation):

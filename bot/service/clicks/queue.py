@@ -156,7 +156,10 @@ class _Line:
             ticket.called.set()
 
     def _next(self) -> Ticket | None:
-        """Take the next decision out of the lanes. The person's other decisions then wait behind other people's."""
+        """Take the next decision out of the lanes, and return its ticket; None if all lanes are empty.
+
+        The person's other decisions then wait behind other people's.
+        """
         for lane in Lane:
             for person, waiting in self._lanes[lane].items():
                 ticket = waiting.popleft()

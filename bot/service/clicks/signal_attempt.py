@@ -109,7 +109,7 @@ class SignalAttempt:
         return await self._send(record, decision, signal, level, checked_at=self._clock.now())
 
     async def _objection(self, record: Record, decision: Decision) -> SignalResult | TryAgain | None:
-        """Return why the decision can no longer be sent by the rules: they may have changed since the click."""
+        """Return why the decision must not be sent: it has expired, or the rules no longer permit it; else None."""
         if decision.is_expired(self._clock.now()):
             return SignalResult(DecisionEvent.WITHDRAWN, decision.outcome or Outcome.EXPIRED, decision.detail)
         actor = await self._permission.actor_of(record, decision)

@@ -289,7 +289,10 @@ def _lookup_pause(record: Record, now: datetime) -> timedelta:
 
 
 def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
-    """Return the times to check live decisions, and decisions that AWS accepted but does not show yet."""
+    """Return the times to check live decisions, and decisions that AWS accepted but does not show yet.
+
+    An element that is None does not count.
+    """
     unknown = DecisionState.UNKNOWN
     checks: list[datetime | None] = [
         now + UNKNOWN_PAUSE if each.state is unknown else max(each.held_until, now) for each in record.live_decisions

@@ -169,7 +169,7 @@ class PlaceSweep:
         return stored
 
     def _unidentified(self, row: Record) -> str | None:
-        """Return the requester of an open request if nobody can decide it until an administrator adds them."""
+        """Return the requester of an open request if no one can decide it before an admin adds them; else None."""
         requester = row.requester
         if row.request is None or row.request.status is not Status.PENDING or requester is None:
             return None
@@ -292,6 +292,8 @@ class PlaceSweep:
 
 def is_recent(last: datetime | None, *, now: datetime, period: float) -> bool:
     """True while the last complete sweep, by any process, is too recent for another one.
+
+    `last` is the time at which it began; `period`, the seconds between two sweeps.
 
     A sweep that lies far in the future does not count: the clock that recorded it was ahead.
     """

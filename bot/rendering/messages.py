@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from bot.domain.shown.commands import BotCommand, command_line, commands_of
 from bot.domain.shown.reply_views import HelpView, MessageView, PendingView, RequestLine, SetupView
 from bot.domain.shown.views import Banner, DirectKind, DirectView, NoteKind, NoteView, Notice
 from bot.rendering.cards import notice_data
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
+from bot.rendering.i18n import Localizer
 from bot.text.escape import one_line, wrappable
 
 _DIRECT_STYLES: Final = {
@@ -133,15 +135,23 @@ def _note_facts(view: NoteView, formatter: CardFormatter) -> list[Data]:
 
 def help_data(view: HelpView, formatter: CardFormatter) -> Data:
     """Return the data for the template `help`."""
-    pending = "pending_personal" if view.personal else "pending_channel"
-    commands = [("pending", pending), ("status oi-…", "status"), ("help", "help")]
-    if not view.personal:
-        commands.insert(2, ("setup", "setup"))
     return {
         "words": formatter.say.group("help"),
         "channel": not view.personal,
-        "rows": [{"label": command, "text": formatter.say.text(f"help.{words}")} for command, words in commands],
+        "rows": [
+            {
+                "label": command_line(command, locale="en"),
+                "text": command_help(command, formatter.say, personal=view.personal),
+            }
+            for command in commands_of(personal=view.personal)
+        ],
     }
+
+
+def command_help(command: BotCommand, say: Localizer, *, personal: bool) -> str:
+    """Return what the command does, in a personal chat or in a channel."""
+    here = f"help.{command}_{'personal' if personal else 'channel'}"
+    return say.text(here if say.has(here) else f"help.{command}")
 
 
 def pending_data(view: PendingView, formatter: CardFormatter) -> Data:

@@ -4,9 +4,10 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
+from typing import Final, assert_never
 
 import regex
 
@@ -16,6 +17,7 @@ from bot.domain.record import Record
 from bot.domain.request import Status, Verdict
 from bot.domain.routing import Channel, same_conversation, thread_root
 from bot.domain.shown.card import card_view, request_line
+from bot.domain.shown.commands import COMMAND_NAMES, BotCommand
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.ports.clock import Clock
 from bot.ports.teams import People
@@ -28,6 +30,9 @@ ANY_COMMENT = "-"  # the list of requests that a person may decide assumes a com
 LONGEST_LIST = 15  # requests in one answer; more do not fit on a phone or into 28 KB
 MOST_COUNTED = 85  # further requests that are counted; reading all rows could take seconds
 LONGEST_ECHO = 40  # characters of the person's own words in an answer
+_COMMANDS: Final[Mapping[str, BotCommand]] = {
+    name: command for names in COMMAND_NAMES.values() for command, name in names.items()
+}
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
 # In a folded text. Keyboards and Word write other dashes for the hyphen, a Japanese keyboard the mark of a long vowel.
 _ID = regex.compile(r"(?<![0-9a-z])oi[\p{Pd}\u2212\u30fc]([0-9a-f]{12})(?![0-9a-z])")
@@ -59,20 +64,20 @@ class IncomingMessage:
         found = _ID.search(caseless(self.text))
         return f"oi-{found[1]}" if found else None
 
-    def command(self, names: Collection[str]) -> str | None:
-        """Return the one of `names` with which the text begins; "" for a text without words, None for no such name.
+    def command(self) -> BotCommand | None:
+        """Return the command with whose name the text begins, or None. A text without words asks for help.
 
-        Punctuation around the name does not count. For a text that begins with a request's id, return `status`.
+        Punctuation around the name does not count. For a text that begins with a request's id, return STATUS.
         """
         text = caseless(self.text)
         word = _WORD.search(text)
         if word is None:
-            return ""
+            return BotCommand.HELP
         if _ID.match(text, word.start()):
-            return "status"
+            return BotCommand.STATUS
         # Japanese has no blanks, so a Japanese name may be followed by anything
-        begun = (each for each in names if each and not each.isascii() and word[0].startswith(each))
-        return word[0] if word[0] in names else next(begun, None)
+        begun = (each for name, each in _COMMANDS.items() if not name.isascii() and word[0].startswith(name))
+        return _COMMANDS.get(word[0]) or next(begun, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,6 @@ class Reply:
     timezone: str
 
 
-Handler = Callable[[IncomingMessage], Awaitable[View]]
-
-
 class CommandService:
     """Answers commands."""
 
@@ -95,38 +97,30 @@ class CommandService:
         self._permission = PermissionCheck(people, configuration)
         self._listing = SingleFlight(self._lines)
         self._one_reader = asyncio.Lock()
-        self._commands: Mapping[str, Handler] = {  # by name in lower case
-            "": self._help,
-            "help": self._help,
-            "ヘルプ": self._help,
-            "pending": self._pending,
-            "承認待ち": self._pending,
-            "status": self._status,
-            "状態": self._status,
-            "setup": self._setup,
-            "設定": self._setup,
-        }
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The names of all commands, English and Japanese, in lower case."""
-        return frozenset(self._commands) - {""}
 
     async def answer(self, message: IncomingMessage) -> Reply:
         """Answer a message. Raises StoreUnavailable."""
-        command = message.command(self._commands)
-        view = await (self._unknown if command is None else self._commands[command])(message)
+        view = await self._view(message)
         if channel := self._configuration.value.channel_at(message.conversation):
             return Reply(view, channel.locale, channel.timezone)
         return Reply(view, message.locale, self._configuration.value.channels[0].timezone)
 
-    async def _help(self, message: IncomingMessage) -> View:
-        return HelpView(personal=message.personal)
+    async def _view(self, message: IncomingMessage) -> View:
+        match message.command():
+            case BotCommand.HELP:
+                return HelpView(personal=message.personal)
+            case BotCommand.PENDING:
+                return await self._pending(message)
+            case BotCommand.STATUS:
+                return await self._status(message)
+            case BotCommand.SETUP:
+                return self._setup(message)
+            case None:
+                return MessageView(MessageCode.UNKNOWN_COMMAND, detail=message.first_word[:LONGEST_ECHO])
+            case other:
+                assert_never(other)
 
-    async def _unknown(self, message: IncomingMessage) -> View:
-        return MessageView(MessageCode.UNKNOWN_COMMAND, detail=message.first_word[:LONGEST_ECHO])
-
-    async def _setup(self, message: IncomingMessage) -> View:
+    def _setup(self, message: IncomingMessage) -> View:
         if message.personal:
             return MessageView(MessageCode.CHANNEL_ONLY)
         if channel := self._configuration.value.channel_at(message.conversation):

@@ -9,10 +9,12 @@ import pytest
 from bot.config.file import parse_configuration
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey
+from bot.domain.shown.commands import COMMAND_NAMES, BotCommand
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
 from bot.domain.shown.views import CardView
 from bot.ports.store import MOST_IN_PAGE, Place, Store, Watched
 from bot.rendering import render
+from bot.rendering.i18n import LOCALES
 from bot.rendering.template import Card
 from bot.service.clicks.click import Verb
 from bot.service.commands import LONGEST_LIST, MOST_COUNTED, IncomingMessage
@@ -154,24 +156,34 @@ async def test_japanese_name_of_a_command_has_the_same_answer(world: World, japa
 
 
 @pytest.mark.parametrize("personal", [False, True])
-async def test_help_lists_only_commands_that_exist(world: World, personal: bool) -> None:
-    """The first word of every line of the help card is the name of a command."""
+async def test_help_lists_every_command_that_has_a_meaning_there(world: World, personal: bool) -> None:
+    """In a personal chat, the help card lists all commands except `setup`."""
     card = render(await asked(world, "help", personal=personal), locale="en", timezone="UTC")
-    assert {line.split()[0] for line in monospaced(card)} <= world.commands.names
+    expected = set(BotCommand) - ({BotCommand.SETUP} if personal else set())
+    assert {line.split()[0] for line in monospaced(card)} == expected
 
 
-async def test_every_command_is_documented(world: World) -> None:
-    """README.md has a row for each English name and contains each Japanese one.
+@pytest.mark.parametrize("name", [name for names in COMMAND_NAMES.values() for name in names.values()])
+async def test_every_name_of_a_command_is_understood(world: World, name: str) -> None:
+    """No name in the table of commands is answered with "I don't know that command"."""
+    answer = await asked(world, name)
+    assert not isinstance(answer, MessageView) or answer.code is not MessageCode.UNKNOWN_COMMAND
 
-    The help card of a channel lists the English names.
-    """
+
+def test_every_command_has_a_name_in_every_language() -> None:
+    """The names are complete, and no two commands share one."""
+    assert COMMAND_NAMES.keys() == set(LOCALES)
+    assert all(names.keys() == set(BotCommand) for names in COMMAND_NAMES.values())
+    every = [name for names in COMMAND_NAMES.values() for name in names.values()]
+    assert len(set(every)) == len(every)
+
+
+def test_every_command_is_documented() -> None:
+    """README.md has a row for each English name and contains each Japanese one."""
     readme = documents.read(documents.README)
     rows = documents.table(documents.section(readme, "## Commands in Teams"), "command", "where", "answer")
-    english = {name for name in world.commands.names if name.isascii()}
-    assert {command.strip("`").split()[0] for command, _, _ in rows} == english
-    assert [name for name in world.commands.names if f"`{name}" not in readme and not name.isascii()] == []
-    card = render(HelpView(), locale="en", timezone="UTC")
-    assert {line.split()[0] for line in monospaced(card)} == english
+    assert {command.strip("`").split()[0] for command, _, _ in rows} == set(BotCommand)
+    assert [name for name in COMMAND_NAMES["ja"].values() if f"`{name}" not in readme] == []
 
 
 async def test_unknown_command_is_named_in_the_answer(world: World) -> None:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import IO, Final, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, Final, NoReturn, TypeVar
 
 import click
 
@@ -24,10 +24,14 @@ from bot.ports.store import Store, StoreUnavailable
 from bot.rendering.gallery import SAMPLES
 from bot.rendering.i18n import LOCALES
 from bot.sandbox.commands import sandbox
-from bot.text.escape import escape_json
+from bot.text.escape import escape_json, one_line
+
+if TYPE_CHECKING:
+    from bot.service.checks.check import Problem
 
 SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # time zones of the sample cards
 AUDIT_SPAN: Final = timedelta(days=402)  # the retention time, and a day for time zones on each side
+LONGEST_NAME: Final = 200  # characters of the name of a check
 CHECK_STORE: Final = "check NODE_ACCESS_STORE"  # advice if there is no store
 _T = TypeVar("_T")
 
@@ -197,19 +201,64 @@ def _not_built(name: str, summary: str) -> None:
         raise click.ClickException(f"{name} is {NOT_AVAILABLE}")
 
 
-@main.command(
-    short_help=f"Create the table; the checks are {NOT_AVAILABLE}.",
-    help=f"Check settings, AWS and Teams ({NOT_AVAILABLE}); with --create-table, create the store's table.",
-)
+def _address(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    if text is None:
+        return None
+    from bot.doctor.endpoint import NotAnAddress, endpoint_address
+
+    try:
+        return endpoint_address(text)
+    except NotAnAddress as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--url", callback=_address, help="Also check the bot's public address, as Microsoft reaches it.")
+@click.option("--send-test-card", metavar="CHANNEL", help="Also post a test message into this channel.")
+@click.option("--person", metavar="UPN", help="Also send a test message to this member of a channel.")
 @click.option(
     "--create-table",
     is_flag=True,
-    help="Create the DynamoDB table that NODE_ACCESS_STORE names, or check an existing one.",
+    help="Only create the DynamoDB table that NODE_ACCESS_STORE names, or check an existing one.",
 )
-def doctor(*, create_table: bool) -> None:
-    """Create the table; nothing else is available yet."""
-    if not create_table:
-        raise click.ClickException(f"doctor is {NOT_AVAILABLE}; doctor --create-table creates the DynamoDB table")
+def doctor(
+    *, as_json: bool, url: str | None, send_test_card: str | None, person: str | None, create_table: bool
+) -> None:
+    """Check settings, AWS and Teams, and list every problem with its fix.
+
+    Writes nothing without --send-test-card, --person or --create-table. Exits with 1 if there is a problem.
+    """
+    if create_table:
+        _create_table()
+        return
+    from bot.config.settings import load
+
+    settings, configuration = _configured(load)
+    if send_test_card and configuration.channel(send_test_card) is None:
+        names = ", ".join(each.name for each in configuration.channels)
+        raise click.BadParameter(
+            f"there is no channel {send_test_card}; write one of {names}", param_hint="--send-test-card"
+        )
+    from bot.doctor.examination import Questions, examine
+    from bot.doctor.printing import as_json as json_of
+    from bot.doctor.printing import as_text
+    from bot.telemetry import silence_logging
+
+    silence_logging()
+    questions = Questions(url=url, test_card=send_test_card, person=person)
+    report = asyncio.run(examine(settings, configuration, questions, _say_checked))
+    click.echo(json_of(report) if as_json else as_text(report))
+    if report.found:
+        raise click.exceptions.Exit(1)
+
+
+def _say_checked(name: str, problem: "Problem | None") -> None:
+    """Print the result of a check on stderr, so that a person sees what doctor does."""
+    click.echo(f"{'problem' if problem else 'ok':8} {one_line(name, LONGEST_NAME)}", err=True)
+
+
+def _create_table() -> None:
     from bot.config.settings import load_store
 
     settings = _configured(load_store)

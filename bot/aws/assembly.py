@@ -90,6 +90,11 @@ class AwsSide:
         """Return the queue's settings; None if no queue is configured. Raises AwsUnavailable."""
         return await self.queue.settings() if self.queue else None
 
+    async def receive(self) -> None:
+        """Receive at most one message from the queue, and leave it visible. Raises AwsUnavailable."""
+        if self.queue:
+            await self.queue.try_to_receive()
+
     async def aws_ahead(self) -> float | None:
         """Return the seconds that AWS's clock is ahead of ours; None if the answer does not say.
 

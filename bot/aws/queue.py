@@ -54,6 +54,10 @@ class SqsQueue:
         """Check that the queue answers. Raises AwsUnavailable."""
         await self._call("get_queue_attributes", Lane.RECONCILE, AttributeNames=["QueueArn"])
 
+    async def try_to_receive(self) -> None:
+        """Receive at most one message, without waiting, and leave it visible. Raises AwsUnavailable."""
+        await self._call("receive_message", Lane.SWEEP, MaxNumberOfMessages=1, WaitTimeSeconds=0, VisibilityTimeout=0)
+
     async def settings(self) -> QueueSettings:
         """Return whether the queue's policy lets anybody send, and the queue's KMS key. Raises AwsUnavailable."""
         names = ("Policy", "KmsMasterKeyId")

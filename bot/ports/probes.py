@@ -74,5 +74,11 @@ class AwsProbes(Protocol):
     async def queue_settings(self) -> QueueSettings | None:
         """Return the queue's settings; None if no queue is configured."""
 
+    async def receive(self) -> None:
+        """Receive at most one message from the queue, without waiting, and make it visible again at once.
+
+        Does nothing if no queue is configured. AWS counts the attempt: after five, a message is dead-lettered.
+        """
+
     async def aws_ahead(self) -> float | None:
         """Return the seconds that AWS's clock is ahead of ours; None if the answer does not say."""

@@ -4,8 +4,8 @@ Start with `logs.py` (EVENTS) and `metrics.py` (METRICS). This package must not 
 """
 
 from bot.telemetry.health import Health
-from bot.telemetry.logs import EVENTS, configure_logging
+from bot.telemetry.logs import EVENTS, configure_logging, silence_logging
 from bot.telemetry.loop import LoopWatch
 from bot.telemetry.metrics import METRICS, Telemetry
 
-__all__ = ["EVENTS", "METRICS", "Health", "LoopWatch", "Telemetry", "configure_logging"]
+__all__ = ["EVENTS", "METRICS", "Health", "LoopWatch", "Telemetry", "configure_logging", "silence_logging"]

@@ -150,6 +150,12 @@ def configure_logging(
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
+def silence_logging() -> None:
+    """Log nothing in this process, for a command that prints its findings itself."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.basicConfig(handlers=[logging.NullHandler()], level=logging.CRITICAL, force=True)
+
+
 def _processors() -> list[Processor]:
     """Return the processors of every line. `redact` comes last, so that it also redacts stack traces."""
     return [

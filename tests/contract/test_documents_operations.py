@@ -39,7 +39,7 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def is_available(command: click.Command) -> bool:
-    """Return True unless the command, or a part of it, is not available yet."""
+    """Return True unless the command is not available yet."""
     return NOT_AVAILABLE not in (command.help or "")
 
 
@@ -49,19 +49,8 @@ def documented_commands() -> list[str]:
 
 
 def test_every_command_is_documented() -> None:
-    """The rows that name a command without an option are exactly the commands that are completely available."""
-    whole = [each for each in documented_commands() if " --" not in each]
-    assert sorted(whole) == sorted(name for name, command in commands() if is_available(command))
-
-
-def test_partly_available_command_is_documented_with_its_option() -> None:
-    """If only one option of a command is available, the table names the command with this option."""
-    partly = dict(each.split(" --") for each in documented_commands() if " --" in each)
-    assert partly
-    known = dict(commands())
-    for name, option in partly.items():
-        assert not is_available(known[name])
-        assert f"--{option}" in {flag for each in known[name].params for flag in each.opts}
+    """The rows are exactly the commands that are available."""
+    assert sorted(documented_commands()) == sorted(name for name, command in commands() if is_available(command))
 
 
 def documented(metric: Metric) -> tuple[str, ...]:

@@ -58,6 +58,9 @@ class SoundAws:
         _raise(self.errors.get("queue_settings"))
         return self.queue
 
+    async def receive(self) -> None:
+        _raise(self.errors.get("receive"))
+
     async def aws_ahead(self) -> float | None:
         _raise(self.errors.get("aws_ahead"))
         return self.ahead

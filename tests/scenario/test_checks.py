@@ -9,15 +9,11 @@ import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from bot.sandbox.aws.jit.assumptions import ROLE_APPROVER
@@ -38,8 +34,9 @@ from tests.fakes import activities
 from tests.fakes.misinstallation import Case
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
 from tests.fakes.product import Product, product
-from tests.fakes.signing import SECRET, rsa_key
+from tests.fakes.signing import SECRET
 from tests.fakes.teams_world import APPROVERS
+from tests.fakes.tls import certificate_file
 
 ROOT = Path(__file__).parents[2]
 TOKEN, ROSTER = "oauth2/v2.0/token$", "pagedmembers$"
@@ -148,7 +145,8 @@ async def send(world: Product, *, tenant: str = TENANT_ID, service_url: str = ""
 
 async def wrong_date(world: Product) -> None:
     """Microsoft's clock is decades ahead of this machine's."""
-    keys = json.dumps({"keys": [], "jwks_uri": f"{world.microsoft.base}/v1/.well-known/keys"})
+    known = list(world.microsoft.sign_in.published.values())
+    keys = json.dumps({"keys": known, "jwks_uri": f"{world.microsoft.base}/v1/.well-known/keys"})
     date = {"Date": "Fri, 01 Jan 2100 00:00:00 GMT"}
     world.microsoft.fault("GET", "well-known", times=None, status=200, body=keys, headers=date)
 
@@ -383,21 +381,8 @@ CASES: list[Case[Product]] = [
 
 async def own_authority(world: Product) -> None:
     """TLS is inspected with a certificate that this machine does not trust."""
-    folder = world.store.parent
-    key = rsa_key("tls")
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "tls.pem").write_bytes(private + certificate)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / "tls.pem")
+    context.load_cert_chain(certificate_file(world.store.parent))
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
     SERVERS.append(server)
     world.changed["login_authority"] = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -144,13 +144,6 @@ def test_unavailable_command_exits_with_1(words: tuple[str, ...]) -> None:
     assert (result.exit_code, result.stderr) == (1, f"Error: {words[0]} is not available yet\n")
 
 
-def test_doctor_without_an_option_is_not_available() -> None:
-    """The command exits with 1 and names the option that works."""
-    result = run("doctor")
-    expected = "Error: doctor is not available yet; doctor --create-table creates the DynamoDB table\n"
-    assert (result.exit_code, result.stderr) == (1, expected)
-
-
 @pytest.mark.parametrize(
     "words",
     [

@@ -99,10 +99,14 @@ def test_only_the_loop_asks_for_due_rows(used: Sequence[Use]) -> None:
 
 
 def test_one_module_writes_to_channels_and_requesters(used: Sequence[Use]) -> None:
-    """Only delivery sends cards, notes and direct messages. Replies go only to a person who wrote or clicked."""
+    """Only delivery sends cards, notes and direct messages. Replies go only to a person who wrote or clicked.
+
+    doctor sends a test message if an admin asks for it.
+    """
     port = {name for name in vars(Chat) if not name.startswith("_")}
     assert port == {"post", "update", "reply", "direct"}
-    assert modules(used, *port, of="chat") == {"bot.service.reconcile.delivery", "bot.teams.inbound.replies"}
+    others = {"bot.teams.inbound.replies", "bot.doctor.messages"}
+    assert modules(used, *port, of="chat") == {"bot.service.reconcile.delivery", *others}
     assert modules(used, *port, under=SERVICE) == {"bot.service.reconcile.delivery"}
 
 

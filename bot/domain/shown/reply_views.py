@@ -47,6 +47,7 @@ class MessageCode(StrEnum):
     ALREADY_SET_UP = "already_set_up"  # `setup` in a configured channel; {detail} is its name
     CHANNEL_ONLY = "channel_only"  # `setup` in a personal chat
     FAILED = "failed"  # the command failed; try again
+    TEST = "test"  # an admin tries whether messages arrive
 
 
 @dataclass(frozen=True, slots=True)

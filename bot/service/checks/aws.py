@@ -50,7 +50,8 @@ def policies(account: str, region: str, probes: AwsProbes, channels: Sequence[Ch
         except AwsUnavailable as unavailable:
             return Problem(unavailable.code, advice.READING_CODES.get(unavailable.code, advice.UNREAD_POLICIES))
         if not found:
-            return Problem("no_policy", advice.NO_POLICY if region in advice.JIT_REGIONS else advice.NO_JIT_REGION)
+            known = region in advice.JIT_REGIONS
+            return Problem("no_policy", advice.NO_POLICY) if known else Problem("no_jit_region", advice.NO_JIT_REGION)
         return _joined([each for policy in found for each in _undecidable(policy, account, region, channels)])
 
     return Check(f"policies {account} {region}", find, longest=READING)
@@ -134,7 +135,7 @@ def _undecidable(
     if policy.levels is None:
         yield "unreadable_policy", f"policy {policy.name}: the document cannot be read"
         return
-    possible = tuple(_possible_channels(policy.name, account, region, channels))
+    possible = tuple(possible_channels(policy.name, account, region, channels))
     for level in policy.levels:
         if not has_votable_approver(level):
             yield "console_only", advice.CONSOLE_ONLY.format(policy=policy.name, step=level.step)
@@ -150,7 +151,7 @@ def _roles_not_listed(level: Level, channels: Sequence[Channel], account: str) -
     return sorted({role for role in roles if role})
 
 
-def _possible_channels(policy: str, account: str, region: str, channels: Sequence[Channel]) -> Iterator[Channel]:
+def possible_channels(policy: str, account: str, region: str, channels: Sequence[Channel]) -> Iterator[Channel]:
     """Yield the channels that may get a request of a policy: several, because the tags of its nodes are unknown."""
     for channel in channels:
         match = channel.match

@@ -1,0 +1,273 @@
+"""Makes every check once, and collects what doctor reports.
+
+Nothing is written, except what a flag asks for. The store is opened only if it exists.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from bot import DISTRIBUTION
+from bot.adapters import aws_side, microsoft_side
+from bot.aws.assembly import AwsSide
+from bot.clock import SystemClock
+from bot.config.settings import Settings
+from bot.doctor import findings, messages, running_bot
+from bot.doctor.endpoint import endpoint_problem, public_roots
+from bot.doctor.reading import Reading
+from bot.doctor.report import Report, in_order_of_fixing
+from bot.doctor.tables import RequesterRow, policy_rows, requester_rows
+from bot.domain.configuration import Configuration
+from bot.ports.aws import AwsThrottled, AwsUnavailable
+from bot.ports.store import Store, StoreUnavailable
+from bot.service.checks.advice import AWS, QUEUE_CODES, UNIDENTIFIED, aws_advice
+from bot.service.checks.aws import IDENTITY_CENTER
+from bot.service.checks.check import NO_ANSWER, Check, NotChecked, Problem
+from bot.service.checks.installation import Installation
+from bot.service.checks.outcomes import Outcomes
+from bot.service.checks.running import Results, make_checks, only_asking
+from bot.service.current_configuration import CurrentConfiguration
+from bot.service.reconcile.identifying import Identifying
+from bot.service.store_check import CHECK as STORE
+from bot.service.store_check import store_check
+from bot.store.assembly import store_at
+from bot.teams.assembly import TeamsSide
+from bot.telemetry import Telemetry
+
+REPEATED_AFTER: Final = 2.0  # seconds; Teams refuses about one call in a thousand for no reason
+MOST_NAMED: Final = 3  # requesters in one problem
+FIRST_ANSWER: Final = 10.0  # seconds for AWS's first answer
+OF_AWS: Final = ("role ", "policies ", "sweep ", "queue", IDENTITY_CENTER)  # what the checks of AWS's side begin with
+NO_CREDENTIALS: Final = "the AWS credentials do not work"
+NO_STORE: Final = "there is no store yet; the first start creates it"
+NO_RUNNING_BOT: Final = "no bot answers on this machine's metrics port, so what it has seen is unknown"
+NO_URL: Final = "give --url, the messaging endpoint of the Azure Bot"
+NO_PERSON: Final = "give --person; that person gets a test message"
+NO_DECISION: Final = "only a decision shows whether AWS accepts it"
+Seen = Callable[[str, Problem | None], None]
+"""Called after each check, with its name and its problem."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What the person asks beyond the checks.
+
+    `url` is the public address. `test_card` is the name of a channel, and `person` a UPN; both get a message.
+    """
+
+    url: str | None = None
+    test_card: str | None = None
+    person: str | None = None
+
+
+async def examine(settings: Settings, configuration: Configuration, questions: Questions, seen: Seen) -> Report:
+    """Make every check once, and return what they found."""
+    async with AsyncExitStack() as stack:
+        examination = _Examination(settings, questions, seen)
+        await examination.open(configuration, stack)
+        return await examination.report()
+
+
+class _Examination:
+    def __init__(self, settings: Settings, questions: Questions, seen: Seen) -> None:
+        self._settings, self._questions, self._seen = settings, questions, seen
+        self._clock, self._telemetry = SystemClock(), Telemetry(CollectorRegistry())
+        self._outcomes = Outcomes(self._clock)
+        self._results = Results()
+        self._not_checked: dict[str, str] = {}
+        self._aws: AwsSide
+        self._teams: TeamsSide
+        self._store: Store
+        self._installation: Installation
+        self._configuration: CurrentConfiguration
+
+    async def open(self, configuration: Configuration, stack: AsyncExitStack) -> None:
+        """Open the adapters. A problem with credentials or store is a result, not an error."""
+        settings, clock, telemetry = self._settings, self._clock, self._telemetry
+        self._aws = await stack.enter_async_context(aws_side(settings, configuration, clock=clock, telemetry=telemetry))
+        self._store = await self._open_store(stack)
+        known = await self._with_accounts(configuration)
+        self._configuration = CurrentConfiguration(known, settings.tenant_id)
+        self._teams = await stack.enter_async_context(
+            TeamsSide(
+                microsoft_side(settings, self._aws, clock=clock),
+                store=self._store,
+                configuration=self._configuration,
+                clock=clock,
+                telemetry=telemetry,
+                outcomes=self._outcomes,
+            )
+        )
+        self._installation = Installation(
+            configuration=self._configuration,
+            teams=self._teams,
+            aws=self._aws,
+            people=self._teams.people,
+            outcomes=self._outcomes,
+            app_id=settings.app_id,
+            has_queue=self._aws.queue is not None,
+        )
+
+    async def report(self) -> Report:
+        """Make the checks."""
+        configuration, settings = self._configuration.value, self._settings
+        reading = Reading(self._aws.requests, self._clock)
+        await self._make(
+            [*only_asking(self._installation.checks()), *reading.checks(configuration), *self._own_checks()]
+        )
+        requesters = await requester_rows(
+            *(reading.listed, reading.read),
+            store=self._store,
+            identifying=self._identifying(),
+            rules=configuration.identity,
+        )
+        self._report_requesters(requesters)
+        await self._make(each for each in self._installation.checks() if each.name == IDENTITY_CENTER)
+        await self._ask_running_bot()
+        self._note_what_nothing_shows()
+        return Report(
+            version=version(DISTRIBUTION),
+            region=settings.region,
+            channels=tuple(each.name for each in configuration.channels),
+            accounts=tuple(each.id for each in configuration.accounts),
+            found=in_order_of_fixing(self._results),
+            passed=tuple(name for name, problem in self._results.items() if problem is None),
+            not_checked=self._not_checked,
+            policies=tuple(await policy_rows(self._aws, configuration)) if self._has_credentials else (),
+            requesters=tuple(requesters),
+        )
+
+    # --- what is asked
+
+    def _own_checks(self) -> Iterator[Check]:
+        """Yield the checks that only doctor makes."""
+        if STORE not in self._not_checked and STORE not in self._results:
+            yield store_check(self._store)
+        if self._aws.queue:
+            yield Check(findings.RECEIVE, self._receive)
+        if (url := self._questions.url) is not None:
+            tls = public_roots()
+            yield Check(findings.PUBLIC_ADDRESS, lambda: endpoint_problem(url, tls))
+        yield from messages.asked_for(
+            self._questions.test_card,
+            self._questions.person,
+            configuration=self._configuration.value,
+            chat=self._teams.chat,
+            people=self._teams.people,
+        )
+
+    async def _receive(self) -> Problem | None:
+        try:
+            await self._aws.receive()
+        except AwsThrottled:
+            raise NotChecked from None
+        except AwsUnavailable as unavailable:
+            return Problem(unavailable.code, aws_advice(unavailable.code, QUEUE_CODES))
+        return None
+
+    def _identifying(self) -> Identifying:
+        return Identifying(
+            people=self._teams.people,
+            identities=self._aws.identities,
+            configuration=self._configuration,
+            outcomes=self._outcomes,
+        )
+
+    def _report_requesters(self, rows: Iterable[RequesterRow]) -> None:
+        """Add the problem that nobody can decide the waiting requests of some requesters."""
+        if names := dict.fromkeys(each.requester for each in rows if each.blocks):
+            seen = ", ".join([*names][:MOST_NAMED])
+            self._result(findings.REQUESTERS, Problem("unidentified", UNIDENTIFIED.format(seen=seen)))
+
+    async def _make(self, checks: Iterable[Check]) -> None:
+        """Make checks; one that asks and finds a problem is made twice, because Teams and AWS refuse now and then."""
+        made = [each for each in checks if self._is_possible(each)]
+        found = await make_checks(made, known=self._results, seen=lambda check, so_far: self._say(check.name, so_far))
+        again = [each for each in only_asking(made) if _is_doubtful(found.get(each.name))]
+        if again:
+            await self._clock.sleep(REPEATED_AFTER)
+            found |= await make_checks(again, known=self._results | found)
+        self._results |= found
+
+    def _is_possible(self, check: Check) -> bool:
+        return self._has_credentials or not check.name.startswith(OF_AWS)
+
+    def _say(self, name: str, so_far: Results) -> None:
+        if name in so_far:
+            self._seen(name, so_far[name])
+        else:
+            self._not_checked[name] = "it could not be made now; run doctor again"
+
+    # --- what comes first
+
+    @property
+    def _has_credentials(self) -> bool:
+        return self._results.get(findings.CREDENTIALS) is None
+
+    async def _with_accounts(self, configuration: Configuration) -> Configuration:
+        """Return the configuration, with the bot's own account if it has no [[accounts]]."""
+        account = ""
+        try:
+            async with asyncio.timeout(FIRST_ANSWER):
+                account = await self._aws.own_account()
+            self._result(findings.CREDENTIALS, None)
+        except AwsUnavailable as unavailable:
+            self._result(findings.CREDENTIALS, Problem(unavailable.code, aws_advice(unavailable.code, AWS)))
+        except TimeoutError:
+            self._result(findings.CREDENTIALS, Problem(NO_ANSWER, AWS["ConnectTimeoutError"]))
+        if not account:
+            self._not_checked["AWS"] = NO_CREDENTIALS
+        if configuration.accounts or not account:
+            return configuration
+        return configuration.with_own_account(account, self._settings.region)
+
+    async def _open_store(self, stack: AsyncExitStack) -> Store:
+        """Return the store, or an empty one if it does not exist yet or cannot be opened."""
+        path = self._settings.sqlite_path
+        if path and not path.is_file():
+            self._not_checked[STORE] = NO_STORE
+        else:
+            try:
+                return await stack.enter_async_context(store_at(self._settings.store, region=self._settings.region))
+            except StoreUnavailable as unavailable:
+                self._result(STORE, Problem("unavailable", str(unavailable)))
+        return await stack.enter_async_context(_empty_store())
+
+    async def _ask_running_bot(self) -> None:
+        """Add what the running bot has seen and no check of this process can see."""
+        seen = await running_bot.problems_seen(self._settings.metrics_host, self._settings.metrics_port)
+        if seen is None:
+            self._not_checked[findings.RUNNING_BOT] = NO_RUNNING_BOT
+            return
+        for name, problem in seen.items():
+            if name not in self._results:
+                self._result(name, problem)
+
+    def _note_what_nothing_shows(self) -> None:
+        if self._questions.url is None:
+            self._not_checked[findings.PUBLIC_ADDRESS] = NO_URL
+        if self._questions.person is None:
+            self._not_checked["direct messages"] = NO_PERSON
+        self._not_checked["decisions"] = NO_DECISION
+
+    def _result(self, name: str, problem: Problem | None) -> None:
+        self._results[name] = problem
+        self._seen(name, problem)
+
+
+@asynccontextmanager
+async def _empty_store() -> AsyncIterator[Store]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with store_at(f"sqlite:{Path(folder) / 'empty.db'}", region=None) as store:
+            yield store
+
+
+def _is_doubtful(problem: Problem | None) -> bool:
+    return problem is not None and problem.code != NO_ANSWER

@@ -1,0 +1,56 @@
+"""Reads the requests of one account and Region as the bot's sweep does, and one of them completely."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from bot.doctor.tables import newest
+from bot.domain.configuration import Configuration
+from bot.domain.request import AccessRequest, RequestKey
+from bot.ports.aws import AwsUnavailable, ListedRequest, RequestNotReadable, Requests
+from bot.ports.clock import Clock
+from bot.service.checks.advice import READING_CODES, aws_advice
+from bot.service.checks.check import Check, Problem
+
+SINCE: Final = timedelta(days=14)  # the longest access: what ended earlier concerns nobody now
+MOST_READ: Final = 3  # requests of an account and Region, at three calls a second
+INCOMPLETE: Final = "incomplete"
+
+
+class Reading:
+    """The checks `sweep <account> <Region>`. They keep what they have read."""
+
+    def __init__(self, requests: Requests, clock: Clock) -> None:
+        self._requests, self._clock = requests, clock
+        self.listed: list[ListedRequest] = []
+        self.read: dict[RequestKey, AccessRequest] = {}
+
+    def checks(self, configuration: Configuration) -> Iterator[Check]:
+        """Yield a check for each account and Region."""
+        for account, region in configuration.places:
+            yield self._check(account, region)
+
+    def _check(self, account: str, region: str) -> Check:
+        async def find() -> Problem | None:
+            try:
+                listed = await self._requests.list_requests(account, region, self._clock.now() - SINCE)
+            except AwsUnavailable as unavailable:
+                return Problem(unavailable.code, aws_advice(unavailable.code, READING_CODES))
+            self.listed += listed
+            return await self._incomplete(newest(listed)[:MOST_READ])
+
+        return Check(f"sweep {account} {region}", find)
+
+    async def _incomplete(self, keys: list[RequestKey]) -> Problem | None:
+        """Read some requests. Return a problem if no request could be read completely."""
+        for key in keys:
+            with suppress(RequestNotReadable, AwsUnavailable):
+                self.read[key] = await self._requests.observe(key)
+        if not self.read.keys() & set(keys) or any(self.read[key].complete for key in keys if key in self.read):
+            return None
+        return Problem(
+            INCOMPLETE,
+            f"parts of the request {keys[0].ops_item_id} cannot be read, such as node, tags or approvals. Compare the "
+            "reader role with infra/aws/reader-policy.json",
+        )

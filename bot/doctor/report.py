@@ -1,0 +1,47 @@
+"""What doctor found, as data. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bot.doctor.findings import Finding, findings_of, position
+from bot.doctor.tables import PolicyRow, RequesterRow
+from bot.service.checks.check import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A problem, its kind, and the check that has found it."""
+
+    finding: Finding
+    check: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What doctor found.
+
+    `found` is in the order of fixing. `not_checked` has the reason by the name of the check, or of what it would show.
+    """
+
+    version: str
+    region: str
+    channels: tuple[str, ...]
+    accounts: tuple[str, ...]
+    found: tuple[Found, ...]
+    passed: tuple[str, ...]
+    not_checked: Mapping[str, str]
+    policies: tuple[PolicyRow, ...]
+    requesters: tuple[RequesterRow, ...]
+
+
+def in_order_of_fixing(results: Mapping[str, Problem | None]) -> tuple[Found, ...]:
+    """Return the problems among the results of checks, each with its kinds, in the order in which to fix them."""
+    return tuple(sorted(_found(results), key=lambda each: (position(each.finding), each.check)))
+
+
+def _found(results: Mapping[str, Problem | None]) -> Iterator[Found]:
+    for check, problem in results.items():
+        if problem:
+            for finding in findings_of(check, problem):
+                yield Found(finding, check, problem)

@@ -1,0 +1,142 @@
+"""What doctor shows as tables: who can decide under each approval policy, and whether the last requesters are known."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bot.domain.configuration import Configuration
+from bot.domain.identity import IdentityRules
+from bot.domain.permission import Refusal, has_votable_approver, may_list_role, why_unidentified
+from bot.domain.request import AccessRequest, Approver, ApproverKind, Level, RequestKey, Status
+from bot.domain.routing import Channel
+from bot.ports.aws import AwsUnavailable, ListedRequest
+from bot.ports.probes import ApprovalPolicy, AwsProbes
+from bot.ports.store import Store, StoreUnavailable
+from bot.service.checks.aws import possible_channels
+from bot.service.reconcile.identifying import Identifying
+
+MOST_ROWS: Final = 50  # requests in the table
+CONSOLE_ONLY: Final = "console only"
+NO_CHANNEL: Final = "no channel"
+UNREADABLE: Final = "unreadable"
+ALLOWED: Final = "not known as a person; unplaced_requesters allows decisions"
+WHY: Final = {
+    Refusal.UNIDENTIFIED: "not known as a person: add the role to trusted_roles if its trust policy fixes the session "
+    "name, the domain to people_domains, or the requester to [people]",
+    Refusal.UNMATCHED: "no Teams user has this address: correct it in Teams or AWS, or add the requester to [people]",
+    Refusal.REQUESTER_UNREAD: "not found yet, because not every roster could be read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """A level of an approval policy. `channels` may decide it; empty if none can, and `why` says so."""
+
+    account: str
+    region: str
+    policy: str
+    step: str
+    approvers: tuple[str, ...]
+    channels: tuple[str, ...]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequesterRow:
+    """The requester of a request. `why` is empty if they are identified.
+
+    `blocks` is True if the request waits, and nobody can decide it before an admin adds the requester.
+    """
+
+    request: str
+    requester: str
+    why: str = ""
+    blocks: bool = False
+
+
+async def policy_rows(probes: AwsProbes, configuration: Configuration) -> list[PolicyRow]:
+    """Return the levels of all approval policies. Accounts and Regions whose policies cannot be read are left out."""
+    answers = await asyncio.gather(
+        *(probes.approval_policies(account, region) for account, region in configuration.places), return_exceptions=True
+    )
+    found: list[PolicyRow] = []
+    for (account, region), policies in zip(configuration.places, answers, strict=True):
+        if isinstance(policies, AwsUnavailable):
+            continue  # its check has a problem
+        if isinstance(policies, BaseException):
+            raise policies
+        for policy in policies:
+            found += _policy_rows(policy, account, region, configuration.channels)
+    return found
+
+
+def _policy_rows(policy: ApprovalPolicy, account: str, region: str, channels: Sequence[Channel]) -> Iterator[PolicyRow]:
+    if policy.levels is None:
+        yield PolicyRow(account, region, policy.name, "", (), (), UNREADABLE)
+        return
+    possible = list(dict.fromkeys(possible_channels(policy.name, account, region, channels)))
+    for level in policy.levels:
+        able = tuple(each.name for each in possible if _can_decide(each, level, account))
+        why = "" if able else NO_CHANNEL if has_votable_approver(level) else CONSOLE_ONLY
+        approvers = tuple(map(_shown, level.approvers or ()))
+        yield PolicyRow(account, region, policy.name, level.step, approvers, able, why)
+
+
+def _can_decide(channel: Channel, level: Level, account: str) -> bool:
+    return (
+        channel.decide
+        and bool(channel.approvers_at(level.step))
+        and has_votable_approver(level)
+        and may_list_role(level, channel.role_at(level.step, account))
+    )
+
+
+def _shown(approver: Approver) -> str:
+    if approver.kind is ApproverKind.ROLE:
+        return f"role {approver.id.rpartition('/')[2]}"
+    return f"{approver.kind.value} {approver.id}"
+
+
+async def requester_rows(
+    listed: Sequence[ListedRequest],
+    read: Mapping[RequestKey, AccessRequest],
+    *,
+    store: Store,
+    identifying: Identifying,
+    rules: IdentityRules,
+) -> list[RequesterRow]:
+    """Return the requesters of the last requests as the rules of now identify them, the newest request first.
+
+    `listed` are the requests of AWS's lists, and `read` those that were read just now. The facts of the others come
+    from the store; a request that it does not have is left out.
+    """
+    found = [read.get(key) or await _stored(store, key) for key in newest(listed)[:MOST_ROWS]]
+    known = (each for each in found if each and each.replica_of is None)
+    return [await _requester_row(identifying, each, rules) for each in known]
+
+
+def newest(listed: Sequence[ListedRequest]) -> list[RequestKey]:
+    """Return the keys of the listed requests, without replicas, the one that changed last first."""
+    originals = [each for each in listed if each.replica_of is None]
+    originals.sort(key=lambda each: each.modified_at.timestamp() if each.modified_at else 0.0, reverse=True)
+    return list(dict.fromkeys(each.key for each in originals))
+
+
+async def _stored(store: Store, key: RequestKey) -> AccessRequest | None:
+    try:
+        row = await store.load(key)
+    except StoreUnavailable:
+        return None
+    return row.request if row else None
+
+
+async def _requester_row(identifying: Identifying, request: AccessRequest, rules: IdentityRules) -> RequesterRow:
+    requester = (await identifying.identify(request, earlier=None)).requester
+    name = requester.person.shown_name if requester.person else requester.principal.shown_name
+    if requester.identified:
+        return RequesterRow(str(request.key), name)
+    if rules.allow_unidentified:
+        return RequesterRow(str(request.key), name, ALLOWED)
+    blocks = request.status is Status.PENDING and not requester.may_be_found
+    return RequesterRow(str(request.key), name, WHY[why_unidentified(requester)], blocks)

@@ -117,6 +117,7 @@ class Decision:
     turn_at: datetime | None = None  # when its turn to be sent began; None: it waits in the queue
     withdrawn_by: str = ""  # id of the decision that replaced it before it was sent
     detail: str = ""  # AWS's error code, or the code of the Refusal, if any
+    worker: str = ""  # who stored "sent": only this worker knows whether the signal was sent
 
     @property
     def deadline(self) -> datetime:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
 from bot.concurrency.background import alongside
+from bot.concurrency.backoff import backoff
 from bot.concurrency.single_flight import SingleFlight
 from bot.concurrency.waiting import first_of
 from bot.domain.audit import steps
@@ -16,11 +17,13 @@ from bot.domain.decision import Decision
 from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import RequestKey
 from bot.ports.clock import Clock
-from bot.ports.store import Change, Store, StoreUnavailable
+from bot.ports.store import Change, RowUnreadable, Store, StoreDamaged, StoreUnavailable
 from bot.service.auditing import log_audit_entry
 
 LEASE_RENEWED_EVERY = 10.0  # seconds between renewals, while work under the lease continues
 POLL_SECONDS = 0.5  # between reads of a row that another process may have written
+PERSIST_SECONDS = 60.0  # in which a write is repeated: at least the longest hold, after which others take over at once
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0  # seconds between the tries of such a write
 
 
 class LeaseHeld(Exception):
@@ -99,6 +102,24 @@ class Rows:
         if record.requeue_at and record.requeue_at <= now:
             self.due.set()
         return record
+
+    async def persist(self, key: RequestKey, change: Change) -> Record:
+        """Write a pure change as `apply` does, and repeat the write for PERSIST_SECONDS while the store fails.
+
+        A try whose answer was lost may be stored, so `change` must be correct on its own result. Raises
+        StoreUnavailable, at once if waiting does not help: the row is unreadable, or the store damaged.
+        """
+        last, failures = self._clock.epoch() + PERSIST_SECONDS, 0
+        while True:
+            try:
+                return await self.apply(key, change)
+            except (RowUnreadable, StoreDamaged):
+                raise
+            except StoreUnavailable:
+                if self._clock.epoch() >= last:
+                    raise
+            await self._clock.sleep(backoff(failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE))
+            failures += 1
 
     async def requeue(self, key: RequestKey) -> Record:
         """Store that this request must be reconciled now."""

@@ -136,12 +136,20 @@ async def test_recorded_rows_are_listed(store: Store) -> None:
             "several nodes",
             "other clouds",
             "outside voters",
+            "signal on its way",
             "waiting",
         ],
         (),
     )
     due = await store.due(NOW + timedelta(minutes=60), 10)
-    assert [names[key] for key in due] == ["waiting", "hint", "postponed delivery", "unreadable facts", "auto-approved"]
+    assert [names[key] for key in due] == [
+        "waiting",
+        "hint",
+        "postponed delivery",
+        "unreadable facts",
+        "signal on its way",
+        "auto-approved",
+    ]
     assert await store.next_due() == NOW + timedelta(minutes=9, days=-3650)
 
 

@@ -26,7 +26,7 @@ from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.store import Change
-from bot.service.clicks import claiming, signal_attempt
+from bot.service.clicks import claiming, held_decision
 from bot.store.sqlite.store import SqliteStore
 from tests.fakes.offset_clock import OffsetClock, TimeOffset
 
@@ -121,7 +121,7 @@ def break_it(defect: Defect) -> None:
             vars(app).update(LoopWatch=lambda _: DeadLoop())
         case Defect.NO_CLAIM:
             vars(claiming).update(claim=lambda **_: Claim())
-            vars(signal_attempt).update(has_room=lambda *_: True)
+            vars(held_decision).update(has_room=lambda *_: True)
         case Defect.NO_DRAIN:
             asyncio.SelectorEventLoop.add_signal_handler = lambda *_: None  # type: ignore[method-assign]  # the defect
 

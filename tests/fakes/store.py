@@ -4,7 +4,8 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
+from bot.ports.clock import Clock
 from bot.ports.store import (
     MOST_IN_PAGE,
     Change,
@@ -21,6 +23,7 @@ from bot.ports.store import (
     RowUnreadable,
     Store,
     StoreUnavailable,
+    StoreUncertain,
     Watched,
 )
 from bot.store.rows import apply_change, storable, watched_rows
@@ -183,6 +186,56 @@ class LastWriteWinsStore(MemoryStore):
         written = apply_change(await self.load(key), key, change, now=now)
         await asyncio.sleep(0)
         return self._keep(*written)
+
+
+class Loss(StrEnum):
+    """What happens to the write during which a store fails."""
+
+    REFUSED = "refused"  # it is not stored, and the caller knows
+    LOST = "lost"  # it is not stored, and the caller does not know
+    KEPT = "kept"  # it is stored, and the caller does not know
+
+
+class FailingStore(MemoryStore):
+    """A store that fails for some seconds on the clock, from a write that a test chooses.
+
+    Every call of this store fails then. Other stores on the same tables work: only this process cannot reach them.
+    """
+
+    def __init__(self, clock: Clock, tables: Tables | None = None) -> None:
+        super().__init__(tables)
+        self._clock = clock
+        self._point: Callable[[Record, Record], bool] | None = None
+        self._loss, self._seconds = Loss.REFUSED, 0.0
+        self.failed_at: datetime | None = None
+
+    def fail(self, point: Callable[[Record, Record], bool], *, loss: Loss, seconds: float) -> None:
+        """Fail for `seconds` from the first write that changes a row as `point` says: the row before, and after."""
+        self._point, self._loss, self._seconds, self.failed_at = point, loss, seconds, None
+
+    @property
+    def back_at(self) -> datetime:
+        """When the store works again. AssertionError if it has not failed."""
+        assert self.failed_at is not None, "no write of this kind was made"
+        return self.failed_at + timedelta(seconds=self._seconds)
+
+    def _working(self) -> Tables:
+        if self.failed_at and self._clock.now() < self.back_at:
+            raise StoreUnavailable("failing, as the test planned")
+        return super()._working()
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        self._working()
+        before = self._read(key) or Record(key, now)
+        if self._point is None or not self._point(before, change(before)):
+            return await super().apply(key, change, now=now)
+        self._point = None
+        if self._loss is Loss.KEPT:
+            await super().apply(key, change, now=now)
+        self.failed_at = self._clock.now()
+        if self._loss is Loss.REFUSED:
+            raise StoreUnavailable("not written, as the test planned")
+        raise StoreUncertain("the answer was lost, as the test planned")
 
 
 class HangingStore(MemoryStore):

@@ -6,7 +6,7 @@ Four people vote, and two of them sometimes revoke. The fifth is the requester, 
 import pytest
 
 from bot.domain.claims import Claim
-from bot.service.clicks import claiming, signal_attempt
+from bot.service.clicks import claiming, held_decision
 from tests.figures import Figure, size
 from tests.reliability.schedule import CLICKERS, WORKERS, End, end_of
 
@@ -44,7 +44,7 @@ async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
 async def test_missing_claim_fails_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
     """Negative control: if every click is accepted, more than one seed in ten doubles a signal."""
     monkeypatch.setattr(claiming, "claim", lambda **_: Claim())
-    monkeypatch.setattr(signal_attempt, "has_room", lambda *_: True)  # the second check of the same rule
+    monkeypatch.setattr(held_decision, "has_room", lambda *_: True)  # the second check of the same rule
     ends = [await end_of(seed) for seed in range(BLIND_SEEDS)]
     failed = sum(bool(end.doubled) for end in ends)
     assert failed > SEEN * BLIND_SEEDS

@@ -31,7 +31,7 @@ REQUEUED_BY = {
     "bot.service.clicks.orphan_cards": "a click revealed a request or a card that no row has",
     "bot.service.clicks.attempt": "the requester was identified by rules that have changed since",
     "bot.service.clicks.claiming": "a claim must be continued if its process dies, or its outcome was promised",
-    "bot.service.clicks.signal_attempt": "AWS answered a signal, or the decision was withdrawn or left to others",
+    "bot.service.clicks.held_decision": "AWS answered a signal, or the decision was withdrawn or left to others",
     "bot.service.clicks.retracting": "a person took their own decision back",
     "bot.service.reconcile.outbox": "a delivery changed what Teams must show, or the lease was lost before it",
     "bot.service.reconcile.reconciler": "time changes what Teams must show, or something could not be done yet",

@@ -7,7 +7,6 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
 from bot.concurrency.background import Background
 from bot.domain.claims import ClaimRefusal
@@ -17,7 +16,7 @@ from bot.domain.record import Record
 from bot.domain.request import Withdrawal
 from bot.domain.shown.views import Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
-from bot.ports.store import StoreUnavailable, StoreUncertain
+from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.service.clicks.answers import Answers, bare
 from bot.service.clicks.claiming import ClaimLost, Permit, StaleCheck, claimed, is_claimable, promised
 from bot.service.clicks.click import ACTIONS, Answer, Click
@@ -30,7 +29,6 @@ from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
 INVOKE_BUDGET = 2.5  # seconds from the click; Teams must have the answer within 3, and shows an error after 10
-PROMISE_PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds; in total more than a decision's minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +48,13 @@ class AttemptServices:
 class Held:
     """The decision that answers this click, and its place in the queue.
 
-    `ticket` is None if an earlier click of the same person made the decision.
+    `ticket` is None if an earlier click of the same person made the decision. If `uncertain`, the answer to the claim's
+    write was lost, so the decision may not be stored.
     """
 
     decision_id: str
     ticket: Ticket | None = None
+    uncertain: bool = False
 
 
 class ClickAttempt:
@@ -212,9 +212,9 @@ class ClickAttempt:
                     return answer
             except StaleCheck:
                 return await self._reload()
-            except StoreUncertain:  # if the claim is stored it will be continued: do not say that nothing was sent
+            except StoreUncertain:  # if the claim is stored it is sent: do not say that nothing was sent
                 self._telemetry.store_errors.inc()
-                return bare(Notice(NoticeCode.STORE_SLOW, typed=self._click.comment), self._click.locale)
+                return Held(self._decision_id, ticket, uncertain=True)
             else:
                 return Held(self._decision_id, ticket)
 
@@ -262,6 +262,9 @@ class ClickAttempt:
 
     async def _answer(self, held: Held) -> Answer:
         """Wait for the decision's outcome; answer "applying…" if that takes longer than an invoke may."""
+        if held.uncertain:
+            self._background.begin(self._promise_later(held.decision_id))
+            return bare(Notice(NoticeCode.STORE_SLOW, typed=self._click.comment), self._click.locale)
         try:
             if held.ticket and held.ticket.seconds > self._remaining():
                 return self._queued(held.decision_id) or await self._promise(held.decision_id)
@@ -297,20 +300,19 @@ class ClickAttempt:
 
     async def _promise(self, decision_id: str) -> Answer:
         """Store that the outcome must be posted, and return the answer "applying…". Raises StoreUnavailable."""
-        now = self._clock.now()
-        record = await self._rows.apply(self._key, lambda row: promised(row, decision_id, self._screen, now))
+        record = await self._rows.apply(self._key, self._promised(decision_id))
         decision = record.decision(decision_id)
         if decision is None or record.request is None:
             return self._not_found()
         return self._answers.applying(record, self._screen, decision)
 
     async def _promise_later(self, decision_id: str) -> None:
-        """Try again to store that the outcome must be posted: the answer has promised it. Ends after PROMISE_PAUSES."""
-        for pause in PROMISE_PAUSES:
-            await self._clock.sleep(pause)
-            with suppress(StoreUnavailable):
-                await self._promise(decision_id)
-                return
+        """Store that the outcome must be posted once the store works again: the answer has promised it."""
+        with suppress(StoreUnavailable):
+            await self._rows.persist(self._key, self._promised(decision_id))
+
+    def _promised(self, decision_id: str) -> Change:
+        return lambda row: promised(row, decision_id, self._screen, self._clock.now())
 
     def _shown(self, notice: Notice | None, *, refused: bool = False) -> Answer:
         return self._answers.shown(self._record, self._screen, notice, refused=refused)

@@ -12,6 +12,7 @@ from bot.concurrency.waiting import first_of
 from bot.domain.decision import Decision
 from bot.domain.request import RequestKey
 from bot.ports.store import StoreUnavailable
+from bot.service.clicks.held_decision import HeldDecision
 from bot.service.clicks.queue import DecisionQueue, Ticket
 from bot.service.clicks.signal_attempt import SignalAttempt, SignalServices
 
@@ -31,25 +32,26 @@ class Signalling:
         """Wait for the decision's turn, and work on it until it is no longer claimed. `ticket` has entered the queue.
 
         If the ticket is dismissed before the turn, another process may take the decision over at once. Raises
-        StoreUnavailable; then the reconciler lets a process take the decision over after its hold.
+        StoreUnavailable if the store fails for longer than a hold; then a process takes the decision over.
         """
-        attempt = SignalAttempt(self._services, key, decision_id)
+        services = self._services
+        held = HeldDecision(key, decision_id, rows=services.rows, permission=services.permission, clock=services.clock)
         self._carried.add(decision_id)
         try:
-            if await self._turn(attempt, ticket):
-                await self._send(attempt)
+            if await self._turn(held, ticket):
+                await self._send(SignalAttempt(services, held))
         finally:
             ticket.leave()
             self._carried.discard(decision_id)
 
     async def take_over(self, key: RequestKey, decision: Decision) -> None:
-        """Continue a decision whose process has ended. Does nothing if it waits for its turn in this process."""
-        if not (decision.queued and decision.id in self._carried):
+        """Continue a decision whose process has ended. Does nothing if this process works on it already."""
+        if decision.id not in self._carried:
             ticket = self.queue.resume(key, decision)
             ticket.enter()
             await self.carry(key, decision.id, ticket)
 
-    async def _turn(self, attempt: SignalAttempt, ticket: Ticket) -> bool:
+    async def _turn(self, held: HeldDecision, ticket: Ticket) -> bool:
         """Wait for the turn, or for the decision's time limit.
 
         Returns False if the decision is no longer claimed, or if the process ends.
@@ -58,12 +60,12 @@ class Signalling:
         pause, deadline = next(pauses), None
         while not ticket.has_turn:
             if ticket.dismissed:
-                await attempt.hand_over()
+                await held.hand_over()
                 return False
             if await first_of(ticket.called.wait(), self._clock.sleep(pause)):
                 continue
             with suppress(StoreUnavailable):  # the next renewal may succeed; if none does, others take it over
-                decision = await attempt.wait_on()
+                decision = await held.wait_on()
                 if decision is None:
                     return False
                 deadline = decision.deadline

@@ -1,7 +1,7 @@
 """Checks right before a signal whether AWS still accepts the decision."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.domain.decision import Decision, DecisionEvent, Outcome
@@ -10,6 +10,8 @@ from bot.domain.record import Record
 from bot.domain.request import Execution, Grant, Level, Status, Verdict, Withdrawal
 from bot.ports.aws import Requests
 from bot.ports.clock import Clock
+
+FRESH = timedelta(seconds=5)  # a state check that is older than this does not allow a signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +80,8 @@ def not_granted(grant: Grant, known_until: datetime | None, now: datetime) -> Si
     until = grant.access_until or known_until
     runs = grant.status is Status.APPROVED and until is not None and now < until
     return None if runs else SignalResult(DecisionEvent.WITHDRAWN, Outcome.SETTLED)
+
+
+def is_fresh(checked_at: datetime, now: datetime) -> bool:
+    """True while a state check allows a signal. After the clock was set back its age is unknown."""
+    return checked_at <= now <= checked_at + FRESH

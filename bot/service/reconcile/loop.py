@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from bot.concurrency.backoff import backoff
 from bot.concurrency.waiting import first_of
 from bot.domain.request import RequestKey
 from bot.ports.clock import Clock
-from bot.ports.store import StoreUnavailable
+from bot.ports.store import RowUnreadable, StoreDamaged, StoreUnavailable
 from bot.service.reconcile.reconciler import Reconciler
 from bot.service.rows import LeaseHeld, Rows
 from bot.telemetry import Telemetry
@@ -20,7 +21,8 @@ LONGEST_SLEEP = 1.0  # seconds; a row that another process made due is found wit
 LEASED_PAUSE = timedelta(seconds=1)  # pause before the next attempt at a request that another process is reconciling
 CRASHED_PAUSE = timedelta(minutes=1)  # pause after an unexpected error, which would probably occur again at once
 STORE_PAUSE = 2.0  # seconds before the next attempt after the store failed
-UNWRITABLE_PAUSE = timedelta(seconds=10)  # before the next attempt at a row that the store could not read or write
+UNREADABLE_PAUSE = timedelta(seconds=10)  # before the next attempt at a row that this version cannot read
+FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=0.5), timedelta(seconds=4)  # pauses after the store failed for a row
 log = structlog.get_logger(__name__)
 
 
@@ -30,7 +32,8 @@ class ReconcileLoop:
     def __init__(self, *, rows: Rows, reconciler: Reconciler, clock: Clock, telemetry: Telemetry) -> None:
         self._rows, self._reconciler, self._clock, self._telemetry = rows, reconciler, clock, telemetry
         self._active: dict[RequestKey, asyncio.Task[None]] = {}
-        self._put_aside: dict[RequestKey, datetime] = {}  # due rows that are not tried before this time
+        self._put_aside: dict[RequestKey, datetime] = {}  # rows that are not tried before this time
+        self._failures: dict[RequestKey, int] = {}  # rows for which the store failed: tried again, due or not
 
     async def run(self) -> None:
         """Reconcile due rows until cancelled. Reconciliations in progress then continue; `drain` waits for them."""
@@ -60,32 +63,46 @@ class ReconcileLoop:
             self._telemetry.store_errors.inc()
             await self._clock.sleep(STORE_PAUSE)
             return
-        for key in due:
+        # a row whose lease could not be given back is not due before the lease ends, but this process has the lease
+        for key in dict.fromkeys([*self._failures, *due]):
             if key not in self._active and key not in self._put_aside and len(self._active) < SIDE_BY_SIDE:
                 self._active[key] = asyncio.create_task(self._reconcile(key))
 
     async def _reconcile(self, key: RequestKey) -> None:
         # all log lines of this reconciliation name the request, including the adapters' lines
         with bound_contextvars(request=str(key)):
+            failures = self._failures.pop(key, 0)
             try:
                 await self._reconciler.reconcile(key)
             except LeaseHeld:  # another request is reconciled meanwhile
                 self._put_aside[key] = self._clock.now() + LEASED_PAUSE
-            except Exception:  # one request that cannot be reconciled must not end the loop for all others
+            except Exception as error:  # one request that cannot be reconciled must not end the loop for all others
                 log.exception("look_failed")
-                await self._put_off(key)
+                self._telemetry.reconciliations.labels(outcome="crashed").inc()
+                await self._failed(key, error, failures)
             finally:
                 del self._active[key]
                 self._rows.due.set()
 
-    async def _put_off(self, key: RequestKey) -> None:
-        """Make this request wait for CRASHED_PAUSE, instead of trying it again immediately."""
-        self._telemetry.reconciliations.labels(outcome="crashed").inc()
-        try:
-            await self._reconciler.put_off(key, CRASHED_PAUSE)
-        except StoreUnavailable:  # the row stays due: do not spin, and let other rows go first
-            self._telemetry.store_errors.inc()
-            self._put_aside[key] = self._clock.now() + UNWRITABLE_PAUSE
+    async def _failed(self, key: RequestKey, error: Exception, failures: int) -> None:
+        """Choose when to try this request again. The store had failed `failures` times in a row before."""
+        match error:
+            case RowUnreadable() | StoreDamaged():
+                self._telemetry.store_errors.inc()
+                self._put_aside[key] = self._clock.now() + UNREADABLE_PAUSE
+            case StoreUnavailable():
+                self._try_again(key, failures)
+            case _:
+                try:
+                    await self._reconciler.put_off(key, CRASHED_PAUSE)  # it would probably fail again at once
+                except StoreUnavailable:
+                    self._try_again(key, failures)
+
+    def _try_again(self, key: RequestKey, failures: int) -> None:
+        """Try this request again soon: the store has failed once more."""
+        self._telemetry.store_errors.inc()
+        pause = backoff(failures, first=FIRST_RETRY, longest=LONGEST_RETRY)
+        self._put_aside[key], self._failures[key] = self._clock.now() + pause, failures + 1
 
     async def _seconds_to_next(self) -> float:
         try:

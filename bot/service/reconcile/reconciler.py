@@ -25,6 +25,7 @@ from bot.domain.shown.card_places import renamed
 from bot.domain.shown.surfaces import LOOKUP_SPAN, desired, may_still_be_identified, next_change
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
+from bot.ports.store import StoreUncertain
 from bot.service.clicks.signalling import Signalling
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries, Postponed
@@ -211,19 +212,26 @@ class Reconciler:
 
     async def _take_over(self, record: Record, decision: Decision) -> Record:
         """Take a decision over from a crashed process: continue, release or settle it as `taken_over` says."""
-        now, ours = self._clock.now(), False
+        now = self._clock.now()
+        taken: Decision | None = None
 
         def adopt(row: Record) -> Record:
-            nonlocal ours
+            nonlocal taken
             current = row.decision(decision.id)
-            ours = current is not None and current.hold_ended(now)
-            return row.with_decision(taken_over(current, now)) if current and ours else row
+            taken = taken_over(current, now) if current and current.hold_ended(now) else None
+            return row.with_decision(taken) if taken else row
 
-        adopted = await self._rows.apply(record.key, adopt)
-        current = adopted.decision(decision.id)
-        if ours and current and current.state is DecisionState.CLAIMED:
-            self._taken_over.begin(self._signalling.take_over(adopted.key, current))
+        try:
+            adopted = await self._rows.apply(record.key, adopt)
+        except StoreUncertain:  # if it is stored, the others wait for this process
+            self._continue(record.key, taken)
+            raise
+        self._continue(record.key, taken)
         return adopted
+
+    def _continue(self, key: RequestKey, taken: Decision | None) -> None:
+        if taken and taken.state is DecisionState.CLAIMED:
+            self._taken_over.begin(self._signalling.take_over(key, taken))
 
 
 def _unreadable(row: Record, *, since: int, missing_at: datetime | None) -> Record:

@@ -21,6 +21,7 @@ TRUTH = "tests/scenario/test_truth.py::"
 DECIDING = "tests/scenario/test_deciding.py::"
 ANSWERS = "tests/scenario/test_answers.py::"
 SIGNALLING = "tests/scenario/test_signalling.py::"
+STORE_FAILURES = "tests/scenario/test_store_failures.py::"
 QUEUEING = "tests/scenario/test_queueing.py::"
 RELOADING = "tests/scenario/test_reloading.py::"
 WITHDRAWING = "tests/scenario/test_withdrawing.py::"
@@ -161,7 +162,7 @@ GUARDS = (
     Guard(
         "a state check older than five seconds is repeated",
         SIGNALLING + "test_old_state_check_is_repeated",
-        {"bot.service.clicks.signal_attempt:FRESH": constant(timedelta(hours=1))},
+        {"bot.service.clicks.state_check:FRESH": constant(timedelta(hours=1))},
     ),
     Guard(
         "a signal is not sent if the store was slow to allow it",
@@ -172,6 +173,11 @@ GUARDS = (
         "a signal whose result is unknown is not sent again",
         RECONCILING + "test_signal_without_reply_or_effect_is_not_sent_again",
         {"bot.service.clicks.signal_attempt:send_once": around(_lost_as_throttled)},
+    ),
+    Guard(
+        "only the worker that is sending a decision takes that back",
+        STORE_FAILURES + "test_throttled_process_does_not_undo_the_signal_of_another_process",
+        {"bot.service.clicks.held_decision:is_own": always(True)},
     ),
     Guard(
         "a signal is attempted once",

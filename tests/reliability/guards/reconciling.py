@@ -273,7 +273,7 @@ GUARDS = (
         "a state check that lies in the future allows no signal",
         WRONG_CLOCK + "test_signal_is_not_sent_if_the_clock_is_set_back_after_the_state_check",
         {
-            "bot.service.clicks.signal_attempt:is_fresh": around(
+            "bot.service.clicks.state_check:is_fresh": around(
                 lambda is_fresh, checked_at, now: now < checked_at or is_fresh(checked_at, now)
             ),
             "bot.domain.decision:Decision.is_expired": around(lambda _, decision, now: now > decision.deadline),

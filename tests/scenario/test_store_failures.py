@@ -1,0 +1,302 @@
+"""The store fails for some seconds during a decision: the decision continues as soon as the store answers again.
+
+Each test fails the store at one write of the decision's way from the click to the card. The promise is the same for
+all: at most one signal, and within SOON after the store is back, AWS has the decision and the card shows it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.decision import DECISION_SPAN, HOLD, Decision, DecisionState, Outcome
+from bot.domain.record import Record
+from bot.domain.request import RequestKey, Status
+from bot.domain.shown.views import NoticeCode
+from bot.ports.aws import SignalThrottled
+from bot.service.clicks.queue import TURNS
+from tests.fakes.aws import FakeAws
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, FakePeople, person
+from tests.fakes.clock import ManualClock
+from tests.fakes.store import FailingStore, Loss, MemoryStore
+from tests.fakes.world import World, code_of
+
+SOON = 5.0  # seconds after the store is back
+PRIYA = person(4, "Priya Nair")
+Point = Callable[[Record, Record], bool]
+
+
+def decided(row: Record) -> Decision | None:
+    """Return the row's latest decision."""
+    return row.decisions[-1] if row.decisions else None
+
+
+def moves_to(state: DecisionState, *, begun: bool | None = None) -> Point:
+    """Return the point at which a decision is first stored in this state, before or after its turn has begun."""
+
+    def point(before: Record, after: Record) -> bool:
+        was, now = decided(before), decided(after)
+        if now is None or now.state is not state or (begun is not None and (now.turn_at is not None) is not begun):
+            return False
+        return was is None or (was.state, was.turn_at is None) != (now.state, now.turn_at is None)
+
+    return point
+
+
+def lease_after_decision(before: Record, after: Record) -> bool:
+    """The point at which the reconciliation after the decision takes its lease."""
+    return bool(after.decisions) and after.lease is not None and before.lease is None
+
+
+def card_update(before: Record, after: Record) -> bool:
+    """The point at which the decided card is about to be updated in Teams."""
+    return bool(after.decisions) and any(
+        each.kind == "card" and each.digest is None and each not in before.surfaces for each in after.surfaces
+    )
+
+
+def facts_read(before: Record, after: Record) -> bool:
+    """The point at which the decision's effect, as read from AWS, is stored."""
+    return before.request is not None and before.request.status != (after.request and after.request.status)
+
+
+POINTS: dict[str, Point] = {
+    "claim": moves_to(DecisionState.CLAIMED, begun=False),
+    "turn": moves_to(DecisionState.CLAIMED, begun=True),
+    "sending": moves_to(DecisionState.SENT),
+    "answer": moves_to(DecisionState.CONFIRMED),
+    "lease": lease_after_decision,
+    "facts": facts_read,
+    "card": card_update,
+}
+OUTAGES = [
+    (point, loss, seconds)
+    for point in POINTS
+    for loss in Loss
+    for seconds in (3.0, 20.0, 50.0)  # shorter and longer than a hold and a lease
+    if point != "claim" or loss is Loss.KEPT  # a claim that is not stored is no decision
+    if (point, loss, seconds) != ("sending", Loss.KEPT, 50.0)  # after the hold it may have been sent
+]
+
+
+def failing_world() -> tuple[World, FailingStore]:
+    """Return a world whose store can fail, and that store."""
+    clock = ManualClock()
+    store = FailingStore(clock)
+    world = World(clock, FakeAws(clock), FakeChat(), FakePeople((HANAKO, ICHIRO, PRIYA, TARO_PERSON)), store)
+    return world, store
+
+
+async def is_over(world: World, key: RequestKey) -> bool:
+    """Return whether AWS has the decision, its row says so, and the card shows it without buttons."""
+    (card,) = world.chat.of("post")
+    row = await world.row(key)
+    decision = decided(row)
+    confirmed = decision is not None and decision.state is DecisionState.CONFIRMED
+    return (
+        confirmed and world.aws.requests[key].status is Status.APPROVED and "Approved" in card.card and not card.buttons
+    )
+
+
+async def pass_outage(world: World, store: FailingStore) -> None:
+    """Let time pass until SOON after the store is back."""
+    await world.clock.advance(0.1)
+    await world.clock.advance((store.back_at - world.clock.now()).total_seconds() + SOON)
+
+
+@pytest.mark.parametrize(("point", "loss", "seconds"), OUTAGES)
+async def test_decision_takes_effect_as_soon_as_the_store_is_back(point: str, loss: Loss, seconds: float) -> None:
+    """The store fails at one write of the decision's way, and works again after some seconds. One signal is sent."""
+    world, store = failing_world()
+    key = await world.posted()
+    store.fail(POINTS[point], loss=loss, seconds=seconds)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await pass_outage(world, store)
+        await click
+        over = await is_over(world, key)
+        await world.clock.advance(120)
+    assert over
+    assert len(world.aws.signals) == 1
+
+
+@pytest.mark.parametrize("loss", [Loss.REFUSED, Loss.LOST])
+async def test_person_may_click_again_at_once_if_the_claim_was_not_stored(loss: Loss) -> None:
+    """The answer does not promise a decision. A second click, right after the store is back, takes effect."""
+    world, store = failing_world()
+    key = await world.posted()
+    store.fail(POINTS["claim"], loss=loss, seconds=3)
+    async with world.running():
+        answer = await world.press(key, HANAKO)
+        await world.clock.advance(3.1)
+        again = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(SOON)
+        await again
+        assert code_of(answer) is (NoticeCode.NOT_STORED if loss is Loss.REFUSED else NoticeCode.STORE_SLOW)
+        assert await is_over(world, key)
+        await world.clock.advance(120)
+    assert len(world.aws.signals) == 1
+
+
+async def test_store_failure_before_the_claim_leaves_nothing_behind() -> None:
+    """The row cannot be read: the person reads that nothing was sent. A second click takes effect."""
+    world, store = failing_world()
+    key = await world.posted()
+    store.broken = True
+    async with world.running():
+        assert code_of(await world.press(key, HANAKO)) is NoticeCode.NOT_STORED
+        store.broken = False
+        await world.clock.advance(4)
+        assert world.aws.signals == []
+        again = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(SOON)
+        await again
+        assert await is_over(world, key)
+    assert len(world.aws.signals) == 1
+
+
+async def test_waiting_decisions_continue_as_soon_as_the_store_is_back() -> None:
+    """More decisions than turns are under way when the store fails for 20 s. All take effect, one signal each."""
+    world, store = failing_world()
+    keys = [world.aws.add(number) for number in range(1, TURNS + 6)]
+    for key in keys:
+        await world.shown(key)
+    store.fail(POINTS["sending"], loss=Loss.LOST, seconds=20)
+    async with world.running():
+        clicks = [asyncio.create_task(world.press(key, PRIYA)) for key in keys]
+        await pass_outage(world, store)
+        await asyncio.gather(*clicks)
+        effects = len(world.aws.effects)
+        await world.clock.advance(120)
+    assert effects == len(keys)
+    assert len(world.aws.signals) == len(keys)
+
+
+async def test_second_approval_does_not_wait_for_the_hold_of_the_first() -> None:
+    """The level needs two approvals. The answer to the first claim is lost, and the second person clicks afterwards."""
+    world, store = failing_world()
+    key = await world.posted(required=2)
+    store.fail(POINTS["claim"], loss=Loss.KEPT, seconds=3)
+    async with world.running():
+        await world.press(key, HANAKO)
+        await world.clock.advance(3.1)
+        second = asyncio.create_task(world.press(key, ICHIRO))
+        await world.clock.advance(SOON)
+        await second
+        assert await is_over(world, key)
+    assert {each.session_name for each in world.aws.signals} == {HANAKO.session_name, ICHIRO.session_name}
+    assert len(world.aws.signals) == 2
+
+
+@pytest.mark.parametrize(("loss", "seconds"), [*((loss, 65.0) for loss in Loss), (Loss.KEPT, HOLD.total_seconds() + 1)])
+async def test_decision_that_is_too_late_after_an_outage_is_released(loss: Loss, seconds: float) -> None:
+    """No decision is sent over 60 s after its turn began, or after a hold in which it may have been sent.
+
+    A note in the thread names the person. Until then the decision is live, at most for its minute.
+    """
+    world, store = failing_world()
+    key = await world.posted()
+    store.fail(POINTS["sending"], loss=loss, seconds=seconds)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await pass_outage(world, store)
+        await world.clock.advance(max(0.0, DECISION_SPAN.total_seconds() - seconds))
+        await click
+        decision = decided(await world.row(key))
+        await world.clock.advance(120)
+    assert world.aws.signals == []
+    assert decision is not None
+    assert (decision.state, decision.outcome) in {
+        (DecisionState.RELEASED, Outcome.EXPIRED),
+        (DecisionState.RELEASED, Outcome.NO_ANSWER),
+    }
+    assert [HANAKO.name in note.card for note in world.chat.of("reply")] == [True]
+
+
+async def test_decision_taken_over_by_an_uncertain_write_continues() -> None:
+    """A process died. The answer to the next process's take-over is lost; the decision is sent after the store is back."""
+    world, store = failing_world()
+    key = await world.posted()
+    await world.crash_in(world.pressed(key, HANAKO), "prepare")
+    world.build()
+    store.fail(lambda before, after: before.decisions != after.decisions, loss=Loss.KEPT, seconds=3)
+    async with world.running():
+        await world.clock.advance(HOLD.total_seconds() + 1)
+        await pass_outage(world, store)
+        assert await is_over(world, key)
+    assert len(world.aws.signals) == 1
+
+
+# --- another process works on the decision meanwhile
+
+
+def beside(world: World, store: FailingStore) -> World:
+    """Return a second process over the same AWS, Teams and tables, whose store works."""
+    return replace(world, store=MemoryStore(store.tables), owner="replica-2")
+
+
+@pytest.mark.parametrize("loss", list(Loss))
+async def test_signal_of_another_process_is_not_taken_for_its_own(loss: Loss) -> None:
+    """The first process loses its store while it stores "sending". After the hold, another process sends the decision.
+
+    The first process comes back while that signal is on its way, and sends none.
+    """
+    world, store = failing_world()
+    other, key = beside(world, store), await world.posted()
+    store.fail(POINTS["sending"], loss=loss, seconds=HOLD.total_seconds() + 3)
+    click = asyncio.create_task(world.press(key, HANAKO))
+    await world.clock.advance(3)
+    answered = world.aws.gates["signal"] = asyncio.Event()
+    async with other.running():
+        await pass_outage(world, store)
+        answered.set()
+        await world.clock.advance(DECISION_SPAN.total_seconds())
+        await click
+    await world.click_handler.drain()
+    decision = decided(await other.row(key))
+    assert decision is not None
+    sent = 0 if loss is Loss.KEPT else 1  # stored as "sending": nobody but the first process knows that it was not sent
+    assert len(world.aws.signals) == sent
+    assert decision.state is (DecisionState.CONFIRMED if sent else DecisionState.RELEASED)
+
+
+async def test_throttled_process_does_not_undo_the_signal_of_another_process() -> None:
+    """AWS throttles the first process's signal, and the answer to the write of that is lost, although it is stored.
+
+    After the hold, another process sends the decision. The first process then repeats its write, and sends nothing.
+    """
+    world, store = failing_world()
+    other, key = beside(world, store), await world.posted()
+    world.aws.before["signal"].append(SignalThrottled("ThrottlingException"))
+
+    def back_to_claimed(before: Record, after: Record) -> bool:
+        was, now = decided(before), decided(after)
+        return bool(was and now and (was.state, now.state) == (DecisionState.SENT, DecisionState.CLAIMED))
+
+    store.fail(back_to_claimed, loss=Loss.KEPT, seconds=HOLD.total_seconds() + 3)
+    click = asyncio.create_task(world.press(key, HANAKO))
+    await world.clock.advance(3)
+    answered = world.aws.gates["signal"] = asyncio.Event()
+    async with other.running():
+        await pass_outage(world, store)
+        assert (len(world.aws.signals), world.aws.effects) == (2, [])
+        await world.clock.advance(2)
+        answered.set()
+        await world.clock.advance(SOON)
+        await click
+    await world.click_handler.drain()
+    assert (len(world.aws.signals), len(world.aws.effects)) == (2, 1)
+
+
+async def test_requests_continue_after_a_store_failure_in_their_reconciliation() -> None:
+    """The store fails for 3 s while a new request is reconciled. Its card comes within SOON, not after the lease."""
+    world, store = failing_world()
+    await world.rows.requeue(world.aws.add())
+    store.fail(lambda before, after: bool(after.surfaces) and not before.surfaces, loss=Loss.REFUSED, seconds=3)
+    async with world.running():
+        await pass_outage(world, store)
+        assert [each.kind for each in world.chat.sent.values()] == ["post", "direct"]
+        await world.clock.advance(timedelta(minutes=2).total_seconds())
+    assert len(world.chat.of("post")) == 1

@@ -1,6 +1,6 @@
 """The command line: parses arguments, calls the packages, turns errors into exit codes.
 
-Exit codes: 0 done, 1 a problem was found (or the command is not built), 2 wrong usage or configuration.
+Exit codes: 0 done, 1 a problem was found, 2 wrong usage or configuration.
 Commands import what they need when they run, so that `--help` is fast and the sandbox's libraries stay optional.
 """
 
@@ -10,13 +10,13 @@ import textwrap
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import IO, TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, Final, TypeVar
 
 import click
 
 from bot import DISTRIBUTION, audit_export
+from bot.app_package.command import manifest
 from bot.config.errors import ConfigurationProblems
-from bot.config.types import NOT_AVAILABLE
 from bot.domain.audit import AuditEntry
 from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
@@ -191,16 +191,6 @@ async def _print_audit(
         day = after
 
 
-def _not_built(name: str, summary: str) -> None:
-    """Add a command of a later version. It accepts any arguments and reports that it is not available yet."""
-
-    @main.command(name, help=f"{summary} ({NOT_AVAILABLE}).", context_settings={"ignore_unknown_options": True})
-    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-    def answer(words: tuple[str, ...]) -> NoReturn:
-        del words
-        raise click.ClickException(f"{name} is {NOT_AVAILABLE}")
-
-
 def _address(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
     if text is None:
         return None
@@ -276,7 +266,7 @@ def _make_table(name: str, *, region: str) -> None:
         raise click.ClickException(f"the table {name} is not ready: {problem}") from None
 
 
-_not_built("manifest", "Build the Teams app package")
+main.add_command(manifest)
 main.add_command(sandbox)
 
 

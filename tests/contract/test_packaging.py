@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.app_package.packages import OPTIONS
+
 ROOT = Path(__file__).parents[2]
 PINS = sorted((ROOT / ".ci" / "pins").glob("*.txt"))
 LOCKS = [ROOT / "bot" / "sandbox" / "npm" / "package-lock.json", ROOT / "tests" / "e2e" / "package-lock.json"]
@@ -21,6 +23,8 @@ MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users|opt)/\w")
 SHIPPED = (
     "cards/request.json",
     "cards/locales/ja.json",
+    "bot/app_package/icons/color.png",
+    "bot/app_package/icons/outline.png",
     "bot/sandbox/npm/package.json",
     "bot/sandbox/npm/package-lock.json",
     "bot/sandbox/npm/.npmrc",
@@ -80,7 +84,7 @@ def test_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> No
 
 
 def test_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
-    """The command of an installed wheel runs outside the repository and finds its templates."""
+    """The command of an installed wheel runs outside the repository and finds its templates and icons."""
     target = tmp_path / "site"
     run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel, cwd=tmp_path)
     command = target / "bin" / "node-access-bot"
@@ -88,6 +92,7 @@ def test_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
     assert where.startswith(str(target))
     assert "version" in run(command, "--version", cwd=tmp_path, PYTHONPATH=str(target))
     assert "AdaptiveCard" in run(command, "render", "request", cwd=tmp_path, PYTHONPATH=str(target))
+    assert "version" in run(command, "manifest", *OPTIONS, cwd=tmp_path, PYTHONPATH=str(target))
 
 
 def test_pins_and_locks_exist() -> None:

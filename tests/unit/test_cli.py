@@ -137,13 +137,6 @@ def test_interrupted_start_ends_without_an_error(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("words", [("manifest",), ("manifest", "--out", "x.zip")])
-def test_unavailable_command_exits_with_1(words: tuple[str, ...]) -> None:
-    """A command of a later version prints "not available yet" and exits with 1."""
-    result = run(*words)
-    assert (result.exit_code, result.stderr) == (1, f"Error: {words[0]} is not available yet\n")
-
-
 @pytest.mark.parametrize(
     "words",
     [

@@ -8,10 +8,12 @@ from importlib.resources import files
 
 import pytest
 
+from bot.app_package.manifest import translation
 from bot.rendering import render, summary
 from bot.rendering.i18n import LOCALES, Localizer, Phrase, Words, words
 from bot.rendering.render import presentation
 from tests.fakes.views import every_view
+from tests.unit.app_package.packages import DETAILS
 
 
 def test_every_locale_has_a_file_of_words() -> None:
@@ -47,7 +49,7 @@ def test_no_key_is_duplicated(locale: str) -> None:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_phrase_is_used_and_none_is_missing(locale: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every view finds its words, and every phrase is used by a view or its template."""
+    """Every view finds its words, and every phrase is used by a view, its template or the app package."""
     used: set[str] = set()
     groups: set[str] = set()
     phrase, group = Words.phrase, Localizer.group
@@ -67,6 +69,7 @@ def test_every_phrase_is_used_and_none_is_missing(locale: str, monkeypatch: pyte
         render(view, locale=locale, timezone="Asia/Tokyo", notice=notice)
         summary(view, locale=locale)
         used |= {f"{name}.{word}" for name in groups for word in _words_of(presentation(view).template)}
+    translation(DETAILS, locale)
     unused = set(words(locale).phrases) - used
     assert unused == set(), "no view and no template uses these words: remove them, or add a sample to the gallery"
 

@@ -1,0 +1,85 @@
+"""Compares the app package with Microsoft's own schema files (npm @microsoft/app-manifest), without the network."""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft4Validator
+
+from bot.app_package.archive import MANIFEST
+from bot.app_package.manifest import LANGUAGE_FILES, SCHEMA, manifest, translation
+from bot.app_package.rules import LONGEST, LONGEST_DESCRIPTION, LONGEST_TITLE, MOST_COMMANDS
+from bot.rendering.i18n import LOCALES
+from bot.sandbox.node import InstallFailed, NodeMissing
+from tests.e2e.node import HERE, install_node_packages
+from tests.unit.app_package.packages import DETAILS, entries
+
+SCHEMAS = HERE / "node_modules" / "@microsoft" / "app-manifest" / "build" / "json-schemas" / "teams" / f"v{SCHEMA}"
+
+
+@pytest.fixture(scope="module")
+def schemas() -> Path:
+    """Return the folder of the schema files. Without them, fail in CI and skip elsewhere."""
+    try:
+        install_node_packages()
+    except (NodeMissing, InstallFailed) as error:
+        if os.environ.get("CI", "").lower() in {"1", "true"}:
+            pytest.fail(f"CI=true, but: {error}", pytrace=False)
+        pytest.skip(str(error))
+    return SCHEMAS
+
+
+@cache
+def schema(folder: Path, name: str) -> dict[str, Any]:
+    """Return a schema file."""
+    document: dict[str, Any] = json.loads((folder / f"{name}.schema.json").read_text("utf-8-sig"))
+    return document
+
+
+def mistakes(folder: Path, name: str, document: Any) -> list[str]:
+    """Return where a document breaks the schema of this name, and how."""
+    found = Draft4Validator(schema(folder, name)).iter_errors(document)
+    return [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in found]
+
+
+def test_manifest_is_valid(schemas: Path) -> None:
+    """The manifest in the package follows the schema of its version."""
+    assert mistakes(schemas, "MicrosoftTeams", json.loads(entries()[MANIFEST])) == []
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_texts_of_every_language_are_valid(schemas: Path, locale: str) -> None:
+    """Every key is a place in the manifest, and no text is too long."""
+    assert mistakes(schemas, "MicrosoftTeams.Localization", translation(DETAILS, locale)) == []
+
+
+def test_files_of_languages_are_those_texts() -> None:
+    """The package has the texts that the other test validates."""
+    assert LANGUAGE_FILES
+    for locale, name in LANGUAGE_FILES.items():
+        assert json.loads(entries()[name]) == translation(DETAILS, locale)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("supportsChannelFeatures", "tier9"), ("version", None), ("supportsPersonal", True), ("accentColor", "blue")],
+)
+def test_schema_finds_mistakes(schemas: Path, member: str, value: object) -> None:
+    """A schema that accepts everything would prove nothing."""
+    document = {**manifest(DETAILS, version="0.1.0"), member: value}
+    assert mistakes(schemas, "MicrosoftTeams", document) != []
+
+
+def test_our_limits_are_those_of_the_schema(schemas: Path) -> None:
+    """The rules need no schema file, because the wheel has none. They know the same numbers."""
+    members = schema(schemas, "MicrosoftTeams")["properties"]
+    for place, most in LONGEST.items():
+        group, name = place.split(".")
+        assert members[group]["properties"][name]["maxLength"] == most
+    commands = members["bots"]["items"]["properties"]["commandLists"]["items"]["properties"]["commands"]
+    texts = commands["items"]["properties"]
+    assert commands["maxItems"] == MOST_COMMANDS
+    assert (texts["title"]["maxLength"], texts["description"]["maxLength"]) == (LONGEST_TITLE, LONGEST_DESCRIPTION)

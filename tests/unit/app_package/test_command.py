@@ -1,0 +1,150 @@
+"""Tests for `node-access-bot manifest`: options, errors, the file, and what it says."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bot.app_package.archive import MANIFEST, unpack
+from bot.app_package.rules import find_mistakes
+from bot.cli import main
+from tests.unit.app_package.packages import APP_ID, OPTIONS
+
+REGISTRATION = "22222222-2222-4222-8222-222222222222"
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an empty folder, without settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("NODE_ACCESS_APP_ID", "NODE_ACCESS_APP_CREDENTIAL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(*words: str, **environment: str) -> Result:
+    """Run the command in this process. Any exception other than its exit fails the test."""
+    return CliRunner().invoke(main, ["manifest", *words], catch_exceptions=False, env=environment)
+
+
+def manifest_of(path: Path) -> dict[str, object]:
+    """Return the manifest in a package."""
+    document: dict[str, object] = json.loads(unpack(path.read_bytes())[MANIFEST])
+    return document
+
+
+def test_package_passes_the_rules_and_the_next_steps_are_printed() -> None:
+    """The output names the file and its version, and who uploads it, adds it and installs it."""
+    done = run(*OPTIONS)
+    package = Path("node-access-bot.zip").read_bytes()
+    assert (done.exit_code, done.stderr, find_mistakes(package, app_id=APP_ID)) == (0, "", [])
+    assert done.stdout.startswith("node-access-bot.zip: Node Access Bot 0.1.0\n")
+    for who in (
+        "Teams administrator uploads",
+        "owner of the approvers' team",
+        "private or shared channel",
+        "Setup policies",
+    ):
+        assert who in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+def test_three_pages_are_below_one_address() -> None:
+    """`--url` is the website; the pages of their own replace it."""
+    assert run(*OPTIONS[:4], "--url", "https://example.com/bot/", "--terms", "https://example.org/terms").exit_code == 0
+    assert manifest_of(Path("node-access-bot.zip"))["developer"] == {
+        "name": "Example Platform Team",
+        "websiteUrl": "https://example.com/bot/",
+        "privacyUrl": "https://example.com/bot/privacy",
+        "termsOfUseUrl": "https://example.org/terms",
+    }
+
+
+def test_every_missing_option_is_named_at_once() -> None:
+    """The error says what each page must say. Nothing is written."""
+    done = run()
+    assert done.exit_code == 2
+    for option in ("--app-id, or NODE_ACCESS_APP_ID", "--developer", "--website, or --url", "--privacy", "--terms"):
+        assert f"\n  {option}" in done.stderr
+    assert "data about people" in done.stderr
+    assert "--registration-id" not in done.stderr
+    assert list(Path().iterdir()) == []
+
+
+def test_app_id_comes_from_the_environment_too() -> None:
+    """On the machine of the bot, the setting is already there; the option wins."""
+    assert run(*OPTIONS[2:], NODE_ACCESS_APP_ID=REGISTRATION).exit_code == 0
+    assert manifest_of(Path("node-access-bot.zip"))["id"] == REGISTRATION
+    assert run(*OPTIONS, "--out", "other.zip", NODE_ACCESS_APP_ID=REGISTRATION).exit_code == 0
+    assert manifest_of(Path("other.zip"))["id"] == APP_ID
+
+
+@pytest.mark.parametrize("words", [("--credential", "managed-identity"), ()])
+def test_managed_identity_needs_an_app_registration(words: tuple[str, ...]) -> None:
+    """Teams gives the permission to an app registration only. The setting of the bot counts, too."""
+    environment = {} if words else {"NODE_ACCESS_APP_CREDENTIAL": "managed-identity"}
+    refused = run(*OPTIONS, *words, **environment)
+    assert (refused.exit_code, "--registration-id" in refused.stderr) == (2, True)
+    assert run(*OPTIONS, *words, "--registration-id", REGISTRATION, **environment).exit_code == 0
+    document = manifest_of(Path("node-access-bot.zip"))
+    assert document["webApplicationInfo"] == {"id": REGISTRATION, "resource": f"api://{REGISTRATION}"}
+    assert document["id"] == APP_ID
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--app-id", "node-access-bot"),
+        ("--registration-id", "x"),
+        ("--developer", "x" * 33),
+        ("--developer", " "),
+        ("--name", "x" * 31),
+        ("--name", "Node\x1bAccess"),
+        ("--url", "http://example.com"),
+        ("--website", "example.com"),
+        ("--privacy", "https://"),
+        ("--terms", "https://exa mple.com"),
+        ("--accent", "blue"),
+        ("--app-version", "1.0"),
+    ],
+)
+def test_invalid_option_exits_with_2_and_writes_nothing(words: tuple[str, str]) -> None:
+    """The error names the option and says what to write."""
+    done = run(*OPTIONS, *words)
+    assert (done.exit_code, words[0] in done.stderr, "write" in done.stderr) == (2, True, True)
+    assert list(Path().iterdir()) == []
+
+
+def test_second_run_writes_nothing_new() -> None:
+    """The same options need no update in Teams, and the output says so."""
+    run(*OPTIONS)
+    before = Path("node-access-bot.zip").read_bytes()
+    done = run(*OPTIONS)
+    assert (done.exit_code, "nothing to upload" in done.stdout) == (0, True)
+    assert Path("node-access-bot.zip").read_bytes() == before
+
+
+def test_other_contents_raise_the_version_of_the_file() -> None:
+    """The former file says which version Teams has."""
+    run(*OPTIONS)
+    done = run(*OPTIONS, "--name", "Node Access Test")
+    assert done.stdout.startswith("node-access-bot.zip: Node Access Test 0.1.1\n")
+    refused = run(*OPTIONS, "--app-version", "0.1.1")
+    assert (refused.exit_code, "choose 0.1.2 or higher" in refused.stderr) == (1, True)
+    assert manifest_of(Path("node-access-bot.zip"))["version"] == "0.1.1"
+
+
+def test_other_file_is_kept() -> None:
+    """A file that is no package of this app is an error, and stays as it is."""
+    Path("notes.zip").write_text("notes")
+    done = run(*OPTIONS, "--out", "notes.zip")
+    assert (done.exit_code, "choose another file" in done.stderr) == (1, True)
+    assert Path("notes.zip").read_text() == "notes"
+
+
+@pytest.mark.parametrize("out", ["missing/package.zip", "file/package.zip"])
+def test_unwritable_file_is_an_error_without_a_traceback(out: str) -> None:
+    """The error names the file."""
+    Path("file").write_text("")
+    done = run(*OPTIONS, "--out", out)
+    assert (done.exit_code, out in done.stderr) == (1, True)

@@ -103,7 +103,7 @@ class TeamsSide:
         endpoint = Endpoint(
             verifier=verifier,
             adapter=TeamsAdapter(),
-            tenant_id=self._microsoft.tenant_id,
+            configuration=self._configuration,
             turn=handler.on_turn,
             clock=self._clock,
             telemetry=self._telemetry,

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -22,6 +23,7 @@ from tests.fakes.edge import Edge, running_edge
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import HANAKO
 from tests.fakes.teams_world import APPROVERS
+from tests.fakes.world import current_configuration
 
 Json = dict[str, Any]
 
@@ -212,7 +214,7 @@ async def test_endpoint_without_a_tenant_is_not_built(ms: FakeMicrosoft) -> None
             endpoint.Endpoint(
                 verifier=edge.verifier,
                 adapter=TeamsAdapter(),
-                tenant_id="",
+                configuration=replace(current_configuration(), tenant_id=""),
                 turn=_nothing,
                 clock=edge.clock,
                 telemetry=Telemetry(CollectorRegistry()),

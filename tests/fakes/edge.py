@@ -6,7 +6,7 @@ Tests supply the turn handler.
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ from bot.web import server
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, TENANT_ID
 from tests.fakes.signing import SECRET
+from tests.fakes.world import current_configuration
 
 Turn = Callable[[Any], Awaitable[None]]
 
@@ -105,7 +106,7 @@ async def running_edge(
         endpoint = Endpoint(
             verifier=verifier,
             adapter=TeamsAdapter(),
-            tenant_id=TENANT_ID,
+            configuration=replace(current_configuration(), tenant_id=TENANT_ID),
             turn=recorded,
             clock=ticks,
             telemetry=Telemetry(registry),

@@ -114,7 +114,11 @@ async def wrong_value(world: Product) -> None:
 
 
 async def other_audience(world: Product) -> None:
-    """An activity for another app arrives."""
+    """An activity for another app arrives, which is in the team in place of the configured one."""
+    await roster(403, "BotNotInConversationRoster")(world)
+    assert world.program is not None
+    world.program.services.checks.recheck()
+    await world.program.services.checks.make()  # finds that the configured app is not in the team
     await send(world, aud=OTHER)
 
 
@@ -133,9 +137,11 @@ async def other_host(world: Product) -> None:
     await send(world, service_url="https://smba.example.com/teams/")
 
 
-async def send(world: Product, *, tenant: str = TENANT_ID, service_url: str = "", **claims: Any) -> int:
+async def send(
+    world: Product, *, tenant: str = TENANT_ID, service_url: str = "", conversation: str = APPROVERS, **claims: Any
+) -> int:
     """Send a message from Teams. Return the status of the answer."""
-    place = activities.Place(id=APPROVERS, kind="channel", team="19:team@thread.tacv2", tenant_id=tenant)
+    place = activities.Place(id=conversation, kind="channel", team="19:team@thread.tacv2", tenant_id=tenant)
     address = service_url or world.microsoft.service_url
     body = activities.message("help", sender=HANAKO, place=place, service_url=address)
     header = world.microsoft.signer.header(address, **claims)
@@ -469,8 +475,8 @@ async def test_misinstallation_is_a_problem_by_name(case: Case[Product], world: 
         async with world.running() as program:
             await problems(world)
             await case.arrange(world)
-            program.services.checks.recheck()  # as if an hour had passed
             for _ in range(2):
+                program.services.checks.recheck()  # as if an hour had passed
                 found = await problems(world)
             await put_right(world)
             left = await problems(world)
@@ -505,10 +511,30 @@ async def test_problem_ends_when_the_cause_is_gone(world: Product) -> None:
 
 
 async def test_refused_activity_beside_accepted_ones_is_no_problem(world: Product) -> None:
-    """Somebody else's bot may send us its activities; ours work."""
+    """The settings are right, whatever is refused."""
     async with world.running():
         assert await send(world) == 200
+        assert await send(world, exp=1_700_000_000, nbf=1_699_000_000) == 401
+        assert await problems(world) == {}
+
+
+async def test_stranger_with_a_bot_cannot_cause_a_problem(world: Product) -> None:
+    """Any owner of an Azure Bot has tokens for it, and can send them here before our first activity arrives.
+
+    Teams says that our app is in the channel, so the settings are right.
+    """
+    async with world.running() as program:
+        await problems(world)
         assert await send(world, aud=OTHER) == 401
+        assert await send(world, iss="https://api.botframework.us") == 401
+        program.services.checks.recheck()
+        assert await problems(world) == {}
+
+
+async def test_stranger_in_another_tenant_cannot_cause_a_problem(world: Product) -> None:
+    """Somebody installs our app in a tenant of theirs, and writes to it there."""
+    async with world.running():
+        assert await send(world, tenant=OTHER, conversation="19:theirs@thread.tacv2") == 403
         assert await problems(world) == {}
 
 

@@ -237,6 +237,28 @@ async def test_one_lost_event_is_no_problem(site: Site) -> None:
     assert await site.problems() == {}
 
 
+# --- activities
+
+
+async def test_accepted_activity_shows_for_a_day_that_the_settings_are_right(site: Site) -> None:
+    """A quiet night does not make a refused activity a problem."""
+    site.world.outcomes.succeeded(Work.ACTIVITY)
+    await site.world.clock.advance(timedelta(hours=23).total_seconds())
+    site.world.outcomes.failed(Work.ACTIVITY, "expired", code="expired", detail="about 3 h ago")
+    assert await site.problems() == {}
+    await site.world.clock.advance(timedelta(hours=1).total_seconds())
+    assert list(await site.problems()) == ["activities"]
+
+
+async def test_stranger_cannot_hide_what_our_own_bot_sends(site: Site) -> None:
+    """A token for another app after one for ours: the problem is still that of ours, until one is accepted."""
+    site.world.outcomes.failed(Work.ACTIVITY, "expired", code="expired", detail="about 3 h ago")
+    site.world.outcomes.failed(Work.ACTIVITY, "audience", code="audience", detail="another app")
+    assert (await site.problems())["activities"].startswith("expired: ")
+    site.world.outcomes.succeeded(Work.ACTIVITY)
+    assert await site.problems() == {}
+
+
 # --- roles
 
 

@@ -39,10 +39,11 @@ class Installation:
         configuration, outcomes = self.configuration.value, self.outcomes
         found = [microsoft.token(self.teams), microsoft.keys(self.teams), self._clock()]
         for channel in configuration.channels:
-            found += [microsoft.channel(channel, self.teams), microsoft.roster(channel, self.teams)]
+            found += [microsoft.channel(channel, self.teams, outcomes), microsoft.roster(channel, self.teams)]
             found += [microsoft.cards(channel, outcomes)]
         found += [microsoft.direct_messages(outcomes), microsoft.service_addresses(outcomes)]
-        found += [microsoft.activities(outcomes, app_id=self.app_id, tenant_id=self.configuration.tenant_id)]
+        tenant_id = self.configuration.tenant_id
+        found += [microsoft.activities(outcomes, configuration.channels, app_id=self.app_id, tenant_id=tenant_id)]
         found += [*self._roles(configuration), *self._places(configuration), aws.identity_center(outcomes)]
         return [*found, aws.queue_settings(self.aws, outcomes)] if self.has_queue else found
 

@@ -19,9 +19,9 @@ ACTIVITIES: Final = "activities"
 SERVICE_ADDRESSES: Final = "service addresses"
 EACH_TEN_MINUTES: Final = 600.0  # seconds; an expired secret shows before the last token has expired
 LASTS: Final = timedelta(days=1)  # a failure that has not occurred again for this long is no longer a problem
-QUIET: Final = timedelta(hours=1)  # if an activity was accepted within it, a refused one is another sender's mistake
 MOST_NAMED: Final = 5  # people or hosts in one problem
 HOST_NOT_LISTED: Final = "host_not_listed"
+FROM_ANYBODY: Final = frozenset({"audience", "issuer"})  # reasons for refusing what any owner of an Azure Bot can send
 
 
 def token(probes: TeamsProbes) -> Check:
@@ -51,8 +51,8 @@ def keys(probes: TeamsProbes) -> Check:
     return Check(KEYS, find)
 
 
-def channel(configured: Channel, probes: TeamsProbes) -> Check:
-    """Check that Teams knows the channel, and that the bot is in its team."""
+def channel(configured: Channel, probes: TeamsProbes, outcomes: Outcomes) -> Check:
+    """Check that Teams knows the channel, and that the bot is in its team. Report the result for `activities`."""
 
     async def find() -> Problem | None:
         try:
@@ -65,7 +65,10 @@ def channel(configured: Channel, probes: TeamsProbes) -> Check:
             if refused.detail == HOST_NOT_LISTED:
                 return Problem(HOST_NOT_LISTED, advice.SERVICE_HOST)
             if words := advice.CHANNEL.get(refused.problem):
+                outcomes.failed(Work.CHANNEL, configured.name, code=refused.problem)
                 return Problem(refused.problem, words)
+        else:
+            outcomes.succeeded(Work.CHANNEL, configured.name)
         return None
 
     return Check(_channel(configured), find, needs=TOKEN)
@@ -111,15 +114,23 @@ def direct_messages(outcomes: Outcomes) -> Check:
     return Check(DIRECT_MESSAGES, find, every=EACH_MINUTE, is_memory=True)
 
 
-def activities(outcomes: Outcomes, *, app_id: str, tenant_id: str) -> Check:
-    """Check that activities with a valid signature are for this bot.
+def activities(outcomes: Outcomes, channels: Sequence[Channel], *, app_id: str, tenant_id: str) -> Check:
+    """Check that activities with a valid signature are for this bot. No stranger can cause or keep this problem.
 
-    A refused activity counts only if none was accepted within QUIET. Otherwise it is another sender's mistake.
+    - An accepted activity shows that app id, tenant, clock and keys are right. For a day, refusals say nothing.
+    - A token for this app (every reason but FROM_ANYBODY) reaches nobody else: only the bot's own Azure Bot sends it.
+    - A token for another app proves nothing: any owner of an Azure Bot gets them, and can send them here with any body.
+      It matters only if Teams itself says, in every channel, that the app of the settings is not in it.
     """
 
     async def find() -> Problem | None:
-        refused = outcomes.failure(Work.ACTIVITY, within=LASTS)
-        if refused is None or outcomes.has_succeeded(Work.ACTIVITY, within=QUIET):
+        if outcomes.has_succeeded(Work.ACTIVITY, within=LASTS):
+            return None
+        refusals = outcomes.failures(Work.ACTIVITY, within=LASTS)
+        if any(outcomes.failure(Work.CHANNEL, each.name, within=LASTS) is None for each in channels):
+            refusals = {reason: each for reason, each in refusals.items() if reason not in FROM_ANYBODY}
+        refused = max(refusals.values(), key=lambda each: each.at, default=None)
+        if refused is None:
             return None
         words = advice.ACTIVITY.get(refused.code, advice.OTHER_ACTIVITY)
         return Problem(refused.code, words.format(seen=refused.detail, app_id=app_id, tenant_id=tenant_id))

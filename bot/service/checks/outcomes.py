@@ -22,7 +22,8 @@ class Work(StrEnum):
     POST = "post"  # a new card; the subject is the channel's name
     DIRECT = "direct"  # a direct message; the subject is a person's object id
     SIGNAL = "signal"  # a decision that was sent; the subject is the role's ARN, empty for the bot's own credentials
-    ACTIVITY = "activity"  # an activity with a valid signature; no subject
+    ACTIVITY = "activity"  # an activity with a valid signature; the subject is the reason for refusing it
+    CHANNEL = "channel"  # the check of a channel: Teams knows it, and the bot is in it; the subject is its name
     SERVICE_HOST = "service_host"  # a service URL; the subject is its host
     IDENTITY_CENTER = "identity_center"  # a user record; no subject
     EVENT = "event"  # an event of a new request; the subject is account and Region

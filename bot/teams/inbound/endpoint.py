@@ -18,6 +18,7 @@ from cachetools import TTLCache
 from bot.concurrency.window import SlidingWindow
 from bot.ports.clock import Clock
 from bot.service.checks.outcomes import Outcomes, Work
+from bot.service.current_configuration import CurrentConfiguration
 from bot.teams.inbound.adapter import TeamsAdapter, Turn
 from bot.teams.inbound.keys import KeysUnavailable
 from bot.teams.inbound.tokens import Reason, TokenRefused, TokenVerifier, VerifiedToken
@@ -36,6 +37,7 @@ Bot also has Web Chat and Direct Line, where the client itself states who its us
 INVOKE: Final = "invoke"
 OTHER_CHANNEL: Final = "other_channel"
 OTHER_TENANT: Final = "other_tenant"
+NO_HEADERS: Final[Mapping[str, str]] = {}
 
 log = structlog.get_logger(__name__)
 
@@ -60,12 +62,22 @@ class _Refused(Exception):
     """The request is refused. `reason` is for log and metric; `status` and `headers` are sent.
 
     `seen` is the value that was wrong. It is empty unless the signature is valid.
+
+    `is_evidence` is False for an activity that says nothing about the settings, although Microsoft signed it.
     """
 
-    def __init__(self, status: HTTPStatus, reason: str, *, seen: str = "", **headers: str) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        reason: str,
+        *,
+        seen: str = "",
+        is_evidence: bool = True,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
         super().__init__(reason)
         self.status, self.reason, self.seen = status, reason, one_line(seen, LONGEST_SEEN)
-        self.headers = headers
+        self.is_evidence, self.headers = is_evidence, headers
 
 
 class Endpoint:
@@ -76,19 +88,19 @@ class Endpoint:
         *,
         verifier: TokenVerifier,
         adapter: TeamsAdapter,
-        tenant_id: str,
+        configuration: CurrentConfiguration,
         turn: Turn,
         clock: Clock,
         telemetry: Telemetry,
         outcomes: Outcomes,
         most_turns: int = MOST_TURNS,
     ) -> None:
-        """Take the tenant to serve. Raises ValueError if it is empty."""
-        if not tenant_id:
+        """Take the configuration with the tenant to serve. Raises ValueError if the tenant is empty."""
+        if not configuration.tenant_id:
             raise ValueError("the tenant id is empty")
         self._verifier = verifier
         self._adapter = adapter
-        self._tenant = tenant_id
+        self._configuration, self._tenant = configuration, configuration.tenant_id
         self._turn, self._clock = turn, clock
         self._most_turns, self._turns = most_turns, 0
         self._activities, self._outcomes = telemetry.activities, outcomes
@@ -121,7 +133,7 @@ class Endpoint:
         except TokenRefused as refused:
             raise _unauthorized(refused.reason.value, seen=refused.seen) from refused
         except KeysUnavailable as error:
-            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "no_signing_keys", **{"Retry-After": "5"}) from error
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "no_signing_keys", headers={"Retry-After": "5"}) from error
 
     def _check_body(self, inbound: Inbound, token: VerifiedToken) -> None:
         wire = inbound.wire
@@ -133,7 +145,9 @@ class Endpoint:
             raise _Refused(HTTPStatus.FORBIDDEN, OTHER_CHANNEL, seen=wire.channel_id or "")
         if not inbound.is_of_tenant(self._tenant):
             seen = ", ".join(sorted(inbound.tenants - {self._tenant.casefold()})) or "none"
-            raise _Refused(HTTPStatus.FORBIDDEN, OTHER_TENANT, seen=seen)
+            # People elsewhere may install a multi-tenant bot. In our channels, another tenant means a wrong setting.
+            ours = self._configuration.value.channel_at(wire.conversation.id) is not None
+            raise _Refused(HTTPStatus.FORBIDDEN, OTHER_TENANT, seen=seen, is_evidence=ours)
 
     async def _run(self, inbound: Inbound) -> web.Response:
         kind = inbound.wire.type
@@ -157,7 +171,8 @@ class Endpoint:
         self._activities.labels(result=reason).inc()
         write = log.info
         if refused.seen:
-            self._outcomes.failed(Work.ACTIVITY, code=reason, detail=refused.seen)
+            if refused.is_evidence:
+                self._outcomes.failed(Work.ACTIVITY, reason, code=reason, detail=refused.seen)
             write = log.warning if self._may_warn(reason, refused.seen) else log.info
         value = {SEEN_AS[reason]: refused.seen} if refused.seen else {}
         write("activity_refused", status=refused.status.value, reason=refused.reason, **value)
@@ -207,7 +222,7 @@ def _parse(raw: bytes) -> Inbound:
 
 
 def _unauthorized(reason: str, *, seen: str = "") -> _Refused:
-    return _Refused(HTTPStatus.UNAUTHORIZED, reason, seen=seen, **{"WWW-Authenticate": "Bearer"})
+    return _Refused(HTTPStatus.UNAUTHORIZED, reason, seen=seen, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _answer(kind: str, status: int, body: Any) -> web.Response:

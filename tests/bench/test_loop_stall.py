@@ -1,5 +1,7 @@
 """Measures how long the event loop stalls: while AWS hangs and two hundred people click, and with ten thousand rows.
 
+The rows are requests, or members of a channel.
+
 The first test prints the process's own metric (`node_access_loop_stall_seconds`). No duration has an upper limit,
 because the machine is shared.
 """
@@ -17,6 +19,7 @@ import aiohttp
 import pytest
 
 from bot.domain.request import RequestKey
+from bot.domain.routing import LevelRule
 from bot.ports.store import Store
 from bot.sandbox.sandbox import free_port
 from bot.service.clicks.click import Verb
@@ -27,7 +30,7 @@ from tests.fakes.clock import START
 from tests.fakes.people import PEOPLE, crowd
 from tests.fakes.processes import Processes, environment
 from tests.fakes.product import product
-from tests.fakes.world import World, new_world
+from tests.fakes.world import APPROVALS, World, new_world
 
 CROWD = crowd(200)
 ROWS = 10_000
@@ -90,6 +93,21 @@ async def test_event_loop_keeps_running_with_ten_thousand_rows(tmp_path: Path) -
             stall, slowest, seconds = await _measured(world, keys[0], work)
             assert slowest > 0, f"no refresh was answered during: {name}"
             print(f"  {name}: {1000 * stall:.0f} ms, {1000 * slowest:.0f} ms ({seconds:.1f} s in total)")
+
+
+async def test_event_loop_keeps_running_while_a_channel_of_ten_thousand_is_checked() -> None:
+    """A refresh is answered during a round of checks with six roles. The longest stall is printed."""
+    world = new_world()
+    key = await world.posted()
+    rules = tuple(LevelRule(f"Level{n}", (), f"arn:aws:iam::111122223333:role/Lead{n}") for n in range(5))
+    channel = replace(APPROVALS, levels=rules)
+    world.configuration.replace(replace(world.configuration.value, channels=(channel,)))
+    world.people.people = [HANAKO, *(person(number) for number in range(ROWS))]
+    stall, slowest, seconds = await _measured(world, key, world.checks.make())
+    assert slowest > 0, "no refresh was answered during the checks"
+    assert len(world.aws_probes.sessions) == 7
+    print(f"\nlongest stall while a channel of {ROWS} members is checked, with seven roles:")
+    print(f"  {1000 * stall:.0f} ms; slowest refresh {1000 * slowest:.0f} ms ({seconds:.2f} s in total)")
 
 
 async def _copied(memory: Store, store: Store, key: RequestKey) -> None:

@@ -161,11 +161,14 @@ class FakeChat:
 class FakePeople:
     """One list of people, which is the roster of every channel. If `failing`, the roster cannot be read.
 
+    A conversation with an entry in `rosters` has its own list.
+
     `before_member` has what happens during the next calls of `member`, before their answers.
     """
 
     def __init__(self, people: Sequence[Person]) -> None:
         self.people = list(people)
+        self.rosters: dict[str, Sequence[Person]] = {}
         self.by_chat: list[Person] = []  # people with a personal chat who are in no roster
         self.failing = False
         self.before_member: list[Callable[[], Awaitable[object]]] = []
@@ -179,14 +182,14 @@ class FakePeople:
             await self.before_member.pop(0)()
         if self.failing:
             raise RosterUnavailable
-        return next((each for each in self.people if each.object_id == object_id), None)
+        return next((each for each in self.rosters.get(conversation, self.people) if each.object_id == object_id), None)
 
     async def roster(self, conversation: str) -> Sequence[Person]:
         """Return all people. Raises RosterUnavailable."""
         self.asked += 1
         if self.failing:
             raise RosterUnavailable
-        return tuple(self.people)
+        return tuple(self.rosters.get(conversation, self.people))
 
     async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
         """Return the members, unless the roster cannot be read, and the people with a personal chat.

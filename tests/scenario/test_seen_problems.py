@@ -271,6 +271,42 @@ async def test_roles_are_assumed_in_the_name_of_the_bot(site: Site) -> None:
     }
 
 
+async def test_each_role_is_assumed_in_the_domain_of_its_own_channels(site: Site) -> None:
+    """The people of one channel are in another domain, which the trust policy of their role requires."""
+    lead, value = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead", site.world.configuration.value
+    leads = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2", approver_role=lead, fallback=False)
+    site.world.people.rosters[leads.conversation] = [replace(HANAKO, upn="mei@example.net")]
+    site.world.configuration.replace(replace(value, channels=(APPROVALS, leads)))
+    await site.problems()
+    names = {each.role: each.name for each in site.aws.sessions}
+    assert (names[ROLE], names[lead]) == ("node-access-bot@example.com", "node-access-bot@example.net")
+
+
+async def test_roster_is_read_once_in_a_round(site: Site) -> None:
+    """However many roles people decide in."""
+    rules = tuple(LevelRule(f"Level{n}", (), f"arn:aws:iam::{ACCOUNT}:role/Lead{n}") for n in range(5))
+    value = replace(site.world.configuration.value, channels=(replace(APPROVALS, levels=rules),))
+    site.world.configuration.replace(value)
+    await site.problems()
+    assert len({each.role for each in site.aws.sessions}) == 7
+    assert site.world.people.asked == 1
+
+
+async def test_other_tasks_run_while_a_large_roster_is_counted(site: Site) -> None:
+    """With 10,000 members, other tasks get a turn after each 500."""
+    site.world.people.people = [replace(HANAKO, object_id=f"{n:032x}") for n in range(10_000)]
+    assert await _turns_of_a_round(site) - await _turns_of_a_round(installed(new_world())) >= 20
+
+
+async def _turns_of_a_round(site: Site) -> int:
+    """Return how often another task runs during a round with some people."""
+    turns, making = 0, asyncio.create_task(site.checks.make())
+    while not making.done():
+        await asyncio.sleep(0)
+        turns += 1
+    return turns
+
+
 async def test_role_is_assumed_with_everything_that_a_persons_session_has(site: Site) -> None:
     """A trust policy may require the external id, the source identity and the tag."""
     rules = IdentityRules(external_id="x-1", source_identity=True, session_tags=True)

@@ -1,6 +1,5 @@
 """All checks of an installation, for its current configuration."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,14 +7,15 @@ from typing import Final
 
 from bot.domain.configuration import Configuration
 from bot.domain.identity import PERSON_TAG
+from bot.domain.routing import Account, Channel
 from bot.ports.aws import READER_SESSION, AwsUnavailable, RoleSession
 from bot.ports.probes import AwsProbes, MicrosoftRefused, TeamsProbes
-from bot.ports.teams import People, RosterUnavailable
+from bot.ports.teams import People
 from bot.service.checks import advice, aws, microsoft
 from bot.service.checks.check import Check, NotChecked, Problem
+from bot.service.checks.domains import Domains
 from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
-from bot.text.names import caseless
 
 CLOCK: Final = "clock"
 MOST_AHEAD: Final = 60.0  # seconds, either way; AWS and Microsoft refuse what is signed five minutes apart
@@ -77,10 +77,10 @@ class Installation:
 
         One more is about decisions that are sent with the bot's own credentials.
         """
-        people = sorted(_roles_of_people(configuration))
-        for arn in people:
-            yield aws.role(arn, self._session_like(arn), self.aws)
-        for arn in [*people, ""]:
+        people, domains = _roles_of_people(configuration), Domains(configuration, self.people)
+        for arn in sorted(people):
+            yield aws.role(arn, self._session_like(arn, domains, people[arn]), self.aws)
+        for arn in [*sorted(people), ""]:
             yield aws.decisions(arn, self.outcomes)
         for arn in sorted({each.reader_role for each in configuration.accounts if each.reader_role} - {*people}):
             yield aws.role(arn, self._reader_session(arn), self.aws)
@@ -91,14 +91,16 @@ class Installation:
 
         return session
 
-    def _session_like(self, arn: str) -> Callable[[], Awaitable[RoleSession]]:
+    def _session_like(
+        self, arn: str, domains: Domains, channels: Sequence[Channel]
+    ) -> Callable[[], Awaitable[RoleSession]]:
         async def session() -> RoleSession:
-            """Return a session in the bot's name, and in the domain of the approvers, as trust policies require.
+            """Return a session in the bot's name, and in the domain of the channels' people, as trust policies require.
 
             Never in a person's name: CloudTrail would show that the person assumed the role. Raises NotChecked if no
             domain is known, or if the name is longer than LONGEST_SESSION.
             """
-            rules, name = self.configuration.value.identity, f"{READER_SESSION}@{await self._domain()}"
+            rules, name = self.configuration.value.identity, f"{READER_SESSION}@{await domains.most_frequent(channels)}"
             if len(name) > LONGEST_SESSION:
                 raise NotChecked
             return RoleSession(
@@ -111,47 +113,27 @@ class Installation:
 
         return session
 
-    async def _domain(self) -> str:
-        """Return the most frequent domain of members and listed approvers, else the first of `people_domains`.
 
-        Raises NotChecked if none is known.
-        """
-        domains: Counter[str] = Counter()
-        for channel in self.configuration.value.channels:
-            with suppress(RosterUnavailable):
-                members = await self.people.roster(channel.conversation)
-                domains += Counter(_domain_of(each.upn or "") for each in members if not each.guest)
-        listed = (each.removeprefix("upn:") for each in _approvers(self.configuration.value) if each.startswith("upn:"))
-        domains += Counter(map(_domain_of, listed))
-        del domains[""]
-        domains = domains or Counter(sorted(self.configuration.value.identity.people_domains)[:1])
-        if not domains:
-            raise NotChecked
-        return domains.most_common(1)[0][0]
+def _roles_of_people(configuration: Configuration) -> dict[str, list[Channel]]:
+    """Return the roles in which approvers decide and requesters cancel, each with the channels whose people use it."""
+    roles = {each.cancel_role: list(configuration.channels) for each in configuration.accounts if each.cancel_role}
+    for channel in configuration.channels:
+        for role in sorted(_deciding_roles(channel, configuration.accounts)):
+            users = roles.setdefault(role, [])
+            if channel not in users:
+                users.append(channel)
+    return roles
 
 
-def _roles_of_people(configuration: Configuration) -> set[str]:
-    """Return the roles in which approvers decide and requesters cancel."""
-    cancelling = {each.cancel_role for each in configuration.accounts}
-    deciding = {
+def _deciding_roles(channel: Channel, accounts: Sequence[Account]) -> set[str]:
+    """Return the roles in which approvers of a channel decide the requests of the accounts that it may get."""
+    roles = {
         channel.role_at(step, account.id)
-        for channel in configuration.channels
-        for account in configuration.accounts
+        for account in accounts
         if channel.match is None or not channel.match.accounts or account.id in channel.match.accounts
         for step in ("", *(rule.step for rule in channel.levels))
     }
-    return {role for role in cancelling | deciding if role}
-
-
-def _approvers(configuration: Configuration) -> Iterator[str]:
-    for channel in configuration.channels:
-        yield from channel.approvers
-        for rule in channel.levels:
-            yield from rule.approvers
-
-
-def _domain_of(upn: str) -> str:
-    return caseless(upn).rpartition("@")[2]
+    return {role for role in roles if role}
 
 
 def _clock_problem(whose: str, ahead: float | None) -> Problem | None:

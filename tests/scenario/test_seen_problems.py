@@ -4,14 +4,14 @@ Also what the checks of roles, policies, queue and clock count as a problem.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from bot.domain.identity import IdentityRules
+from bot.domain.identity import IdentityRules, Person
 from bot.domain.request import Approver, ApproverKind, Level
 from bot.domain.routing import Account, Channel, LevelRule, Match
 from bot.ports.aws import READER_SESSION, AwsThrottled, AwsUnavailable, SignalRefused
@@ -22,7 +22,7 @@ from bot.service.checks.loop import FIRST_AFTER, PERIOD, REPEATED_AFTER, Checks
 from bot.service.checks.outcomes import Work
 from bot.teams.people.roster_problems import RosterProblem
 from tests.fakes.aws import ACCOUNT, REGION
-from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.misinstallation import Case
 from tests.fakes.probes import SoundAws, SoundTeams
 from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, new_world
@@ -61,17 +61,27 @@ def site() -> Site:
     return installed(new_world())
 
 
-def unreachable(problem: ChatProblem) -> Callable[[Site], Awaitable[None]]:
-    """Teams refuses direct messages to the requester."""
+def unreachable(
+    problem: ChatProblem, people: Sequence[Person] = (TARO_PERSON, ICHIRO)
+) -> Callable[[Site], Awaitable[None]]:
+    """Teams refuses direct messages to these requesters."""
 
     async def arrange(site: Site) -> None:
-        site.world.chat.unreachable[TARO_PERSON.object_id] = problem
-        site.world.aws.add()
-        async with site.world.running():
-            await site.world.sweep.sweep()
-            await site.world.clock.advance(LASTS)
+        for each in people:
+            site.world.chat.unreachable[each.object_id] = problem
+        await ask(site, *people)
 
     return arrange
+
+
+async def ask(site: Site, *people: Person) -> None:
+    """Each of these people makes a request."""
+    first = len(site.world.aws.requests)
+    for number, each in enumerate(people, start=first + 1):
+        site.world.aws.add(number, requester=f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/{each.upn}")
+    async with site.world.running():
+        await site.world.sweep.sweep()
+        await site.world.clock.advance(LASTS)
 
 
 def closed(problem: ChatProblem) -> Callable[[Site], Awaitable[None]]:
@@ -135,11 +145,11 @@ CASES: list[Case[Site]] = [
         "an app package without the scope `personal`",
         "direct messages",
         "not_installed",
-        f"to {TARO_PERSON.object_id}: upload an app package with the scope personal",
+        f"to {ICHIRO.object_id}, {TARO_PERSON.object_id}: upload an app package with the scope personal",
         unreachable(ChatProblem.NOT_INSTALLED),
     ),
     Case(
-        "an app that a policy blocks for a person",
+        "an app that a policy blocks for several people",
         "direct messages",
         "blocked",
         "permission policy",
@@ -213,15 +223,27 @@ async def test_accepted_message_ends_the_problem(site: Site) -> None:
     await unreachable(ChatProblem.NOT_INSTALLED)(site)
     assert list(await site.problems()) == ["direct messages"]
     site.world.chat.unreachable.clear()
-    async with site.world.running():
-        site.world.aws.add(2)
-        await site.world.sweep.sweep()
-        await site.world.clock.advance(LASTS)
+    await ask(site, TARO_PERSON)
+    assert await site.problems() == {}
+
+
+async def test_person_who_blocks_the_bot_is_no_problem_of_the_installation(site: Site) -> None:
+    """The log and the thread say that this person got no message, however many requests the person makes."""
+    await unreachable(ChatProblem.BLOCKED, (TARO_PERSON, TARO_PERSON))(site)
+    assert await site.problems() == {}
+    assert [TARO_PERSON.name in note.card for note in site.world.chat.of("reply")] == [True, True]
+
+
+async def test_people_who_block_the_bot_are_no_problem_while_others_get_messages(site: Site) -> None:
+    """A message that somebody got in between shows that the installation is right."""
+    await unreachable(ChatProblem.BLOCKED, (TARO_PERSON,))(site)
+    await ask(site, HANAKO)
+    await unreachable(ChatProblem.BLOCKED, (ICHIRO,))(site)
     assert await site.problems() == {}
 
 
 async def test_refused_message_is_no_problem_after_a_day(site: Site) -> None:
-    """One person who removed the bot is not reported for ever."""
+    """People who removed the bot are not reported for ever."""
     await unreachable(ChatProblem.BLOCKED)(site)
     assert list(await site.problems()) == ["direct messages"]
     await site.world.clock.advance(timedelta(days=1).total_seconds())

@@ -19,6 +19,7 @@ ACTIVITIES: Final = "activities"
 SERVICE_ADDRESSES: Final = "service addresses"
 EACH_TEN_MINUTES: Final = 600.0  # seconds; an expired secret shows before the last token has expired
 LASTS: Final = timedelta(days=1)  # a failure that has not occurred again for this long is no longer a problem
+SEVERAL: Final = 2  # people without direct messages
 MOST_NAMED: Final = 5  # people or hosts in one problem
 HOST_NOT_LISTED: Final = "host_not_listed"
 FROM_ANYBODY: Final = frozenset({"audience", "issuer"})  # reasons for refusing what any owner of an Azure Bot can send
@@ -101,11 +102,20 @@ def cards(configured: Channel, outcomes: Outcomes) -> Check:
 
 
 def direct_messages(outcomes: Outcomes) -> Check:
-    """Check that Teams accepts direct messages to requesters, as far as this process has sent any."""
+    """Check that Teams accepts direct messages to requesters, as far as this process has sent any.
+
+    One person may have blocked the bot: the log and the request's thread say so. It is a problem of the installation if
+    Teams has refused SEVERAL people since somebody last got a message.
+    """
 
     async def find() -> Problem | None:
-        refused = outcomes.failures(Work.DIRECT, within=LASTS)
-        if not refused:
+        accepted_at = outcomes.last_success(Work.DIRECT)
+        refused = {
+            person: each
+            for person, each in outcomes.failures(Work.DIRECT, within=LASTS).items()
+            if accepted_at is None or each.at > accepted_at
+        }
+        if len(refused) < SEVERAL:
             return None
         codes = sorted({each.code for each in refused.values()})
         words = ". ".join(advice.DIRECT.get(code, advice.REFUSED_DIRECT) for code in codes)

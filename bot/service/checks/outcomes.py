@@ -69,7 +69,11 @@ class Outcomes:
         """Return the failure of one subject; None if there is none, or it is older than `within`."""
         return self.failures(work, within=within).get(subject)
 
+    def last_success(self, work: Work) -> datetime | None:
+        """Return when this kind of work last succeeded, for any subject; None if it has not, or if it was forgotten."""
+        return max((at for (kind, _), at in self._succeeded.items() if kind is work), default=None)
+
     def has_succeeded(self, work: Work, *, within: timedelta) -> bool:
         """Return whether this kind of work succeeded within the span, for any subject."""
-        now = self._clock.now()
-        return any(kind is work and abs(now - at) < within for (kind, _), at in self._succeeded.items())
+        last = self.last_success(work)
+        return last is not None and abs(self._clock.now() - last) < within

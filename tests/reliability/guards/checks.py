@@ -34,6 +34,16 @@ GUARDS = (
         },
     ),
     Guard(
+        "one person without direct messages is no problem",
+        SEEN + "test_person_who_blocks_the_bot_is_no_problem_of_the_installation",
+        {"bot.service.checks.microsoft:SEVERAL": lambda _: 1},
+    ),
+    Guard(
+        "people without direct messages are no problem while others get them",
+        SEEN + "test_people_who_block_the_bot_are_no_problem_while_others_get_messages",
+        {"bot.service.checks.outcomes:Outcomes.last_success": always(None)},
+    ),
+    Guard(
         "one lost event is no problem",
         SEEN + "test_one_lost_event_is_no_problem",
         {"bot.service.checks.outcomes:Outcomes.succeeded": always(None)},

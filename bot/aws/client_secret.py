@@ -36,7 +36,7 @@ class ClientSecret:
 
 
 def _inside(kept: str) -> SecretStr:
-    # Secrets of Entra contain no braces; a JSON object may hold other values beside the secret.
+    # Secrets of Entra contain no braces; a JSON object may hold other values, too.
     bare = text(mapping(decoded(kept)).get(KEY)) or "" if kept.lstrip().startswith("{") else kept
     if not bare.strip():
         raise AwsUnavailable(MISSING)

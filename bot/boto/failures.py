@@ -184,7 +184,7 @@ def _by_code(code: str, status: int) -> Failure:
 
 
 def is_denied(failed: CallFailed) -> bool:
-    """Return True if AWS denied the call in its own words, so that it had no effect. A proxy also answers 403."""
+    """Return True if AWS itself denied the call, so that it had no effect. False for the 403 of a proxy."""
     return failed.failure is Failure.DENIED and failed.code in _DENIED
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 
 
 async def first_of(awaited: Awaitable[object], pause: Awaitable[object]) -> bool:
-    """Wait until `awaited` or `pause` ends, and cancel the other one. Return True if `awaited` has ended.
+    """Wait until `awaited` or `pause` ends, then cancel both. Return True if `awaited` has ended.
 
     Pass `asyncio.shield(task)` for work that must continue after the pause. An error of `awaited` is not raised here.
     """

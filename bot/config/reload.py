@@ -130,7 +130,7 @@ class ConfigurationReload:
             self._telemetry.store_errors.inc()
 
     async def _requeue(self, key: RequestKey) -> None:
-        """Requeue a row. If the store fails, the row goes last, so that it does not block the others."""
+        """Requeue a row. If the store fails, the row goes last, so that it does not block other rows."""
         del self._to_requeue[key]
         try:
             await self._rows.requeue(key)
@@ -140,7 +140,7 @@ class ConfigurationReload:
 
 
 def _warn(configuration: Configuration) -> None:
-    """Log what is allowed, but seldom meant."""
+    """Log the channels and steps without approvers, which are valid but rarely intended."""
     for channel, step in configuration.without_approvers:
         log.warning("approvers_missing", channel=channel, step=step)
 

@@ -34,7 +34,7 @@ _ROLE = rf"arn:aws[a-z-]*:iam::(?:[0-9]{{12}}|\{{account\}}):role/(?:[!-.0-~]+/)
 
 
 def _spelled(pattern: str, advice: str, *, near: Mapping[str, str] | None = None) -> AfterValidator:
-    """Require a form. `near` has advice for texts that are not valid, but show what is meant."""
+    """Require a form; invalid texts get `advice`. `near` has other advice by the form of an invalid text."""
     compiled = re.compile(pattern, re.ASCII)
 
     def check(text: str) -> str:

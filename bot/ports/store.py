@@ -99,7 +99,7 @@ class Store(Protocol):
 
         With `place`, only rows of this account and Region. There may be ten thousand rows. A page has at most
         MOST_IN_PAGE of them, and is read outside the event loop when the caller requests it. If a row is unreadable,
-        the others are still returned. Raises StoreUnavailable while iterating.
+        the other rows are still returned. Raises StoreUnavailable while iterating.
         """
 
     async def forget_expired(self, now: datetime) -> int:

@@ -102,7 +102,7 @@ class BotProcess:
                 env=self._environment,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C reaches this process only, which stops the bot in order
+                start_new_session=True,  # Ctrl-C reaches this process only, which then stops the bot
             )
         self.url = f"http://127.0.0.1:{self._environment['NODE_ACCESS_PORT']}"
         try:

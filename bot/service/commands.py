@@ -1,6 +1,6 @@
 """Commands that people write to the bot, each a method of `CommandService` that returns a view.
 
-`bot/README.md` ("How to add a command") lists the steps. Views hold facts, not words. This module must not know Teams.
+`bot/README.md` ("How to add a command") lists the steps. Views hold facts, not texts. This module must not know Teams.
 """
 
 import asyncio
@@ -217,7 +217,7 @@ def _has_card_in(row: Record, conversation: str) -> bool:
 
 
 def setup_entry(conversation: str, channels: Sequence[Channel]) -> str:
-    """Return a [[channels]] entry for this conversation, ready to paste after the others in node-access.toml."""
+    """Return a [[channels]] entry for this conversation, ready to paste after the existing ones in node-access.toml."""
     taken = {channel.name for channel in channels}
     numbered = (f"approvals-{number}" for number in count(2))
     name = next(each for each in chain(["approvals"], numbered) if each not in taken)

@@ -11,7 +11,7 @@ class CurrentConfiguration:
 
     value: Configuration
     tenant_id: str  # the Entra tenant whose people may decide
-    revision: int = 0  # counts the replacements, so that a check can tell whether it is still valid
+    revision: int = 0  # counts the replacements, so that an outdated check is recognized
 
     def replace(self, value: Configuration) -> None:
         """Replace the whole configuration, and count the replacement."""

@@ -49,7 +49,7 @@ class Replicas:
         self._shared = knows if expected == 1 else frozenset[str]()
 
     async def run(self) -> None:
-        """Register this process and read the others, until cancelled."""
+        """Register this process every REGISTERED_EVERY seconds, and read which others run, until cancelled."""
         while True:
             try:
                 await self.register()

@@ -26,7 +26,7 @@ _FULL_WIDTH: Final = {each: each - 0xFEE0 for each in range(0xFF01, 0xFF5F)} | {
 def fold(name: str) -> str:
     """Return a name for comparisons that ignore how it is written. Use it only to refuse.
 
-    Beside what `caseless` ignores, these are ignored: the dots of the Turkish i, a dot at the end, whether a dot is
+    It ignores what `caseless` ignores, and also: the dots of the Turkish i, a dot at the end, whether a dot is
     written as the ideographic full stop, and whether a domain is encoded in ASCII.
     """
     local, at, domain = _one_form(name).rpartition("@")

@@ -2,7 +2,7 @@
 
 After several time-outs of one operation in a row, only one call of this operation is made at a time, to find out
 whether AWS answers again. Other calls of it fail immediately, and their requests are reconciled later. So a slow
-account does not delay the others.
+account does not delay other accounts.
 """
 
 from collections import Counter

@@ -135,7 +135,7 @@ def _verdict(value: object) -> Verdict | None:
 
 
 def _vote(raw: object) -> Vote | None:
-    """Return the vote of one map, by the known names, else by the only member that can be meant; None if unreadable."""
+    """Return the vote of one map, by the known names, else by the only possible member; None if it cannot be read."""
     named = {str(name).casefold(): value for name, value in mapping(raw).items()}
     like = {name: each for name, each in named.items() if any(part in name for part in VERDICT_PARTS)}
     by = text(_known_or_only(named, VOTER_NAMES, {name for name, each in named.items() if _is_voter(each)}))
@@ -146,7 +146,7 @@ def _vote(raw: object) -> Vote | None:
 
 
 def _known_or_only(named: Mapping[str, object], known: Iterable[str], possible: Collection[str]) -> object:
-    """Return the member with a known name, whatever it says; if there is none, the only possible one, or None."""
+    """Return the value of the member with a known name; if there is none, of the only possible member, or None."""
     if found := _first(named, known):
         return found
     only = next(iter(possible)) if len(possible) == 1 else None

@@ -11,7 +11,7 @@ from bot.domain.request import ApproverKind, LevelState, Status, Verdict
 
 # --- states ---------------------------------------------------------------------------------------------------------
 
-# OpsItem: PendingApproval and Approved appear in AWS's samples; the others are members of the enum OpsItemStatus.
+# OpsItem: PendingApproval and Approved appear in AWS's samples; the other words are in the enum OpsItemStatus.
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_OpsItem.html
 # Closed and Resolved do not show the outcome, because people may set them by hand. They are unknown, like any new word.
 OPS_ITEM_WORDS: Final = {

@@ -64,7 +64,7 @@ def parse_execution(document: object, key: RequestKey) -> AutomationExecution:
     """Parse the member AutomationExecution. Raises UnreadableExecution, ForeignExecution.
 
     An OpsItem only claims which execution is its own. If the execution names another OpsItem or another purpose, the
-    claim is false, and a decision about one request would count for another.
+    claim is false, and a decision about one request would count for a different one.
     """
     raw = mapping(document)
     execution_id, word = text(raw.get("AutomationExecutionId")), text(raw.get("AutomationExecutionStatus"))

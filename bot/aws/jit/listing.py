@@ -1,6 +1,6 @@
 """Lists access requests for the sweep: pending, changed and revoked OpsItems, and running executions.
 
-Only the list of pending OpsItems must succeed. It is not verified that AWS answers the others as expected.
+Only the list of pending OpsItems must succeed. It is not verified that AWS answers the other lists as expected.
 """
 
 import asyncio

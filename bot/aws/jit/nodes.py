@@ -1,4 +1,4 @@
-"""Looks up nodes: name, platform, private address and tags, which help people to judge a request.
+"""Looks up nodes: name, platform, private address and tags, which help people to decide.
 
 EC2 describes instances (`i-…`); only Systems Manager knows hybrid-activated nodes (`mi-…`).
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_InstanceInformation.html
@@ -24,8 +24,8 @@ from bot.text.invisible import is_visible
 KEPT_SECONDS = 60.0  # a request is often read several times a minute; a changed tag shows a minute late at most
 KEPT = 2000  # nodes
 PROMPT_SECONDS = 3.0  # a card must appear within seconds; it may show no node name at first and be completed later
-PAGE = 50  # rows; the most that SSM returns. EC2 accepts no size of pages beside ids
-# Values of SourceType; the others are kinds of AWS that say nothing about where a machine is.
+PAGE = 50  # rows; the most that SSM returns. EC2 accepts no page size together with ids
+# Names for the values of SourceType that show where a machine is.
 _CLOUDS = {
     "Microsoft.Compute/virtualMachines": "Azure",
     "compute.googleapis.com/Instance": "Google Cloud",

@@ -78,7 +78,7 @@ class Signals:
     def _was_stale(self, credentials: Credentials, failed: CallFailed) -> bool:
         """Drop a session that expired or was denied: the role may have been changed since it was assumed.
 
-        Return True if AWS denied a stale session in its own words. Then the signal had no effect, and is repeated once.
+        Return True if AWS itself denied a stale session. Then the signal had no effect, and is repeated once.
         """
         if is_denied(failed) and self._clients.sessions.renew_if_stale(credentials):
             return True

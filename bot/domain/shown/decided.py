@@ -76,7 +76,7 @@ def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Dec
     """True for a decision that AWS shows, although it did not answer or has not answered yet.
 
     AWS names no author of a withdrawal. So one counts only while its answer may still arrive, and if AWS has not
-    accepted another.
+    accepted another withdrawal.
     """
     if isinstance(decision.verdict, Withdrawal):
         others = any(each.verdict is decision.verdict for each in accepted)

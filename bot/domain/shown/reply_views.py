@@ -1,4 +1,4 @@
-"""Replies to commands, as facts without words. Cards and notes are in bot.domain.shown.views."""
+"""Replies to commands, as facts without texts of a language. Cards and notes are in bot.domain.shown.views."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -194,7 +194,7 @@ def _directs(record: Record, home: Channel, configuration: Configuration, now: d
 
 
 def _direct_name(record: Record, kind: DirectKind) -> str:
-    """Return the name of a message. Each name is sent once, so the correction of a message has a name of its own."""
+    """Return the name of a message. Each name is sent once, so the correction of a message has its own name."""
     delivered = {each.name for each in record.surfaces if each.delivery is DeliveryState.DELIVERED}
     corrects = kind is DirectKind.WAITING and {f"dm:{each}" for each in _WAITING} <= delivered
     return f"dm:{kind}:again" if corrects else f"dm:{kind}"

@@ -1,4 +1,4 @@
-"""The views that people see, as facts without words. bot.rendering adds the words, dates and durations of a locale.
+"""The views that people see, as facts without texts. bot.rendering adds texts, dates and durations of a locale.
 
 Views are frozen and comparable. `surfaces.Wanted.digest` decides whether a delivered card must be updated, and
 `surfaces.next_change` returns when a request changes by itself.
@@ -135,7 +135,7 @@ class CardView:
     buttons: bool = False
     revoke: bool = False  # the card offers Revoke
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
-    no_approver: bool = False  # no member of the channel may decide; the buttons stay, because somebody may join
+    no_approver: bool = False  # no member of the channel may decide; the buttons stay, because an approver may join
     home: str | None = None  # the channel that decides, on a waiting card in another channel
     home_problem: str | None = None  # code of Teams' refusal of messages to that channel
     console_url: str | None = None
@@ -222,7 +222,7 @@ class DirectKind(StrEnum):
     """The state or event that a direct message to the requester reports."""
 
     WAITING = "waiting"
-    UNDECIDABLE = "undecidable"  # the request waits, and nobody may decide it in `home`
+    UNDECIDABLE = "undecidable"  # the request waits, and no one may decide it in `home`
     APPROVED = "approved"
     REJECTED = "rejected"
     TIMED_OUT = "timed_out"
@@ -255,7 +255,7 @@ class DirectView:
     powershell: tuple[str, ...] = ()  # the same for PowerShell
     conflicting_policies: tuple[str, ...] = ()
     cancel: bool = False  # the message offers Cancel
-    home: str | None = None  # the channel in which nobody may decide the request, for UNDECIDABLE
+    home: str | None = None  # the channel in which no one may decide the request, for UNDECIDABLE
     detail: str | None = None  # a code
     nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
 

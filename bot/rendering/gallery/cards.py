@@ -101,7 +101,7 @@ _IN_THE_CONSOLE = (DecisionLine(Verdict.APPROVE, "ops", DECIDED_AT, in_teams=Fal
 
 _ASKED = (Mention("29:1-tanaka-ichiro", "田中 一郎"), Mention("29:1-suzuki-mei", "鈴木 芽依"))
 _NAMED = (Mention("29:1-tanaka-ichiro", "田中 一郎"),)
-HOME_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_request`: an example of the others
+HOME_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_request` stands for the other codes
     "not_installed",
     "blocked",
     "writes_blocked",

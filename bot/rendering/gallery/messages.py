@@ -35,7 +35,7 @@ UNDONE: Final = (
     "same_role",
     "same_role_denied",
 )  # codes of the reasons why a decision had no effect
-DIRECT_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_request`: an example of the others
+DIRECT_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_request` stands for the other codes
     "not_installed",
     "blocked",
     "writes_blocked",

@@ -4,7 +4,7 @@ from typing import Final
 
 from botocore.model import OperationModel
 
-# Errors that any operation can return and no model lists. NotInTheSandbox is the sandbox's own; the others are in
+# Errors that any operation can return and no model lists. NotInTheSandbox is the sandbox's own; the other codes are in
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html
 COMMON: Final = frozenset(
     {

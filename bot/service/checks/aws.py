@@ -19,7 +19,7 @@ AWS_MANAGED_KEY: Final = "alias/aws/sqs"
 LASTS: Final = timedelta(days=1)  # a failure that has not occurred again for this long is no longer a problem
 SWEPT: Final = timedelta(minutes=10)  # what a sweep reports is reported again by the next one
 REPEATED: Final = 2  # failures in a row: one event may be lost, and one lookup may be slow
-READING: Final = 45.0  # seconds for the policies of a place, 3 a second; only changed ones are read again
+READING: Final = 45.0  # seconds for the policies of an account and Region, 3 a second; only changed ones are read again
 MOST_NAMED: Final = 5  # policies in one problem
 
 

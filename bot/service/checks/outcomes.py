@@ -17,7 +17,7 @@ KEPT: Final = 1024  # subjects; each is a person, a role, a channel or a host
 
 
 class Work(StrEnum):
-    """The kinds of work that are reported, and for each its subject: the text that tells one failure from another."""
+    """The kinds of work that are reported. A subject distinguishes the failures of one kind."""
 
     POST = "post"  # a new card; the subject is the channel's name
     DIRECT = "direct"  # a direct message; the subject is a person's object id

@@ -112,7 +112,7 @@ class ClickAttempt:
         """
         if not self._permission.identified_by_former_rules(self._record):
             return None
-        # nobody else may see the requester's message: whether the click is too late is checked after the person
+        # no one else may see the requester's message: whether the click is too late is checked after the person
         if not self._cancels and (too_late := self._too_late(self._record)):
             return self._shown(too_late)
         await self._rows.apply(self._key, lambda row: row.requeue_first(self._clock.now()))

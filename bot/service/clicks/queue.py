@@ -1,6 +1,6 @@
 """Lets claimed decisions wait for their turn, fairly, in each account and Region. Start with `DecisionQueue.reserve`.
 
-AWS allows 3 signals a second in an account and Region. Only some decisions have their turn at a time; the others wait
+AWS allows 3 signals a second in an account and Region. Only some decisions have their turn at a time; the rest waits
 here instead of in the rate limiter, whose callers give up after seconds. Decisions that refuse or end access go first;
 among equals, people take turns. The queue is in memory: a queued decision is a claimed one in its row, and after a
 crash the process that takes it over queues it again. It must not know rows or ports.

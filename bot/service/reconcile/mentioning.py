@@ -47,7 +47,7 @@ class Mentioning:
         return replace(want, view=with_mentions(want.view, asked, named, rings=rings))
 
     async def _asked(self, channel: Channel) -> list[Person]:
-        """Return the known people in the channel's `mention`. The others cannot be mentioned."""
+        """Return the known people in the channel's `mention`. Unknown people cannot be mentioned."""
         if not channel.mention:
             return []
         known = {person.user: person for person in (await self._people.known()).people}

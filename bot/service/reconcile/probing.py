@@ -1,7 +1,7 @@
 """Lets one request at a time find out whether a conversation that refused a post still refuses posts.
 
 If a channel refuses its cards, each repeated post may leave one more message in Teams. So only the oldest request
-repeats its post, and the others wait for it. In memory: each process finds out for itself.
+repeats its post, and the other requests wait for it. The state is in memory: each process finds out for itself.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from bot.ports.teams import ChatProblem
 
 KNOWN: Final = 1024  # conversations
 PATIENCE: Final = timedelta(seconds=10)  # a request that is overdue by more is gone, and another one may post instead
-BEHIND: Final = timedelta(seconds=1)  # how long after the oldest request the others may post
-LASTING: Final = timedelta(minutes=1)  # for so long, the first refusal of another request is lasting, too
+BEHIND: Final = timedelta(seconds=1)  # how long after the oldest request the other requests may post
+LASTING: Final = timedelta(minutes=1)  # in this time, the first refusal of another request counts as lasting
 
 Rank = tuple[datetime, str]
 

@@ -261,7 +261,7 @@ def taken_over(decision: Decision, now: datetime) -> Decision:
 def is_recent(record: Record, now: datetime) -> bool:
     """True if a row that is due only for a postponed delivery has facts that need not be read again.
 
-    An event, a click or a sweep that has news makes the row due for more than the delivery. A decision that is under
+    An event, a click or a change in a sweep makes the row due for more than the delivery. A decision that is under
     way needs a read, and so does a moment since the last read at which AWS may have changed the request by itself.
     """
     observed_at, request = record.observed_at, record.request

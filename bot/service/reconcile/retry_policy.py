@@ -23,7 +23,7 @@ REMAINS: Final = (timedelta(minutes=5), timedelta(hours=12))  # for a card that 
 CROWDING: Final = (timedelta(seconds=1), timedelta(minutes=1))  # added to the pause that Teams or our rate limit wants
 CAPPED: Final = timedelta(hours=1)  # between posts when several copies may be in Teams already
 MOST_POSTS: Final = 4  # posts of one message with unknown results; after these, only one is sent every CAPPED
-REPOSTS: Final = 3  # times that a card is posted again after somebody deleted it
+REPOSTS: Final = 3  # times that a card is posted again after a person deleted it
 UPDATE_REPEATS: Final = tuple(timedelta(seconds=each) for each in (1, 2, 4, 8, 15, 30))
 """Pauses before a refused update is repeated: a minute in all. A repeated update does no harm."""
 POST_REPEATS: Final = tuple(timedelta(seconds=each) for each in (10, 30))

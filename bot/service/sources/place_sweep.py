@@ -179,7 +179,7 @@ class PlaceSweep:
         )
 
     async def _requeue(self, due: Iterable[RequestKey], unreadable: Iterable[RequestKey]) -> None:
-        """Make rows due. Rows that cannot be read or written do not stop the others, but the sweep then fails."""
+        """Make rows due. Rows that cannot be read or written do not stop the rest, but the sweep then fails."""
         problems = [
             StoreUnavailable(f"request {key} is stored in a shape that is not known here") for key in unreadable
         ]
@@ -262,7 +262,7 @@ class PlaceSweep:
     # --- reporting
 
     def _report_requesters(self, unidentified: list[str]) -> None:
-        """Report to the checks whose requests nobody can decide."""
+        """Report to the checks the requesters whose requests no one can decide, or that there are none."""
         if unidentified:
             names = ", ".join(dict.fromkeys(unidentified[:MOST_NAMED]))
             self._outcomes.failed(Work.REQUESTER, self._subject, code="unidentified", detail=one_line(names, LONGEST))

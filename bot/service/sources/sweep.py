@@ -1,6 +1,6 @@
 """Sweeps every configured account and Region, so that lost events do no harm.
 
-Each of these places has its own loop, so that one that fails or hangs never delays another.
+Each of these places has its own loop, so that a place that fails or hangs never delays other places.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Sweep:
         self._sweeps = [PlaceSweep(place, services, reported=reported) for place in places]
 
     async def run(self) -> None:
-        """Sweep every place at the start, then whenever no process has for `period` seconds, until cancelled."""
+        """Sweep every place at the start, then if no process has swept it for `period` seconds, until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 for each in self._sweeps:
@@ -32,7 +32,7 @@ class Sweep:
             await asyncio.gather(*(each.release() for each in self._sweeps))
 
     async def sweep(self) -> None:
-        """Sweep every place once, side by side. A failure is logged and does not stop the others."""
+        """Sweep every place once, side by side. A failure is logged and does not stop the other sweeps."""
         await asyncio.gather(*(self._sweep(each) for each in self._sweeps))
 
     async def _repeat(self, sweep: PlaceSweep) -> None:

@@ -4,7 +4,7 @@ Changes that wait for the same row in this process are written together, so many
 only processes compete. The process that loses reads the row and applies its changes again.
 
 A write whose reply was lost may have taken effect, or may do so later. Each write therefore stores its name in the row,
-beside the names of the writes before it. If the name is found there, the write is done. If it is not, writing again is
+with the names of the writes before it. If the name is found there, the write is done. If it is not, writing again is
 safe: either the row is unchanged, and only one of two writes with the same condition can succeed, or the row has
 changed, and the lost write can no longer succeed. So no change is applied twice, and no acknowledged change is lost.
 

@@ -60,7 +60,7 @@ class Trail:
     def append(self, entries: Sequence[items.Item], patience: Patience) -> None:
         """Write entries that belong to no row, in transactions as large as DynamoDB takes. Raises DynamoError.
 
-        A transaction needs no permission beside PutItem. BatchWriteItem, which is cheaper, could also delete entries.
+        A transaction needs only the permission PutItem. BatchWriteItem, which is cheaper, could also delete entries.
         """
         self.register_days(entries, patience)
         for some in _transactions(entries):

@@ -1,4 +1,4 @@
-"""A circuit breaker per conversation: a conversation that hangs, fails or is throttled must not block the others.
+"""A circuit breaker per conversation: a conversation that hangs, fails or is throttled must not block others.
 
 It limits the concurrent calls into a conversation, and closes the conversation for a while after a failure or a 429.
 After that, one call at a time probes it, until one is answered.

@@ -34,7 +34,7 @@ class RosterProblems:
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
         self._current: set[tuple[str, RosterProblem]] = set()
-        self._logged: set[tuple[str, RosterProblem]] = set()  # until the channel's pages are in order
+        self._logged: set[tuple[str, RosterProblem]] = set()  # until the pages are without this problem
 
     def pages_read(self, conversation: str, problem: RosterProblem | None, *, members_complete: bool) -> None:
         """Store the result of a read. `members_complete` is True if the pages have all that the bot needs."""
@@ -46,7 +46,7 @@ class RosterProblems:
             self._begin(conversation, problem)
 
     def beginning_read(self, conversation: str, *, is_empty: bool) -> None:
-        """Store that Teams returned the first page, which says nothing about the others."""
+        """Store that Teams returned the first page, which says nothing about further pages."""
         if is_empty:
             self._begin(conversation, RosterProblem.EMPTY)
         else:

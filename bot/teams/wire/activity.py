@@ -151,7 +151,7 @@ def strict_json(raw: bytes) -> Any:
 
 
 def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object. Raises NotAnActivity for duplicate names: the next parser might use the other value."""
+    """Return a JSON object. Raises NotAnActivity for duplicate names: parsers differ in which value they use."""
     found = dict(members)
     if len(found) != len(members):
         raise NotAnActivity("a name twice")

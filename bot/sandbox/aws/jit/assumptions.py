@@ -49,7 +49,7 @@ STEP_WORDS: Final = MappingProxyType(
 APPROVAL_WORDS: Final = MappingProxyType(
     {Status.WAITING: "Waiting", Status.APPROVED: "Approved", Status.REJECTED: "Rejected"}
 )
-# OpsItem and events: PendingApproval and Approved were seen, the others are words of the enum OpsItemStatus.
+# OpsItem and events: PendingApproval and Approved were seen, the other words are in the enum OpsItemStatus.
 OPS_ITEM_WORDS: Final = MappingProxyType(
     {
         Status.WAITING: "PendingApproval",

@@ -36,7 +36,7 @@ class Decision(StrEnum):
 
 
 class SecondVote(StrEnum):
-    """How AWS treats a vote if another session of the same role has voted at the level. Nobody has seen it so far."""
+    """How AWS treats a vote if another session of the same role has voted at the level. It is not known."""
 
     COUNTED = "counted"
     REFUSED = "refused"  # with the error for an illegal signal
@@ -168,7 +168,7 @@ def settled(request: AccessRequest, now: datetime) -> AccessRequest:
 def voted(request: AccessRequest, vote: Vote, role_kind: str, second: SecondVote = SecondVote.COUNTED) -> AccessRequest:
     """Count a vote for the waiting level. `role_kind` is the kind of approver whose id is a role's ARN.
 
-    `second` says how a vote is treated whose role has voted at the level. Raises NotAnApprover, Denied, or Refused if
+    `second` is the treatment of a role that has already voted. Raises NotAnApprover, Denied, or Refused if
     no level waits or the voter has already voted on it.
     """
     step = request.waiting_step

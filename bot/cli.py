@@ -178,7 +178,7 @@ def audit(since: datetime, until: datetime | None, request: str | None, person: 
 async def _print_audit(
     since: datetime, until: datetime, wanted: Callable[[AuditEntry], bool], form: str, store: Store
 ) -> None:
-    """Print the entries day by day, so that a year needs no more memory than a day."""
+    """Print the entries that are `wanted`, day by day, so that a year needs no more memory than a day."""
     line_of = audit_export.as_csv if form == "csv" else audit_export.as_json
     if form == "csv":
         click.echo(audit_export.csv_head())

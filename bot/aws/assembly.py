@@ -34,7 +34,11 @@ class Account(Protocol):
 
 
 class AwsSide:
-    """Everything that talks to AWS. Use `async with`: leaving it ends all work and closes all connections."""
+    """Everything that talks to AWS. Use `async with`: leaving it ends all work and closes all connections.
+
+    `rates` has, by service, the calls a second of one operation, account and Region. `replicas` is the number of
+    processes that share them.
+    """
 
     def __init__(
         self,

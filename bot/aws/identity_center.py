@@ -160,7 +160,7 @@ def names_in(record: Mapping[str, object], user_id: str) -> Names:
 
 
 def usable_name(value: object, longest: int) -> str | None:
-    """Return a name without surrounding blanks; None if it is empty, too long or has invisible characters.
+    """Return a name without surrounding blanks; None if it is empty, unprintable or has over `longest` characters.
 
     It is never shortened or cleaned, because the result could be another user's name.
     """

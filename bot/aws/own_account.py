@@ -26,7 +26,8 @@ class StoppedEarly(Exception):
 async def own_account(ask: Callable[[], Awaitable[str]], stopping: asyncio.Event) -> str:
     """Return the account of the bot's own credentials. Retry for up to a minute, unless there are no credentials.
 
-    Raises AwsUnavailable with advice, or StoppedEarly on shutdown.
+    `ask` makes the call, and raises AwsUnavailable. Raises AwsUnavailable with advice, or StoppedEarly once `stopping`
+    is set.
     """
     deadline = asyncio.get_running_loop().time() + LONGEST
     while not stopping.is_set():

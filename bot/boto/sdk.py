@@ -68,8 +68,9 @@ class Call:
 class Sdk:
     """Makes calls, with the program's own credentials unless a call brings others.
 
-    `seconds` limits connecting and an answer, instead of this module's limits. `session` is a boto3 session, for
-    credentials other than those of the standard chain.
+    `seconds` limits connecting and an answer, instead of this module's limits. `connections` is the number of idle
+    connections that each client keeps. `session` is a boto3 session, for credentials other than those of the standard
+    chain.
     """
 
     def __init__(

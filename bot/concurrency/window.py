@@ -20,7 +20,7 @@ class SlidingWindow:
         return max(0.0, *(self._wait(now, seconds, most) for seconds, most in self._limits))
 
     def add(self, now: float) -> None:
-        """Count one event."""
+        """Count one event, even if it does not fit."""
         self._taken.append(now)
 
     def take(self, now: float) -> bool:

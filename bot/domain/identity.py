@@ -344,7 +344,7 @@ def identify_requester(text: str, rules: IdentityRules, directory: Directory) ->
 
 
 def _doubtful_names(principal: Principal, rules: IdentityRules) -> frozenset[str]:
-    """Return the names in [people] for a principal that resembles this one, if there is none for this one."""
+    """Return the names in [people] for principals that resemble this one; empty if [people] has this one."""
     entries = () if rules.person_of(principal) else rules.people_like(principal)
     return spellings_of(*map(_entry_name, entries))
 

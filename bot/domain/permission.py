@@ -83,7 +83,8 @@ def may_decide(
 ) -> Refusal | None:
     """Return why this person may not decide at this step; None if they may.
 
-    Approvers of the step that settled a request may also revoke the access.
+    Approvers of the step that settled a request may also revoke the access. `allow_unidentified` says whether requests
+    of unidentified requesters can be decided.
     """
     if request.replica_of:
         return Refusal.REPLICA

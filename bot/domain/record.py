@@ -221,7 +221,7 @@ class Record:
         return self.requeue_by(now - AHEAD / 2)
 
     def leased_to(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
-        """Take or renew the lease; None while another process holds it.
+        """Return the row with the lease taken or renewed for `span`; None while another process holds it.
 
         Taking the lease replaces requeue_at by the lease's end, so the row is due again if the holder crashes.
         `deliver_at` stays if the row was due only for a delivery.
@@ -236,7 +236,10 @@ class Record:
         return replace(self, lease=Lease(owner, until), requeue_at=due, deliver_at=deliver_at)
 
     def renewed_by(self, owner: str, *, now: datetime, span: timedelta) -> "Record | None":
-        """Renew the owner's lease; None if the owner lost it. A free lease is lost: another process may have had it."""
+        """Return the row with the owner's lease renewed for `span`; None if the owner lost it.
+
+        A free lease is lost: another process may have had it.
+        """
         return self.leased_to(owner, now=now, span=span) if self.leased_by(owner) else None
 
     def leased_by(self, owner: str) -> bool:

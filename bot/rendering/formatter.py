@@ -88,7 +88,7 @@ class CardFormatter:
         return shown or self.say.text("value.nodes_unread")
 
     def node_row(self, node_id: str, nodes: Sequence[NodeLine]) -> list[Data]:
-        """Return the row with the node's id, or with the names and ids of all nodes if there are several."""
+        """Return the row with the node's id, or with the names and ids of several nodes; no row without any id."""
         if not nodes:
             return self.plain_row("node", node_id)
         return [self.row("nodes", *(self._node(each) for each in nodes))]
@@ -108,7 +108,10 @@ class CardFormatter:
         return [self.row(label, plain(self.say.duration(span)))] if span else []
 
     def expiry_row(self, deadline: datetime | None, requested_at: datetime | None) -> list[Data]:
-        """Return the row of a request's expiry: the moment, and the span from the request to it, if both are known."""
+        """Return the row of a request's expiry: the moment and, if known, the span from the request to it.
+
+        No row if the moment is unknown.
+        """
         if deadline is None or requested_at is None or deadline <= requested_at:
             return self.moment_row("lapses", deadline)
         at = self.say.moment(deadline, beside=requested_at)

@@ -32,7 +32,10 @@ log = structlog.get_logger(__name__)
 
 
 class Replicas:
-    """Registers this process, `owner`, and knows which values every process can read."""
+    """Registers this process, `owner`, and knows which values every process can read.
+
+    `expected` is the number of processes that share the store.
+    """
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ def is_outdated(record: Record | None, latest: Record | None) -> bool:
 
 
 class _Watch:
-    """The newest known version of one row, for the waiters in this process."""
+    """The newest known version of one row, for the waiters in this process. `load` reads the row from the store."""
 
     def __init__(self, load: Callable[[], Awaitable[Record | None]]) -> None:
         self._load = load

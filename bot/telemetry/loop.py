@@ -10,7 +10,10 @@ PERIOD = 0.5  # seconds between two measurements
 
 
 class LoopWatch:
-    """Sleeps, and records the delay of each wake-up. Work that blocks the event loop delays this task too."""
+    """Sleeps, and records the delay of each wake-up in `stall`. Work that blocks the event loop delays this task.
+
+    `monotonic` returns a time in seconds.
+    """
 
     def __init__(
         self,

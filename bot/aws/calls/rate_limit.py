@@ -88,12 +88,15 @@ class RateLimiter:
         self._buckets: dict[Quota, _TokenBucket] = {}
 
     async def turn(self, quota: Quota, lane: Lane) -> None:
-        """Wait until a call is allowed. Raises QuotaWaitTooLong if the wait is, or would be, longer than PATIENCE."""
+        """Wait until a call is allowed. Raises QuotaWaitTooLong if the wait is, or would be, longer than PATIENCE.
+
+        Calls of a service without a rate are allowed immediately.
+        """
         if quota.service in self._rates:
             await self._bucket(quota).turn(lane)
 
     def throttled(self, quota: Quota) -> None:
-        """Reduce the rate of a quota, because AWS has throttled a call."""
+        """Reduce the rate of a quota, if its service has one, because AWS has throttled a call."""
         if quota.service in self._rates:
             self._bucket(quota).slow_down()
 
@@ -106,7 +109,7 @@ class RateLimiter:
 
 
 class _TokenBucket:
-    """One quota: a token bucket with a priority queue of callers."""
+    """One quota: a token bucket with a priority queue of callers. `rate` is in calls a second."""
 
     def __init__(self, clock: Clock, rate: float) -> None:
         self._clock, self._full_rate = clock, rate
@@ -143,7 +146,7 @@ class _TokenBucket:
                 return
 
     def slow_down(self) -> None:
-        """Halve the rate, once for all calls that were throttled within ONE_THROTTLING."""
+        """Halve the rate, but not below SLOWEST; once for all calls that were throttled within ONE_THROTTLING."""
         now = self._clock.now()
         self._fill(now)
         rate = self._rate(now)

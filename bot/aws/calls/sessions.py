@@ -58,7 +58,7 @@ class RoleSessions:
         return await self._assuming.join(session, lane)
 
     def cached(self, session: RoleSession) -> Credentials | None:
-        """Return the cached credentials of a session, if any. Never calls AWS."""
+        """Return the cached credentials of a session, or None. Never calls AWS."""
         kept = self._kept.get(session)
         return kept.credentials if kept else None
 

@@ -59,7 +59,7 @@ def is_hidden(record: Record, decision: Decision) -> bool:
 
 
 def hidden_lines(record: Record) -> tuple[DecisionLine, ...]:
-    """Return a line for each person whose vote at a step is hidden, if no other vote of that person counts there."""
+    """Return a line for each person and step with a hidden vote, unless another vote of the person counts there."""
     counted = {_place(each) for each in effective_decisions(record)}
     hidden = {_place(each): decision_line(each) for each in record.decisions if is_hidden_vote(record, each)}
     return tuple(line for place, line in hidden.items() if place not in counted)

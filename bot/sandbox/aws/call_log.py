@@ -35,7 +35,7 @@ class Call:
 
 
 class CallLog:
-    """The last LOG_LENGTH calls. Thread-safe."""
+    """The last LOG_LENGTH calls, with times from the clock `now`. Thread-safe."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now, self._lock, self._next = now, threading.Lock(), 0

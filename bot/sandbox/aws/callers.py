@@ -80,7 +80,7 @@ class Caller:
 
 
 class Callers:
-    """All credentials that the sandbox has issued, and all roles that callers may assume."""
+    """All credentials that the sandbox has issued, and all roles that callers may assume. `now` is its clock."""
 
     def __init__(self, *, now: Callable[[], datetime]) -> None:
         self._now = now

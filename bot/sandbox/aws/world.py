@@ -124,7 +124,7 @@ class World:
 
 
 def level(name: str, *roles: str, needed: int = 1, timeout: int = 604_800, kind: str = ROLE_APPROVER) -> dict[str, Any]:
-    """Return one aws:approve step of a manual approval policy; `timeout` in seconds."""
+    """Return one aws:approve step of a manual approval policy: `needed` approvals within `timeout` seconds."""
     return {
         "name": name,
         "action": "aws:approve",

@@ -38,7 +38,7 @@ class AssertionRefused(Exception):
 
 
 async def check(assertion: str, trusted: FederatedCredential | None, *, now: Callable[[], float]) -> None:
-    """Return if the assertion authenticates the app; otherwise raise AssertionRefused."""
+    """Raise AssertionRefused unless the assertion authenticates the app. `now` returns seconds since 1970."""
     claims = _unverified(assertion)
     if trusted is None or claims["iss"] != trusted.issuer:
         raise AssertionRefused(700211, "No matching federated identity record found for presented assertion issuer.")

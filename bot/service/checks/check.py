@@ -31,8 +31,8 @@ class Check:
 
     `every` is the time in seconds between two runs that find nothing; `longest`, the seconds that one run may take.
     `needs` is the name of a check without which this one says nothing new: it is not made while that one has a problem.
-    `is_memory` is True if `find` only looks at what this process has seen: it asks nobody, so repeating it proves
-    nothing, and a process that has not worked yet has seen nothing.
+    `is_memory` is True if `find` only looks at what this process has seen. It makes no call, so a second run proves
+    nothing, and a process that has just started finds nothing.
     """
 
     name: str

@@ -27,8 +27,8 @@ async def make_checks(
 ) -> Results:
     """Return the results of the checks that could be made.
 
-    `known` has earlier results: a check is left out while the one that it needs has a problem. `seen` is called after
-    each check with the results so far.
+    `known` has earlier results by the name of the check. A check is left out while the one that it needs has a problem.
+    `seen` is called after each check that was made, with the results so far.
     """
     slots, found, left = asyncio.Semaphore(SIDE_BY_SIDE), Results(), list(checks)
 
@@ -64,5 +64,5 @@ def says_something(check: Check, known: Mapping[str, Problem | None]) -> bool:
 
 
 def only_asking(checks: Iterable[Check]) -> list[Check]:
-    """Return the checks that ask somebody, without those that only look at what this process has seen."""
+    """Return the checks that call Microsoft, AWS or the store, without those that only look at this process."""
     return [each for each in checks if not each.is_memory]

@@ -83,5 +83,8 @@ def _answer(
 
 
 def bare(notice: Notice, reader: str | None, *, refused: bool = False) -> Answer:
-    """Return a notice without a card: the person may not see the card, or there was no time or row to build it."""
+    """Return a notice without a card: the person may not see the card, or there was no time or row to build it.
+
+    The notice is in the locale `reader`, or in English if that is None. `refused` goes into the answer.
+    """
     return Answer(None, notice, summary(notice, locale=reader or LOCALES[0]), refused=refused)

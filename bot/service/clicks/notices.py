@@ -81,7 +81,10 @@ def _of_line(code: Reason, line: DecisionLine | None, typed: str) -> Notice:
 
 
 def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repeated: bool, typed: str) -> Notice | None:
-    """Return the result of the person's own decision; None if the card itself shows it, or the row has no such one."""
+    """Return the result of the person's own decision; None if the card itself shows it, or the row lacks the decision.
+
+    `repeated` is True if an earlier click made the decision.
+    """
     decision = record.decision(decision_id)
     if decision is None:
         return None

@@ -176,7 +176,10 @@ class Delivery:
 
 
 def _message_of(wanted: Wanted, *, alert: bool, brief: bool = False) -> Message:
-    """Return the message in its channel's locale and time zone, in its shortest form if `brief`."""
+    """Return the message in its channel's locale and time zone; with `alert`, Teams notifies its readers.
+
+    If `brief`, its texts are cut as much as possible.
+    """
     channel = wanted.channel
     card = render(wanted.view, locale=channel.locale, timezone=channel.timezone, brief=brief)
     return Message(card, summary(wanted.view, locale=channel.locale), alert=alert)

@@ -146,7 +146,7 @@ class FailedDelivery:
     # --- pauses
 
     async def _repeat(self, task: Task, problem: ChatProblem, pause: timedelta) -> None:
-        """Repeat a refused message soon, because the refusal may be false."""
+        """Store that a refused message is sent again after `pause`, because the refusal may be false."""
         until = self._now() + pause
         if place := self._place(task):
             self._outlets.probing.refused(place, self._entry.record, until=until)

@@ -55,7 +55,7 @@ class Mentioning:
         return [known[each] for each in ids if each in known]
 
     async def _named(self, record: Record, channel: Channel) -> tuple[Person, ...]:
-        """Return the channel's members that the reason mentions, if the request is decided in this channel."""
+        """Return the channel's members that the reason mentions; none if the request is not decided in this channel."""
         request, requester, route = record.request, record.requester, record.route
         if request is None or requester is None or route is None or not may_mention(request.reason):
             return ()

@@ -95,7 +95,10 @@ def after_outage(surface: Surface, seed: str) -> timedelta:
 
 
 def after_refusal(bounds: tuple[timedelta, timedelta], seed: str, *, refusals: int) -> timedelta:
-    """Return the pause after a lasting refusal. `refusals` is how many lasting ones came before."""
+    """Return the pause after a lasting refusal. `refusals` is how many lasting ones came before.
+
+    `bounds` are the first and the longest pause.
+    """
     return _jittered(_grown(bounds, refusals), seed)
 
 

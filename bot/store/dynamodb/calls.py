@@ -77,7 +77,10 @@ class Patience:
 
 
 class Calls:
-    """Makes calls to one table; from any thread. `session` is a boto3 session to use instead of the standard chain."""
+    """Makes calls to one table; from any thread. `call_seconds` limits connecting, and the wait for an answer.
+
+    `session` is a boto3 session, for credentials other than those of the standard chain.
+    """
 
     def __init__(self, table: str, *, region: str, call_seconds: float = CALL_SECONDS, session: Any = None) -> None:
         self.table, self.region = table, region

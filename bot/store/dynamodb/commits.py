@@ -56,7 +56,10 @@ class _Draft:
 
 
 class Commits:
-    """Commits the jobs of each row in one thread at a time. `start` runs a function in a thread."""
+    """Commits the jobs of each row in one thread at a time. `start` runs a function in a thread.
+
+    A write is repeated for `patience` seconds.
+    """
 
     def __init__(
         self, calls: Calls, trail: Trail, start: Callable[[Callable[[], None]], object], *, patience: float
@@ -107,7 +110,10 @@ class _Commit:
         return self._jobs[len(outcomes) :]
 
     def _uncertain_if_lost(self, error: Exception) -> Exception:
-        """Return StoreUncertain if the reply of an earlier write was lost: the change may be stored."""
+        """Return StoreUncertain if the reply of an earlier write was lost, because the change may be stored.
+
+        Otherwise return the error unchanged.
+        """
         if not self._lost or isinstance(error, StoreUncertain):
             return error
         uncertain = StoreUncertain(str(error))

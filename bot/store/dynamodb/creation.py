@@ -138,5 +138,8 @@ def _is_creating(table: Mapping[str, Any]) -> bool:
 
 
 def create_table(name: str, *, region: str, say: Callable[[str], None]) -> None:
-    """Create the table, or check an existing one. Raises StoreUnavailable, TableWrong."""
+    """Create the table, or check an existing one. `say` gets a line for each step.
+
+    Raises TableWrong, or another StoreUnavailable.
+    """
     TableMaker(Calls(name, region=region), say=say).make()

@@ -43,7 +43,10 @@ def open_files(path: Path) -> Files:
 
 
 def check_file(path: Path, files: Files, *, owner: int, tables: frozenset[str]) -> None:
-    """Check that the files are those that were opened, and read the database. Raises StoreDamaged, StoreUnavailable."""
+    """Check that the files are those that were opened, and check the database's pages, application id and tables.
+
+    `owner` is the expected application id. Raises StoreDamaged, StoreUnavailable.
+    """
     for each, identity in files.items():
         _check_identity(each, identity)
     try:

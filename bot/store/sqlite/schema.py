@@ -108,6 +108,8 @@ class SchemaRefused(StoreUnavailable):
 def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
     """Open the file with this version's schema; a new file gets mode 0600.
 
+    `busy_seconds` limits the wait for another process's lock.
+
     Raises StoreUnavailable; SchemaRefused for a file that this version must not change; StoreDamaged.
     """
     try:
@@ -157,7 +159,10 @@ def _prepared(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
 
 
 def _version(connection: sqlite3.Connection, path: Path, *, newest: int) -> int:
-    """Return the schema version of the file, 0 if it is empty. Raises SchemaRefused."""
+    """Return the schema version of the file, 0 if it is empty.
+
+    Raises SchemaRefused for a version above `newest`, and for a file of another program.
+    """
     owner, version, tables = connection.execute(_HEADER).fetchone()
     if owner == APPLICATION_ID and version > newest:
         raise SchemaRefused(
@@ -170,7 +175,10 @@ def _version(connection: sqlite3.Connection, path: Path, *, newest: int) -> int:
 
 
 def switch_to_wal(connection: sqlite3.Connection, *, pause: Callable[[float], None] = time.sleep) -> None:
-    """Switch to the write-ahead log; retry while another process does so. Raises sqlite3.OperationalError."""
+    """Switch to the write-ahead log; retry while another process does so. Raises sqlite3.OperationalError.
+
+    `pause` sleeps for some seconds.
+    """
     for _ in range(WAL_ATTEMPTS - 1):
         with suppress(sqlite3.OperationalError):
             connection.execute(_WAL)

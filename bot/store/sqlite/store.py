@@ -108,7 +108,10 @@ _FORGET_AUDIT = """
 
 
 class SqliteStore:
-    """`ports.store.Store` in a file, which `async with` opens and closes."""
+    """`ports.store.Store` in a file, which `async with` opens and closes.
+
+    `busy_seconds` limits the wait for another process's lock.
+    """
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self._thread = DatabaseThread(partial(connect, path, busy_seconds=busy_seconds))

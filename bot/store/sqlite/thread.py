@@ -30,7 +30,7 @@ class _Job:
 
 
 class DatabaseThread:
-    """Runs reads and writes. `async with` starts and ends the thread.
+    """Runs reads and writes. `async with` starts and ends the thread. `connect` opens the database, in the thread.
 
     Reads that wait at the same time as writes run first. Otherwise, work runs in order of arrival.
     """

@@ -81,7 +81,7 @@ class _Refused(Exception):
 
 
 class Endpoint:
-    """Serves `POST /api/messages`; `handle` is the aiohttp handler."""
+    """Serves `POST /api/messages`; `handle` is the aiohttp handler. Runs at most `most_turns` activities at a time."""
 
     def __init__(
         self,

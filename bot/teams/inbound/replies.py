@@ -110,7 +110,7 @@ class Replies:
 
 
 def _may_be_false(error: Exception) -> bool:
-    """Return False if a second attempt would certainly fail, or would come before Teams allows it."""
+    """Return whether a second attempt may succeed. It cannot before Teams allows it, or if the message is too large."""
     match error:
         case ChatThrottled(retry_after=seconds):
             return seconds <= REPEAT_AFTER  # another message has just failed in this conversation

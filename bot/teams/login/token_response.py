@@ -39,6 +39,8 @@ class TokenSource(Protocol):
 def read_token_response(status: int, raw: bytes, *, transient: frozenset[int], now: float) -> TokenResponse:
     """Return the token in a response. `transient` are the statuses below 500 that do not mean a refusal of the app.
 
+    `now` is in seconds since 1970.
+
     Raises ConnectorRefused or ConnectorUnavailable for a status other than 200, ValueError for a body without a token.
     """
     if status != 200:

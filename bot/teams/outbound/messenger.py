@@ -45,7 +45,7 @@ def _place(chat: PersonalChat) -> tuple[str, str]:
 
 
 class Messenger:
-    """Implements bot.ports.teams.Chat."""
+    """Implements bot.ports.teams.Chat. Sending one message takes at most `patience` seconds, with retries."""
 
     def __init__(
         self,

@@ -180,7 +180,10 @@ class Directory:
         return self._learnt(root, found, cache, generation)
 
     def _learnt(self, root: str, person: Person, cache: RosterCache, generation: int) -> Person:
-        """Cache a member that was requested singly, report what Teams left out, and return the member."""
+        """Cache a member that was requested singly, report what Teams left out, and return the member.
+
+        If the roster is no longer of this `generation`, do not cache the member.
+        """
         cache.add(person, generation=generation)
         self._reader.problems.member_read(root, has_tenant=bool(person.tenant_id), has_upn=bool(person.upn))
         return person

@@ -46,7 +46,10 @@ class RosterProblems:
             self._begin(conversation, problem)
 
     def beginning_read(self, conversation: str, *, is_empty: bool) -> None:
-        """Store that Teams returned the first page, which says nothing about further pages."""
+        """Store that Teams returned the first page, which says nothing about further pages.
+
+        `is_empty` is True if the page has no people and no page follows.
+        """
         if is_empty:
             self._begin(conversation, RosterProblem.EMPTY)
         else:

@@ -171,7 +171,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _tidied(value: Any, *, depth: int = DEEPEST) -> Any:
-    """Replace half surrogate pairs, which cannot be encoded. Raises NotAnActivity below DEEPEST levels."""
+    """Replace half surrogate pairs, which cannot be encoded. Raises NotAnActivity for more than `depth` levels."""
     if depth == 0:
         raise NotAnActivity("nested too deeply")
     match value:

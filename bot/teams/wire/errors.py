@@ -39,7 +39,10 @@ class ConnectorThrottled(ConnectorError, ChatThrottled):
 
 
 class ConnectorUnavailable(ConnectorError, ChatUnavailable):
-    """Teams could not be reached, or failed. If `ambiguous`, a new message may have been posted."""
+    """Teams could not be reached, or failed. If `ambiguous`, a new message may have been posted.
+
+    `retry_after` is the seconds to wait that Teams demands; None if it demands none.
+    """
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ def error_code(raw: bytes) -> str:
 
 
 def _word(code: str) -> str:
-    """Return the code if it is one word, as the vendor's codes are. A longer text may repeat the request."""
+    """Return the code if it is one word, as the vendor's codes are, else "". A longer text may repeat the request."""
     return code if _CODE.fullmatch(code) else ""
 
 

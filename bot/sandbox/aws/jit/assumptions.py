@@ -92,7 +92,10 @@ class Assumptions:
 
 
 def decision_json(vote: Vote, *, roles_shown: bool = False) -> str:
-    """Return one element of the step output `ApproverDecisions`: JSON, with the comment cut to the value's limit."""
+    """Return one element of the step output `ApproverDecisions`: JSON, with the comment cut to the value's limit.
+
+    With `roles_shown`, it names the voter's role instead of the session.
+    """
     word = "approved" if vote.decision is Decision.APPROVE else "rejected"
     decided = {"approver": vote.role if roles_shown else vote.voter, "decision": word, "time": vote.at.isoformat()}
     if not vote.comment:

@@ -99,7 +99,7 @@ class Step:
     ended_at: datetime | None = None
 
     def counted(self, second: SecondVote) -> int:
-        """Return how many votes count: one of each role, or all."""
+        """Return how many votes count: all if `second` is COUNTED, else one of each role."""
         return len(self.votes if second is SecondVote.COUNTED else {vote.role for vote in self.votes})
 
     @property

@@ -62,7 +62,10 @@ class Change:
 
 
 class JitState:
-    """The state of just-in-time node access in every account and Region."""
+    """The state of just-in-time node access in every account and Region.
+
+    `now` is its clock. `publish` gets each event. `administrator` is the place that also has copies of all requests.
+    """
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from bot.ports.aws import AwsThrottled, AwsUnavailable
 
 
 class Failure(StrEnum):
-    """The known facts about a failed call."""
+    """The class of a failed call: why it failed, and whether it can have had an effect."""
 
     NOT_SENT = "not_sent"  # no connection, or the credentials could not be fetched: no effect
     NOT_CONFIGURED = "not_configured"  # no usable credentials, profile, file or Region: nothing was sent

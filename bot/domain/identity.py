@@ -25,7 +25,7 @@ SSO_ROLE_PREFIX = "AWSReservedSSO_"  # only IAM Identity Center makes such roles
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person in Teams as an authenticated activity or the roster names them."""
+    """A person in Teams, with the data of an authenticated activity or of the roster."""
 
     object_id: str  # Microsoft Entra object id
     tenant_id: str

@@ -224,7 +224,7 @@ def lists_only_the_requester(approvers: Iterable[str], requester: Requester) -> 
 
 
 def _listed_person(entry: str) -> Person | None:
-    """Return the person of an entry of `approvers` as far as the entry names them; None for `members`."""
+    """Return a person with only the object id or the UPN in an entry of `approvers`; None for `members`."""
     kind, _, name = entry.partition(":")
     if kind == "user":
         return Person(name, "")

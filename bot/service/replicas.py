@@ -61,7 +61,7 @@ class Replicas:
             await self._clock.sleep(REGISTERED_EVERY)
 
     async def register(self) -> None:
-        """Register this process, and find out what every running process knows. Raises StoreUnavailable."""
+        """Register this process, and find out which values all running processes can read. Raises StoreUnavailable."""
         now = self._clock.now()
         await self._store.register_replica(Replica(self._owner, self._knows, now))
         shared = self._known_by_all(await self._store.replicas(now - RUNNING))

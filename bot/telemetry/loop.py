@@ -30,7 +30,7 @@ class LoopWatch:
             await self.measure()
 
     async def measure(self) -> None:
-        """Measure once."""
+        """Sleep for PERIOD seconds, and record how much later than that the sleep ended."""
         began = self._monotonic()
         await self._sleep(PERIOD)
         self._stall.observe(max(0.0, self._monotonic() - began - PERIOD))

@@ -137,7 +137,10 @@ def _pieces(word: str, width: int) -> Iterator[str]:
 
 
 def _place_to_divide(word: str, width: int) -> int:
-    """Return where to divide a word: after punctuation, unless the piece would be short; never before an accent."""
+    """Return where to divide a word: after punctuation, unless the piece would be short.
+
+    Not before an accent or inside an emoji, unless the whole piece is one character.
+    """
     after_mark = max((place for place in range(width // 2, width + 1) if word[place - 1] in "/.:@_=&,;"), default=width)
     return _whole(word, after_mark) or after_mark
 

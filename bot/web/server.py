@@ -140,7 +140,7 @@ class Server:
 
 @asynccontextmanager
 async def listen(app: web.Application, *, host: str, port: int) -> AsyncIterator[Server]:
-    """Listen inside the context; port 0 means any free port. Raises OSError if the port is in use."""
+    """Listen inside the context; port 0 means any free port. Raises OSError if the port cannot be opened."""
     vars(web_response)["SERVER_SOFTWARE"] = NAME  # no signal or setting covers the answers to malformed requests
     runner = web.AppRunner(
         app,

@@ -205,7 +205,7 @@ class Clients:
             raise CallFailed("NoReaderRole", Failure.DENIED)
 
     async def _limited(self, place: Place, call: Call, lane: Lane, credentials: Credentials | None) -> Answer:
-        """Make a call once the rate limit allows it, unless the circuit breaker refuses it."""
+        """Make a call once the rate limit allows it, unless the circuit breaker refuses it. Raises CallFailed."""
         await self.turn(place, call.service, call.operation, lane)
         # no circuit breaker for clicks: a person waits and may click again
         with nullcontext() if lane is Lane.CLICK else self._breaker.guard(_quota(place, call)):
@@ -214,7 +214,7 @@ class Clients:
     async def _call(
         self, place: Place, call: Call, lane: Lane, make: _Maker, credentials: Credentials | None
     ) -> Answer:
-        """Make a call; slow down if AWS throttles it."""
+        """Make a call; slow down if AWS throttles it. Raises CallFailed."""
         try:
             return await self._in_thread(lane, make, call, credentials)
         except CallFailed as failed:
@@ -256,7 +256,10 @@ async def _rows(
 
 
 async def _repeated(make: Callable[[], Awaitable[Answer]], lane: Lane) -> Answer:
-    """Make a reading call; repeat it once if that may help and no click waits."""
+    """Return the answer of `make`, a reading call; repeat it once if that may help and no click waits.
+
+    Raises CallFailed.
+    """
     try:
         return await make()
     except CallFailed as failed:

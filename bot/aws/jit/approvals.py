@@ -87,7 +87,7 @@ def _kind_by_type(word: str) -> ApproverKind | None:
 
 
 def votes(outputs: Mapping[str, object]) -> tuple[Vote, ...] | None:
-    """Return the votes; None if they cannot be parsed. An empty list means no votes yet."""
+    """Return the votes, none if there are no votes yet; None if they cannot be parsed."""
     raw = outputs.get("ApproverDecisions")
     if not isinstance(raw, list):
         return None

@@ -48,7 +48,7 @@ class Refusal:
     message: str
 
     def body(self) -> dict[str, Any]:
-        """Return the documented error envelope."""
+        """Return the body of the answer, in the Connector's documented form for errors."""
         return {"error": {"code": self.code, "message": self.message}}
 
 

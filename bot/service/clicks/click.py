@@ -13,7 +13,7 @@ from bot.domain.shown.views import Notice
 
 
 class Verb(StrEnum):
-    """The action of a button."""
+    """The action of a button, or the automatic refresh of a card."""
 
     APPROVE = "approve"
     REJECT = "reject"

@@ -39,7 +39,10 @@ class PermissionCheck:
         self._people, self._configuration = people, configuration
 
     def not_the_requester(self, record: Record, person: Person) -> Refusal | None:
-        """Return why this person is not the requester; None if they are. Other people must not see the message."""
+        """Return why this person does not count as the requester; None if they do.
+
+        Only the requester may see the direct message with the button that was clicked.
+        """
         if record.requester is None:
             return Refusal.UNIDENTIFIED
         return not_the_requester(person, record.requester, self._configuration.tenant_id)

@@ -27,7 +27,7 @@ class Retracting:
         self._rows, self._answers, self._clock = rows, answers, clock
 
     async def answer(self, click: Click, located: Located) -> Answer:
-        """Release the person's votes that were not sent. Raises StoreUnavailable.
+        """Release the person's votes that were not sent, and return the answer to the click. Raises StoreUnavailable.
 
         The click's step does not matter: a person has a vote only where they may vote.
         """

@@ -23,7 +23,10 @@ class Sweep:
         self._sweeps = [PlaceSweep(place, services, reported=reported) for place in places]
 
     async def run(self) -> None:
-        """Sweep every place at the start, then if no process has swept it for `period` seconds, until cancelled."""
+        """Sweep every place at the start, then each place that no process has swept for `period` seconds.
+
+        Ends only if it is cancelled.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 for each in self._sweeps:

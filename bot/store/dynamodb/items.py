@@ -165,7 +165,7 @@ def size_of(item: Item) -> int:
 
 
 def stored(item: Mapping[str, Any] | None) -> Stored:
-    """Return the row of an item. Raises RowUnreadable."""
+    """Return the row of an item, without a record if there is no item. Raises RowUnreadable."""
     if item is None:
         return Stored(None, ())
     return Stored(row(item), tuple(member(item, "writes").split()))

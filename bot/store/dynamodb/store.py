@@ -96,7 +96,10 @@ class DynamoStore:
             self._calls.close()
 
     async def check(self) -> None:
-        """Check the table. Raises StoreUnavailable, or StoreDamaged if it was deleted or replaced, or lost an index."""
+        """Check the table. Raises StoreUnavailable, or StoreDamaged if it was deleted or replaced, or lost an index.
+
+        After StoreDamaged, every call fails until a check succeeds.
+        """
         threads = self._opened()
         try:
             await self._answer(threads.submit(self._check_again), seconds=self._seconds)

@@ -131,7 +131,8 @@ class SqliteStore:
     async def check(self) -> None:
         """Check the file, and that it can be written.
 
-        Raises StoreUnavailable, or StoreDamaged if the file was deleted, replaced or damaged.
+        Raises StoreUnavailable, or StoreDamaged if the file was deleted, replaced or damaged, or if a call met damage
+        since the last check. After this check finds damage in the file, every call fails until a check finds none.
         """
         met, self._thread.damage = self._thread.damage, None
         try:

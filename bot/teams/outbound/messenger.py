@@ -148,7 +148,10 @@ class Messenger:
 
     @asynccontextmanager
     async def _in_time(self, *, ambiguous: bool = True) -> AsyncIterator[None]:
-        """Limit the time for one message. Raises ChatUnavailable, ambiguous if a new message may be in Teams."""
+        """Limit the time for one message. Raises ChatUnavailable, ambiguous if a new message may be in Teams.
+
+        Pass `ambiguous=False` for an update, which makes no new message.
+        """
         token = _SENT.set([])
         try:
             async with asyncio.timeout(self._patience):

@@ -208,7 +208,7 @@ class Directory:
             raise RosterUnavailable from error
 
     async def _get_member(self, service_url: str, conversation: str, member: str) -> TeamMember:
-        """Request one member. Raises ConnectorError, or TimeoutError after the patience."""
+        """Request one member. Raises ConnectorError, or TimeoutError after `patience` seconds."""
         with counted(self._telemetry, CallKind.MEMBER):
             async with asyncio.timeout(self._patience):
                 return await self._connector.get_member(service_url, conversation=conversation, member=member)

@@ -94,7 +94,7 @@ def read_page(body: Mapping[str, Any]) -> MembersPage:
 
 
 def read_member(entry: object) -> TeamMember | None:
-    """Parse one member; None if it has no id."""
+    """Parse one member; None for anything that is not an object with an id."""
     if not isinstance(entry, dict) or (member_id := _text(entry, "id")) is None:
         return None
     return TeamMember(

@@ -50,9 +50,9 @@ class Policy:
     created_at: datetime
     access_duration: timedelta
     targets: tuple[tuple[str, tuple[str, ...]], ...] = ()  # key, values
-    levels: tuple[Level, ...] = ()  # empty: requests are approved at once
-    permitted_tags: tuple[Tags, ...] = ()  # AUTO: one entry per permission; all its tags must exist
-    required_keys: tuple[frozenset[str], ...] = ()
+    levels: tuple[Level, ...] = ()  # empty: requests are approved immediately
+    permitted_tags: tuple[Tags, ...] = ()  # AUTO: for each permission, the tags that must exist
+    required_keys: tuple[frozenset[str], ...] = ()  # AUTO: for each permission, the tag keys that must exist
     version: str = "1"
     description: str = ""
 

@@ -124,7 +124,7 @@ def _refuse_needless_secret(info: ValidationInfo) -> None:
 
 
 def _of_azure(value: object, info: ValidationInfo) -> object:
-    """Ignore the variables that Azure sets on every host, unless APP_CREDENTIAL is managed-identity."""
+    """Return the value of a variable that Azure sets on every host; None unless APP_CREDENTIAL is managed-identity."""
     return value if info.data.get("app_credential") == "managed-identity" else None
 
 

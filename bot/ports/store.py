@@ -137,7 +137,7 @@ class Store(Protocol):
         """
 
     async def register_replica(self, replica: Replica) -> None:
-        """Store that a process is running, and what it knows. Replaces its earlier entry."""
+        """Store that a process is running, and which stored values it can read. Replaces its earlier entry."""
 
     async def replicas(self, since: datetime) -> Sequence[Replica]:
         """Return the processes that registered at or after `since`, sorted by owner."""

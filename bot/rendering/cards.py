@@ -90,7 +90,7 @@ def _when(notice: Notice, formatter: CardFormatter) -> list[Runs]:
 
 
 def _who(notice: Notice, formatter: CardFormatter, *, beside: datetime | None) -> list[Runs]:
-    """Return who decided, or whose decision is in progress, as far as known."""
+    """Return who decided, or whose decision is in progress; [] if that is not known."""
     if notice.verdict is None or (notice.who is None and notice.code is not NoticeCode.DECIDED):
         return []
     if notice.code in _DONE:

@@ -116,7 +116,10 @@ def _with(spelt: str, character: str, *, apart: bool) -> str:
 
 
 def _folded(text: str) -> str:
-    """Ignore case, full-width forms (＠ too) and invisible characters; write blanks within a line as spaces."""
+    """Return the text without differences of case and full width (＠ too) and without invisible characters.
+
+    Blanks within a line become spaces.
+    """
     if text.isascii():  # short cut for most names and all addresses of a large roster
         return caseless(text).replace("\t", " ")
     return "".join(

@@ -153,5 +153,5 @@ class Nodes:
 
 
 def _host_name(ip: str, region: str) -> str:
-    """Return the host name in EC2's form."""
+    """Return the host name in EC2's form: `ip-172-31-10-21.<Region>.compute.internal`."""
     return f"ip-{ip.replace('.', '-')}.{region}.compute.internal"

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class ClickHandler:
-    """Answers clicks."""
+    """Answers clicks, each within its time limit. Start with `click`."""
 
     def __init__(
         self,

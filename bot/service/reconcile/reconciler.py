@@ -160,7 +160,7 @@ class Reconciler:
         return await self._with_approvers(observed_record) if identified.rosters_read else observed_record
 
     async def _with_approvers(self, record: Record) -> Record:
-        """Store whether any member of the channel may decide, if that has changed."""
+        """Store whether any member of the channel may decide, if that has changed, and return the row."""
         none = await self._identifying.has_no_approver(record)
         if none == record.no_approver:
             return record

@@ -199,7 +199,10 @@ class DynamoStore:
         )
 
     async def register_replica(self, replica: Replica) -> None:
-        """Store that a process is running, and what it knows. DynamoDB deletes entries older than REPLICA_KEPT."""
+        """Store that a process is running, and which stored values it can read.
+
+        DynamoDB deletes entries older than REPLICA_KEPT.
+        """
         await self._write("put_item", Item=items.replica_item(replica))
 
     async def replicas(self, since: datetime) -> Sequence[Replica]:

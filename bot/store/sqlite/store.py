@@ -230,7 +230,10 @@ class SqliteStore:
         return await self._thread.write(lambda connection: connection.execute(_LEASE_SWEEP, values).rowcount == 1)
 
     async def register_replica(self, replica: Replica) -> None:
-        """Store that a process is running, and what it knows. Deletes entries older than REPLICA_KEPT."""
+        """Store that a process is running, and which stored values it can read.
+
+        Deletes entries older than REPLICA_KEPT.
+        """
         values = (replica.owner, " ".join(sorted(replica.knows)), _micros(replica.seen_at))
 
         def register(connection: sqlite3.Connection) -> None:

@@ -95,7 +95,10 @@ class AwsSide:
         return await self.queue.settings() if self.queue else None
 
     async def receive(self) -> None:
-        """Receive at most one message from the queue, and leave it visible. Raises AwsUnavailable."""
+        """Receive at most one message from the queue, without waiting, and leave it visible; nothing without a queue.
+
+        AWS counts the attempt. Raises AwsUnavailable.
+        """
         if self.queue:
             await self.queue.try_to_receive()
 

@@ -55,7 +55,7 @@ class SqsQueue:
         await self._call("get_queue_attributes", Lane.RECONCILE, AttributeNames=["QueueArn"])
 
     async def try_to_receive(self) -> None:
-        """Receive at most one message, without waiting, and leave it visible. Raises AwsUnavailable."""
+        """Receive at most one message, without waiting, and leave it visible. AWS counts it. Raises AwsUnavailable."""
         await self._call("receive_message", Lane.SWEEP, MaxNumberOfMessages=1, WaitTimeSeconds=0, VisibilityTimeout=0)
 
     async def settings(self) -> QueueSettings:

@@ -1,4 +1,4 @@
-"""Makes every check once, and collects what doctor reports.
+"""Makes every check, and collects what doctor reports.
 
 Nothing is written, except what a flag asks for. The store is opened only if it exists.
 """
@@ -52,14 +52,15 @@ NO_URL: Final = "give --url, the messaging endpoint of the Azure Bot"
 NO_PERSON: Final = "give --person; that person gets a test message"
 NO_DECISION: Final = "only a decision shows whether AWS accepts it"
 Seen = Callable[[str, Problem | None], None]
-"""Called after each check, with its name and its problem."""
+"""Called after each check that gave a result, with its name, and its problem or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Questions:
     """What the person asks beyond the checks.
 
-    `url` is the public address. `test_card` is the name of a channel, and `person` a UPN; both get a message.
+    `url` is the public address. `test_card` is the name of a channel, and `person` a UPN; both get a message. None asks
+    nothing.
     """
 
     url: str | None = None
@@ -68,7 +69,10 @@ class Questions:
 
 
 async def examine(settings: Settings, configuration: Configuration, questions: Questions, seen: Seen) -> Report:
-    """Make every check once, and return what they found."""
+    """Make every check, and return what they found.
+
+    A check that calls Microsoft or AWS and finds a problem is made a second time. `seen` gets the first result.
+    """
     async with AsyncExitStack() as stack:
         examination = _Examination(settings, questions, seen)
         await examination.open(configuration, stack)
@@ -116,7 +120,7 @@ class _Examination:
         )
 
     async def report(self) -> Report:
-        """Make the checks."""
+        """Make the checks, and return what they found. Call it once, after `open`."""
         configuration, settings = self._configuration.value, self._settings
         reading = Reading(self._aws.requests, self._clock)
         await self._make(
@@ -187,7 +191,11 @@ class _Examination:
             self._result(findings.REQUESTERS, Problem("unidentified", UNIDENTIFIED.format(seen=seen)))
 
     async def _make(self, checks: Iterable[Check]) -> None:
-        """Make checks; one that asks and finds a problem is made twice, because Teams and AWS refuse now and then."""
+        """Make checks, and keep their results.
+
+        A check that calls Microsoft, AWS or the store and finds a problem is made again after REPEATED_AFTER, because
+        Teams and AWS refuse a call now and then. A check that was not answered in time is not made again.
+        """
         made = [each for each in checks if self._is_possible(each)]
         found = await make_checks(made, known=self._results, seen=lambda check, so_far: self._say(check.name, so_far))
         again = [each for each in only_asking(made) if _is_doubtful(found.get(each.name))]
@@ -212,7 +220,10 @@ class _Examination:
         return self._results.get(findings.CREDENTIALS) is None
 
     async def _with_accounts(self, configuration: Configuration) -> Configuration:
-        """Return the configuration, with the bot's own account if it has no [[accounts]]."""
+        """Return the configuration, with the bot's own account if it has no [[accounts]] and AWS names that account.
+
+        Adds the result of the check of the credentials.
+        """
         account = ""
         try:
             async with asyncio.timeout(FIRST_ANSWER):
@@ -229,7 +240,7 @@ class _Examination:
         return configuration.with_own_account(account, self._settings.region)
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
-        """Return the store, or an empty one if it does not exist yet or cannot be opened."""
+        """Return the store, or an empty temporary one if the store does not exist yet or cannot be opened."""
         path = self._settings.sqlite_path
         if path and not path.is_file():
             self._not_checked[STORE] = NO_STORE
@@ -241,7 +252,7 @@ class _Examination:
         return await stack.enter_async_context(_empty_store())
 
     async def _ask_running_bot(self) -> None:
-        """Add what the running bot has seen and no check of this process can see."""
+        """Add the problems of the running bot whose checks this process has not made."""
         seen = await running_bot.problems_seen(self._settings.metrics_host, self._settings.metrics_port)
         if seen is None:
             self._not_checked[findings.RUNNING_BOT] = NO_RUNNING_BOT

@@ -1,7 +1,7 @@
 """The names of the findings, why each matters, and the order in which a person fixes them. Pure.
 
 A finding is a problem of a check under a name that does not depend on channels, roles and accounts, so that the runbook
-has one heading for each. The words on how to fix it come from the check (`bot.service.checks.advice`).
+has one heading for each. The text on how to fix it comes from the check (`bot.service.checks.advice`).
 """
 
 from collections.abc import Sequence

@@ -16,7 +16,7 @@ NO_PERSON = "unknown_person"
 
 
 def test_card(channel: Channel, chat: Chat) -> Check:
-    """Teams shows a test message in the channel."""
+    """Check that Teams takes a test message in the channel. The message stays there."""
 
     async def find() -> Problem | None:
         try:
@@ -29,7 +29,10 @@ def test_card(channel: Channel, chat: Chat) -> Check:
 
 
 def person(upn: str, chat: Chat, people: People) -> Check:
-    """Teams delivers a test message to a member of a channel, or to somebody who has written to the bot."""
+    """Check that Teams takes a test message to a person.
+
+    `upn` is that of a member of a channel, or of somebody who has a personal chat with the bot.
+    """
 
     async def find() -> Problem | None:
         found = await _person(upn, people)
@@ -47,7 +50,10 @@ def person(upn: str, chat: Chat, people: People) -> Check:
 def asked_for(
     channel: str | None, upn: str | None, *, configuration: Configuration, chat: Chat, people: People
 ) -> Iterator[Check]:
-    """Yield the checks that write, for the name of a channel and for a person, if they are given."""
+    """Yield the checks that write: for the channel of this name, if there is one, and for the person with this UPN.
+
+    A name or UPN that is None gives no check.
+    """
     if channel and (found := configuration.channel(channel)):
         yield test_card(found, chat)
     if upn:

@@ -13,13 +13,13 @@ from bot.ports.clock import Clock
 from bot.service.checks.advice import READING_CODES, aws_advice
 from bot.service.checks.check import Check, Problem
 
-SINCE: Final = timedelta(days=14)  # the longest access: what ended earlier concerns nobody now
-MOST_READ: Final = 3  # requests of an account and Region, at three calls a second
+SINCE: Final = timedelta(days=14)  # the longest access: what was approved earlier has ended
+MOST_READ: Final = 3  # requests read completely for each account and Region
 INCOMPLETE: Final = "incomplete"
 
 
 class Reading:
-    """The checks `sweep <account> <Region>`. They keep what they have read."""
+    """The checks `sweep <account> <Region>`. `listed` and `read` have the requests that they found and read."""
 
     def __init__(self, requests: Requests, clock: Clock) -> None:
         self._requests, self._clock = requests, clock
@@ -43,7 +43,7 @@ class Reading:
         return Check(f"sweep {account} {region}", find)
 
     async def _incomplete(self, keys: list[RequestKey]) -> Problem | None:
-        """Read some requests. Return a problem if no request could be read completely."""
+        """Read some requests. Return a problem if at least one could be read, but none completely."""
         for key in keys:
             with suppress(RequestNotReadable, AwsUnavailable):
                 self.read[key] = await self._requests.observe(key)

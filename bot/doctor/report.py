@@ -10,7 +10,7 @@ from bot.service.checks.check import Problem
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A problem, its kind, and the check that has found it."""
+    """A problem, its kind, and the name of the check that has found it."""
 
     finding: Finding
     check: str
@@ -21,7 +21,8 @@ class Found:
 class Report:
     """What doctor found.
 
-    `found` is in the order of fixing. `not_checked` has the reason by the name of the check, or of what it would show.
+    `found` is in the order of fixing. `passed` has the names of the checks that found nothing. `not_checked` has the
+    reason by the name of the check, or of what it would show.
     """
 
     version: str
@@ -36,7 +37,7 @@ class Report:
 
 
 def in_order_of_fixing(results: Mapping[str, Problem | None]) -> tuple[Found, ...]:
-    """Return the problems among the results of checks, each with its kinds, in the order in which to fix them."""
+    """Return the problems among the results of checks, once for each of its kinds, in the order of fixing."""
     return tuple(sorted(_found(results), key=lambda each: (position(each.finding), each.check)))
 
 

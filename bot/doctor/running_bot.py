@@ -11,7 +11,10 @@ READINESS = "/readyz"
 
 
 async def problems_seen(host: str, port: int) -> Mapping[str, Problem] | None:
-    """Return the problems of the running bot by the names of their checks; None if no bot answers at this address."""
+    """Return the problems of the running bot by the names of their checks.
+
+    None if no bot answers at this address, the answer lists no problems, or the port is 0: no metrics are served.
+    """
     if not port:
         return None
     try:

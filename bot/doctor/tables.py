@@ -56,7 +56,11 @@ class RequesterRow:
 
 
 async def policy_rows(probes: AwsProbes, configuration: Configuration) -> list[PolicyRow]:
-    """Return the levels of all approval policies. Accounts and Regions whose policies cannot be read are left out."""
+    """Return the levels of all manual approval policies.
+
+    Accounts and Regions whose policies AWS does not return are left out. A policy that cannot be parsed has one row
+    without a level.
+    """
     answers = await asyncio.gather(
         *(probes.approval_policies(account, region) for account, region in configuration.places), return_exceptions=True
     )
@@ -106,10 +110,11 @@ async def requester_rows(
     identifying: Identifying,
     rules: IdentityRules,
 ) -> list[RequesterRow]:
-    """Return the requesters of the last requests as the rules of now identify them, the newest request first.
+    """Return the requesters of at most MOST_ROWS requests as the current rules identify them.
 
-    `listed` are the requests of AWS's lists, and `read` those that were read just now. The facts of the others come
-    from the store; a request that it does not have is left out.
+    The request that changed last comes first; replicas are left out. `listed` are the requests of AWS's lists, and
+    `read` those that were read just now. The facts of all other requests come from the store; a request is left out if
+    the store does not have it or cannot be read.
     """
     found = [read.get(key) or await _stored(store, key) for key in newest(listed)[:MOST_ROWS]]
     known = (each for each in found if each and each.replica_of is None)
@@ -117,7 +122,7 @@ async def requester_rows(
 
 
 def newest(listed: Sequence[ListedRequest]) -> list[RequestKey]:
-    """Return the keys of the listed requests, without replicas, the one that changed last first."""
+    """Return the keys of the listed requests without replicas. The request that changed last comes first."""
     originals = [each for each in listed if each.replica_of is None]
     originals.sort(key=lambda each: each.modified_at.timestamp() if each.modified_at else 0.0, reverse=True)
     return list(dict.fromkeys(each.key for each in originals))

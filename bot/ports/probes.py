@@ -1,4 +1,7 @@
-"""The ports of the checks: questions to Microsoft and to AWS that change nothing there."""
+"""The ports of the checks: questions to Microsoft and to AWS that change nothing there.
+
+The exception is `AwsProbes.receive`: AWS counts how often a message was received.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +58,7 @@ class ApprovalPolicy:
 class QueueSettings:
     """What the queue's attributes say: whether its policy lets anybody send, and its KMS key.
 
-    `kms_key` is an id, an ARN or an alias, as the queue has it; empty without one.
+    `kms_key` is an id, an ARN or an alias, as the queue has it; empty if the queue has no KMS key.
     """
 
     lets_somebody_send: bool
@@ -75,9 +78,10 @@ class AwsProbes(Protocol):
         """Return the queue's settings; None if no queue is configured."""
 
     async def receive(self) -> None:
-        """Receive at most one message from the queue, without waiting, and make it visible again at once.
+        """Receive at most one message from the queue, without waiting, and leave it visible to other receivers.
 
-        Does nothing if no queue is configured. AWS counts the attempt: after five, a message is dead-lettered.
+        Does nothing if no queue is configured. AWS counts the attempt, and moves a message that was received too often
+        (five times with infra/aws/queue.json) to the dead-letter queue.
         """
 
     async def aws_ahead(self) -> float | None:

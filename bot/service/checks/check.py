@@ -27,7 +27,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A named question. `find` returns the problem, or None. It writes nothing, and may raise NotChecked.
+    """A named question. `find` returns the problem, or None. It may raise NotChecked.
+
+    Only the test messages of doctor write anything.
 
     `every` is the time in seconds between two runs that find nothing; `longest`, the seconds that one run may take.
     `needs` is the name of a check without which this one says nothing new: it is not made while that one has a problem.

@@ -1,4 +1,4 @@
-"""Makes checks once, side by side, each after the one that it needs."""
+"""Makes each check once, some at the same time; a check waits for the one that it needs."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ SIDE_BY_SIDE: Final = 8  # checks at once
 log = structlog.get_logger(__name__)
 
 Results = dict[str, Problem | None]
-"""By the name of the check. A check that could not be made is left out."""
+"""The problem that each check found, or None, by the name of the check. A check that could not be made is left out."""
 
 
 def _nothing(_check: Check, _results: Results) -> None:
@@ -28,7 +28,8 @@ async def make_checks(
     """Return the results of the checks that could be made.
 
     `known` has earlier results by the name of the check. A check is left out while the one that it needs has a problem.
-    `seen` is called after each check that was made, with the results so far.
+    `seen` is called after each attempt, with the results so far; they lack the check if it could not be made. An
+    unexpected error of a check is logged, and the check has no result.
     """
     slots, found, left = asyncio.Semaphore(SIDE_BY_SIDE), Results(), list(checks)
 

@@ -33,10 +33,10 @@ _ONLY_IN_CHANNELS: Final = frozenset({BotCommand.SETUP})
 
 
 def commands_of(*, personal: bool) -> tuple[BotCommand, ...]:
-    """Return the commands that have a meaning in a personal chat, or in a channel."""
+    """Return the commands that can be used in a personal chat if `personal`, and in a channel otherwise."""
     return tuple(command for command in BotCommand if not (personal and command in _ONLY_IN_CHANNELS))
 
 
 def command_line(command: BotCommand, *, locale: str) -> str:
-    """Return the command as a person writes it, for example "status oi-…"."""
+    """Return the command as a person writes it, for example "status oi-…". Raises KeyError for an unknown locale."""
     return " ".join(filter(None, (COMMAND_NAMES[locale][command], ARGUMENTS.get(command))))

@@ -87,7 +87,10 @@ class SandboxTeams:
         self.front.connector.show = self._show
 
     async def _personal_chats(self) -> dict[str, Person]:
-        """Open each person's 1:1 conversation with the bot, because the Playground generates its id."""
+        """Open each person's 1:1 conversation with the bot. Return the people by conversation id.
+
+        The Playground generates these ids.
+        """
         chats = {PLACES.personal: AT_THE_BROWSER}
         async with aiohttp.ClientSession(self._playground_url, trust_env=False) as session:
             for person in PEOPLE:

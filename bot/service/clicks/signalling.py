@@ -75,7 +75,7 @@ class Signalling:
         return True
 
     def _until(self, deadline: datetime | None) -> float:
-        """Return the seconds until just after a deadline; the first renewal's if no deadline is known yet."""
+        """Return the seconds until just after a deadline, or until the first renewal if no deadline is known yet."""
         return (deadline - self._clock.now()).total_seconds() + 0.001 if deadline else QUEUE_RENEWALS[0]
 
     async def _send(self, attempt: SignalAttempt) -> None:

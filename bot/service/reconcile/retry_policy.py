@@ -41,7 +41,7 @@ class Task(StrEnum):
 
     @property
     def repeats(self) -> tuple[timedelta, ...]:
-        """The pauses before a refused message is repeated without a consequence."""
+        """The pauses after the first refusals of a message; these refusals have no consequence, except for AT_ONCE."""
         return UPDATE_REPEATS if self is Task.UPDATE else POST_REPEATS
 
 

@@ -24,7 +24,7 @@ COUNTED: Final = 1024  # conversations; more than a bot for approvals has active
 
 
 class RateLimit:
-    """Counts messages, per conversation and overall. All limits are divided by `share`."""
+    """Counts messages, per conversation and overall. All limits are divided by `share`, the number of processes."""
 
     def __init__(self, clock: Clock, *, share: int = 1) -> None:
         self._clock, self._limits = clock, _parts(LIMITS, share)

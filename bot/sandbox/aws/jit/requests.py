@@ -36,7 +36,10 @@ class Decision(StrEnum):
 
 
 class SecondVote(StrEnum):
-    """How AWS treats a vote if another session of the same role has voted at the level. It is not known."""
+    """What AWS may do with a vote if another session of the same role has voted at the level.
+
+    AWS does not document it.
+    """
 
     COUNTED = "counted"
     REFUSED = "refused"  # with the error for an illegal signal

@@ -81,11 +81,14 @@ render: setup ## Print a card as JSON (CARD=request LOCALE=ja)
 	@$(BIN)/node-access-bot render $(CARD) --locale $(LOCALE)
 
 # CI=true: fail without a browser, so that no old pictures are copied.
-pictures: setup ## Take the pictures of the README in a browser
+pictures: setup ## Take the pictures of the README, and draw the icons of the Teams app, in a browser
 	CI=true E2E_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/e2e/test_decision.py -k "rejected or english"
 	mkdir -p .github
 	cp $(PICTURES)/waiting-en.png .github/card.png
 	cp $(PICTURES)/waiting-ja.png .github/card.ja.png
+	CI=true E2E_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/e2e/test_icons.py -k drawn
+	cp $(PICTURES)/icon-color.png bot/app_package/icons/color.png
+	cp $(PICTURES)/icon-outline.png bot/app_package/icons/outline.png
 
 pins: setup ## Pin all packages from pyproject.toml (PIP_COMPILE_ARGS=--upgrade for newer ones)
 	.ci/pins/compile $(PIP_COMPILE_ARGS)

@@ -5,14 +5,15 @@ https://www.w3.org/TR/png-3/
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _HEAD: Final = struct.Struct(">IIBBBBB")  # width, height, bits, color type, compression, filter, interlace
-_RGBA: Final = (8, 6, 0, 0, 0)  # 8 bits each of red, green, blue and alpha, not interlaced
-_BYTES: Final = 4  # of a pixel
+# Bytes of a pixel by form: 8 bits each of red, green, blue, and alpha in the second one; not interlaced.
+_BYTES: Final[Mapping[tuple[int, ...], int]] = {(8, 2, 0, 0, 0): 3, (8, 6, 0, 0, 0): 4}
+_OPAQUE: Final = 255
 
 
 class NotAPicture(Exception):
@@ -30,19 +31,20 @@ class Picture:
 
     def pixels(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield red, green, blue and alpha of each pixel, from 0 to 255. Raises NotAPicture."""
-        if self.form != _RGBA:
-            raise NotAPicture("it is not a PNG with 8 bits each of red, green, blue and alpha, without interlace")
-        for line in self._lines():
-            for at in range(0, len(line), _BYTES):
-                red, green, blue, alpha = line[at : at + _BYTES]
-                yield red, green, blue, alpha
+        if self.form not in _BYTES:
+            raise NotAPicture("it is not a PNG with 8 bits for each color and alpha, without interlace")
+        size = _BYTES[self.form]
+        for line in self._lines(size):
+            for at in range(0, len(line), size):
+                red, green, blue, *alpha = line[at : at + size]
+                yield red, green, blue, alpha[0] if alpha else _OPAQUE
 
-    def _lines(self) -> Iterator[bytes]:
-        length = self.width * _BYTES
+    def _lines(self, size: int) -> Iterator[bytes]:
+        length = self.width * size
         raw = self._decompressed((length + 1) * self.height)
         above = bytes(length)
         for at in range(0, len(raw), length + 1):
-            above = _unfiltered(raw[at], raw[at + 1 : at + 1 + length], above)
+            above = _unfiltered(raw[at], raw[at + 1 : at + 1 + length], above, size)
             yield above
 
     def _decompressed(self, length: int) -> bytes:
@@ -72,12 +74,12 @@ def read_picture(data: bytes) -> Picture:
     return Picture(width, height, tuple(form), parts[b"IDAT"])
 
 
-def _unfiltered(kind: int, line: bytes, above: bytes) -> bytes:
-    """Undo the filter of a line: each byte is stored as the difference from a prediction."""
+def _unfiltered(kind: int, line: bytes, above: bytes, size: int) -> bytes:
+    """Undo the filter of a line: each byte is stored as the difference from a prediction. `size`: bytes of a pixel."""
     done = bytearray()
     for at, byte in enumerate(line):
-        left = done[at - _BYTES] if at >= _BYTES else 0
-        corner = above[at - _BYTES] if at >= _BYTES else 0
+        left = done[at - size] if at >= size else 0
+        corner = above[at - size] if at >= size else 0
         done.append((byte + _predicted(kind, left, above[at], corner)) & 0xFF)
     return bytes(done)
 

@@ -46,6 +46,14 @@ const commands = {
     await opened.goto(command.url, { waitUntil: 'domcontentloaded' });
     await ready(command);
   },
+  async draw({ svg, size }) { // returns a PNG file in base64
+    const context = await browser.newContext({ viewport: { width: size, height: size }, deviceScaleFactor: 1 });
+    const drawing = await context.newPage();
+    await drawing.setContent(`<style>body { margin: 0 } svg { display: block }</style>${svg}`);
+    const picture = await drawing.screenshot({ omitBackground: true });
+    await context.close();
+    return picture.toString('base64');
+  },
   async reload(command) {
     await page(command).reload({ waitUntil: 'domcontentloaded' });
     await ready(command);

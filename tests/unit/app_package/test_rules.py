@@ -114,7 +114,7 @@ def test_missing_and_other_files_are_found(files: dict[str, bytes | None], expec
         (OUTLINE, png(32, (255, 255, 255, 255)), "not transparent"),
         (OUTLINE, png(32, (255, 255, 255, 0)), "empty"),
         (OUTLINE, png(32, (255, 0, 0, 128)), "colors other than white"),
-        (OUTLINE, png(32, (0, 0, 0, 0), form=(8, 2)), "8 bits each"),
+        (OUTLINE, png(32, (0, 0, 0, 0), form=(8, 3)), "8 bits for each"),
         (OUTLINE, png(32, (255, 255, 255, 255))[:-40], "damaged"),
     ],
 )

@@ -27,7 +27,7 @@ Figure = Callable[..., None]
 class Size(StrEnum):
     """The size of the proofs in this run: the value of RELIABILITY."""
 
-    SHORT = ""  # `make test`: the junk, parser and injection proofs run a tenth of their cases
+    SHORT = ""  # `make test`: the junk, parser and injection proofs run a tenth of their cases, authorisation a sixth
     PROOFS = "proofs"  # `make proofs`: the sizes for continuous integration
     LONG = "long"  # `make chaos`: full size
 

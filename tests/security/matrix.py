@@ -1,11 +1,15 @@
 """The authorisation matrix: every verb, actor, route, state and forgery, and which clicks are allowed.
 
+`make test` makes a sixth of the clicks: all that are allowed, and in each state every pair of verb, actor, route and
+forgery. `make proofs` makes all of them.
+
 It never asks the product who may decide. Otherwise it would compare the product with itself.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import product
 from typing import Any, Final
 
 from bot.domain.identity import Person
@@ -17,11 +21,13 @@ from tests.fakes.activities import Place
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT
 from tests.fakes.people import FOREIGN_TENANT_ID
 from tests.fakes.world import APPROVALS, World, new_world
+from tests.figures import size
 
 TEAM = "19:team@thread.tacv2"
 LEADS = "19:leads@thread.tacv2"
 THREAD = f"{CHANNEL};messageid=1000"  # where the fake Teams puts the first card
 OTHER_STEP = "Level9"
+SHARE = size(short=6, ci=1, long=1)  # of so many clicks, one is made
 
 
 # --- actors
@@ -269,3 +275,26 @@ def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str 
             return state.cancellable and actor == "requester" and own
         case Verb.REFRESH | Verb.WITHDRAW:
             return False
+
+
+# --- clicks
+
+
+def clicks_in(
+    state: str,
+    *,
+    verbs: Iterable[Verb] = Verb,
+    routes: Iterable[str] = ROUTES,
+    forgeries: Iterable[str | None] = (None,),
+) -> Iterator[tuple[Verb, str, str, str | None]]:
+    """Return verb, actor, route and forgery of each click to make in a state.
+
+    The sum of their places in their lists decides which clicks are left out, so that each pair is tried. The next state
+    has the neighbouring sums, so that six states together try each click.
+    """
+    lists: tuple[tuple[Any, ...], ...] = (tuple(verbs), tuple(ACTORS), tuple(routes), tuple(forgeries))
+    shift = list(STATES).index(state)
+    for places in product(*(range(len(each)) for each in lists)):
+        verb, actor, route, forged = (each[place] for each, place in zip(lists, places, strict=True))
+        if (sum(places) + shift) % SHARE == 0 or is_allowed(verb, actor, route, STATES[state], forged=forged):
+            yield verb, actor, route, forged

@@ -1,8 +1,9 @@
 """Figure 16: every verb, actor, route and state. Clicks without permission are refused, and nothing reaches AWS."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -26,12 +27,25 @@ from tests.fakes.turns import microsoft_side
 from tests.fakes.world import World, new_world
 from tests.figures import Figure
 from tests.security.forged_tokens import FORGED
-from tests.security.matrix import ACTORS, CLAIMS, FORGERIES, ROUTES, STATES, Route, State, as_sender, is_allowed
+from tests.security.matrix import (
+    ACTORS,
+    CLAIMS,
+    FORGERIES,
+    ROUTES,
+    STATES,
+    Route,
+    State,
+    as_sender,
+    clicks_in,
+    is_allowed,
+)
 
 pytestmark = pytest.mark.usefixtures("silence")  # the log of ten thousand clicks helps no one
 
 SERVED = 200
 HOME = ROUTES["card in the thread"]
+DECIDING = [verb for verb in Verb if verb is not Verb.REFRESH]
+CARDS = ("card in the thread", "old client in the thread", "the requester's chat")
 
 
 class MatrixEdge:
@@ -145,23 +159,22 @@ class MatrixRun:
 async def test_click_without_permission_is_refused_and_nothing_reaches_aws(
     state: str, edge: MatrixEdge, figure: Figure
 ) -> None:
-    """Each verb, actor and route is tried. As a positive control, each allowed click makes exactly one call to AWS."""
-    run = MatrixRun(edge, state)
-    await run.click_all([(verb, actor, route) for verb in Verb for actor in ACTORS for route in ROUTES])
-    assert run.counted["refused"] + run.counted["allowed"] == len(Verb) * len(ACTORS) * len(ROUTES)
+    """Each pair of verb, actor and route is tried, and by `make proofs` each combination of the three.
+
+    As a positive control, each allowed click makes exactly one call to AWS.
+    """
+    run, clicks = MatrixRun(edge, state), list(clicks_in(state))
+    await run.click_all(clicks)
+    assert run.counted["refused"] + run.counted["allowed"] == len(clicks)
     assert bool(run.counted["allowed"]) == (run.state.pending or run.state.granted or run.state.cancellable)
-    figure(16, state=state, cells=len(Verb) * len(ACTORS) * len(ROUTES), **run.counted, signals_of_refused=0)
+    figure(16, state=state, cells=len(clicks), **run.counted, signals_of_refused=0)
 
 
 @pytest.mark.parametrize("state", ["waiting", "granted"])
 async def test_forged_card_decides_nothing(state: str, edge: MatrixEdge, figure: Figure) -> None:
     """Facts come from AWS and the stored row. A click with forged data sends nothing to AWS, for any actor."""
     run = MatrixRun(edge, state)
-    routes = ("card in the thread", "old client in the thread", "the requester's chat")
-    verbs = [verb for verb in Verb if verb is not Verb.REFRESH]
-    await run.click_all(
-        [(verb, actor, route, forged) for verb in verbs for actor in ACTORS for route in routes for forged in FORGERIES]
-    )
+    await run.click_all(list(clicks_in(state, verbs=DECIDING, routes=CARDS, forgeries=FORGERIES)))
     assert run.counted["allowed"] == 0
     figure(16, state=state, cells=run.counted.total() // 2, forged=len(FORGERIES), **run.counted)
 
@@ -170,7 +183,7 @@ async def test_forged_card_decides_nothing(state: str, edge: MatrixEdge, figure:
 async def test_claims_on_a_card_change_no_permission(state: str, edge: MatrixEdge, figure: Figure) -> None:
     """Statements on a card about the clicker, the approvers or the status of the request are ignored."""
     run = MatrixRun(edge, state)
-    await run.click_all([(verb, actor, route, None, True) for verb in Verb for actor in ACTORS for route in ROUTES])
+    await run.click_all([(*click, True) for click in clicks_in(state)])
     assert run.counted["allowed"] > 0
     figure(16, state=state, claims=len(CLAIMS), cells=run.counted.total() // 2, **run.counted)
 
@@ -230,6 +243,26 @@ async def test_sender_of_another_tenant_is_refused_unless_listed_by_id(actor: st
         body["from"]["tenantId"] = FOREIGN_TENANT_ID
         await edge.microsoft.send(edge.url, body)
     assert len(edge.world.aws.signals) == (actor == "guest listed by id")
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    "lists",
+    [{}, {"verbs": DECIDING, "routes": CARDS, "forgeries": FORGERIES}],
+    ids=["clicks", "forged clicks"],
+)
+def test_every_pair_of_verb_actor_route_and_forgery_is_tried(state: str, lists: dict[str, Iterable[Any]]) -> None:
+    """In each state, also in the short form of `make test`."""
+    each = (lists.get("verbs", Verb), ACTORS, lists.get("routes", ROUTES), lists.get("forgeries", (None,)))
+    for first, second in combinations(range(len(each)), 2):
+        tried = {(click[first], click[second]) for click in clicks_in(state, **lists)}
+        assert tried == set(product(each[first], each[second]))
+
+
+def test_every_click_is_tried_in_some_state() -> None:
+    """The states together make every combination of verb, actor and route, also in the short form of `make test`."""
+    tried = {click[:3] for state in STATES for click in clicks_in(state)}
+    assert tried == set(product(Verb, ACTORS, ROUTES))
 
 
 def test_every_verb_and_route_is_in_the_matrix() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from botocore.client import ClientCreator
 from botocore.loaders import Loader
 from hypothesis import HealthCheck, settings
 
@@ -26,20 +27,37 @@ settings.load_profile("no-time-limit")
 
 
 def _load_each_service_model_once() -> None:
-    """Share what botocore has loaded from its data files between the sessions of all tests in this process.
+    """Share what botocore makes from its data files between the clients of all tests in this process.
 
-    The program has one session for its calls and one for its table; the tests have hundreds. Each session lists
-    botocore's folders and parses its own copies, and EC2's takes 0.2 s: without sharing, the tests of bot/aws take twice
-    the CPU time. Sharing hides only the time of loading, and not in tests that start the program as a process. Loaders
-    with other search paths, such as moto's, have separate copies, because they extend the models that they load.
+    The program makes a few clients; the tests make thousands. Each would list botocore's folders, parse its own copies
+    and build a method for every operation of its service, of which EC2 has 750: without sharing, the tests take a
+    quarter more CPU time. Sharing hides only the time of loading, and not in tests that start the program as a process.
+    Loaders with other search paths, such as moto's, have separate copies, because they extend the models that they load.
     """
 
     @cache
     def loaded(_search_paths: tuple[str, ...]) -> dict[object, Any]:
         return {}
 
-    # botocore has no setting for this
+    load, create = ClientCreator._load_service_model, ClientCreator._create_methods  # type: ignore[attr-defined]
+    models: dict[object, Any] = {}
+    methods: dict[Any, dict[str, Any]] = {}
+
+    def model(creator: Any, service: str, version: str | None = None) -> Any:
+        key = (*creator._loader.search_paths, service, version)
+        if key not in models:
+            models[key] = load(creator, service, version)
+        return models[key]
+
+    def methods_of(creator: Any, service_model: Any) -> dict[str, Any]:
+        if service_model not in methods:
+            methods[service_model] = create(creator, service_model)
+        return dict(methods[service_model])  # the caller adds attributes
+
+    # botocore has no settings for this
     Loader._cache = property(lambda self: loaded(tuple(self.search_paths)), lambda _self, _empty: None)  # type: ignore[attr-defined]
+    ClientCreator._load_service_model = model  # type: ignore[attr-defined]
+    ClientCreator._create_methods = methods_of  # type: ignore[attr-defined]
 
 
 _load_each_service_model_once()

@@ -18,6 +18,8 @@ PICTURES := .sandbox/pictures
 INSTALL = "$$(.ci/python)" .ci/install $(VENV)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Some machines forbid it. Every process of the tests would compile all modules, and rewrite the tests' assertions, again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup sandbox test proofs e2e bench chaos controls coverage mutants check weaknesses format render pictures pins build clean
@@ -98,6 +100,7 @@ build: setup ## Build the wheel and the source archive into dist/
 
 clean: ## Remove everything that these targets created
 	rm -rf $(VENV) dist build .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/node_modules .coverage*
+	find bot cards tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps make a second run quick: packages again only for other pins, the project only for another pyproject.toml.
 # The sandbox needs half of the packages. Where development is set up, it uses those.

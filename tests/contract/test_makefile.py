@@ -124,6 +124,20 @@ def test_progress_line_has_the_package_and_the_count(
     assert script.progress(lines, 2, tmp_path) == expected
 
 
+def test_bytecode_is_kept_where_the_machine_forbids_it(tmp_path: Path) -> None:
+    """Processes that a target starts may write bytecode, which halves the time in which the tests are collected."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; print(sys.dont_write_bytecode)"\n')
+    python.chmod(0o755)
+    (tmp_path / ".pins").touch()
+    (tmp_path / ".project").touch()
+    forbidding = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    words = ["make", "weaknesses", f"VENV={tmp_path}"]
+    done = subprocess.run(words, cwd=ROOT, env=forbidding, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 @pytest.mark.parametrize("target", ["test", "proofs", "e2e"])
 def test_long_test_run_is_announced(target: str, tmp_path: Path) -> None:
     """Before the tests start, make prints a line with the target and the approximate time in minutes."""

@@ -22,6 +22,7 @@ class ManualClock:
         self._now = start
         self._order = itertools.count()
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
+        self._new_sleeper = asyncio.Event()
 
     def now(self) -> datetime:
         return self._now
@@ -36,7 +37,14 @@ class ManualClock:
             return
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), next(self._order), woken))
+        self._new_sleeper.set()
         await woken
+
+    async def sleeper(self, *, within: float) -> None:
+        """Wait until a task sleeps that wakes within these seconds. `advance` does not wait for sockets; this does."""
+        while (wake := self.next_wake) is None or wake > self._now + timedelta(seconds=within):
+            self._new_sleeper.clear()
+            await self._new_sleeper.wait()
 
     async def advance(self, seconds: float) -> None:
         """Let time pass: wake one sleeper after the other at its time, and wait each time until all tasks wait."""

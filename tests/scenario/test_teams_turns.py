@@ -19,6 +19,7 @@ from bot.service.clicks.click import Answer, Verb
 from bot.service.commands import Reply
 from bot.teams.inbound.replies import REPEAT_AFTER
 from bot.teams.inbound.tokens import TokenVerifier, VerifiedToken
+from bot.teams.outbound.calls import LONGEST_WAIT
 from bot.teams.outbound.rate_limit import LIMITS, SHARE
 from tests.fakes.activities import Json, activity
 from tests.fakes.clock import ManualClock, settled
@@ -355,7 +356,6 @@ async def test_refused_reply_still_ends_the_turn_with_200(ms: FakeMicrosoft, bot
         {"status": 403, "body": '{"error": {"code": "BotDisabledByAdmin"}}'},
         {"status": 400},
         {"status": 429, "headers": {"Retry-After": "2"}},
-        {"status": 503, "headers": {"Retry-After": "Thu, 01 Jan 2026 00:00:00 +99999999999999999999"}},
         {"status": 409, "body": "<html>"},
         {"status": 302, "headers": {"Location": "/login"}},
         {"drop": "before"},
@@ -371,6 +371,18 @@ async def test_reply_that_fails_once_is_repeated(ms: FakeMicrosoft, bot: Turns, 
     await ms.faults.until(lambda: bool(ms.posted(chat)))
     await ms.post_message(bot.url, HANAKO, chat, "help")
     assert len(ms.posted(chat)) == 2
+
+
+async def test_reply_that_teams_did_not_take_is_repeated_within_the_turn(ms: FakeMicrosoft, bot: Turns) -> None:
+    """After a 503, the reply is not in Teams. It is repeated immediately, although its Retry-After is unreadable."""
+    chat = ms.world.personal(HANAKO)
+    unreadable = "Thu, 01 Jan 2026 00:00:00 +99999999999999999999"
+    ms.fault("POST", "/activities", status=503, headers={"Retry-After": unreadable})
+    turn = asyncio.create_task(ms.post_message(bot.url, HANAKO, chat, "help"))
+    await bot.clock.sleeper(within=LONGEST_WAIT)
+    await bot.clock.advance(LONGEST_WAIT)
+    assert (await turn)[0] == 200
+    assert len(ms.posted(chat)) == 1
 
 
 async def test_reply_that_fails_twice_is_given_up(ms: FakeMicrosoft, bot: Turns) -> None:

@@ -14,6 +14,7 @@ from bot.domain.shown.surfaces import LOOKUP_SPAN
 from bot.service.sources.installation_events import InstallationEvents
 from tests.fakes.aws import TARO as PRINCIPAL
 from tests.fakes.chat import HANAKO, TARO_PERSON
+from tests.fakes.offset_clock import FastTime, OffsetClock
 from tests.fakes.people import TARO
 from tests.fakes.product import TOML, Product, product
 from tests.fakes.world import World, code_of, new_world
@@ -146,7 +147,9 @@ async def test_message_is_given_up_hours_after_the_end_of_the_request(world: Wor
 
 @pytest.fixture
 async def whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
-    """AWS and Teams; the bot is not started."""
+    """AWS and Teams; the bot is not started. Its pauses between attempts are shorter by the factor of FastTime."""
+    time = FastTime()
+    monkeypatch.setattr("bot.app.SystemClock", lambda: OffsetClock(time.now))
     async with product(monkeypatch, tmp_path) as world:
         yield world
 

@@ -22,6 +22,19 @@ async def test_system_clock_returns_utc() -> None:
     assert now.timestamp() <= clock.epoch() <= datetime.now(UTC).timestamp()
 
 
+async def test_test_can_wait_for_a_sleeper() -> None:
+    """`sleeper` waits until a task sleeps that wakes in time. Longer sleeps do not count."""
+    clock = ManualClock()
+    long = asyncio.create_task(clock.sleep(60))
+    waiting = asyncio.create_task(clock.sleeper(within=5))
+    await settled()
+    assert not waiting.done()
+    short = asyncio.create_task(clock.sleep(5))
+    await waiting
+    await clock.advance(60)
+    await asyncio.gather(long, short)
+
+
 async def test_sleeper_wakes_when_time_has_passed() -> None:
     """A sleeper wakes when its time has come, not before."""
     clock, woken = ManualClock(), list[str]()

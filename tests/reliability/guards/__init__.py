@@ -4,7 +4,17 @@ Start with `inbound.py`. A guard names its target as `module:qualname`. If you r
 here too; otherwise tests/unit/test_guards.py fails. This package must not know how the tests are run.
 """
 
-from tests.reliability.guards import aws, checks, clicks, configuration, inbound, permission, reconciling, stores
+from tests.reliability.guards import (
+    app_package,
+    aws,
+    checks,
+    clicks,
+    configuration,
+    inbound,
+    permission,
+    reconciling,
+    stores,
+)
 
 GUARDS = (
     *inbound.GUARDS,
@@ -15,4 +25,5 @@ GUARDS = (
     *aws.GUARDS,
     *configuration.GUARDS,
     *checks.GUARDS,
+    *app_package.GUARDS,
 )

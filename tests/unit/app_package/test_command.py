@@ -115,6 +115,15 @@ def test_invalid_option_exits_with_2_and_writes_nothing(words: tuple[str, str]) 
     assert list(Path().iterdir()) == []
 
 
+def test_package_that_would_not_work_is_not_written() -> None:
+    """The rules come first. Teams would take the word in brackets for the key of a translation."""
+    done = run(*OPTIONS, "--name", "Node [[Access]] Bot")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: the package would not work:\nteams.texts: name.short has a word in double")
+    assert "To fix it: " in done.stderr
+    assert list(Path().iterdir()) == []
+
+
 def test_second_run_writes_nothing_new() -> None:
     """The same options need no update in Teams, and the output says so."""
     run(*OPTIONS)

@@ -18,7 +18,7 @@ READABLE: Final = 0o644 << 16
 
 
 class NotAPackage(Exception):
-    """The file is not a zip, or too large for an app package."""
+    """The file is no readable zip, is too large for an app package, or has no manifest that is a JSON object."""
 
 
 def contents(details: AppDetails, *, version: str) -> dict[str, bytes]:
@@ -60,7 +60,7 @@ def unpack(package: bytes) -> dict[str, bytes]:
 
 
 def read_manifest(entries: Mapping[str, bytes]) -> Json:
-    """Return the manifest of an unpacked package. Raises NotAPackage."""
+    """Return the manifest of an unpacked package. Raises NotAPackage if there is none, or it is not a JSON object."""
     try:
         document = json.loads(entries[MANIFEST])
     except KeyError:

@@ -123,8 +123,8 @@ def _of_length(place: str) -> Callable[[click.Context, click.Parameter, str | No
     "--app-version",
     metavar="VERSION",
     callback=_chosen_version,
-    help="Version of the package. Default: the bot's, or the one after that of --out if the contents differ. Teams "
-    "takes only a higher version than it has.",
+    help="Version of the package. Default: the bot's, but at least the one after that of --out if the "
+    "contents differ. Teams takes only a higher version than it has.",
 )
 @click.option(
     "--credential",
@@ -161,7 +161,7 @@ def manifest(
 
     The same options give the same bytes. Teams takes an update only with a
     higher version. So keep the file: if the contents of the next package
-    differ, its version is the one after that of the file.
+    differ, its version is higher than that of the file.
     """
     own_registration = app_id if credential != MANAGED_IDENTITY else None
     details = _details(

@@ -12,7 +12,7 @@ from bot.rendering.messages import command_help
 
 Json = dict[str, Any]
 
-SCHEMA: Final = "1.25"  # the oldest that knows supportsChannelFeatures; tenants accept older schemas first
+SCHEMA: Final = "1.25"  # the oldest that has supportsChannelFeatures; tenants accept a new schema only some time later
 SCHEMA_FILES: Final = f"https://developer.microsoft.com/en-us/json-schemas/teams/v{SCHEMA}"
 DEFAULT_LOCALE: Final = "en"  # the language of the manifest itself
 LANGUAGE_FILES: Final = {locale: f"{locale}.json" for locale in LOCALES if locale != DEFAULT_LOCALE}
@@ -99,7 +99,7 @@ def translation(details: AppDetails, locale: str) -> Json:
 
 
 def _commands(scope: str, say: Localizer) -> list[dict[str, str]]:
-    """Return the commands that Teams offers while a person writes to the bot."""
+    """Return the commands that Teams offers in this scope while a person writes to the bot."""
     personal = scope == "personal"
     return [
         {"title": COMMAND_NAMES[say.locale][command], "description": _description(command, say, personal=personal)}
@@ -108,7 +108,10 @@ def _commands(scope: str, say: Localizer) -> list[dict[str, str]]:
 
 
 def _description(command: BotCommand, say: Localizer, *, personal: bool) -> str:
-    """Return the line of the help card, with an example if the command needs an argument: Teams inserts the title."""
+    """Return what a command does, as on the help card, with an example if the command needs an argument.
+
+    Teams inserts only the title into the message.
+    """
     does, example = command_help(command, say, personal=personal), command_line(command, locale=say.locale)
     if example == COMMAND_NAMES[say.locale][command]:
         return does

@@ -52,5 +52,5 @@ class Package:
 
 
 def shown(texts: Iterable[object]) -> str:
-    """Return texts from the package for a terminal."""
+    """Return texts from the package as one line for a terminal, each cut to LONGEST_SHOWN."""
     return ", ".join(one_line(str(text), LONGEST_SHOWN) or "missing" for text in texts)

@@ -22,7 +22,10 @@ class NotAPicture(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A PNG file: its size in pixels, its form, and its data, still compressed."""
+    """A PNG file: its size in pixels, its form, and its data, still compressed.
+
+    `form` has the last five values of _HEAD: bits, color type, compression, filter, interlace.
+    """
 
     width: int
     height: int
@@ -58,7 +61,7 @@ class Picture:
 
 
 def read_picture(data: bytes) -> Picture:
-    """Return the picture in a PNG file. Raises NotAPicture."""
+    """Return the picture in a PNG file. Checks only its head. Raises NotAPicture."""
     parts = dict.fromkeys((b"IHDR", b"IDAT"), b"")
     if not data.startswith(SIGNATURE):
         raise NotAPicture("it is not a PNG file")
@@ -75,7 +78,11 @@ def read_picture(data: bytes) -> Picture:
 
 
 def _unfiltered(kind: int, line: bytes, above: bytes, size: int) -> bytes:
-    """Undo the filter of a line: each byte is stored as the difference from a prediction. `size`: bytes of a pixel."""
+    """Return a line without its filter: each byte is stored as the difference from a prediction.
+
+    `kind` is the number of the filter, `above` the line above without its filter, and `size` the bytes of a pixel.
+    Raises NotAPicture.
+    """
     done = bytearray()
     for at, byte in enumerate(line):
         left = done[at - size] if at >= size else 0

@@ -159,7 +159,7 @@ def _lengths(package: Package) -> Iterator[Finding]:
 
 
 def _command_texts(package: Package) -> dict[str, tuple[str, int]]:
-    """Return the texts of the commands by their place, with their greatest length."""
+    """Return the texts of the commands by their place, each with the greatest length that Teams accepts."""
     places = [
         f"bots.0.commandLists.{place}.commands.{row}"
         for place, _ in enumerate(package.listed("bots.0.commandLists"))
@@ -183,7 +183,7 @@ def _addresses(package: Package) -> Iterator[Finding]:
 
 
 def is_web_page(address: str) -> bool:
-    """Return True for an https address with a host, without a name and password."""
+    """Return True for an https address with a host, and without a user, that is not longer than LONGEST_ADDRESS."""
     try:
         parts = urlsplit(address)
         host, user = parts.hostname, parts.username

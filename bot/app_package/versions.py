@@ -1,7 +1,8 @@
 """The version of a package. Teams takes an update of an app only with a higher version than before.
 
-The version is that of the bot, so that equal inputs give equal packages on every machine. If a former package is given
-and its contents differ, the version is at least the next after it. It never falls.
+Unless a person chooses another, the version is that of the bot, so that equal inputs give equal packages on every
+machine. If a former package is given and its contents differ, the version is at least the next after its own. It never
+falls.
 """
 
 import re
@@ -55,7 +56,10 @@ def parse_version(text: str) -> Version:
 
 
 def release_version(distribution: str) -> Version:
-    """Return the three numbers of a Python package's version: 1.2.0 for "1.2.0rc1" or "1.2"."""
+    """Return the three numbers of a Python package's version: 1.2.0 for "1.2.0rc1" or "1.2".
+
+    Raises ValueError if it does not begin with two numbers.
+    """
     found = _RELEASE.match(distribution)
     if found is None:
         raise ValueError(f"{distribution!r} has no release number")
@@ -65,7 +69,8 @@ def release_version(distribution: str) -> Version:
 def stamp(details: AppDetails, *, own: Version, requested: Version | None, former: bytes | None) -> Stamped:
     """Return the package of these details. Raises UpdateRefused.
 
-    `own` is the version of the bot, `requested` that of a person, `former` the package that the new one replaces.
+    `own` is the version of the bot, `requested` the version that a person chose, and `former` the package that the new
+    one replaces. If the contents are the same and no other version is requested, the result is `former`.
     """
     if former is None:
         version = requested or own

@@ -279,7 +279,7 @@ def requester_names(text: str, rules: IdentityRules) -> tuple[str, ...]:
 def names_to_look_up(text: str, rules: IdentityRules, record: Iterable[str] = ()) -> frozenset[str]:
     """Return the folded ids and addresses of all people who could have made the request.
 
-    `record` has the names in the Identity Center record.
+    `text` is the requester as AWS writes it, and `record` has the names in the Identity Center record.
     """
     principal = Principal.parse(text)
     return folded((*requester_names(text, rules), *record, *_doubtful_names(principal, rules), *principal.own_names))

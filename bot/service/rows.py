@@ -107,7 +107,7 @@ class Rows:
         """Write a pure change as `apply` does, and repeat the write for PERSIST_SECONDS while the store fails.
 
         A try whose answer was lost may be stored, so `change` must be correct on its own result. Raises
-        StoreUnavailable, at once if waiting does not help: the row is unreadable, or the store damaged.
+        StoreUnavailable: immediately if waiting does not help, because the row is unreadable or the store is damaged.
         """
         last, failures = self._clock.epoch() + PERSIST_SECONDS, 0
         while True:

@@ -29,8 +29,8 @@ class Domains:
     async def most_frequent(self, channels: Collection[Channel]) -> str:
         """Return the most frequent domain of members and listed approvers of these channels.
 
-        If they have none, it is the first of `people_domains`. Raises NotChecked if there is none either, or if the
-        rosters are not read within PATIENCE.
+        Members of a roster that cannot be read do not count. If no domain is found, it is the first of
+        `people_domains`. Raises NotChecked if there is none either, or if the rosters are not read within PATIENCE.
         """
         try:
             async with asyncio.timeout(PATIENCE):

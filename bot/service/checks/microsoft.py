@@ -53,7 +53,7 @@ def keys(probes: TeamsProbes) -> Check:
 
 
 def channel(configured: Channel, probes: TeamsProbes, outcomes: Outcomes) -> Check:
-    """Check that Teams knows the channel, and that the bot is in its team. Report the result for `activities`."""
+    """Check that Teams knows the channel, and that the bot is in its team. Stores the result for `activities`."""
 
     async def find() -> Problem | None:
         try:

@@ -83,5 +83,5 @@ def not_granted(grant: Grant, known_until: datetime | None, now: datetime) -> Si
 
 
 def is_fresh(checked_at: datetime, now: datetime) -> bool:
-    """True while a state check allows a signal. After the clock was set back its age is unknown."""
+    """True while a state check is new enough to allow a signal. False if its time lies in the future."""
     return checked_at <= now <= checked_at + FRESH

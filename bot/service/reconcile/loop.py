@@ -33,7 +33,7 @@ class ReconcileLoop:
         self._rows, self._reconciler, self._clock, self._telemetry = rows, reconciler, clock, telemetry
         self._active: dict[RequestKey, asyncio.Task[None]] = {}
         self._put_aside: dict[RequestKey, datetime] = {}  # rows that are not tried before this time
-        self._failures: dict[RequestKey, int] = {}  # rows for which the store failed: tried again, due or not
+        self._failures: dict[RequestKey, int] = {}  # consecutive failures of the store; such rows are tried, due or not
 
     async def run(self) -> None:
         """Reconcile due rows until cancelled. Reconciliations in progress then continue; `drain` waits for them."""
@@ -85,7 +85,7 @@ class ReconcileLoop:
                 self._rows.due.set()
 
     async def _failed(self, key: RequestKey, error: Exception, failures: int) -> None:
-        """Choose when to try this request again. The store had failed `failures` times in a row before."""
+        """Choose when to try this request again. The store had failed for it `failures` times before."""
         match error:
             case RowUnreadable() | StoreDamaged():
                 self._telemetry.store_errors.inc()

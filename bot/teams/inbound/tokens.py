@@ -136,7 +136,7 @@ class TokenVerifier:
 
 
 def _about(seconds: float) -> str:
-    """Return a rough span, in tens of minutes or in hours: each other value is one more warning."""
+    """Return a rough span, in tens of minutes or in hours. An exact one would log a new warning for each token."""
     return f"about {round(seconds / 3600)} h" if seconds >= 3600 else f"about {round(seconds / 600) * 10} min"
 
 

@@ -58,7 +58,10 @@ class CardFormatter:
         return wrappable(self.short(text))
 
     def short(self, text: str) -> str:
-        """Return a name from outside on one line, without marks for wrapping. Invisible names become a visible mark."""
+        """Return a name from outside on one line, without marks for wrapping, and cut to the limit for names.
+
+        Invisible names become a visible mark.
+        """
         return one_line(text, self.limits.name) or (UNSHOWABLE if text else "")
 
     def runs(self, key: str, /, **names: str) -> Runs:

@@ -54,7 +54,7 @@ class Call:
     """Whether a repetition would be visible in Teams (a second new message)."""
 
     def address(self, base: str) -> URL:
-        """Return the quoted address below the checked service URL."""
+        """Return the percent-encoded address of the call below `base`, the checked service URL."""
         path = "/".join(quote(segment, safe="", errors="replace") for segment in self.path)  # ids may be any text
         tail = f"?{urlencode(self.query, errors='replace')}" if self.query else ""
         return URL(f"{base}/{path}{tail}", encoded=True)

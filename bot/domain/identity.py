@@ -55,6 +55,10 @@ class Person:
         from_elsewhere = self.guest or _home_address(self.upn) is not None
         return spellings_of(self.object_id, self.upn, None if from_elsewhere else self.mail, self.teams_id)
 
+    def is_named(self, names: frozenset[str]) -> bool:
+        """True if the person could have one of the folded names."""
+        return bool(folded(self.identifying_spellings) & names)
+
     @property
     def shown_name(self) -> str:
         """The display name, else the UPN, else the object id."""
@@ -358,7 +362,7 @@ def _record_names(text: str, rules: IdentityRules, directory: Directory) -> tupl
 
 def _similar(people: Iterable[Person], names: frozenset[str]) -> list[Person]:
     """Return the people who could have one of the folded names, those with a similar name included."""
-    unique = {person.user: person for person in people if folded(person.identifying_spellings) & names}
+    unique = {person.user: person for person in people if person.is_named(names)}
     return list(unique.values())
 
 

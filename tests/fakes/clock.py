@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
@@ -84,6 +85,29 @@ async def turns_during(work: Awaitable[object]) -> int:
     await work
     other.cancel()
     return turns
+
+
+async def most_in_a_turn(work: Awaitable[object], handled: Counter[str]) -> int:
+    """Do the work, which counts the items that it handles; return how many it handled at most before another task ran.
+
+    Each key of the counter is one kind of handling, and counts for itself.
+    """
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        before = Counter(handled)
+        while True:
+            await asyncio.sleep(0)
+            most = max(most, *(handled - before).values(), 0)
+            before = Counter(handled)
+
+    other = asyncio.create_task(watch())
+    await asyncio.sleep(0)  # it runs before the work begins
+    await work
+    await asyncio.sleep(0)  # it sees what the work did last
+    other.cancel()
+    return most
 
 
 async def settled() -> None:

@@ -11,7 +11,7 @@ import pytest
 from bot.aws.calls.clients import Place
 from bot.aws.events import UnreadableEvent, parse_event
 from bot.aws.jit.executions import UnreadableExecution, parse_execution
-from bot.aws.jit.listing import listed_executions, listed_ops_items
+from bot.aws.jit.listing import listed_execution, listed_ops_item
 from bot.aws.jit.ops_items import UnreadableOpsItem, parse_ops_item
 from bot.aws.jit.policies import UnreadablePolicy, merge_levels, parse_policy
 from bot.config.errors import ConfigurationProblems
@@ -139,7 +139,7 @@ PARSERS = {
     "policy": Parser(lambda rng: _spoilt_json(rng, policy()), _levels, (UnreadablePolicy,)),
     "lists": Parser(
         lambda rng: [row for row in (spoilt(rng, ops_item()), spoilt(rng, execution())) if isinstance(row, dict)],
-        lambda rows: (list(listed_ops_items(PLACE, rows)), list(listed_executions(PLACE, rows))),
+        lambda rows: [(listed_ops_item(PLACE, row), listed_execution(PLACE, row)) for row in rows],
     ),
     "node-access.toml": Parser(
         lambda rng: spoilt_lines(rng, FILE, values=VALUES).encode(errors="replace"),

@@ -22,6 +22,7 @@ from bot.aws.calls.sessions import RoleSessions
 from bot.boto.failures import CallFailed, Failure, is_denied
 from bot.boto.fields import rows, text
 from bot.boto.sdk import Answer, Call, Credentials, Sdk
+from bot.concurrency.turns import in_turns
 from bot.ports.aws import READER_SESSION, RoleSession
 from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
@@ -246,7 +247,7 @@ async def _rows(
     token = dict[str, object]()
     for _ in range(pages):
         answer = await read(**params, **token)
-        for row in rows(answer.get(member)):
+        async for row in in_turns(rows(answer.get(member))):
             yield row
         following = text(answer.get("NextToken"))
         if following is None:

@@ -20,6 +20,7 @@ from bot.aws.jit.targets import TYPE
 from bot.boto.failures import CallFailed, unavailable
 from bot.boto.fields import mapping, moment, text
 from bot.boto.sdk import Answer
+from bot.concurrency.turns import in_turns
 from bot.domain.request import InvalidRequestKey, RequestKey, Status
 from bot.ports.aws import ListedRequest
 
@@ -44,17 +45,16 @@ class Listing:
             )
         except CallFailed as failed:
             raise unavailable(failed) from failed
-        return _merged([*listed_ops_items(place, (*modified, *pending)), *listed_executions(place, running)])
+        return await _merged((*modified, *pending, *running))
 
     async def revoked(self, place: Place, since: datetime) -> Sequence[ListedRequest]:
         """List the requests created after `since` that are revoked, as far as AWS shows them. Never raises."""
         wanted = (_filter("Status", REVOKED_OPS_ITEMS), _after("CreatedTime", since))
-        listed = await self._tolerated(place, partial(self._ops_items, place, *wanted), "revoked")
-        return list(listed_ops_items(place, listed))
+        return await self._tolerated(place, partial(self._ops_items, place, *wanted), "revoked")
 
-    async def _ops_items(self, place: Place, *wanted: Mapping[str, object]) -> list[Answer]:
+    async def _ops_items(self, place: Place, *wanted: Mapping[str, object]) -> list[ListedRequest]:
         filters = [_filter("OpsItemType", TYPE), *wanted]
-        return await self._clients.read_all(
+        rows = self._clients.rows(
             place,
             "ssm",
             "describe_ops_items",
@@ -63,9 +63,11 @@ class Listing:
             OpsItemFilters=filters,
             MaxResults=PAGE,
         )
+        # parsed row by row as the pages come: a list may have ten thousand rows
+        return [found async for row in rows if (found := listed_ops_item(place, row))]
 
-    async def _executions(self, place: Place) -> list[Answer]:
-        return await self._clients.read_all(
+    async def _executions(self, place: Place) -> list[ListedRequest]:
+        rows = self._clients.rows(
             place,
             "ssm",
             "describe_automation_executions",
@@ -77,9 +79,12 @@ class Listing:
             ],
             MaxResults=PAGE,
         )
+        return [found async for row in rows if (found := listed_execution(place, row))]
 
     @staticmethod
-    async def _tolerated(place: Place, listing: Callable[[], Awaitable[list[Answer]]], name: str) -> list[Answer]:
+    async def _tolerated(
+        place: Place, listing: Callable[[], Awaitable[list[ListedRequest]]], name: str
+    ) -> list[ListedRequest]:
         try:
             return await listing()
         except CallFailed as failed:
@@ -95,12 +100,10 @@ def _after(key: str, moment: datetime) -> Mapping[str, object]:
     return _filter(key, f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", operator="GreaterThan")
 
 
-def listed_ops_items(place: Place, listed: Iterable[Answer]) -> Iterable[ListedRequest]:
-    """Yield the requests in rows of DescribeOpsItems."""
-    for row in listed:
-        key = _key(place, row)
-        if key and (listed_request := _listed(key, row)):
-            yield listed_request
+def listed_ops_item(place: Place, row: Answer) -> ListedRequest | None:
+    """Return the request in a row of DescribeOpsItems; None if it needs no card, or the row is no access request."""
+    key = _key(place, row)
+    return _listed(key, row) if key else None
 
 
 def _listed(key: RequestKey, row: Answer) -> ListedRequest | None:
@@ -117,11 +120,10 @@ def _listed(key: RequestKey, row: Answer) -> ListedRequest | None:
     return ListedRequest(key, item.status, item.modified_at, replica_of=item.replica_of)
 
 
-def listed_executions(place: Place, listed: Iterable[Answer]) -> Iterable[ListedRequest]:
-    """Yield the requests in rows of DescribeAutomationExecutions, with their current steps."""
-    for row in listed:
-        if key := _key(place, row):
-            yield ListedRequest(key, step=text(row.get("CurrentStepName")))
+def listed_execution(place: Place, row: Answer) -> ListedRequest | None:
+    """Return the request in a row of DescribeAutomationExecutions, with its current step; None if it names none."""
+    key = _key(place, row)
+    return ListedRequest(key, step=text(row.get("CurrentStepName"))) if key else None
 
 
 def _key(place: Place, row: Answer) -> RequestKey | None:
@@ -131,10 +133,10 @@ def _key(place: Place, row: Answer) -> RequestKey | None:
         return None
 
 
-def _merged(listed: Iterable[ListedRequest]) -> Sequence[ListedRequest]:
+async def _merged(listed: Iterable[ListedRequest]) -> Sequence[ListedRequest]:
     """Merge rows about the same request: the newer status, and the step."""
     found: dict[RequestKey, ListedRequest] = {}
-    for each in listed:
+    async for each in in_turns(listed):
         known = found.get(each.key, each)
         newer = known if _is_newer(known, each) else each
         found[each.key] = replace(newer, step=each.step or known.step)

@@ -7,6 +7,7 @@ The same rosters show whether any member of the channel may decide; that rule is
 While a record cannot be read, it identifies no one, and the request counts as incomplete.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bot.concurrency.turns import in_turns
@@ -54,10 +55,12 @@ class Identifying:
         """
         rules = self._configuration.value.identity  # use the same rules to the end, even if the file changes
         names = () if request.replica_of else await self._names(request.requester, rules)
-        known = await self._people.known(names_to_look_up(request.requester, rules, names or ()))
+        wanted = names_to_look_up(request.requester, rules, names or ())
+        known = await self._people.known(wanted)
         # keeps the requester identified while rosters cannot be read
         remembered = (earlier.person,) if earlier and earlier.person else ()
-        directory = Directory((*remembered, *known.people), names or (), complete=known.complete)
+        named = await _named(known.people, wanted)
+        directory = Directory((*remembered, *named), names or (), complete=known.complete)
         requester = identify_requester(request.requester, rules, directory)
         if names is None:
             return Identified(replace(request, complete=False), requester.refusing_as(earlier), known.complete)
@@ -102,8 +105,10 @@ class Identifying:
             names = await self._identities.names(by) if needs_record(by, rules) else ()
         except AwsUnavailable:  # no problem of the installation: the name is only shown
             names = ()
-        known = await self._people.known(names_to_look_up(by, rules, names))
-        return identify_requester(by, rules, Directory(known.people, names, complete=known.complete)).person
+        wanted = names_to_look_up(by, rules, names)
+        known = await self._people.known(wanted)
+        named = await _named(known.people, wanted)
+        return identify_requester(by, rules, Directory(named, names, complete=known.complete)).person
 
     async def _names(self, principal: str, rules: IdentityRules) -> tuple[str, ...] | None:
         """Return the names in a user's Identity Center record; empty if it is not needed, None if unreadable."""
@@ -116,3 +121,8 @@ class Identifying:
             return None
         self._outcomes.succeeded(Work.IDENTITY_CENTER)
         return names
+
+
+async def _named(people: Iterable[Person], wanted: frozenset[str]) -> tuple[Person, ...]:
+    """Return the people who could have one of the folded names. Of all others, who may be thousands, none matters."""
+    return tuple([each async for each in in_turns(people) if each.is_named(wanted)])

@@ -13,11 +13,11 @@ from typing import Final
 
 from cachetools import TTLCache
 
+from bot.concurrency.turns import in_turns
 from bot.domain.identity import Person
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat
 from bot.ports.teams import KnownPeople
-from bot.text.names import folded
 
 CACHED_FOR: Final = 24 * 3600.0  # seconds; directories reserve a deleted person's address for longer
 CACHED: Final = 4096  # people; a person who is not cached is requested again
@@ -48,13 +48,14 @@ class ChatPeople:
         result is not complete, if Teams does not answer or if MOST_REQUESTED others were requested. All other people
         may have no addresses.
         """
-        current = [replace(chat, person=_folded(chat.person)) for chat in chats]
-        wanted = [chat for chat in current if folded(chat.person.identifying_spellings) & names]
+        current = [replace(chat, person=_folded(chat.person)) async for chat in in_turns(chats)]
+        wanted = [chat async for chat in in_turns(current) if chat.person.is_named(names)]
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._request_all(wanted[:MOST_REQUESTED])
         missing = {chat.person.object_id for chat in wanted}.difference(self._current)
-        found = [self._trusted(chat.person) for chat in current if chat.person.object_id not in missing]
+        people = (chat.person async for chat in in_turns(current) if chat.person.object_id not in missing)
+        found = [self._trusted(person) async for person in people]
         return KnownPeople(tuple(found), complete=not missing)
 
     async def _request_all(self, chats: Iterable[PersonalChat]) -> None:

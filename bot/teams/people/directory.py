@@ -15,6 +15,7 @@ from typing import Final, Self
 import structlog
 from cachetools import TTLCache
 
+from bot.concurrency.turns import in_turns
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
 from bot.ports.clock import Clock
@@ -240,7 +241,7 @@ class Directory:
             log.warning("people_incomplete", conversation=root)
             return KnownPeople((), complete=False)
         people = dict(roster.people)
-        for each in [each for each in roster.unclear if folded(people[each].spellings) & names]:
+        for each in [each async for each in in_turns(roster.unclear) if folded(people[each].spellings) & names]:
             with suppress(RosterUnavailable):
                 if person := await self._one_member(root, each, cache, roster):
                     people[each] = person
@@ -251,8 +252,8 @@ class Directory:
     def _has_nameless(self, roster: Roster) -> bool:
         """True if the roster lacks the UPN of a member who may belong to this tenant."""
         ours = {"", self._tenant_id.casefold()}
-        members = (each for each in roster.unclear.values() if each.tenant in ours and not each.is_outsider)
-        return not all(each.user_principal_name for each in members)
+        nameless = (each for each in roster.unclear.values() if not each.user_principal_name)
+        return any(each.tenant in ours and not each.is_outsider for each in nameless)
 
     async def _sought(
         self, root: str, names: frozenset[str], cache: RosterCache, people: dict[str, Person]
@@ -261,7 +262,7 @@ class Directory:
 
         The result is complete if each name was found, and there was at least one.
         """
-        left = names.difference(*(folded(person.spellings) for person in people.values()))
+        left = await _without_names_of(people.values(), names)
         for name in sorted(each for each in left if _NAME.fullmatch(each) and (root, each) not in self._absent):
             generation = cache.generation
             with suppress(RosterUnavailable):
@@ -271,7 +272,7 @@ class Directory:
                     people[person.object_id] = self._learnt(root, person, cache, generation)
                 elif person and not person.upn:  # perhaps the right person, but nothing shows it
                     self._reader.problems.member_read(root, has_tenant=bool(person.tenant_id), has_upn=False)
-        left = left.difference(*(folded(person.spellings) for person in people.values()))
+        left = await _without_names_of(people.values(), left)
         if left:
             log.warning("people_incomplete", conversation=root)
         return KnownPeople(tuple(people.values()), complete=bool(names) and not left)
@@ -282,3 +283,10 @@ class Directory:
         except StoreUnavailable:
             log.warning("people_incomplete", conversation="personal")
             return None
+
+
+async def _without_names_of(people: Iterable[Person], names: frozenset[str]) -> frozenset[str]:
+    """Return the folded names that none of the people has."""
+    async for person in in_turns(people):
+        names -= folded(person.spellings)
+    return names

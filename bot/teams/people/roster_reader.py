@@ -6,6 +6,7 @@ It must not know which person is needed, or what is cached.
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+from bot.concurrency.turns import in_turns
 from bot.domain.identity import Person
 from bot.teams.outbound.connector import CallKind, Connector, EndlessRoster, counted
 from bot.teams.outbound.service_urls import ServiceUrls
@@ -41,8 +42,8 @@ class RosterReader:
             if refused.is_of_the_bot:
                 raise  # the bot's own login or settings: single members are refused, too
             return UNREAD
-        people = {each: self.person(member) for each, member in found.items()}
-        unclear = {each: member for each, member in found.items() if self.is_unclear(member)}
+        people = {each: self.person(member) async for each, member in in_turns(found.items())}
+        unclear = {each: member async for each, member in in_turns(found.items()) if self.is_unclear(member)}
         problem = None if found else RosterProblem.EMPTY
         self.problems.pages_read(root, problem, members_complete=bool(found) and not unclear)
         return Roster({each: person for each, person in people.items() if person}, bool(found), unclear)

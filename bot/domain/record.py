@@ -80,6 +80,20 @@ class Surface:
         """True while a refusal may be false: the message is repeated within a minute, without a consequence yet."""
         return self.refusals > 0 and self.problem is None and self.retry_at is not None
 
+    @property
+    def is_woken(self) -> bool:
+        """True from the moment at which a refusing conversation came back until its next answer."""
+        return self.problem is not None and not self.refusals
+
+    def woken(self) -> "Surface":
+        """Forget the pause before the next attempt: the conversation may accept messages again.
+
+        The pause stays if Teams may have copies of the message already, unless Teams refused it for longer.
+        """
+        if self.problem is None and (self.retry_at is None or self.unconfirmed_posts):
+            return self
+        return replace(self, failures=0, refusals=0, retry_at=None)
+
     def with_post_confirmed(self) -> "Surface":
         """Count one unconfirmed post less, because its result is known."""
         return replace(self, unconfirmed_posts=max(0, self.unconfirmed_posts - 1))

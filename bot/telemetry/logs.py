@@ -38,8 +38,8 @@ EVENTS: Mapping[str, str] = {
     "app_secret_unavailable": "the client secret could not be read from Secrets Manager; the known one stays in use",
     "approvers_missing": "node-access.toml allows no one to decide in a channel, or at one step of it; add approvers",
     "approvers_unreadable": "the bot cannot parse a policy's approvers; AWS decides who may vote",
-    "arrival_noted": "the bot was added or upgraded in a team, or a channel or team came back; what Teams refused is "
-    "retried at once",
+    "arrival_noted": "the bot was added or upgraded in a team, or a channel or team came back; what waits for Teams "
+    "is sent at once",
     "audit_given_up": "more clicks wait for the store than the audit trail keeps; this one is only in the log",
     "audit_not_stored": "the store did not accept clicks for the audit trail; they wait, and `audit_noted` has them",
     "audit_noted": "an entry of the audit trail: `what` was done, by which person, where, and the result",

@@ -1,5 +1,6 @@
 """Messages that Teams refuses permanently: every request stays visible, and retries are bounded."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,6 +13,7 @@ from bot.domain.shown.surfaces import IDENTIFYING_SPAN
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.reconcile import retry_policy
+from bot.service.reconcile.loop import SIDE_BY_SIDE
 from bot.service.sources.installation_events import MOST_FAILURES, InstallationEvents
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON
 from tests.fakes.store import MemoryStore
@@ -160,16 +162,99 @@ async def test_refused_cards_are_retried_when_the_bot_is_added_to_a_team(world: 
         await world.clock.advance(HOUR)
         world.chat.refusing.clear()
         before = await world.row(fine)
-        await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
+        await _come_back(world)
         await world.clock.advance(1)
     assert len(_cards(world, CHANNEL)) == 2
     assert await world.row(fine) == before
 
 
+async def _come_back(world: World) -> None:
+    """Tell the service that a conversation came back, as Teams does."""
+    await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
+
+
+async def test_conversation_that_comes_back_during_a_refused_attempt_gets_its_card_at_once(world: World) -> None:
+    """The card waits for an hour between attempts. One is refused just when the event arrives, so another follows."""
+    world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
+    key = world.aws.add()
+    await world.rows.requeue(key)
+    await world.pass_time(key, 3 * HOUR)
+    world.chat.gates["post"] = asyncio.Event()
+    due = (await world.row(key)).requeue_at
+    assert due is not None
+    async with world.running():
+        await world.clock.advance((due - world.clock.now()).total_seconds())
+        await world.chat.arrived["post"].wait()
+        await _come_back(world)
+        world.chat.gates.pop("post").set()
+        await asyncio.sleep(0)
+        world.chat.refusing.clear()
+        await world.clock.advance(1)
+    assert len(_cards(world, CHANNEL)) == 1
+
+
+async def test_conversation_that_comes_back_slowly_gets_its_cards_within_a_minute(world: World) -> None:
+    """Teams still refuses posts for five seconds after the event. Twenty requests wait, each for up to an hour."""
+    world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
+    for number in range(20):
+        await world.rows.requeue(world.aws.add(number))
+        await world.clock.advance(1)
+    async with world.running():
+        await world.clock.advance(HOUR / 4)
+        asked = world.chat.asked["post"]
+        await _come_back(world)
+        await world.clock.advance(5)
+        assert world.chat.asked["post"] <= asked + SIDE_BY_SIDE  # one request finds out for the others
+        world.chat.refusing.clear()
+        await world.clock.advance(55)
+    assert len(_cards(world, CHANNEL)) == 20
+
+
+async def test_conversation_that_comes_back_ends_the_pause_after_an_outage(world: World) -> None:
+    """Teams failed for minutes, so the next attempt is minutes ahead. The event makes it due now."""
+    world.chat.before["post"] = [ChatUnavailable("http_503", ambiguous=False)] * 10
+    await world.rows.requeue(world.aws.add())
+    async with world.running():
+        await world.clock.advance(900)
+        world.chat.before["post"].clear()
+        assert _cards(world, CHANNEL) == []
+        await _come_back(world)
+        await world.clock.advance(1)
+    assert len(_cards(world, CHANNEL)) == 1
+
+
+async def test_conversation_that_comes_back_often_gets_no_further_copies(world: World) -> None:
+    """Teams loses the answer to every post, so there may be copies already. Twenty events post no further one."""
+    world.chat.after["post"] = [ChatUnavailable("reset", ambiguous=True)] * 1000
+    await world.rows.requeue(world.aws.add())
+    async with world.running():
+        await world.clock.advance(600)
+        before = len(_cards(world, CHANNEL))
+        for _ in range(20):
+            await _come_back(world)
+            await world.clock.advance(1)
+    assert len(_cards(world, CHANNEL)) == before <= retry_policy.MOST_POSTS
+
+
+async def test_card_with_outdated_buttons_is_updated_when_its_conversation_comes_back(world: World) -> None:
+    """The request ended while the channel was deleted, and the next attempt is hours ahead."""
+    key = world.aws.add()
+    await world.shown(key)
+    world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
+    world.aws.decide(key, Verdict.REJECT)
+    await world.rows.requeue(key)
+    await world.pass_time(key, 10 * HOUR)
+    world.chat.refusing.clear()
+    async with world.running():
+        await _come_back(world)
+        await world.clock.advance(1)
+    assert [sent.buttons for sent in world.chat.of("post") if sent.where == CHANNEL] == [False]
+
+
 async def test_installation_event_survives_a_failure_of_the_store(world: World) -> None:
     """The error is counted and not raised, because the refused cards have their own retry time."""
     world.rows.store.broken = True  # type: ignore[attr-defined]  # the store is a fake
-    await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
+    await _come_back(world)
     assert next(iter(world.telemetry.store_errors.collect())).samples[0].value == 1.0
 
 
@@ -202,7 +287,7 @@ async def test_row_that_cannot_be_written_does_not_stop_the_others_when_the_bot_
         await world.clock.advance(HOUR)
         world.chat.refusing.clear()
         store.refused, store.writes = frozenset(keys[:refused]), 0
-        await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
+        await _come_back(world)
         assert store.writes == (10 if posted else MOST_FAILURES)
         await world.clock.advance(1)
         assert len(_cards(world, CHANNEL)) == posted

@@ -151,14 +151,14 @@ class FailedDelivery:
         if place := self._place(task):
             self._outlets.probing.refused(place, self._entry.record, until=until)
         self._note("postponed", problem, pause)
-        await self._entry.refused(until=until, problem=None)
+        await self._entry.refused(until=until, before=self._former.failures, problem=None)
 
     async def _out_of_reach(self, task: Task, problem: ChatProblem) -> None:
         """Retry with growing pauses. The first refusal also makes the row due: the fallback channel must get a card."""
         bounds = retry_policy.REFUSAL if self._is_of_use() else retry_policy.REMAINS
         pause = retry_policy.after_refusal(bounds, self._seed, refusals=self._lasting(task))
         self._note("refused", problem, pause)
-        await self._entry.refused(until=self._now() + pause, problem=problem)
+        await self._entry.refused(until=self._now() + pause, before=self._former.failures, problem=problem)
         if not self._former.problem:
             await self._entry.reconcile_again()
 
@@ -169,7 +169,7 @@ class FailedDelivery:
         self, code: str, pause: timedelta, *, result: str = "postponed", ambiguous: bool = False
     ) -> None:
         self._note(result, code, pause)
-        await self._entry.put_off(until=self._now() + pause, ambiguous=ambiguous)
+        await self._entry.put_off(until=self._now() + pause, before=self._former.failures, ambiguous=ambiguous)
 
     def _note(self, result: str, code: str, pause: timedelta) -> None:
         self._count(result)
@@ -179,7 +179,7 @@ class FailedDelivery:
 
     def _before_repeat(self, task: Task, problem: ChatProblem) -> timedelta | None:
         place = self._place(task)
-        if place and self._outlets.probing.is_lasting(place, problem):
+        if place and not self._former.is_woken and self._outlets.probing.is_lasting(place, problem):
             return None
         return retry_policy.before_repeat(task, problem, refusals=self._refusals_of(task))
 

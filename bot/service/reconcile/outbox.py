@@ -89,16 +89,27 @@ class OutboxEntry:
 
         self.record = await self._rows.apply(self.record.key, keep)
 
-    async def put_off(self, *, until: datetime, ambiguous: bool = False) -> None:
-        """Store a failure and when to try again. If `ambiguous`, the post may have arrived."""
-        await self._change(
-            lambda former: _put_off(former if ambiguous else _result_known(former), until=until, failures=1)
-        )
+    async def put_off(self, *, until: datetime, before: int, ambiguous: bool = False) -> None:
+        """Store a failure and when to try again. If `ambiguous`, the post may have arrived.
 
-    async def refused(self, *, until: datetime, problem: str | None) -> None:
-        """Store a refusal and when to try again. `problem` is its code, once the refusal counts as lasting."""
+        `before` is how many failures in a row the surface had when the attempt began.
+        """
+
+        def fail(former: Surface) -> Surface:
+            result = former if ambiguous else _result_known(former)
+            return _put_off(result, until=until, failures=1) if former.failures >= before else _woken(result)
+
+        await self._change(fail)
+
+    async def refused(self, *, until: datetime, before: int, problem: str | None) -> None:
+        """Store a refusal and when to try again. `problem` is its code, once the refusal counts as lasting.
+
+        `before` is how many failures in a row the surface had when the attempt began.
+        """
 
         def refuse(former: Surface) -> Surface:
+            if former.failures < before:
+                return _woken(_doubted(former))
             waiting = _put_off(_doubted(former), until=until, failures=1)
             return replace(waiting, refusals=former.refusals + 1, problem=problem or former.problem)
 
@@ -158,9 +169,14 @@ def _posting(former: Surface) -> Surface:
     )
 
 
-def _put_off(former: Surface, *, until: datetime, failures: int) -> Surface:
+def _put_off(former: Surface, *, until: datetime | None, failures: int) -> Surface:
     state = DeliveryState.WAITING if former.activity_id is None else DeliveryState.DELIVERED
     return replace(former, delivery=state, failures=former.failures + failures, retry_at=until)
+
+
+def _woken(former: Surface) -> Surface:
+    """Forget a failure: the conversation came back during the attempt, so another one is due now."""
+    return _put_off(former, until=None, failures=0)
 
 
 def _result_known(former: Surface) -> Surface:

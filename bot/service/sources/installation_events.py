@@ -1,4 +1,4 @@
-"""Retries refused cards immediately, instead of within the hour, if the bot is added or a conversation comes back."""
+"""Retries waiting messages immediately if the bot is added or a conversation comes back."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -23,7 +23,7 @@ class InstallationEvents:
         self._rows, self._clock, self._telemetry = rows, clock, telemetry
 
     async def arrived(self) -> None:
-        """Make all rows due that have a refused message, or a requester who may be in a roster that was not read.
+        """Make all rows due that have a waiting message, or a requester who may be in a roster that was not read.
 
         A row that the store cannot write keeps its later retry time; after MOST_FAILURES of them, so do all others.
         """
@@ -46,11 +46,8 @@ class InstallationEvents:
 
 def _waits(record: Record) -> bool:
     sought = record.requester is not None and record.requester.may_be_found
-    return sought or any(surface.problem and surface.retry_at for surface in record.surfaces)
+    return sought or any(surface.retry_at and surface.woken() != surface for surface in record.surfaces)
 
 
 def _due(record: Record, now: datetime) -> Record:
-    surfaces = [
-        replace(each, failures=0, refusals=0, retry_at=None) if each.problem else each for each in record.surfaces
-    ]
-    return replace(record, surfaces=tuple(surfaces)).requeue_by(now)
+    return replace(record, surfaces=tuple(each.woken() for each in record.surfaces)).requeue_by(now)

@@ -53,6 +53,14 @@ async def _without_renewing(renew: Any, rows: Any, key: object, owner: str, *, a
     return await rows.apply(key, also) if also else await renew(rows, key, owner)
 
 
+async def _as_first_failure(refused: Any, entry: Any, *, before: int, **facts: object) -> None:
+    await refused(entry, before=min(before, 0), **facts)
+
+
+def _woken_always(_: Any, surface: Surface) -> Any:
+    return replace(surface, failures=0, refusals=0, retry_at=None)
+
+
 def _many_readers(build: Any, commands: Any, **parts: object) -> None:
     build(commands, **parts)
     commands._one_reader = asyncio.Semaphore(1000)
@@ -213,6 +221,21 @@ GUARDS = (
         "a refused post may have left a card",
         SPORADIC + "test_refusal_that_was_false_leaves_a_card_that_a_click_adopts",
         {"bot.service.reconcile.outbox:_doubted": around(lambda _, former: former.with_post_confirmed())},
+    ),
+    Guard(
+        "a conversation that comes back during an attempt ends the pause after it",
+        REFUSED + "test_conversation_that_comes_back_during_a_refused_attempt_gets_its_card_at_once",
+        {"bot.service.reconcile.outbox:OutboxEntry.refused": around(_as_first_failure)},
+    ),
+    Guard(
+        "the first refusal after a conversation came back is not taken as lasting",
+        REFUSED + "test_conversation_that_comes_back_slowly_gets_its_cards_within_a_minute",
+        {"bot.domain.record:Surface.is_woken": always(False)},
+    ),
+    Guard(
+        "a conversation that comes back gets no copies of a message that it may have",
+        REFUSED + "test_conversation_that_comes_back_often_gets_no_further_copies",
+        {"bot.domain.record:Surface.woken": around(_woken_always)},
     ),
     Guard(
         "the sweep",

@@ -1,11 +1,13 @@
-"""Builds the adapters to AWS and Microsoft from the settings, for the process (`app.py`) and for `doctor`."""
+"""Builds the adapters to the outside from the settings, for the process (`app.py`) and for `doctor`."""
 
 from typing import assert_never
 
 from bot.aws.assembly import AwsSide
+from bot.config.file_source import FileSource
 from bot.config.settings import Settings
 from bot.domain.configuration import Configuration
 from bot.ports.clock import Clock
+from bot.ports.configuration import ConfigurationSource, ObjectPlace
 from bot.teams.assembly import MicrosoftSide
 from bot.teams.login.client_authentication import (
     FEDERATION_AUDIENCE,
@@ -29,6 +31,15 @@ def aws_side(settings: Settings, configuration: Configuration, *, clock: Clock, 
         clock=clock,
         telemetry=telemetry,
     )
+
+
+def configuration_source(settings: Settings, aws: AwsSide) -> ConfigurationSource:
+    """Return the place from which the configuration is read again."""
+    match settings.config:
+        case ObjectPlace() as place:
+            return aws.configuration_object(place)
+        case path:
+            return FileSource(path)
 
 
 def microsoft_side(settings: Settings, aws: AwsSide, *, clock: Clock) -> MicrosoftSide:

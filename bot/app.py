@@ -23,14 +23,16 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from bot import DISTRIBUTION
-from bot.adapters import aws_side, microsoft_side
+from bot.adapters import aws_side, configuration_source, microsoft_side
 from bot.aws.assembly import AwsSide
-from bot.aws.own_account import StoppedEarly, own_account
+from bot.aws.first_answer import StoppedEarly
+from bot.aws.own_account import own_account
 from bot.clock import SystemClock
 from bot.config.reload import ConfigurationReload
 from bot.config.settings import PREFIX, Settings
 from bot.domain.configuration import Configuration
 from bot.ports.aws import AwsUnavailable
+from bot.ports.configuration import ObjectPlace
 from bot.ports.store import StoreUnavailable
 from bot.service.assembly import Ports, Services
 from bot.service.auditing import Auditing
@@ -43,6 +45,7 @@ from bot.service.sources.intake import QUEUE, Intake
 from bot.service.sources.sweep import Sweep
 from bot.service.store_check import StoreCheck
 from bot.store.assembly import store_at
+from bot.stored_configuration import read_at_start
 from bot.teams.assembly import TeamsSide
 from bot.telemetry import LoopWatch, Telemetry, configure_logging
 from bot.web import server
@@ -79,21 +82,25 @@ class CannotListen(OSError):
         return cls(f"{says}; check {PREFIX}{name}HOST and {PREFIX}{name}PORT")
 
 
-def serve(settings: Settings, configuration: Configuration) -> None:
-    """Run until SIGTERM or SIGINT.
+def serve(settings: Settings, configuration: Configuration | ObjectPlace) -> None:
+    """Run until SIGTERM or SIGINT. A configuration in S3 is read first.
 
-    Raises one of START_PROBLEMS at the start, and later an ExceptionGroup with the errors of loops that failed.
+    Raises ConfigurationProblems or one of START_PROBLEMS at the start, and later an ExceptionGroup with the errors of
+    loops that failed.
     """
     configure_logging(format=settings.log_format, level=settings.log_level)
     asyncio.run(_serve(settings, configuration))
 
 
-async def _serve(settings: Settings, configuration: Configuration) -> None:
+async def _serve(settings: Settings, configuration: Configuration | ObjectPlace) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    version: str | None = None
     try:
-        async with build(settings, configuration, stopping) as program:
+        if isinstance(configuration, ObjectPlace):
+            configuration, version = await read_at_start(configuration, settings.region, stopping)
+        async with build(settings, configuration, stopping, version=version) as program:
             await run(program, stopping)
     except StoppedEarly:
         log.info("bot_stopped")
@@ -133,8 +140,10 @@ async def _drain(program: Program, sources: list[asyncio.Task[None]], reconcile_
 
 
 @asynccontextmanager
-async def build(settings: Settings, configuration: Configuration, stopping: asyncio.Event) -> AsyncIterator[Program]:
-    """Build the program from the settings; close everything at the end.
+async def build(
+    settings: Settings, configuration: Configuration, stopping: asyncio.Event, *, version: str | None = None
+) -> AsyncIterator[Program]:
+    """Build the program from the settings; close everything at the end. `version` is that of the configuration in S3.
 
     Raises one of START_PROBLEMS, or StoppedEarly.
     """
@@ -177,8 +186,9 @@ async def build(settings: Settings, configuration: Configuration, stopping: asyn
         )
         rows = services.rows
         reloading = ConfigurationReload(
-            path=settings.config,
+            source=configuration_source(settings, aws),
             file=configuration,
+            version=version,
             current=current,
             rows=rows,
             clock=clock,

@@ -18,8 +18,10 @@ from bot import DISTRIBUTION, audit_export
 from bot.app_package.command import manifest
 from bot.config.errors import ConfigurationProblems
 from bot.domain.audit import AuditEntry
+from bot.domain.configuration import Configuration
 from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
+from bot.ports.configuration import ObjectPlace
 from bot.ports.store import Store, StoreUnavailable
 from bot.rendering.gallery import SAMPLES
 from bot.rendering.i18n import LOCALES
@@ -68,13 +70,21 @@ def serve() -> None:
     """
     from bot.config.settings import load
 
-    settings, configuration = _configured(load)
+    settings, configuration = _configured(partial(load, look=_look))
     from bot import app
 
     try:
-        app.serve(settings, configuration)
+        _configured(partial(app.serve, settings, configuration))
     except app.START_PROBLEMS as problem:
         raise click.ClickException(f"the bot did not start: {problem or type(problem).__name__}") from None
+
+
+def _look(place: ObjectPlace, region: str) -> Configuration:
+    from bot.stored_configuration import look
+    from bot.telemetry import silence_logging
+
+    silence_logging()  # what goes wrong is the answer
+    return look(place, region)
 
 
 @main.command()
@@ -224,7 +234,9 @@ def doctor(
         return
     from bot.config.settings import load
 
-    settings, configuration = _configured(load)
+    settings, configuration = _configured(partial(load, look=_look))
+    if isinstance(configuration, ObjectPlace):
+        configuration = _configured(partial(_look, configuration, settings.region))
     if send_test_card and configuration.channel(send_test_card) is None:
         names = ", ".join(each.name for each in configuration.channels)
         raise click.BadParameter(

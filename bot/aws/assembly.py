@@ -7,6 +7,7 @@ from typing import Protocol, Self, TypeVar
 from bot.aws.calls.clients import Clients
 from bot.aws.calls.rate_limit import RATES, Lane
 from bot.aws.client_secret import ClientSecret
+from bot.aws.configuration_object import ConfigurationObject
 from bot.aws.identity_center import IdentityCenter
 from bot.aws.jit.access_requests import AccessRequests
 from bot.aws.queue import SqsQueue
@@ -15,6 +16,7 @@ from bot.boto.failures import CallFailed, unavailable
 from bot.boto.fields import http_date, mapping
 from bot.ports.aws import RoleSession
 from bot.ports.clock import Clock
+from bot.ports.configuration import ObjectPlace
 from bot.ports.probes import ApprovalPolicy, QueueSettings
 from bot.telemetry import Telemetry
 
@@ -75,6 +77,10 @@ class AwsSide:
     def client_secret(self, arn: str) -> ClientSecret:
         """Return the source of the app's client secret in AWS Secrets Manager."""
         return ClientSecret(self._clients, arn)
+
+    def configuration_object(self, place: ObjectPlace) -> ConfigurationObject:
+        """Return the source of a configuration that is kept in S3."""
+        return ConfigurationObject(self._clients, place)
 
     def web_identity(self, audience: str) -> WebIdentity:
         """Return the source of tokens, signed by STS, that prove the bot's identity."""

@@ -8,6 +8,7 @@ Importing or constructing starts nothing.
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -15,10 +16,11 @@ from typing import Any, Final
 
 from boto3.session import Session
 from botocore.config import Config
-from botocore.exceptions import IncompleteReadError
+from botocore.exceptions import ClientError, IncompleteReadError
 from botocore.parsers import ResponseParserError
+from botocore.response import StreamingBody
 
-from bot.boto.failures import RAISED, CallFailed, classify, concerns_credentials
+from bot.boto.failures import RAISED, CallFailed, Failure, classify, concerns_credentials
 from bot.boto.fields import mapping, whole
 from bot.boto.own_credentials import OwnCredentials
 from bot.ports.aws import RoleSession
@@ -35,11 +37,15 @@ _READ_SECONDS_OF: Final[Mapping[str, float]] = MappingProxyType(
         "sqs": POLL_SECONDS + READ_SECONDS,
         "sts": SHORT_READ_SECONDS,
         "secretsmanager": SHORT_READ_SECONDS,
+        "s3": SHORT_READ_SECONDS,
         "sso-admin": SHORT_READ_SECONDS,  # a lookup calls this service and then the next one
         "identitystore": SHORT_READ_SECONDS,
     }
 )
 ERROR = 300  # HTTP statuses from here on are errors, which botocore raises itself
+NOT_MODIFIED = 304  # the answer to a conditional read of something that has not changed
+LARGEST_BODY = 2**20  # bytes of a body that AWS streams; only node-access.toml is read in this way
+BODY_TOO_LARGE: Final = "BodyTooLarge"
 CONNECTIONS = 30  # kept open per client, about as many as there are threads
 _NEVER_EMPTY: Final = frozenset({"dynamodb"})  # services that always answer with a body; SQS often does not
 
@@ -174,6 +180,8 @@ def _refuse_malformed(operation_model: Any, response_dict: Mapping[str, Any], **
     Raises IncompleteReadError or ResponseParserError, or ValueError for text that is not JSON.
     """
     promised, body = whole(response_dict["headers"].get("content-length")), response_dict["body"]
+    if isinstance(body, StreamingBody) or response_dict["status_code"] == NOT_MODIFIED:
+        return  # a stream checks its own length; 304 has no body, but may have the length of the unchanged one
     if promised is not None and len(body) < promised:
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=promised)
     service = operation_model.service_model
@@ -191,7 +199,30 @@ def _refuse(constant: str) -> object:
 
 
 def _answer(client: Any, call: Call) -> Answer:
-    return mapping(getattr(client, call.operation)(**call.params))
+    try:
+        answer = mapping(getattr(client, call.operation)(**call.params))
+    except ClientError as error:
+        if status_of(mapping(error.response)) == NOT_MODIFIED:
+            return {"ResponseMetadata": error.response["ResponseMetadata"]}
+        raise
+    body = answer.get("Body")
+    return {**answer, "Body": _whole(body)} if isinstance(body, StreamingBody) else answer
+
+
+def status_of(answer: Answer) -> object:
+    """Return the HTTP status of an answer."""
+    return mapping(answer.get("ResponseMetadata")).get("HTTPStatusCode")
+
+
+def _whole(body: StreamingBody) -> bytes:
+    """Read a streamed body. Raises CallFailed if it is larger than LARGEST_BODY, and errors of RAISED."""
+    with closing(body):
+        read = b""
+        for chunk in body.iter_chunks(LARGEST_BODY + 1):
+            read += chunk
+            if len(read) > LARGEST_BODY:
+                raise CallFailed(BODY_TOO_LARGE, Failure.REFUSED)
+        return read
 
 
 def _as_arguments(credentials: Credentials | None) -> dict[str, str]:

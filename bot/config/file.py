@@ -13,11 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from bot.config.errors import ConfigurationProblems, Location, explain, shown
+from bot.config.file_source import content_of
 from bot.config.schema import TABLES, File
 from bot.config.types import channel_id
 from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules, Principal, PrincipalKind
 from bot.domain.routing import Account
+from bot.ports.configuration import SourceUnreadable
 
 _IAM_USER = r"arn:aws[a-z-]*:iam::[0-9]{12}:user/.+"
 _ROLE_OF = r"arn:aws[a-z-]*:iam::([0-9]{12}):role/"
@@ -30,13 +32,9 @@ _PRINCIPALS = (
 def load_configuration(path: Path) -> Configuration:
     """Read the file. Raises ConfigurationProblems with all its problems."""
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise ConfigurationProblems(
-            [f"{shown(str(path))}: there is no such file; write one, or set NODE_ACCESS_CONFIG"]
-        ) from None
-    except (OSError, ValueError) as error:  # ValueError: not a valid path
-        raise ConfigurationProblems([f"{shown(str(path))}: cannot be read ({type(error).__name__})"]) from None
+        content = content_of(path)
+    except SourceUnreadable as unreadable:
+        raise ConfigurationProblems([unreadable.advice]) from None
     return parse_configuration(content, name=shown(path.name))
 
 

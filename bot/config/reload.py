@@ -1,101 +1,100 @@
 """Re-reads node-access.toml while the bot runs and applies it completely or not at all.
 
-Owns the times of reading and the effects of a change. bot.config.file parses the contents.
+Owns the times of reading and the effects of a change. The source reads, and bot.config.file parses the contents.
 """
 
-import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
-from bot.config.errors import ConfigurationProblems, shown
+from bot.config.errors import ConfigurationProblems
 from bot.config.file import parse_configuration
 from bot.domain.configuration import Configuration
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.shown.card_places import channel_of_card
 from bot.ports.clock import Clock
+from bot.ports.configuration import ConfigurationSource, Content, SourceUnreadable
 from bot.ports.store import StoreUnavailable
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
-PERIOD = 3.0  # seconds between two reads of the file
 CHECK = "configuration"  # the name of this check in /readyz and /metrics
+INVALID = "ConfigurationInvalid"  # the code of contents that were read, but are not valid
 log = structlog.get_logger(__name__)
 
 
 class ConfigurationReload:
-    """The loop that re-reads the file. `file` is its content at startup; `current` gets each new content.
+    """The loop that re-reads the configuration. `current` gets each new one.
 
-    New contents apply after two equal reads in a row. An editor may still be writing, and half a file can be a
-    valid file with half of the approvers.
+    `file` and `version` are the configuration at startup, and the version that the source gives it.
     """
 
     def __init__(
         self,
         *,
-        path: Path,
+        source: ConfigurationSource,
         file: Configuration,
+        version: str | None = None,
         current: CurrentConfiguration,
         rows: Rows,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        self._path, self._file, self._current = path, file, current
+        self._source, self._file, self._version, self._current = source, file, version, current
         self._rows, self._clock, self._telemetry = rows, clock, telemetry
         self._at_start = _fixed(file)
-        self._seen: bytes | str | None = None
-        self._parsed: bytes | str | None = None
-        self._refused = False  # whether the last parsed contents are invalid
+        self._refused: tuple[object, ...] | None = None  # version and problems of the last contents, if refused
         self._to_requeue: dict[RequestKey, None] = {}  # in the order in which they are tried
         self._changed: frozenset[str] | None = frozenset()  # names of changed channels; None: everything changed
 
     async def run(self) -> None:
-        """Check the file until cancelled."""
+        """Check the source until cancelled."""
         _warn(self._file)
         while True:
-            await self._clock.sleep(PERIOD)
+            await self._clock.sleep(self._source.period)
             await self.check()
 
     async def check(self) -> None:
-        """Read the file once; apply new contents if they are valid and equal to those of the last read."""
-        found = await asyncio.to_thread(_content, self._path)
-        settled, self._seen = found == self._seen, found
-        if settled and found != self._parsed:
-            self._parsed = found
-            self._parse(found)
+        """Read the source once, and apply new contents if they are valid."""
+        try:
+            content = await self._source.read()
+        except SourceUnreadable as unreadable:
+            self._refuse(unreadable.code, (unreadable.advice,))
+        else:
+            self._take(content)
         await self._update_cards()
 
-    # --- parsing
+    # --- new contents
 
-    def _parse(self, found: bytes | str) -> None:
-        if isinstance(found, str):
-            self._refuse((found,))
+    def _take(self, content: Content | None) -> None:
+        if content is None:
             return
         try:
-            configuration = parse_configuration(found, name=shown(self._path.name))
+            configuration = parse_configuration(content.raw, name=self._source.name)
         except ConfigurationProblems as refused:
-            self._refuse(refused.problems)
+            self._refuse(INVALID, refused.problems, content.version)
         else:
-            self._accept(configuration)
+            self._accept(configuration, content.version)
 
-    def _refuse(self, problems: tuple[str, ...]) -> None:
-        """Keep the previous configuration, and report it as a problem until a valid file is read."""
-        self._refused = True
-        log.error("configuration_refused", file=self._path.name, problems=list(problems))
-        self._telemetry.health.failed(
-            CHECK, "the file was refused, and the previous one is still used; the log has the reasons"
-        )
+    def _refuse(self, code: str, problems: tuple[str, ...], version: str | None = None) -> None:
+        """Keep the previous configuration, and report the problems until a valid one is read. Log them once."""
+        more = f" (the log has {len(problems) - 1} more)" if len(problems) > 1 else ""
+        self._telemetry.health.failed(CHECK, code, f"{problems[0]}{more}; the previous version stays active")
+        if self._refused != (version, problems):
+            log.error("configuration_refused", file=self._source.name, problems=list(problems), **_named(version))
+        self._refused = version, problems
 
-    def _accept(self, configuration: Configuration) -> None:
+    def _accept(self, configuration: Configuration, version: str | None) -> None:
         previous, self._file = self._file, configuration
-        refused, self._refused = self._refused, False
+        is_news = self._refused is not None or configuration != previous or version != self._version
+        self._refused, self._version = None, version
         if _rules_of(configuration) != _rules_of(previous):
             self._apply(previous, configuration)
-        if refused or configuration != previous:
-            log.info("configuration_read", channels=[channel.name for channel in configuration.channels])
+        if is_news:
+            names = [channel.name for channel in configuration.channels]
+            log.info("configuration_read", channels=names, **_named(version))
             _warn(configuration)
         self._report_accounts(configuration)
 
@@ -110,7 +109,7 @@ class ConfigurationReload:
         if _fixed(configuration) == self._at_start:
             self._telemetry.health.succeeded(CHECK)
             return
-        log.warning("accounts_wait_for_restart", file=self._path.name)
+        log.warning("accounts_wait_for_restart", file=self._source.name)
         self._telemetry.health.failed(
             CHECK, "a change of [[accounts]] or their external_id needs a restart; all other changes are active"
         )
@@ -145,12 +144,8 @@ def _warn(configuration: Configuration) -> None:
         log.warning("approvers_missing", channel=channel, step=step)
 
 
-def _content(path: Path) -> bytes | str:
-    """Return the contents of the file, or a text that says why it cannot be read."""
-    try:
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        return f"{shown(str(path))}: cannot be read ({type(error).__name__})"
+def _named(version: str | None) -> dict[str, str]:
+    return {} if version is None else {"version": version}
 
 
 def _fixed(configuration: Configuration) -> tuple[object, ...]:

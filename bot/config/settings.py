@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.config.errors import ConfigurationProblems, Location, explain, hint, shown
@@ -26,6 +35,7 @@ from bot.config.types import (
     Visible,
 )
 from bot.domain.configuration import Configuration
+from bot.ports.configuration import ObjectPlace
 from bot.teams.login.clouds import PUBLIC, US_GOVERNMENT, Cloud, CloudNotSupported, cloud_at, cloud_of
 from bot.teams.net.addresses import AddressRefused, ServiceHosts
 
@@ -92,6 +102,24 @@ def _same_region(host: str, region: str | None) -> None:
                 f"the queue is in {other}, the bot in {region}: create a queue in the bot's Region, or set AWS_REGION"
                 " to the Region of the queue"
             )
+
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|arn:", re.ASCII)  # no path; a drive has 1 letter
+LONGEST_KEY = 1024  # bytes of an object's key in S3
+
+
+def _place(given: object) -> object:
+    """Return an object in S3 for s3://<bucket>/<key>; any other text is the path of a file."""
+    if not isinstance(given, str) or not _ADDRESS.match(given):
+        return given
+    bucket, _, key = given.removeprefix("s3://").partition("/")
+    if not given.startswith("s3://") or not _BUCKET.fullmatch(bucket):
+        raise ValueError("write the path of a file, or s3://<bucket>/<key>")
+    if not key or key.endswith("/") or not key.isprintable() or len(key.encode()) > LONGEST_KEY:
+        raise ValueError("write s3://<bucket>/<key>: the key of the object is missing, or is that of a folder")
+    return ObjectPlace(bucket, key)
 
 
 def _listed(text: object) -> object:
@@ -182,6 +210,14 @@ def _metrics_port(port: int, info: ValidationInfo) -> int:
     return port
 
 
+def _if_valid(value: object, validate: Callable[[object], object]) -> object:
+    try:
+        return validate(value)
+    except ValueError:
+        return None
+
+
+Place = Annotated[Path | ObjectPlace, NoDecode, BeforeValidator(_place)]
 _Lower = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
 Port = Annotated[int, Field(ge=0, le=65535)]
 GOVERNMENT_METADATA = "https://login.botframework.azure.us/v1/.well-known/openidconfiguration"
@@ -246,7 +282,7 @@ class Settings(_ReadSettings):
     app_secret_arn: Annotated[SecretArn | None, AfterValidator(_secret_arn)] = None
     app_secret: Annotated[SecretStr, AfterValidator(_secret)] = SecretStr("")
     tenant_id: TenantId = Field(description="the id of the Microsoft Entra tenant")
-    config: Path = Path("node-access.toml")
+    config: Place = Path("node-access.toml")
     host: Visible = "0.0.0.0"  # noqa: S104  (a container's port is published on purpose)
     port: Port = 3978
     metrics_host: Visible = "127.0.0.1"
@@ -291,21 +327,56 @@ class AddressSettings(_ReadSettings):
     metrics_port: Port = _default_of("metrics_port")
 
 
+class PlaceSettings(_ReadSettings):
+    """The settings that say where node-access.toml is, for a report of its problems beside those of other settings."""
+
+    config: Place = _default_of("config")
+    region: Annotated[Region | None, WrapValidator(_if_valid)] = Field(None, validation_alias=_REGION_NAMES)
+
+
 _Chosen = TypeVar("_Chosen", bound=_ReadSettings)
+Look = Callable[[ObjectPlace, str], Configuration]
+"""Reads a configuration in S3 once, from a Region. Raises ConfigurationProblems."""
 
 
-def load(environ: Mapping[str, str] | None = None) -> tuple[Settings, Configuration]:
-    """Read the environment and node-access.toml. Raises ConfigurationProblems with all problems of both."""
+def load(
+    environ: Mapping[str, str] | None = None, *, look: Look | None = None
+) -> tuple[Settings, Configuration | ObjectPlace]:
+    """Read the environment and node-access.toml. Raises ConfigurationProblems with all problems of both.
+
+    A configuration in S3 is not read, because only a running program can wait until AWS answers: its place is returned.
+    If the settings have problems, so that nothing will run, `look` finds those of the configuration.
+    """
     given = os.environ if environ is None else environ
     problems: list[str] = []
     settings = _collected(problems, lambda: _read(Settings, given))
-    path = (
-        settings.config if settings else Path(given.get(f"{PREFIX}CONFIG") or Settings.model_fields["config"].default)
-    )
-    configuration = _collected(problems, lambda: load_configuration(path))
+    configuration = _collected(problems, lambda: _configuration(settings, given, look))
     if settings is None or configuration is None:
         raise ConfigurationProblems(problems)
     return settings, configuration
+
+
+def _configuration(
+    settings: Settings | None, given: Mapping[str, str], look: Look | None
+) -> Configuration | ObjectPlace | None:
+    at = settings or _where(given)
+    if at is None:
+        return None
+    match at.config:
+        case Path() as path:
+            return load_configuration(path)
+        case ObjectPlace() as place if look and at.region and settings is None:
+            return look(place, at.region)
+        case place:
+            return place
+
+
+def _where(given: Mapping[str, str]) -> PlaceSettings | None:
+    """Return the settings of the place, if those are valid."""
+    try:
+        return PlaceSettings(**_values(PlaceSettings, given))
+    except ValidationError:
+        return None
 
 
 def load_store(environ: Mapping[str, str] | None = None) -> StoreSettings:

@@ -55,8 +55,10 @@ EVENTS: Mapping[str, str] = {
     "check_failed": "a check of the installation failed with an unexpected error; see the stack trace",
     "click_answered": "a person clicked a button and got the answer `outcome`",
     "click_not_understood": "a button carries data that no card of the bot contains",
-    "configuration_read": "node-access.toml has changed and is now active",
-    "configuration_refused": "node-access.toml has changed and is invalid; the previous version stays active",
+    "configuration_read": "node-access.toml has changed and is now active, or was read from S3 at the start; in S3, "
+    "`version` is its version id, or its ETag if the bucket keeps no versions",
+    "configuration_refused": "node-access.toml has changed and is invalid, or cannot be read; the previous version "
+    "stays active",
     "connector_call_repeated": "Teams throttled a call or failed; the call is repeated",
     "connector_token_renewed": "the token for calls to Teams was renewed",
     "connector_token_unavailable": "no token for calls to Teams could be fetched; check the app's credential",

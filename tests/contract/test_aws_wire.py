@@ -13,11 +13,12 @@ import pytest
 from bot.aws.calls.clients import THREADS, Clients, Place
 from bot.aws.calls.rate_limit import Lane
 from bot.boto.failures import CallFailed, Failure
-from bot.boto.sdk import Answer, Call, Credentials, Sdk
+from bot.boto.sdk import Answer, Call, Credentials, Sdk, status_of
 from bot.clock import SystemClock
 from bot.ports.aws import RoleSession
 from tests.contract.gateway import environment, unread_metrics
 
+OBJECT = Call("s3", "ap-northeast-1", "get_object", {"Bucket": "node-access", "Key": "key", "IfNoneMatch": '"etag"'})
 CALL = Call("ssm", "ap-northeast-1", "get_ops_item", {"OpsItemId": "oi-0123456789ab"})
 SESSION = RoleSession("arn:aws:iam::111122223333:role/NodeAccessApprover", "hanako.sato@example.com")
 UNTIL = datetime(2100, 1, 1, tzinfo=UTC)
@@ -57,8 +58,11 @@ def endpoint() -> Iterator[Endpoint]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             endpoint.ports.append(self.client_address[1])
             endpoint.keys.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
             self.send_response(endpoint.status)
@@ -293,6 +297,21 @@ def test_signal_is_accepted_by_a_json_object_or_an_empty_body(endpoint: Endpoint
     endpoint.body = body
     sdk.call_once(Call("ssm", "ap-northeast-1", "send_automation_signal", params), None)
     assert len(endpoint.ports) == 1
+
+
+def test_streamed_body_that_is_cut_off_is_no_answer(endpoint: Endpoint, sdk: Sdk) -> None:
+    """Half a configuration can be a valid one with half of the approvers."""
+    endpoint.body, endpoint.length = b"[[channels]]\n", 100
+    with pytest.raises(CallFailed) as raised:
+        sdk.call(OBJECT, None)
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+def test_object_that_has_not_changed_is_an_answer_without_a_body(endpoint: Endpoint, sdk: Sdk) -> None:
+    """The answer may have the length of the body that it leaves out."""
+    endpoint.status, endpoint.body, endpoint.length = 304, b"", 100
+    answer = sdk.call(OBJECT, None)
+    assert (status_of(answer), "Body" in answer) == (304, False)
 
 
 def test_refusal_of_a_proxy_is_a_denial(endpoint: Endpoint, sdk: Sdk) -> None:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "aws"
 INSTALLATION = (ROOT / "infra" / "README.md").read_text("utf-8")
 FILES = sorted(path.name for path in FOLDER.iterdir())
-SERVICES = ("dynamodb", "ec2", "identitystore", "secretsmanager", "sqs", "sso-admin", "ssm", "sts")
+SERVICES = ("dynamodb", "ec2", "identitystore", "s3", "secretsmanager", "sqs", "sso-admin", "ssm", "sts")
 PREFIXES = {"sso-admin": "sso"}  # the prefix of a service's actions, if it is not the service's name
 NEEDS_NONE = {"sts:GetCallerIdentity"}  # always allowed; a policy cannot deny it
 # A transaction has no separate permission: its puts, the only members the store uses, need that of PutItem.
@@ -33,6 +33,7 @@ NEEDS_NONE = {"sts:GetCallerIdentity"}  # always allowed; a policy cannot deny i
 GOVERNED_BY = {"dynamodb:TransactWriteItems": "dynamodb:PutItem"}
 MANAGED = {"StringEquals": {"aws:ResourceTag/SystemsManagerJustInTimeNodeAccessManaged": "true"}}
 TRUSTS = ("approver-trust.json", "canceller-trust.json", "reader-trust.json")
+CONFIGURATION = "configuration-policy.json"
 CREDENTIALS = ("app-secret-policy.json", "federation-policy.json")
 IDENTITIES = "identity-center-policy.json"
 POLICIES = (
@@ -40,6 +41,7 @@ POLICIES = (
     "bot-policy.json",
     "canceller-policy.json",
     "reader-policy.json",
+    CONFIGURATION,
     IDENTITIES,
     *CREDENTIALS,
 )
@@ -148,6 +150,14 @@ def test_only_one_secret_may_be_read() -> None:
     (only,) = statements("app-secret-policy.json")
     assert only["Action"] == ["secretsmanager:GetSecretValue"]
     assert [each.rpartition(":")[2] for each in only["Resource"]] == ["node-access-??????"]
+
+
+def test_only_one_object_of_the_own_account_may_be_read() -> None:
+    """If the bucket is deleted, a stranger may create one of its name: its content must not say who may decide."""
+    (only,) = statements(CONFIGURATION)
+    assert only["Action"] == ["s3:GetObject"]
+    assert only["Resource"] == ["arn:aws:s3:::node-access-111122223333/node-access.toml"]
+    assert only["Condition"] == {"StringEquals": {"s3:ResourceAccount": "111122223333"}}
 
 
 def test_identity_center_policy_allows_one_store_user_by_user() -> None:

@@ -130,12 +130,12 @@ class Faults:
         """Change answers with this function. The operation's model must allow the changed answer."""
         self._add(_Fault(operation, times, after=change))
 
-    def replace(self, operation: str, *bodies: str) -> None:
+    def replace(self, operation: str, *bodies: str, status: int = 200) -> None:
         """Answer the next calls with these bodies, without effect. For operations of moto, which have no `rewrite`."""
         left = list(bodies)
 
         def answer() -> None:
-            raise Replaced(Response(left.pop(0), content_type="text/xml"))
+            raise Replaced(Response(left.pop(0), status, content_type="text/xml"))
 
         self._add(_Fault(operation, len(bodies), before=answer))
 

@@ -13,14 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.config.file import parse_configuration
-from bot.config.reload import ConfigurationReload
+from bot.config.file_source import FileSource
 from bot.domain.decision import DecisionState, Outcome
-from bot.domain.identity import IdentityRules, Person
+from bot.domain.identity import IdentityRules
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Channel
-from bot.domain.shown.views import Reason
 from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalRefused, SignalThrottled
 from bot.ports.store import StoreUnavailable
 from bot.sandbox.sandbox import free_port
@@ -30,44 +29,21 @@ from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.people import HANAKO as HANAKO_IN_TEAMS
 from tests.fakes.product import product
 from tests.fakes.store import MemoryStore
+from tests.fakes.watching import TOML, WatchingBot
 from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, code_of, new_world
 
-TOML = f"""
-[[channels]]
-name = "approvals"
-conversation = "{CHANNEL}"
-approvers = ["members"]
-approver_role = "arn:aws:iam::{{account}}:role/NodeAccessApprover"
-
-[identity]
-trusted_roles = ["Operator"]
-"""
 PAUSED = TOML.replace("approvers =", "decide = false\napprovers =")
 NOBODY = TOML.replace('["members"]', "[]")
 LEADS = '\n[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\napprovers = ["members"]\n'
 MATCHING = TOML.replace('name = "approvals"', 'name = "approvals"\nmatch = {}')
 
 
-class WatchingBot:
+class FileBot(WatchingBot):
     """A bot over fakes that reloads a configuration file."""
 
     def __init__(self, world: World, path: Path) -> None:
-        self.world, self.path = world, path
-        file = parse_configuration(path.read_bytes())
-        world.configuration.value = replace(file, accounts=world.configuration.value.accounts)
-        self.reloading = ConfigurationReload(
-            path=path,
-            file=file,
-            current=world.configuration,
-            rows=world.rows,
-            clock=world.clock,
-            telemetry=world.telemetry,
-        )
-
-    @property
-    def problem(self) -> str | None:
-        """Return the problem that /readyz reports about the file; None for a valid file."""
-        return self.world.telemetry.health.problems().get("configuration")
+        super().__init__(world, FileSource(path), path.read_bytes())
+        self.path = path
 
     async def settle(self) -> None:
         """Check the file often enough that a change takes effect, and let the bot update the cards."""
@@ -80,43 +56,27 @@ class WatchingBot:
         self.path.write_bytes(text.encode() if isinstance(text, str) else text)
         await self.settle()
 
-    async def code(self, key: RequestKey, person: Person = HANAKO, verb: Verb = Verb.APPROVE) -> Reason | None:
-        """Click a button and return the code of the notice."""
-        notice = (await self.world.press(key, person, verb)).notice
-        return notice.code if notice else None
-
-    def card(self) -> str:
-        """Return the current card in the channel."""
-        return self.world.chat.of("post")[0].card
-
 
 @asynccontextmanager
-async def _running(tmp_path: Path, text: str) -> AsyncIterator[WatchingBot]:
+async def _running(tmp_path: Path, text: str) -> AsyncIterator[FileBot]:
     path = tmp_path / "node-access.toml"
     path.write_text(text)
     async with new_world().running() as world:
-        bot = WatchingBot(world, path)
+        bot = FileBot(world, path)
         await bot.settle()
         yield bot
 
 
 @pytest.fixture
-async def bot(tmp_path: Path) -> AsyncIterator[WatchingBot]:
+async def bot(tmp_path: Path) -> AsyncIterator[FileBot]:
     """A running bot with a valid file."""
     async with _running(tmp_path, TOML) as running:
         yield running
 
 
-async def _posted(bot: WatchingBot) -> RequestKey:
-    key = bot.world.aws.add()
-    await bot.world.rows.requeue(key)
-    await bot.world.clock.advance(1)
-    return key
-
-
-async def test_removed_approver_is_refused_without_a_restart(bot: WatchingBot) -> None:
+async def test_removed_approver_is_refused_without_a_restart(bot: FileBot) -> None:
     """A click is checked against the current list of approvers."""
-    key = await _posted(bot)
+    key = await bot.posted()
     await bot.put(TOML.replace('["members"]', f'["user:{ICHIRO.object_id}"]'))
     assert await bot.code(key) is Refusal.NOT_APPROVER
     assert bot.world.aws.count("signal") == 0
@@ -124,20 +84,20 @@ async def test_removed_approver_is_refused_without_a_restart(bot: WatchingBot) -
     assert bot.world.aws.count("signal") == 1
 
 
-async def test_file_change_during_the_roster_call_applies_to_the_click(bot: WatchingBot) -> None:
+async def test_file_change_during_the_roster_call_applies_to_the_click(bot: FileBot) -> None:
     """The click arrived before the change, but it is checked against the new file."""
-    key = await _posted(bot)
+    key = await bot.posted()
     bot.world.people.before_member.append(lambda: bot.put(NOBODY))
     assert await bot.code(key) is Refusal.NOBODY
     assert bot.world.aws.count("signal") == 0
 
 
-async def test_pause_removes_the_buttons_until_it_ends(bot: WatchingBot) -> None:
+async def test_pause_removes_the_buttons_until_it_ends(bot: FileBot) -> None:
     """Open cards lose their buttons and say why, and clicks on old cards are refused.
 
     After the pause, the buttons return, and a click decides.
     """
-    key = await _posted(bot)
+    key = await bot.posted()
     assert "approve" in _verbs(bot.card())
     await bot.put(PAUSED)
     assert "approve" not in _verbs(bot.card())
@@ -151,10 +111,10 @@ async def test_pause_removes_the_buttons_until_it_ends(bot: WatchingBot) -> None
     assert bot.world.aws.count("signal") == 1
 
 
-async def test_paused_channel_shows_decisions_made_elsewhere(bot: WatchingBot) -> None:
+async def test_paused_channel_shows_decisions_made_elsewhere(bot: FileBot) -> None:
     """A pause stops decisions in Teams, not updates of the cards."""
     await bot.put(PAUSED)
-    key = await _posted(bot)
+    key = await bot.posted()
     bot.world.aws.end(key, Status.APPROVED)
     await bot.world.rows.requeue(key)
     await bot.world.clock.advance(1)
@@ -170,9 +130,9 @@ def _verbs(card: str) -> set[str]:
     "broken",
     ["[[channels", "", NOBODY + "approvers = 5", NOBODY.replace("trusted_roles", "trusted"), b"\xff", "channels = 1"],
 )
-async def test_invalid_file_is_ignored_and_reported(bot: WatchingBot, broken: str | bytes) -> None:
+async def test_invalid_file_is_ignored_and_reported(bot: FileBot, broken: str | bytes) -> None:
     """Not even its valid parts take effect; a valid file clears the problem."""
-    key = await _posted(bot)
+    key = await bot.posted()
     with capture_logs() as logs:
         await bot.put(broken)
     (refused,) = [each for each in logs if each["event"] == "configuration_refused"]
@@ -184,17 +144,17 @@ async def test_invalid_file_is_ignored_and_reported(bot: WatchingBot, broken: st
     assert bot.problem is None
 
 
-async def test_missing_file_leaves_the_configuration_unchanged(bot: WatchingBot) -> None:
+async def test_missing_file_leaves_the_configuration_unchanged(bot: FileBot) -> None:
     """The problem is reported, and decisions continue under the last valid file."""
     bot.path.unlink()
     await bot.settle()
     assert bot.problem is not None
-    assert await bot.code(await _posted(bot)) is None
+    assert await bot.code(await bot.posted()) is None
 
 
-async def test_file_takes_effect_after_two_identical_reads(bot: WatchingBot) -> None:
+async def test_file_takes_effect_after_two_identical_reads(bot: FileBot) -> None:
     """A half-written file may be valid too, so a single read must not take effect."""
-    key = await _posted(bot)
+    key = await bot.posted()
     bot.path.write_text(NOBODY)
     await bot.reloading.check()
     assert await bot.code(key) is None
@@ -204,7 +164,7 @@ async def test_file_takes_effect_after_two_identical_reads(bot: WatchingBot) -> 
 
 
 @pytest.mark.parametrize("how", ["rename", "symlink"])
-async def test_file_can_be_replaced_by_rename_or_symlink(bot: WatchingBot, how: str, tmp_path: Path) -> None:
+async def test_file_can_be_replaced_by_rename_or_symlink(bot: FileBot, how: str, tmp_path: Path) -> None:
     """Editors rename a new file into place; Kubernetes switches a symbolic link."""
     other = tmp_path / "other.toml"
     other.write_text(NOBODY)
@@ -214,20 +174,20 @@ async def test_file_can_be_replaced_by_rename_or_symlink(bot: WatchingBot, how: 
         (tmp_path / "link").symlink_to(other)
         os.replace(tmp_path / "link", bot.path)  # noqa: PTH105  # replaces the link, not its target
     await bot.settle()
-    assert await bot.code(await _posted(bot)) is Refusal.NOBODY
+    assert await bot.code(await bot.posted()) is Refusal.NOBODY
 
 
-async def test_new_comment_in_the_file_makes_no_request_due(bot: WatchingBot) -> None:
+async def test_new_comment_in_the_file_makes_no_request_due(bot: FileBot) -> None:
     """A file that differs only in a comment and in its modification time is not a change."""
-    key = await _posted(bot)
+    key = await bot.posted()
     version = (await bot.world.row(key)).version
     await bot.put("# a comment\n" + TOML)
     assert (await bot.world.row(key)).version == version
 
 
-async def test_only_changed_accounts_wait_for_a_restart(bot: WatchingBot) -> None:
+async def test_only_changed_accounts_wait_for_a_restart(bot: FileBot) -> None:
     """Other changes take effect immediately. The pending restart is reported for as long as the accounts differ."""
-    key = await _posted(bot)
+    key = await bot.posted()
     accounts = f'\n[[accounts]]\nid = "{ACCOUNT}"\nregions = ["{REGION}", "us-east-2"]\n'
     with capture_logs() as logs:
         await bot.put(NOBODY + accounts)
@@ -238,12 +198,12 @@ async def test_only_changed_accounts_wait_for_a_restart(bot: WatchingBot) -> Non
     assert bot.problem is None
 
 
-async def test_role_that_is_no_longer_trusted_identifies_no_requester(bot: WatchingBot) -> None:
+async def test_role_that_is_no_longer_trusted_identifies_no_requester(bot: FileBot) -> None:
     """Until the request is reconciled under the new rules, clicks are refused.
 
     After that, its requester is unidentified.
     """
-    key = await _posted(bot)
+    key = await bot.posted()
     bot.world.aws.gates["observe"] = gate = asyncio.Event()
     await bot.put(TOML.replace('["Operator"]', '["Another"]'))
     click = asyncio.create_task(bot.code(key))
@@ -255,9 +215,9 @@ async def test_role_that_is_no_longer_trusted_identifies_no_requester(bot: Watch
     assert bot.world.aws.count("signal") == 0
 
 
-async def test_reload_keeps_the_roles_of_the_accounts(bot: WatchingBot) -> None:
+async def test_reload_keeps_the_roles_of_the_accounts(bot: FileBot) -> None:
     """[[accounts]] waits for a restart as a whole: requesters can still cancel after another change."""
-    key = await _posted(bot)
+    key = await bot.posted()
     accounts = bot.world.configuration.value.accounts
     assert [account.cancel_role for account in accounts] == [CANCEL_ROLE]
     await bot.put(PAUSED)
@@ -319,9 +279,9 @@ async def test_decision_is_sent_in_the_current_role_or_not_at_all(
     assert (decision.outcome, [each.session and each.session.role for each in world.aws.signals]) == (outcome, roles)
 
 
-async def test_decision_in_a_channel_that_is_renamed_meanwhile_is_sent(bot: WatchingBot) -> None:
+async def test_decision_in_a_channel_that_is_renamed_meanwhile_is_sent(bot: FileBot) -> None:
     """A channel is identified by its conversation, so a decision that AWS throttled is sent after the row has the new name."""
-    key = await _posted(bot)
+    key = await bot.posted()
     world = bot.world
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
     click = asyncio.create_task(world.press(key, HANAKO))
@@ -335,9 +295,9 @@ async def test_decision_in_a_channel_that_is_renamed_meanwhile_is_sent(bot: Watc
     assert [signal.role for signal in world.aws.signals] == [f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"]
 
 
-async def test_cards_show_a_change_of_the_file_made_during_a_store_outage(bot: WatchingBot) -> None:
+async def test_cards_show_a_change_of_the_file_made_during_a_store_outage(bot: FileBot) -> None:
     """Requests that differ from the new file become due once the store works again."""
-    await _posted(bot)
+    await bot.posted()
     store = bot.world.store
     assert isinstance(store, MemoryStore)
     store.broken = True
@@ -351,7 +311,7 @@ async def test_cards_show_a_change_of_the_file_made_during_a_store_outage(bot: W
 async def test_only_requests_of_a_changed_channel_are_reconciled(tmp_path: Path) -> None:
     """A change of one channel does not read AWS for the requests of another."""
     async with _running(tmp_path, MATCHING + LEADS + "fallback = true\n") as bot:
-        await _posted(bot)
+        await bot.posted()
         world, path = bot.world, bot.path
         reads = world.aws.count("observe")
         await bot.put(path.read_text().replace("fallback = true", 'fallback = true\nlocale = "ja"'))
@@ -370,7 +330,7 @@ async def test_changed_order_of_channels_takes_effect(tmp_path: Path) -> None:
         assert "configuration_read" in {each["event"] for each in logs}
 
 
-async def test_file_that_is_valid_again_is_logged(bot: WatchingBot) -> None:
+async def test_file_that_is_valid_again_is_logged(bot: FileBot) -> None:
     """The event is logged even if the content equals the current configuration."""
     await bot.put("[[channels")
     with capture_logs() as logs:
@@ -379,7 +339,7 @@ async def test_file_that_is_valid_again_is_logged(bot: WatchingBot) -> None:
 
 
 async def test_row_that_cannot_be_made_due_does_not_stop_the_others(
-    bot: WatchingBot, monkeypatch: pytest.MonkeyPatch
+    bot: FileBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other rows become due immediately; the failed row is retried until the store accepts it."""
     stuck, _ = keys = bot.world.aws.add(1), bot.world.aws.add(2)
@@ -401,14 +361,14 @@ async def test_row_that_cannot_be_made_due_does_not_stop_the_others(
     assert await _paused_cards(bot) == 2
 
 
-async def _paused_cards(bot: WatchingBot) -> int:
+async def _paused_cards(bot: FileBot) -> int:
     await bot.world.clock.advance(1)
     return sum("decide = false" in str(each.card) for each in bot.world.chat.of("post"))
 
 
-async def test_waiting_click_is_checked_again_before_its_claim(bot: WatchingBot) -> None:
+async def test_waiting_click_is_checked_again_before_its_claim(bot: FileBot) -> None:
     """An approver who is removed while their click waits is refused."""
-    key = await _posted(bot)
+    key = await bot.posted()
     gate = bot.world.aws.gates["prepare"] = asyncio.Event()
     bot.world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
     first = asyncio.create_task(bot.code(key, HANAKO))
@@ -424,9 +384,9 @@ async def test_waiting_click_is_checked_again_before_its_claim(bot: WatchingBot)
     assert bot.world.aws.count("signal") == 0
 
 
-async def test_pause_also_stops_revocations(bot: WatchingBot) -> None:
+async def test_pause_also_stops_revocations(bot: FileBot) -> None:
     """The decided card loses its button until the pause ends; a click on an old card sends no signal."""
-    key = await _posted(bot)
+    key = await bot.posted()
     await bot.code(key)
     until = bot.world.clock.now() + timedelta(hours=1)
     bot.world.aws.requests[key] = replace(bot.world.aws.requests[key], access_until=until)
@@ -441,9 +401,9 @@ async def test_pause_also_stops_revocations(bot: WatchingBot) -> None:
     assert "'revoke'" in str(bot.card())
 
 
-async def test_pause_lets_the_requester_cancel(bot: WatchingBot) -> None:
+async def test_pause_lets_the_requester_cancel(bot: FileBot) -> None:
     """Cancelling one's own request is not a decision."""
-    key = await _posted(bot)
+    key = await bot.posted()
     await bot.put(PAUSED)
     cancelling = asyncio.create_task(bot.world.click_handler.click(bot.world.withdrawn(key, TARO_PERSON)))
     await bot.world.clock.advance(3)
@@ -461,7 +421,7 @@ async def test_whole_program_pauses_and_survives_an_invalid_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Over real HTTP, a click in a paused channel is refused. An invalid file is a problem, but the bot stays ready."""
-    monkeypatch.setattr("bot.config.reload.PERIOD", 0.05)
+    monkeypatch.setattr("bot.config.file_source.PERIOD", 0.05)
     port = free_port()
     async with product(monkeypatch, tmp_path) as world, AsyncExitStack() as stack:
         world.changed["metrics_port"] = port

@@ -27,15 +27,20 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 async def refused(environ: dict[str, str]) -> str:
     """Return the last line of a start that fails with exit code 1, without a traceback."""
+    return (await failed(environ, 1))[-1]
+
+
+async def failed(environ: dict[str, str], code: int) -> list[str]:
+    """Return the lines of a start that fails with this exit code, without a traceback."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", "serve", env=environ, stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
     async with asyncio.timeout(30):
         output = (await process.stderr.read()).decode()
-        assert await process.wait() == 1
+        assert await process.wait() == code
     assert "Traceback" not in output
-    return output.splitlines()[-1]
+    return output.splitlines()
 
 
 async def started(world: Product, environ: dict[str, str]) -> BotProcess:

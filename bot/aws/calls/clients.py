@@ -28,8 +28,15 @@ from bot.ports.clock import Clock
 from bot.telemetry import Telemetry
 
 THREADS: Final[Mapping[Lane, int]] = MappingProxyType(
-    {Lane.SIGNAL: 24, Lane.CLICK: 16, Lane.RECONCILE: 16, Lane.SWEEP: 32, Lane.POLL: 2}
-)  # threads; SSM allows 3 signals a second, and each may take 7 seconds
+    {
+        Lane.SIGNAL: 24,  # SSM allows 3 signals a second, and each may take 7 seconds
+        Lane.CLICK: 16,
+        Lane.RECONCILE: 16,
+        Lane.SWEEP: 32,
+        Lane.POLL: 2,
+        Lane.CONFIGURATION: 1,  # a removed approver is out soon, however many reconciliations wait for AWS
+    }
+)
 OWN = "own"  # placeholder for the bot's own account where its id is not needed
 MAX_PAGES = 400  # pages of 50 rows; a longer list is probably an endless repetition
 # error codes that are counted separately; they come from outside, and each adds a time series per operation

@@ -28,6 +28,7 @@ class Lane(IntEnum):
     RECONCILE = 2  # a card must be updated
     SWEEP = 3  # no person and no card waits
     POLL = 4  # the queue: no quota, but separate threads
+    CONFIGURATION = 5  # node-access.toml in S3: no quota, but a separate thread
 
 
 RATES: Final[Mapping[str, float]] = MappingProxyType(
@@ -50,6 +51,7 @@ PATIENCE: Final[Mapping[Lane, float]] = MappingProxyType(
         Lane.RECONCILE: 5.0,  # one reconciliation makes several such calls, and its lease is renewed meanwhile
         Lane.SWEEP: 120.0,
         Lane.POLL: 120.0,
+        Lane.CONFIGURATION: 5.0,
     }
 )
 ROOM = 1  # the burst is this many calls below the rate, to leave room for jitter and other users

@@ -18,6 +18,9 @@ from werkzeug.wrappers import Request, Response
 from bot.sandbox.aws.errors import AwsError
 
 JSON = "application/x-amz-json-1.1"
+S3 = "s3"
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_S3_CODES = {"UnrecognizedClientException": "InvalidAccessKeyId", "ExpiredTokenException": "ExpiredToken"}
 _SCOPE = re.compile(r"Credential=\w+/\d+/[\w-]+/(?P<service>[\w-]+)/aws4_request")
 
 
@@ -40,6 +43,8 @@ def incoming(request: Request) -> Incoming:
     if target := request.headers.get("X-Amz-Target"):
         name, body, content_type = target.rpartition(".")[2], _json(raw), request.content_type or JSON
         return Incoming(service, name, body or {}, content_type, query=False, malformed=body is None)
+    if service == S3:
+        return Incoming(service, _object_operation(request), {}, "application/xml", query=True)
     form = dict(parse_qsl(raw.decode(errors="replace"), keep_blank_values=True))
     return Incoming(service, form.get("Action", ""), form, "text/xml", query=True)
 
@@ -68,11 +73,20 @@ def refusal(error: AwsError, call: Incoming) -> Response:
     if call.query:
         inner = f"<Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
         body = f"<ErrorResponse><Error>{inner}</Error><RequestId>{uuid4()}</RequestId></ErrorResponse>"
+        if call.service == S3:
+            code = _S3_CODES.get(error.code, error.code)
+            body = f"<Error><Code>{code}</Code><Message>{escape(error.message)}</Message></Error>"
         if call.service == "ec2":  # EC2 has another format
             body = f"<Response><Errors><Error>{inner}</Error></Errors><RequestID>{uuid4()}</RequestID></Response>"
         return Response(body, error.status, content_type=call.content_type)
     body = json.dumps({"__type": error.code, "message": error.message, "Message": error.message})
     return Response(body, error.status, content_type=call.content_type)
+
+
+def _object_operation(request: Request) -> str:
+    """Return the operation of a call to S3, which has it in method and path. Only reads of objects are told apart."""
+    _, _, key = request.path.lstrip("/").partition("/")
+    return "GetObject" if request.method == "GET" and key else ""
 
 
 def _json(raw: bytes) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bot.aws import own_account as module
+from bot.aws import first_answer as module
 from bot.aws.own_account import own_account
 from bot.ports.aws import AwsUnavailable
 

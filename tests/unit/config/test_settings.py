@@ -3,6 +3,7 @@
 import os
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 
 from bot.config.errors import ConfigurationProblems
 from bot.config.settings import PREFIX, SERVICE_HOSTS, Settings, load, load_store
+from bot.domain.configuration import Configuration
+from bot.ports.configuration import ObjectPlace
 
 GUID = "22222222-2222-4222-8222-222222222222"
 SECRET = "a-client-secret-that-no-message-repeats"
 CHANNEL = '[[channels]]\nname = "production"\nconversation = "19:approvers@thread.tacv2"\n'
+ARGUMENTS: dict[str, Any] = {"app_id": GUID, "app_secret": SECRET, "tenant_id": GUID, "region": "us-east-1"}
 NAMES = sorted(f"{PREFIX}{field.upper()}" for field in Settings.model_fields)
 
 
@@ -55,6 +59,7 @@ def test_defaults_are_the_documented_ones(complete: dict[str, str]) -> None:
     assert settings.openid_metadata_url == "https://login.botframework.com/v1/.well-known/openidconfiguration"
     assert settings.login_authority == "https://login.microsoftonline.com"
     assert settings.app_secret.get_secret_value() == SECRET
+    assert isinstance(configuration, Configuration)
     assert [channel.name for channel in configuration.channels] == ["production"]
 
 
@@ -437,6 +442,71 @@ def test_secret_is_not_printed(complete: dict[str, str]) -> None:
     settings, _ = load(complete)
     assert SECRET not in f"{settings!r} {settings!s} {settings.model_dump()}"
     assert SECRET not in str(problems_of(complete | {"NODE_ACCESS_PORT": SECRET, "NODE_ACCESS_TENANT_ID": SECRET}))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("s3://node-access-1/node-access.toml", ObjectPlace("node-access-1", "node-access.toml")),
+        ("s3://node.access/prod/日本 100%.toml", ObjectPlace("node.access", "prod/日本 100%.toml")),
+        ("folder:1/node-access.toml", Path("folder:1/node-access.toml")),
+        ("1", Path("1")),
+        ("C:/node-access.toml", Path("C:/node-access.toml")),
+    ],
+)
+def test_place_of_the_configuration_is_a_path_or_an_object(complete: dict[str, str], text: str, place: object) -> None:
+    """The key of an object is taken as it is. Everything that is no address is a path."""
+    assert Settings(**ARGUMENTS, config=text).config == place
+    if isinstance(place, ObjectPlace):
+        assert load(complete | {"NODE_ACCESS_CONFIG": text})[1] == place
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://node-access",
+        "s3://node-access/",
+        "s3://node-access/folder/",
+        "s3:///node-access.toml",
+        "s3:/node-access/node-access.toml",
+        "S3://node-access/node-access.toml",
+        "s3://Node_Access/node-access.toml",
+        "s3://node-access/a\nb",
+        f"s3://node-access/{'あ' * 400}",
+        "https://node-access.s3.ap-northeast-1.amazonaws.com/node-access.toml",
+        "arn:aws:s3:::node-access/node-access.toml",
+    ],
+)
+def test_address_that_is_no_object_is_refused_with_the_correct_form(complete: dict[str, str], text: str) -> None:
+    """No address is mistaken for the path of a file."""
+    (problem,) = problems_of(complete | {"NODE_ACCESS_CONFIG": text})
+    assert problem.startswith("NODE_ACCESS_CONFIG: write ")
+    assert "s3://<bucket>/<key>" in problem
+
+
+def _object_with_a_problem(place: ObjectPlace, region: str) -> Configuration:
+    raise ConfigurationProblems([f"{place} in {region}: no such object"])
+
+
+def test_problems_of_an_object_are_reported_with_those_of_the_settings(complete: dict[str, str]) -> None:
+    """The object is read once, if the Region is known. With valid settings, only the running program reads it."""
+    environ = complete | {"NODE_ACCESS_CONFIG": "s3://node-access/key"}
+    assert load(environ, look=_object_with_a_problem)[1] == ObjectPlace("node-access", "key")
+    for wrong, found in (
+        ({"NODE_ACCESS_PORT": "x"}, ["NODE_ACCESS_PORT", "s3://node-access/key in ap-northeast-1"]),
+        ({"AWS_REGION": "nowhere", "NODE_ACCESS_PORT": "x"}, ["NODE_ACCESS_PORT", "AWS_REGION"]),
+    ):
+        with pytest.raises(ConfigurationProblems) as caught:
+            load(environ | wrong, look=_object_with_a_problem)
+        assert [each.partition(":")[0] for each in caught.value.problems if "s3" not in each] + [
+            each.rpartition(":")[0] for each in caught.value.problems if "s3" in each
+        ] == found
+
+
+def test_problems_of_a_file_are_reported_without_a_valid_region(complete: dict[str, str]) -> None:
+    """A file is read without AWS."""
+    problems = problems_of(complete | {"AWS_REGION": "nowhere", "NODE_ACCESS_CONFIG": "/absent.toml"})
+    assert [each.partition(":")[0] for each in problems] == ["AWS_REGION", "/absent.toml"]
 
 
 def test_settings_from_arguments_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

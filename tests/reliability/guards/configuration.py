@@ -1,11 +1,55 @@
-"""Guards of the start: settings that cannot work, or that would let the wrong people decide, are refused."""
+"""Guards of the configuration: one that cannot work, or would let the wrong people decide, is refused."""
 
-from tests.reliability.replacing import Guard, always
+from typing import Any
+
+from bot.config.errors import ConfigurationProblems
+from bot.domain.configuration import Configuration
+from bot.domain.identity import IdentityRules
+from bot.ports.configuration import Content, SourceUnreadable
+from tests.reliability.replacing import Guard, always, around
 
 SETTINGS = "tests/unit/config/test_settings.py::"
+STORED = "tests/scenario/test_stored_configuration.py::"
+OBJECT = "tests/contract/test_configuration_object.py::"
 FILE = "tests/unit/config/test_file.py::"
+EMPTY = Configuration(channels=(), identity=IdentityRules())
+
+
+def _empty_if_invalid(parse: Any, content: bytes, **named: str) -> Configuration:
+    try:
+        accepted: Configuration = parse(content, **named)
+    except ConfigurationProblems:
+        return EMPTY
+    return accepted
+
+
+def _empty_if_refused(_: Any, reload: Any, *_problems: object) -> None:
+    reload._accept(EMPTY, None)
+
+
+async def _empty_if_deleted(read: Any, source: object) -> Any:
+    try:
+        return await read(source)
+    except SourceUnreadable:
+        return Content(b"")
+
 
 GUARDS = (
+    Guard(
+        "an invalid configuration keeps the former one",
+        STORED + "test_invalid_version_leaves_the_configuration_unchanged_and_is_reported",
+        {"bot.config.file:parse_configuration": around(_empty_if_invalid)},
+    ),
+    Guard(
+        "an unreadable configuration keeps the former one",
+        STORED + "test_deleted_object_leaves_the_configuration_unchanged",
+        {"bot.config.reload:ConfigurationReload._refuse": around(_empty_if_refused)},
+    ),
+    Guard(
+        "a deleted object is not an empty configuration",
+        OBJECT + "test_deleted_object_is_unreadable_until_it_is_back",
+        {"bot.aws.configuration_object:ConfigurationObject.read": around(_empty_if_deleted)},
+    ),
     Guard(
         "a queue of another Region is refused",
         SETTINGS + "test_queue_of_another_region_is_refused",

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import metadata
 
 import structlog
 from aiohttp import web
@@ -150,6 +150,7 @@ async def build(
     async with AsyncExitStack() as stack:
         clock, registry, owner = SystemClock(), CollectorRegistry(), uuid.uuid4().hex
         telemetry, outcomes = Telemetry(registry), Outcomes(clock)
+        telemetry.build_info.labels(version=metadata.version(DISTRIBUTION)).set(1)
         store = await stack.enter_async_context(store_at(settings.store, region=settings.region))
         aws = await stack.enter_async_context(aws_side(settings, configuration, clock=clock, telemetry=telemetry))
         current = CurrentConfiguration(await _with_accounts(settings, configuration, aws, stopping), settings.tenant_id)
@@ -233,7 +234,7 @@ async def _with_accounts(
 def _facts(settings: Settings, configuration: Configuration) -> Mapping[str, object]:
     in_secrets_manager = settings.app_credential == "secret" and settings.app_secret_arn
     return {
-        "version": version(DISTRIBUTION),
+        "version": metadata.version(DISTRIBUTION),
         "accounts": [account.id for account in configuration.accounts],
         "region": settings.region,
         "store": settings.store,

@@ -18,7 +18,7 @@ from bot.boto.sdk import POLL_SECONDS, Answer
 from bot.ports.aws import Hint
 from bot.ports.clock import Clock
 from bot.ports.probes import QueueSettings
-from bot.telemetry import Telemetry
+from bot.telemetry import Telemetry, observe_wait
 
 BATCH = 10  # messages; the most that SQS returns
 SEND = "sqs:sendmessage"  # the action with which EventBridge sends
@@ -70,7 +70,7 @@ class SqsQueue:
         now = self._clock.now()
         for message in messages:
             if began := sent_at(message.get("Attributes")):
-                self._telemetry.queue_lag.observe(max(0.0, (now - began).total_seconds()))  # clocks differ
+                observe_wait(self._telemetry.queue_lag, began, now)
 
     async def _call(self, operation: str, lane: Lane, **params: object) -> Answer:
         try:

@@ -150,7 +150,9 @@ class TeamsSide:
         keys = SigningKeys(session, metadata_url=microsoft.openid_metadata_url, clock=clock)
         self._keys = await stack.enter_async_context(keys)
         source = await self._token_source(session, stack)
-        self._credentials = await stack.enter_async_context(AppCredentials(source, clock=clock))
+        self._credentials = await stack.enter_async_context(
+            AppCredentials(source, clock=clock, telemetry=self._telemetry)
+        )
         calls = ConnectorCalls(session, credentials=self._credentials, hosts=hosts, clock=clock)
         self._connector = Connector(calls, app_id=microsoft.app_id)
         self._service_urls = ServiceUrls(

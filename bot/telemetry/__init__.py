@@ -6,6 +6,15 @@ Start with `logs.py` (EVENTS) and `metrics.py` (METRICS). This package must not 
 from bot.telemetry.health import Health
 from bot.telemetry.logs import EVENTS, configure_logging, silence_logging
 from bot.telemetry.loop import LoopWatch
-from bot.telemetry.metrics import METRICS, Telemetry
+from bot.telemetry.metrics import METRICS, Telemetry, observe_wait
 
-__all__ = ["EVENTS", "METRICS", "Health", "LoopWatch", "Telemetry", "configure_logging", "silence_logging"]
+__all__ = [
+    "EVENTS",
+    "METRICS",
+    "Health",
+    "LoopWatch",
+    "Telemetry",
+    "configure_logging",
+    "observe_wait",
+    "silence_logging",
+]

@@ -14,6 +14,7 @@ from bot.telemetry.health import Health
 PREFIX = "node_access_"
 SWEEP_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 LAG_BUCKETS = (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
+WAIT_BUCKETS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
 STALL_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
@@ -38,6 +39,12 @@ class Metric:
 
 METRICS = (
     Metric("events", Kind.COUNTER, ("outcome",), "Events received from the queue: taken or ignored"),
+    Metric(
+        "request_events",
+        Kind.COUNTER,
+        ("account", "region"),
+        "Events of requests taken from the queue, by their origin",
+    ),
     Metric("looks", Kind.COUNTER, ("outcome",), "Reconciles: a request was compared with what Teams shows; by result"),
     Metric("aws_calls", Kind.COUNTER, ("operation", "result"), "Calls to AWS: ok, or the error code"),
     Metric("signals", Kind.COUNTER, ("verdict", "result"), "Decisions sent to AWS, by the answer"),
@@ -84,12 +91,40 @@ METRICS = (
         "open_requests", Kind.GAUGE, ("account", "region"), "Requests that wait for a decision, as of the last sweep"
     ),
     Metric("queue_lag_seconds", Kind.HISTOGRAM, (), "Time that an event waited in the queue, in seconds", LAG_BUCKETS),
+    Metric(
+        "request_to_card_seconds",
+        Kind.HISTOGRAM,
+        (),
+        "Time from a request in AWS to its first card in Teams, in seconds",
+        WAIT_BUCKETS,
+    ),
+    Metric(
+        "request_to_decision_seconds",
+        Kind.HISTOGRAM,
+        ("status",),
+        "Time from a request in AWS to its approval or rejection, in Teams or elsewhere, in seconds",
+        WAIT_BUCKETS,
+    ),
+    Metric(
+        "click_to_confirmed_seconds",
+        Kind.HISTOGRAM,
+        ("verdict",),
+        "Time from a click to AWS's answer that it accepts the decision, in seconds",
+        LAG_BUCKETS,
+    ),
     Metric("conversations_closed", Kind.GAUGE, (), "Conversations in Teams that fail or are throttled, and are probed"),
     Metric("store_errors", Kind.COUNTER, (), "Failed reads and writes of the store"),
     Metric(
         "audit_given_up", Kind.COUNTER, (), "Clicks that are only in the log, because too many waited for the store"
     ),
     Metric("loop_stall_seconds", Kind.HISTOGRAM, (), "Delay of the event loop, in seconds", STALL_BUCKETS),
+    Metric(
+        "token_expiry_timestamp_seconds",
+        Kind.GAUGE,
+        (),
+        "End of the token for calls to Teams, in seconds since 1970; it is renewed ten minutes earlier",
+    ),
+    Metric("build_info", Kind.GAUGE, ("version",), "1, with the version of the bot that runs"),
     Metric("check_ok", Kind.GAUGE, ("check",), "1 if the last attempt of this part succeeded, 0 if it failed"),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}
@@ -100,6 +135,7 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = _counter(registry, "events")
+        self.request_events = _counter(registry, "request_events")
         self.reconciliations = _counter(registry, "looks")
         self.aws_calls = _counter(registry, "aws_calls")
         self.signals = _counter(registry, "signals")
@@ -114,16 +150,26 @@ class Telemetry:
         self.sweep_last_success = _gauge(registry, "sweep_last_success_timestamp_seconds")
         self.open_requests = _gauge(registry, "open_requests")
         self.queue_lag = _histogram(registry, "queue_lag_seconds")
+        self.request_to_card = _histogram(registry, "request_to_card_seconds")
+        self.request_to_decision = _histogram(registry, "request_to_decision_seconds")
+        self.click_to_confirmed = _histogram(registry, "click_to_confirmed_seconds")
         self.conversations_closed = _gauge(registry, "conversations_closed")
         self.store_errors = _counter(registry, "store_errors")
         self.audit_given_up = _counter(registry, "audit_given_up")
         self.loop_stall = _histogram(registry, "loop_stall_seconds")
+        self.token_expiry = _gauge(registry, "token_expiry_timestamp_seconds")
+        self.build_info = _gauge(registry, "build_info")
         self.health = Health(_gauge(registry, "check_ok"))
 
     def swept(self, account: str, region: str, *, seconds: float, at: datetime) -> None:
         """Record the duration and the end (`at`) of a complete sweep."""
         self.sweep_seconds.labels(account=account, region=region).observe(seconds)
         self.sweep_last_success.labels(account=account, region=region).set(at.timestamp())
+
+
+def observe_wait(histogram: Histogram, since: datetime, until: datetime) -> None:
+    """Record a time between two moments. It counts as none if `until` is earlier: clocks differ."""
+    histogram.observe(max(0.0, (until - since).total_seconds()))
 
 
 def _counter(registry: CollectorRegistry, name: str) -> Counter:

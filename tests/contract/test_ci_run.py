@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REAL = ("sh", "dirname", "grep")  # programs that the script itself needs
-EVERYTHING = ("python3", "make", "zsh", "chromium", "fc-list", "id", "apt-get")
+EVERYTHING = ("python3", "make", "promtool", "zsh", "chromium", "fc-list", "id", "apt-get")
 FONTS = "Noto Sans CJK JP\nOpen Sans"
 COMMANDS = [
     "make weaknesses",
@@ -77,6 +77,7 @@ def test_bare_debian_first_installs_missing_packages(machine: Machine) -> None:
         "fontconfig",
         "fonts-noto-cjk",
         "fonts-open-sans",
+        "prometheus",
         "zsh",
     }
 
@@ -94,4 +95,4 @@ def test_without_root_or_apt_the_missing_packages_are_listed(
     """Without root or without apt-get, the script lists the missing packages and runs no command."""
     code, stderr, calls = machine.has("python3", "make", "fc-list", "id", *programs, user=user).run()
     assert (code, calls) == (1, [])
-    assert stderr.startswith("missing: chromium zsh (")
+    assert stderr.startswith("missing: chromium zsh prometheus (")

@@ -100,7 +100,9 @@ async def running_edge(
             authentication=StaticSecret(SecretStr(SECRET)),
             clock=ticks,
         )
-        credentials = await stack.enter_async_context(AppCredentials(entra, clock=ticks))
+        credentials = await stack.enter_async_context(
+            AppCredentials(entra, clock=ticks, telemetry=Telemetry(CollectorRegistry()))
+        )
         allowed = ServiceHosts(ms.service_hosts if hosts is None else hosts)
         calls = ConnectorCalls(session, credentials=credentials, hosts=allowed, clock=ticks)
         endpoint = Endpoint(

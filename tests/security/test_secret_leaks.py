@@ -194,7 +194,7 @@ async def test_no_answer_of_the_login_reveals_a_secret(kind: str, name: str, cap
     async with echo_server() as login, open_session(proxied=False) as session:
         login.answer = ANSWERS[name]
         token_source = token_source_of(kind, session, login.url, clock)
-        async with AppCredentials(token_source, clock=clock) as credentials:
+        async with AppCredentials(token_source, clock=clock, telemetry=Telemetry(CollectorRegistry())) as credentials:
             with structlog.testing.capture_logs() as lines:
                 direct = await outcome(token_source.fetch())
                 bearers = [await outcome(credentials.bearer()) for _ in range(2)]
@@ -213,7 +213,9 @@ async def test_no_answer_of_the_connector_reveals_the_token(name: str, caplog: p
     clock = Ticker()
     async with echo_server() as login, echo_server() as teams, open_session(proxied=False) as session:
         teams.answer = ANSWERS[name]
-        async with AppCredentials(token_source_of("given", session, login.url, clock), clock=clock) as credentials:
+        async with AppCredentials(
+            token_source_of("given", session, login.url, clock), clock=clock, telemetry=Telemetry(CollectorRegistry())
+        ) as credentials:
             calls = ConnectorCalls(session, credentials=credentials, hosts=ServiceHosts(["127.0.0.1"]), clock=clock)
             connector = Connector(calls, app_id=APP_ID)
             with structlog.testing.capture_logs() as lines:

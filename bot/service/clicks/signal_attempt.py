@@ -23,7 +23,7 @@ from bot.service.clicks.signal_content import removed_since, signal_of
 from bot.service.clicks.state_check import SignalResult, TryAgain, is_fresh, state_check
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
-from bot.telemetry import Telemetry
+from bot.telemetry import Telemetry, observe_wait
 
 READING = timedelta(seconds=20)  # how long the state check may take; a hold that would end within it is renewed first
 NOT_SENT = SignalResult(DecisionEvent.THROTTLED, detail="NotLeft")
@@ -140,6 +140,9 @@ class SignalAttempt:
         write = log.warning if result.outcome is Outcome.AWS_DENIED else log.info
         write("signal_sent", decision=decision.id, result=result.event, code=result.detail)
         self._report(signal, result)
+        if result.event is DecisionEvent.ANSWERED:
+            histogram = self._telemetry.click_to_confirmed.labels(verdict=decision.verdict)
+            observe_wait(histogram, decision.clicked_at, self._clock.now())
         return await self._held.settle(result)
 
     def _report(self, signal: Signal, result: SignalResult) -> None:

@@ -16,6 +16,7 @@ from bot.service.reconcile import retry_policy
 from bot.service.reconcile.failed_delivery import FailedDelivery, Outlets
 from bot.service.reconcile.outbox import OutboxEntry
 from bot.service.reconcile.retry_policy import Task
+from bot.telemetry import observe_wait
 
 _UNSENT = frozenset({DeliveryState.WAITING, DeliveryState.POSTING})
 # a skipped message may be wanted again: a vote that AWS did not show was hidden, and AWS shows it later
@@ -100,7 +101,15 @@ class Delivery:
         await self._entry.begin_post()
         conversation = self._wanted.channel.conversation
         posted = await self._sent(shown, lambda message: self._chat.post(conversation, message), alert=True)
+        self._note_first_card()
         await self._delivered(posted, gone=self._failed.gone(instead) if instead else None)
+
+    def _note_first_card(self) -> None:
+        """Measure how long the request waited for its card, if Teams has taken none before."""
+        request = self._entry.record.request
+        if request and request.requested_at and self._former.delivery is DeliveryState.WAITING:
+            outlets = self._outlets
+            observe_wait(outlets.telemetry.request_to_card, request.requested_at, outlets.clock.now())
 
     async def _update_card(self, card: Posted) -> None:
         shown = await self._mentioning.on_update(self._entry.record, self._wanted)

@@ -19,7 +19,7 @@ from bot.domain.claims import awaits_effect, under_way
 from bot.domain.decision import HOLD, QUEUE_HOLD, Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.effects import settle_unknown, votes_due_at
 from bot.domain.record import Record
-from bot.domain.request import RequestKey, Status
+from bot.domain.request import AccessRequest, RequestKey, Status
 from bot.domain.routing import route
 from bot.domain.shown.card_places import renamed
 from bot.domain.shown.surfaces import LOOKUP_SPAN, desired, may_still_be_identified, next_change
@@ -31,7 +31,7 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries, Postponed
 from bot.service.reconcile.identifying import Identifying
 from bot.service.rows import LeaseHeld, Rows
-from bot.telemetry import Telemetry
+from bot.telemetry import Telemetry, observe_wait
 
 FIRST_PAUSE = timedelta(seconds=1)  # pause before the second attempt to read a request
 LONGEST_PAUSE = timedelta(minutes=1)  # longest pause between attempts to read a request
@@ -157,7 +157,15 @@ class Reconciler:
             return self._routed(replace(seen, reconcile_failures=failures))
 
         observed_record = await self._rows.apply(record.key, observed)
+        self._note_decision(record.request, observed_record.request)
         return await self._with_approvers(observed_record) if identified.rosters_read else observed_record
+
+    def _note_decision(self, before: AccessRequest | None, after: AccessRequest | None) -> None:
+        """Measure how long a request waited, if this read is the first to see that it was decided."""
+        was_open = before is not None and before.status is Status.PENDING
+        if was_open and after and after.requested_at and after.status in {Status.APPROVED, Status.REJECTED}:
+            histogram = self._telemetry.request_to_decision.labels(status=after.status)
+            observe_wait(histogram, after.requested_at, self._clock.now())
 
     async def _with_approvers(self, record: Record) -> Record:
         """Store whether any member of the channel may decide, if that has changed, and return the row."""

@@ -123,6 +123,7 @@ class Intake:
         self._outcomes.succeeded(Work.EVENT, f"{hint.key.account} {hint.key.region}")
         await self._rows.apply(hint.key, due)
         self._telemetry.events.labels(outcome="taken").inc()
+        self._telemetry.request_events.labels(account=hint.key.account, region=hint.key.region).inc()
         log.info("event_taken", event_type=hint.event, request=str(hint.key))
 
     def _due_time_of_old(self, hint: Hint) -> datetime | None:

@@ -15,6 +15,7 @@ from bot.ports.clock import Clock
 from bot.ports.probes import MicrosoftRefused
 from bot.teams.login.token_response import TokenSource
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused, ConnectorUnavailable
+from bot.telemetry import Telemetry
 
 RENEW_AHEAD: Final = 600.0  # seconds before expiry; leaves time for many retries of a failed renewal
 USABLE_UNTIL: Final = 30.0  # seconds before expiry, so that a token does not expire during the request
@@ -27,9 +28,9 @@ log = structlog.get_logger(__name__)
 class AppCredentials:
     """Provides the app's bearer token. Leaving the context cancels a renewal in progress."""
 
-    def __init__(self, source: TokenSource, *, clock: Clock) -> None:
+    def __init__(self, source: TokenSource, *, clock: Clock, telemetry: Telemetry) -> None:
         """Take the source of tokens; the first call of `bearer` fetches one."""
-        self._source, self._clock = source, clock
+        self._source, self._clock, self._telemetry = source, clock, telemetry
         self._token: SecretStr | None = None
         self._expires_at = 0.0
         self._failure: Exception | None = None  # of the last renewal
@@ -88,6 +89,7 @@ class AppCredentials:
             return
         self._token, self._expires_at = response.token, self._clock.epoch() + response.seconds
         self._failure = None
+        self._telemetry.token_expiry.set(self._expires_at)
         log.info("connector_token_renewed", seconds=response.seconds)
 
 

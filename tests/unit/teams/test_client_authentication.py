@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import structlog
+from prometheus_client import CollectorRegistry
 
 from bot.ports.teams import ChatRefused, ChatUnavailable
 from bot.teams.login.client_authentication import (
@@ -17,6 +18,7 @@ from bot.teams.login.client_authentication import (
 from bot.teams.login.credentials import RENEW_AHEAD, RETRY_GAP, AppCredentials
 from bot.teams.login.entra import Entra
 from bot.teams.net.session import open_session
+from bot.telemetry import Telemetry
 from tests.fakes.edge import Ticker
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, TENANT_ID
@@ -41,7 +43,7 @@ class Login:
             authentication=authentication,
             clock=self.clock,
         )
-        return AppCredentials(entra, clock=self.clock)
+        return AppCredentials(entra, clock=self.clock, telemetry=Telemetry(CollectorRegistry()))
 
     def with_secret_from(self, source: FakeSecretSource) -> AppCredentials:
         return self.credentials(RotatingSecret(source, clock=self.clock))

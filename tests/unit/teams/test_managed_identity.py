@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from bot.ports.teams import ChatRefused, ChatUnavailable
@@ -12,6 +13,7 @@ from bot.teams.login.credentials import RENEW_AHEAD, AppCredentials
 from bot.teams.login.managed_identity import IMDS, IdentityAddress, ManagedIdentity
 from bot.teams.net.addresses import AddressRefused
 from bot.teams.net.session import open_session
+from bot.telemetry import Telemetry
 from tests.fakes.edge import Ticker
 from tests.fakes.listening import listening
 from tests.fakes.people import APP_ID
@@ -51,7 +53,11 @@ async def credentials(azure: Azure, clock: Ticker) -> AsyncIterator[AppCredentia
 
 
 def _credentials(session: Any, address: IdentityAddress, clock: Ticker) -> AppCredentials:
-    return AppCredentials(ManagedIdentity(session, address=address, app_id=APP_ID, clock=clock), clock=clock)
+    return AppCredentials(
+        ManagedIdentity(session, address=address, app_id=APP_ID, clock=clock),
+        clock=clock,
+        telemetry=Telemetry(CollectorRegistry()),
+    )
 
 
 async def test_request_on_a_virtual_machine_is_the_documented_one(azure: Azure, credentials: AppCredentials) -> None:

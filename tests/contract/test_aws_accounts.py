@@ -33,6 +33,7 @@ def scene() -> Iterator[Scene]:
 
 @pytest.fixture
 async def reader(scene: Scene) -> AsyncIterator[AwsSide]:
+    """Run the bot's AWS side, which reads the account in the reader role."""
     async with aws_side(scene, accounts=[Watched(ACCOUNT, READER)]) as side:
         yield side
 
@@ -113,8 +114,8 @@ async def test_rate_limit_keeps_reads_within_the_quota(rates: dict[str, float]) 
         assert (len(looks), throttled) == ((12, []) if rates else (3, ["ThrottlingException"]))
 
 
-async def test_throttling_slows_down_and_recovers(scene: Scene) -> None:
-    """After a throttled call, the next call waits for a slot of half the rate. A minute later, the rate is the full one."""
+async def test_throttled_call_halves_the_rate_of_reads_for_a_minute(scene: Scene) -> None:
+    """The next read waits for a slot of half the rate. A minute later, the full rate is back."""
     asked = scene.ask()
     async with aws_side(scene, rates=RATES) as side:
         await side.requests.execution(key_of(asked), asked.execution_id)
@@ -225,7 +226,7 @@ async def test_click_fails_immediately_if_the_quota_is_used_up(scene: Scene) -> 
     assert len(scene.aws.calls("GetAutomationExecution")) == 1
 
 
-async def test_malformed_answers_of_sts_are_errors(scene: Scene) -> None:
+async def test_malformed_answer_of_sts_raises_an_error(scene: Scene) -> None:
     """An answer without account or credentials raises the port's error."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetCallerIdentity", lambda _: {})
@@ -284,7 +285,7 @@ async def test_every_call_is_counted_by_its_result(scene: Scene) -> None:
     assert calls_by_result(registry, "get_caller_identity") == {"ok": 1}
 
 
-async def test_number_of_counted_codes_is_limited(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_number_of_error_codes_in_the_metric_is_limited(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Invented codes must not fill the memory of this process and of Prometheus: codes beyond the limit are `other`."""
     monkeypatch.setattr(clients, "MAX_CODES", 2)
     asked, registry = scene.ask(), CollectorRegistry()

@@ -25,6 +25,7 @@ def scene() -> Iterator[Scene]:
 
 @pytest.fixture
 async def side(scene: Scene) -> AsyncIterator[AwsSide]:
+    """Run the bot's AWS side against the sandbox."""
     async with aws_side(scene) as side:
         yield side
 
@@ -122,7 +123,7 @@ async def test_row_without_operational_data_is_listed(scene: Scene, side: AwsSid
 
 
 @pytest.mark.parametrize("how_many", [50, 120])
-async def test_all_pages_are_read(scene: Scene, side: AwsSide, how_many: int) -> None:
+async def test_all_pages_of_both_lists_are_read(scene: Scene, side: AwsSide, how_many: int) -> None:
     """A page has 50 rows. The rows of all pages are listed, with one call for each page of each list."""
     asked = {scene.ask().id for _ in range(how_many)}
     scene.aws.forget_calls()

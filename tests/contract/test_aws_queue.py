@@ -32,12 +32,14 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 async def side(scene: Scene, registry: CollectorRegistry) -> AsyncIterator[AwsSide]:
+    """Run the bot's AWS side, which receives from the sandbox's queue."""
     async with aws_side(scene, queue_url=scene.aws.world.queue_url, telemetry=Telemetry(registry)) as side:
         yield side
 
 
 @pytest.fixture
 def queue(side: AwsSide) -> SqsQueue:
+    """Return the bot's queue."""
     assert side.queue is not None
     return side.queue
 

@@ -126,14 +126,14 @@ async def test_host_of_a_hybrid_node_comes_from_its_kind(
 
 
 async def test_hybrid_node_of_a_new_kind_is_shown_as_aws_names_it(scene: Scene, side: AwsSide) -> None:
-    """AWS may add clouds."""
+    """AWS may support further clouds, so an unknown kind is shown unchanged as the host."""
     report = {"InstanceId": "mi-0a1b2c3d4e5f67890", "SourceType": "machines.example.com/Server"}
     scene.aws.faults.replace("DescribeInstanceInformation", json.dumps({"InstanceInformationList": [report]}))
     node = (await side.requests.observe(key_of(scene.ask("factory-gw-osaka")))).node
     assert node.host == "machines.example.com/Server"
 
 
-async def test_ec2_node_names_no_other_cloud(scene: Scene, side: AwsSide) -> None:
+async def test_ec2_node_has_no_host(scene: Scene, side: AwsSide) -> None:
     """An EC2 instance is in the request's own account and Region, which the card shows."""
     assert (await side.requests.observe(key_of(scene.ask()))).node.host is None
 
@@ -178,7 +178,7 @@ async def test_request_is_incomplete_while_one_of_its_nodes_is(scene: Scene, sid
     assert (request.complete, len(request.targets)) == (False, 2)
 
 
-async def test_second_level_waits_after_the_first(scene: Scene, side: AwsSide) -> None:
+async def test_second_level_waits_after_the_first_was_approved(scene: Scene, side: AwsSide) -> None:
     """Levels are in the policy's order, each with its approvers, votes and state."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked, comment="確認しました")
@@ -295,8 +295,10 @@ async def test_rejected_request_has_voter_and_comment(scene: Scene, side: AwsSid
     assert request.complete
 
 
-async def test_every_other_outcome_is_distinguished(scene: Scene, side: AwsSide) -> None:
-    """The outcomes are cancelled, revoked, timed out, failed by conflict, and auto-approved."""
+async def test_cancelled_revoked_timed_out_failed_and_auto_approved_requests_are_distinguished(
+    scene: Scene, side: AwsSide
+) -> None:
+    """The failed request has conflicting policies."""
     cancelled, revoked, expired = scene.ask(), scene.ask(), scene.ask()
     scene.aws.control.decide(cancelled.id, "cancel")
     scene.aws.control.decide(revoked.id, "approve")
@@ -353,8 +355,8 @@ async def test_partly_read_hybrid_node_is_incomplete(scene: Scene, side: AwsSide
     assert request.node.name == ("factory-gw-osaka" if tags_lost else None)
 
 
-async def test_single_failure_is_repaired_by_one_repetition(scene: Scene, side: AwsSide) -> None:
-    """Three different reads fail once each, and are repeated without a pause."""
+async def test_read_that_fails_once_is_repeated_without_a_pause(scene: Scene, side: AwsSide) -> None:
+    """Three different calls for one request fail once each. The request is complete."""
     asked = scene.ask()
     for operation in ("GetOpsItem", "GetAutomationExecution", "DescribeInstances"):
         scene.aws.faults.fail(operation, "InternalServerError", times=1)
@@ -582,8 +584,8 @@ async def test_request_without_a_node_is_incomplete(scene: Scene, side: AwsSide)
     assert request.waiting is not None
 
 
-async def test_execution_may_name_the_policy(scene: Scene, side: AwsSide) -> None:
-    """If the OpsItem does not name its policy, the name comes from the execution."""
+async def test_policy_name_comes_from_the_execution_if_the_ops_item_has_none(scene: Scene, side: AwsSide) -> None:
+    """The request is complete."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetOpsItem", in_ops_item(lambda _, about: about.pop("approvalPolicy")))
     request = await side.requests.observe(key_of(asked))

@@ -186,8 +186,8 @@ async def test_session_is_never_shared_between_people(scene: Scene, side: AwsSid
     ]
 
 
-async def test_late_signal_is_refused(scene: Scene, side: AwsSide) -> None:
-    """After another person's decision AWS refuses the signal. That is not a denial: no permission is missing."""
+async def test_signal_after_another_persons_decision_is_refused_but_not_denied(scene: Scene, side: AwsSide) -> None:
+    """AWS refuses the signal because the request is decided; no permission is missing."""
     asked = scene.ask()
     signal(scene.approver("alex.wilber@example.com"), asked, "Reject")
     with pytest.raises(SignalRefused) as caught:
@@ -210,7 +210,7 @@ async def test_signal_with_an_invalid_parameter_is_refused(scene: Scene, side: A
     assert sent(scene) == 0
 
 
-async def test_role_that_cannot_be_assumed_is_denied(scene: Scene, side: AwsSide) -> None:
+async def test_signal_in_a_role_that_cannot_be_assumed_is_denied(scene: Scene, side: AwsSide) -> None:
     """No signal is sent, and the error counts as a missing permission."""
     role = f"arn:aws:iam::{ACCOUNT}:role/NotThere"
     with pytest.raises(SignalRefused) as caught:
@@ -220,7 +220,9 @@ async def test_role_that_cannot_be_assumed_is_denied(scene: Scene, side: AwsSide
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
-async def test_missing_permission_is_denied_and_drops_the_session(scene: Scene, side: AwsSide, code: str) -> None:
+async def test_signal_without_a_permission_is_denied_and_drops_the_session(
+    scene: Scene, side: AwsSide, code: str
+) -> None:
     """The next attempt assumes the role again, because permissions may have been fixed."""
     asked = scene.ask()
     scene.aws.faults.fail("SendAutomationSignal", code)
@@ -330,7 +332,9 @@ async def test_signal_with_a_lost_reply_is_not_repeated(scene: Scene, side: AwsS
 
 
 @pytest.mark.parametrize(("code", "status"), [("InternalServerError", 500), ("ThrottlingException", 503)])
-async def test_server_error_has_an_unknown_result(scene: Scene, side: AwsSide, code: str, status: int) -> None:
+async def test_signal_with_a_server_error_as_its_answer_has_an_unknown_result(
+    scene: Scene, side: AwsSide, code: str, status: int
+) -> None:
     """A signal that is answered 5xx may have taken effect, even with the code of a throttled call."""
     scene.aws.faults.fail("SendAutomationSignal", code, status=status)
     with pytest.raises(SignalLost):
@@ -338,8 +342,10 @@ async def test_server_error_has_an_unknown_result(scene: Scene, side: AwsSide, c
     assert sent(scene) == 1
 
 
-async def test_answer_after_the_time_out_is_lost(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the read time-out the result is unknown; the call is made once."""
+async def test_signal_that_is_answered_after_the_time_out_has_an_unknown_result(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The read time-out is five seconds, here 0.2. The call is made once."""
     assert sdk.SHORT_READ_SECONDS == 5.0
     monkeypatch.setattr(sdk, "SHORT_READ_SECONDS", 0.2)
     asked = scene.ask()
@@ -373,8 +379,8 @@ async def test_signal_that_was_not_sent_may_be_repeated(scene: Scene) -> None:
 # --- before and after the state check
 
 
-async def test_preparing_sends_nothing(scene: Scene, side: AwsSide) -> None:
-    """Preparing assumes the role; sending makes exactly one call."""
+async def test_preparing_a_signal_only_assumes_the_role(scene: Scene, side: AwsSide) -> None:
+    """Sending the prepared signal then makes exactly one call."""
     decision = signal_of(scene.ask())
     scene.aws.forget_calls()
     await side.requests.prepare(decision)
@@ -393,7 +399,7 @@ async def test_signal_whose_session_expired_after_preparing_is_not_sent(scene: S
     assert sent(scene) == 0
 
 
-async def test_quota_is_waited_for_before_the_state_check(scene: Scene) -> None:
+async def test_signal_waits_for_the_quota_before_the_state_check(scene: Scene) -> None:
     """Preparing waits for the quota, so prepared signals are sent without a wait, in any order."""
     first, second = signal_of(scene.ask()), signal_of(scene.ask())
     async with aws_side(scene, rates={"ssm": 0.5}) as side:

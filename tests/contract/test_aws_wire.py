@@ -85,6 +85,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def sdk(endpoint: Endpoint) -> Iterator[Sdk]:
+    """Return an Sdk whose calls go to the endpoint."""
     sdk = Sdk()
     yield sdk
     sdk.close()

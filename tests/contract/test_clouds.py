@@ -25,11 +25,13 @@ CARD: dict[str, object] = {"type": "AdaptiveCard", "version": "1.5", "body": []}
 
 @pytest.fixture
 def clock() -> ManualClock:
+    """Return a clock that the test moves."""
     return ManualClock()
 
 
 @pytest.fixture
 async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
+    """Microsoft's services, with this clock."""
     async with FakeMicrosoft(now=clock.epoch) as fake:
         yield fake
 

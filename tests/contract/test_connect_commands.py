@@ -91,7 +91,9 @@ def run(shell: str, lines: list[str], scene: Scene, place: Path) -> subprocess.C
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.timeout(LIMIT)
-def test_session_starts_only_with_a_token_and_leaves_nothing_behind(shell: str, scene: Scene, place: Path) -> None:
+def test_copied_command_starts_a_session_only_with_a_token_and_keeps_the_shells_variables(
+    shell: str, scene: Scene, place: Path
+) -> None:
     """Expired and denied requests start no session, and the shell says why. Two approved ones start one each.
 
     Every token is fetched with the person's own credentials, and every session has the credentials of its token: also
@@ -162,7 +164,7 @@ def test_powershell_command_starts_a_session_only_with_a_token(scene: Scene) -> 
     assert "$env:AWS_SESSION_TOKEN = $x, $y, $z" in text_of(restored)
 
 
-def test_commands_name_the_request_and_its_node(scene: Scene) -> None:
+def test_copied_commands_name_the_request_and_its_node(scene: Scene) -> None:
     """There is one command for POSIX shells, and one for PowerShell."""
     asked = approved(scene)
     shell, powershell = copied(asked, scene)

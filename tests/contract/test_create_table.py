@@ -73,7 +73,7 @@ async def test_table_is_created_completely(server: FakeDynamo) -> None:
         assert (await store.apply(key_of(1), counted, now=NOW)).version == 1
 
 
-def test_second_run_changes_nothing(server: FakeDynamo) -> None:
+def test_second_run_does_not_change_the_table(server: FakeDynamo) -> None:
     """The command says that the table exists. Its settings and items stay as they are."""
     create()
     seen, items = len(server.calls), server.client().scan(TableName=NAME)["Items"]
@@ -106,7 +106,7 @@ def test_endpoint_without_recovery_is_accepted(server: FakeDynamo, operation: st
     ]
 
 
-def test_every_difference_is_reported(server: FakeDynamo) -> None:
+def test_every_difference_of_an_existing_table_is_reported(server: FakeDynamo) -> None:
     """For a table with a wrong key and no indexes, the command prints each problem on a line and changes nothing."""
     server.client().create_table(
         TableName=NAME,
@@ -188,8 +188,8 @@ def test_missing_backups_are_reported(server: FakeDynamo) -> None:
         maker.make()
 
 
-def test_wait_for_the_table_is_limited(server: FakeDynamo) -> None:
-    """After two minutes the command reports the status of the table and stops."""
+def test_command_stops_waiting_for_the_table_after_two_minutes(server: FakeDynamo) -> None:
+    """The error has the status of the table."""
     create()
     table = json.loads(json.dumps(shown(server, "describe_table")["Table"], default=str))
     table.pop("CreationDateTime")
@@ -221,8 +221,8 @@ def test_store_without_a_table_is_a_configuration_error(monkeypatch: pytest.Monk
     assert result.stderr == "NODE_ACCESS_STORE: does not name a table; write dynamodb:<table>\n"
 
 
-def test_table_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a Region, the error names the setting, and the exit code is 2."""
+def test_missing_region_is_reported_with_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the setting AWS_REGION."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"dynamodb:{NAME}")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)

@@ -79,6 +79,7 @@ class Room:
 
 @pytest.fixture
 async def room() -> AsyncIterator[Room]:
+    """A directory that waits up to five seconds for Teams."""
     async with FakeMicrosoft() as ms, running_edge(ms) as edge:
         ready = Room(ms, edge.connector, MemoryStore(), ManualClock())
         async with ready.another(5.0) as ready.directory:
@@ -172,8 +173,8 @@ async def test_a_roster_that_cannot_be_read_is_an_error(room: Room) -> None:
 # --- caching
 
 
-async def test_a_rush_of_clicks_reads_the_roster_once(room: Room) -> None:
-    """Two hundred simultaneous clicks share one read."""
+async def test_two_hundred_simultaneous_clicks_read_the_roster_once(room: Room) -> None:
+    """They share one read of the roster, and no member is requested singly."""
     found = await asyncio.gather(*(room.directory.member(APPROVERS, PEOPLE[each % 6].object_id) for each in range(200)))
 
     assert all(found)
@@ -192,8 +193,8 @@ async def test_a_roster_is_cached_for_five_minutes(room: Room) -> None:
     assert room.rosters() == 2
 
 
-async def test_a_slow_read_does_not_make_a_roster_younger(room: Room) -> None:
-    """The age of a roster counts from the request of its first page."""
+async def test_age_of_a_roster_counts_from_the_beginning_of_its_read(room: Room) -> None:
+    """The read takes 200 seconds, so the roster is read again 100 seconds after its end."""
     held = room.ms.hold("GET", ROSTER)
     asking = asyncio.create_task(room.directory.member(APPROVERS, HANAKO.object_id))
     await held.reached.wait()
@@ -454,10 +455,13 @@ async def test_a_member_whose_entry_lacks_something_is_requested_singly(room: Ro
     [dict, without("userRole"), without("tenantId"), without("userPrincipalName"), without(userRole="user")],
     ids=["complete", "no role", "no tenant id", "no UPN", "a full member"],
 )
-async def test_an_outsider_stays_one_if_entries_lack_members_or_differ(
+async def test_guest_or_foreigner_stays_one_if_entries_lack_data_or_differ(
     room: Room, outsider: Member, alone: Change
 ) -> None:
-    """A person counts as an outsider if the page or the single member says so, or if neither shows the tenant."""
+    """The person counts as a guest if the page of the roster or the answer for the single member shows a guest.
+
+    The same holds if neither shows the person's tenant.
+    """
     room.ms.world.conversations[APPROVERS].members[:] = [outsider]
     room.ms.world.alone = alone
     for page in (without("tenantId"), FOREIGN_FORM, NAMELESS, without("email")):
@@ -522,7 +526,7 @@ async def test_pages_that_repeat_their_token_are_not_read_endlessly(room: Room, 
     "body",
     ['{"members": null}', '{"members": {"0": {}}}', '{"members": [null, 5, "x", {}]}', '{"value": []}'],
 )
-async def test_a_roster_of_another_form_says_nothing_about_members(room: Room, body: str) -> None:
+async def test_a_malformed_roster_says_nothing_about_members(room: Room, body: str) -> None:
     """Members are requested singly; nothing that is missing is assumed."""
     room.ms.fault("GET", ROSTER, times=None, status=200, body=body)
     found = await room.directory.member(APPROVERS, HANAKO.object_id)
@@ -551,8 +555,8 @@ async def test_members_of_a_refused_roster_are_requested_singly(room: Room, stat
     assert refused.value.refused
 
 
-async def test_a_check_reads_one_page_and_finds_what_requests_would(room: Room) -> None:
-    """The check of a channel finds what Teams leaves out. Of a roster of three pages it reads one, and one single member."""
+async def test_check_of_a_channel_reads_one_page_and_one_member_and_reports_missing_data(room: Room) -> None:
+    """The roster has three pages. Once Teams returns the missing tenant id for single members, the problem ends."""
     room.ms.world.conversations[APPROVERS].members[:] = crowd(1200)
     room.ms.world.in_pages = room.ms.world.alone = without("tenantId")
     await room.directory.read_members(APPROVERS)
@@ -592,8 +596,8 @@ async def test_an_empty_roster_says_nothing_about_members(room: Room, body: str)
     assert room.problems() == ["empty"]
 
 
-async def test_a_refusal_of_single_members_too_is_reported_as_such(room: Room) -> None:
-    """The error says that Teams refused, because a later attempt does not help."""
+async def test_refusal_of_both_the_roster_and_a_single_member_is_reported_as_a_refusal(room: Room) -> None:
+    """A later attempt does not help, unlike after an outage."""
     room.ms.fault("GET", "members", times=None, status=403)
     with pytest.raises(RosterUnavailable) as refused:
         await room.directory.member(APPROVERS, HANAKO.object_id)
@@ -654,7 +658,7 @@ async def test_a_response_about_another_person_is_not_used_for_a_name(room: Room
     assert known == KnownPeople((), complete=False)
 
 
-async def test_a_member_by_name_without_any_name_is_reported(room: Room) -> None:
+async def test_person_without_upn_and_mail_in_teams_answer_for_a_name_is_reported(room: Room) -> None:
     """Teams returns a person without UPN and mail.
 
     The list of known people is incomplete, and the problem is reported.
@@ -758,8 +762,8 @@ async def test_a_wanted_person_is_left_out_while_teams_does_not_answer(room: Roo
     assert await _known(room, TARO.upn) == {MEI.object_id: None, TARO.object_id: TARO.upn}
 
 
-async def test_one_name_requests_only_a_few_people(room: Room) -> None:
-    """If many stored people have the same address, only MOST_REQUESTED are requested; the others are left out."""
+async def test_address_of_many_stored_people_requests_only_a_few_of_them(room: Room) -> None:
+    """Of the stored people with this address, only MOST_REQUESTED are requested; the others are left out."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     for person in PEOPLE:
         await room.store.remember_chat(_kept(room, person, upn="everybody@example.com"))

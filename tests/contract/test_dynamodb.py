@@ -46,11 +46,13 @@ async def shelf(tmp_path: Path) -> AsyncIterator[DynamoShelf]:
 
 @pytest.fixture
 def server(shelf: DynamoShelf) -> FakeDynamo:
+    """Return the fake DynamoDB that has the table."""
     return shelf.server
 
 
 @pytest.fixture
 async def store(shelf: DynamoShelf) -> DynamoStore:
+    """Return an open store on the table."""
     return await shelf.open()
 
 
@@ -238,8 +240,8 @@ async def test_table_without_conditions_loses_writes(shelf: DynamoShelf) -> None
     assert await stores[0].load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
-async def test_loser_of_a_race_applies_its_change_again(shelf: DynamoShelf) -> None:
-    """Of two concurrent writes the condition refuses one, which is made again: both changes are stored."""
+async def test_concurrent_write_that_the_condition_refuses_is_applied_again(shelf: DynamoShelf) -> None:
+    """Two processes write a row at the same time. In the end, both changes are stored."""
     stores = [await shelf.open(), await shelf.open()]
     both = threading.Barrier(2)
 
@@ -355,7 +357,7 @@ async def test_names_in_expressions_are_placeholders(store: DynamoStore, server:
 # --- pages
 
 
-async def test_lists_continue_beyond_a_page(store: DynamoStore, server: FakeDynamo) -> None:
+async def test_audit_entries_beyond_one_page_are_all_read(store: DynamoStore, server: FakeDynamo) -> None:
     """A day's audit entries exceed the 1 MB that DynamoDB returns at a time.
 
     All entries of two days are returned in order.
@@ -421,7 +423,7 @@ def test_constructing_a_store_starts_no_thread() -> None:
     assert threading.active_count() == before
 
 
-async def test_closed_store_raises_an_error(shelf: DynamoShelf) -> None:
+async def test_call_to_a_store_that_is_not_open_raises_an_error(shelf: DynamoShelf) -> None:
     """Before opening and after closing every call fails immediately."""
     store = shelf.closed()
     for _ in range(2):
@@ -485,7 +487,9 @@ async def test_permanent_failure_is_not_repeated(store: DynamoStore, server: Fak
     assert fault.times == 100 - len(EVERY_CALL)
 
 
-async def test_hanging_table_is_an_error_in_time(shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo) -> None:
+async def test_calls_to_a_hanging_table_raise_an_error_in_time(
+    shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo
+) -> None:
     """Every caller gets the error while the call still hangs; afterwards the store works again."""
     gate = threading.Event()
     server.plan("*", times=10_000, gate=gate)
@@ -524,7 +528,7 @@ async def test_more_hanging_calls_than_threads_all_end_in_time(hurried: DynamoSt
     assert not gate.is_set()
 
 
-def test_time_limits_fit_into_a_click() -> None:
+def test_time_limits_fit_into_the_time_of_a_click() -> None:
     """The store answers within 2.5 of the 3 seconds that a click has, and the last try can end within them."""
     assert SECONDS <= 2.5
     assert PATIENCE + CALL_SECONDS < SECONDS
@@ -578,8 +582,10 @@ async def test_unreadable_row_is_reported_and_kept(store: DynamoStore, by_hand: 
         ({"sk": {"S": "mine"}}, "sk names no request"),
     ],
 )
-async def test_invalid_item_is_named(shelf: DynamoShelf, by_hand: Hand, broken: dict[str, Any], message: str) -> None:
-    """An item that no version of the bot wrote is an error with its key."""
+async def test_error_for_an_invalid_item_names_its_key(
+    shelf: DynamoShelf, by_hand: Hand, broken: dict[str, Any], message: str
+) -> None:
+    """No version of the bot wrote the item."""
     await (await shelf.open()).apply(KEY, due_at(NOW), now=NOW)
     by_hand("put_item", Item={**by_hand.item(), **broken})
     with pytest.raises(RowUnreadable, match=rf"item request#{KEY.ops_item_id} .*: {message}"):
@@ -636,14 +642,14 @@ async def test_table_that_is_not_ready_is_refused(shelf: DynamoShelf, by_hand: H
             pass
 
 
-async def test_missing_table_is_named(shelf: DynamoShelf) -> None:
+async def test_error_for_a_missing_table_names_the_command_that_creates_it(shelf: DynamoShelf) -> None:
     """The message names the table, the Region and the command that creates it."""
     with pytest.raises(TableRefused, match=f"no table nowhere in {REGION}: make it with .*doctor --create-table"):
         async with DynamoStore("nowhere", region=REGION):
             pass
 
 
-async def test_newer_schema_is_refused(store: DynamoStore, shelf: DynamoShelf, by_hand: Hand) -> None:
+async def test_table_with_a_newer_schema_is_refused(store: DynamoStore, shelf: DynamoShelf, by_hand: Hand) -> None:
     """The message says how to continue, and the store writes nothing."""
     by_hand("put_item", Item={**SCHEMA_KEY, "version": {"N": "99"}})
     seen = len(shelf.server.calls)
@@ -658,8 +664,8 @@ async def test_first_process_stores_the_schema_version(store: DynamoStore, by_ha
     assert by_hand("get_item", Key=SCHEMA_KEY)["Item"]["version"] == {"N": "1"}
 
 
-async def test_unreachable_table_is_an_error() -> None:
-    """Without a connection the store does not open, and the error names the endpoint."""
+async def test_store_does_not_open_without_a_connection_to_its_table() -> None:
+    """The error names the endpoint."""
     server = FakeDynamo()
     aimed = DynamoEnvironment(server)
     server.stop()
@@ -669,7 +675,9 @@ async def test_unreachable_table_is_an_error() -> None:
     aimed.undo()
 
 
-async def test_missing_profile_is_an_error(shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_error_for_a_missing_aws_profile_names_it(
+    shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The error names the profile that does not exist."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_PROFILE", "nobodys")

@@ -68,7 +68,9 @@ async def test_transaction_with_a_lost_reply_stores_a_step_once(
 
 
 @pytest.mark.parametrize("landed", [True, False])
-async def test_writer_without_any_reply_is_uncertain(impatient: DynamoStore, server: FakeDynamo, landed: bool) -> None:
+async def test_write_without_any_reply_raises_store_uncertain(
+    impatient: DynamoStore, server: FakeDynamo, landed: bool
+) -> None:
     """Every reply is lost: the error does not claim that nothing was stored, and row and trail agree."""
     server.plan(TOGETHER, times=1000, cut=True, before=not landed)
     server.plan("GetItem", times=1)
@@ -101,8 +103,8 @@ async def test_transaction_that_takes_effect_late_stores_a_step_once(
 # --- several processes
 
 
-async def test_loser_of_a_race_has_one_audit_entry(shelf: DynamoShelf) -> None:
-    """Two processes claim at the same time. AWS cancels one transaction. It is repeated, and its change has one entry."""
+async def test_concurrent_claim_whose_transaction_is_repeated_has_one_audit_entry(shelf: DynamoShelf) -> None:
+    """Two processes claim at the same time, and AWS cancels one transaction. Each claim then has one entry."""
     stores = [await shelf.open(), await shelf.open()]
     both, seen = threading.Barrier(2), len(shelf.server.calls)
 

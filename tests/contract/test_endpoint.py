@@ -30,6 +30,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 async def ms() -> AsyncIterator[FakeMicrosoft]:
+    """Microsoft's services."""
     async with FakeMicrosoft() as fake:
         yield fake
 
@@ -388,10 +389,10 @@ async def _send(ms: FakeMicrosoft, edge: Edge, body: Json | None = None, **claim
         ({}, {"channelData": {}, "conversation": {"id": "19:x"}}, "other_tenant", {"tenant": "none"}),
     ],
 )
-async def test_refusal_of_what_microsoft_signed_says_what_was_wrong(
+async def test_log_of_a_refused_activity_with_microsofts_signature_has_the_wrong_value(
     ms: FakeMicrosoft, claims: Json, changed: Json, reason: str, shown: Json
 ) -> None:
-    """The wrong value is logged: as a warning once in an hour, otherwise at INFO. Every refusal is counted."""
+    """The line is a warning once in an hour, and otherwise at INFO. Every refusal is counted."""
     with capture_logs() as logs:
         async with running_edge(ms) as edge:
             for _ in range(2):
@@ -404,8 +405,11 @@ async def test_refusal_of_what_microsoft_signed_says_what_was_wrong(
     assert _lines(logs) == [("warning", expected), ("info", expected), ("warning", expected)]
 
 
-async def test_expired_token_says_by_how_much(ms: FakeMicrosoft) -> None:
-    """So does a token that is not valid yet. Equal causes have equal words, and are one warning."""
+async def test_log_of_a_token_outside_its_lifetime_says_by_how_much(ms: FakeMicrosoft) -> None:
+    """The token has expired, or is not valid yet.
+
+    A second line with the same cause has the same words and is no warning.
+    """
     with capture_logs() as logs:
         async with running_edge(ms) as edge:
             now = int(edge.clock.seconds)
@@ -419,8 +423,8 @@ async def test_expired_token_says_by_how_much(ms: FakeMicrosoft) -> None:
     assert [level for level, _ in _lines(logs)] == ["warning", "info", "warning"]
 
 
-async def test_inventions_of_strangers_are_no_warnings(ms: FakeMicrosoft) -> None:
-    """Anybody can send junk and forged tokens: they are counted, and logged at INFO without a value."""
+async def test_junk_and_forged_tokens_are_logged_without_a_warning_and_without_values(ms: FakeMicrosoft) -> None:
+    """Anyone can send them. They are counted, and logged at INFO."""
     forged = ms.signer.token(ms.signer.claims(ms.service_url, aud=OTHER), kid="key-1", signed_by="another-key")
     with capture_logs() as logs:
         async with running_edge(ms) as edge:
@@ -432,8 +436,8 @@ async def test_inventions_of_strangers_are_no_warnings(ms: FakeMicrosoft) -> Non
     assert {(level, *sorted(fields)) for level, fields in _lines(logs)} == {("info", "reason", "status")}
 
 
-async def test_many_wrong_values_cause_few_warnings(ms: FakeMicrosoft) -> None:
-    """Ten warnings a minute at most; the other refusals are at INFO."""
+async def test_refused_activities_with_many_wrong_values_cause_ten_warnings_a_minute(ms: FakeMicrosoft) -> None:
+    """Further refusals in this minute are logged at INFO."""
     with capture_logs() as logs:
         async with running_edge(ms) as edge:
             for number in range(30):
@@ -443,8 +447,8 @@ async def test_many_wrong_values_cause_few_warnings(ms: FakeMicrosoft) -> None:
     assert [level for level, _ in _lines(logs)] == ["warning"] * 10 + ["info"] * 20 + ["warning"]
 
 
-async def test_overload_is_counted(ms: FakeMicrosoft) -> None:
-    """An activity that is turned away is not an accepted one."""
+async def test_activity_that_is_refused_because_of_overload_is_counted_as_such(ms: FakeMicrosoft) -> None:
+    """The metric counts it as `turned_away`, and not as accepted."""
     async with running_edge(ms, most_turns=0) as edge:
         await _send(ms, edge)
         assert _counted(edge) == {"turned_away": 1.0}

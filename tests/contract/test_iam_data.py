@@ -79,8 +79,8 @@ def _is_of(resource: str, arn: str) -> bool:
     return re.fullmatch(".*".join(map(re.escape, PLACEHOLDER.split(arn))), resource) is not None
 
 
-def test_sessions_may_get_what_the_installation_adds() -> None:
-    """AWS lists the keys of Session options in infra/README.md for their actions."""
+def test_aws_has_a_key_for_each_session_option_of_the_installation() -> None:
+    """AWS's reference lists the keys of Session options in infra/README.md for their actions."""
     assert listed_type("sts:SetSourceIdentity", "sts:SourceIdentity")
     assert listed_type("sts:TagSession", "aws:RequestTag/NodeAccessPerson")
     assert listed_type("sts:AssumeRole", "sts:ExternalId")

@@ -129,7 +129,7 @@ async def test_usable_user_name_and_primary_address_are_the_names(
 
 @pytest.mark.parametrize("wrong", [7, True, [], {"a": "b"}, "", [["x"]], [7], [{"Value": 7, "Primary": True}]])
 @pytest.mark.parametrize("member", ["UserName", "Emails"])
-def test_malformed_members_give_no_names(member: str, wrong: object) -> None:
+def test_malformed_members_of_a_user_record_give_no_names(member: str, wrong: object) -> None:
     """Members of a type that AWS's models do not allow give no name and no error."""
     assert identity_center.names_in({member: wrong}, TARO) == ()
 
@@ -185,7 +185,9 @@ async def test_only_two_names_of_a_record_are_kept(scene: Scene, side: AwsSide) 
     ],
     ids=["none", "none active", "one without a store", "two", "two, one without a store"],
 )
-async def test_exactly_one_store_must_be_visible(scene: Scene, side: AwsSide, instances: list[Any], code: str) -> None:
+async def test_no_record_is_read_unless_exactly_one_identity_store_is_visible(
+    scene: Scene, side: AwsSide, instances: list[Any], code: str
+) -> None:
     """With no store or several stores no record is read, because an id may exist in each."""
     scene.aws.faults.rewrite(LISTING, lambda _: {"Instances": instances})
     assert (await code_of(side), count(scene, READING)) == (code, 0)
@@ -200,8 +202,13 @@ async def test_exactly_one_store_must_be_visible(scene: Scene, side: AwsSide, in
     ],
     ids=["one is being deleted", "one store of two instances", "no status"],
 )
-async def test_single_store_is_used(scene: Scene, side: AwsSide, instances: list[Any]) -> None:
-    """Inactive instances are ignored, and so is a second instance of the same store."""
+async def test_only_identity_store_is_used_although_other_instances_exist(
+    scene: Scene, side: AwsSide, instances: list[Any]
+) -> None:
+    """An inactive instance, or a second instance of the same store, makes no difference.
+
+    An instance may have no status.
+    """
     scene.aws.faults.rewrite(LISTING, lambda _: {"Instances": instances})
     assert await side.identities.names(TARO) == NAMES
 
@@ -250,10 +257,10 @@ async def test_unknown_user_is_cached_for_minutes(scene: Scene, side: AwsSide) -
         (READING, "InternalServerException", 500),
     ],
 )
-async def test_failure_is_cached_for_all_users(
+async def test_failed_lookup_is_not_repeated_for_any_user_for_half_a_minute(
     scene: Scene, side: AwsSide, operation: str, code: str, status: int | None
 ) -> None:
-    """Reading other users would fail too, so no call is made for them. Half a minute later a call is made again."""
+    """The cause, such as a missing permission, concerns all users. After FAILED_SECONDS, AWS is called again."""
     scene.aws.faults.fail(operation, code, status=status, times=None)
     assert [await code_of(side, each) for each in (TARO, TARO, HANAKO)] == [code] * 3
     asked = count(scene, operation)
@@ -321,7 +328,7 @@ async def test_lookups_run_one_at_a_time(scene: Scene, side: AwsSide) -> None:
 # --- the log
 
 
-async def test_code_is_logged_once_an_hour(scene: Scene, side: AwsSide) -> None:
+async def test_code_of_failed_lookups_is_logged_once_an_hour(scene: Scene, side: AwsSide) -> None:
     """Without the permission every lookup fails; the log has AWS's code, and no name."""
     scene.aws.faults.fail(READING, "AccessDeniedException", times=None)
     with structlog.testing.capture_logs() as lines:

@@ -426,7 +426,7 @@ def _operations(room: Room, posted: Posted) -> dict[str, Callable[[], Awaitable[
 @pytest.mark.parametrize(
     ("operation", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", False)]
 )
-async def test_a_call_that_takes_too_long_is_unavailable(room: Room, operation: str, ambiguous: bool) -> None:
+async def test_a_call_that_takes_too_long_raises_chat_unavailable(room: Room, operation: str, ambiguous: bool) -> None:
     """The conversation of the call is then closed for a while. A new message may have arrived (`ambiguous`).
 
     A direct message whose chat was still being requested cannot have arrived.
@@ -503,7 +503,7 @@ async def test_accepted_message_without_an_id_is_delivered(room: Room, operation
 
 
 @pytest.mark.parametrize("body", ['{"id": "%s;messageid=7"}', '{"activityId": "7"}'])
-async def test_either_id_of_a_new_thread_is_enough(room: Room, body: str) -> None:
+async def test_thread_and_message_id_of_a_new_thread_follow_from_either_of_them(room: Room, body: str) -> None:
     """The thread's id contains the id of its first message, and the other way round."""
     room.ms.fault("POST", "/v3/conversations$", status=201, body=body.replace("%s", APPROVERS))
     posted = await room.messenger.post(APPROVERS, _message())

@@ -83,7 +83,7 @@ def test_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> No
     assert contents(build(source, tmp_path / "wheel", "wheel")) == contents(wheel)
 
 
-def test_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
+def test_installed_wheel_renders_a_card_outside_the_repository(wheel: Path, tmp_path: Path) -> None:
     """The command of an installed wheel runs outside the repository and finds its templates and icons."""
     target = tmp_path / "site"
     run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel, cwd=tmp_path)

@@ -75,11 +75,8 @@ async def everything(scene: Scene, asked: list[Asked]) -> list[object]:
         ]
 
 
-def test_operations_are_found() -> None:
-    """The test lists every paged operation that the code names, so a new one is noticed.
-
-    The tests below cover them all.
-    """
+def test_every_paged_operation_that_the_bot_calls_is_listed() -> None:
+    """A new operation fails here until it is added to the list. The tests below cover all that are listed."""
     assert PAGED == {
         "DescribeAutomationExecutions": "AutomationExecutionMetadataList",
         "DescribeAutomationStepExecutions": "StepExecutions",
@@ -123,10 +120,10 @@ async def test_instance_after_an_empty_page_is_read(scene: Scene) -> None:
 
 @pytest.mark.parametrize("empty", [True, False], ids=["empty pages", "the same page"])
 @pytest.mark.parametrize("operation", sorted(PAGED.keys() - {EC2}))
-async def test_endless_pages_are_limited(
+async def test_list_with_endless_pages_is_read_up_to_a_limit(
     scene: Scene, asked: list[Asked], operation: str, monkeypatch: pytest.MonkeyPatch, *, empty: bool
 ) -> None:
-    """At most five pages of a list that never ends are read. Requests are still read, with their levels."""
+    """At most five pages are read. Requests are still read, with their levels."""
     monkeypatch.setattr(clients, "MAX_PAGES", 5)
     rows = {PAGED[operation]: list[object]()} if empty else {}
     scene.aws.forget_calls()

@@ -145,7 +145,7 @@ def test_token_is_issued_only_for_entra_and_briefly() -> None:
     }
 
 
-def test_only_one_secret_may_be_read() -> None:
+def test_bot_may_read_only_the_secret_of_its_app() -> None:
     """The policy names the app's secret, with the six characters that Secrets Manager appends to its name."""
     (only,) = statements("app-secret-policy.json")
     assert only["Action"] == ["secretsmanager:GetSecretValue"]
@@ -211,8 +211,8 @@ def test_no_action_has_a_wildcard(name: str) -> None:
     assert {each["Effect"] for each in statements(name)} == {"Allow"}
 
 
-def test_only_personal_chats_may_be_deleted() -> None:
-    """The bot may not delete rows and audit entries: DynamoDB's time to live deletes them."""
+def test_bot_may_delete_only_personal_chats_from_the_table() -> None:
+    """Rows and audit entries are deleted by DynamoDB's time to live."""
     (deleting,) = [each for each in statements(TABLE) if "dynamodb:DeleteItem" in each["Action"]]
     assert deleting["Action"] == ["dynamodb:DeleteItem"]
     assert deleting["Condition"] == {
@@ -250,7 +250,7 @@ def test_bot_role_is_created_before_the_roles_that_trust_it() -> None:
     assert {trust for _, trust in made[1:]} == set(TRUSTS)
 
 
-def test_session_names_are_those_that_the_bot_uses() -> None:
+def test_trust_policies_allow_the_session_names_that_the_bot_uses() -> None:
     """Readers share one name. Approvers and cancellers use the person's user principal name."""
     (reader,), (approver,) = statements("reader-trust.json"), statements("approver-trust.json")
     assert statements("canceller-trust.json")[0]["Condition"] == approver["Condition"]
@@ -268,7 +268,7 @@ def test_rule_matches_the_events_that_the_bot_reads() -> None:
     assert sorted(pattern["detail-type"]) == sorted(KINDS)
 
 
-def test_queue_can_be_created() -> None:
+def test_sqs_accepts_the_queue_of_the_installation() -> None:
     """SQS accepts the attributes; only the rule may send, and unreadable messages go to the dead-letter queue."""
     wanted = parsed("queue.json")
     with staged() as scene:

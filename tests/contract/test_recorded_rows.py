@@ -236,7 +236,7 @@ async def filled(store: Store) -> None:
         await store.advance_watermark(mark["account"], mark["region"], EPOCH + mark["moment"] * MICRO)
 
 
-async def test_sqlite_stores_the_same_rows(tmp_path: Path) -> None:
+async def test_sqlite_stores_the_same_rows_as_version_0_1_0(tmp_path: Path) -> None:
     """Every table, column and JSON member of version 0.1.0 is written with the same value."""
     shelf = SqliteShelf(tmp_path)
     await filled(await shelf.open())
@@ -245,7 +245,7 @@ async def test_sqlite_stores_the_same_rows(tmp_path: Path) -> None:
     assert losses({**before, "audit": []}, {**after, "audit": []}) == []
 
 
-async def test_sqlite_stores_the_same_audit_trail(tmp_path: Path) -> None:
+async def test_sqlite_stores_the_same_audit_trail_as_version_0_1_0(tmp_path: Path) -> None:
     """Every entry of the audit trail is written with the same value."""
     shelf = SqliteShelf(tmp_path)
     store = await shelf.open()
@@ -267,7 +267,7 @@ async def table(tmp_path: Path) -> AsyncIterator[DynamoShelf]:
     await shelf.close()
 
 
-async def test_dynamodb_stores_the_same_rows(table: DynamoShelf) -> None:
+async def test_dynamodb_stores_the_same_rows_as_version_0_1_0(table: DynamoShelf) -> None:
     """Every item, key, attribute and JSON member of version 0.1.0 is written with the same value."""
     await filled(await table.open())
     before = [each for each in dynamodb_items() if not is_audit(each)]
@@ -275,7 +275,7 @@ async def test_dynamodb_stores_the_same_rows(table: DynamoShelf) -> None:
     assert losses(comparable(before), comparable(after)) == []
 
 
-async def test_dynamodb_stores_the_same_audit_trail(table: DynamoShelf) -> None:
+async def test_dynamodb_stores_the_same_audit_trail_as_version_0_1_0(table: DynamoShelf) -> None:
     """Every entry of the audit trail, and the list of its days, is written with the same value."""
     store = await table.open()
     for row in every("audit"):
@@ -288,7 +288,7 @@ async def test_dynamodb_stores_the_same_audit_trail(table: DynamoShelf) -> None:
 
 
 @pytest.mark.parametrize(("kind", "path"), MEMBERS)
-def test_lost_member_is_noticed(kind: str, path: str) -> None:
+def test_comparison_finds_a_member_that_a_reader_skips(kind: str, path: str) -> None:
     """If a reader skips a member, the comparison of at least one recorded row fails."""
 
     def kept(row: Any) -> bool:
@@ -313,7 +313,7 @@ def test_renamed_field_without_its_stored_name_is_noticed() -> None:
     ]
 
 
-def test_changed_value_is_noticed() -> None:
+def test_comparison_finds_a_changed_value() -> None:
     """The comparison finds another enum value, a time that differs by a microsecond, and a number for a boolean."""
     row = ROWS["requests"]["waiting"]
     for old, new in [

@@ -125,7 +125,7 @@ async def test_deleted_credentials_are_replaced(scene: Scene, side: AwsSide, fil
     assert (await side.requests.observe(key_of(asked))).complete
 
 
-async def test_file_may_appear_after_the_start(scene: Scene, side: AwsSide, file: SharedFile) -> None:
+async def test_credentials_file_may_appear_after_the_start(scene: Scene, side: AwsSide, file: SharedFile) -> None:
     """While the file is missing, empty or half-written, calls fail. Once it is complete, calls succeed."""
     asked = scene.ask()
     for content in (None, "", "[default", "[default]\naws_access_key_id = ASIA\n"):
@@ -151,7 +151,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("started", [False, True], ids=["at the start", "later"])
-async def test_broken_file_is_survived(
+async def test_calls_succeed_again_after_a_broken_credentials_file_was_renewed(
     scene: Scene, side: AwsSide, file: SharedFile, content: bytes, *, started: bool
 ) -> None:
     """Another program breaks the file or switches its profile: calls fail with a declared error, and no signal is lost.
@@ -175,7 +175,9 @@ async def test_broken_file_is_survived(
     assert [each.ops_item_id for each in scene.aws.effects("Approve")].count(asked.id) == 1
 
 
-async def test_expired_file_may_be_renewed_later(scene: Scene, side: AwsSide, file: SharedFile) -> None:
+async def test_calls_fail_until_expired_credentials_in_the_file_are_renewed(
+    scene: Scene, side: AwsSide, file: SharedFile
+) -> None:
     """While the file is not renewed, calls fail with AWS's code. The first call afterwards succeeds."""
     asked = scene.ask()
     file.renew()

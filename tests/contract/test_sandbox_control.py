@@ -137,8 +137,8 @@ def test_auto_approved_request_cannot_be_decided(scene: Scene) -> None:
     assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve"}).status_code == 409
 
 
-def test_only_this_machine_may_call(scene: Scene) -> None:
-    """A foreign sender or host name gets 403, a form of a web page 400, and an unknown call 404."""
+def test_control_calls_are_accepted_only_from_this_machine(scene: Scene) -> None:
+    """A sender or host name of another machine gets 403, a form of a web page 400, and an unknown call 404."""
     client = Client(scene.aws)
     far = client.get("/_sandbox/calls", base_url=scene.aws.endpoint, environ_base={"REMOTE_ADDR": "192.0.2.1"})
     named = client.get("/_sandbox/calls", base_url="http://evil.example.com:80", environ_base=LOCAL)

@@ -114,7 +114,7 @@ def test_role_session_cannot_act_for_identity_center_approvers(scene: Scene, kin
 
 @pytest.mark.parametrize("first", ["Approve", "Reject"])
 @pytest.mark.parametrize("late", ["Approve", "Reject"])
-def test_late_signal_is_refused(scene: Scene, first: str, late: str) -> None:
+def test_signal_after_the_end_of_a_request_is_refused(scene: Scene, first: str, late: str) -> None:
     """After a request has ended, no signal takes effect, not even one from the person who decided."""
     asked = scene.ask()
     signal(scene.approver(), asked, first)
@@ -125,7 +125,7 @@ def test_late_signal_is_refused(scene: Scene, first: str, late: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["StartStep", "StopStep", "Resume", "Revoke"])
-def test_other_signals_do_not_decide(scene: Scene, kind: str) -> None:
+def test_only_approve_and_reject_decide_a_waiting_request(scene: Scene, kind: str) -> None:
     """A waiting request accepts only Approve and Reject."""
     asked = scene.ask()
     with refused(INVALID):
@@ -133,7 +133,7 @@ def test_other_signals_do_not_decide(scene: Scene, kind: str) -> None:
     assert scene.status(asked) == "PendingApproval"
 
 
-def test_deny_is_not_a_signal(scene: Scene) -> None:
+def test_deny_is_refused_as_a_signal(scene: Scene) -> None:
     """`Deny` appears on a page of the user guide, but is refused, because the API's enum does not have it."""
     with refused("ValidationException"):
         signal(scene.approver(), scene.ask(), "Deny")

@@ -142,7 +142,7 @@ def test_vote_that_changes_no_level_sends_no_event(scene: Scene) -> None:
     assert scene.events() == []
 
 
-def test_events_can_be_lost(scene: Scene) -> None:
+def test_sandbox_can_lose_events(scene: Scene) -> None:
     """With NEVER, the queue stays empty, and `published` has the events."""
     scene.aws.events.deliver(Delivery.NEVER)
     scene.ask()
@@ -150,7 +150,7 @@ def test_events_can_be_lost(scene: Scene) -> None:
     assert len(scene.aws.events.published) == 2
 
 
-def test_events_can_be_duplicated(scene: Scene) -> None:
+def test_sandbox_can_deliver_events_twice(scene: Scene) -> None:
     """With TWICE, each event arrives two times with the same id."""
     scene.aws.events.deliver(Delivery.TWICE)
     scene.ask()
@@ -158,7 +158,7 @@ def test_events_can_be_duplicated(scene: Scene) -> None:
     assert (len(ids), len(set(ids))) == (4, 2)
 
 
-def test_events_can_be_late_and_out_of_order(scene: Scene) -> None:
+def test_sandbox_can_deliver_events_late_and_out_of_order(scene: Scene) -> None:
     """With HELD, events arrive after `release`, here in reverse order; later events are delivered immediately."""
     scene.aws.events.deliver(Delivery.HELD)
     scene.ask()

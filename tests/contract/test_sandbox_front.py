@@ -58,7 +58,7 @@ def test_unknown_access_key_is_refused(scene: Scene, service: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
-def test_session_needs_its_token(scene: Scene, token: str) -> None:
+def test_access_key_without_its_session_token_is_refused(scene: Scene, token: str) -> None:
     """The access key of a session without its token, or with another one, is refused."""
     session = scene.aws.world.requester
     thief = client(scene.aws, "ssm", session.access_key_id, session.secret_access_key, token or None)
@@ -72,8 +72,8 @@ def test_unsigned_call_is_refused(scene: Scene) -> None:
     assert (answer.status_code, json.loads(answer.data)["__type"]) == (403, "MissingAuthenticationToken")
 
 
-def test_session_expires(scene: Scene) -> None:
-    """Credentials are refused after their expiration."""
+def test_expired_session_is_refused(scene: Scene) -> None:
+    """AWS answers ExpiredTokenException once the credentials have expired."""
     session = scene.aws.callers.assume(scene.aws.world.approver_role, "late", seconds=0)
     with refused("ExpiredTokenException"):
         scene.aws.client("ssm", session).describe_ops_items()
@@ -277,7 +277,7 @@ def test_failure_has_the_chosen_code_and_status(scene: Scene, code: str, status:
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
-def test_call_can_be_delayed(scene: Scene) -> None:
+def test_delayed_call_is_answered_after_the_delay(scene: Scene) -> None:
     """A delayed call is answered normally, but not before the end of the delay."""
     asked = scene.ask()
     scene.aws.faults.delay("GetOpsItem", 0.05, times=1)
@@ -286,7 +286,7 @@ def test_call_can_be_delayed(scene: Scene) -> None:
     assert time.monotonic() - began >= 0.05
 
 
-def test_answer_can_be_rewritten(scene: Scene) -> None:
+def test_rewritten_answer_is_returned_once(scene: Scene) -> None:
     """One answer has an OpsItem without operational data; the next answer is unchanged."""
     asked = scene.ask()
 
@@ -344,7 +344,7 @@ def restless() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restless")
-def test_simultaneous_transactions_lose_nothing(scene: Scene) -> None:
+def test_simultaneous_transactions_lose_no_item(scene: Scene) -> None:
     """The item of a successful transaction stays, even if other transactions fail at the same time."""
     table = scene.aws.client("dynamodb")
     table.create_table(

@@ -102,7 +102,7 @@ def test_invalid_ops_item_filter_is_refused(scene: Scene, bad: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("size", [0, 51])
-def test_page_has_one_to_fifty_rows(scene: Scene, size: int) -> None:
+def test_page_size_outside_one_to_fifty_is_refused(scene: Scene, size: int) -> None:
     """The server refuses a MaxResults of 0 or 51. The test sets it after botocore's own check."""
     sloppy = scene.aws.client("ssm")
     sloppy.meta.events.register("before-call.ssm.DescribeOpsItems", _max_results(size))
@@ -302,7 +302,7 @@ mainSteps:
 """
 
 
-def test_policy_can_be_yaml(scene: Scene) -> None:
+def test_policy_in_yaml_is_accepted(scene: Scene) -> None:
     """A policy in YAML, the format of AWS's samples, has its step and the default time-out."""
     scene.bot.create_document(Name="Yaml", Content=YAML_POLICY, DocumentType=MANUAL, DocumentFormat="YAML")
     asked = scene.ask(scene.node(Yaml="y"))
@@ -365,8 +365,8 @@ def test_cedar_that_the_sandbox_cannot_evaluate_is_refused(scene: Scene, cedar: 
         scene.bot.create_document(Name="Cedar", Content=json.dumps(content), DocumentType=AUTO)
 
 
-def test_moto_answers_for_other_documents(scene: Scene) -> None:
-    """A Command document is passed on to moto."""
+def test_document_that_is_no_policy_is_kept_by_moto(scene: Scene) -> None:
+    """The document is of the type Command. It can be read and listed."""
     content = json.dumps({"schemaVersion": "2.2", "description": "d", "mainSteps": []})
     scene.bot.create_document(Name="Other", Content=content, DocumentType="Command")
     assert scene.bot.get_document(Name="Other")["DocumentType"] == "Command"

@@ -49,6 +49,7 @@ class Double:
 
 @pytest.fixture
 async def double() -> AsyncIterator[tuple[Double, str]]:
+    """Start a bot's double, and return it with its address."""
     double = Double()
     async with listening(double.handle) as port:
         yield double, f"http://127.0.0.1:{port}"
@@ -56,6 +57,7 @@ async def double() -> AsyncIterator[tuple[Double, str]]:
 
 @pytest.fixture
 async def front(double: tuple[Double, str]) -> AsyncIterator[TeamsFront]:
+    """Start the sandbox's Teams side, which sends activities to the double."""
     front = TeamsFront(BOT, bot_url=double[1])
     await front.start()
     front.connector.playground_url = double[1]
@@ -65,6 +67,7 @@ async def front(double: tuple[Double, str]) -> AsyncIterator[TeamsFront]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """Return an HTTP client."""
     async with aiohttp.ClientSession() as session:
         yield session
 
@@ -269,7 +272,7 @@ async def test_connection_can_be_closed_before_or_after_the_effect(
     assert len(double[0].got) == performed
 
 
-async def test_unknown_fault_is_400(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+async def test_unknown_fault_is_answered_400(front: TeamsFront, http: aiohttp.ClientSession) -> None:
     """An unknown effect, an unknown member, or a body that is not an object is refused."""
     wanted: Any
     for wanted in ({"effect": "explode"}, {"no_such_field": 1}, [], None):
@@ -353,7 +356,7 @@ async def test_foreign_host_name_is_refused(
 
 
 @pytest.mark.parametrize("origin", ["https://attacker.example", "http://127.0.0.1.attacker.example", "null"])
-async def test_foreign_page_is_refused(
+async def test_call_from_a_page_of_another_origin_is_refused(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, origin: str
 ) -> None:
     """A call from a page of another origin is refused and not signed."""
@@ -369,7 +372,7 @@ async def test_page_of_this_machine_is_served(front: TeamsFront, http: aiohttp.C
         assert response.status == 200
 
 
-async def test_bot_that_hangs_is_502(
+async def test_activity_for_a_bot_that_hangs_is_answered_502(
     front: TeamsFront, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The Playground gets 502 for a bot that does not answer in time."""
@@ -450,7 +453,7 @@ async def test_valid_assertion_gets_a_token(
         ({"sub": None}, 50027),
     ],
 )
-async def test_invalid_assertion_is_refused_with_entra_s_number(
+async def test_invalid_assertion_is_refused_with_entras_error_number(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession, changed: dict[str, Any], number: int
 ) -> None:
     """Issuer, subject, audience and times are checked, each with Entra's own error number."""
@@ -458,7 +461,7 @@ async def test_invalid_assertion_is_refused_with_entra_s_number(
     assert await with_assertion(federated, http, issuer.signed(claims)) == (401, "invalid_client", [number])
 
 
-async def test_assertion_without_the_issuer_s_signature_is_refused(
+async def test_assertion_without_the_issuers_signature_is_refused(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
     """An assertion is refused if it is unsigned or malformed, or has a false signature, under any key id."""

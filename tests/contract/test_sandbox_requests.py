@@ -85,8 +85,8 @@ def test_unknown_node_cannot_be_requested(scene: Scene, node: str) -> None:
         scene.ask(node)
 
 
-def test_request_without_a_policy_is_refused(scene: Scene) -> None:
-    """A node that no policy targets gives an error and no OpsItem."""
+def test_request_for_a_node_without_a_policy_is_refused(scene: Scene) -> None:
+    """The requester gets an error, and no OpsItem is created."""
     calls, items = len(scene.aws.calls("StartAccessRequest")), scene.bot.describe_ops_items()["OpsItemSummaries"]
     with refused("ValidationException"):
         scene.ask("bastion-01")
@@ -132,8 +132,8 @@ def test_auto_approved_request_needs_no_approver(scene: Scene) -> None:
     assert scene.requester.get_access_token(AccessRequestId=asked.id)["Credentials"]
 
 
-def test_hybrid_node_is_requested_like_any_other(scene: Scene) -> None:
-    """The Systems Manager tags of an `mi-…` node select its policy."""
+def test_hybrid_node_can_be_requested(scene: Scene) -> None:
+    """The Systems Manager tags of the `mi-…` node select its policy, and the request has the node's ARN."""
     asked = scene.ask("factory-gw-osaka")
     assert scene.about(asked.id)["approvalPolicy"] == "Standard-Nodes"
     context = scene.ops_item(asked.id)["OperationalData"]["/aws/accessrequest/context"]["Value"]

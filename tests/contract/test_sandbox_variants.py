@@ -42,7 +42,7 @@ def test_requester_can_have_an_identity_center_id() -> None:
         assert requesters == {"e1fbc510-8081-70c2-448f-0123456789ab"}
 
 
-def test_administrator_account_has_copies() -> None:
+def test_administrator_account_has_copies_of_requests() -> None:
     """Copies name the original, follow its status, and have no execution; the original is not marked as a copy."""
     with staged(administrator=("777788889999", "ap-northeast-1")) as scene:
         asked = scene.ask()
@@ -149,7 +149,7 @@ def test_error_that_aws_could_not_give_is_recorded_as_a_mistake() -> None:
         assert "KeyError" in aws.mistakes[1]
 
 
-def test_stopping_leaves_no_thread() -> None:
+def test_stopped_sandbox_leaves_no_thread() -> None:
     """The server's thread ends with the sandbox."""
     before = {*threading.enumerate()}
     with staged():
@@ -175,10 +175,13 @@ def test_events_after_a_decision_can_be_turned_off() -> None:
         (SecondVote.UNCOUNTED, None, 2),
     ],
 )
-def test_second_session_of_a_role_may_not_count(second: SecondVote, error: str | None, shown: int) -> None:
-    """Where nobody knows how AWS treats it, the sandbox can refuse, deny, swallow or only show such a vote.
+def test_vote_of_a_second_session_of_a_role_can_be_left_uncounted(
+    second: SecondVote, error: str | None, shown: int
+) -> None:
+    """AWS does not document how it treats such a vote.
 
-    A vote in another role of the level counts.
+    The sandbox can refuse it, deny it, leave it out of the outputs, or show it without counting it. A vote in another
+    role of the level counts.
     """
     with staged(assumed=Assumptions(second_vote=second)) as scene:
         both = manual_policy([level("Both", APPROVER_ROLE, LEAD_ROLE, needed=2)], targets={"InstanceIds": ["*"]})
@@ -196,8 +199,8 @@ def test_second_session_of_a_role_may_not_count(second: SecondVote, error: str |
         assert scene.status(asked) == "Approved"
 
 
-def test_votes_may_name_the_role() -> None:
-    """AWS may record the approver as the policy names it, not the session."""
+def test_votes_can_name_the_role_instead_of_the_session() -> None:
+    """With `roles_shown`, the outputs name the approver as the policy does."""
     with staged(assumed=Assumptions(roles_shown=True)) as scene:
         asked = scene.ask()
         signal(scene.approver(), asked)
@@ -205,8 +208,8 @@ def test_votes_may_name_the_role() -> None:
         assert json.loads(decided)["approver"] == APPROVER_ROLE
 
 
-def test_execution_may_be_tagged_late() -> None:
-    """Until then, reads and votes are denied, but the steps can be listed, which needs no tag."""
+def test_execution_can_be_tagged_after_its_start() -> None:
+    """Until the tag exists, reads and votes are denied. The steps can be listed, which needs no tag."""
     with staged(assumed=Assumptions(tagged_after=timedelta(seconds=20))) as scene:
         asked = scene.ask()
         for call in (lambda: scene.execution(asked), lambda: signal(scene.approver(), asked)):

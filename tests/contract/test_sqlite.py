@@ -235,7 +235,9 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def test_file_being_created_is_waited_for(locked: sqlite3.Connection, by_hand: sqlite3.Connection) -> None:
+def test_store_waits_for_a_file_that_another_process_is_creating(
+    locked: sqlite3.Connection, by_hand: sqlite3.Connection
+) -> None:
     """SQLite does not wait for a lock when it switches to WAL, so the store tries until the lock is released."""
     pauses: list[float] = []
 
@@ -249,16 +251,18 @@ def test_file_being_created_is_waited_for(locked: sqlite3.Connection, by_hand: s
     assert by_hand.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_file_that_stays_locked_is_an_error(locked: sqlite3.Connection, by_hand: sqlite3.Connection) -> None:
-    """The wait for the other process is limited."""
+def test_file_that_stays_locked_while_it_is_created_raises_an_error(
+    locked: sqlite3.Connection, by_hand: sqlite3.Connection
+) -> None:
+    """The store tries to switch to WAL only a limited number of times."""
     pauses: list[float] = []
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         schema.switch_to_wal(by_hand, pause=pauses.append)
     assert len(pauses) == schema.WAL_ATTEMPTS - 1
 
 
-async def test_newer_schema_is_refused(path: Path) -> None:
-    """The message says how to continue, and the file is not changed."""
+async def test_file_with_a_newer_schema_is_refused(path: Path) -> None:
+    """The error says that the newer version must be installed again. The file is not changed."""
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
     with closing(sqlite3.connect(path)) as connection:
@@ -270,8 +274,10 @@ async def test_newer_schema_is_refused(path: Path) -> None:
     assert content_of(path) == before
 
 
-async def test_migration_by_a_newer_process_is_noticed(path: Path, by_hand: sqlite3.Connection) -> None:
-    """If a newer version has migrated the file, an earlier version refuses it and leaves no transaction open."""
+async def test_migration_is_refused_if_a_newer_version_has_migrated_the_file(
+    path: Path, by_hand: sqlite3.Connection
+) -> None:
+    """No transaction is left open."""
     schema.migrate(by_hand, path, (*schema.MIGRATIONS, ADD_COLOUR))
     with pytest.raises(schema.SchemaRefused):
         schema.migrate(by_hand, path, schema.MIGRATIONS)
@@ -300,7 +306,9 @@ def test_every_schema_has_a_sample_file() -> None:
     assert tables[0] == tables[1]
 
 
-async def test_earlier_version_opens_a_file_with_additions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_earlier_version_opens_a_file_with_a_table_of_a_newer_version(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A table or index that a newer version added does not keep an earlier version from starting, and is not lost."""
     monkeypatch.setattr(schema, "ADDITIONS", (*schema.ADDITIONS, "CREATE TABLE IF NOT EXISTS later (a TEXT)"))
     async with SqliteStore(path):
@@ -313,7 +321,7 @@ async def test_earlier_version_opens_a_file_with_additions(path: Path, monkeypat
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_file_of_any_version_is_read(path: Path, version: int) -> None:
+async def test_file_of_any_schema_version_is_read(path: Path, version: int) -> None:
     """Rows, people, watermarks and audit entries of every version stay readable."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSIONS[version])
@@ -409,7 +417,9 @@ def private() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("private")
-async def test_documented_backup_is_a_store(path: Path, tmp_path: Path, by_hand: sqlite3.Connection) -> None:
+async def test_documented_backup_can_be_opened_as_a_store(
+    path: Path, tmp_path: Path, by_hand: sqlite3.Connection
+) -> None:
     """A backup that is made while the bot writes is private and can be opened.
 
     It has all writes that were acknowledged before.
@@ -428,7 +438,9 @@ async def test_documented_backup_is_a_store(path: Path, tmp_path: Path, by_hand:
         assert (await restored.apply(KEY, counted, now=NOW)).version == row.version + 1
 
 
-async def test_backup_overwrites_nothing(store: SqliteStore, path: Path, by_hand: sqlite3.Connection) -> None:
+async def test_documented_backup_does_not_overwrite_a_file(
+    store: SqliteStore, path: Path, by_hand: sqlite3.Connection
+) -> None:
     """If the file of the backup exists, the command fails and leaves it unchanged."""
     copy = path.with_name("copy.db")
     by_hand.execute(documented_backup(copy))
@@ -441,7 +453,7 @@ async def test_backup_overwrites_nothing(store: SqliteStore, path: Path, by_hand
 # --- errors
 
 
-async def test_closed_store_raises_an_error(path: Path) -> None:
+async def test_call_to_a_store_that_is_not_open_raises_an_error(path: Path) -> None:
     """A read before opening and a write after closing both fail."""
     store = SqliteStore(path)
     with pytest.raises(StoreUnavailable, match="not open"):
@@ -478,8 +490,8 @@ async def test_file_that_cannot_be_opened_is_named(path: Path, make: object, pro
     assert str(path) in str(caught.value)
 
 
-async def test_lasting_lock_is_an_error(path: Path, by_hand: sqlite3.Connection) -> None:
-    """While another process holds the lock, writes fail and reads work; afterwards writes work too."""
+async def test_write_fails_while_another_process_holds_the_lock(path: Path, by_hand: sqlite3.Connection) -> None:
+    """Reads succeed meanwhile. Once the lock is released, writes succeed too."""
     async with SqliteStore(path, busy_seconds=0.02) as store:
         await store.apply(KEY, counted, now=NOW)
         by_hand.execute("BEGIN IMMEDIATE")
@@ -507,8 +519,8 @@ async def test_failed_write_undoes_its_whole_transaction(store: SqliteStore, by_
     assert (await store.apply(key_of(1), counted, now=NOW)).reconcile_failures in {1, 2}
 
 
-async def test_failed_read_is_an_error(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """A missing table does not count as an empty one."""
+async def test_read_of_a_missing_table_raises_an_error(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """The table does not count as empty."""
     by_hand.execute("DROP TABLE requests")
     with pytest.raises(StoreUnavailable, match="no such table"):
         await store.due(NOW, 1)
@@ -645,8 +657,10 @@ def limited_files() -> Iterator[Callable[[int], None]]:
     signal.signal(signal.SIGXFSZ, handler)
 
 
-async def test_full_disk_is_noticed_and_harmless(path: Path, limited_files: Callable[[int], None]) -> None:
-    """The check names the failed write, reads work, and once there is space again, everything works."""
+async def test_check_reports_a_full_disk_and_writes_succeed_once_there_is_space(
+    path: Path, limited_files: Callable[[int], None]
+) -> None:
+    """While the disk is full, writes and the check fail with SQLite's code, and reads succeed."""
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
         limited_files(path.with_name(f"{path.name}-wal").stat().st_size)
@@ -660,8 +674,8 @@ async def test_full_disk_is_noticed_and_harmless(path: Path, limited_files: Call
         assert (await store.apply(KEY, counted, now=NOW)).version == 2
 
 
-async def test_file_that_cannot_be_written_is_noticed(store: SqliteStore) -> None:
-    """The file became read-only. The check says so, and reads work."""
+async def test_check_reports_a_file_that_cannot_be_written(store: SqliteStore) -> None:
+    """SQLite treats the file as read-only. Reads succeed."""
     await store.apply(KEY, counted, now=NOW)
     await store._thread.read(lambda connection: connection.execute("PRAGMA query_only = ON"))
     with pytest.raises(StoreUnavailable, match="SQLITE_READONLY"):
@@ -669,8 +683,8 @@ async def test_file_that_cannot_be_written_is_noticed(store: SqliteStore) -> Non
     assert await store.load(KEY) is not None
 
 
-async def test_check_changes_nothing(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """The content is the same afterwards, and a newer version's schema number stays."""
+async def test_check_does_not_change_the_file(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+    """Its content is the same after the check, and so is the schema number, here that of a newer version."""
     await store.apply(KEY, counted, now=NOW)
     by_hand.execute("PRAGMA user_version = 99")
     before = list(by_hand.iterdump())
@@ -708,7 +722,7 @@ async def test_check_changes_nothing(store: SqliteStore, by_hand: sqlite3.Connec
         "made another program's",
     ],
 )
-async def test_file_that_is_lost_or_damaged_while_it_is_open_is_noticed(
+async def test_check_reports_a_file_that_is_lost_or_damaged_while_it_is_open(
     tmp_path: Path, happen: Breaking, problem: str
 ) -> None:
     """The check names the problem. Later reads and writes fail, because a new write would be lost."""
@@ -725,7 +739,7 @@ async def test_file_that_is_lost_or_damaged_while_it_is_open_is_noticed(
                 await call
 
 
-async def test_file_that_comes_back_is_used_again(path: Path, tmp_path: Path) -> None:
+async def test_store_works_again_after_its_file_was_moved_back(path: Path, tmp_path: Path) -> None:
     """After the file is moved away and back, and a check succeeds, writes succeed."""
     async with SqliteStore(path) as store:
         os.rename(path, tmp_path / "away")  # noqa: PTH104  (the linter allows no method of Path here)
@@ -736,8 +750,8 @@ async def test_file_that_comes_back_is_used_again(path: Path, tmp_path: Path) ->
         assert (await store.apply(KEY, counted, now=NOW)).version == 1
 
 
-async def test_noise_in_any_page_is_noticed_at_the_start(path: Path) -> None:
-    """The store is not opened, and the error says what to do. The file is not changed."""
+async def test_file_with_noise_in_any_page_is_not_opened(path: Path) -> None:
+    """The error says what to do, and the file is not changed."""
     await filled(path)
     sound = content_of(path)
     for page in range(1, len(sound) // len(NOISE) + 1):
@@ -749,10 +763,10 @@ async def test_noise_in_any_page_is_noticed_at_the_start(path: Path) -> None:
         assert content_of(path) == spoilt
 
 
-async def test_call_that_meets_damage_is_reported_by_the_next_check(
+async def test_damage_that_a_call_found_is_reported_by_the_next_check(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The call fails with the advice, even if the check has no time to find the damaged page itself."""
+    """Both fail with the advice to restore a copy, even if the check has no time to find the damaged page itself."""
     await filled(path)
     monkeypatch.setattr(integrity, "CHECK_SECONDS", -1.0)
     monkeypatch.setattr(integrity, "STEPS_BETWEEN_LOOKS", 1)
@@ -766,7 +780,7 @@ async def test_call_that_meets_damage_is_reported_by_the_next_check(
             await store.check()
 
 
-async def test_row_with_damaged_text_does_not_hide_others(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+async def test_row_with_damaged_text_does_not_hide_other_rows(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
     """Noise inside a long text leaves the pages sound. Only that row is unreadable."""
     for number in (1, 2):
         await store.apply(key_of(number), lambda row: replace(row, requeue_at=NOW), now=NOW)

@@ -112,7 +112,7 @@ async def test_error_of_a_change_passes_through(store: Store) -> None:
     assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
-async def test_failing_change_does_not_affect_concurrent_ones(store: Store) -> None:
+async def test_failing_change_does_not_affect_concurrent_changes(store: Store) -> None:
     """Of concurrent changes only those that raise have no effect."""
     changes = [refuse if number % 3 == 0 else counted for number in range(30)]
     answers = await asyncio.gather(*(store.apply(KEY, change, now=NOW) for change in changes), return_exceptions=True)
@@ -129,8 +129,8 @@ async def test_written_and_read_rows_have_the_same_repr(store: Store) -> None:
     assert written.requeue_at.tzinfo is UTC
 
 
-async def test_rows_are_independent(store: Store) -> None:
-    """The same OpsItem id in another Region is another row."""
+async def test_rows_of_one_ops_item_id_in_two_regions_are_separate(store: Store) -> None:
+    """A change of one row does not change the row of the other Region."""
     await store.apply(KEY, counted, now=NOW)
     await store.apply(OTHER_REGION, due_at(NOW), now=NOW)
     assert (await store.load(KEY)) == Record(KEY, NOW, version=1, reconcile_failures=1)
@@ -155,7 +155,7 @@ async def test_store_without_version_check_loses_writes() -> None:
     assert sorted(row.version for row in written) != list(range(1, 41))
 
 
-async def test_broken_fake_raises_the_port_error() -> None:
+async def test_broken_fake_store_raises_store_unavailable() -> None:
     """With `broken`, the fake store raises StoreUnavailable, as a real store would."""
     store = MemoryStore()
     store.broken = True
@@ -282,7 +282,7 @@ async def test_watched_rows_come_in_pages_that_are_read_outside_the_event_loop(
     assert in_loop == ([] if isinstance(store, MemoryStore) else [False] * len(numbers))
 
 
-async def test_watched_rows_of_one_place_are_listed_alone(store: Store) -> None:
+async def test_watched_rows_of_one_account_and_region_are_listed_alone(store: Store) -> None:
     """Only rows of exactly the given account and Region are listed."""
     for key in (KEY, OTHER_REGION, key_of(2)):
         await store.apply(key, due_at(NOW), now=NOW)
@@ -356,8 +356,11 @@ async def test_sweep_lease_has_one_owner(shelf: Shelf) -> None:
     assert await lease(other, "other", NOW + 3 * SECOND)
 
 
-async def test_sweep_lease_of_a_clock_that_was_ahead_is_over(shelf: Shelf) -> None:
-    """A lease is over if it ends later than a lease that begins now, apart from the usual difference of two clocks."""
+async def test_sweep_lease_with_an_end_too_far_ahead_counts_as_over(shelf: Shelf) -> None:
+    """A clock that was an hour ahead made the lease.
+
+    A lease that ends a few seconds later than a new one would is still held.
+    """
     store = await shelf.open()
 
     async def lease(owner: str, at: datetime) -> bool:
@@ -370,7 +373,7 @@ async def test_sweep_lease_of_a_clock_that_was_ahead_is_over(shelf: Shelf) -> No
     assert await store.lease_sweep(KEY.account, KEY.region, "slow", now=NOW, until=NOW - SECOND) is False
 
 
-async def test_only_one_of_many_gets_the_sweep_lease(shelf: Shelf) -> None:
+async def test_only_one_of_many_simultaneous_callers_gets_the_sweep_lease(shelf: Shelf) -> None:
     """Two processes request the lease at the same time, twenty times each."""
     stores = [await shelf.open(), await shelf.open()]
     asking = [
@@ -401,8 +404,11 @@ async def test_watermarks_only_advance(store: Store) -> None:
     assert await store.watermark(KEY.account, "us-east-1") is None
 
 
-async def test_audit_trail_is_in_order(store: Store) -> None:
-    """Entries are returned oldest first, from the given time on. Entries of one time are in order of writing."""
+async def test_audit_entries_are_returned_in_order_of_time(store: Store) -> None:
+    """They are returned oldest first, from the given time on. Entries of one time are in order of writing.
+
+    A character that UTF-8 cannot encode is stored as `?`.
+    """
     entries = [AuditEntry(NOW + seconds * SECOND, f"event {seconds}") for seconds in (3, 1, 2)]
     entries += [AuditEntry(NOW + SECOND, "later", person_name="佐藤\ud800", detail="'; DROP TABLE audit; --")]
     await store.append_audit(*entries[:2])

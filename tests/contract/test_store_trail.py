@@ -47,8 +47,8 @@ async def trail_of(store: Store) -> list[tuple[str, str]]:
     return [(entry.decision, entry.event) for entry in await store.audit(NOW - SECOND)]
 
 
-async def test_step_is_stored_with_its_row(store: Store) -> None:
-    """The entry has the row's data about the step, and the time of the write."""
+async def test_audit_entry_of_a_step_has_the_data_of_its_row(store: Store) -> None:
+    """The entry is written with the row and has the time of that write."""
     sending = in_state(DecisionState.SENT, "a", role=ROLE, execution_id="an-execution", conversation="19:x")
     await store.apply(KEY, claimed("a"), now=NOW)
     await store.apply(KEY, sending, now=NOW + SECOND)

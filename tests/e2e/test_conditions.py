@@ -10,7 +10,7 @@ from tests.e2e.conftest import skip_or_fail
 pytestmark = pytest.mark.e2e
 
 
-def test_missing_browser_skips_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_browser_skips_the_test_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without CI=true, `skip_or_fail` skips the test, and the report has the reason."""
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="Chromium is missing"):
@@ -18,7 +18,7 @@ def test_missing_browser_skips_with_the_reason(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("value", ["true", "1", "TRUE"])
-def test_missing_browser_fails_in_continuous_integration(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_missing_browser_fails_the_test_in_continuous_integration(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """With CI=true, `skip_or_fail` fails the test with the reason."""
     monkeypatch.setenv("CI", value)
     with pytest.raises(pytest.fail.Exception, match="Chromium is missing"):

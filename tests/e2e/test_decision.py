@@ -146,8 +146,8 @@ async def test_late_click_on_the_first_of_two_levels_decides_nothing(
         assert sandbox.aws.mistakes == []
 
 
-async def test_card_shows_a_decision_from_the_bot_s_downtime(sandbox: Sandbox, browser: Browser) -> None:
-    """An approver decides in the AWS console while the bot is down. After the restart, the card shows this decision."""
+async def test_card_shows_a_decision_that_was_made_while_the_bot_was_down(sandbox: Sandbox, browser: Browser) -> None:
+    """An approver decides in the AWS console, and no event arrives. After the restart, the card shows the decision."""
     request = await ask(sandbox)
     page = await channel_page(sandbox, browser, ICHIRO)
     await page.wait_for("web-prod-01")

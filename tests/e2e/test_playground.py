@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 @pytest.fixture
 async def teams(playground_directory: Path) -> AsyncIterator[SandboxTeams]:
+    """Run the sandbox's Teams with the Playground."""
     teams = await SandboxTeams.start(
         app_id=SAMPLE_APP_ID, app_secret=APP_SECRET, tenant_id=SAMPLE_TENANT, directory=playground_directory
     )
@@ -55,6 +56,7 @@ def names_in(directory: Path) -> set[str]:
 
 @pytest.fixture
 async def bot(teams: SandboxTeams) -> AsyncIterator[StubBot]:
+    """Run the stub bot."""
     async with running(teams) as bot:
         yield bot
 
@@ -103,8 +105,10 @@ async def test_policy_of_a_page_allows_only_its_own_address(teams: SandboxTeams)
     }
 
 
-async def test_page_with_held_updates_can_click_late(teams: SandboxTeams, bot: StubBot, browser: Browser) -> None:
-    """A page with held updates keeps its buttons and can click late. Once released, it shows the missed updates."""
+async def test_late_click_on_a_page_with_held_updates_reaches_the_bot(
+    teams: SandboxTeams, bot: StubBot, browser: Browser
+) -> None:
+    """The page keeps its buttons although the card was updated. Once released, it shows the missed updates."""
     late_url = teams.browser_url_for(ICHIRO, page="late")
     thread, activity_id = await bot.post_card(teams, PLACES.channel, card("申請"))
     late, early = await browser.open(late_url), await browser.open(teams.browser_url_for(MEI))
@@ -123,7 +127,7 @@ async def test_page_with_held_updates_can_click_late(teams: SandboxTeams, bot: S
     await late.wait_for("却下済み")
 
 
-async def test_update_reaches_every_open_page_and_survives_a_reload(
+async def test_update_reaches_every_open_page_and_is_shown_after_a_reload(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
     """Two open pages show a reply and an updated card. One of them shows both again after a reload."""
@@ -164,10 +168,10 @@ def is_message(received: Received) -> bool:
     return bool(received.activity["type"] == "message")
 
 
-async def test_mention_in_the_channel_comes_from_its_author(
+async def test_command_in_the_channel_reaches_the_bot_with_the_mention_and_its_author(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
-    """A command in the channel reaches the bot with the mention, and with the page's person as the sender."""
+    """The sender is the person whose page it is."""
     page = await browser.open(teams.browser_url_for(ICHIRO))
     await page.select("approvers")
     await page.say(" pending", mention=BOT_NAME)
@@ -198,7 +202,7 @@ async def test_typed_post_is_shown_on_other_pages_and_after_a_reload(
     assert (shown.count("setup"), shown.count("設定はこちら")) == (1, 1)
 
 
-async def test_page_shows_its_messages_while_the_bot_writes_to_others(
+async def test_page_shows_its_messages_while_the_bot_writes_to_other_people(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
     """A page shows all replies in its open thread, although the bot also sends direct messages to other people."""
@@ -213,7 +217,9 @@ async def test_page_shows_its_messages_while_the_bot_writes_to_others(
         await page.wait_for(f"返信 {number} です")
 
 
-async def test_installation_sends_the_bot_two_updates(teams: SandboxTeams, bot: StubBot) -> None:
+async def test_installation_sends_an_installation_update_and_a_conversation_update(
+    teams: SandboxTeams, bot: StubBot
+) -> None:
     """As from Teams, the bot gets an installationUpdate with the person's object id, and a conversationUpdate."""
     await teams.install()
     await teams.wait_received(lambda received: received.activity["type"] == "conversationUpdate")
@@ -221,7 +227,7 @@ async def test_installation_sends_the_bot_two_updates(teams: SandboxTeams, bot: 
     assert bot.activities[0]["from"]["aadObjectId"] == HANAKO.object_id
 
 
-async def test_invalid_configuration_is_reported_with_the_playground_s_reason(own_directory: Path) -> None:
+async def test_invalid_configuration_is_reported_with_the_playgrounds_reason(own_directory: Path) -> None:
     """The reason, which the Playground writes only to its log file, is in the error. No files remain."""
     configuration = playground_configuration(app_id="app", tenant_id=SAMPLE_TENANT)
     del configuration["team"]

@@ -1,4 +1,4 @@
-"""A misinstallation that a test arranges, and the problem that the bot must report for it."""
+"""A faulty installation that a test arranges, and the problem that the bot must report for it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ Site = TypeVar("Site")
 
 @dataclass(frozen=True, slots=True)
 class Case(Generic[Site]):
-    """A misinstallation: the name of its problem, the code, and words that the problem must contain.
+    """One faulty installation: the name of its problem, the code, and words that the problem must contain.
 
-    `arrange` makes it in an installation. infra/docs/operations.md lists `what`, `check` and `code`.
+    `arrange` makes the fault in an installation. infra/docs/operations.md lists `what`, `check` and `code`.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""Probes of a sound installation, for checks of what a process has seen by itself."""
+"""Probes of a correct installation, for checks of what a process has seen by itself."""
 
 from collections.abc import Sequence
 

@@ -246,7 +246,9 @@ async def test_reject_overtakes_queued_approvals(figure: Figure) -> None:
     assert overtaken > SEEDS / 2
 
 
-async def test_rejects_in_the_same_lane_fail_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+async def test_rejects_that_wait_behind_approvals_fail_the_proof(
+    monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
     """Negative control: if rejects wait in the same lane as approvals, more than half of the seeds go wrong."""
     monkeypatch.setattr(queue, "lane_of", lambda _: queue.Lane.APPROVING)
     ends = [await end_of(seed) for seed in range(5)]

@@ -105,7 +105,9 @@ async def test_request_converges_although_every_stored_time_is_wrong(story: Stor
     assert stuck == 0
 
 
-async def test_times_that_are_believed_fail_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+async def test_bot_that_trusts_wrong_stored_times_fails_the_proof(
+    monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
     """Negative control: if the bot trusts stored times up to a year ahead, some requests are stuck for 70 seconds."""
     monkeypatch.setattr(spans, "SKEW", timedelta(days=365))
     runs, _, stuck = await outcomes(STORIES[0])

@@ -52,7 +52,9 @@ def without(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.timeout(SECONDS * 10)  # each run has its own limit; a test also waits for the runs before it
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
-def test_missing_guard_is_noticed(guard: Guard, without: Runs, turned_red: Callable[[str, str], None]) -> None:
+def test_named_test_fails_without_its_guard(
+    guard: Guard, without: Runs, turned_red: Callable[[str, str], None]
+) -> None:
     """Without the guard, the test that the guard names fails on an assertion."""
     gone = without[guard.name].result()
     assert gone.red, gone.output[-3000:]
@@ -60,7 +62,7 @@ def test_missing_guard_is_noticed(guard: Guard, without: Runs, turned_red: Calla
 
 
 @pytest.mark.timeout(SECONDS * 2)
-def test_same_tests_pass_with_every_guard_in_place(runner: Runner, tmp_path: Path) -> None:
+def test_named_tests_pass_with_every_guard_in_place(runner: Runner, tmp_path: Path) -> None:
     """The tests of all guards pass on the unchanged program, so only the missing guard makes them fail."""
     reds = sorted({guard.red for guard in GUARDS})
     unchanged = runner.run(reds, tmp_path)
@@ -71,7 +73,7 @@ def test_same_tests_pass_with_every_guard_in_place(runner: Runner, tmp_path: Pat
 @pytest.mark.parametrize(
     "target", ["bot.domain.nowhere:claim", "bot.domain.claims:gone", "bot.domain.claims:Claim.gone"]
 )
-def test_target_that_does_not_exist_is_an_error(target: str) -> None:
+def test_guard_whose_target_does_not_exist_raises_an_error(target: str) -> None:
     """Taking out a guard that was renamed or removed raises an error, so its control cannot be skipped silently."""
     with pytest.raises(DoesNotFit, match=f"{re.escape(target)} does not exist"):
         Guard("gone", "", {target: always(None)}).take_out()
@@ -85,7 +87,7 @@ def test_run_that_cannot_take_out_its_guard_does_not_count_as_red(runner: Runner
 
 
 @pytest.mark.parametrize("target", ["bot.domain.claims:claim", "bot.domain.decision:Decision.hold_ended"])
-def test_replacement_that_changes_nothing_is_an_error(target: str) -> None:
+def test_guard_whose_replacement_changes_nothing_raises_an_error(target: str) -> None:
     """Such a replacement raises DoesNotFit, so no control can pass while its guard is still in place."""
     with pytest.raises(DoesNotFit, match="is the original"):
         Guard("same", "", {target: lambda original: original}).take_out()

@@ -56,7 +56,9 @@ async def test_outage_without_an_end_fails_the_proof(monkeypatch: pytest.MonkeyP
     assert (there.cells, there.unconverged) == (2, ["connector 5xx ASKED"])
 
 
-async def test_repeated_signal_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_bot_that_repeats_a_signal_after_a_lost_reply_fails_the_proof(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Negative control: a bot that retries after a lost reply, without a state check, sends a second signal."""
     async with broken_world(monkeypatch, tmp_path) as there:
         monkeypatch.setattr("bot.aws.jit.signals._outcome", lambda failed: SignalThrottled(failed.code))

@@ -60,8 +60,8 @@ async def outage(seed: int, *, admits: bool = True) -> tuple[bool, bool]:
     return posted, whole
 
 
-async def test_card_is_posted_immediately_and_completed_in_place(figure: Figure) -> None:
-    """In outages of random kind and length, one card with buttons comes within a second.
+async def test_card_is_posted_during_an_outage_and_completed_in_place_afterwards(figure: Figure) -> None:
+    """The outages have a random kind and length. One card with buttons comes within a second.
 
     It is complete within ten minutes of the outage's end.
     """

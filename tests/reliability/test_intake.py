@@ -115,8 +115,8 @@ def _cards(world: World, key: RequestKey) -> int:
     return sum(key.ops_item_id in sent.card for sent in world.chat.of("post"))
 
 
-async def test_any_schedule_makes_one_card_per_request(figure: Figure) -> None:
-    """One to four copies in any order, late, with failing deletes and a failing store, still make one card."""
+async def test_any_delivery_of_messages_makes_one_card_per_request(figure: Figure) -> None:
+    """SQS delivers one to four copies, in any order and late. Deletes and the store sometimes fail."""
     seeds = size(ci=20, long=1000)
     wrong = [seed for seed in range(seeds) if await schedule(seed) != [1] * REQUESTS]
     figure(8, schedules=seeds, wrong=len(wrong))
@@ -144,7 +144,7 @@ async def test_store_without_compare_and_set_fails_the_proof(figure: Figure) -> 
 
 @pytest.mark.parametrize("poison", [1, 25])
 async def test_poison_messages_do_not_block_cards(poison: int, figure: Figure) -> None:
-    """Cards are posted within 30 seconds, even beside more poison messages than a batch holds.
+    """Cards are posted within 30 seconds, even if there are more poison messages than a batch holds.
 
     The poison messages end in the dead-letter queue.
     """
@@ -212,8 +212,8 @@ async def test_store_outage_leaves_messages_in_the_queue() -> None:
     assert (sqs.kept, len(world.chat.of("post"))) == ([], 30)
 
 
-async def test_many_messages_about_few_requests_use_one_row_each() -> None:
-    """5,000 messages about 20 requests without a reconcile loop make 20 due rows, and 20 cards once it runs."""
+async def test_many_messages_about_few_requests_make_one_row_per_request() -> None:
+    """5,000 messages about 20 requests make 20 due rows. Once the reconcile loop runs, there are 20 cards."""
     world = new_world()
     sqs = FakeSqs(world.clock, Random(1))
     keys = [world.aws.add(number) for number in range(1, 21)]

@@ -41,7 +41,7 @@ async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
     )
 
 
-async def test_missing_claim_fails_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+async def test_bot_that_accepts_every_click_fails_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
     """Negative control: if every click is accepted, more than one seed in ten doubles a signal."""
     monkeypatch.setattr(claiming, "claim", lambda **_: Claim())
     monkeypatch.setattr(held_decision, "has_room", lambda *_: True)  # the second check of the same rule

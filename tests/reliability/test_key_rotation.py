@@ -1,4 +1,4 @@
-"""Figure 13: a token with a new signing key is accepted after one refresh, and known keys stay valid in an outage.
+"""Figure 13: a token with a new signing key is accepted after one fetch, and known keys stay valid in an outage.
 
 Clicks reach the whole program over real HTTP. tests/unit/teams/test_keys.py tests the module of the keys alone.
 """
@@ -52,8 +52,8 @@ async def keyed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         yield there
 
 
-async def test_first_clicks_with_a_new_key_cause_one_refresh(keyed: Keyed, figure: Figure) -> None:
-    """Twenty simultaneous clicks with a new key are all accepted after one refresh."""
+async def test_first_clicks_with_a_new_key_cause_one_fetch_of_the_keys(keyed: Keyed, figure: Figure) -> None:
+    """Twenty people click at the same time with a token of the new key. All clicks are accepted."""
     keyed.lead.put_forward(REFRESH_GAP)
     before = keyed.fetched()
     keyed.world.microsoft.signer.rotate("key-2")
@@ -82,8 +82,8 @@ async def test_known_keys_are_valid_for_five_days_of_an_outage(keyed: Keyed, fig
     assert (known, unknown, outdated) == ({200}, {401}, {401})
 
 
-async def test_new_key_is_accepted_after_the_outage(keyed: Keyed) -> None:
-    """When keys can be fetched again, the next token with the new key is accepted."""
+async def test_new_key_is_accepted_once_keys_can_be_fetched_again(keyed: Keyed) -> None:
+    """While the keys cannot be fetched, a token of the new key is refused."""
     microsoft = keyed.world.microsoft
     microsoft.fault("GET", KEYS, status=503, times=None)
     microsoft.signer.rotate("key-2")
@@ -94,7 +94,7 @@ async def test_new_key_is_accepted_after_the_outage(keyed: Keyed) -> None:
     assert await keyed.refresh() == {200}
 
 
-async def test_missing_refresh_fails_the_proof(keyed: Keyed, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bot_that_never_fetches_keys_again_fails_the_proof(keyed: Keyed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: if keys are never fetched again, a token with a new key is refused."""
 
     async def never(*_: object) -> None:

@@ -116,7 +116,7 @@ async def _seconds_to_card(position: float, events: Events = _old_events) -> int
 
 
 @pytest.mark.parametrize("position", [0.0, 0.5, 1.0], ids=["first", "middle", "last"])
-async def test_new_request_has_its_card_beside_a_replay(position: float, figure: Figure) -> None:
+async def test_new_request_gets_its_card_during_a_replay_of_old_events(position: float, figure: Figure) -> None:
     """The card appears within ten seconds, wherever its event is among the old ones."""
     seconds = await _seconds_to_card(position)
     figure(24, old_events=EVENTS, position=position, seconds=seconds)
@@ -124,13 +124,13 @@ async def test_new_request_has_its_card_beside_a_replay(position: float, figure:
 
 
 @pytest.mark.parametrize("events", [_of_deleted_requests, _of_one_request, _half_of_foreign_accounts])
-async def test_new_request_has_its_card_beside_other_replays(events: Events) -> None:
-    """The OpsItems are gone, all events are copies of one, or half of them are of foreign accounts."""
+async def test_new_request_gets_its_card_during_a_replay_of_events_without_use(events: Events) -> None:
+    """The OpsItems were deleted, all events are copies of one, or half of them are of accounts that are not configured."""
     assert await _seconds_to_card(1.0, events) <= WANTED
 
 
-async def test_new_request_has_its_card_beside_a_change_of_every_row() -> None:
-    """A new file or a restored channel makes all open requests due at once. The new request does not wait for them."""
+async def test_new_request_gets_its_card_while_all_open_requests_are_due() -> None:
+    """A changed file or a restored channel makes them due at once. The new request does not wait for them."""
     world = new_world()
     world.aws = LimitedAws(world.clock)
     world.build()

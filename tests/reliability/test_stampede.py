@@ -167,7 +167,7 @@ def _require_two_approvals(world: Product) -> None:
     ssm.close()
 
 
-async def test_missing_claim_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_bot_that_accepts_every_click_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Negative control: if every click is accepted, several clicks before the first effect send a signal."""
     async with crowded(monkeypatch, tmp_path, defect=Defect.NO_CLAIM) as there:
         _, card = await there.waiting_card()

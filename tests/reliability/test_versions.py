@@ -140,7 +140,7 @@ def _turns(seed: int) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", SHELVES)
-async def test_versions_in_turn_lose_nothing(kind: str, tmp_path: Path, figure: Figure) -> None:
+async def test_two_versions_that_write_in_turn_lose_nothing(kind: str, tmp_path: Path, figure: Figure) -> None:
     """Members, decisions and surfaces of the newer version survive.
 
     In a row with a decision that it cannot read, this version makes no claim.

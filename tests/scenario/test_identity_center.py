@@ -174,7 +174,7 @@ async def test_requester_is_notified_after_the_record_becomes_readable(world: Wo
     assert {sent.where for sent in world.chat.of("direct")} == {TARO_PERSON.object_id}
 
 
-async def test_record_is_read_only_if_it_is_needed(world: World) -> None:
+async def test_record_is_not_read_for_a_known_requester_or_a_replica(world: World) -> None:
     """The record is not read for a requester with an ARN, a requester in [people], or a replica of a request."""
     copied = _requested(world, number=2)
     world.aws.requests[copied] = replace(world.aws.requests[copied], replica_of=world.aws.add(3))

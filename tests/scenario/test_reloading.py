@@ -280,7 +280,10 @@ async def test_decision_is_sent_in_the_current_role_or_not_at_all(
 
 
 async def test_decision_in_a_channel_that_is_renamed_meanwhile_is_sent(bot: FileBot) -> None:
-    """A channel is identified by its conversation, so a decision that AWS throttled is sent after the row has the new name."""
+    """AWS throttled the decision, and it is sent after the row has the channel's new name.
+
+    The conversation identifies the channel.
+    """
     key = await bot.posted()
     world = bot.world
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))

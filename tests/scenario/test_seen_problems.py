@@ -200,7 +200,9 @@ CASES: list[Case[Site]] = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-async def test_misinstallation_that_shows_at_work_is_a_problem_by_name(case: Case[Site], site: Site) -> None:
+async def test_misinstallation_that_the_bots_work_shows_is_reported_with_code_and_advice(
+    case: Case[Site], site: Site
+) -> None:
     """The problem has the code and what to do, and is logged once."""
     with capture_logs() as logs:
         await case.arrange(site)
@@ -211,15 +213,15 @@ async def test_misinstallation_that_shows_at_work_is_a_problem_by_name(case: Cas
     assert [line["check"] for line in logs if line["event"] == "problem_began"] == [case.check]
 
 
-async def test_sound_installation_has_no_problem(site: Site) -> None:
-    """Requests are announced, decided and reported to their requester."""
+async def test_bot_whose_requests_are_decided_has_no_problem(site: Site) -> None:
+    """The request has a card, is approved, and is reported to its requester."""
     async with site.world.running():
         await site.world.press(await site.world.posted(), HANAKO)
     assert await site.problems() == {}
 
 
-async def test_accepted_message_ends_the_problem(site: Site) -> None:
-    """Teams accepts direct messages again: the problem ends with the next one, not after a day."""
+async def test_problem_with_direct_messages_ends_once_teams_accepts_one(site: Site) -> None:
+    """Teams refused a direct message and accepts the next one. The problem ends then, not after a day."""
     await unreachable(ChatProblem.NOT_INSTALLED)(site)
     assert list(await site.problems()) == ["direct messages"]
     site.world.chat.unreachable.clear()
@@ -242,16 +244,16 @@ async def test_people_who_block_the_bot_are_no_problem_while_others_get_messages
     assert await site.problems() == {}
 
 
-async def test_refused_message_is_no_problem_after_a_day(site: Site) -> None:
-    """People who removed the bot are not reported for ever."""
+async def test_refused_direct_message_is_reported_for_a_day_only(site: Site) -> None:
+    """A person who blocked the bot is not reported forever."""
     await unreachable(ChatProblem.BLOCKED)(site)
     assert list(await site.problems()) == ["direct messages"]
     await site.world.clock.advance(timedelta(days=1).total_seconds())
     assert await site.problems() == {}
 
 
-async def test_one_lost_event_is_no_problem(site: Site) -> None:
-    """EventBridge delivers at its best effort. The next event resets the count."""
+async def test_single_lost_events_are_no_problem_if_another_event_arrives_between_them(site: Site) -> None:
+    """EventBridge delivers events on a best-effort basis. Each event that arrives resets the count of lost ones."""
     await site.world.sweep.sweep()
     for number in (1, 2):
         await new_request(site, number)
@@ -284,8 +286,11 @@ async def test_stranger_cannot_hide_what_our_own_bot_sends(site: Site) -> None:
 # --- roles
 
 
-async def test_roles_are_assumed_in_the_name_of_the_bot(site: Site) -> None:
-    """The domain is that of the members, as trust policies require. CloudTrail must not show that a person acted."""
+async def test_roles_of_decisions_are_checked_with_a_session_name_of_the_bot(site: Site) -> None:
+    """The name has the domain of the members, as trust policies require, and no person's name.
+
+    CloudTrail must not show that a person acted.
+    """
     await site.problems()
     assert {(each.role, each.name) for each in site.aws.sessions} == {
         (ROLE, "node-access-bot@example.com"),
@@ -329,8 +334,8 @@ async def _turns_of_a_round(site: Site) -> int:
     return turns
 
 
-async def test_role_is_assumed_with_everything_that_a_persons_session_has(site: Site) -> None:
-    """A trust policy may require the external id, the source identity and the tag."""
+async def test_role_is_checked_with_external_id_source_identity_and_tag(site: Site) -> None:
+    """If the file requires them for sessions of people, the check uses them too, because a trust policy may require them."""
     rules = IdentityRules(external_id="x-1", source_identity=True, session_tags=True)
     site.world.configuration.replace(replace(site.world.configuration.value, identity=rules))
     await site.problems()
@@ -340,8 +345,8 @@ async def test_role_is_assumed_with_everything_that_a_persons_session_has(site: 
         assert [value for _, value in each.tags] == ["node-access-bot"]
 
 
-async def test_reader_role_is_assumed_as_for_reading(site: Site) -> None:
-    """Its trust policy allows only this session name."""
+async def test_reader_role_is_checked_with_the_session_name_of_reads(site: Site) -> None:
+    """Its trust policy may allow only this session name. The external id is sent too, and a refusal names the session."""
     reader, value = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessReader", site.world.configuration.value
     account = Account(ACCOUNT, (REGION,), reader_role=reader)
     identity = replace(value.identity, external_id="x-1")
@@ -355,8 +360,8 @@ async def test_reader_role_is_assumed_as_for_reading(site: Site) -> None:
     ]
 
 
-async def test_policy_is_decided_by_the_first_channel_that_matches(site: Site) -> None:
-    """A later channel never gets its requests."""
+async def test_policy_is_checked_against_the_role_of_the_first_matching_channel(site: Site) -> None:
+    """The first channel that matches gets the requests of the policy, so the role of a later channel does not count."""
     first = replace(APPROVALS, fallback=False, match=Match(accounts=frozenset({ACCOUNT})))
     site.world.configuration.replace(
         replace(site.world.configuration.value, channels=(first, replace(APPROVALS, name="leads", approver_role=LEAD)))
@@ -365,8 +370,8 @@ async def test_policy_is_decided_by_the_first_channel_that_matches(site: Site) -
     assert f"decides ({ROLE})" in (await site.problems())[f"policies {PLACE}"]
 
 
-async def test_role_is_not_checked_while_no_domain_is_known(site: Site) -> None:
-    """A guessed session name would be refused although the role is right."""
+async def test_role_is_not_checked_while_no_members_domain_is_known(site: Site) -> None:
+    """AWS would refuse a guessed session name although the role is right."""
     site.world.people.people = []
     await site.problems()
     assert site.aws.sessions == []
@@ -404,8 +409,8 @@ async def test_policy_is_compared_with_the_channels_that_may_get_its_requests(
     assert [step for step in ("Level1", "Level2") if step in found] == ([wrong] if wrong else [])
 
 
-async def test_unreadable_policy_and_many_wrong_ones_are_named(site: Site) -> None:
-    """At most five are named."""
+async def test_at_most_five_wrong_or_unreadable_policies_are_named(site: Site) -> None:
+    """One policy cannot be read, and nine list another role. The problem names five of the ten and counts the others."""
     site.aws.policies = [ApprovalPolicy("Broken", None)]
     site.aws.policies += [ApprovalPolicy(f"P{number}", (_level("Level1", LEAD),)) for number in range(9)]
     found = (await site.problems())[f"policies {PLACE}"]
@@ -413,8 +418,8 @@ async def test_unreadable_policy_and_many_wrong_ones_are_named(site: Site) -> No
     assert found.endswith("; and 5 more")
 
 
-async def test_region_without_just_in_time_access_is_named_as_such() -> None:
-    """The problem says so, because the Region may be wrong."""
+async def test_problem_of_a_region_without_policies_names_the_region_as_a_possible_cause() -> None:
+    """The configured Region may be wrong."""
     site = installed(new_world())
     account = Account(ACCOUNT, ("eu-south-1",))
     site.world.configuration.replace(replace(site.world.configuration.value, accounts=(account,)))
@@ -431,8 +436,8 @@ async def test_queue_to_which_nobody_may_send_is_a_problem(site: Site) -> None:
     assert (await site.problems())["queue settings"].startswith("no_queue_policy: ")
 
 
-async def test_event_that_came_shows_that_the_queue_is_right(site: Site) -> None:
-    """The settings may be unusual: what works is no problem."""
+async def test_unusual_queue_settings_are_no_problem_once_an_event_has_arrived(site: Site) -> None:
+    """The queue seems to let no one send, and has an AWS managed key, but an event came through it."""
     site.aws.queue = QueueSettings(lets_somebody_send=False, kms_key="alias/aws/sqs")
     site.world.outcomes.succeeded(Work.EVENT, PLACE)
     assert await site.problems() == {}
@@ -440,21 +445,26 @@ async def test_event_that_came_shows_that_the_queue_is_right(site: Site) -> None
 
 @pytest.mark.parametrize("whose", ["AWS's", "Microsoft's"])
 @pytest.mark.parametrize(("ahead", "words"), [(61, "1 min behind"), (-610, "10 min ahead of"), (59, ""), (-59, "")])
-async def test_clock_is_compared_with_both_sides(site: Site, whose: str, ahead: float, words: str) -> None:
-    """A minute is tolerated, either way."""
+async def test_clock_that_is_over_a_minute_from_aws_or_microsoft_is_a_problem(
+    site: Site, whose: str, ahead: float, words: str
+) -> None:
+    """The clock may be ahead or behind. The problem names the minutes and whose clock differs.
+
+    59 seconds are no problem.
+    """
     (site.aws if whose == "AWS's" else site.teams).ahead = ahead
     found = (await site.problems()).get("clock", "")
     assert (f"{words} {whose}" in found) if words else not found
 
 
-async def test_clock_is_not_checked_while_nothing_answers(site: Site) -> None:
-    """Other checks report that."""
+async def test_clock_is_no_problem_while_neither_aws_nor_microsoft_answers(site: Site) -> None:
+    """Other checks report that they do not answer."""
     site.aws.ahead = site.teams.ahead = None
     assert await site.problems() == {}
 
 
-async def test_first_round_ends_within_a_minute(site: Site) -> None:
-    """The loop finds a wrong clock 35 seconds after the start."""
+async def test_wrong_clock_is_reported_35_seconds_after_the_start(site: Site) -> None:
+    """The first round begins a few seconds after the start, and the repetition of the check follows."""
     site.teams.ahead = 3600
     running = asyncio.create_task(site.checks.run())
     await site.world.clock.advance(FIRST_AFTER + REPEATED_AFTER)
@@ -499,17 +509,17 @@ UNREACHABLE = AwsUnavailable("EndpointConnectionError")
         ("aws_ahead", UNREACHABLE, {}),
     ],
 )  # fmt: skip
-async def test_throttled_call_says_nothing_and_an_unanswered_one_is_a_problem(
+async def test_throttled_call_of_a_check_is_no_problem_and_other_failures_are_reported(
     site: Site, call: str, error: Exception, found: dict[str, str]
 ) -> None:
-    """Only the check whose call failed is reported."""
+    """Only the check whose call failed is reported. If AWS cannot be reached, the check of the clock reports nothing."""
     (site.aws if hasattr(site.aws, call) else site.teams).errors[call] = error
     shown = await site.problems()
     assert shown.keys() == found.keys()
     assert all(shown[name].startswith(words) for name, words in found.items())
 
 
-async def test_role_is_not_checked_if_the_domain_is_too_long(site: Site) -> None:
+async def test_role_is_not_checked_if_the_domain_is_too_long_for_a_session_name(site: Site) -> None:
     """A session name has 64 characters at most."""
     site.world.people.people = [replace(HANAKO, upn=f"hanako@{'x' * 60}.example")]
     await site.problems()
@@ -528,7 +538,7 @@ async def test_role_is_checked_in_a_domain_of_the_file_if_no_member_has_one(site
     assert {each.name for each in site.aws.sessions} == {"node-access-bot@example.org", "node-access-bot@example.net"}
 
 
-async def test_many_people_are_not_all_named(site: Site) -> None:
+async def test_problem_with_direct_messages_names_five_people_and_counts_the_rest(site: Site) -> None:
     """Five object ids are enough to find the cause."""
     for number in range(7):
         site.world.outcomes.failed(Work.DIRECT, f"person-{number}", code="not_installed")
@@ -536,6 +546,6 @@ async def test_many_people_are_not_all_named(site: Site) -> None:
 
 
 @pytest.mark.parametrize("problem", RosterProblem)
-def test_every_problem_of_a_roster_has_an_advice(problem: RosterProblem) -> None:
-    """The words say what to do."""
+def test_every_problem_of_a_roster_has_advice(problem: RosterProblem) -> None:
+    """Each text is longer than 40 characters, so that it can say what to do."""
     assert len(advice.ROSTER[problem]) > 40

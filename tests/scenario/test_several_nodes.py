@@ -75,10 +75,10 @@ async def test_request_for_several_nodes_is_decided_with_all_of_them_shown(world
     ],
     ids=["duplicates", "an id beside its ARN", "one target for each", "JSON in a text", "empty values"],
 )
-async def test_every_certain_form_of_the_nodes_is_shown_once(
+async def test_each_node_is_shown_once_if_aws_lists_it_twice_or_in_another_form(
     world: Product, change: Callable[[list[str]], object]
 ) -> None:
-    """AWS names each node, but in another form, or twice. The card has both nodes, and the decision is sent."""
+    """The card has both nodes and its buttons, and the decision is sent."""
     world.aws.faults.rewrite("GetOpsItem", with_targets(change))
     async with world.running():
         request = await world.ask(",".join(NAMES))

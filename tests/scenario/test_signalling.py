@@ -95,8 +95,8 @@ async def test_hold_is_renewed_if_assuming_the_role_is_slow(world: World) -> Non
     assert READING < HOLD
 
 
-async def test_role_that_cannot_be_assumed_is_explained(world: World) -> None:
-    """No state check is made, and no signal is sent. The person reads why, and the next person may decide."""
+async def test_refused_assumption_of_a_role_is_explained_and_no_signal_is_sent(world: World) -> None:
+    """No state check is made. The person reads why, the comment is kept, and the next person may decide."""
     key = await world.posted()
     world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
@@ -112,8 +112,8 @@ async def test_role_that_cannot_be_assumed_is_explained(world: World) -> None:
     assert len(world.aws.effects) == 1
 
 
-async def test_throttled_preparation_is_repeated_within_the_minute(world: World) -> None:
-    """AWS throttled a call before the signal. The call is repeated, and the signal is sent once."""
+async def test_throttled_assumption_of_a_role_is_repeated_and_one_signal_is_sent(world: World) -> None:
+    """AWS throttles the call twice. The third one succeeds, and one state check and one signal follow."""
     key = await world.posted()
     world.aws.before["prepare"].extend([SignalThrottled(), SignalThrottled()])
     async with world.running():
@@ -123,7 +123,7 @@ async def test_throttled_preparation_is_repeated_within_the_minute(world: World)
     assert [world.aws.count(each) for each in ("prepare", "execution", "signal")] == [3, 1, 1]
 
 
-async def test_throttling_that_lasts_releases_the_decision(world: World) -> None:
+async def test_decision_is_released_if_assuming_its_role_is_throttled_for_a_minute(world: World) -> None:
     """After the minute the decision is released with the reason that AWS throttled it."""
     key = await world.posted()
     world.aws.before["prepare"].extend(SignalThrottled() for _ in range(100))
@@ -137,7 +137,7 @@ async def test_throttling_that_lasts_releases_the_decision(world: World) -> None
     assert world.aws.signals == []
 
 
-async def test_old_state_check_is_repeated(world: World) -> None:
+async def test_state_check_is_repeated_if_the_store_is_slow_after_it(world: World) -> None:
     """A person decides in the console while the store is slow after the state check.
 
     The second check finds that decision.
@@ -260,7 +260,7 @@ async def test_paused_worker_does_not_signal_while_another_worker_sends() -> Non
     assert len(paused.aws.signals) == 1
 
 
-async def test_slow_worker_does_not_withdraw_a_signal_of_another_worker() -> None:
+async def test_slow_worker_does_not_release_a_decision_that_another_worker_sent() -> None:
     """Another worker's signal took effect. The slow worker finds no waiting level, and the vote stays confirmed."""
     store = MemoryStore()
     paused, other = two_replicas(store)

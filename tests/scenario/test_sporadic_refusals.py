@@ -100,7 +100,7 @@ async def test_note_that_is_refused_once_is_repeated(world: World, problem: Chat
 
 
 @pytest.mark.parametrize("kind", ["post", "direct"])
-async def test_message_without_an_id_is_posted_once(world: World, kind: str) -> None:
+async def test_message_that_teams_accepts_without_an_id_is_posted_once(world: World, kind: str) -> None:
     """Teams accepted the message but returned no id. It counts as delivered, and the row has one unconfirmed post."""
     world.chat.without_id[kind] = 1000
     key = world.aws.add()
@@ -113,7 +113,7 @@ async def test_message_without_an_id_is_posted_once(world: World, kind: str) -> 
     assert (found.delivery, found.activity_id, found.unconfirmed_posts) == (DeliveryState.DELIVERED, None, 1)
 
 
-async def test_note_without_an_id_is_posted_once(world: World) -> None:
+async def test_note_that_teams_accepts_without_an_id_is_posted_once(world: World) -> None:
     """A note needs no id, because it is never changed."""
     world.chat.without_id["reply"] = 1000
     key = await world.posted()
@@ -147,7 +147,7 @@ async def test_card_without_an_id_is_adopted_at_its_first_click(world: World, ve
     assert (await surface(world, key, "card:approvals")).unconfirmed_posts == 0
 
 
-async def test_next_state_of_a_card_without_an_id_is_posted(world: World) -> None:
+async def test_next_state_of_a_card_without_an_id_is_posted_as_a_new_card(world: World) -> None:
     """The earlier card cannot be updated before a click on it adopts it.
 
     After the click, both cards show the outcome.
@@ -246,8 +246,8 @@ async def test_cards_in_a_tenant_that_allows_no_edits_are_limited() -> None:
     assert not any(card.buttons for card in world.chat.of("post"))
 
 
-async def test_card_that_was_reported_as_deleted_gets_every_later_state(world: World) -> None:
-    """Teams reported the card as deleted by mistake, so a second card was posted. Both show the outcome."""
+async def test_card_that_teams_reported_as_deleted_by_mistake_shows_the_outcome(world: World) -> None:
+    """A second card was posted after the mistake. Both show the outcome."""
     key = await world.posted(levels=2)
     world.chat.before["update"] = [ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND)] * 7
     world.aws.decide(key, Verdict.APPROVE)
@@ -261,7 +261,7 @@ async def test_card_that_was_reported_as_deleted_gets_every_later_state(world: W
     assert world.chat.of("post")[0].card == world.chat.of("post")[1].card
 
 
-async def test_post_in_place_of_a_deleted_card_is_repeated_too(world: World) -> None:
+async def test_post_that_replaces_a_deleted_card_is_repeated_after_a_refusal(world: World) -> None:
     """The card is deleted, and the post that replaces it is refused once. A minute later, one card has buttons."""
     key = await world.posted(levels=2)
     del world.chat.sent["1000"]
@@ -285,8 +285,8 @@ async def test_note_waits_for_a_card_that_is_posted_again(world: World) -> None:
     assert [note.where for note in world.chat.of("reply")] == [card.conversation]
 
 
-async def test_refusal_that_was_false_leaves_a_card_that_a_click_adopts(world: World) -> None:
-    """Teams posted the card but answered with a refusal, so there are two. After a click both show the outcome."""
+async def test_card_that_teams_posted_despite_its_refusal_is_adopted_at_a_refresh(world: World) -> None:
+    """The bot posts the card again, so there are two. After a refresh of the first one, both show the outcome."""
     world.chat.after["post"] = [ChatRefused(ChatProblem.FORBIDDEN)]
     key = world.aws.add()
     async with reconciled(world, key):
@@ -331,7 +331,7 @@ async def test_waiting_requests_are_posted_once_the_conversation_accepts_posts(w
     assert (len(world.chat.of("post")), world.chat.asked["post"]) == (10, 11)
 
 
-async def test_request_that_is_gone_does_not_block_the_others(world: World) -> None:
+async def test_request_that_no_longer_exists_does_not_block_the_cards_of_others(world: World) -> None:
     """The oldest request is gone before the second attempt of its post. The next request's card is posted instead."""
     world.chat.before["post"] = [ChatRefused(ChatProblem.BLOCKED)]
     first, second = world.aws.add(1), world.aws.add(2)
@@ -346,8 +346,8 @@ async def test_request_that_is_gone_does_not_block_the_others(world: World) -> N
     assert [sent.where for sent in world.chat.of("post")] == [CHANNEL]
 
 
-async def test_message_that_is_refused_for_good_does_not_move_others_to_the_fallback_channel() -> None:
-    """One card is refused as malformed three times and goes to the fallback channel. The others stay in the channel."""
+async def test_card_refused_as_malformed_does_not_move_others_to_the_fallback_channel() -> None:
+    """Teams refuses one card three times, so it goes to the fallback channel. The other two stay in their channel."""
     home = replace(APPROVALS, fallback=False, match=Match())
     leads = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
     world = new_world(home, leads)

@@ -1,4 +1,4 @@
-"""Role sessions that AWS no longer accepts, in the whole program over real HTTP: nobody has to click again."""
+"""Role sessions that AWS no longer accepts, in the whole program over real HTTP: no one has to click again."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -53,8 +53,11 @@ async def started(world: Product, environ: dict[str, str]) -> BotProcess:
     return bot
 
 
-async def test_log_of_a_start_names_what_runs(world: Product, tmp_path: Path) -> None:
-    """`bot_started` has what an operator asks first, and no secret."""
+async def test_log_of_a_start_has_version_accounts_store_and_channels(world: Product, tmp_path: Path) -> None:
+    """The event `bot_started` also has the Region, the kind of login and whether there is a queue.
+
+    It has no other value.
+    """
     bot = await started(world, environment(world, tmp_path))
     (line,) = bot.events("bot_started")
     assert {name: line[name] for name in line if name not in {"level", "logger", "timestamp", "event", "ports"}} == {
@@ -76,10 +79,10 @@ async def test_log_of_a_start_names_configured_accounts(world: Product, tmp_path
     assert world.aws.calls("GetCallerIdentity") == []
 
 
-async def test_forgotten_approvers_are_a_warning_at_the_start(world: Product, tmp_path: Path) -> None:
-    """A channel that gets requests that no one may decide is allowed, but seldom meant.
+async def test_channel_or_level_without_approvers_is_a_warning_at_the_start(world: Product, tmp_path: Path) -> None:
+    """A channel that gets requests that no one may decide is allowed, but seldom intended.
 
-    Three channels need none: one that is paused, one that gets no requests, and one whose levels have their own.
+    No warning is logged for a paused channel, one that gets no requests, or one whose levels have their own approvers.
     """
     others = "".join(
         f'[[channels]]\nname = "{name}"\nconversation = "19:{name}@thread.tacv2"\n{line}\n'
@@ -97,7 +100,7 @@ async def test_forgotten_approvers_are_a_warning_at_the_start(world: Product, tm
 
 
 @pytest.mark.parametrize("name", ["NODE_ACCESS_PORT", "NODE_ACCESS_METRICS_PORT"])
-async def test_port_in_use_is_named_by_its_setting(world: Product, tmp_path: Path, name: str) -> None:
+async def test_start_with_a_port_in_use_names_the_setting_to_change(world: Product, tmp_path: Path, name: str) -> None:
     """The last line says which setting to change."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -107,8 +110,10 @@ async def test_port_in_use_is_named_by_its_setting(world: Product, tmp_path: Pat
     )
 
 
-async def test_host_of_another_machine_is_named_by_its_setting(world: Product, tmp_path: Path) -> None:
-    """192.0.2.1 is an address for examples, which no machine has."""
+async def test_start_with_an_address_of_another_machine_names_the_settings_to_check(
+    world: Product, tmp_path: Path
+) -> None:
+    """192.0.2.1 is reserved for documentation, so no machine has it."""
     line = await refused(environment(world, tmp_path) | {"NODE_ACCESS_HOST": "192.0.2.1"})
     assert line.startswith("Error: the bot did not start: the bot cannot listen on 192.0.2.1, port 0: ")
     assert line.endswith("check NODE_ACCESS_HOST and NODE_ACCESS_PORT")
@@ -122,10 +127,10 @@ async def test_host_of_another_machine_is_named_by_its_setting(world: Product, t
         ("/proc/rows.db", "/proc/rows.db cannot be opened ("),
     ],
 )
-async def test_store_that_cannot_be_opened_says_what_to_do(
+async def test_start_with_a_store_that_cannot_be_opened_says_what_to_do(
     world: Product, tmp_path: Path, path: str, says: str
 ) -> None:
-    """The line says what to do. It has the path at most once, and no number of the error."""
+    """The last line has the path at most once, and no error number."""
     place = path.format(folder=tmp_path)
     line = await refused(environment(world, tmp_path, store=f"sqlite:{place}"))
     assert line.startswith(f"Error: the bot did not start: {says.format(folder=tmp_path)}")
@@ -133,8 +138,8 @@ async def test_store_that_cannot_be_opened_says_what_to_do(
     assert "Errno" not in line
 
 
-async def test_aws_that_does_not_answer_is_named_by_its_address(world: Product, tmp_path: Path) -> None:
-    """The log has the address that the bot called, so that a wrong endpoint or Region is seen at once, and no secret."""
+async def test_log_has_the_address_of_aws_if_it_cannot_be_reached(world: Product, tmp_path: Path) -> None:
+    """A wrong endpoint or Region is visible at once. The line has no secret."""
     with socket.socket() as closed_port:
         closed_port.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{closed_port.getsockname()[1]}"

@@ -52,8 +52,10 @@ async def test_drain_that_is_cut_short_leaves_no_reconcile_in_progress(
     assert in_progress == set()
 
 
-async def test_reconcile_in_progress_may_use_the_whole_drain(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without decisions in progress, a slow post may take longer than LAST_SECONDS."""
+async def test_reconcile_in_progress_may_take_the_whole_time_of_the_drain(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If no decision is in progress, a slow post may take longer than LAST_SECONDS and is finished."""
     monkeypatch.setattr(app, "LAST_SECONDS", 0.0)
     reconcile_loop = asyncio.create_task(world.reconcile_loop.run())
     key = world.aws.add(1)

@@ -32,11 +32,8 @@ EVENTS = ("store_created", "problem_began", "problem_ended")
 PERIOD = 60.0
 
 
-async def test_each_change_is_logged_once(world: World) -> None:
-    """The log has each problem once, and the recovery.
-
-    A problem stays in the readiness problems until a check succeeds.
-    """
+async def test_each_problem_of_the_store_and_its_end_are_logged_once(world: World) -> None:
+    """A check that finds the same problem again logs nothing. The readiness problems have it until a check succeeds."""
     store = Breakable()
     health = world.telemetry.health
     checking = StoreCheck(store=store, clock=world.clock, telemetry=world.telemetry, period=PERIOD)

@@ -66,8 +66,8 @@ class Sweeper:
 # --- which requests it reconciles
 
 
-async def test_unchanged_requests_cost_no_read(world: World) -> None:
-    """With 120 pending requests and one approved, a second sweep makes its two list calls and reads no request."""
+async def test_second_sweep_reads_no_unchanged_request(world: World) -> None:
+    """There are 120 pending requests and an approved one. The second sweep makes its two list calls only."""
     for number in range(1, 121):
         await world.shown(world.aws.add(number))
     approved = world.aws.add(121)
@@ -128,7 +128,7 @@ class Disagreeing(FakeAws):
         return [replace(each, step="ManualApproval") for each in await super().list_requests(account, region, since)]
 
 
-async def test_list_that_never_agrees_with_the_request_costs_two_reads(world: World) -> None:
+async def test_list_entry_that_never_agrees_with_its_request_causes_two_reads(world: World) -> None:
     """A list entry that differs permanently causes two reads after the first one, not a read at each sweep."""
     odd = Disagreeing(world.clock)
     world.aws = odd
@@ -142,8 +142,8 @@ async def test_list_that_never_agrees_with_the_request_costs_two_reads(world: Wo
     assert odd.count("observe") == 3
 
 
-async def test_each_change_of_a_list_entry_causes_a_reconcile(world: World) -> None:
-    """Each of three changes of the list entry causes two reads."""
+async def test_list_entry_that_never_agrees_causes_two_reads_for_each_change(world: World) -> None:
+    """The list entry never agrees with the request. It changes three times."""
     odd = Disagreeing(world.clock)
     world.aws = odd
     world.build()
@@ -160,7 +160,7 @@ async def test_each_change_of_a_list_entry_causes_a_reconcile(world: World) -> N
     assert odd.count("observe") == 7
 
 
-async def test_ended_request_with_a_pending_ops_item_costs_two_reads(world: World) -> None:
+async def test_ended_request_with_a_pending_ops_item_causes_two_reads(world: World) -> None:
     """The execution rejected the request, but its OpsItem stays pending. The bot reads it twice, not every minute."""
     key = await world.posted()
     world.aws.end(key, Status.REJECTED)
@@ -306,7 +306,7 @@ def with_places(world: World, places: dict[str, frozenset[str]]) -> SeveralPlace
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ThrottlingException", "hangs"])
-async def test_failing_place_does_not_delay_the_others(world: World, code: str) -> None:
+async def test_failing_account_or_region_does_not_delay_the_sweeps_of_others(world: World, code: str) -> None:
     """While AWS denies, throttles or does not answer calls for one account and Region, the others are swept on time."""
     aws = with_places(world, PLACES)
     gate = asyncio.Event()
@@ -376,8 +376,8 @@ async def test_at_most_eight_places_are_swept_at_the_same_time(world: World) -> 
     assert 1 < aws.most_at_once <= 8
 
 
-async def test_slow_sweeps_do_not_pile_up(world: World) -> None:
-    """The next sweep of a place starts one period after the last one ended."""
+async def test_next_sweep_starts_a_period_after_a_slow_sweep_has_ended(world: World) -> None:
+    """While a sweep hangs for five periods, no other sweep of the same account and Region starts."""
     aws = with_places(world, {ACCOUNT: frozenset({REGION})})
     gate = aws.broken[ACCOUNT, REGION] = asyncio.Event()
     sweeper = Sweeper(world)
@@ -413,8 +413,11 @@ async def test_one_of_several_processes_sweeps_at_a_time(world: World) -> None:
     await asyncio.gather(*running, return_exceptions=True)
 
 
-async def test_dead_sweeper_is_replaced_after_a_period(world: World) -> None:
-    """A process sweeps at its start even after a recent sweep, and later when no process has swept for a period."""
+async def test_process_sweeps_at_its_start_and_after_a_period_without_a_sweep(world: World) -> None:
+    """At its start, it sweeps even if another process swept a moment ago.
+
+    Later it waits until a period without a sweep has passed.
+    """
     first, second = Sweeper(world, "first"), Sweeper(world, "second")
     await first.sweep.sweep()  # the process dies afterwards
     running = asyncio.create_task(second.sweep.run())
@@ -463,8 +466,8 @@ class LeasesToAll(MemoryStore):
         return True
 
 
-async def test_without_the_lease_every_process_lists(world: World) -> None:
-    """Control: if the store leases the sweep to every process, every process calls AWS's lists."""
+async def test_every_process_lists_requests_if_the_store_leases_a_sweep_to_all(world: World) -> None:
+    """Control of the tests above: with a defective store, three processes call AWS's lists three times."""
     world.store = LeasesToAll()
     world.build()
     sweepers = [Sweeper(world, f"replica-{number}") for number in range(3)]

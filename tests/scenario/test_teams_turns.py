@@ -39,17 +39,20 @@ REFUSED = Answer(CARD, Notice(Outcome.AWS_DENIED, detail="AccessDenied", typed="
 
 @pytest.fixture
 def clock() -> ManualClock:
+    """Return a clock that the test moves."""
     return ManualClock()
 
 
 @pytest.fixture
 async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
+    """Microsoft's services, with this clock."""
     async with FakeMicrosoft(now=clock.epoch) as fake:
         yield fake
 
 
 @pytest.fixture
 async def bot(ms: FakeMicrosoft, clock: ManualClock) -> AsyncIterator[Turns]:
+    """The bot's HTTP server over these services. Commands and clicks go to fakes."""
     async with running_turns(ms, clock=clock) as turns:
         yield turns
 
@@ -122,10 +125,10 @@ async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeM
 
 @pytest.mark.parametrize("depth", [50, 300, 900, 970, 1000, 3000, 4900])
 @pytest.mark.parametrize("levels", ["[]", '{"a":}'], ids=["lists", "objects"])
-async def test_deep_value_of_a_click_is_served_or_refused(
+async def test_click_with_a_deeply_nested_value_is_answered_without_an_error(
     ms: FakeMicrosoft, bot: Turns, levels: str, depth: int
 ) -> None:
-    """A click with a deeply nested value is answered without an error in a turn, and so is the next click."""
+    """The status is 200 or 400, no turn fails, and the next click is handled."""
     begin, end = levels[:-1], levels[-1]
     place = ms.world.place(THREAD)
     body = json.dumps(
@@ -321,7 +324,7 @@ async def test_command_while_the_store_is_unavailable_is_answered(ms: FakeMicros
     ]
 
 
-async def test_endless_messages_do_not_delay_cards(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_endless_commands_do_not_delay_cards(ms: FakeMicrosoft, bot: Turns) -> None:
     """Replies use only a part of the rate limit of a channel; the rest is for cards."""
     card = await _card_to_reply_to(ms, bot)
     thread = f"{APPROVERS};messageid={card.id}"
@@ -641,8 +644,8 @@ async def test_event_of_a_shared_channel_without_a_team_invalidates_the_roster(m
     assert await bot.side.people.member(APPROVERS, MEI.object_id) is None
 
 
-async def test_membership_event_of_another_chat_invalidates_no_roster(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Only the events of a team concern its channels, and a new name changes no member."""
+async def test_event_without_a_change_of_members_invalidates_no_roster(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The bot is added to a personal chat, a channel or team is renamed, or a channel is created."""
     assert await bot.side.people.member(APPROVERS, ICHIRO.object_id)
     await ms.post_membership(bot.url, TARO, ms.world.personal(TARO), bot_added=True)
     for event in ("channelRenamed", "teamRenamed", "channelCreated"):
@@ -689,8 +692,10 @@ async def test_bot_is_ready_once_it_has_signing_keys(ms: FakeMicrosoft, bot: Tur
             assert answer.status == 200
 
 
-async def test_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Teams reports it as an installation or a new member. Removals, other members and personal chats are ignored."""
+async def test_service_that_retries_refused_cards_is_notified_of_an_installation_in_a_team(
+    ms: FakeMicrosoft, bot: Turns
+) -> None:
+    """Teams reports it as an installation or as a new member. Removals, other members and personal chats are ignored."""
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "add")
     await ms.post_membership(bot.url, HANAKO, APPROVERS, bot_added=True)
     assert bot.installations.count == 2
@@ -701,8 +706,10 @@ async def test_installation_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot
 
 
 @pytest.mark.parametrize("event", ["channelRestored", "teamUnarchived", "teamRestored"])
-async def test_conversation_that_comes_back_reaches_the_service(ms: FakeMicrosoft, bot: Turns, event: str) -> None:
-    """When a channel or team returns, the service is notified. Other events of a team do not reach it."""
+async def test_service_that_retries_refused_cards_is_notified_when_a_channel_or_team_returns(
+    ms: FakeMicrosoft, bot: Turns, event: str
+) -> None:
+    """It is not notified of other events of a team."""
     for other in ("channelDeleted", "teamArchived", "channelRenamed"):
         await ms.post_channel_event(bot.url, HANAKO, APPROVERS, other)
     assert bot.installations.count == 0
@@ -710,8 +717,10 @@ async def test_conversation_that_comes_back_reaches_the_service(ms: FakeMicrosof
     assert bot.installations.count == 1
 
 
-async def test_upgrade_in_a_team_reaches_the_service(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The service is notified, because the new version may be allowed in channels that refused the earlier one."""
+async def test_service_that_retries_refused_cards_is_notified_of_an_upgrade_in_a_team(
+    ms: FakeMicrosoft, bot: Turns
+) -> None:
+    """The new version may be allowed in channels that refused the earlier one."""
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "add-upgrade")
     assert bot.installations.count == 1
 

@@ -64,8 +64,8 @@ async def _postponed(times: int = 1) -> tuple[World, RequestKey]:
     return world, key
 
 
-async def test_outage_of_teams_reads_aws_once() -> None:
-    """Failed posts are repeated without another read of AWS, like throttled ones."""
+async def test_failed_posts_are_repeated_without_another_read_of_aws() -> None:
+    """Teams does not answer three posts. The fourth one succeeds within a minute."""
     world = new_world()
     key = world.aws.add()
     world.chat.before["post"] += [ChatUnavailable("no_answer", ambiguous=False) for _ in range(3)]
@@ -76,8 +76,8 @@ async def test_outage_of_teams_reads_aws_once() -> None:
     assert world.aws.count("observe") == 1
 
 
-async def test_event_during_a_postponed_delivery_reads_aws() -> None:
-    """The request was rejected meanwhile, and the row has the rejection."""
+async def test_event_during_a_postponed_delivery_causes_a_read_of_aws() -> None:
+    """The request is rejected while its card waits for Teams. The row then has the rejection."""
     world, key = await _postponed()
     world.aws.decide(key, Verdict.REJECT, "from the console")
     await world.rows.apply(key, lambda row: row.requeue_soon(world.clock.now()))
@@ -88,7 +88,7 @@ async def test_event_during_a_postponed_delivery_reads_aws() -> None:
     assert row.request.status is Status.REJECTED
 
 
-async def test_event_after_the_delivery_became_due_reads_aws() -> None:
+async def test_event_after_the_delivery_became_due_causes_a_read_of_aws() -> None:
     """The row is already due for its delivery. An event does not move that time, but makes the bot read AWS."""
     world, key = await _postponed()
     await world.clock.advance(THROTTLED + 5)
@@ -102,8 +102,8 @@ async def test_event_after_the_delivery_became_due_reads_aws() -> None:
     assert world.aws.count("observe") == 2
 
 
-async def test_facts_are_read_again_after_some_minutes() -> None:
-    """While Teams throttles the card for ten minutes, AWS is read two to four times."""
+async def test_aws_is_read_every_few_minutes_while_teams_throttles_the_card() -> None:
+    """In ten minutes, AWS is read two to four times."""
     world, _ = await _postponed(times=100)
     async with world.running():
         await world.clock.advance(600)
@@ -124,8 +124,8 @@ async def test_request_that_times_out_during_a_postponed_delivery_is_read() -> N
     assert world.aws.count("observe") == 2
 
 
-async def test_other_channels_during_a_postponed_delivery_read_aws() -> None:
-    """The file has changed since the card was postponed, so AWS is read again."""
+async def test_changed_channels_during_a_postponed_delivery_cause_a_read_of_aws() -> None:
+    """The file gets another channel while the card waits for Teams."""
     world, _ = await _postponed()
     world.configuration.replace(current_configuration(replace(APPROVALS, name="others")).value)
     async with world.running():

@@ -25,8 +25,8 @@ from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import APPROVALS, World, code_of, new_world
 
 
-async def test_click_waits_for_the_effect_of_the_first_signal() -> None:
-    """AWS shows the effect 1.5 s after the signal: twenty people click, and one signal is sent."""
+async def test_twenty_clicks_send_one_signal_whose_effect_aws_shows_late() -> None:
+    """AWS shows the effect 1.5 s after the signal. No other click is sent meanwhile, and none is answered "recorded"."""
     people = [person(number) for number in range(20)]
     world = new_world(people=[*people, TARO_PERSON])
     world.aws.lag = 1.5
@@ -194,7 +194,7 @@ async def test_expired_lease_cannot_be_renewed_after_another_process_held_it(wor
 
 
 @pytest.mark.parametrize("write", ["post", "update"])
-async def test_lease_is_checked_right_before_a_write(world: World, write: str) -> None:
+async def test_lease_is_checked_right_before_a_post_or_update(world: World, write: str) -> None:
     """A reconcile that lost its lease while it read AWS does not post or update the card."""
     key = world.aws.add()
     if write == "update":
@@ -322,8 +322,8 @@ async def test_requester_is_no_longer_identified_when_two_people_share_the_addre
     assert not world.chat.of("post")[0].buttons
 
 
-async def test_deleted_request_is_closed_after_ten_minutes(world: World) -> None:
-    """After ten minutes, the card loses its buttons. It gets them back if the sweep finds the request again."""
+async def test_card_of_a_request_that_aws_no_longer_has_loses_its_buttons_after_ten_minutes(world: World) -> None:
+    """A note reports it. The card gets its buttons back if the sweep finds the request again."""
     key = await world.posted()
     there = world.aws.requests.pop(key)
     async with world.running():
@@ -484,8 +484,8 @@ async def test_slow_reconciles_of_two_processes_post_one_card() -> None:
         assert len(world.chat.of("post")) == 1
 
 
-async def test_requester_identified_late_still_gets_the_message(world: World) -> None:
-    """The request was approved while no roster could be read. The message is sent once the requester is identified."""
+async def test_requester_who_is_identified_late_gets_the_message_about_the_approval(world: World) -> None:
+    """The request was approved while no roster could be read. The message is sent once the rosters can be read."""
     world.people.failing = True
     key = world.aws.add()
     async with world.running():
@@ -536,7 +536,7 @@ async def test_requests_of_a_removed_account_are_not_read_repeatedly(world: Worl
     assert (answer.notice and answer.notice.code, world.aws.signals) == (NoticeCode.NOT_FOUND, [])
 
 
-async def test_message_names_the_person_before_the_reply_arrives(world: World) -> None:
+async def test_direct_message_names_the_person_before_the_signals_reply_arrives(world: World) -> None:
     """AWS shows the vote before the signal's reply: the direct message names the person, not "outside Teams"."""
     answered = asyncio.Event()
 

@@ -52,7 +52,7 @@ async def arrives(world: World, *, outage: float = OUTAGE, recovered: float = MI
 
 @pytest.mark.parametrize("outage", [0.5, OUTAGE, 600.0, 3 * 3600.0])
 @pytest.mark.parametrize("rules", [BY_DOMAIN, BY_ENTRY, BY_ROSTER], ids=["by domain", "by entry", "by roster"])
-async def test_first_message_arrives_within_a_minute_of_the_recovery(
+async def test_first_direct_message_arrives_within_a_minute_after_the_rosters_are_readable(
     world: World, rules: IdentityRules, outage: float
 ) -> None:
     """The requester could not be looked up when the request arrived. No note says that the message is impossible."""
@@ -65,7 +65,9 @@ async def test_first_message_arrives_within_a_minute_of_the_recovery(
 
 
 @pytest.mark.parametrize("rules", [BY_DOMAIN, BY_ROSTER])
-async def test_outcome_during_the_outage_reaches_the_requester_after_it(world: World, rules: IdentityRules) -> None:
+async def test_requester_is_notified_after_a_roster_outage_that_the_request_ended_in_it(
+    world: World, rules: IdentityRules
+) -> None:
     """The request ends before the rosters can be read. The message about the end arrives once they can be read."""
     use(world, rules)
     async with world.running():
@@ -83,8 +85,8 @@ async def test_outcome_during_the_outage_reaches_the_requester_after_it(world: W
     assert "could not be told" not in "".join(each.card for each in world.chat.of("reply"))
 
 
-async def test_person_who_is_in_no_roster_is_known_to_be_missing(world: World) -> None:
-    """All rosters were read. So the note is posted immediately, and no further read is planned for the message."""
+async def test_thread_says_at_once_that_a_requester_in_no_roster_was_not_notified(world: World) -> None:
+    """All rosters were read, so the requester is not looked up again."""
     use(world, BY_DOMAIN)
     world.people.people.remove(TARO_PERSON)
     async with world.running():
@@ -125,8 +127,8 @@ async def test_requester_is_looked_up_again_when_the_bot_is_added_to_a_team(worl
     assert len(world.chat.of("direct")) == 1
 
 
-async def test_message_is_given_up_hours_after_the_end_of_the_request(world: World) -> None:
-    """If no roster could be read by then, a note says that the requester was not notified, and the reads end."""
+async def test_direct_message_is_given_up_hours_after_the_end_of_the_request(world: World) -> None:
+    """No roster can be read until then. A note says that the requester was not notified, and the reads end."""
     use(world, BY_DOMAIN)
     world.people.failing = True
     key = world.aws.add()

@@ -1,4 +1,4 @@
-"""AWS accepts a vote and then does not show it: after a minute no text claims it, and its person may try again."""
+"""AWS accepts a vote and does not show it: after a minute, no text names it as a vote, and its person may try again."""
 
 import asyncio
 from ast import literal_eval
@@ -77,7 +77,7 @@ def voters(world: World) -> list[str | None]:
 
 
 @pytest.mark.parametrize(("verb", "word"), [(Verb.APPROVE, "Approved by"), (Verb.REJECT, "Rejected by")])
-async def test_vote_that_aws_never_shows_is_not_claimed_and_may_be_repeated(
+async def test_vote_that_aws_never_shows_is_no_longer_named_and_may_be_repeated(
     world: World, verb: Verb, word: str
 ) -> None:
     """For a minute the card names the voter. Then card and thread say that AWS does not show the vote."""
@@ -115,8 +115,8 @@ async def test_vote_is_hidden_although_teams_postpones_messages(world: World) ->
 
 
 @pytest.mark.parametrize("what", ["fails", "incomplete", "no steps", "unreadable votes"])
-async def test_read_without_votes_proves_nothing(world: World, what: str) -> None:
-    """While no complete read shows readable votes, the vote stays, and the person may not vote again."""
+async def test_vote_stays_on_the_card_while_no_complete_read_shows_readable_votes(world: World, what: str) -> None:
+    """The read fails, is incomplete, or has no steps or unreadable votes. The person may not vote again."""
     key = await world.posted(required=2)
     async with world.running():
         await swallowed(world, key)
@@ -144,8 +144,8 @@ async def test_read_without_votes_proves_nothing(world: World, what: str) -> Non
     assert voters(world) == [HANAKO.upn]
 
 
-async def test_votes_prove_their_absence_although_another_part_of_the_request_is_unreadable(world: World) -> None:
-    """All steps were read, but not, for example, the node's tags. That says nothing less about the votes."""
+async def test_vote_is_hidden_although_another_part_of_the_request_is_unreadable(world: World) -> None:
+    """AWS shows all steps with their votes, but not, for example, the node's tags."""
     key = await world.posted(required=2)
     world.aws.requests[key] = replace(world.aws.requests[key], complete=False, steps_read=True)
     async with world.running():
@@ -187,8 +187,8 @@ async def test_only_the_vote_that_aws_does_not_show_is_hidden(world: World) -> N
 
 
 @pytest.mark.parametrize("by", ["arn:aws:iam::111122223333:role/NodeAccessApprover", f"{APPROVER}/someone"])
-async def test_vote_of_no_known_person_may_be_the_missing_one(world: World, by: str) -> None:
-    """AWS shows an approval of the approver role without the person's name: it may be this vote, so it stays."""
+async def test_vote_is_not_hidden_if_aws_shows_one_that_may_be_the_same(world: World, by: str) -> None:
+    """AWS shows an approval of the approver role without the person's name. The person may not vote again."""
     key = await world.posted(required=3)
     async with world.running():
         await swallowed(world, key)
@@ -199,8 +199,8 @@ async def test_vote_of_no_known_person_may_be_the_missing_one(world: World, by: 
 
 
 @pytest.mark.parametrize("kind", ["another role", "another verdict", "before the click"])
-async def test_vote_of_somebody_else_is_not_the_missing_one(world: World, kind: str) -> None:
-    """A vote in another role, with another verdict, or from before the click is not this person's."""
+async def test_vote_is_hidden_if_aws_shows_only_votes_that_cannot_be_the_same(world: World, kind: str) -> None:
+    """AWS shows a vote in another role, with another verdict, or from before the click."""
     key = await world.posted(required=3)
     early = world.clock.now() - timedelta(hours=1)
     role = "arn:aws:iam::111122223333:role/NodeAccessApprover"

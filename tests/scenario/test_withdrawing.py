@@ -387,7 +387,7 @@ async def test_requester_who_is_no_longer_identified_cannot_cancel(world: World)
     assert world.aws.signals == []
 
 
-async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None:
+async def test_request_whose_row_has_no_requester_cannot_be_cancelled(world: World) -> None:
     """If the row lacks the requester or the request, the cancellation is refused."""
     key = await world.posted()
     unknown = await world.store.apply(key, lambda row: replace(row, requester=None), now=world.clock.now())
@@ -411,12 +411,12 @@ async def test_row_without_a_requester_cannot_be_cancelled(world: World) -> None
         ({"status": Status.CANCELLED}, "", NoticeCode.CANCELLED),
     ],
 )
-async def test_refused_cancellation_says_why(
+async def test_answer_to_a_refused_cancellation_has_the_reason(
     world: World, facts: dict[str, object], step: str, expected: Reason
 ) -> None:
     """After a forged step, or for a replica, unreadable facts or an ended request, no call is made.
 
-    The answer has the reason. For a replica or an ended request, it has no button to cancel.
+    The answer has the reason. Its card keeps the button to cancel only if the request waits and is no replica.
     """
     key = await world.posted()
     row = await world.row(key)
@@ -425,7 +425,7 @@ async def test_refused_cancellation_says_why(
     await world.store.apply(key, lambda each: replace(each, request=asked), now=world.clock.now())
     answer = await world.click_handler.click(replace(world.withdrawn(key), step=step))
     assert code_of(answer) is expected
-    assert not offers(answer.card, Verb.CANCEL) or expected in {Refusal.OTHER_STEP, Refusal.UNREADABLE}
+    assert offers(answer.card, Verb.CANCEL) is (asked.status is Status.PENDING and asked.replica_of is None)
     assert world.aws.signals == []
 
 
@@ -475,7 +475,7 @@ async def test_request_can_be_cancelled_at_a_later_level(world: World) -> None:
     assert world.aws.requests[key].status is Status.CANCELLED
 
 
-async def test_old_cancel_button_shows_the_current_state(world: World) -> None:
+async def test_click_on_an_old_cancel_button_shows_the_current_message(world: World) -> None:
     """A click after the decision or the revocation makes no call and shows the current message."""
     key = await approved(world)
     for expected, words in ((NoticeCode.DECIDED, "was approved"), (NoticeCode.REVOKED, "access was revoked")):
@@ -505,8 +505,8 @@ async def test_simultaneous_votes_and_cancellation_make_one_call(world: World) -
     ]
 
 
-async def test_cancellation_waits_for_a_vote_that_is_being_sent(world: World) -> None:
-    """During a vote, the cancellation is answered "busy" with the voter's name. A later one is answered "decided"."""
+async def test_cancellation_during_a_vote_is_answered_busy_and_makes_no_call(world: World) -> None:
+    """The answer names the voter. A later cancellation is answered "decided"."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -600,7 +600,9 @@ def is_notified(world: World, withdrawal: Withdrawal) -> bool:
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_call_with_a_lost_reply_is_not_made_again(world: World, withdrawal: Withdrawal) -> None:
+async def test_revocation_or_cancellation_with_a_lost_reply_is_not_sent_again(
+    world: World, withdrawal: Withdrawal
+) -> None:
     """The call took effect but its reply was lost. The state in AWS confirms it, and the note has the person's name."""
     key, click = await ready(world, withdrawal)
     world.aws.after["signal"].append(SignalLost())
@@ -616,7 +618,7 @@ async def test_call_with_a_lost_reply_is_not_made_again(world: World, withdrawal
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_withdrawal_that_never_reached_aws_is_released_and_not_sent_again(
+async def test_revocation_or_cancellation_that_never_reached_aws_is_released(
     world: World, withdrawal: Withdrawal
 ) -> None:
     """The person is notified and may click again. The bot itself does not repeat the call."""
@@ -663,7 +665,9 @@ async def test_claim_of_a_crashed_process_is_not_sent_over_a_minute_after_its_tu
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_call_of_a_crashed_process_is_never_repeated(world: World, withdrawal: Withdrawal) -> None:
+async def test_revocation_or_cancellation_of_a_crashed_process_is_never_sent_again(
+    world: World, withdrawal: Withdrawal
+) -> None:
     """The process died during a call that did not reach AWS: after a minute the decision is released."""
     key, click = await ready(world, withdrawal)
     await world.crash_in(click, "signal")
@@ -718,7 +722,7 @@ class SlowStore(MemoryStore):
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_old_state_check_is_repeated(withdrawal: Withdrawal) -> None:
+async def test_state_check_is_repeated_if_the_store_is_slow_after_it(withdrawal: Withdrawal) -> None:
     """The row could not be written for seconds after the check: the state is read again before the call."""
     store = SlowStore()
     world = new_world(store=store)
@@ -738,7 +742,7 @@ async def test_old_state_check_is_repeated(withdrawal: Withdrawal) -> None:
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_refused_call_is_explained(world: World, withdrawal: Withdrawal) -> None:
+async def test_refused_revocation_or_cancellation_is_explained(world: World, withdrawal: Withdrawal) -> None:
     """AWS refuses the call. The person reads AWS's error code, and the button stays for another try."""
     key, click = await ready(world, withdrawal)
     world.aws.before["signal"].append(SignalRefused("InternalRule", denied=False))

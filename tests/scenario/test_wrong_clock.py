@@ -79,7 +79,7 @@ async def test_request_is_decided_after_a_crash_and_a_clock_set_back(call: str, 
     assert states == [DecisionState.RELEASED, DecisionState.CONFIRMED]
 
 
-async def test_click_from_the_future_is_never_sent() -> None:
+async def test_decision_whose_click_is_in_the_future_is_never_sent() -> None:
     """By the corrected clock, the click is in the future, so its age is unknown. The decision is released unsent."""
     world = new_world()
     key = await world.posted()
@@ -167,8 +167,8 @@ async def test_postponed_card_appears_after_the_clock_was_set_back() -> None:
         assert len(world.chat.of("post")) == 1
 
 
-async def test_missing_request_is_gone_after_its_span_although_the_clock_was_set_back() -> None:
-    """The stored start of the absence lies in the future, so the absence is counted from the next read."""
+async def test_request_that_aws_no_longer_has_ends_although_the_clock_was_set_back() -> None:
+    """By the corrected clock, AWS stopped showing the request in the future, so the time is counted from the next read."""
     world = new_world()
     key = await world.posted()
     del world.aws.requests[key]

@@ -171,8 +171,8 @@ async def test_click_without_permission_is_refused_and_nothing_reaches_aws(
 
 
 @pytest.mark.parametrize("state", ["waiting", "granted"])
-async def test_forged_card_decides_nothing(state: str, edge: MatrixEdge, figure: Figure) -> None:
-    """Facts come from AWS and the stored row. A click with forged data sends nothing to AWS, for any actor."""
+async def test_click_with_forged_card_data_sends_nothing_to_aws(state: str, edge: MatrixEdge, figure: Figure) -> None:
+    """The bot uses the facts of AWS and of the stored row. No actor's click with forged data has an effect."""
     run = MatrixRun(edge, state)
     await run.click_all(list(clicks_in(state, verbs=DECIDING, routes=CARDS, forgeries=FORGERIES)))
     assert run.counted["allowed"] == 0
@@ -180,8 +180,8 @@ async def test_forged_card_decides_nothing(state: str, edge: MatrixEdge, figure:
 
 
 @pytest.mark.parametrize("state", ["waiting", "granted"])
-async def test_claims_on_a_card_change_no_permission(state: str, edge: MatrixEdge, figure: Figure) -> None:
-    """Statements on a card about the clicker, the approvers or the status of the request are ignored."""
+async def test_claims_in_card_data_change_no_permission(state: str, edge: MatrixEdge, figure: Figure) -> None:
+    """Members about the clicker, the approvers or the status of the request are ignored."""
     run = MatrixRun(edge, state)
     await run.click_all([(*click, True) for click in clicks_in(state)])
     assert run.counted["allowed"] > 0
@@ -204,10 +204,10 @@ def _tokens(edge: MatrixEdge) -> dict[str, str]:
     }
 
 
-async def test_invalid_token_decides_nothing(edge: MatrixEdge, figure: Figure) -> None:
-    """An approver's click with an invalid token, or with fields that do not fit its token, is refused.
+async def test_click_with_an_invalid_token_is_refused_and_sends_no_signal(edge: MatrixEdge, figure: Figure) -> None:
+    """The click is an approver's. It is also refused if its fields do not fit its token. The answer is 401 or 403.
 
-    The answer is 401 or 403, and AWS gets no signal. As a positive control, a valid click sends one.
+    As a positive control, a valid click sends one signal.
     """
     tokens = _tokens(edge)
     state = STATES["waiting"]
@@ -266,7 +266,7 @@ def test_every_click_is_tried_in_some_state() -> None:
 
 
 def test_every_verb_and_route_is_in_the_matrix() -> None:
-    """Fails for a new verb or route, as a reminder to extend the matrix and then the lists in this test."""
+    """Fails for a new verb or HTTP route, as a reminder to extend the matrix and then the lists in this test."""
     assert set(Verb) == {Verb.APPROVE, Verb.REJECT, Verb.CANCEL, Verb.REVOKE, Verb.WITHDRAW, Verb.REFRESH}
 
     async def nothing(*_: Any) -> Any:

@@ -39,7 +39,7 @@ async def _assert_no_one_decides(world: World, key: RequestKey, people: tuple[Pe
     ],
     ids=["of the channel", "of the step", "with an empty entry"],
 )
-async def test_empty_approver_list_admits_no_one(channel: Channel) -> None:
+async def test_empty_approver_list_lets_no_one_decide(channel: Channel) -> None:
     """An empty list does not mean everyone, and an empty entry matches no one."""
     world = new_world(channel)
     await _assert_no_one_decides(world, world.aws.add())
@@ -58,10 +58,12 @@ LISTED = tuple(f"user:{each.object_id}" for each in EVERYBODY)
     ],
     ids=["members", "by name", "by id", "by id, unidentified requester"],
 )
-async def test_unreadable_roster_admits_no_one(approvers: tuple[str, ...], requester: str | None) -> None:
-    """The card is posted before the roster fails. After that, no click decides.
+async def test_no_one_may_decide_while_the_roster_is_unreadable(
+    approvers: tuple[str, ...], requester: str | None
+) -> None:
+    """The card was posted while the roster was readable.
 
-    This holds even where unidentified requesters are allowed: without the roster, the clicker may be the requester.
+    No click decides, even if unidentified requesters are allowed: without the roster, the clicker may be the requester.
     """
     world = new_world(replace(APPROVALS, approvers=approvers))
     lenient = replace(world.configuration.value.identity, allow_unidentified=True)
@@ -101,7 +103,7 @@ async def test_identity_center_record_with_empty_names_identifies_no_one() -> No
     await _assert_no_one_decides(world, world.aws.add(requester=USER_ID))
 
 
-async def test_identity_center_user_name_is_not_an_object_id() -> None:
+async def test_identity_center_user_name_is_not_used_as_an_object_id() -> None:
     """User names are free text. One that looks like an object id identifies no one.
 
     This holds even if `unmatched_requesters` is `allow` and the record also has an address in `people_domains`.
@@ -122,8 +124,8 @@ async def test_session_name_chosen_by_the_caller_identifies_no_one() -> None:
 
 
 @pytest.mark.parametrize("ours", ["", HANAKO.tenant_id], ids=["of bot and person", "of the person"])
-async def test_missing_tenant_blocks_every_decision(ours: str) -> None:
-    """A person without a tenant id is refused, even if listed by id, whether or not the bot has a tenant id."""
+async def test_clicker_without_a_tenant_id_may_not_decide(ours: str) -> None:
+    """The person is refused even if listed by id, whether or not the bot has a tenant id."""
     world = new_world(replace(APPROVALS, approvers=("members", *LISTED)))
     key = world.aws.add()
     await world.shown(key)

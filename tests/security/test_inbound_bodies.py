@@ -24,12 +24,14 @@ SOON = 5.0  # seconds after which a connection that should be closed counts as l
 
 @pytest.fixture
 async def ms() -> AsyncIterator[FakeMicrosoft]:
+    """Run a fake Microsoft."""
     async with FakeMicrosoft() as fake:
         yield fake
 
 
 @pytest.fixture
 async def edge(ms: FakeMicrosoft) -> AsyncIterator[Edge]:
+    """Run the bot's HTTP endpoint with the fake Microsoft."""
     async with running_edge(ms) as running:
         yield running
 
@@ -288,22 +290,24 @@ async def test_duplicate_name_in_another_spelling_is_refused(extra: str, ms: Fak
     ],
     ids=["long integers", "long fractions", "tiny numbers", "negative zeros", "half surrogates"],
 )
-async def test_flood_of_numbers_is_answered_in_time(value: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """Numbers that are slow to read, or odd, are served or refused within Teams' time limit for a click."""
+async def test_body_full_of_odd_numbers_is_answered_within_three_seconds(
+    value: str, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """Long or tiny numbers, negative zeros and unpaired surrogates are slow to read. The body is served or refused."""
     raw = json.dumps(_message(ms) | {"value": "VALUE"}).replace('"VALUE"', value).encode()
     async with asyncio.timeout(3):
         assert await _sent(ms, edge, raw) in (200, 400)
 
 
-async def test_body_of_an_unauthenticated_sender_is_not_awaited(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The token is checked first: the answer comes although the announced body never does."""
+async def test_request_without_a_valid_token_is_refused_before_its_body_arrives(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The request announces a body of 200,000 bytes and sends none. It is answered 401."""
     head = b"POST /api/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n"
     for token in (b"", b"Authorization: Bearer a.b.c\r\n", b"Authorization: Basic eDp5\r\n"):
         assert (await _first_line(edge, head + token + b"\r\n"))[9:12] == b"401"
 
 
-async def test_every_body_of_another_tenant_gets_the_same_answer(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The answer does not depend on the other parts of the body. No turn runs."""
+async def test_every_activity_of_another_tenant_gets_the_same_answer(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The answer is 403, whatever else the activity contains. No turn runs."""
     body = _message(ms)
     body["conversation"]["tenantId"] = body["channelData"]["tenant"]["id"] = "99999999-9999-4999-8999-999999999999"
     odd = [body, body | {"value": [[[1]]] * 500}, body | {"type": "invoke", "name": "x"}, body | {"text": "t" * 9000}]

@@ -27,17 +27,20 @@ NOW = 1_795_000_000.0
 
 @pytest.fixture
 def clock() -> Ticker:
+    """Return a clock that the test moves."""
     return Ticker(NOW)
 
 
 @pytest.fixture
 async def ms(clock: Ticker) -> AsyncIterator[FakeMicrosoft]:
+    """Run a fake Microsoft with this clock."""
     async with FakeMicrosoft(now=clock.epoch) as fake:
         yield fake
 
 
 @pytest.fixture
 async def edge(ms: FakeMicrosoft, clock: Ticker) -> AsyncIterator[Edge]:
+    """Run the bot's HTTP endpoint with the fake Microsoft and this clock."""
     async with running_edge(ms, clock=clock) as running:
         yield running
 
@@ -73,8 +76,8 @@ async def test_header_without_a_token_is_answered_401(header: str, ms: FakeMicro
     assert ms.faults.matching("GET", "known") == []
 
 
-async def test_token_of_another_algorithm_fetches_no_keys(ms: FakeMicrosoft, edge: Edge) -> None:
-    """No key could make these tokens valid, so the bot fetches no signing keys for them."""
+async def test_no_keys_are_fetched_for_a_token_of_another_algorithm(ms: FakeMicrosoft, edge: Edge) -> None:
+    """No key could make such a token valid."""
     for name in ("unsigned", "HMAC with the public key", "another RSA algorithm"):
         await ms.send(edge.url, _message(), authorization=f"Bearer {FORGED[name](ms.signer, SERVICE)}")
 
@@ -103,8 +106,8 @@ async def test_huge_token_is_answered_400(size: int, ms: FakeMicrosoft, edge: Ed
     assert (status, alive, len(edge.turns)) == (400, 200, 1)
 
 
-async def test_two_tokens_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A request with two Authorization headers is ambiguous and refused, even if one of them is good."""
+async def test_request_with_two_authorization_headers_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The request is refused even if one of the two tokens is valid."""
     headers = CIMultiDict([("Authorization", f"Bearer {_good(ms.signer)}"), ("Authorization", "Bearer x.y.z")])
 
     status, _ = await ms.send_raw(edge.url, json.dumps(_message()).encode(), headers=headers)
@@ -112,7 +115,7 @@ async def test_two_tokens_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
     assert (status, edge.turns) == (401, [])
 
 
-async def test_good_token_reaches_the_bot(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_activity_with_a_valid_token_reaches_the_bot(ms: FakeMicrosoft, edge: Edge) -> None:
     """The positive control: the same request with a valid token runs a turn."""
     status, _ = await ms.send(edge.url, _message())
 
@@ -173,8 +176,10 @@ async def test_token_needs_no_nbf_and_no_valid_unchecked_claims(
         None,
     ],
 )
-async def test_body_must_name_the_service_of_the_token(service_url: str | None, ms: FakeMicrosoft, edge: Edge) -> None:
-    """The body's serviceUrl must name the signed service. Otherwise replies could go to another server."""
+async def test_activity_whose_service_url_differs_from_the_tokens_is_refused(
+    service_url: str | None, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """Otherwise replies could go to a server that the token does not name."""
     status, _ = await ms.send(edge.url, _message(serviceUrl=service_url), authorization=f"Bearer {_good(ms.signer)}")
 
     assert (status, edge.turns) == (401, [])
@@ -230,8 +235,8 @@ ODD_KEY_IDS = {
 
 
 @pytest.mark.parametrize("head", ODD_KEY_IDS.values(), ids=ODD_KEY_IDS.keys())
-async def test_key_id_of_an_odd_form_fetches_no_keys(head: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """Anybody can send such tokens. They are answered 400 (too long) or 401, and Microsoft is not called once more."""
+async def test_no_keys_are_fetched_for_a_malformed_key_id(head: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """Anybody can send such tokens. They are answered 401, or 400 if they are too long."""
     await edge.keys.warm()
     before = len(ms.faults.matching("GET", "known"))
     for algorithm in ("", '"alg": "RS256", '):
@@ -261,8 +266,13 @@ async def test_invented_key_ids_do_not_delay_activities_while_the_keys_cannot_be
     assert {status for status, _ in await asyncio.gather(*waiting)} == {401}
 
 
-async def test_new_key_is_accepted_within_a_minute_of_a_flood(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """Many invented key ids arrive right before a rotation and go on arriving every second."""
+async def test_new_key_is_accepted_within_a_minute_despite_many_invented_key_ids(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
+    """The invented key ids arrive right before a rotation, and then every second.
+
+    The keys are fetched at most nine times.
+    """
     await edge.keys.warm()
     for number in range(50):
         await edge.keys.find(f"first-{number}")
@@ -289,10 +299,10 @@ async def test_new_key_is_accepted_within_a_minute_of_a_flood(ms: FakeMicrosoft,
         (None, 401),
     ],
 )
-async def test_key_must_endorse_the_channel(
+async def test_token_is_refused_unless_its_key_endorses_the_channel(
     endorsements: list[str] | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """A key is trusted only for the channels that it endorses, as documented. Without endorsements, it is not trusted."""
+    """The endorsement must be exactly `msteams`. A key without endorsements is not trusted."""
     ms.signer.rotate("other", endorsements=endorsements)
 
     status, _ = await ms.send(edge.url, _message(), authorization=f"Bearer {_good(ms.signer)}")
@@ -301,7 +311,7 @@ async def test_key_must_endorse_the_channel(
 
 
 @pytest.mark.parametrize(("channel_id", "expected"), [("directline", 403), ("webchat", 403), (None, 401)])
-async def test_other_channels_are_not_served(
+async def test_activity_of_another_channel_than_teams_is_refused(
     channel_id: str | None, expected: int, ms: FakeMicrosoft, edge: Edge
 ) -> None:
     """On Direct Line and Web Chat, clients state their own identity, so even a valid token of these is refused.
@@ -315,8 +325,8 @@ async def test_other_channels_are_not_served(
     assert (status, edge.turns) == (expected, [])
 
 
-async def test_remembered_token_expires(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """A verified token is remembered, but it is refused once it expired more than five minutes ago."""
+async def test_remembered_token_is_refused_after_it_expired(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+    """The token was verified before. It is refused once it expired more than five minutes ago."""
     held = f"Bearer {_good(ms.signer, exp=int(NOW) + 60)}"
     first, _ = await ms.send(edge.url, _message(), authorization=held)
     clock.seconds = NOW + 60 + 301
@@ -342,7 +352,7 @@ async def test_remembered_token_is_refused_once_its_key_is_withdrawn(
     assert (first, second) == (200, 401)
 
 
-async def test_remembered_token_is_compared_with_every_body(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_remembered_token_is_refused_for_another_service_url(ms: FakeMicrosoft, edge: Edge) -> None:
     """A token that was valid for one body is refused for a body with another serviceUrl."""
     held = f"Bearer {_good(ms.signer)}"
     first, _ = await ms.send(edge.url, _message(), authorization=held)

@@ -99,8 +99,8 @@ def views() -> list[tuple[View | Notice, Notice | None]]:
     return [(view, notice) for view, notice in every_view() if (filled(view, "x"), notice) != (view, notice)]
 
 
-def test_hostile_text_changes_no_card(figure: Figure) -> None:
-    """Under each set of text limits, the card has the same structure as with a plain text.
+def test_hostile_text_does_not_change_the_structure_of_a_card(figure: Figure) -> None:
+    """The card is compared with that of a plain text, under each set of text limits.
 
     It contains no `{{DATE(…)}}` or `{{TIME(…)}}`. With the widest limits, it shows every visible character. A text that
     is too long is cut visibly.
@@ -138,8 +138,8 @@ def _compared(
     return fits
 
 
-def test_hostile_cards_are_valid(figure: Figure) -> None:
-    """Cards with hostile texts follow the official schema of Adaptive Cards, in every language."""
+def test_cards_with_hostile_texts_follow_the_schema(figure: Figure) -> None:
+    """The schema is the official one of Adaptive Cards. Cards in every language are checked."""
     checked = set()
     for locale, text, (view, notice) in zip(
         cycle(LOCALES), texts(181, rounds(short=150, ci=600, long=600)), cycle(views())

@@ -59,8 +59,11 @@ async def _click(world: World, who: Person, *, requester: str | None = None) -> 
         ("ダイ@example.com", unicodedata.normalize("NFD", "ダイ@example.com")),
     ],
 )
-async def test_entry_names_its_person_however_it_is_typed(entry: str, upn: str) -> None:
-    """Case, full-width letters in the file, and the encoding of accents do not exclude an approver."""
+async def test_approvers_entry_admits_its_person_in_another_case_width_or_accent_encoding(entry: str, upn: str) -> None:
+    """The entry may have full-width letters.
+
+    Letter case and the encoding of accents may differ in the entry or in Teams.
+    """
     approver = replace(HANAKO, upn=upn)
     world = new_world(replace(APPROVALS, approvers=(f"upn:{entry}",)), people=(approver, TARO_PERSON))
     answer = await _click(world, approver)
@@ -76,8 +79,8 @@ async def test_look_alike_of_an_approver_may_not_decide(upn: str) -> None:
     assert (code_of(answer), world.aws.signals) == (Refusal.NOT_APPROVER, [])
 
 
-async def test_entry_admits_no_one_whose_name_has_other_letters() -> None:
-    """If letter case is ignored, ß equals ss. Two people may have these names, so the other one is refused."""
+async def test_approvers_entry_with_a_sharp_s_does_not_admit_a_name_with_ss() -> None:
+    """If letter case is ignored, ß equals ss. Two people may have these names."""
     other = replace(person(31), upn="strasse@example.com")
     world = new_world(replace(APPROVALS, approvers=("upn:straße@example.com",)), people=(HANAKO, TARO_PERSON, other))
     assert code_of(await _click(world, other)) is Refusal.NOT_APPROVER
@@ -97,8 +100,8 @@ async def test_entry_admits_no_one_whose_name_has_other_letters() -> None:
         ("hanako.sato@b\u00fccher.example", "hanako.sato@bucher.example"),
     ],
 )
-async def test_two_people_with_similar_names_stay_two(entry: str, upn: str) -> None:
-    """The person in the approvers list decides; the other one is refused. Neither is the requester."""
+async def test_only_the_listed_one_of_two_people_with_similar_names_may_decide(entry: str, upn: str) -> None:
+    """Neither of them is the requester."""
     listed, other = replace(HANAKO, upn=entry), replace(person(31), upn=upn)
     world = new_world(replace(APPROVALS, approvers=(f"upn:{entry}",)), people=(listed, TARO_PERSON, other))
     assert (code_of(await _click(world, other)), world.aws.signals) == (Refusal.NOT_APPROVER, [])
@@ -116,7 +119,7 @@ async def test_two_people_with_similar_names_stay_two(entry: str, upn: str) -> N
     ],
     ids=["dotless i", "dotted I", "a dot at the end", "the domain in ASCII", "sharp s"],
 )
-async def test_requester_as_another_system_writes_the_address_may_not_decide(record: str, mail: str) -> None:
+async def test_requester_whose_address_another_system_spells_differently_may_not_decide(record: str, mail: str) -> None:
     """An identity provider may change letter case by Turkish rules, or encode the domain.
 
     Even if an address that matches no Teams user identifies a requester, the person is refused as the requester.
@@ -150,8 +153,11 @@ async def test_people_entry_for_a_look_alike_does_not_identify_the_person(entry:
 
 
 @pytest.mark.parametrize("address", LOOK_ALIKES.values(), ids=LOOK_ALIKES.keys())
-async def test_look_alike_of_a_requester_identifies_no_one_and_may_not_decide(address: str) -> None:
-    """The requester's Identity Center record has an address similar to Hanako's. Neither she nor others may decide."""
+async def test_no_one_may_decide_if_the_requesters_address_looks_like_a_persons(address: str) -> None:
+    """The Identity Center record has an address similar to Hanako's.
+
+    She is refused as the requester, and others because the requester is not identified.
+    """
     world = new_world(people=(HANAKO, ICHIRO, TARO_PERSON))
     world.identities.records[USER_ID] = (address,)
     for each, refusal in ((HANAKO, Refusal.OWN_REQUEST), (ICHIRO, Refusal.UNIDENTIFIED)):
@@ -159,8 +165,8 @@ async def test_look_alike_of_a_requester_identifies_no_one_and_may_not_decide(ad
         assert (code_of(answer), world.aws.signals) == (refusal, [])
 
 
-async def test_two_people_with_similar_addresses_are_not_confused() -> None:
-    """If the requester's address is similar to another person's, neither may decide, and no one is identified."""
+async def test_no_one_may_decide_if_two_people_have_addresses_like_the_requesters() -> None:
+    """Both are refused as the requester, and others because the requester is not identified."""
     twin = replace(person(31), mail=LOOK_ALIKES["full width"])
     world = new_world(people=(HANAKO, ICHIRO, TARO_PERSON, twin))
     requester = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/{HANAKO.upn}"
@@ -179,8 +185,8 @@ async def test_two_people_with_similar_addresses_are_not_confused() -> None:
     ],
     ids=["IAM user", "IAM user in a path", "federated user", "session", "Identity Center user"],
 )
-async def test_name_without_a_domain_refuses_the_person_of_that_mailbox(requester: str) -> None:
-    """The requester `hanako.sato` may be the person with the address `hanako.sato@…`, so she is refused.
+async def test_person_whose_address_begins_with_the_requesters_name_may_not_decide(requester: str) -> None:
+    """The requester `hanako.sato` may be the person with the address `hanako.sato@…`.
 
     Another approver may decide, because unidentified requesters are allowed.
     """

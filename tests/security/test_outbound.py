@@ -40,6 +40,7 @@ class UnlistedServer:
 
 @pytest.fixture
 async def unlisted() -> AsyncIterator[UnlistedServer]:
+    """Run the server that is not listed."""
     made = UnlistedServer()
     async with listening(made.handle) as port:
         made.url = f"http://localhost:{port}/teams/"
@@ -48,17 +49,20 @@ async def unlisted() -> AsyncIterator[UnlistedServer]:
 
 @pytest.fixture
 def clock() -> ManualClock:
+    """Return a clock that the test moves."""
     return ManualClock()
 
 
 @pytest.fixture
 async def ms(clock: ManualClock) -> AsyncIterator[FakeMicrosoft]:
+    """Run a fake Microsoft with this clock."""
     async with FakeMicrosoft(now=clock.epoch) as fake:
         yield fake
 
 
 @pytest.fixture
 async def bot(ms: FakeMicrosoft, clock: ManualClock) -> AsyncIterator[Turns]:
+    """Run the bot's Teams side with the fake Microsoft."""
     async with running_turns(ms, clock=clock) as running:
         yield running
 
@@ -143,8 +147,11 @@ def modules_calling(name: str) -> set[str]:
     return {path.stem for path in product for attribute, _ in method_calls(path) if attribute == name}
 
 
-def test_one_module_sends_the_token() -> None:
-    """Only bot.teams.outbound.calls calls `bearer`. It checks the host first; a second module would have to do so too."""
+def test_only_one_module_sends_the_token() -> None:
+    """Only bot.teams.outbound.calls calls `bearer`, and it checks the host first.
+
+    Another module would have to check it too.
+    """
     assert modules_calling("bearer") == {"calls"}
 
 

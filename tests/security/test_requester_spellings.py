@@ -129,7 +129,7 @@ async def test_requester_cannot_decide_under_any_account(requester: str) -> None
 
 
 @pytest.mark.parametrize("requester", REQUESTERS.values(), ids=REQUESTERS.keys())
-async def test_other_approver_decides_on_the_request(requester: str) -> None:
+async def test_approver_who_is_not_the_requester_may_decide(requester: str) -> None:
     """Positive control: an approver who is not the requester may decide."""
     world = _world(TARO)
     key = await _posted_request(world, requester)
@@ -140,7 +140,7 @@ async def test_other_approver_decides_on_the_request(requester: str) -> None:
 
 @pytest.mark.parametrize("requester", DOUBTFUL.values(), ids=DOUBTFUL.keys())
 @pytest.mark.parametrize("allowed", [False, True], ids=["refuse", "allow"])
-async def test_doubtful_name_identifies_no_one(requester: str, allowed: bool) -> None:
+async def test_requester_name_that_several_people_may_have_identifies_no_one(requester: str, allowed: bool) -> None:
     """Another approver may decide only if unidentified requesters are allowed."""
     world = _world(TARO, allow_unidentified=allowed)
     key = await _posted_request(world, requester)
@@ -198,8 +198,11 @@ async def test_requester_without_a_name_blocks_decisions_unless_allowed(requeste
     assert (answer.refused, len(world.aws.signals)) == (not allowed, int(allowed))
 
 
-async def test_plus_address_is_another_address() -> None:
-    """`taro.yamada+cli@…` is not `taro.yamada@…`: it identifies no one, even in a trusted role."""
+async def test_address_with_a_plus_part_does_not_identify_the_person_without_it() -> None:
+    """The session `taro.yamada+cli@…` of a trusted role identifies no one.
+
+    So neither Taro nor another approver may decide.
+    """
     world = _world(TARO)
     key = await _posted_request(world, f"{SESSION}/taro.yamada+cli@example.com")
     async with world.running():

@@ -280,8 +280,10 @@ async def test_no_answer_of_aws_reveals_a_secret(name: str, caplog: pytest.LogCa
 # --- a whole run
 
 
-async def test_whole_run_leaves_no_secret_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """After a decision, the log, /metrics, `show` and the store's files contain no token and no client assertion."""
+async def test_log_metrics_and_store_have_no_secret_after_a_decision(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No token and no client assertion is in the log, `/metrics`, the output of `show`, or the store's files."""
 
     def registration(aws: SandboxAws) -> BotRegistration:
         return BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusting(aws))

@@ -58,7 +58,8 @@ def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tupl
     return found
 
 
-def test_commands_are_those_of_the_contract() -> None:
+def test_program_has_exactly_the_listed_commands() -> None:
+    """The list keeps a command from being added, renamed or removed by mistake."""
     assert set(main.commands) == CONTRACT
 
 

@@ -87,8 +87,8 @@ def test_second_caller_of_reconcile_is_found(used: Sequence[Use]) -> None:
     assert "bot.service.second" in modules([*used, *uses({"bot.service.second": second})], "reconcile")
 
 
-def test_every_reason_for_a_due_row_is_listed(used: Sequence[Use]) -> None:
-    """Exactly the modules in REQUEUED_BY make a row due."""
+def test_every_module_that_makes_a_row_due_is_listed(used: Sequence[Use]) -> None:
+    """REQUEUED_BY has exactly these modules of bot.service."""
     names = "requeue", "requeue_by", "requeue_first", "requeue_soon", "requeue_at="
     assert modules(used, *names, under=SERVICE) == set(REQUEUED_BY)
 

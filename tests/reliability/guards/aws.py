@@ -11,7 +11,7 @@ ACCOUNTS = "tests/contract/test_aws_accounts.py::"
 SIGNALS = "tests/contract/test_aws_signals.py::"
 WIRE = "tests/contract/test_aws_wire.py::"
 NODES = "tests/scenario/test_several_nodes.py::test_request_whose_nodes_are_not_certain_is_not_decided_in_teams"
-CONNECTING = "tests/contract/test_connect_commands.py::test_session_starts_only_with_a_token_and_leaves_nothing_behind"
+CONNECTING = "tests/contract/test_connect_commands.py::test_copied_command_starts_a_session_only_with_a_token_and_keeps_the_shells_variables"
 SHELL_COMMAND = "bot.domain.shown.connecting:shell_command"
 DECISIONS = "tests/unit/aws/test_approver_decisions.py::"
 PAGING = "tests/contract/test_paging.py::"
@@ -112,7 +112,7 @@ GUARDS = (
     ),
     Guard(
         "pages without an end are limited",
-        PAGING + "test_endless_pages_are_limited[DescribeInstanceInformation-empty pages]",
+        PAGING + "test_list_with_endless_pages_is_read_up_to_a_limit[DescribeInstanceInformation-empty pages]",
         {"bot.aws.calls.clients:_rows": around(_many_pages)},
     ),
 )

@@ -26,7 +26,7 @@ GUARDS = (
     ),
     Guard(
         "a failure that nothing repeated for a day is no problem",
-        SEEN + "test_refused_message_is_no_problem_after_a_day",
+        SEEN + "test_refused_direct_message_is_reported_for_a_day_only",
         {
             "bot.service.checks.outcomes:Outcomes.failures": around(
                 lambda failures, outcomes, work, *, within: failures(outcomes, work, within=within + timedelta(days=9))
@@ -45,7 +45,7 @@ GUARDS = (
     ),
     Guard(
         "one lost event is no problem",
-        SEEN + "test_one_lost_event_is_no_problem",
+        SEEN + "test_single_lost_events_are_no_problem_if_another_event_arrives_between_them",
         {"bot.service.checks.outcomes:Outcomes.succeeded": always(None)},
     ),
     Guard(
@@ -65,17 +65,18 @@ GUARDS = (
     ),
     Guard(
         "roles are never checked in a guessed domain",
-        SEEN + "test_role_is_not_checked_while_no_domain_is_known",
+        SEEN + "test_role_is_not_checked_while_no_members_domain_is_known",
         {"bot.service.checks.domains:Domains.most_frequent": lambda _: lambda *_args: _guessed()},
     ),
     Guard(
         "each wrong value of an activity is one warning an hour",
-        ENDPOINT + "test_refusal_of_what_microsoft_signed_says_what_was_wrong[claims0-changed0-audience-shown0]",
+        ENDPOINT
+        + "test_log_of_a_refused_activity_with_microsofts_signature_has_the_wrong_value[claims0-changed0-audience-shown0]",
         {"bot.teams.inbound.endpoint:Endpoint._may_warn": always(True)},
     ),
     Guard(
         "warnings about activities are limited",
-        ENDPOINT + "test_many_wrong_values_cause_few_warnings",
+        ENDPOINT + "test_refused_activities_with_many_wrong_values_cause_ten_warnings_a_minute",
         {"bot.concurrency.window:SlidingWindow.take": always(True)},
     ),
 )

@@ -92,12 +92,12 @@ GUARDS = (
     ),
     Guard(
         "the claim",
-        "tests/unit/domain/test_claims.py::test_one_approval_level_grants_one_claim[approve-approve-claimed]",
+        "tests/unit/domain/test_claims.py::test_level_that_needs_one_approval_grants_one_claim[approve-approve-claimed]",
         {"bot.domain.claims:is_blocked": _nothing_is_live},
     ),
     Guard(
         "the claim and the quota check together",
-        TRUTH + "test_click_waits_for_the_effect_of_the_first_signal",
+        TRUTH + "test_twenty_clicks_send_one_signal_whose_effect_aws_shows_late",
         {"bot.domain.claims:is_blocked": _nothing_is_live, HAS_ROOM: always(True)},
     ),
     Guard(
@@ -116,7 +116,7 @@ GUARDS = (
     ),
     Guard(
         "a cancellation waits for votes that are being sent",
-        WITHDRAWING + "test_cancellation_waits_for_a_vote_that_is_being_sent",
+        WITHDRAWING + "test_cancellation_during_a_vote_is_answered_busy_and_makes_no_call",
         {CLAIM: around(_beside_votes)},
     ),
     Guard(
@@ -161,7 +161,7 @@ GUARDS = (
     ),
     Guard(
         "a state check older than five seconds is repeated",
-        SIGNALLING + "test_old_state_check_is_repeated",
+        SIGNALLING + "test_state_check_is_repeated_if_the_store_is_slow_after_it",
         {"bot.service.clicks.state_check:FRESH": constant(timedelta(hours=1))},
     ),
     Guard(
@@ -181,7 +181,7 @@ GUARDS = (
     ),
     Guard(
         "a signal is attempted once",
-        "tests/contract/test_aws_signals.py::test_server_error_has_an_unknown_result[InternalServerError-500]",
+        "tests/contract/test_aws_signals.py::test_signal_with_a_server_error_as_its_answer_has_an_unknown_result[InternalServerError-500]",
         {
             "bot.boto.sdk:Config": around(
                 lambda config, **named: config(**{**named, "retries": {"total_max_attempts": 2}})
@@ -304,17 +304,17 @@ GUARDS = (
     ),
     Guard(
         "a vote is hidden only after its span, by a read that began after it",
-        UNSHOWN + "test_vote_that_aws_never_shows_is_not_claimed_and_may_be_repeated",
+        UNSHOWN + "test_vote_that_aws_never_shows_is_no_longer_named_and_may_be_repeated",
         {"bot.domain.effects:_is_read_in_time": always(True)},
     ),
     Guard(
         "a vote is hidden only by a complete read",
-        UNSHOWN + "test_read_without_votes_proves_nothing",
+        UNSHOWN + "test_vote_stays_on_the_card_while_no_complete_read_shows_readable_votes",
         {"bot.domain.request:AccessRequest.shows_votes": always(True)},
     ),
     Guard(
         "a hidden vote does not count",
-        UNSHOWN + "test_vote_that_aws_never_shows_is_not_claimed_and_may_be_repeated",
+        UNSHOWN + "test_vote_that_aws_never_shows_is_no_longer_named_and_may_be_repeated",
         {"bot.domain.effects:is_hidden_vote": always(False)},
     ),
     Guard(

@@ -57,7 +57,7 @@ GUARDS = (
     ),
     Guard(
         "addresses of two clouds are refused",
-        SETTINGS + "test_half_set_government_cloud_is_refused",
+        SETTINGS + "test_addresses_of_two_microsoft_clouds_are_refused",
         {"bot.config.settings:cloud_at": always(None)},
     ),
     Guard(

@@ -36,7 +36,7 @@ def _without_junk_as_tenant(parse: Any, raw: bytes) -> Inbound:
 GUARDS = (
     Guard(
         "keys sign only for channels that they endorse",
-        TOKENS + "test_key_must_endorse_the_channel[endorsements2-401]",
+        TOKENS + "test_token_is_refused_unless_its_key_endorses_the_channel[endorsements2-401]",
         {"bot.teams.inbound.keys:SigningKey.endorses": always(True)},
     ),
     Guard(
@@ -56,7 +56,7 @@ GUARDS = (
     ),
     Guard(
         "keys without endorsements sign for no channel",
-        TOKENS + "test_key_must_endorse_the_channel[None-401]",
+        TOKENS + "test_token_is_refused_unless_its_key_endorses_the_channel[None-401]",
         {"bot.teams.inbound.keys:endorsements_of": around(_endorses_teams_without_a_list)},
     ),
     Guard(
@@ -66,7 +66,7 @@ GUARDS = (
     ),
     Guard(
         "the serviceUrl of every body is compared with the token",
-        TOKENS + "test_remembered_token_is_compared_with_every_body",
+        TOKENS + "test_remembered_token_is_refused_for_another_service_url",
         {"bot.teams.inbound.tokens:VerifiedToken.check_body": around(_any_service_url)},
     ),
     Guard(

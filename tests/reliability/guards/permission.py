@@ -135,7 +135,7 @@ GUARDS = (
     ),
     Guard(
         "an own name without a domain is compared with mailboxes",
-        LOOK_ALIKES + "test_name_without_a_domain_refuses_the_person_of_that_mailbox[IAM user]",
+        LOOK_ALIKES + "test_person_whose_address_begins_with_the_requesters_name_may_not_decide[IAM user]",
         {"bot.domain.identity:_mailbox": always("")},
     ),
     Guard(
@@ -169,12 +169,12 @@ GUARDS = (
     ),
     Guard(
         "names are folded where they refuse",
-        LOOK_ALIKES + "test_look_alike_of_a_requester_identifies_no_one_and_may_not_decide[full width]",
+        LOOK_ALIKES + "test_no_one_may_decide_if_the_requesters_address_looks_like_a_persons[full width]",
         {"bot.text.names:fold": around(lambda _, name: name.strip().casefold())},
     ),
     Guard(
         "names that another system writes are folded",
-        LOOK_ALIKES + "test_requester_as_another_system_writes_the_address_may_not_decide[dotless i]",
+        LOOK_ALIKES + "test_requester_whose_address_another_system_spells_differently_may_not_decide[dotless i]",
         {"bot.text.names:fold": around(lambda _, name: caseless(name))},
     ),
     Guard(
@@ -213,7 +213,7 @@ GUARDS = (
     ),
     Guard(
         "a user name that looks like an object id is not one",
-        DEFAULT_DENY + "test_identity_center_user_name_is_not_an_object_id",
+        DEFAULT_DENY + "test_identity_center_user_name_is_not_used_as_an_object_id",
         {COMPARABLE: around(_only_by_ids)},
     ),
     Guard(
@@ -238,7 +238,7 @@ GUARDS = (
     ),
     Guard(
         "with several identity stores none is trusted",
-        RECORDS + "test_exactly_one_store_must_be_visible[two]",
+        RECORDS + "test_no_record_is_read_unless_exactly_one_identity_store_is_visible[two]",
         {"bot.aws.identity_center:IdentityCenter._instances": around(_first_instance)},
     ),
     Guard(
@@ -262,17 +262,17 @@ GUARDS = (
     ),
     Guard(
         "an empty list of approvers admits no one",
-        DEFAULT_DENY + "test_empty_approver_list_admits_no_one[of the channel]",
+        DEFAULT_DENY + "test_empty_approver_list_lets_no_one_decide[of the channel]",
         {MAY_DECIDE: never(Refusal.NOBODY)},
     ),
     Guard(
         "a failed roster admits no one",
-        DEFAULT_DENY + "test_unreadable_roster_admits_no_one[members]",
+        DEFAULT_DENY + "test_no_one_may_decide_while_the_roster_is_unreadable[members]",
         {MAY_DECIDE: around(_known_without_roster), COMPARABLE: always(True)},
     ),
     Guard(
         "a failed roster admits no one listed by id",
-        DEFAULT_DENY + "test_unreadable_roster_admits_no_one[by id, unidentified requester]",
+        DEFAULT_DENY + "test_no_one_may_decide_while_the_roster_is_unreadable[by id, unidentified requester]",
         {MAY_DECIDE: around(_ids_without_roster), COMPARABLE: always(True)},
     ),
     Guard(
@@ -282,12 +282,12 @@ GUARDS = (
     ),
     Guard(
         "what the pages say against a person counts",
-        DIRECTORY + "test_an_outsider_stays_one_if_entries_lack_members_or_differ[a full member-guest]",
+        DIRECTORY + "test_guest_or_foreigner_stays_one_if_entries_lack_data_or_differ[a full member-guest]",
         {"bot.teams.wire.people:TeamMember.completed_from": around(lambda _, alone, _page: alone)},
     ),
     Guard(
         "a person of a tenant that Teams does not say is a guest",
-        "tests/reliability/test_rosters.py::test_foreigner_of_an_unknown_tenant_is_refused",
+        "tests/reliability/test_rosters.py::test_person_of_another_tenant_is_refused_if_teams_shows_no_tenant_id",
         {"bot.teams.wire.people:as_person": around(_of_our_tenant)},
     ),
     Guard(
@@ -307,7 +307,7 @@ GUARDS = (
     ),
     Guard(
         "a person in a roster that was not read is not unknown",
-        UNREAD + "test_first_message_arrives_within_a_minute_of_the_recovery[by domain-8.0]",
+        UNREAD + "test_first_direct_message_arrives_within_a_minute_after_the_rosters_are_readable[by domain-8.0]",
         {"bot.domain.identity:Requester.may_be_found": always(False)},
     ),
     Guard(
@@ -322,7 +322,7 @@ GUARDS = (
     ),
     Guard(
         "a person without a tenant is refused",
-        DEFAULT_DENY + "test_missing_tenant_blocks_every_decision[of bot and person]",
+        DEFAULT_DENY + "test_clicker_without_a_tenant_id_may_not_decide[of bot and person]",
         {MAY_DECIDE: around(_without_tenant)},
     ),
     Guard(

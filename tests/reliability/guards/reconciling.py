@@ -112,7 +112,7 @@ GUARDS = (
     ),
     Guard(
         "an id of Teams is one word of limited length",
-        REFUSALS + "test_strange_answers_lose_nothing",
+        REFUSALS + "test_undocumented_answers_of_teams_lose_no_message",
         {"bot.teams.outbound.connector:_id": around(_any_text)},
     ),
     Guard(
@@ -151,12 +151,12 @@ GUARDS = (
     ),
     Guard(
         "the lease is renewed before a post",
-        TRUTH + "test_lease_is_checked_right_before_a_write[post]",
+        TRUTH + "test_lease_is_checked_right_before_a_post_or_update[post]",
         {RENEW: always(None)},
     ),
     Guard(
         "the lease is renewed before an update",
-        TRUTH + "test_lease_is_checked_right_before_a_write[update]",
+        TRUTH + "test_lease_is_checked_right_before_a_post_or_update[update]",
         {"bot.service.rows:Rows.renew": around(_without_renewing)},
     ),
     Guard(
@@ -208,17 +208,17 @@ GUARDS = (
     ),
     Guard(
         "a card that Teams accepted without an id is not posted again",
-        SPORADIC + "test_message_without_an_id_is_posted_once[post]",
+        SPORADIC + "test_message_that_teams_accepts_without_an_id_is_posted_once[post]",
         {"bot.service.reconcile.delivery:Delivery._is_shown_without_id": always(False)},
     ),
     Guard(
         "a card that Teams reports as deleted is kept up to date",
-        SPORADIC + "test_card_that_was_reported_as_deleted_gets_every_later_state",
+        SPORADIC + "test_card_that_teams_reported_as_deleted_by_mistake_shows_the_outcome",
         {"bot.service.reconcile.outbox:OutboxEntry.replaced": around(_given_up)},
     ),
     Guard(
         "a refused post may have left a card",
-        SPORADIC + "test_refusal_that_was_false_leaves_a_card_that_a_click_adopts",
+        SPORADIC + "test_card_that_teams_posted_despite_its_refusal_is_adopted_at_a_refresh",
         {"bot.service.reconcile.outbox:_doubted": around(lambda _, former: former.with_post_confirmed())},
     ),
     Guard(
@@ -288,7 +288,7 @@ GUARDS = (
     ),
     Guard(
         "a click that lies in the future is not sent",
-        WRONG_CLOCK + "test_click_from_the_future_is_never_sent",
+        WRONG_CLOCK + "test_decision_whose_click_is_in_the_future_is_never_sent",
         {"bot.domain.decision:Decision.is_expired": around(lambda _, decision, now: now > decision.deadline)},
     ),
     Guard(
@@ -311,7 +311,7 @@ GUARDS = (
     ),
     Guard(
         "news during a postponed delivery are read",
-        THROTTLING + "test_event_after_the_delivery_became_due_reads_aws",
+        THROTTLING + "test_event_after_the_delivery_became_due_causes_a_read_of_aws",
         {
             "bot.domain.record:Record.requeue_by": around(
                 lambda requeue_by, record, moment: replace(requeue_by(record, moment), deliver_at=record.deliver_at)
@@ -320,7 +320,7 @@ GUARDS = (
     ),
     Guard(
         "facts are read again although a delivery is postponed",
-        THROTTLING + "test_facts_are_read_again_after_some_minutes",
+        THROTTLING + "test_aws_is_read_every_few_minutes_while_teams_throttles_the_card",
         {"bot.service.reconcile.reconciler:FACTS_KEPT": constant(timedelta(days=1))},
     ),
     Guard(

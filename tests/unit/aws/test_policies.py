@@ -36,7 +36,7 @@ def test_policy_is_read_completely() -> None:
     )
 
 
-def test_documented_defaults_apply() -> None:
+def test_policy_step_without_values_has_the_documented_defaults() -> None:
     """A step without a number of approvals and a time limit needs one approval and waits for seven days."""
     content = policy()
     del content["mainSteps"][0]["timeoutSeconds"], content["mainSteps"][0]["inputs"]["MinRequiredApprovals"]
@@ -45,7 +45,7 @@ def test_documented_defaults_apply() -> None:
 
 
 @pytest.mark.parametrize("value", ["{{ Needed }}", 0, -1, None, 1.5])
-def test_invalid_number_of_approvals_is_not_the_default(value: object) -> None:
+def test_invalid_number_of_approvals_is_read_as_unknown(value: object) -> None:
     """An invalid number of approvals gives None, not the default of one."""
     assert parse_policy(changed_inputs(MinRequiredApprovals=value)).levels[0].required is None
 

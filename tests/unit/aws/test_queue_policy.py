@@ -18,7 +18,7 @@ from bot.aws.queue import lets_somebody_send
     ],
 )
 def test_policy_without_a_permission_to_send_lets_nobody_send(policy: str) -> None:
-    """EventBridge would fail without a log."""
+    """EventBridge could not send events to such a queue, and its failures have no log."""
     assert not lets_somebody_send(policy)
 
 
@@ -39,6 +39,6 @@ def test_action_that_includes_sending_is_found(statement: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["junk", "[]", "{}", "[" * 100_000])
-def test_policy_that_cannot_be_read_may_be_right(policy: str) -> None:
-    """It is no reason for a problem."""
+def test_policy_that_cannot_be_read_counts_as_one_that_allows_sending(policy: str) -> None:
+    """The bot must not report a problem that may not exist."""
     assert lets_somebody_send(policy)

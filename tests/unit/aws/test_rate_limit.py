@@ -51,6 +51,7 @@ class Timeline:
 
 @pytest.fixture
 async def timeline() -> AsyncIterator[Timeline]:
+    """Yield a clock that moves forward by itself whenever all tasks sleep."""
     timeline = Timeline()
     running = asyncio.create_task(timeline.run())
     yield timeline
@@ -147,7 +148,7 @@ async def test_click_overtakes_the_head_of_the_queue(timeline: Timeline) -> None
     assert order == ["click", "sweep"]
 
 
-async def test_caller_that_is_overtaken_without_end_gives_up(timeline: Timeline) -> None:
+async def test_reconciliation_that_clicks_overtake_without_end_gives_up(timeline: Timeline) -> None:
     """While clicks use the whole quota, a reconciliation waits for its PATIENCE and then gets QuotaWaitTooLong."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
 

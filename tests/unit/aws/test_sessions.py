@@ -50,7 +50,7 @@ async def test_session_is_renewed_at_most_once_in_ten_minutes() -> None:
 
 
 async def test_renewal_of_one_session_does_not_prevent_that_of_another() -> None:
-    """Each person and role has a session."""
+    """Each pair of person and role has its own session."""
     sessions = RoleSessions(_assume, clock=ManualClock())
     for session in (SESSION, replace(SESSION, name="jiro.suzuki@example.com")):
         current = await sessions.get(session, Lane.CLICK)
@@ -59,7 +59,7 @@ async def test_renewal_of_one_session_does_not_prevent_that_of_another() -> None
 
 
 async def test_session_that_was_just_assumed_is_not_stale() -> None:
-    """Its role lacks the permission, unless AWS has accepted another call of the session."""
+    """AWS denied a call, and has accepted none of this session before. So the role lacks the permission."""
     sessions = RoleSessions(_assume, clock=ManualClock())
     current = await sessions.get(SESSION, Lane.CLICK)
     assert not sessions.renew_if_stale(current)

@@ -26,7 +26,7 @@ def nodes_of(targets: object, **others: object) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("value", [EC2 + NODE, NODE, [NODE], {"Key": "InstanceIds", "Values": [NODE]}])
-def test_single_node_is_read(value: Any) -> None:
+def test_single_node_is_found_in_each_form(value: Any) -> None:
     """A node is found by its ARN or its id: as a text, in a list, or in a pair of `Key` and `Values`."""
     assert nodes_of({"instanceId": value}) == (NODE,)
     assert nodes_of(value) == (NODE,)
@@ -48,8 +48,8 @@ def test_single_node_is_read(value: Any) -> None:
         {"instanceIds": [*ARNS, NODE]},
     ],
 )
-def test_all_of_several_nodes_are_read(targets: Any) -> None:
-    """In each of these forms, all nodes are found, each once and in AWS's order."""
+def test_several_nodes_are_found_in_each_form(targets: Any) -> None:
+    """Each node is found once, and in AWS's order."""
     assert nodes_of(targets) == THREE
 
 
@@ -85,7 +85,7 @@ def test_uncertain_or_too_many_targets_return_no_nodes(targets: Any) -> None:
     assert nodes_of(targets) == ()
 
 
-def test_five_nodes_are_read() -> None:
+def test_five_nodes_are_found() -> None:
     """AWS accepts up to five targets."""
     assert len(nodes_of([f"i-{number:017x}" for number in range(MOST_NODES)])) == 5
 
@@ -104,7 +104,7 @@ def test_nodes_outside_the_targets_make_the_request_uncertain() -> None:
 
 
 def test_nodes_of_another_account_are_not_read() -> None:
-    """The owner of the nodes is in another account than the nodes' ARNs."""
+    """The ARNs of the nodes have another account than the request."""
     context = {CONTEXT: json.dumps({"targets": {"instanceId": EC2 + NODE}})}
     assert target_nodes(context, RequestKey("444455556666", KEY.region, KEY.ops_item_id)) == ()
 
@@ -116,7 +116,7 @@ def test_unreadable_context_has_no_nodes(context: object) -> None:
     assert target_nodes({}, KEY) == ()
 
 
-def test_deeply_nested_targets_are_not_understood() -> None:
+def test_deeply_nested_targets_return_no_nodes() -> None:
     """A node in 500 nested lists is not returned, and the nesting does not exhaust the stack."""
     nested: object = NODE
     for _ in range(500):

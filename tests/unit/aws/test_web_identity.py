@@ -20,8 +20,8 @@ class Answering:
 
 
 @pytest.mark.parametrize("answer", [{}, {"WebIdentityToken": ""}, {"WebIdentityToken": 1}])
-async def test_answer_without_a_token_is_no_empty_token(answer: dict[str, object]) -> None:
-    """An empty proof would be sent to Entra, which would refuse the bot instead of naming AWS."""
+async def test_answer_of_sts_without_a_token_raises_an_error(answer: dict[str, object]) -> None:
+    """Entra would refuse an empty assertion, and its error would not name AWS as the cause."""
     with pytest.raises(AwsUnavailable) as error:
         await WebIdentity(cast("Clients", Answering(answer)), "api://AzureADTokenExchange").read()
     assert error.value.code == "NoTokenInAnswer"

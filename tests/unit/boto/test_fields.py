@@ -66,15 +66,15 @@ def test_durations_are_read_from_iso_and_from_seconds(value: object, read: timed
     assert fields.duration(value) == read
 
 
-def test_texts_can_always_be_stored() -> None:
-    """A lone surrogate, which JSON allows and UTF-8 does not, is replaced."""
+def test_text_with_a_lone_surrogate_can_be_stored() -> None:
+    """JSON allows a lone surrogate, but UTF-8 does not, so it is replaced."""
     assert fields.text(fields.decoded('"a\\ud800b"')) == "a?b"
 
 
 @MANY_EXAMPLES
 @given(anything)
-def test_readers_never_raise(value: object) -> None:
-    """The input of each reader may have any type."""
+def test_readers_accept_values_of_any_type(value: object) -> None:
+    """No reader raises an error, because AWS's answers may have any type in any place."""
     readers = (fields.text, fields.mapping, fields.sequence, fields.rows, fields.moment, fields.duration)
     for read in (*readers, fields.whole, fields.decoded):
         read(value)

@@ -344,7 +344,7 @@ def test_rules_across_tables_are_reported_with_other_problems() -> None:
         b"identity = []",
     ],
 )
-def test_text_without_the_form_of_the_file_is_refused(text: bytes) -> None:
+def test_text_that_is_not_a_configuration_file_is_refused(text: bytes) -> None:
     """Text that is not TOML, or has the wrong structure, is reported like any other problem."""
     assert problems_of(text)
 

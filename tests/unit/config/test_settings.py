@@ -71,7 +71,7 @@ def test_aws_region_overrides_the_default_region(complete: dict[str, str]) -> No
 
 
 def test_documented_values_of_settings_are_accepted(complete: dict[str, str]) -> None:
-    """All of them are accepted together. Path, hosts, numbers and log level are converted."""
+    """All these values are accepted together. Path, hosts, numbers and log level are converted."""
     given = {
         "APP_CREDENTIAL": "secret",
         "QUEUE_URL": "http://127.0.0.1:4566/111122223333/node-access",
@@ -341,7 +341,7 @@ GOVERNMENT = {
 }
 
 
-def test_whole_government_cloud_is_accepted(complete: dict[str, str]) -> None:
+def test_addresses_of_the_us_government_cloud_are_accepted(complete: dict[str, str]) -> None:
     """All three addresses are in the US government cloud. GCC belongs to the public cloud, with its own host."""
     assert load(complete | GOVERNMENT)[0].login_authority == "https://login.microsoftonline.us"
     gcc = "https://smba.infra.gcc.teams.microsoft.com/teams"
@@ -349,7 +349,7 @@ def test_whole_government_cloud_is_accepted(complete: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("names", [{name} for name in GOVERNMENT] + [GOVERNMENT.keys() - {name} for name in GOVERNMENT])
-def test_half_set_government_cloud_is_refused(complete: dict[str, str], names: set[str]) -> None:
+def test_addresses_of_two_microsoft_clouds_are_refused(complete: dict[str, str], names: set[str]) -> None:
     """Some addresses of one cloud and some of the other cannot work: tokens of one are refused by the other."""
     problems = problems_of(complete | {name: GOVERNMENT[name] for name in names})
     assert problems
@@ -380,7 +380,7 @@ def test_federation_in_the_government_cloud_is_refused(complete: dict[str, str])
     )
 
 
-def test_keys_of_the_government_cloud_have_one_address(complete: dict[str, str]) -> None:
+def test_other_address_for_signing_keys_of_the_government_cloud_is_refused(complete: dict[str, str]) -> None:
     """With another address of that cloud, the bot would count as one of the public cloud."""
     near = "https://login.botframework.us/v1/.well-known/openidconfiguration"
     found = problems_of(complete | GOVERNMENT | {"NODE_ACCESS_OPENID_METADATA_URL": near})
@@ -403,8 +403,8 @@ def test_other_clouds_of_microsoft_are_refused(complete: dict[str, str], name: s
     assert problem == f"NODE_ACCESS_{name}: an address of a Microsoft cloud that the bot does not support"
 
 
-def test_app_and_tenant_say_where_the_id_is(complete: dict[str, str]) -> None:
-    """A domain is a tenant's name, but not its id. The problem says where Entra shows the id."""
+def test_problem_of_an_app_or_tenant_id_says_where_entra_shows_the_id(complete: dict[str, str]) -> None:
+    """A domain is a name of a tenant, but not its id."""
     app, tenant = problems_of(complete | {"NODE_ACCESS_APP_ID": "bot", "NODE_ACCESS_TENANT_ID": "example.com"})
     assert app == (
         "NODE_ACCESS_APP_ID: write an id like 11111111-1111-4111-8111-111111111111; the app registration's overview"
@@ -437,7 +437,7 @@ def test_empty_variable_counts_as_missing(complete: dict[str, str]) -> None:
     )
 
 
-def test_secret_is_not_printed(complete: dict[str, str]) -> None:
+def test_settings_and_problems_do_not_contain_the_secret(complete: dict[str, str]) -> None:
     """Neither the settings' text nor a problem contains the secret."""
     settings, _ = load(complete)
     assert SECRET not in f"{settings!r} {settings!s} {settings.model_dump()}"

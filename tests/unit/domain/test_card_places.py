@@ -88,8 +88,8 @@ def test_fallback_shows_the_request_while_its_own_channel_refuses_the_card() -> 
     assert (names(deleted), home_problem(deleted)) == (["card:approvals"], None)
 
 
-def test_refusing_fallback_has_no_replacement() -> None:
-    """If the request's own channel is the fallback, and it refuses the card, no other channel shows the request."""
+def test_no_other_channel_shows_a_request_whose_fallback_channel_refuses_the_card() -> None:
+    """The request belongs to the fallback channel itself."""
     at_leads = replace(ROW, route=Route("leads", LEADS.conversation, settled=True))
     refused = at_leads.with_surface(card("card:leads", problem="not_installed", delivery=DeliveryState.WAITING))
     assert names(refused) == ["card:leads"]

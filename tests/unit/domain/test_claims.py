@@ -111,7 +111,7 @@ def test_approver_of_one_step_may_decide_at_the_next() -> None:
 
 @pytest.mark.parametrize("state", [CLAIMED, SENT, UNKNOWN])
 @pytest.mark.parametrize(("theirs", "mine"), list(product(Verdict, Verdict)))
-def test_one_approval_level_grants_one_claim(state: DecisionState, theirs: Verdict, mine: Verdict) -> None:
+def test_level_that_needs_one_approval_grants_one_claim(state: DecisionState, theirs: Verdict, mine: Verdict) -> None:
     """A live vote blocks the votes of other people, except that an unsent approval does not block a reject."""
     other = decision(ICHIRO, theirs, state)
     replaced = (theirs, mine, state) == (APPROVE, REJECT, CLAIMED)
@@ -137,8 +137,8 @@ def test_live_approvals_never_exceed_the_missing_ones(required: int, seen: int, 
     assert (claimed(HANAKO, APPROVE, *others, asked=asked).refusal is None) is granted
 
 
-def test_rejection_excludes_live_approvals() -> None:
-    """Even if three approvals are missing, a sent approval blocks a reject, and a sent reject blocks every vote."""
+def test_sent_approval_blocks_rejects_and_sent_reject_blocks_every_vote() -> None:
+    """The rule holds even if three approvals are missing."""
     asked = request(level(required=3))
     approving, rejecting = decision(ICHIRO, APPROVE, SENT), decision(ICHIRO, REJECT, SENT)
     assert claimed(HANAKO, REJECT, approving, asked=asked) == Claim(ClaimRefusal.OTHERS_FIRST)
@@ -265,13 +265,13 @@ def test_vote_has_room_while_the_count_is_unknown(unknown: Level) -> None:
     assert room(decision(ICHIRO, state=SENT), needed=unknown)
 
 
-def test_withdrawal_needs_no_place_among_the_votes() -> None:
+def test_revocation_needs_no_place_among_the_votes() -> None:
     """Sent votes do not block a revocation."""
     own = replace(decision(HANAKO), verdict=Withdrawal.REVOKE)
     assert has_room(own, level(), (own, decision(ICHIRO, state=SENT)), NOW)
 
 
 def test_sent_revocation_takes_no_place_among_the_votes() -> None:
-    """It changes access that a vote has granted."""
+    """A revocation changes access that a vote has granted, and is no vote itself."""
     sent = replace(decision(ICHIRO, state=SENT), verdict=Withdrawal.REVOKE)
     assert room(sent, needed=level())

@@ -35,8 +35,8 @@ def test_vote_is_matched_by_session_name_and_verdict(by: str, verdict: Verdict, 
 
 
 @pytest.mark.parametrize("seconds", [1, LATE])
-def test_vote_that_aws_shows_had_an_effect(seconds: float) -> None:
-    """The decision is confirmed, however late AWS shows the vote."""
+def test_decision_is_confirmed_if_aws_shows_its_vote(seconds: float) -> None:
+    """AWS may show it a second, or over a minute, after the click."""
     shown = replace(level(required=2), votes=(Vote(MINE, APPROVE),))
     assert settled(SENT, request(shown), seconds=seconds) == (DecisionState.CONFIRMED, None)
 

@@ -89,7 +89,7 @@ def is_young(row: Record, made: Decision) -> bool:
 
 
 @given(records())
-def test_each_named_vote_is_in_aws_or_young_or_unreadable(row: Record) -> None:
+def test_each_named_vote_is_in_aws_or_recent_or_unreadable(row: Record) -> None:
     """The property holds after any reads. AWS's votes include those that may be this one, as `may_be_of` says."""
     votes = votes_of(row)
     for each in effective_decisions(row):
@@ -98,7 +98,7 @@ def test_each_named_vote_is_in_aws_or_young_or_unreadable(row: Record) -> None:
 
 
 @given(records())
-def test_hidden_vote_is_old_and_missing(row: Record) -> None:
+def test_every_hidden_vote_is_accepted_and_old(row: Record) -> None:
     """A hidden vote was accepted and is not young, and AWS's votes are readable.
 
     If AWS has votes of its person and verdict, there are at least as many later decisions to which they may belong.

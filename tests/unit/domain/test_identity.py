@@ -289,7 +289,7 @@ GUEST = replace(person(8), upn="taro_example.org#EXT#@example.com", mail="t.yama
         ((), (HANAKO, TARO_PERSON), None),
     ],
 )
-def test_record_identifies_at_most_one_person(
+def test_identity_center_record_identifies_at_most_one_person(
     names: tuple[str, ...], people: tuple[Person, ...], who: Person | str | None
 ) -> None:
     """The requester is identified if the names match one person, or match no one and include an address."""

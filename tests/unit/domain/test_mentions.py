@@ -86,7 +86,7 @@ def test_parts_of_names_and_addresses_mention_no_one(text: str) -> None:
     assert named(text, ALEX, replace(ALEXIS, guest="Wilber" in text), ONEIL, HANAKO, MI, EMI) == []
 
 
-def test_longest_name_wins() -> None:
+def test_longest_matching_name_is_the_one_that_is_mentioned() -> None:
     """The text "@Alex Wilber" mentions Alex Wilber and not Alex."""
     assert named("@Alex Wilber", ALEXIS, ALEX) == ["Alex Wilber"]
 

@@ -102,8 +102,8 @@ def test_listed_approvers_are_allowed_and_others_refused(
     assert refusal(channel=listing(*approvers), membership=membership) is expected
 
 
-def test_upn_is_not_an_object_id() -> None:
-    """An entry `user:` with a UPN, or `upn:` with an object id, allows no one."""
+def test_entry_with_a_upn_for_an_object_id_or_the_reverse_allows_no_one() -> None:
+    """The list has `user:` with a UPN, and `upn:` with an object id."""
     assert refusal(channel=listing(f"user:{HANAKO.upn}", f"upn:{HANAKO.object_id}")) is Refusal.NOT_APPROVER
 
 
@@ -135,8 +135,8 @@ def test_guest_may_be_listed_by_object_id(clicker: Person) -> None:
     assert refusal(clicker, channel=listing(f"user:{HANAKO.object_id}")) is None
 
 
-def test_level_has_its_own_approvers() -> None:
-    """A level's list replaces the channel's, and an empty one allows no one."""
+def test_approvers_of_a_level_replace_those_of_the_channel() -> None:
+    """An empty list of a level allows no one."""
     rules = (LevelRule("Level2", (f"user:{ICHIRO.object_id}",)), LevelRule("Level3", ()))
     channel = replace(APPROVALS, levels=rules)
     second, third = (request(level(step)) for step in ("Level2", "Level3"))
@@ -218,7 +218,7 @@ BY_DOMAIN = replace(TARO_REQUESTER, person=None, spellings=spellings_of("taro.ya
 
 
 @pytest.mark.parametrize("requester", [TARO_REQUESTER, BY_DOMAIN], ids=["matched", "by domain"])
-def test_clicker_without_addresses_is_not_comparable(requester: Requester) -> None:
+def test_clicker_without_addresses_is_refused_as_not_comparable(requester: Requester) -> None:
     """A person without an address could be the requester, whatever the object ids are."""
     nameless = replace(HANAKO, upn=None, mail=None)
     assert refusal(nameless, requester=requester) is Refusal.NOT_COMPARABLE
@@ -250,8 +250,11 @@ def test_refused_roster_is_reported_as_refused() -> None:
     assert refusal(membership=Membership(member=None, refused=True)) is Refusal.ROSTER_REFUSED
 
 
-def test_member_without_a_upn_may_be_listed_by_it() -> None:
-    """Teams did not return the person's UPN, so it is unknown whether the person is an approver."""
+def test_member_without_a_upn_is_refused_because_a_listed_upn_may_be_theirs() -> None:
+    """Teams did not return the person's UPN, so it is unknown whether the person is an approver.
+
+    A stranger is refused as no approver.
+    """
     nameless, by_name = replace(HANAKO, upn=None), listing(f"upn:{ICHIRO.upn}")
     assert refusal(nameless, channel=by_name) is Refusal.ADDRESS_UNKNOWN
     assert refusal(nameless, channel=by_name, membership=STRANGER) is Refusal.NOT_APPROVER
@@ -329,7 +332,9 @@ def test_click_on_an_outdated_card_is_refused_if_no_level_waits() -> None:
         (APPROVE, "", None),
     ],
 )
-def test_comment_may_be_required(verdict: Verdict, comment: str, expected: Refusal | None) -> None:
+def test_comment_is_required_only_for_the_verdicts_that_the_channel_names(
+    verdict: Verdict, comment: str, expected: Refusal | None
+) -> None:
     """The channel requires a comment to reject, not to approve. A comment of white space counts as missing."""
     channel = replace(APPROVALS, comment_required=frozenset({REJECT}))
     assert refusal(verdict=verdict, comment=comment, channel=channel) is expected

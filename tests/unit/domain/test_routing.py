@@ -68,7 +68,7 @@ LEADS = Channel("leads", "19:l@thread.tacv2")
 REST = Channel("rest", "19:r@thread.tacv2", fallback=True)
 
 
-def test_first_matching_channel_wins() -> None:
+def test_request_goes_to_the_first_matching_channel() -> None:
     """Channels are tried in the order of the file, wherever the fallback is in it."""
     settled = Route("production", "19:p@thread.tacv2", settled=True)
     assert route(REQUEST, [REST, LEADS, PRODUCTION, EVERYTHING]) == settled

@@ -69,14 +69,14 @@ def made(by: Person, action: Action, state: DecisionState = CLAIMED, *, step: st
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-def test_first_withdrawal_is_granted(withdrawal: Withdrawal) -> None:
+def test_first_revocation_or_cancellation_is_granted(withdrawal: Withdrawal) -> None:
     """Without earlier decisions, a person may revoke or cancel."""
     assert taken_back(HANAKO, withdrawal) == Claim()
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [*LIVE, CONFIRMED])
-def test_only_one_withdrawal_is_active_at_a_time(withdrawal: Withdrawal, state: DecisionState) -> None:
+def test_only_one_revocation_or_cancellation_is_active_at_a_time(withdrawal: Withdrawal, state: DecisionState) -> None:
     """While AWS does not show the result, the same person's second click is a repeat, and other people are refused."""
     first = made(HANAKO, withdrawal, state)
     assert taken_back(HANAKO, withdrawal, first) == Claim(ClaimRefusal.REPEAT, first)
@@ -85,14 +85,18 @@ def test_only_one_withdrawal_is_active_at_a_time(withdrawal: Withdrawal, state: 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("state", [REFUSED, RELEASED])
-def test_withdrawal_without_effect_may_be_repeated(withdrawal: Withdrawal, state: DecisionState) -> None:
+def test_revocation_or_cancellation_without_effect_may_be_repeated(
+    withdrawal: Withdrawal, state: DecisionState
+) -> None:
     """A refused or released withdrawal does not block the same person or another."""
     assert taken_back(HANAKO, withdrawal, made(HANAKO, withdrawal, state), made(ICHIRO, withdrawal, state)) == Claim()
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("by", [HANAKO, ICHIRO])
-def test_accepted_withdrawal_blocks_others_for_one_minute_only(withdrawal: Withdrawal, by: Person) -> None:
+def test_accepted_revocation_or_cancellation_blocks_others_for_one_minute_only(
+    withdrawal: Withdrawal, by: Person
+) -> None:
     """If AWS does not show the withdrawal after a minute, the same person and others may repeat it."""
     hidden = made(by, withdrawal, CONFIRMED)
     assert taken_back(HANAKO, withdrawal, hidden, now=NOW + EFFECT_SPAN - SECOND).refusal is not None
@@ -138,8 +142,8 @@ def test_only_a_waiting_request_can_be_cancelled(status: Status) -> None:
 @pytest.mark.parametrize("state", LIVE)
 @pytest.mark.parametrize("vote", Verdict)
 @pytest.mark.parametrize("step", ["Level1", "Level2"])
-def test_cancellation_excludes_votes(state: DecisionState, vote: Verdict, step: str) -> None:
-    """A live vote blocks a cancellation, unless it is a queued approval. A live cancellation blocks every vote."""
+def test_live_votes_and_live_cancellations_block_each_other(state: DecisionState, vote: Verdict, step: str) -> None:
+    """The exception: an approval that waits for its turn does not block a cancellation."""
     live = replace(made(HANAKO, vote, state, step=step), turn_at=NOW)
     assert taken_back(TARO_PERSON, CANCEL, live) == Claim(ClaimRefusal.OTHERS_FIRST)
     withdrawn = (vote, state) == (Verdict.APPROVE, DecisionState.CLAIMED)
@@ -296,7 +300,7 @@ SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id
         ("no execution", {"asked": request(execution_id=None)}, Refusal.UNREADABLE),
     ],
 )
-def test_only_the_requester_cancels(why: str, changed: dict[str, object], expected: Refusal | None) -> None:
+def test_only_the_requester_may_cancel(why: str, changed: dict[str, object], expected: Refusal | None) -> None:
     """Only the Teams user identified as the requester, by object id and tenant, may cancel.
 
     Addresses are not compared.
@@ -325,7 +329,7 @@ def test_only_the_requester_cancels(why: str, changed: dict[str, object], expect
         (CANCEL, None, UNKNOWN, None),
     ],
 )
-def test_unknown_withdrawal_is_settled_by_the_status_in_aws(
+def test_unknown_revocation_or_cancellation_is_settled_by_the_status_in_aws(
     withdrawal: Withdrawal, asked: AccessRequest | None, state: DecisionState, outcome: Outcome | None
 ) -> None:
     """The withdrawal is confirmed if AWS shows it, and released if the request changed in another way.
@@ -340,7 +344,9 @@ def test_unknown_withdrawal_is_settled_by_the_status_in_aws(
 
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.REVOKED), (CANCEL, Status.CANCELLED)])
 @pytest.mark.parametrize("state", DecisionState)
-def test_withdrawal_shown_by_aws_names_the_person(withdrawal: Withdrawal, status: Status, state: DecisionState) -> None:
+def test_revocation_or_cancellation_that_aws_shows_names_the_person(
+    withdrawal: Withdrawal, status: Status, state: DecisionState
+) -> None:
     """The person of a sent, unknown or confirmed withdrawal is named. Any other withdrawal names no one."""
     row = Record(KEY, NOW, request=request(level(state=LevelState.APPROVED), status=status))
     row = row.with_decision(replace(made(HANAKO, withdrawal, state), settled_in=1))
@@ -349,14 +355,14 @@ def test_withdrawal_shown_by_aws_names_the_person(withdrawal: Withdrawal, status
 
 
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.APPROVED), (CANCEL, Status.PENDING)])
-def test_withdrawal_is_not_shown_before_aws_shows_it(withdrawal: Withdrawal, status: Status) -> None:
+def test_revocation_or_cancellation_is_not_listed_before_aws_shows_it(withdrawal: Withdrawal, status: Status) -> None:
     """A revocation or cancellation that AWS accepted is listed only once the status in AWS shows it."""
     row = Record(KEY, NOW, request=request(status=status)).with_decision(made(HANAKO, withdrawal, CONFIRMED))
     assert decision_lines(row) == ()
 
 
-def test_withdrawals_are_listed_last() -> None:
-    """A withdrawal is listed after the votes, even if it was stored first."""
+def test_revocation_is_listed_after_the_votes() -> None:
+    """The order in which the decisions were stored does not matter."""
     row = Record(KEY, NOW, request=granted(status=Status.REVOKED))
     for action in (REVOKE, APPROVE):
         row = row.with_decision(made(HANAKO, action, CONFIRMED))

@@ -31,7 +31,7 @@ SHOWN = {
 
 
 @pytest.mark.parametrize(("shown", "existing"), SHOWN.values(), ids=SHOWN.keys())
-def test_every_state_has_a_sample(shown: set[object], existing: Iterable[object]) -> None:
+def test_every_kind_of_view_and_every_code_has_a_sample(shown: set[object], existing: Iterable[object]) -> None:
     """A designer can print a card for every view class and for every code that changes its words."""
     assert shown == set(existing)
 

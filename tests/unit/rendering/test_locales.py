@@ -37,7 +37,7 @@ def _placeholders(phrase: Phrase) -> set[str]:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_no_key_is_duplicated(locale: str) -> None:
+def test_no_file_of_words_has_a_duplicate_key(locale: str) -> None:
     """JSON silently keeps only the last of two equal keys, so a duplicate is a mistake."""
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

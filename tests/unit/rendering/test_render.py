@@ -273,8 +273,8 @@ def test_refused_click_keeps_the_typed_comment() -> None:
     assert of_type(made, "Input.Text")[0]["value"] == "halfway\nthrough"
 
 
-def test_commands_can_be_copied() -> None:
-    """Each command of the direct message is one TextRun, unchanged."""
+def test_each_connect_command_is_one_unchanged_text_run() -> None:
+    """A person can copy the command from the direct message as a whole."""
     view = direct()
     runs = [each["text"] for each in of_type(card(view), "TextRun") if each.get("fontType") == "Monospace"]
     assert [run for run in runs if run in view.commands] == list(view.commands)
@@ -350,7 +350,7 @@ def test_words_of_the_bot_are_never_cut() -> None:
     assert all(each in text for each in [*whole, "i-02999bd501754105a", "ap-northeast-1", "· Mon, Nov 23, 14:25 JST"])
 
 
-def test_ordinary_texts_are_not_cut() -> None:
+def test_texts_of_the_longest_accepted_length_are_not_cut() -> None:
     """A reason as long as AWS accepts, and a comment as long as the field accepts, are shown in full."""
     reason, comment = "理" * 256, "由" * COMMENT_LIMIT
     text = shown(card(request(reason=reason, decisions=(replace(decision(Verdict.REJECT), comment=comment),))))
@@ -395,7 +395,7 @@ def test_notification_names_node_and_requester() -> None:
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize(("sample", "verb"), [("decided", "revoke"), ("direct-message-waiting", "cancel")])
-def test_withdrawal_needs_two_clicks(sample: str, verb: str, locale: str) -> None:
+def test_revocation_and_cancellation_need_two_clicks(sample: str, verb: str, locale: str) -> None:
     """The first button only opens a part of the card that explains the effect. The button in that part sends the click."""
     made = card(SAMPLES[sample].view, locale=locale)
     (opener,) = [action for each in of_type(made["body"], "ActionSet") for action in each["actions"]]
@@ -424,7 +424,7 @@ def test_revoke_has_its_step_and_a_comment_field() -> None:
 
 
 @pytest.mark.parametrize(("sample", "said"), [("revoked", "Revoked by"), ("cancelled", "Cancelled by")])
-def test_withdrawn_card_names_the_person_and_has_no_button(sample: str, said: str) -> None:
+def test_card_of_a_revoked_or_cancelled_request_names_the_person_and_has_no_button(sample: str, said: str) -> None:
     """A card of revoked access names the person once, even with a notice about the revocation above it."""
     made = card(SAMPLES[sample].view)
     assert said in shown(made)

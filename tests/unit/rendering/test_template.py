@@ -47,7 +47,7 @@ def bound(value: object, data: dict[str, object] | None = None) -> Any:
         (["${count}", 1.5, None], [3, 1.5, None]),
     ],
 )
-def test_expressions_bind_values_by_path(template: object, result: object) -> None:
+def test_expression_becomes_the_value_at_its_path(template: object, result: object) -> None:
     """A text that is only one expression becomes its value, of any type. Any other text stays text."""
     assert bound(template) == result
     assert type(bound(template)) is type(result)
@@ -78,7 +78,7 @@ def test_if_and_comparisons_return_the_documented_results(template: str, result:
     assert bound(template) == result
 
 
-def test_array_repeats_the_element() -> None:
+def test_array_as_data_repeats_the_element() -> None:
     """`$data` with an array makes one element for each item. Each has its own scope and index."""
     element = {"$data": "${rows}", "text": "${label}", "at": "${$index}", "all": "${$root.count}"}
     assert bound([element, "last"]) == [
@@ -88,12 +88,12 @@ def test_array_repeats_the_element() -> None:
     ]
 
 
-def test_empty_array_makes_no_element() -> None:
+def test_empty_array_as_data_makes_no_element() -> None:
     """If `$data` is an empty array, the element is left out."""
     assert bound([{"$data": "${none}", "text": "x"}]) == []
 
 
-def test_object_becomes_the_scope() -> None:
+def test_object_as_data_becomes_the_scope() -> None:
     """If `$data` is an object, names are looked up only in that object, not in the outer scope."""
     assert bound({"$data": "${person}", "text": "${name}"}) == {"text": "Hanako"}
     with pytest.raises(BindError):

@@ -24,8 +24,8 @@ def direct(member: str, tenant: str = TENANT) -> ConnectorCall | Refusal:
     return create({"members": [{"id": member}], "channelData": {"tenant": {"id": tenant}}})
 
 
-def test_click_gets_its_trigger() -> None:
-    """A click arrives with `trigger: manual`, which Teams sends and the Playground does not."""
+def test_click_without_a_trigger_gets_the_manual_one() -> None:
+    """Teams sends `trigger: manual` with a click; the Playground does not."""
     whole = complete({"type": "invoke", "value": {"action": {"verb": "approve"}}})
     assert whole["value"] == {"trigger": "manual", "action": {"verb": "approve"}}
 
@@ -37,6 +37,7 @@ def test_existing_trigger_is_kept() -> None:
 
 
 def test_message_gets_no_trigger() -> None:
+    """Only invokes, such as clicks and refreshes, have a trigger."""
     assert "value" not in complete({"type": "message", "text": "pending"})
 
 
@@ -127,14 +128,14 @@ def test_tenant_of_a_direct_conversation_may_be_in_two_members() -> None:
 
 
 @pytest.mark.parametrize("parameters", [[], None, {"tenantId": TENANT}, {"tenantId": TENANT, "members": [1]}])
-def test_malformed_parameters_are_refused(parameters: object) -> None:
+def test_malformed_parameters_of_a_new_conversation_are_refused(parameters: object) -> None:
     """The answer to invalid conversation parameters is 400."""
     refused = create(parameters)
     assert isinstance(refused, Refusal)
     assert refused.status == 400
 
 
-def test_new_thread_is_passed_on() -> None:
+def test_call_that_creates_a_channel_thread_is_passed_on() -> None:
     """The call is not refused, because the Playground can create channel threads."""
     taken = create({"isGroup": True, "channelData": {"channel": {"id": "19:c"}}})
     assert isinstance(taken, ConnectorCall)
@@ -169,7 +170,7 @@ def test_true_sender_replaces_the_playgrounds_current_user() -> None:
 
 
 @pytest.mark.parametrize(("method", "action"), [("POST", "createMessage"), ("PUT", "updateMessage")])
-def test_message_of_the_bot_is_converted_for_the_playground_s_stream(method: str, action: str) -> None:
+def test_message_of_the_bot_is_converted_for_the_playgrounds_stream(method: str, action: str) -> None:
     """A message gets all members of the Playground's stream. A POST creates a message, a PUT updates it."""
     body = json.dumps({"type": "message", "text": "承認", "from": {"id": "28:bot"}}).encode()
     call = ConnectorCall(method=method, path="v3/conversations/u%40test.user/activities/5", body=body)

@@ -68,7 +68,9 @@ def attempt(request: AccessRequest, what: str, voter: str, now: datetime) -> Acc
     st.lists(st.integers(1, 3), min_size=1, max_size=5),
     st.lists(st.tuples(ATTEMPTS, st.sampled_from(VOTERS), st.integers(0, 40)), max_size=30),
 )
-def test_request_keeps_its_invariants(needs: list[int], attempts: list[tuple[str, str, int]]) -> None:
+def test_request_obeys_the_rules_of_votes_and_status_after_any_attempts(
+    needs: list[int], attempts: list[tuple[str, str, int]]
+) -> None:
     """Exactly one level of a waiting request waits; an approved level has all its votes, each from another person.
 
     Once a request has ended, only Revoke changes its status.
@@ -97,15 +99,15 @@ def check_invariants(before: AccessRequest, after: AccessRequest) -> None:
         assert (before.status, after.status) == (Status.APPROVED, Status.REVOKED)
 
 
-def test_settling_is_idempotent() -> None:
-    """An overdue request ends at its due time, even if it is read days later; reading it again changes nothing."""
+def test_overdue_request_ends_at_its_due_time_however_late_it_is_read() -> None:
+    """A request that is read three days late ended after its hour. A later read changes nothing."""
     late = requests.settled(waiting([1]), NOON + timedelta(days=3))
     assert late.ended_at == NOON + timedelta(hours=1)
     assert requests.settled(late, NOON + timedelta(days=9)) == late
 
 
 @given(st.text(min_size=1, max_size=512))
-def test_decision_always_fits_the_model(comment: str) -> None:
+def test_vote_with_any_comment_fits_the_length_limit_of_aws(comment: str) -> None:
     """One element of ApproverDecisions is at most as long as AWS's model allows."""
     vote = Vote(f"arn:aws:sts::111122223333:assumed-role/Role/{'x' * 64}", ROLE, Decision.APPROVE, comment, NOON)
     assert len(decision_json(vote)) <= OUTPUT_VALUE_LIMIT

@@ -54,8 +54,8 @@ def test_python_package_replaces_an_old_or_broken_nodejs(
     assert found.npm == (str(found.program), str(found.program.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"))
 
 
-def test_missing_nodejs_is_explained(tmp_path: Path) -> None:
-    """Without Node.js, the message says how to get it."""
+def test_error_about_a_missing_nodejs_says_how_to_get_it(tmp_path: Path) -> None:
+    """The message has the command of pip that installs Node.js."""
     with pytest.raises(NodeMissing, match=r"pip install .*\[sandbox\]"):
         find_node(search_path=str(tmp_path), wheel="no_such_package")
 

@@ -51,10 +51,10 @@ def test_approver_and_requester_get_a_page_each() -> None:
 
 
 @pytest.mark.parametrize("called", [".venv/bin/node-access-bot", "/usr/local/bin/node-access-bot"])
-def test_commands_can_be_copied(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands begin with the path of the running program, and the program accepts their arguments.
+def test_printed_commands_have_a_path_and_valid_arguments(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path is that of the running program, because a virtual environment may not be on the PATH.
 
-    A virtual environment may not be on the PATH.
+    The program accepts the arguments.
     """
     monkeypatch.setattr("sys.argv", [called, "sandbox"])
     commands = [line for line in said() if line.startswith(called)]

@@ -35,7 +35,7 @@ def test_bot_has_a_client_secret_by_default(aws: SandboxAws, tmp_path: Path) -> 
     assert (settings.app_credential, settings.app_secret.get_secret_value()) == ("secret", SAMPLE_SECRET)
 
 
-def test_federation_leaves_no_secret_in_the_environment(aws: SandboxAws, tmp_path: Path) -> None:
+def test_environment_of_the_bot_has_no_secret_with_federation(aws: SandboxAws, tmp_path: Path) -> None:
     """The environment has no client secret and no AWS keys. The app trusts tokens of this AWS for the bot's role."""
     environ = sandbox._environment(aws, TEAMS, Options(folder=tmp_path, credential=FEDERATION))
     settings, _ = load(environ)
@@ -47,10 +47,10 @@ def test_federation_leaves_no_secret_in_the_environment(aws: SandboxAws, tmp_pat
     assert (credential.subject, credential.audience) == (BOT_ROLE, "api://AzureADTokenExchange")
 
 
-async def test_federation_leaves_no_secret_at_microsoft(
+async def test_simulated_microsoft_has_no_secret_with_federation(
     aws: SandboxAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With federation, the simulated Microsoft gets a federated credential and no secret; by default, the secret."""
+    """It has a federated credential instead. By default, it has the client secret."""
     given: dict[str, Any] = {}
 
     async def start(**arguments: Any) -> None:

@@ -16,7 +16,7 @@ def test_setting_selects_the_store(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_table_without_a_region_is_a_programming_error() -> None:
-    """A ValueError is enough, because the settings already refuse a table without a Region."""
+def test_table_without_a_region_raises_a_value_error() -> None:
+    """No other error is needed, because the settings already refuse a table without a Region."""
     with pytest.raises(ValueError, match="Region"):
         store_at("dynamodb:rows", region=None)

@@ -49,8 +49,8 @@ def test_written_and_read_rows_have_the_same_repr(record: Record) -> None:
 
 @given(record=values(Record))
 @SOME_EXAMPLES
-def test_storable_is_idempotent(record: Record) -> None:
-    """A second call changes nothing and returns the same object."""
+def test_making_a_storable_row_storable_again_changes_nothing(record: Record) -> None:
+    """The second call returns the same object."""
     kept = storable(record)
     assert storable(kept) is kept
 

@@ -138,8 +138,8 @@ def test_newly_read_request_replaces_an_unrecognized_one() -> None:
     assert (written["status"], written["colour"]) == ("approved", "green")
 
 
-def test_row_that_was_read_twice_keeps_everything() -> None:
-    """If this version writes the row and reads it again, no part is lost."""
+def test_unknown_parts_of_a_row_survive_a_second_write_and_read() -> None:
+    """An unknown member, and a decision with an unknown value, are in the row that this version wrote and read again."""
     row = read(stored(lambda row: (row.update(colour="green"), row["decisions"][0].update(state="queued"))))
     again = read(encode(RECORD, row))
     assert (again.decisions, again.has_unrecognized_decision) == (row.decisions, True)

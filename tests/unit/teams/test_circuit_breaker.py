@@ -15,16 +15,19 @@ CHANNEL = "19:approvers@thread.tacv2"
 
 @pytest.fixture
 def clock() -> ManualClock:
+    """Return a clock that the test moves."""
     return ManualClock()
 
 
 @pytest.fixture
 def telemetry() -> Telemetry:
+    """Return metrics and health of one test."""
     return Telemetry(CollectorRegistry())
 
 
 @pytest.fixture
 def circuit(clock: ManualClock, telemetry: Telemetry) -> CircuitBreaker:
+    """Return a circuit breaker that has seen no failure."""
     return CircuitBreaker(clock, telemetry)
 
 

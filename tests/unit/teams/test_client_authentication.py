@@ -55,6 +55,7 @@ class Login:
 
 @pytest.fixture
 async def login(ms: FakeMicrosoft, clock: Ticker) -> AsyncIterator[Login]:
+    """Yield a builder of credentials that sign in to FakeMicrosoft."""
     made = Login(ms, clock)
     yield made
     await made.session.close()
@@ -62,6 +63,7 @@ async def login(ms: FakeMicrosoft, clock: Ticker) -> AsyncIterator[Login]:
 
 @pytest.fixture
 def source() -> FakeSecretSource:
+    """Return a source with the secret that FakeMicrosoft accepts."""
     return FakeSecretSource(SECRET)
 
 
@@ -132,7 +134,7 @@ async def test_the_known_secret_stays_in_use_while_it_cannot_be_read(login: Logi
     assert codes == {"ThrottlingException"}
 
 
-async def test_a_secret_that_was_never_read_is_an_outage(login: Login, source: FakeSecretSource) -> None:
+async def test_token_is_unavailable_while_the_secret_was_never_read(login: Login, source: FakeSecretSource) -> None:
     """Without a secret, no request is sent to Entra. After a pause, the bot tries to read the secret again."""
     source.problem = "AccessDeniedException"
     credentials = login.with_secret_from(source)

@@ -176,7 +176,9 @@ async def test_connector_does_not_retry_a_post_that_may_have_arrived(
 
 
 @pytest.mark.parametrize("how", [{"drop": "after"}, {"drop": "before"}, {"status": 502}, {"status": 504}])
-async def test_update_is_repeated(how: dict[str, Any], ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_update_with_a_lost_reply_is_repeated_by_the_connector(
+    how: dict[str, Any], ms: FakeMicrosoft, edge: Edge
+) -> None:
     """The result of a lost update is unknown, but a second identical update does no harm."""
     activity_id = await post(edge, ms)
     ms.fault("PUT", ACTIVITIES, **how)
@@ -188,8 +190,8 @@ async def test_update_is_repeated(how: dict[str, Any], ms: FakeMicrosoft, edge: 
     assert [message.text for message in ms.posted(APPROVERS)] == ["changed"]
 
 
-async def test_outage_raises_after_three_attempts(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The waits between the attempts take less than two seconds in total."""
+async def test_update_is_given_up_after_three_attempts_in_an_outage(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The error is ChatUnavailable. The waits between the attempts take less than two seconds in total."""
     ms.fault("PUT", ACTIVITIES, status=503, times=None)
 
     with pytest.raises(ChatUnavailable) as gone:
@@ -199,7 +201,7 @@ async def test_outage_raises_after_three_attempts(ms: FakeMicrosoft, edge: Edge)
     assert sum(edge.clock.slept) < 2
 
 
-async def test_500_is_not_repeated(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_call_is_not_repeated_after_status_500(ms: FakeMicrosoft, edge: Edge) -> None:
     """Microsoft asks clients not to repeat a call after status 500."""
     ms.fault("PUT", ACTIVITIES, status=500)
 

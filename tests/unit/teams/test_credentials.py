@@ -85,8 +85,8 @@ async def test_outage_of_the_login_is_retried_every_five_seconds(
     assert await edge.credentials.bearer()
 
 
-async def test_refused_app_is_a_permanent_refusal(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A wrong secret raises ChatRefused with Entra's code, not ChatUnavailable."""
+async def test_wrong_client_secret_raises_chat_refused_with_entras_code(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The error is not ChatUnavailable, because a repetition cannot help."""
     ms.fault("POST", TOKEN, status=401, body='{"error": "invalid_client", "error_description": "AADSTS7000215"}')
 
     with pytest.raises(ChatRefused) as refused:

@@ -97,7 +97,7 @@ def test_every_form_gives_the_same_click_as_message_and_as_invoke(value: Json) -
 
 
 @pytest.mark.parametrize("verb", list(Verb))
-def test_every_verb_becomes_a_click(verb: Verb) -> None:
+def test_click_is_read_with_every_verb(verb: Verb) -> None:
     """Whether the verb is allowed for the request is decided later, by the click handler."""
     assert read_click(_invoke(verb=verb.value)).verb is verb
 

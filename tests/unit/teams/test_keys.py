@@ -73,8 +73,8 @@ async def test_invented_key_id_does_not_delay_a_new_key(
     assert await edge.keys.find("key-2") is not None
 
 
-async def test_rotation_right_after_the_start_is_followed(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The fetch at the start does not delay the one for a new key."""
+async def test_new_key_right_after_the_start_is_found(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The fetch at the start does not delay the fetch for a new key."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")
 
@@ -204,8 +204,10 @@ async def test_before_the_first_key_a_fetch_is_tried_every_five_seconds(
         "[" * 100_000,
     ],
 )
-async def test_documents_without_a_usable_key_are_an_outage(body: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """The bot has no keys after a broken or empty key document, and is not ready."""
+async def test_bot_is_not_ready_after_a_key_document_without_a_usable_key(
+    body: str, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """The document is empty, malformed, or has only keys that the bot cannot use."""
     ms.fault("GET", JWKS, status=200, body=body)
 
     assert await edge.keys.warm() is False

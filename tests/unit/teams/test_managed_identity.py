@@ -39,6 +39,7 @@ class Azure:
 
 @pytest.fixture
 async def azure() -> AsyncIterator[Azure]:
+    """Run the fake identity endpoint."""
     made = Azure()
     async with listening(made.handle) as port:
         made.url = f"http://127.0.0.1:{port}/msi/token"
@@ -92,17 +93,17 @@ async def test_request_on_app_service_is_the_documented_one(azure: Azure, clock:
 
 
 @pytest.mark.parametrize("status", [404, 410, 429, 500, 503])
-async def test_a_metadata_service_that_is_being_updated_is_an_outage(
+async def test_metadata_service_that_is_being_updated_raises_chat_unavailable(
     azure: Azure, credentials: AppCredentials, status: int
 ) -> None:
-    """Microsoft's documentation says to retry after these statuses, so the error is ChatUnavailable."""
+    """Microsoft's documentation says to retry after these statuses."""
     azure.status, azure.answer = status, {"error": "not_now"}
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-async def test_an_identity_that_is_not_assigned_is_a_refusal(
+async def test_identity_that_is_not_assigned_raises_chat_refused(
     azure: Azure, credentials: AppCredentials, status: int
 ) -> None:
     """The error has Microsoft's code and nothing else from the response."""
@@ -132,16 +133,16 @@ async def test_redirects_are_not_followed(azure: Azure, credentials: AppCredenti
         {"access_token": "t"},
     ],
 )
-async def test_invalid_responses_are_an_outage(
+async def test_invalid_response_of_the_identity_endpoint_raises_chat_unavailable(
     azure: Azure, credentials: AppCredentials, answer: dict[str, Any]
 ) -> None:
-    """A response without a usable token and expiry raises ChatUnavailable."""
+    """The response has no usable token, or no usable time of expiry."""
     azure.answer = answer
     with pytest.raises(ChatUnavailable):
         await credentials.bearer()
 
 
-async def test_the_proxy_is_not_used(
+async def test_proxy_is_not_used_for_the_identity_endpoint(
     azure: Azure, credentials: AppCredentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy would use its own machine's link-local address, and would see the header, which is a credential."""

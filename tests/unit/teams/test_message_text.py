@@ -92,7 +92,7 @@ def test_any_text_becomes_one_short_line(text: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "locale"), [("ja-JP", "ja"), ("ja", "ja"), ("JA-jp", "ja"), ("en-GB", "en"), ("de-DE", "en"), (None, "en")]
 )
-def test_the_client_s_language_is_used_if_supported(sent: str | None, locale: str) -> None:
+def test_the_clients_language_is_used_if_supported(sent: str | None, locale: str) -> None:
     """If the client's language is missing or not supported, English is used."""
     assert client_locale(_said("help", CHAT, locale=sent)) == locale
 

@@ -48,7 +48,7 @@ def test_members_with_a_guest_role_are_guests(role: str) -> None:
     assert person.guest
 
 
-def test_ids_are_folded_and_names_are_cut() -> None:
+def test_ids_become_lower_case_and_long_names_are_cut() -> None:
     """Ids become lower case so that they can be compared. Names are only shown, so they are shortened."""
     entry = replace(
         _member(HANAKO.as_member()), object_id=HANAKO.object_id.upper(), tenant_id=TENANT_ID.upper(), name="あ" * 9999

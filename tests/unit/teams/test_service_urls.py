@@ -61,7 +61,7 @@ async def test_a_stored_url_is_checked_again() -> None:
     assert await _urls(store).of_chat(PersonalChat(PERSON, "a:1", AMER)) == AMER
 
 
-async def test_urls_work_while_the_store_is_unavailable() -> None:
+async def test_service_urls_are_known_while_the_store_is_unavailable() -> None:
     """If a read fails, the configured URL is used. If a write fails, the next activity repeats it.
 
     This process uses the new URL immediately.

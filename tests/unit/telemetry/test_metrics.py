@@ -24,6 +24,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def telemetry(registry: CollectorRegistry) -> Telemetry:
+    """Return the metrics and the health in this registry."""
     return Telemetry(registry)
 
 

@@ -22,7 +22,7 @@ def test_names_that_are_exactly_equal_fold_to_the_same(one: str, other: str) -> 
 
 
 @given(NAMES)
-def test_folding_again_changes_nothing(name: str) -> None:
+def test_folding_a_folded_name_does_not_change_it(name: str) -> None:
     """Stored names are folded again when they are compared."""
     assert fold(fold(name)) == fold(name)
     assert exact(exact(name)) == exact(name)

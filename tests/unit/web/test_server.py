@@ -125,8 +125,8 @@ async def test_public_answers_have_no_details(method: str, path: str) -> None:
     assert status != 200 or "livez" in path
 
 
-async def test_failing_readiness_shows_no_details() -> None:
-    """An error in a readiness check is answered 500 without its text, on both ports."""
+async def test_error_in_a_readiness_check_is_answered_without_its_text() -> None:
+    """Both ports answer 500."""
 
     async def broken() -> Mapping[str, str]:
         raise RuntimeError("AccessDenied in 111122223333")
@@ -182,7 +182,7 @@ async def test_close_waits_for_open_requests() -> None:
         await stopping
 
 
-async def test_port_in_use_is_an_error() -> None:
+async def test_listening_on_a_port_in_use_raises_os_error() -> None:
     """A second server on the same port raises OSError."""
     async with server.listen(_app(), host="127.0.0.1", port=0) as first:
         with pytest.raises(OSError, match="in use"):

@@ -52,5 +52,8 @@ class Package:
 
 
 def shown(texts: Iterable[object]) -> str:
-    """Return texts from the package as one line for a terminal, each cut to LONGEST_SHOWN."""
+    """Return texts from the package as one line for a terminal.
+
+    Each is cut to LONGEST_SHOWN. An empty one is shown as "missing".
+    """
     return ", ".join(one_line(str(text), LONGEST_SHOWN) or "missing" for text in texts)

@@ -42,7 +42,10 @@ LIMITS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class CardFormatter:
-    """Formats facts in one locale and time zone, within limits."""
+    """Formats facts in one locale and time zone, within limits.
+
+    A parameter `beside` is a moment that the same card shows with its year (`Localizer.moment`).
+    """
 
     say: Localizer
     limits: Limits

@@ -78,7 +78,7 @@ class DecisionLine:
 
 @dataclass(frozen=True, slots=True)
 class LevelLine:
-    """Progress of the level that waits for approval. If none waits, of the last level that was started, or the first.
+    """Progress of the level that waits for approval; if none waits, of the last one that was started, or the first.
 
     `number` counts from 1.
 

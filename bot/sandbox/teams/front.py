@@ -31,12 +31,12 @@ class TeamsFront:
 
     @property
     def login_authority(self) -> str:
-        """The bot's LOGIN_AUTHORITY; also the origin of this front."""
+        """The value of the bot's setting NODE_ACCESS_LOGIN_AUTHORITY; also the origin of this front."""
         return self._origin
 
     @property
     def openid_metadata_url(self) -> str:
-        """The bot's OPENID_METADATA_URL."""
+        """The value of the bot's setting NODE_ACCESS_OPENID_METADATA_URL."""
         return self._origin + METADATA_PATH
 
     @property

@@ -134,12 +134,12 @@ class SandboxTeams:
 
     @property
     def openid_metadata_url(self) -> str:
-        """The bot's OPENID_METADATA_URL."""
+        """The value of the bot's setting NODE_ACCESS_OPENID_METADATA_URL."""
         return self.front.openid_metadata_url
 
     @property
     def login_authority(self) -> str:
-        """The bot's LOGIN_AUTHORITY."""
+        """The value of the bot's setting NODE_ACCESS_LOGIN_AUTHORITY."""
         return self.front.login_authority
 
     @property

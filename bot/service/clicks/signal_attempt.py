@@ -86,7 +86,10 @@ class SignalAttempt:
         return self._permission.objection(record, decision, actor)
 
     async def _prepare(self, record: Record, decision: Decision) -> Signal | SignalResult | TryAgain:
-        """Do everything that may have to wait: get the role's session, and wait for the quota."""
+        """Do everything that may have to wait: get the role's session, and wait for the quota.
+
+        Return the signal, or why it is not sent.
+        """
         configuration = self._configuration.value
         execution_id = record.request.execution_id if record.request else None
         if execution_id is None:

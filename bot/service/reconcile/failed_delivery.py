@@ -101,7 +101,7 @@ class FailedDelivery:
         await self._entry.reconcile_again()
 
     async def give_up(self, problem: str | None) -> None:
-        """Make no further attempt."""
+        """Make no further attempt. `problem` is the code of the reason, if one is known."""
         self._count("impossible")
         log.warning("delivery_impossible", problem=problem)
         await self._entry.impossible(problem)

@@ -41,33 +41,33 @@ class Probing:
         self._clock = clock
         self._probes: LRUCache[str, _Probe] = LRUCache(KNOWN)
 
-    def waits_until(self, place: str, record: Record) -> datetime | None:
+    def waits_until(self, conversation: str, record: Record) -> datetime | None:
         """Return when this request may post; None if it may post now."""
-        probe, now = self._probes.get(place), self._clock.now()
+        probe, now = self._probes.get(conversation), self._clock.now()
         if probe is None or probe.lasting or _rank(record) <= probe.rank:
             return None
         if not now - PATIENCE <= probe.until <= now + LASTING:  # the request is gone, or the clock was set back
             return None
         return max(probe.until, now) + BEHIND
 
-    def is_lasting(self, place: str, problem: ChatProblem) -> bool:
+    def is_lasting(self, conversation: str, problem: ChatProblem) -> bool:
         """True if the conversation refused a repeated post for the same reason, less than LASTING ago."""
-        probe, now = self._probes.get(place), self._clock.now()
+        probe, now = self._probes.get(conversation), self._clock.now()
         return probe is not None and probe.lasting is problem and now < probe.until <= now + LASTING
 
-    def refused(self, place: str, record: Record, *, until: datetime) -> None:
+    def refused(self, conversation: str, record: Record, *, until: datetime) -> None:
         """Remember that this request repeats its post at `until`, unless an older request repeats its own."""
-        probe, rank = self._probes.get(place), _rank(record)
+        probe, rank = self._probes.get(conversation), _rank(record)
         if probe is None or probe.lasting or rank <= probe.rank or probe.until < self._clock.now() - PATIENCE:
-            self._probes[place] = _Probe(rank, until)
+            self._probes[conversation] = _Probe(rank, until)
 
-    def lasts(self, place: str, record: Record, problem: ChatProblem) -> None:
+    def lasts(self, conversation: str, record: Record, problem: ChatProblem) -> None:
         """Remember that the conversation refuses posts, so that other requests no longer wait for this one."""
-        self._probes[place] = _Probe(_rank(record), self._clock.now() + LASTING, problem)
+        self._probes[conversation] = _Probe(_rank(record), self._clock.now() + LASTING, problem)
 
-    def accepted(self, place: str) -> None:
+    def accepted(self, conversation: str) -> None:
         """Remember that the conversation accepts posts."""
-        self._probes.pop(place, None)
+        self._probes.pop(conversation, None)
 
 
 def _rank(record: Record) -> Rank:

@@ -91,7 +91,7 @@ class Intake:
         return len(hints)
 
     async def _take(self, hint: Hint) -> bool:
-        """Take one message; return False if it could not be deleted. A failure does not stop the rest of the batch."""
+        """Take one message; return False if AWS did not delete it. A failure does not stop the rest of the batch."""
         try:
             await self._store(hint)
         except StoreUnavailable:

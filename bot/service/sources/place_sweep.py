@@ -50,12 +50,15 @@ class SweepServices:
     telemetry: Telemetry
     outcomes: Outcomes
     owner: str  # identifies this process
-    period: float  # seconds between two sweeps of a place
+    period: float  # seconds between two sweeps of an account and Region
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """The watched rows of a place. `outdated` are those that must be reconciled even if the lists show no change."""
+    """The watched rows of an account and Region.
+
+    `outdated` are those that must be reconciled even if the lists show no change.
+    """
 
     watched: dict[RequestKey, RowFacts]
     unreadable: list[RequestKey]

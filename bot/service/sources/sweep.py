@@ -13,7 +13,7 @@ SKIPPED_PAUSE = 5.0  # seconds before a process checks again whether a sweep is 
 
 
 class Sweep:
-    """The loops that sweep all places."""
+    """The loops that sweep all configured accounts and Regions."""
 
     def __init__(self, services: SweepServices) -> None:
         self._clock, self._period = services.clock, services.period
@@ -23,7 +23,7 @@ class Sweep:
         self._sweeps = [PlaceSweep(place, services, reported=reported) for place in places]
 
     async def run(self) -> None:
-        """Sweep every place at the start, then each place that no process has swept for `period` seconds.
+        """Sweep every account and Region at the start, then each that no process has swept for `period` seconds.
 
         Ends only if it is cancelled.
         """
@@ -35,7 +35,7 @@ class Sweep:
             await asyncio.gather(*(each.release() for each in self._sweeps))
 
     async def sweep(self) -> None:
-        """Sweep every place once, side by side. A failure is logged and does not stop the other sweeps."""
+        """Sweep every account and Region once, several at once. A failure is logged and stops no other sweep."""
         await asyncio.gather(*(self._sweep(each) for each in self._sweeps))
 
     async def _repeat(self, sweep: PlaceSweep) -> None:

@@ -88,7 +88,7 @@ def _number(value: object) -> float | None:
 
 
 def _code(raw: bytes) -> str:
-    """Return the OAuth error and Entra's error numbers, for example `invalid_client AADSTS7000215`."""
+    """Return the OAuth error and Entra's error numbers, for example `invalid_client AADSTS7000215`; or ""."""
     try:
         body = _body(raw)
     except ValueError:

@@ -17,7 +17,7 @@ DATA: dict[str, Any] = json.loads(RECORDED.read_text("utf-8"))["actions"]
 POLICIES = policies()
 PLACEHOLDER = re.compile(r"\$\{\w+\}")
 # Keys that AWS fills for every call. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
-GLOBAL = {"aws:PrincipalOrgID", "aws:SourceAccount", "aws:SourceArn"}
+GLOBAL = {"aws:PrincipalOrgID", "aws:ResourceOrgID", "aws:SourceAccount", "aws:SourceArn"}
 OPERATORS = {"String": "String", "ArrayOfString": "String", "ARN": "Arn", "Numeric": "Numeric", "Bool": "Bool"}
 
 

@@ -24,7 +24,7 @@ from tests.contract.scene import staged
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "infra" / "aws"
 INSTALLATION = (ROOT / "infra" / "README.md").read_text("utf-8")
-FILES = sorted(path.name for path in FOLDER.iterdir())
+FILES = sorted(path.name for path in FOLDER.glob("*.json"))
 SERVICES = ("dynamodb", "ec2", "identitystore", "s3", "secretsmanager", "sqs", "sso-admin", "ssm", "sts")
 PREFIXES = {"sso-admin": "sso"}  # the prefix of a service's actions, if it is not the service's name
 NEEDS_NONE = {"sts:GetCallerIdentity"}  # always allowed; a policy cannot deny it
@@ -292,5 +292,5 @@ def test_every_policy_file_is_explained(name: str) -> None:
 
 def test_commands_use_exactly_the_existing_files() -> None:
     """The commands of infra/README.md use every file in infra/aws, and no other."""
-    named = re.findall(r"file://infra/aws/(\S+)", INSTALLATION)
+    named = re.findall(r"file://infra/aws/(\S+\.json)", INSTALLATION)
     assert set(named) == set(FILES)

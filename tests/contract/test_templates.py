@@ -1,0 +1,249 @@
+"""The CloudFormation templates: valid, and equal to the policy files, the table and the settings that the bot knows."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from bot.config.settings import Settings
+from bot.store.dynamodb import table
+from bot.telemetry import EVENTS
+from tests.contract.cloudformation import FOLDER, Template
+
+APP_ID: Final = "22222222-2222-4222-8222-222222222222"
+TENANT_ID: Final = "11111111-1111-4111-8111-111111111111"
+SECRET: Final = "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:node-access-??????"
+BUS: Final = "arn:aws:events:ap-northeast-1:111122223333:event-bus/default"
+ROLE: Final = "arn:aws:iam::111122223333:role/NodeAccessBot"
+
+
+def bot(**values: Any) -> Template:
+    """Return bot.yaml with the values of the policy files."""
+    usual = {
+        "AppId": APP_ID,
+        "TenantId": TENANT_ID,
+        "AppSecretArn": SECRET,
+        "Image": "example.com/node-access-bot:1.0.0",
+        "VpcId": "vpc-1",
+        "SubnetIds": ["subnet-1", "subnet-2"],
+        "ApproverDomain": "example.com",
+        "OrganizationId": "o-1234567890",
+        "IdentityStoreId": "d-1234567890",
+        "AlarmEmail": "on-call@example.com",
+    }
+    return Template.read("bot.yaml", **usual | values)
+
+
+def account(**values: Any) -> Template:
+    """Return account.yaml with the values of the policy files."""
+    return Template.read("account.yaml", BotRoleArn=ROLE, BusArn=BUS, ApproverDomain="example.com", **values)
+
+
+def federated() -> Template:
+    """Return bot.yaml for a bot without a secret."""
+    return bot(AppCredential="aws-federation", AppSecretArn="")
+
+
+def file(name: str) -> dict[str, dict[str, Any]]:
+    """Return the statements of a policy file by their ids."""
+    return {each["Sid"]: each for each in json.loads((FOLDER / name).read_text())["Statement"]}
+
+
+def documents(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each statement about a role, with the name of its role or policy."""
+    for each in template.of_type("AWS::IAM::Policy"):
+        yield from ((each["PolicyName"], statement) for statement in each["PolicyDocument"]["Statement"])
+    for each in template.of_type("AWS::IAM::Role"):
+        yield from (("trust", statement) for statement in each["AssumeRolePolicyDocument"]["Statement"])
+        for policy in each.get("Policies", ()):
+            yield from ((policy["PolicyName"], statement) for statement in policy["PolicyDocument"]["Statement"])
+
+
+FORWARDING: Final = {"EventBridgeForwards", "ForwardToTheBot"}
+"""The statements of account.yaml that have no policy file: they are about EventBridge's role, not about the bot."""
+
+
+@pytest.mark.parametrize("template", [bot(), federated(), account()], ids=["bot", "bot without a secret", "account"])
+def test_roles_have_the_statements_of_the_policy_files(template: Template) -> None:
+    """Only the policy files say what is allowed. Each statement of a template is one of them, with the same values."""
+    known = {
+        sid: each
+        for path in FOLDER.glob("*-*.json")
+        if path.stem != "event-pattern"
+        for sid, each in file(path.name).items()
+    }
+    found = [(name, each) for name, each in documents(template) if each["Sid"] not in FORWARDING]
+    assert found
+    for _, statement in found:
+        assert statement == known[statement["Sid"]]
+
+
+def test_bot_has_every_permission_of_its_policy_files() -> None:
+    """No statement of the policies for the bot's role is forgotten."""
+    given = {each["Sid"] for template in (bot(), federated()) for _, each in documents(template)}
+    of_the_bot = ("bot", "reader", "table", "app-secret", "federation", "identity-center", "configuration", "members")
+    wanted = {sid for name in of_the_bot for sid in file(f"{name}-policy.json")}
+    assert wanted <= given
+
+
+def test_member_account_has_every_permission_of_its_policy_files() -> None:
+    """The roles that the bot assumes there."""
+    given = {each["Sid"] for _, each in documents(account())}
+    names = (
+        "reader-policy",
+        "reader-trust",
+        "approver-policy",
+        "approver-trust",
+        "canceller-policy",
+        "canceller-trust",
+    )
+    assert {sid for name in names for sid in file(f"{name}.json")} <= given
+
+
+def test_roles_are_made_once_in_an_account() -> None:
+    """In a second Region of an account, only the rule and its role are made."""
+    kinds = sorted(each["Type"] for each in account(Roles="no").resources.values())
+    assert kinds == ["AWS::Events::Rule", "AWS::IAM::Role"]
+
+
+def test_queue_is_the_one_of_the_file() -> None:
+    """Retention, dead-letter queue and who may send. The template adds that only TLS is accepted."""
+    wanted = json.loads((FOLDER / "queue.json").read_text())
+    template = bot()
+    queue = next(each for each in template.of_type("AWS::SQS::Queue") if each["QueueName"] == "node-access-events")
+    assert str(queue["MessageRetentionPeriod"]) == wanted["MessageRetentionPeriod"]
+    assert queue["RedrivePolicy"] == json.loads(wanted["RedrivePolicy"])
+    policy, _ = template.of_type("AWS::SQS::QueuePolicy")
+    sends, tls = policy["PolicyDocument"]["Statement"]
+    assert [sends] == json.loads(wanted["Policy"])["Statement"]
+    assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+@pytest.mark.parametrize("template", [bot(), account()], ids=["bot", "account"])
+def test_rule_has_the_pattern_of_the_file(template: Template) -> None:
+    """The same events in every account."""
+    (rule,) = template.of_type("AWS::Events::Rule")
+    assert rule["EventPattern"] == json.loads((FOLDER / "event-pattern.json").read_text())
+
+
+def test_events_of_other_accounts_arrive_only_from_the_organization() -> None:
+    """Without an organization, the bus accepts none."""
+    (policy,) = bot().of_type("AWS::Events::EventBusPolicy")
+    assert policy["Statement"]["Condition"]["StringEquals"]["aws:PrincipalOrgID"] == "o-1234567890"
+    assert bot(OrganizationId="").of_type("AWS::Events::EventBusPolicy") == []
+    (rule,) = account().of_type("AWS::Events::Rule")
+    assert rule["Targets"][0]["Arn"] == BUS == bot().outputs["BusArn"]
+
+
+def test_table_is_the_one_that_the_bot_makes() -> None:
+    """Keys, indexes and time to live are those of `doctor --create-table`."""
+    (made,) = bot().of_type("AWS::DynamoDB::Table")
+    assert {name: made[name] for name in table.definition()} == table.definition()
+    assert made["TimeToLiveSpecification"] == {"AttributeName": table.TIME_TO_LIVE, "Enabled": True}
+    assert made["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+@pytest.mark.parametrize("template", [bot(), federated(), bot(PublicAddress="load-balancer", CertificateArn="arn:c")])
+def test_container_starts_with_the_settings_of_the_template(template: Template) -> None:
+    """Every variable is a setting, and the settings are valid together."""
+    (task,) = template.of_type("AWS::ECS::TaskDefinition")
+    (container,) = task["ContainerDefinitions"]
+    environment = {each["Name"]: each["Value"] for each in container["Environment"]}
+    given = {name.removeprefix("NODE_ACCESS_").lower(): value for name, value in environment.items()}
+    given["region"] = given.pop("aws_region")
+    assert set(given) <= set(Settings.model_fields)
+    given["app_secret_arn"] = given.get("app_secret_arn") and given["app_secret_arn"].replace("??????", "a1b2c3")
+    settings = Settings(**{name: value for name, value in given.items() if value})
+    assert settings.dynamodb_table == "node-access"
+    assert settings.queue_url == "https://sqs.ap-northeast-1.amazonaws.com/111122223333/node-access-events"
+    (service,) = template.of_type("AWS::ECS::Service")
+    assert settings.replicas == service["DesiredCount"]
+
+
+def test_bot_that_is_stopped_has_no_container_and_no_alarm_for_it() -> None:
+    """The first deployment makes the bucket, before there is a configuration with which the bot could start."""
+    template = bot(Running="no")
+    (service,) = template.of_type("AWS::ECS::Service")
+    assert service["DesiredCount"] == 0
+    alarms = {each["AlarmName"]: each for each in template.of_type("AWS::CloudWatch::Alarm")}
+    assert alarms["node-access-bot SweepDone"]["ActionsEnabled"] is False
+
+
+def test_container_writes_nowhere_and_is_nobody() -> None:
+    """A read-only file system and a user without rights; the image's health check, which ECS would ignore."""
+    (task,) = bot().of_type("AWS::ECS::TaskDefinition")
+    (container,) = task["ContainerDefinitions"]
+    assert (container["ReadonlyRootFilesystem"], container["User"]) == (True, "10001")
+    assert container["HealthCheck"]["Command"] == ["CMD", "node-access-bot", "health"]
+
+
+@pytest.mark.parametrize(
+    ("address", "has", "has_not"),
+    [
+        ("http-api", "AWS::ApiGatewayV2::Api", "AWS::ElasticLoadBalancingV2::LoadBalancer"),
+        ("load-balancer", "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::ApiGatewayV2::Api"),
+    ],
+)
+def test_only_the_path_of_teams_is_public(address: str, has: str, has_not: str) -> None:
+    """Health and metrics are not reachable from the internet."""
+    template = bot(PublicAddress=address, CertificateArn="arn:aws:acm:ap-northeast-1:111122223333:certificate/1")
+    assert template.of_type(has)
+    assert not template.of_type(has_not)
+    routes = [each["RouteKey"].split()[1] for each in template.of_type("AWS::ApiGatewayV2::Route")]
+    rules = template.of_type("AWS::ElasticLoadBalancingV2::ListenerRule")
+    paths = [path for rule in rules for each in rule["Conditions"] for path in each["PathPatternConfig"]["Values"]]
+    assert [*routes, *paths] == ["/api/messages"]
+
+
+def test_template_never_makes_the_configuration() -> None:
+    """An update of the stack must not bring back an approver who was removed, or delete the versions."""
+    body = bot().body["Resources"]["Bucket"]
+    assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert body["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert "toml" not in json.dumps(body["Properties"])
+    (policy,) = bot().of_type("AWS::S3::BucketPolicy")
+    denied = next(each for each in policy["PolicyDocument"]["Statement"] if each["Sid"] == "TheBotNeverWrites")
+    assert (denied["Effect"], denied["Principal"], denied["NotAction"]) == ("Deny", {"AWS": ROLE}, "s3:GetObject")
+
+
+def test_every_alarm_has_its_metric_and_every_metric_its_event() -> None:
+    """A filter for an event that the bot does not log would never count anything."""
+    template = bot()
+    filters = {
+        change["MetricName"]: each["FilterPattern"]
+        for each in template.of_type("AWS::Logs::MetricFilter")
+        for change in each["MetricTransformations"]
+    }
+    alarms = template.of_type("AWS::CloudWatch::Alarm")
+    own = {each["MetricName"] for each in alarms if each["Namespace"] == "NodeAccessBot"}
+    assert own == set(filters)
+    events = {name for pattern in filters.values() for name in re.findall(r'\$\.event = "(\w+)"', pattern)}
+    assert events
+    assert events <= set(EVENTS)
+    assert all(each["AlarmDescription"] and each["AlarmActions"] for each in alarms)
+
+
+def test_dashboard_shows_metrics_that_exist() -> None:
+    """Its body is JSON, and each of the bot's metrics has a filter."""
+    template = bot()
+    (dashboard,) = template.of_type("AWS::CloudWatch::Dashboard")
+    widgets = json.loads(dashboard["DashboardBody"])["widgets"]
+    shown = {
+        each[1] for widget in widgets for each in widget["properties"].get("metrics", ()) if each[0] == "NodeAccessBot"
+    }
+    made = {each["MetricTransformations"][0]["MetricName"] for each in template.of_type("AWS::Logs::MetricFilter")}
+    assert shown
+    assert shown <= made
+
+
+@pytest.mark.parametrize("name", ["bot.yaml", "account.yaml"])
+def test_template_agrees_with_the_specification_of_cloudformation(name: str) -> None:
+    """cfn-lint, by AWS, finds nothing."""
+    lint = Path(sys.executable).parent / "cfn-lint"
+    result = subprocess.run([lint, FOLDER / name], capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (0, "")

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
+import structlog
+
 from bot.concurrency.background import alongside
 from bot.concurrency.backoff import backoff
 from bot.concurrency.single_flight import SingleFlight
@@ -24,6 +26,7 @@ LEASE_RENEWED_EVERY = 10.0  # seconds between renewals, while work under the lea
 POLL_SECONDS = 0.5  # between reads of a row that another process may have written
 PERSIST_SECONDS = 60.0  # in which a write is repeated: at least the longest hold, after which others take over at once
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0  # seconds between the tries of such a write
+log = structlog.get_logger(__name__)
 
 
 class LeaseHeld(Exception):
@@ -115,9 +118,10 @@ class Rows:
                 return await self.apply(key, change)
             except (RowUnreadable, StoreDamaged):
                 raise
-            except StoreUnavailable:
+            except StoreUnavailable as problem:
                 if self._clock.epoch() >= last:
                     raise
+                log.warning("write_repeated", reason=str(problem), failed=failures + 1)
             await self._clock.sleep(backoff(failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE))
             failures += 1
 

@@ -121,6 +121,7 @@ EVENTS: Mapping[str, str] = {
     "turn_failed": "an activity failed with an unexpected error; see the stack trace",
     "values_known_by_all": "the replicas that run can now all read this many new stored values",
     "votes_unreadable": "the bot cannot parse a step's votes; the card does not show them",
+    "write_repeated": "the store failed during a decision; the bot repeats this write until the store answers",
 }
 
 

@@ -1,11 +1,14 @@
 """A DynamoDB on this machine: moto behind a server that records every call and applies planned faults.
 
 moto keeps its state per process and is not safe for parallel requests, so the server passes on one request at a time.
+`python -m tests.fakes.dynamodb` serves in a process of its own until it is killed, for proofs whose own work would slow
+moto down. Its first line on stderr is a log event with the address.
 """
 
 import atexit
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -181,3 +184,17 @@ class DynamoEnvironment:
 
     def undo(self) -> None:
         self._environment.undo()
+
+
+STARTED = "dynamodb_started"  # the log event of the process
+
+
+def main() -> None:
+    """Serve until killed."""
+    server = FakeDynamo()
+    sys.stderr.write(json.dumps({"event": STARTED, "endpoint": server.endpoint}) + "\n")
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

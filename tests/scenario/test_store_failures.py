@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from bot.domain.decision import DECISION_SPAN, HOLD, Decision, DecisionState, Outcome
 from bot.domain.record import Record
@@ -172,6 +174,22 @@ async def test_waiting_decisions_continue_as_soon_as_the_store_is_back() -> None
         await world.clock.advance(120)
     assert effects == len(keys)
     assert len(world.aws.signals) == len(keys)
+
+
+async def test_repeated_writes_are_logged() -> None:
+    """The log names the request and the reason, a bounded number of times: pauses grow to two seconds."""
+    world, store = failing_world()
+    key = await world.posted()
+    store.fail(POINTS["sending"], loss=Loss.REFUSED, seconds=20)
+    async with world.running():
+        with capture_logs(processors=[merge_contextvars]) as said:
+            click = asyncio.create_task(world.press(key, HANAKO))
+            await pass_outage(world, store)
+            await click
+    found = [each for each in said if each["event"] == "write_repeated"]
+    assert {each["request"] for each in found} == {str(key)}
+    assert "not written, as the test planned" in {each["reason"] for each in found}
+    assert 10 <= len(found) <= 40
 
 
 async def test_second_approval_does_not_wait_for_the_hold_of_the_first() -> None:

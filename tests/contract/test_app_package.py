@@ -45,8 +45,8 @@ def mistakes(folder: Path, name: str, document: Any) -> list[str]:
     return [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in found]
 
 
-def test_manifest_is_valid(schemas: Path) -> None:
-    """The manifest in the package follows the schema of its version."""
+def test_manifest_of_the_package_follows_the_schema(schemas: Path) -> None:
+    """The schema is Microsoft's for the manifest's version."""
     assert mistakes(schemas, "MicrosoftTeams", json.loads(entries()[MANIFEST])) == []
 
 
@@ -56,8 +56,8 @@ def test_texts_of_every_language_are_valid(schemas: Path, locale: str) -> None:
     assert mistakes(schemas, "MicrosoftTeams.Localization", translation(DETAILS, locale)) == []
 
 
-def test_files_of_languages_are_those_texts() -> None:
-    """The package has the texts that the other test validates."""
+def test_language_files_of_the_package_have_the_validated_texts() -> None:
+    """Each file has the texts that test_texts_of_every_language_are_valid checks."""
     assert LANGUAGE_FILES
     for locale, name in LANGUAGE_FILES.items():
         assert json.loads(entries()[name]) == translation(DETAILS, locale)
@@ -67,14 +67,14 @@ def test_files_of_languages_are_those_texts() -> None:
     ("member", "value"),
     [("supportsChannelFeatures", "tier9"), ("version", None), ("supportsPersonal", True), ("accentColor", "blue")],
 )
-def test_schema_finds_mistakes(schemas: Path, member: str, value: object) -> None:
-    """A schema that accepts everything would prove nothing."""
+def test_schema_refuses_a_manifest_with_a_mistake(schemas: Path, member: str, value: object) -> None:
+    """Control: a schema that accepts everything would prove nothing."""
     document = {**manifest(DETAILS, version="0.1.0"), member: value}
     assert mistakes(schemas, "MicrosoftTeams", document) != []
 
 
-def test_our_limits_are_those_of_the_schema(schemas: Path) -> None:
-    """The rules need no schema file, because the wheel has none. They know the same numbers."""
+def test_limits_in_the_package_rules_are_those_of_the_schema(schemas: Path) -> None:
+    """The rules have their own limits, because the wheel contains no schema."""
     members = schema(schemas, "MicrosoftTeams")["properties"]
     for place, most in LONGEST.items():
         group, name = place.split(".")

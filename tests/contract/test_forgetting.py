@@ -43,7 +43,7 @@ async def fill(path: Path) -> None:
             await store.apply(key, decided, now=NOW)
 
 
-async def test_documented_statements_forget_one_person(tmp_path: Path) -> None:
+async def test_documented_statements_delete_the_data_of_one_person(tmp_path: Path) -> None:
     """The chat and the ended requests of the person are gone. Everything else stays."""
     path = tmp_path / "node-access.db"
     await fill(path)

@@ -88,10 +88,10 @@ async def test_bot_behind_a_public_certificate_is_no_problem(serve: Serve, trust
         (firewall, "endpoint_body_limit", "a body of 9 KB is not answered like a small one"),
     ],
 )
-async def test_what_is_in_front_of_the_bot_is_named(
+async def test_answer_that_is_not_the_bots_is_a_problem(
     serve: Serve, trusting: ssl.SSLContext, handler: Handler, code: str, words: str
 ) -> None:
-    """Each answer that is not the bot's own is a problem that says what to do."""
+    """The problem has a code for the kind of answer, and says what to do."""
     problem = await endpoint_problem(endpoint_address(await serve(handler)), trusting)
     assert problem is not None
     assert problem.code == code
@@ -109,15 +109,15 @@ async def test_certificate_of_no_public_authority_is_a_problem(
     assert "the whole chain" in problem.advice
 
 
-async def test_address_that_nobody_serves_is_a_problem(trusting: ssl.SSLContext, unused_tcp_port: int) -> None:
-    """The connection is refused."""
+async def test_address_that_refuses_connections_is_a_problem(trusting: ssl.SSLContext, unused_tcp_port: int) -> None:
+    """No server listens at the port."""
     problem = await endpoint_problem(f"https://127.0.0.1:{unused_tcp_port}/api/messages", trusting)
     assert problem is not None
     assert problem.code == "endpoint_unreachable"
 
 
-async def test_other_path_is_a_problem(trusting: ssl.SSLContext) -> None:
-    """Nothing is called."""
+async def test_address_with_another_path_than_the_bots_is_a_problem(trusting: ssl.SSLContext) -> None:
+    """The problem names the bot's path."""
     problem = await endpoint_problem("https://bot.example.com/messages", trusting)
     assert problem is not None
     assert "the bot serves /api/messages" in problem.advice

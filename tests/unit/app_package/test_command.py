@@ -49,8 +49,8 @@ def test_package_passes_the_rules_and_the_next_steps_are_printed() -> None:
     assert max(map(len, done.stdout.splitlines())) <= 120
 
 
-def test_three_pages_are_below_one_address() -> None:
-    """`--url` is the website; the pages of their own replace it."""
+def test_url_option_gives_the_address_of_each_page_without_its_own_option() -> None:
+    """`--url` is the website. The page about privacy is below it, and `--terms` names the page of the terms."""
     assert run(*OPTIONS[:4], "--url", "https://example.com/bot/", "--terms", "https://example.org/terms").exit_code == 0
     assert manifest_of(Path("node-access-bot.zip"))["developer"] == {
         "name": "Example Platform Team",
@@ -60,7 +60,7 @@ def test_three_pages_are_below_one_address() -> None:
     }
 
 
-def test_every_missing_option_is_named_at_once() -> None:
+def test_one_error_names_every_missing_option() -> None:
     """The error says what each page must say. Nothing is written."""
     done = run()
     assert done.exit_code == 2
@@ -71,8 +71,8 @@ def test_every_missing_option_is_named_at_once() -> None:
     assert list(Path().iterdir()) == []
 
 
-def test_app_id_comes_from_the_environment_too() -> None:
-    """On the machine of the bot, the setting is already there; the option wins."""
+def test_app_id_is_read_from_the_environment_if_the_option_is_missing() -> None:
+    """If both are given, the option is used."""
     assert run(*OPTIONS[2:], NODE_ACCESS_APP_ID=REGISTRATION).exit_code == 0
     assert manifest_of(Path("node-access-bot.zip"))["id"] == REGISTRATION
     assert run(*OPTIONS, "--out", "other.zip", NODE_ACCESS_APP_ID=REGISTRATION).exit_code == 0
@@ -80,8 +80,11 @@ def test_app_id_comes_from_the_environment_too() -> None:
 
 
 @pytest.mark.parametrize("words", [("--credential", "managed-identity"), ()])
-def test_managed_identity_needs_an_app_registration(words: tuple[str, ...]) -> None:
-    """Teams gives the permission to an app registration only. The setting of the bot counts, too."""
+def test_managed_identity_without_an_app_registration_is_refused(words: tuple[str, ...]) -> None:
+    """Teams grants the permission only to an app registration.
+
+    The credential is given by an option or by the bot's setting.
+    """
     environment = {} if words else {"NODE_ACCESS_APP_CREDENTIAL": "managed-identity"}
     refused = run(*OPTIONS, *words, **environment)
     assert (refused.exit_code, "--registration-id" in refused.stderr) == (2, True)
@@ -124,8 +127,8 @@ def test_package_that_would_not_work_is_not_written() -> None:
     assert list(Path().iterdir()) == []
 
 
-def test_second_run_writes_nothing_new() -> None:
-    """The same options need no update in Teams, and the output says so."""
+def test_second_run_with_the_same_options_does_not_change_the_file() -> None:
+    """The output says that there is nothing to upload."""
     run(*OPTIONS)
     before = Path("node-access-bot.zip").read_bytes()
     done = run(*OPTIONS)
@@ -133,8 +136,8 @@ def test_second_run_writes_nothing_new() -> None:
     assert Path("node-access-bot.zip").read_bytes() == before
 
 
-def test_other_contents_raise_the_version_of_the_file() -> None:
-    """The former file says which version Teams has."""
+def test_package_with_other_contents_gets_the_next_version() -> None:
+    """The file of the former run has the version that Teams has. A version that is not higher is refused."""
     run(*OPTIONS)
     done = run(*OPTIONS, "--name", "Node Access Test")
     assert done.stdout.startswith("node-access-bot.zip: Node Access Test 0.1.1\n")
@@ -143,8 +146,8 @@ def test_other_contents_raise_the_version_of_the_file() -> None:
     assert manifest_of(Path("node-access-bot.zip"))["version"] == "0.1.1"
 
 
-def test_other_file_is_kept() -> None:
-    """A file that is no package of this app is an error, and stays as it is."""
+def test_file_that_is_no_package_of_the_app_is_not_overwritten() -> None:
+    """The error asks for another file."""
     Path("notes.zip").write_text("notes")
     done = run(*OPTIONS, "--out", "notes.zip")
     assert (done.exit_code, "choose another file" in done.stderr) == (1, True)

@@ -50,7 +50,7 @@ def test_command_with_an_argument_has_an_example(locale: str) -> None:
     assert not any("oi-" in text for text in does.values())
 
 
-def test_setup_is_offered_in_teams_only() -> None:
+def test_setup_is_offered_in_channels_but_not_in_personal_chats() -> None:
     """In a personal chat, `setup` has no meaning."""
     assert ("setup" in dict(commands("team", "en")), "setup" in dict(commands("personal", "en"))) == (True, False)
 
@@ -72,8 +72,8 @@ def test_languages_have_the_same_keys() -> None:
     assert all(keys == first for keys in others)
 
 
-def test_bot_serves_teams_and_persons() -> None:
-    """Without `personal`, it cannot write to requesters. It has no behaviour for group chats."""
+def test_bot_has_the_scopes_team_and_personal() -> None:
+    """Without `personal`, it cannot write to requesters. It does not work in group chats."""
     (bot,) = manifest(DETAILS, version="0.1.0")["bots"]
     assert (bot["scopes"], bot["botId"], bot["isNotificationOnly"]) == (["team", "personal"], APP_ID, False)
 

@@ -54,7 +54,7 @@ def test_requested_version_that_is_not_higher_is_refused(requested: Version) -> 
         stamp(RENAMED, own=OWN, requested=requested, former=former)
 
 
-def test_requested_version_is_taken() -> None:
+def test_requested_version_is_used_if_it_is_higher() -> None:
     """A person may know that Teams has a higher version than the file."""
     former = stamp(DETAILS, own=OWN, requested=None, former=None).package
     assert stamp(DETAILS, own=OWN, requested=Version(3, 0, 0), former=former).version == (3, 0, 0)
@@ -71,8 +71,8 @@ def test_requested_version_is_taken() -> None:
         (changed("version", "1.0"), "no version"),
     ],
 )
-def test_other_file_is_not_replaced(former: bytes, expected: str) -> None:
-    """A file that is no package of this app has no version to follow, and may be needed."""
+def test_version_cannot_follow_a_file_that_is_no_package_of_the_app(former: bytes, expected: str) -> None:
+    """The error says why. The file may be needed."""
     with pytest.raises(UpdateRefused, match=expected):
         stamp(DETAILS, own=OWN, requested=None, former=former)
 
@@ -85,7 +85,7 @@ def test_archive_has_no_trace_of_the_machine() -> None:
 
 
 @pytest.mark.parametrize("text", ["1.2", "1.2.3.4", "01.2.3", "1.2.3-rc1", "1.2.", "v1.2.3", "\u0661.2.3", "1.2.3\n"])
-def test_other_forms_of_a_version_are_refused(text: str) -> None:
+def test_version_that_is_not_three_numbers_is_refused(text: str) -> None:
     """Three numbers are what every part of Teams compares in the same way."""
     with pytest.raises(ValueError, match=r"like 1\.2\.3"):
         parse_version(text)

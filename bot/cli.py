@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # time zones of the sample cards
 AUDIT_SPAN: Final = timedelta(days=402)  # the retention time, and a day for time zones on each side
+LARGEST_PACKAGE: Final = 10 * 1024 * 1024  # bytes of an app package that are read; a real one has some 20 KB
 LONGEST_NAME: Final = 200  # characters of the name of a check
 CHECK_STORE: Final = "check NODE_ACCESS_STORE"  # advice if there is no store
 _T = TypeVar("_T")
@@ -216,6 +217,7 @@ def _address(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--url", callback=_address, help="Also check the bot's public address, as Microsoft reaches it.")
 @click.option("--send-test-card", metavar="CHANNEL", help="Also post a test message into this channel.")
+@click.option("--package", type=click.File("rb"), help="Also check the app package that is uploaded to Teams.")
 @click.option("--person", metavar="UPN", help="Also send a test message to this member of a channel.")
 @click.option(
     "--create-table",
@@ -223,7 +225,13 @@ def _address(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
     help="Only create the DynamoDB table that NODE_ACCESS_STORE names, or check an existing one.",
 )
 def doctor(
-    *, as_json: bool, url: str | None, send_test_card: str | None, person: str | None, create_table: bool
+    *,
+    as_json: bool,
+    url: str | None,
+    send_test_card: str | None,
+    package: IO[bytes] | None,
+    person: str | None,
+    create_table: bool,
 ) -> None:
     """Check settings, AWS and Teams, and list every problem with its fix.
 
@@ -248,7 +256,8 @@ def doctor(
     from bot.telemetry import silence_logging
 
     silence_logging()
-    questions = Questions(url=url, test_card=send_test_card, person=person)
+    contents = package.read(LARGEST_PACKAGE) if package else None
+    questions = Questions(url=url, test_card=send_test_card, person=person, package=contents)
     report = asyncio.run(examine(settings, configuration, questions, _say_checked))
     click.echo(json_of(report) if as_json else as_text(report))
     if report.found:

@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from bot import DISTRIBUTION
 from bot.adapters import aws_side, microsoft_side
+from bot.app_package.package import Finding as Mistake
+from bot.app_package.rules import find_mistakes
 from bot.aws.assembly import AwsSide
 from bot.clock import SystemClock
 from bot.config.settings import Settings
@@ -66,12 +68,14 @@ class Questions:
     url: str | None = None
     test_card: str | None = None
     person: str | None = None
+    package: bytes | None = None
 
 
 async def examine(settings: Settings, configuration: Configuration, questions: Questions, seen: Seen) -> Report:
     """Make every check, and return what they found.
 
-    A check that calls Microsoft or AWS and finds a problem is made a second time. `seen` gets the first result.
+    A check that calls Microsoft or AWS and finds a problem is made a second time. `seen` gets the first result, and the
+    second if the problem is gone.
     """
     async with AsyncExitStack() as stack:
         examination = _Examination(settings, questions, seen)
@@ -141,7 +145,7 @@ class _Examination:
             region=settings.region,
             channels=tuple(each.name for each in configuration.channels),
             accounts=tuple(each.id for each in configuration.accounts),
-            found=in_order_of_fixing(self._results),
+            found=in_order_of_fixing(self._results, self._package_mistakes()),
             passed=tuple(name for name, problem in self._results.items() if problem is None),
             not_checked=self._not_checked,
             policies=tuple(await policy_rows(self._aws, configuration)) if self._has_credentials else (),
@@ -197,21 +201,26 @@ class _Examination:
         Teams and AWS refuse a call now and then. A check that was not answered in time is not made again.
         """
         made = [each for each in checks if self._is_possible(each)]
-        found = await make_checks(made, known=self._results, seen=lambda check, so_far: self._say(check.name, so_far))
+        found = await make_checks(made, known=self._results, seen=self._say)
         again = [each for each in only_asking(made) if _is_doubtful(found.get(each.name))]
         if again:
             await self._clock.sleep(REPEATED_AFTER)
-            found |= await make_checks(again, known=self._results | found)
+            found |= await make_checks(again, known=self._results | found, seen=self._say_again)
         self._results |= found
 
     def _is_possible(self, check: Check) -> bool:
         return self._has_credentials or not check.name.startswith(OF_AWS)
 
-    def _say(self, name: str, so_far: Results) -> None:
-        if name in so_far:
-            self._seen(name, so_far[name])
+    def _say(self, check: Check, so_far: Results) -> None:
+        if check.name in so_far:
+            self._seen(check.name, so_far[check.name])
         else:
-            self._not_checked[name] = "it could not be made now; run doctor again"
+            self._not_checked[check.name] = "it could not be made now; run doctor again"
+
+    def _say_again(self, check: Check, so_far: Results) -> None:
+        """Say that a problem was none, if the second try did not find it."""
+        if check.name in so_far and so_far[check.name] is None:
+            self._seen(check.name, None)
 
     # --- what comes first
 
@@ -260,6 +269,10 @@ class _Examination:
         for name, problem in seen.items():
             if name not in self._results:
                 self._result(name, problem)
+
+    def _package_mistakes(self) -> Iterable[Mistake]:
+        package = self._questions.package
+        return () if package is None else find_mistakes(package, app_id=self._settings.app_id)
 
     def _note_what_nothing_shows(self) -> None:
         if self._questions.url is None:

@@ -9,7 +9,7 @@ from bot.domain.shown.reply_views import MessageCode, MessageView
 from bot.ports.teams import Chat, ChatRefused, ChatThrottled, ChatUnavailable, Message, People
 from bot.rendering import render, summary
 from bot.service.checks import advice
-from bot.service.checks.check import Check, Problem
+from bot.service.checks.check import Check, NotChecked, Problem
 from bot.text.names import caseless
 
 NO_PERSON = "unknown_person"
@@ -61,9 +61,13 @@ def asked_for(
 
 
 async def _person(upn: str, people: People) -> Person | None:
+    """Return the person. Raises NotChecked if they were not found, but not every roster could be read."""
     wanted = caseless(upn)
     known = await people.known(frozenset({wanted}))
-    return next((each for each in known.people if caseless(each.upn or "") == wanted), None)
+    found = next((each for each in known.people if caseless(each.upn or "") == wanted), None)
+    if found is None and not known.complete:
+        raise NotChecked
+    return found
 
 
 def _message(locale: str, timezone: str) -> Message:

@@ -8,10 +8,10 @@ from typing import Final
 from bot.doctor.tables import newest
 from bot.domain.configuration import Configuration
 from bot.domain.request import AccessRequest, RequestKey
-from bot.ports.aws import AwsUnavailable, ListedRequest, RequestNotReadable, Requests
+from bot.ports.aws import AwsThrottled, AwsUnavailable, ListedRequest, RequestNotReadable, Requests
 from bot.ports.clock import Clock
 from bot.service.checks.advice import READING_CODES, aws_advice
-from bot.service.checks.check import Check, Problem
+from bot.service.checks.check import Check, NotChecked, Problem
 
 SINCE: Final = timedelta(days=14)  # the longest access: what was approved earlier has ended
 MOST_READ: Final = 3  # requests read completely for each account and Region
@@ -35,6 +35,8 @@ class Reading:
         async def find() -> Problem | None:
             try:
                 listed = await self._requests.list_requests(account, region, self._clock.now() - SINCE)
+            except AwsThrottled:
+                raise NotChecked from None
             except AwsUnavailable as unavailable:
                 return Problem(unavailable.code, aws_advice(unavailable.code, READING_CODES))
             self.listed += listed

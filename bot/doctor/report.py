@@ -1,11 +1,15 @@
 """What doctor found, as data. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from bot.app_package.package import Finding as Mistake
 from bot.doctor.findings import Finding, findings_of, position
 from bot.doctor.tables import PolicyRow, RequesterRow
 from bot.service.checks.check import Problem
+
+PACKAGE: Final = "app package"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,17 @@ class Report:
     requesters: tuple[RequesterRow, ...]
 
 
-def in_order_of_fixing(results: Mapping[str, Problem | None]) -> tuple[Found, ...]:
-    """Return the problems among the results of checks, once for each of its kinds, in the order of fixing."""
-    return tuple(sorted(_found(results), key=lambda each: (position(each.finding), each.check)))
+def in_order_of_fixing(results: Mapping[str, Problem | None], mistakes: Iterable[Mistake] = ()) -> tuple[Found, ...]:
+    """Return the problems among the results of checks, each with its kinds, in the order in which to fix them.
+
+    `mistakes` are those of an app package; they come last, because an upload of the package takes longest.
+    """
+    found = sorted(_found(results), key=lambda each: (position(each.finding), each.check))
+    return (*found, *map(_of_package, mistakes))
+
+
+def _of_package(mistake: Mistake) -> Found:
+    return Found(Finding(mistake.check, f"{mistake.why}.", ()), PACKAGE, Problem(mistake.what, mistake.fix))
 
 
 def _found(results: Mapping[str, Problem | None]) -> Iterator[Found]:

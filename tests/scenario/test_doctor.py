@@ -6,11 +6,15 @@ tests/reliability/test_misinstallations.py has the whole table of misinstallatio
 import asyncio
 import json
 import sys
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from bot.cli import main
 from bot.config.file import parse_configuration
 from bot.doctor import examination
 from bot.doctor.endpoint import endpoint_problem, public_roots
@@ -19,7 +23,7 @@ from bot.doctor.printing import as_json, as_text
 from bot.doctor.report import Report
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION
 from bot.sandbox.sandbox import free_port
-from tests.fakes.people import HANAKO, TARO
+from tests.fakes.people import APP_ID, HANAKO, TARO
 from tests.fakes.processes import environment
 from tests.fakes.product import TOML, Product, product
 from tests.fakes.signing import SECRET
@@ -52,7 +56,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         yield world
 
 
-async def doctor(world: Product, **questions: str) -> Report:
+async def doctor(world: Product, **questions: Any) -> Report:
     """Return what doctor reports about the world."""
     configuration = parse_configuration(world.toml.encode())
     return await examine(world.settings(), configuration, Questions(**questions), lambda _name, _problem: None)
@@ -185,6 +189,43 @@ async def test_person_who_cannot_be_reached_is_a_problem(world: Product) -> None
     body = json.dumps({"error": {"code": "BotNotInConversationRoster", "message": "…"}})
     world.microsoft.fault("POST", "/v3/conversations$", times=None, status=403, body=body)
     assert names(await doctor(world, person=HANAKO.upn)) == ["teams.personal"]
+
+
+async def test_package_without_the_scope_personal_is_a_problem(world: Product, tmp_path: Path) -> None:
+    """Requesters could not get direct messages. A package for this bot, as `manifest` writes it, is no problem."""
+    package = tmp_path / "package.zip"
+    made = CliRunner().invoke(
+        main,
+        [
+            *("manifest", "--app-id", APP_ID, "--developer", "Platform Team"),
+            *("--url", "https://example.com/node-access", "--out", str(package)),
+        ],
+    )
+    assert made.exit_code == 0, made.output
+    assert names(await doctor(world, package=package.read_bytes())) == []
+    with zipfile.ZipFile(package) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(entries["manifest.json"])
+    manifest["bots"][0]["scopes"].remove("personal")
+    with zipfile.ZipFile(package, "w") as archive:
+        for name, content in (entries | {"manifest.json": json.dumps(manifest).encode()}).items():
+            archive.writestr(name, content)
+    assert names(await doctor(world, package=package.read_bytes())) == ["teams.personal"]
+
+
+async def test_throttled_list_is_not_called_unreadable(world: Product) -> None:
+    """Others use up AWS's quota: the list was not checked, and nothing is wrong with the reader role."""
+    world.aws.faults.fail("DescribeOpsItems", "ThrottlingException", times=None)
+    report = await doctor(world)
+    assert "aws.reader" not in names(report)
+    assert report.not_checked[f"sweep {ACCOUNT} {REGION}"] == "it could not be made now; run doctor again"
+
+
+async def test_person_who_may_be_in_an_unreadable_roster_is_not_called_unknown(world: Product) -> None:
+    """The finding is the roster."""
+    world.microsoft.fault("GET", "pagedmembers$", times=None, status=503)
+    report = await doctor(world, person=HANAKO.upn)
+    assert "unknown_person" not in {each.problem.code for each in report.found}
 
 
 async def test_unknown_person_is_a_problem(world: Product) -> None:

@@ -10,7 +10,7 @@ import re
 import secrets
 import string
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,6 +20,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
 from bot.sandbox.aws.errors import AwsError
+from bot.sandbox.aws.trust import Assumption, is_trusted
 
 _CREDENTIAL = re.compile(r"Credential=(?P<key>\w+)/\d+/(?P<region>[\w-]+)/(?P<service>[\w-]+)/aws4_request")
 _ROLE = re.compile(r"arn:aws:iam::(?P<account>\d{12}):role/(?:.+/)?(?P<name>[\w+=,.@-]+)")
@@ -86,10 +87,13 @@ class Callers:
         self._now = now
         self._sessions: dict[str, Session] = {}
         self._roles: dict[str, str] = {}
+        self._trust: dict[str, Mapping[str, Any]] = {}
         self._lock = threading.Lock()
 
-    def add_role(self, role_arn: str, *, external_id: str = "") -> None:
+    def add_role(self, role_arn: str, *, external_id: str = "", trust: Mapping[str, Any] | None = None) -> None:
         """Add a role that callers may assume. With `external_id`, callers must send this id.
+
+        `trust` is its trust policy; without one, every caller is trusted.
 
         Raises ValueError for a text that is not a role's ARN.
         """
@@ -97,6 +101,9 @@ class Callers:
             raise ValueError(role_arn)
         with self._lock:
             self._roles[role_arn] = external_id
+            self._trust.pop(role_arn, None)
+            if trust is not None:
+                self._trust[role_arn] = trust
 
     def bootstrap(self, access_key_id: str, *, role_arn: str, session_name: str) -> Session:
         """Add an access key for a role without AssumeRole, as a hosting platform provides it."""
@@ -110,13 +117,20 @@ class Callers:
         source_identity: str = "",
         external_id: str = "",
         seconds: int | None = None,
+        by: str = "",
     ) -> Session:
-        """Return a new session of a role. Raises AwsError AccessDenied for an unknown role or a wrong external id.
+        """Return a new session of a role. Without `seconds`, the session does not expire.
 
-        Without `seconds`, the session does not expire.
+        `by` is the ARN of the caller's role. Raises AwsError AccessDenied for an unknown role, a wrong external id, or
+        a caller that the role's trust policy does not allow.
         """
-        demanded = self._roles.get(role_arn)
-        if demanded is None or (demanded and demanded != external_id):
+        demanded, trust = self._roles.get(role_arn), self._trust.get(role_arn)
+        assumption = Assumption(by, session_name, source_identity, external_id)
+        if (
+            demanded is None
+            or (demanded and demanded != external_id)
+            or (trust is not None and not is_trusted(trust, assumption))
+        ):
             raise AwsError("AccessDenied", f"not authorized to perform: sts:AssumeRole on resource: {role_arn}", 403)
         until = None if seconds is None else self._now() + timedelta(seconds=seconds)
         return self._temporary(role_arn, session_name, source_identity=source_identity, until=until)
@@ -175,6 +189,7 @@ def assume_role(callers: Callers, caller: Caller, params: dict[str, Any]) -> dic
         source_identity=identity,
         external_id=params.get("ExternalId", ""),
         seconds=params.get("DurationSeconds", DEFAULT_SESSION),
+        by=caller.session.role_arn,
     )
     return {
         "Credentials": {

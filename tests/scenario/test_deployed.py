@@ -1,0 +1,134 @@
+"""The bot on what the CloudFormation templates make: queue, table, bucket, roles with their trust policies.
+
+doctor finds nothing wrong there, and names what is wrong if a part of the template is missing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.config.file import parse_configuration
+from bot.doctor import examination
+from bot.doctor.examination import Questions, examine
+from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE
+from bot.sandbox.sandbox import free_port
+from tests.contract.deploying import deploy
+from tests.contract.test_templates import bot as bot_template
+from tests.fakes.people import HANAKO, TARO
+from tests.fakes.product import Product, product
+from tests.fakes.teams_world import APPROVERS
+
+KEY = "node-access.toml"
+TOML = f"""
+[[channels]]
+name = "approvals"
+conversation = "{APPROVERS}"
+approvers = ["members"]
+approver_role = "arn:aws:iam::{{account}}:role/NodeAccessApprover"
+
+[[channels.levels]]
+step = "Level2"
+approvers = ["members"]
+approver_role = "arn:aws:iam::{{account}}:role/NodeAccessLead"
+
+[identity]
+trusted_roles = ["Operator"]
+"""
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
+    """AWS without the sample queues and roles, and Teams; nothing is deployed, and the bot is not started."""
+    monkeypatch.setattr(examination, "REPEATED_AFTER", 0.0)
+    async with product(monkeypatch, tmp_path) as world:
+        world.toml = TOML
+        yield world
+
+
+def _deploy(world: Product, without: Callable[[dict[str, Any]], None] | None = None) -> None:
+    template = bot_template()
+    if without:
+        without(template.body["Resources"])
+    deploy(template, world.aws)
+    bucket = template.resolved({"Ref": "Bucket"})
+    world.aws.client("s3").put_object(Bucket=bucket, Key=KEY, Body=world.toml.encode())
+    queue = template.outputs["QueueUrl"].rpartition("/")[2]
+    world.changed |= {
+        "store": f"dynamodb:{template.resolved({'Ref': 'Table'})}",
+        "queue_url": world.aws.client("sqs").get_queue_url(QueueName=queue)["QueueUrl"],
+        "config": template.outputs["ConfigurationAddress"],
+        "metrics_port": free_port(),
+    }
+
+
+async def findings(world: Product) -> list[tuple[str, str]]:
+    """Return the name and the check of what doctor finds."""
+    configuration = parse_configuration(world.toml.encode())
+    report = await examine(world.settings(), configuration, Questions(), lambda _name, _problem: None)
+    return [(each.finding.name, each.check) for each in report.found]
+
+
+async def test_request_is_decided_on_what_the_templates_make(world: Product) -> None:
+    """Its event arrives through the queue, its row is in the table, and its approver is in the role's session name."""
+    await asyncio.to_thread(_deploy, world)
+    async with world.running():
+        card = await world.card(await world.ask())
+        await world.click(HANAKO, card, "approve")
+        await world.until(lambda: bool(world.direct_messages(TARO)))
+    (signal,) = world.aws.calls("SendAutomationSignal")
+    assert (
+        signal.caller == f"{APPROVER_ROLE.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/{HANAKO.upn}"
+    )
+    items = await asyncio.to_thread(lambda: world.aws.client("dynamodb").scan(TableName="node-access")["Items"])
+    assert items
+
+
+async def test_doctor_finds_nothing_wrong_with_what_the_templates_make(world: Product) -> None:
+    """Also after a decision, beside the running bot."""
+    await asyncio.to_thread(_deploy, world)
+    async with world.running() as program:
+        await world.click(HANAKO, await world.card(await world.ask()), "approve")
+        await program.services.checks.make()
+        assert await findings(world) == []
+
+
+def no_queue_policy(resources: dict[str, Any]) -> None:
+    """Nobody may send to the queue."""
+    del resources["QueuePolicy"]
+
+
+def no_bot_in_the_trust_policy(resources: dict[str, Any]) -> None:
+    """The approver role trusts another role."""
+    (statement,) = resources["ApproverRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    statement["Principal"] = {"AWS": "arn:aws:iam::111122223333:role/Other"}
+
+
+def other_domain(resources: dict[str, Any]) -> None:
+    """The approver role trusts the bot under names of another domain only."""
+    (statement,) = resources["ApproverRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    statement["Condition"] = {"StringLike": {"sts:RoleSessionName": "*@example.org"}}
+
+
+@pytest.mark.parametrize(
+    ("without", "finding"),
+    [
+        (no_queue_policy, ("aws.events", "queue settings")),
+        (no_bot_in_the_trust_policy, ("aws.trust", f"role {APPROVER_ROLE}")),
+        (other_domain, ("aws.trust", f"role {APPROVER_ROLE}")),
+    ],
+)
+async def test_doctor_names_what_is_missing_in_the_template(
+    world: Product, without: Callable[[dict[str, Any]], None], finding: tuple[str, str]
+) -> None:
+    """The finding, and nothing else."""
+    await asyncio.to_thread(_deploy, world, without)
+    assert await findings(world) == [finding]
+
+
+def test_templates_make_the_roles_of_the_sample_world() -> None:
+    """The simulated AWS and the templates mean the same roles."""
+    names = {each.get("RoleName") for each in bot_template().of_type("AWS::IAM::Role")}
+    assert {APPROVER_ROLE.rpartition("/")[2], CANCELLER_ROLE.rpartition("/")[2], "NodeAccessBot"} <= names

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from pydantic import SecretStr
 
 from bot.app import Program, build, run
+from bot.aws.assembly import AwsSide
+from bot.aws.calls.rate_limit import RATES
 from bot.config.file import parse_configuration
 from bot.config.settings import Settings
 from bot.domain.configuration import Configuration
@@ -25,6 +28,7 @@ from tests.fakes.people import APP_ID, PEOPLE, TENANT_ID, Person
 from tests.fakes.signing import BOT, SECRET
 from tests.fakes.teams_world import APPROVERS, Message
 
+UNPACED = dict.fromkeys(RATES, 1000.0)  # the simulated AWS has no quotas, unless a test sets one
 SOON = 20.0  # seconds after which an expected event counts as missing
 REASON = "決済 API の 5xx が増えたため調査します"
 TOML = f"""
@@ -180,17 +184,20 @@ async def product(
     people: Iterable[Person] = PEOPLE,
     timestamp: Callable[[], float] = time.time,
     registration: Callable[[FaultyAws], BotRegistration] | None = None,
+    rates: Mapping[str, float] = RATES,
     **aws_settings: Any,
 ) -> AsyncIterator[Product]:
     """Start AWS and Microsoft, without the bot. At the end, check all calls to AWS against its service model.
 
-    `timestamp` is Microsoft's clock. `registration` is the bot's registration at Microsoft; by default, with its
+    `rates` has, by service, the calls a second of one operation that the bot allows itself: UNPACED spares tests of
+    other things the waits. `timestamp` is Microsoft's clock. `registration` is the bot's registration at Microsoft; by default, with its
     secret.
     """
     aws = await asyncio.to_thread(FaultyAws.start, **aws_settings)
     try:
         for name, value in {**aws.world.bot.environment(), "AWS_ENDPOINT_URL": aws.endpoint}.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setattr("bot.app.AwsSide", partial(AwsSide, rates=rates))
         bot = registration(aws) if registration else BOT
         async with FakeMicrosoft(people, now=timestamp, bot=bot) as microsoft:
             yield Product(aws, microsoft, folder / "node-access.db")

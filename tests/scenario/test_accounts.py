@@ -13,7 +13,7 @@ from bot.sandbox.aws.world import ACCOUNT, REGION
 from bot.service.sources.sweep import Sweep
 from tests.fakes.other_place import OtherPlace
 from tests.fakes.people import HANAKO
-from tests.fakes.product import TOML, Product, product
+from tests.fakes.product import TOML, UNPACED, Product, product
 from tests.fakes.store import all_watched
 
 ELSEWHERE, OTHER, ADMINISTRATOR = "us-east-2", "444455556666", "777788889999"
@@ -41,7 +41,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
     Each test sets up the other accounts and Regions with `branch`.
     """
-    async with product(monkeypatch, tmp_path, administrator=(ADMINISTRATOR, REGION)) as world:
+    async with product(monkeypatch, tmp_path, rates=UNPACED, administrator=(ADMINISTRATOR, REGION)) as world:
         world.toml = TOML + ACCOUNTS
         world.sweep_seconds = 0.5
         yield world

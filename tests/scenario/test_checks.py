@@ -33,7 +33,7 @@ from bot.service.checks import advice, loop
 from tests.fakes import activities
 from tests.fakes.misinstallation import Case
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
-from tests.fakes.product import Product, product
+from tests.fakes.product import UNPACED, Product, product
 from tests.fakes.signing import SECRET
 from tests.fakes.teams_world import APPROVERS
 from tests.fakes.tls import certificate_file
@@ -50,7 +50,7 @@ SERVERS: list[asyncio.Server] = []  # of the current test
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
     """AWS and Teams; the bot is not started. A new problem is repeated at once."""
     monkeypatch.setattr(loop, "REPEATED_AFTER", 0.0)
-    async with product(monkeypatch, tmp_path) as world:
+    async with product(monkeypatch, tmp_path, rates=UNPACED) as world:
         world.changed["metrics_port"] = free_port()
         yield world
         while SERVERS:

@@ -18,7 +18,7 @@ from bot.sandbox.aws.callers import Session
 from bot.sandbox.aws.world import BOT_ROLE
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO
-from tests.fakes.product import Product, product
+from tests.fakes.product import UNPACED, Product, product
 from tests.fakes.signing import SECRET
 
 TOKEN = "token$"
@@ -27,7 +27,7 @@ TOKEN = "token$"
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
     """AWS and Teams; the bot is not started and has no secret."""
-    async with product(monkeypatch, tmp_path) as world:
+    async with product(monkeypatch, tmp_path, rates=UNPACED) as world:
         world.changed |= {"app_secret": None}
         yield world
 

@@ -17,7 +17,7 @@ from bot.sandbox.sandbox import trusting
 from bot.sandbox.teams.federated_credentials import FederatedCredential
 from bot.sandbox.teams.microsoft import BotRegistration
 from tests.fakes.people import APP_ID, HANAKO, TARO, TENANT_ID
-from tests.fakes.product import Product, product
+from tests.fakes.product import UNPACED, Product, product
 
 FEDERATION = {"app_credential": "aws-federation", "app_secret": None}
 TOKEN = "oauth2/v2.0/token$"
@@ -37,7 +37,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: Trust)
     def registration(aws: SandboxAws) -> BotRegistration:
         return BotRegistration(app_id=APP_ID, tenant_id=TENANT_ID, federated=trusted(trusting(aws)))
 
-    async with product(monkeypatch, tmp_path, registration=registration) as world:
+    async with product(monkeypatch, tmp_path, rates=UNPACED, registration=registration) as world:
         world.changed |= FEDERATION
         yield world
 

@@ -12,7 +12,7 @@ from bot.sandbox.aws.jit.assumptions import Assumptions
 from bot.sandbox.aws.server import utc_now
 from tests.fakes.card_text import shown
 from tests.fakes.people import HANAKO
-from tests.fakes.product import product
+from tests.fakes.product import UNPACED, product
 
 LATE = timedelta(minutes=5)
 
@@ -33,7 +33,9 @@ class TaggingClock:
 async def test_request_is_decided_once_its_execution_is_tagged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The card comes at once, without buttons and without a word of missing permission. It is completed later."""
     clock = TaggingClock()
-    async with product(monkeypatch, tmp_path, now=clock, assumed=Assumptions(tagged_after=LATE)) as world:
+    async with product(
+        monkeypatch, tmp_path, rates=UNPACED, now=clock, assumed=Assumptions(tagged_after=LATE)
+    ) as world:
         async with world.running():
             request = await world.ask()
             card = await world.card(request)

@@ -23,7 +23,7 @@ from tests.fakes import people
 from tests.fakes.aws import LEAD
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
-from tests.fakes.product import product
+from tests.fakes.product import UNPACED, product
 from tests.fakes.world import World, code_of, new_world
 
 SPAN = EFFECT_SPAN.total_seconds()
@@ -156,7 +156,7 @@ async def test_answer_and_card_of_the_product_name_the_cause_if_aws_refuses_a_ro
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: SecondVote
 ) -> None:
     """The whole program over real HTTP: two people vote in one role, and both signals reach AWS."""
-    async with product(monkeypatch, tmp_path, assumed=Assumptions(second_vote=second)) as world:
+    async with product(monkeypatch, tmp_path, rates=UNPACED, assumed=Assumptions(second_vote=second)) as world:
         both = manual_policy([level("Both", APPROVER_ROLE, LEAD_ROLE, needed=2)], targets={"InstanceIds": ["*"]})
         ssm = world.aws.client("ssm")
         await asyncio.to_thread(

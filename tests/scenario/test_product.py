@@ -12,14 +12,14 @@ from bot.sandbox.aws.event_bus import Delivery
 from tests.fakes.aws_faults import Loss
 from tests.fakes.card_text import shown, words
 from tests.fakes.people import HANAKO, ICHIRO, MEI, TARO
-from tests.fakes.product import CANCELLING, Product, product
+from tests.fakes.product import CANCELLING, UNPACED, Product, product
 from tests.fakes.teams_world import APPROVERS
 
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
     """AWS and Teams; the bot is not started."""
-    async with product(monkeypatch, tmp_path) as world:
+    async with product(monkeypatch, tmp_path, rates=UNPACED) as world:
         yield world
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from tests.fakes.card_text import shown
 from tests.fakes.people import HANAKO
-from tests.fakes.product import Product, product
+from tests.fakes.product import UNPACED, Product, product
 
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
     """AWS and Teams; the bot is not started."""
-    async with product(monkeypatch, tmp_path) as world:
+    async with product(monkeypatch, tmp_path, rates=UNPACED) as world:
         yield world
 
 

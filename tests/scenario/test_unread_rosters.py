@@ -16,7 +16,7 @@ from tests.fakes.aws import TARO as PRINCIPAL
 from tests.fakes.chat import HANAKO, TARO_PERSON
 from tests.fakes.offset_clock import FastTime, OffsetClock
 from tests.fakes.people import TARO
-from tests.fakes.product import TOML, Product, product
+from tests.fakes.product import TOML, UNPACED, Product, product
 from tests.fakes.world import World, code_of, new_world
 
 MINUTE = 60.0
@@ -152,7 +152,7 @@ async def whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
     """AWS and Teams; the bot is not started. Its pauses between attempts are shorter by the factor of FastTime."""
     time = FastTime()
     monkeypatch.setattr("bot.app.SystemClock", lambda: OffsetClock(time.now))
-    async with product(monkeypatch, tmp_path) as world:
+    async with product(monkeypatch, tmp_path, rates=UNPACED) as world:
         yield world
 
 

@@ -108,6 +108,8 @@ FINDINGS: Final[Sequence[Finding]] = (
     Finding("teams.roster", NO_CLICKS, ("roster ",)),
     Finding("teams.policy", NO_DIRECT, ("direct messages", PERSON), ("blocked", "writes_blocked")),
     Finding("teams.personal", NO_DIRECT, ("direct messages", PERSON)),
+    Finding("teams.conversations", "Messages to these conversations wait.", ("conversations",)),
+    Finding("configuration", "The former rules are in force: somebody who was removed may decide.", ("configuration",)),
     Finding("aws.trust", NO_SIGNAL, ("role ",)),
     Finding("aws.reader", NO_READS, ("sweep ",)),
     Finding("aws.region", "No request can arise there.", ("policies ",), ("no_jit_region",)),

@@ -158,10 +158,10 @@ async def test_refusal_of_s3_says_what_to_do(
     assert await source.read() is not None
 
 
-async def test_denied_key_is_told_apart_from_a_denied_object(
+async def test_advice_for_a_denied_kms_key_names_its_permission(
     scene: Scene, source: ConfigurationObject, bucket: Bucket
 ) -> None:
-    """S3 has one code for both; its text names the missing permission."""
+    """S3 answers AccessDenied for the key and for the object. The text of the answer names the missing permission."""
     bucket.put(b"one")
     denied = "<Error><Code>AccessDenied</Code><Message>… is not authorized to perform: kms:Decrypt …</Message></Error>"
     scene.aws.faults.replace("GetObject", denied, status=403)
@@ -171,10 +171,10 @@ async def test_denied_key_is_told_apart_from_a_denied_object(
 
 
 @pytest.mark.parametrize("how", [Loss.CLOSED, Loss.EMPTY_500])
-async def test_one_lost_answer_is_no_problem(
+async def test_read_is_repeated_after_one_lost_answer(
     scene: Scene, source: ConfigurationObject, bucket: Bucket, how: Loss
 ) -> None:
-    """The read is repeated once."""
+    """The second read returns the content."""
     bucket.put(b"one")
     scene.aws.faults.lose_reply("GetObject", how=how)
     assert (await source.read() or Content(b"")).raw == b"one"

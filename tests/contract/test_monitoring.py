@@ -56,22 +56,22 @@ def expressions() -> list[str]:
     return [*(each["expr"] for each in rules()), *shown]
 
 
-def test_alerts_fire_for_what_they_are_about(promtool: str) -> None:
-    """Each alert has a case in which it fires, and none fires for a sound bot."""
+def test_each_alert_fires_in_its_case_and_none_for_a_working_bot(promtool: str) -> None:
+    """The cases are in rules_test.yaml."""
     run(promtool, "check", "rules", FOLDER / "rules.yaml")
     run(promtool, "test", "rules", FOLDER / "rules_test.yaml")
 
 
-def test_every_alert_is_tested() -> None:
-    """Once silent, in the case of the sound bot, and once firing."""
+def test_every_alert_has_a_case_in_which_it_fires() -> None:
+    """It also has a case in which it does not fire."""
     cases = yaml.safe_load((FOLDER / "rules_test.yaml").read_text("utf-8"))["tests"]
     checked = [(each["alertname"], bool(each["exp_alerts"])) for case in cases for each in case["alert_rule_test"]]
     for rule in rules():
         assert {(rule["alert"], False), (rule["alert"], True)} <= set(checked)
 
 
-def test_every_expression_parses(promtool: str, tmp_path: Path) -> None:
-    """Also those of the dashboard: promtool reads them as recording rules."""
+def test_every_expression_is_valid_for_prometheus(promtool: str, tmp_path: Path) -> None:
+    """The expressions of the alerts and of the dashboard are parsed by promtool."""
     recorded = [{"record": f"expression:{number}", "expr": each} for number, each in enumerate(expressions())]
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": recorded}]}))

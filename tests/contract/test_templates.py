@@ -105,14 +105,14 @@ def test_member_account_has_every_permission_of_its_policy_files() -> None:
     assert {sid for name in names for sid in file(f"{name}.json")} <= given
 
 
-def test_roles_are_made_once_in_an_account() -> None:
-    """In a second Region of an account, only the rule and its role are made."""
+def test_second_region_of_an_account_gets_only_the_rule_and_its_role() -> None:
+    """The bot's roles exist once in an account."""
     kinds = sorted(each["Type"] for each in account(Roles="no").resources.values())
     assert kinds == ["AWS::Events::Rule", "AWS::IAM::Role"]
 
 
-def test_queue_is_the_one_of_the_file() -> None:
-    """Retention, dead-letter queue and who may send. The template adds that only TLS is accepted."""
+def test_queue_of_the_template_equals_queue_json() -> None:
+    """Retention, dead-letter queue and the senders are the same. The template adds that only TLS is accepted."""
     wanted = json.loads((FOLDER / "queue.json").read_text())
     template = bot()
     queue = next(each for each in template.of_type("AWS::SQS::Queue") if each["QueueName"] == "node-access-events")
@@ -125,8 +125,8 @@ def test_queue_is_the_one_of_the_file() -> None:
 
 
 @pytest.mark.parametrize("template", [bot(), account()], ids=["bot", "account"])
-def test_rule_has_the_pattern_of_the_file(template: Template) -> None:
-    """The same events in every account."""
+def test_rule_of_each_template_has_the_documented_event_pattern(template: Template) -> None:
+    """The pattern is that of infra/aws/event-pattern.json, so every account sends the same events."""
     (rule,) = template.of_type("AWS::Events::Rule")
     assert rule["EventPattern"] == json.loads((FOLDER / "event-pattern.json").read_text())
 
@@ -140,7 +140,7 @@ def test_events_of_other_accounts_arrive_only_from_the_organization() -> None:
     assert rule["Targets"][0]["Arn"] == BUS == bot().outputs["BusArn"]
 
 
-def test_table_is_the_one_that_the_bot_makes() -> None:
+def test_table_of_the_template_equals_the_one_that_doctor_creates() -> None:
     """Keys, indexes and time to live are those of `doctor --create-table`."""
     (made,) = bot().of_type("AWS::DynamoDB::Table")
     assert {name: made[name] for name in table.definition()} == table.definition()
@@ -174,8 +174,8 @@ def test_bot_that_is_stopped_has_no_container_and_no_alarm_for_it() -> None:
     assert alarms["node-access-bot SweepDone"]["ActionsEnabled"] is False
 
 
-def test_container_writes_nowhere_and_is_nobody() -> None:
-    """A read-only file system and a user without rights; the image's health check, which ECS would ignore."""
+def test_container_has_a_read_only_file_system_and_a_user_without_rights() -> None:
+    """The template also has the health check, because ECS ignores that of the image."""
     (task,) = bot().of_type("AWS::ECS::TaskDefinition")
     (container,) = task["ContainerDefinitions"]
     assert (container["ReadonlyRootFilesystem"], container["User"]) == (True, "10001")
@@ -200,8 +200,8 @@ def test_only_the_path_of_teams_is_public(address: str, has: str, has_not: str) 
     assert [*routes, *paths] == ["/api/messages"]
 
 
-def test_template_never_makes_the_configuration() -> None:
-    """An update of the stack must not bring back an approver who was removed, or delete the versions."""
+def test_template_keeps_the_bucket_and_creates_no_configuration_in_it() -> None:
+    """Otherwise an update of the stack could bring back an approver who was removed, or delete the versions."""
     body = bot().body["Resources"]["Bucket"]
     assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert body["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}

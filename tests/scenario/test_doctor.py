@@ -105,7 +105,7 @@ async def test_table_says_why_a_requester_is_not_identified(world: Product) -> N
     assert row.why in as_text(report)
 
 
-async def test_problem_has_its_name_its_reason_and_its_fix(world: Product) -> None:
+async def test_doctor_prints_name_reason_and_fix_of_a_problem(world: Product) -> None:
     """Text and JSON say what is wrong, why it matters, and what to do. The secret is in neither."""
     world.microsoft.sign_in.rotate_secret("the value")
     report = await doctor(world)
@@ -120,8 +120,8 @@ async def test_problem_has_its_name_its_reason_and_its_fix(world: Product) -> No
     assert SECRET not in as_json(report)
 
 
-async def test_problems_are_in_the_order_of_fixing(world: Product) -> None:
-    """What stops everything comes before what stops a part, whatever was noticed first."""
+async def test_doctor_lists_problems_in_the_order_in_which_to_fix_them(world: Product) -> None:
+    """A problem that stops everything comes before one that stops a part, in whatever order they were found."""
     world.aws.faults.fail("ReceiveMessage", "AccessDenied", times=None)
     world.aws.faults.fail("AssumeRole", "AccessDenied", times=None)
     body = json.dumps({"error": {"code": "BotNotInConversationRoster", "message": "…"}})
@@ -158,16 +158,16 @@ async def test_doctor_adds_what_the_running_bot_has_seen(world: Product) -> None
     assert "running bot" not in report.not_checked
 
 
-async def test_damaged_store_is_a_problem(world: Product) -> None:
-    """The rest of the installation is checked all the same."""
+async def test_doctor_reports_a_damaged_store_and_checks_the_rest(world: Product) -> None:
+    """The channel's check passes."""
     world.store.write_bytes(b"noise" * 4096)
     report = await doctor(world)
     assert names(report) == ["store"]
     assert "channel approvals" in report.passed
 
 
-async def test_message_is_received_without_being_taken_from_the_bot(world: Product) -> None:
-    """An event that waits in the queue is there for the bot right after doctor."""
+async def test_bot_receives_an_event_that_waited_while_doctor_ran(world: Product) -> None:
+    """Doctor reads the queue without taking the event from the bot."""
     request = await world.ask()
     await doctor(world)
     async with world.running():
@@ -184,8 +184,8 @@ async def test_test_messages_are_sent_only_on_request(world: Product) -> None:
     assert "This is a test" in str(message.card)
 
 
-async def test_person_who_cannot_be_reached_is_a_problem(world: Product) -> None:
-    """The package lacks the personal scope."""
+async def test_doctor_reports_a_person_to_whom_the_bot_cannot_write(world: Product) -> None:
+    """Teams answers that the bot is not in the person's chat, for example because the package lacks the personal scope."""
     body = json.dumps({"error": {"code": "BotNotInConversationRoster", "message": "…"}})
     world.microsoft.fault("POST", "/v3/conversations$", times=None, status=403, body=body)
     assert names(await doctor(world, person=HANAKO.upn)) == ["teams.personal"]
@@ -228,10 +228,11 @@ async def test_person_who_may_be_in_an_unreadable_roster_is_not_called_unknown(w
     assert "unknown_person" not in {each.problem.code for each in report.found}
 
 
-async def test_unknown_person_is_a_problem(world: Product) -> None:
-    """Nobody gets a message."""
+async def test_doctor_reports_an_unknown_person_and_sends_no_message(world: Product) -> None:
+    """The address belongs to no member of a channel."""
     report = await doctor(world, person="nobody@example.com")
     assert [each.problem.code for each in report.found] == ["unknown_person"]
+    assert world.microsoft.world.messages == []
 
 
 async def test_running_bot_answers_as_the_check_of_the_public_address_expects(world: Product) -> None:
@@ -265,8 +266,8 @@ async def test_command_exits_with_1_and_prints_json_alone(world: Product, tmp_pa
     assert SECRET not in out + err
 
 
-async def test_command_refuses_what_it_cannot_do(world: Product, tmp_path: Path) -> None:
-    """An unknown channel and an address that Microsoft cannot call: exit code 2, before anything is asked."""
+async def test_doctor_refuses_an_unknown_channel_or_an_unusable_address(world: Product, tmp_path: Path) -> None:
+    """Microsoft cannot call an address with http. The exit code is 2, and no call is made to AWS."""
     environ = environment(world, tmp_path)
     for arguments, words in (
         (("--send-test-card", "approvers"), "there is no channel approvers; write one of approvals"),

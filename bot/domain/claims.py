@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.decision import Decision, DecisionState
-from bot.domain.identity import Person, Principal, PrincipalKind, role_of_arn
+from bot.domain.identity import Person, Principal, PrincipalKind, same_role
 from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Action, Level, LevelState, Verdict, Vote, Withdrawal
 from bot.domain.spans import CLOCKS_APART, runs
@@ -228,15 +228,17 @@ def voted_by(vote: Vote, decision: Decision) -> bool:
     if (decision.execution_id and decision.role is None) or names_only_role(vote, decision):
         comment = vote.comment or ""
         return comment == decision.sent_comment or (len(comment) >= CUT and decision.sent_comment.startswith(comment))
-    session = Principal.parse(vote.by).session or vote.by
-    return exact(session) == exact(decision.person.session_name)
+    voter = Principal.parse(vote.by)
+    if voter.session and decision.role and not same_role(vote.by, decision.role):
+        return False
+    return exact(voter.session or vote.by) == exact(decision.person.session_name)
 
 
 def names_only_role(vote: Vote, decision: Decision) -> bool:
     """True if AWS recorded the decision's role as the voter, without a session."""
     if decision.role is None or Principal.parse(vote.by).kind is PrincipalKind.SESSION:
         return False
-    return role_of_arn(vote.by) == role_of_arn(decision.role)
+    return same_role(vote.by, decision.role)
 
 
 def may_be_of(vote: Vote, decision: Decision) -> bool:
@@ -251,5 +253,5 @@ def may_be_of(vote: Vote, decision: Decision) -> bool:
     if decision.role is None:
         return not vote.comment
     if voter.kind is PrincipalKind.SESSION:
-        return voter.role == decision.role.rpartition("/")[2]
+        return same_role(vote.by, decision.role)
     return voter.kind is PrincipalKind.OTHER

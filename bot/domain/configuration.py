@@ -48,16 +48,14 @@ class Configuration:
         account = self._account(key.account)
         return account.cancel_role if account else None
 
-    @property
-    def voter_rules(self) -> IdentityRules:
-        """The rules that identify voters outside Teams, only to show their names.
+    def voter_rules(self, account: str) -> IdentityRules:
+        """Return the rules that identify voters outside Teams on a request of this account, only to show their names.
 
-        Approver roles count as trusted, too: with the trust policy of infra/aws, only the bot can assume them, under a
-        person's name.
+        The account's approver roles count as trusted, too: with the trust policy of infra/aws, only the bot can assume
+        them, under a person's name. A role of the same name in another account may be anybody's.
         """
-        roles = (role for channel in self.channels for role in channel.approver_roles)
-        names = (role.rpartition("/")[2] for role in roles)
-        return replace(self.identity, trusted_roles=self.identity.trusted_roles.union(names))
+        roles = (role.replace("{account}", account) for channel in self.channels for role in channel.approver_roles)
+        return replace(self.identity, approver_roles=tuple(dict.fromkeys(roles)))
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from bot.domain.claims import EFFECT_SPAN, may_be_of, voted_by
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
-from bot.domain.identity import role_of_arn
+from bot.domain.identity import same_role
 from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, AccessRequest, Level, LevelState, Verdict, Vote, Withdrawal
 
@@ -118,7 +118,7 @@ def is_role_denied(record: Record) -> bool:
 
 
 def _is_other_vote_in_role(vote: Vote, decision: Decision) -> bool:
-    return role_of_arn(vote.by) == role_of_arn(decision.role or "") and not voted_by(vote, decision)
+    return same_role(vote.by, decision.role or "") and not voted_by(vote, decision)
 
 
 def shown_earlier_vote(record: Record, decision: Decision, level: Level) -> Decision | None:

@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from bot.text.names import as_typed, exact, fold, folded
 
-_ASSUMED_ROLE = re.compile(r"arn:aws[\w-]*:sts::(\d{12}):assumed-role/(?:[^/]+/)*([^/]+)/([^/]+)", re.ASCII)
-_ROLE = re.compile(r"arn:aws[\w-]*:iam::(\d{12}):role/(?:[^/]+/)*([^/]+)", re.ASCII)
+_ASSUMED_ROLE = re.compile(r"arn:(aws[\w-]*):sts::(\d{12}):assumed-role/((?:[^/]+/)*)([^/]+)/([^/]+)", re.ASCII)
+_ROLE = re.compile(r"arn:(aws[\w-]*):iam::(\d{12}):role/((?:[^/]+/)*)([^/]+)", re.ASCII)
 _MADE_BY_STS = re.compile(r"arn:[^:]*:sts:", re.IGNORECASE)  # sessions, and GetFederationToken's federated users
 _OBJECT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)  # Microsoft Entra's
 _USER_ID = re.compile(rf"(?:[0-9a-f]{{10}}-)?{_OBJECT_ID.pattern}", re.IGNORECASE)  # IAM Identity Center's
@@ -71,13 +71,22 @@ class Person:
         return upn if _SESSION_NAME.fullmatch(upn) else self.object_id
 
 
-def role_of_arn(arn: str) -> tuple[str, str] | None:
-    """Return account and case-folded name of the role in an ARN of a role or session; None for any other ARN."""
-    found = _ASSUMED_ROLE.fullmatch(arn)
-    if found:
-        return found[1], found[2].casefold()  # IAM allows no two role names in an account that differ only in case
-    role = _ROLE.fullmatch(arn)
-    return (role[1], role[2].casefold()) if role else None
+def role_of_arn(arn: str) -> tuple[str, str, str] | None:
+    """Return partition, account and case-folded name of the role in an ARN of a role or session; None for any other.
+
+    IAM allows no two role names in an account that differ only in case or path.
+    """
+    found = _ASSUMED_ROLE.fullmatch(arn) or _ROLE.fullmatch(arn)
+    return (found[1], found[2], found[4].casefold()) if found else None
+
+
+def same_role(one: str, other: str) -> bool:
+    """True if two ARNs of roles or sessions name the same role. Paths count if neither is a session, which has none."""
+    role = role_of_arn(one)
+    if role is None or role != role_of_arn(other):
+        return False
+    paths = {found[3].casefold() for found in map(_ROLE.fullmatch, (one, other)) if found}
+    return len(paths) < 2
 
 
 def assumed_role_arn(role: str, session: str) -> str:
@@ -119,7 +128,7 @@ class Principal:
     def parse(cls, text: str) -> "Principal":
         """Parse the ARN of a role session, or an Identity Center user id. Any other text is OTHER, never an error."""
         if found := _ASSUMED_ROLE.fullmatch(text):
-            return cls(text, PrincipalKind.SESSION, role=found[2], session=found[3])
+            return cls(text, PrincipalKind.SESSION, role=found[4], session=found[5])
         if _USER_ID.fullmatch(text):
             return cls(text, PrincipalKind.IDENTITY_CENTER_USER)
         return cls(text, PrincipalKind.OTHER)
@@ -152,6 +161,7 @@ class IdentityRules:
     source_identity: bool = False
     external_id: str | None = None  # passed in every AssumeRole call
     session_tags: bool = False  # whether a person's sessions carry PERSON_TAG
+    approver_roles: tuple[str, ...] = ()  # ARNs, trusted like `trusted_roles`; only to show the names of voters
     people: Mapping[str, str] | None = None  # principal -> `user:` id, UPN or mail of a Teams user
 
     @property
@@ -166,7 +176,9 @@ class IdentityRules:
     def trusts(self, principal: Principal) -> bool:
         """True for a session whose name its caller could not choose; False for all other principals."""
         role = principal.role or ""
-        return role.startswith(SSO_ROLE_PREFIX) or role in self.trusted_roles
+        if role.startswith(SSO_ROLE_PREFIX) or role in self.trusted_roles:
+            return True
+        return any(same_role(principal.text, each) for each in self.approver_roles)
 
     def person_of(self, principal: Principal) -> str | None:
         """Return the [people] entry of this principal, or None. Entries for names that a caller chose are ignored."""

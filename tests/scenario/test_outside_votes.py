@@ -39,6 +39,8 @@ async def test_voter_that_teams_knows_is_shown_by_the_name_in_teams(world: World
 @pytest.mark.parametrize(
     "by",
     [
+        session("NodeAccessApprover").replace(ACCOUNT, "444455556666"),  # anybody's role of the same name
+        session("NodeAccessApprover").replace("arn:aws:", "arn:aws-cn:"),
         session("Admin"),  # any caller of this role could choose the name
         session("Operator", "nobody@example.com"),
         session("Operator", "HANAKO.SATO@EXAMPLE.ORG"),
@@ -51,6 +53,18 @@ async def test_voter_whose_name_proves_no_person_is_shown_as_aws_names_them(worl
     card = await card_after(world, by)
     assert HANAKO.name not in card
     assert by.rpartition("/")[2] in card.replace("\u200b", "")
+
+
+async def test_vote_in_another_accounts_role_is_not_shown_as_the_click_of_its_namesake(world: World) -> None:
+    """AWS shows no vote of Hanako's click, but one of a role of the same name elsewhere, under her name."""
+    key = await world.posted(levels=2)
+    async with world.running():
+        await world.press(key, HANAKO)
+    elsewhere = session("NodeAccessApprover").replace(ACCOUNT, "444455556666")
+    world.aws.vote(key, elsewhere, Verdict.REJECT)
+    await world.shown(key)
+    (card,) = world.chat.of("post")
+    assert str(HANAKO.upn) in card.card.replace("\u200b", "")
 
 
 async def test_voter_whose_name_two_people_share_is_shown_as_aws_names_them() -> None:

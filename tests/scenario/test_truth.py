@@ -9,7 +9,7 @@ import pytest
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.permission import Refusal
 from bot.domain.record import ROW_LEASE, Lease, Record
-from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
+from bot.domain.request import AccessRequest, Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.shown.surfaces import DIRECTS, IDENTIFYING_SPAN
 from bot.domain.shown.views import NoticeCode
@@ -376,6 +376,17 @@ async def test_card_shows_the_progress_of_a_level_and_its_approvers() -> None:
         await world.clock.advance(1)
         assert "2 of 2 (Level2)" in shown(card.versions[-1].card).replace("\u200b", "")
         assert "0 of 2 approvals given" in shown(card.versions[-1].card).replace("\u200b", "")
+
+
+async def test_approver_role_of_another_account_is_named_with_its_account(world: World) -> None:
+    """The card shows the request's account, so the name alone would mean the role there."""
+    key = await world.posted()
+    elsewhere = "arn:aws:iam::444455556666:role/NodeAccessApprover"
+    (level,) = world.aws.requests[key].levels
+    approvers = (Approver(ApproverKind.ROLE, elsewhere),)
+    world.aws.requests[key] = replace(world.aws.requests[key], levels=(replace(level, approvers=approvers),))
+    await world.shown(key)
+    assert elsewhere in shown(world.chat.of("post")[0].versions[-1].card).replace("\u200b", "")
 
 
 async def test_end_of_the_access_window_is_announced_once(world: World) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision
 from bot.domain.effects import is_role_denied, role_that_does_not_count
-from bot.domain.identity import Person, Principal
+from bot.domain.identity import Person, Principal, role_of_arn
 from bot.domain.permission import (
     Refusal,
     can_be_decided,
@@ -264,7 +264,7 @@ def _level_line(request: AccessRequest, record: Record) -> LevelLine | None:
     if level is not request.waiting:
         return line
     approved_by, unread = _approved_by(level, record), level.votes is None
-    return replace(line, approved_by=approved_by, waits_for=_waits_for(level), votes_unread=unread)
+    return replace(line, approved_by=approved_by, waits_for=_waits_for(level, request.key.account), votes_unread=unread)
 
 
 def _name_of_role(arn: str | None) -> str | None:
@@ -276,9 +276,17 @@ def _approved_by(level: Level, record: Record) -> tuple[str, ...]:
     return tuple(each.who for each in lines if each.who)
 
 
-def _waits_for(level: Level) -> tuple[str, ...]:
-    """Return a level's approvers as the policy names them, but roles by name: the card shows the account already."""
-    return tuple(each.id.rpartition("/")[2] for each in level.approvers or ())
+def _waits_for(level: Level, account: str) -> tuple[str, ...]:
+    """Return a level's approvers as the policy names them, but roles of the request's account by name.
+
+    The card shows that account already.
+    """
+    return tuple(_approver_name(each.id, account) for each in level.approvers or ())
+
+
+def _approver_name(approver: str, account: str) -> str:
+    role = role_of_arn(approver)
+    return approver if role and role[1] != account else approver.rpartition("/")[2]
 
 
 def _approvals(level: Level, record: Record) -> int | None:

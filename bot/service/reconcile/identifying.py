@@ -96,11 +96,11 @@ class Identifying:
             for step, vote in votes
             if not any(each.step == step and voted_by(vote, each) for each in record.decisions)
         }
-        found = {by: await self._voter(by) for by in sorted(outside - dict(record.voters).keys())}
+        found = {by: await self._voter(by, request.key.account) for by in sorted(outside - dict(record.voters).keys())}
         return {by: person.shown_name for by, person in found.items() if person}
 
-    async def _voter(self, by: str) -> Person | None:
-        rules = self._configuration.value.voter_rules
+    async def _voter(self, by: str, account: str) -> Person | None:
+        rules = self._configuration.value.voter_rules(account)
         try:
             names = await self._identities.names(by) if needs_record(by, rules) else ()
         except AwsUnavailable:  # no problem of the installation: the name is only shown

@@ -135,6 +135,12 @@ GUARDS = (
         {"bot.domain.claims:voted_by": around(_as_in_a_role)},
     ),
     Guard(
+        "a vote in a role of the same name in another account is not ours",
+        "tests/scenario/test_outside_votes.py"
+        "::test_vote_in_another_accounts_role_is_not_shown_as_the_click_of_its_namesake",
+        {"bot.domain.identity:same_role": always(True)},
+    ),
+    Guard(
         "the state check before a vote",
         DECIDING + "test_state_check_finds_a_decision_that_the_row_does_not_have",
         {"bot.service.clicks.state_check:not_waiting": always(None)},

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.claims import voted_by
+from bot.domain.claims import may_be_of, voted_by
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote
 from tests.fakes.aws import ROLE
@@ -32,6 +32,30 @@ LATE = 61  # seconds after the click; a decision's deadline is after 60
 def test_vote_is_matched_by_session_name_and_verdict(by: str, verdict: Verdict, mine: bool) -> None:
     """A vote in AWS is the decision's own if its session name, in upper or lower case, and its verdict are the same."""
     assert voted_by(Vote(by, verdict), SENT) is mine
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        MINE.replace("111122223333", "444455556666"),
+        MINE.replace("arn:aws:", "arn:aws-cn:"),
+        MINE.replace("NodeAccessApprover", "other/NodeAccessApproverToo"),
+    ],
+)
+def test_session_of_another_role_is_not_the_persons_vote(by: str) -> None:
+    """Anybody can choose the session name in a role of the same name in another account."""
+    in_role = replace(SENT, role=ROLE)
+    assert voted_by(Vote(MINE, APPROVE), in_role)
+    assert not voted_by(Vote(by, APPROVE), in_role)
+    assert not may_be_of(Vote(by, APPROVE), in_role)
+
+
+def test_role_with_another_path_is_another_role() -> None:
+    """AWS may record the role in place of its session. A session's ARN has no path, so it is compared without."""
+    in_role = replace(SENT, role=ROLE.replace("role/", "role/team/"), sent_comment="by Hanako")
+    for by, mine in ((in_role.role, True), (ROLE, False), (ROLE.replace("role/", "role/other/"), False)):
+        assert voted_by(Vote(str(by), APPROVE, comment="by Hanako"), in_role) is mine
+    assert voted_by(Vote(MINE, APPROVE), in_role)
 
 
 @pytest.mark.parametrize("seconds", [1, LATE])

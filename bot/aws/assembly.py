@@ -17,7 +17,7 @@ from bot.boto.fields import http_date, mapping
 from bot.ports.aws import RoleSession
 from bot.ports.clock import Clock
 from bot.ports.configuration import ObjectPlace
-from bot.ports.probes import ApprovalPolicy, QueueSettings
+from bot.ports.probes import ApprovalPolicies, QueueSettings
 from bot.telemetry import Telemetry
 
 _T = TypeVar("_T")
@@ -92,9 +92,9 @@ class AwsSide:
         """Assume a role now, without a cache. Raises AwsUnavailable."""
         await _raising(self._clients.sessions.assume(session, Lane.SWEEP))
 
-    async def approval_policies(self, account: str, region: str) -> Sequence[ApprovalPolicy]:
+    async def approval_policies(self, account: str, region: str, *, within: float) -> ApprovalPolicies:
         """Return the manual approval policies of an account and Region. Raises AwsUnavailable."""
-        return await _raising(self.requests.approval_policies(account, region))
+        return await _raising(self.requests.approval_policies(account, region, within=within))
 
     async def queue_settings(self) -> QueueSettings | None:
         """Return the queue's settings; None if no queue is configured. Raises AwsUnavailable."""

@@ -13,7 +13,7 @@ from bot.domain.routing import Channel
 from bot.ports.aws import AwsUnavailable, ListedRequest
 from bot.ports.probes import ApprovalPolicy, AwsProbes
 from bot.ports.store import Store, StoreUnavailable
-from bot.service.checks.aws import possible_channels
+from bot.service.checks.aws import READING, possible_channels
 from bot.service.reconcile.identifying import Identifying
 
 MOST_ROWS: Final = 50  # requests in the table
@@ -62,7 +62,8 @@ async def policy_rows(probes: AwsProbes, configuration: Configuration) -> list[P
     without a level.
     """
     answers = await asyncio.gather(
-        *(probes.approval_policies(account, region) for account, region in configuration.places), return_exceptions=True
+        *(probes.approval_policies(account, region, within=READING) for account, region in configuration.places),
+        return_exceptions=True,
     )
     found: list[PolicyRow] = []
     for (account, region), policies in zip(configuration.places, answers, strict=True):
@@ -70,7 +71,7 @@ async def policy_rows(probes: AwsProbes, configuration: Configuration) -> list[P
             continue  # its check has a problem
         if isinstance(policies, BaseException):
             raise policies
-        for policy in policies:
+        for policy in policies.read:
             found += _policy_rows(policy, account, region, configuration.channels)
     return found
 

@@ -55,6 +55,22 @@ class ApprovalPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalPolicies:
+    """The manual approval policies of an account and Region, as far as they are read.
+
+    `listed` is their number; None if the list was not read to its end.
+    """
+
+    read: Sequence[ApprovalPolicy]
+    listed: int | None
+
+    @property
+    def complete(self) -> bool:
+        """True if all policies are read."""
+        return self.listed == len(self.read)
+
+
+@dataclass(frozen=True, slots=True)
 class QueueSettings:
     """What the queue's attributes say: whether its policy lets anybody send, and its KMS key.
 
@@ -71,8 +87,11 @@ class AwsProbes(Protocol):
     async def assume(self, session: RoleSession) -> None:
         """Assume a role now, without a cache."""
 
-    async def approval_policies(self, account: str, region: str) -> Sequence[ApprovalPolicy]:
-        """Return the manual approval policies of an account and Region."""
+    async def approval_policies(self, account: str, region: str, *, within: float) -> ApprovalPolicies:
+        """Return the manual approval policies of an account and Region that are read within these seconds.
+
+        What is read is kept: the next call continues from there.
+        """
 
     async def queue_settings(self) -> QueueSettings | None:
         """Return the queue's settings; None if no queue is configured."""

@@ -53,6 +53,7 @@ EVENTS: Mapping[str, str] = {
     "card_missing": "a card was deleted in Teams",
     "card_not_adopted": "a click names one request on the card of another; the bot leaves that card alone",
     "check_failed": "a check of the installation failed with an unexpected error; see the stack trace",
+    "check_unfinished": "a check has read a part of the approval policies; it continues in a minute",
     "click_answered": "a person clicked a button and got the answer `outcome`",
     "click_not_understood": "a button carries data that no card of the bot contains",
     "configuration_read": "node-access.toml has changed and is now active, or was read from S3 at the start; in S3, "

@@ -11,7 +11,7 @@ from bot.aws.calls import clients
 from bot.domain.request import RequestKey, Status
 from bot.ports.aws import AwsThrottled, AwsUnavailable, ListedRequest
 from bot.sandbox.aws.jit import filters
-from bot.sandbox.aws.world import ACCOUNT, REGION
+from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION, level
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, signal, staged
 
@@ -181,3 +181,29 @@ async def test_rows_that_are_not_access_requests_are_left_out(scene: Scene, side
     scene.aws.faults.rewrite("DescribeOpsItems", foreign)
     scene.aws.faults.rewrite("DescribeAutomationExecutions", lambda _: {"AutomationExecutionMetadataList": [{}]})
     assert await listed(scene, side) == {}
+
+
+async def test_reading_of_policies_that_takes_too_long_continues_with_the_next_call(
+    scene: Scene, side: AwsSide
+) -> None:
+    """At most four are read at once. What was read before is kept, and not read again."""
+    before = await side.requests.approval_policies(ACCOUNT, REGION, within=60)
+    assert before.complete
+    for number in range(9):
+        scene.policy(level(f"Level{number}", APPROVER_ROLE))
+    scene.aws.forget_calls()
+    with scene.aws.faults.hold("GetDocument"):
+        some = await side.requests.approval_policies(ACCOUNT, REGION, within=3)
+        assert len(scene.aws.calls("GetDocument")) <= 4
+    assert (some.complete, len(some.read), some.listed) == (False, len(before.read), len(before.read) + 9)
+    scene.aws.forget_calls()
+    found = await side.requests.approval_policies(ACCOUNT, REGION, within=60)
+    assert (found.complete, len(found.read)) == (True, some.listed)
+    assert len(scene.aws.calls("GetDocument")) == 9
+
+
+async def test_list_of_policies_that_takes_too_long_is_not_taken_for_an_empty_one(scene: Scene, side: AwsSide) -> None:
+    """The number of policies is unknown then."""
+    with scene.aws.faults.hold("ListDocuments"):
+        found = await side.requests.approval_policies(ACCOUNT, REGION, within=0.1)
+    assert (found.complete, found.listed) == (False, None)

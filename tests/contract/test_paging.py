@@ -70,7 +70,7 @@ async def everything(scene: Scene, asked: list[Asked]) -> list[object]:
             *[await side.requests.observe(key_of(each)) for each in asked],
             await side.requests.list_requests(ACCOUNT, REGION, since),
             await side.requests.revoked(ACCOUNT, REGION, since),
-            await side.requests.approval_policies(ACCOUNT, REGION),
+            await side.requests.approval_policies(ACCOUNT, REGION, within=60),
             await side.identities.names(TARO),
         ]
 
@@ -136,7 +136,7 @@ async def test_list_with_endless_pages_is_read_up_to_a_limit(
         for reading in (
             side.requests.list_requests(ACCOUNT, REGION, since),
             side.requests.revoked(ACCOUNT, REGION, since),
-            side.requests.approval_policies(ACCOUNT, REGION),
+            side.requests.approval_policies(ACCOUNT, REGION, within=60),
             side.identities.names(TARO),
         ):
             with suppress(AwsUnavailable, CallFailed):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bot.ports.aws import RoleSession
-from bot.ports.probes import ApprovalPolicy, QueueSettings
+from bot.ports.probes import ApprovalPolicies, ApprovalPolicy, QueueSettings
 
 
 class SoundTeams:
@@ -44,15 +44,16 @@ class SoundAws:
         self.ahead: float | None = 0.0
         self.sessions: list[RoleSession] = []
         self.policies: list[ApprovalPolicy] = [ApprovalPolicy("Standard", ())]
+        self.unread = 0  # policies that are listed and not read
         self.queue = QueueSettings(lets_somebody_send=True, kms_key="")
 
     async def assume(self, session: RoleSession) -> None:
         _raise(self.errors.get("assume"))
         self.sessions.append(session)
 
-    async def approval_policies(self, account: str, region: str) -> Sequence[ApprovalPolicy]:
+    async def approval_policies(self, account: str, region: str, *, within: float) -> ApprovalPolicies:
         _raise(self.errors.get("approval_policies"))
-        return self.policies
+        return ApprovalPolicies(self.policies, len(self.policies) + self.unread)
 
     async def queue_settings(self) -> QueueSettings | None:
         _raise(self.errors.get("queue_settings"))

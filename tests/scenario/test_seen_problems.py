@@ -418,6 +418,22 @@ async def test_at_most_five_wrong_or_unreadable_policies_are_named(site: Site) -
     assert found.endswith("; and 5 more")
 
 
+async def test_check_of_many_policies_continues_in_the_next_round_and_says_how_far_it_got(site: Site) -> None:
+    """Until all policies are read, only those that are read can be a problem. The check is due each minute."""
+    name, site.aws.unread = f"policies {PLACE}", 200
+    with capture_logs() as logs:
+        assert await site.problems() == {}
+    assert [(line["check"], line["read"], line["listed"]) for line in logs if line["event"] == "check_unfinished"] == [
+        (name, 1, 201)
+    ]
+    site.aws.policies += [ApprovalPolicy("Leads", (_level("Level1", LEAD),))]
+    site.aws.unread = 100
+    await site.world.clock.advance(PERIOD)
+    assert (await site.problems())[name].startswith("other_role: policy Leads")
+    site.aws.policies, site.aws.unread = site.aws.policies[:1], 0
+    assert await site.problems() == {}
+
+
 async def test_problem_of_a_region_without_policies_names_the_region_as_a_possible_cause() -> None:
     """The configured Region may be wrong."""
     site = installed(new_world())

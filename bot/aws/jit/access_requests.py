@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
@@ -21,10 +22,12 @@ from bot.boto.fields import moment, text
 from bot.domain.request import AccessRequest, Execution, Grant, RequestKey, Status
 from bot.ports.aws import AwsUnavailable, ListedRequest, RequestNotReadable, Signal
 from bot.ports.clock import Clock
-from bot.ports.probes import ApprovalPolicy
+from bot.ports.probes import ApprovalPolicies, ApprovalPolicy
 
 POLICY_KEPT_SECONDS = 300.0  # a policy's version never changes, but a deleted policy may be created again
 POLICIES_KEPT = 500
+LISTED_POLICIES_KEPT = 10_000  # those of all accounts and Regions; a forgotten one is read again every hour
+POLICIES_AT_ONCE = 4  # reads of one account and Region; more would only wait for the same quota
 OWN_KEPT = 4096  # executions; one that is dropped is read again to find its request
 log = structlog.get_logger(__name__)
 
@@ -40,7 +43,7 @@ class AccessRequests:
             POLICIES_KEPT, ttl=POLICY_KEPT_SECONDS, timer=clock.epoch
         )
         # as a list names them: with version and time of creation, so that no entry can be outdated
-        self._listed_policies: LRUCache[tuple[object, ...], ApprovalPolicy] = LRUCache(POLICIES_KEPT)
+        self._listed_policies: LRUCache[tuple[object, ...], ApprovalPolicy] = LRUCache(LISTED_POLICIES_KEPT)
         # executions that are verified to be their request's; an execution never moves to another request
         self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)
 
@@ -116,29 +119,42 @@ class AccessRequests:
 
     # --- the checks
 
-    async def approval_policies(self, account: str, region: str) -> Sequence[ApprovalPolicy]:
-        """Return the manual approval policies of an account and Region. Raises CallFailed."""
-        place, wanted = Place(account, region), [{"Key": "DocumentType", "Values": ["ManualApprovalPolicy"]}]
-        listed = await self._clients.read_all(
+    async def approval_policies(self, account: str, region: str, *, within: float) -> ApprovalPolicies:
+        """Return the manual approval policies of an account and Region that are read within these seconds.
+
+        What is read is kept, so that the next call continues. Raises CallFailed.
+        """
+        place, listed = Place(account, region), None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                listed = [each for each in await self._list_policies(place) if text(each.get("Name"))]
+                await self._read_policies(place, listed)
+        kept = (self._listed_policies.get(_version_of(place, each)) for each in listed or ())
+        return ApprovalPolicies(tuple(each for each in kept if each), None if listed is None else len(listed))
+
+    async def _list_policies(self, place: Place) -> Sequence[Mapping[str, object]]:
+        wanted = [{"Key": "DocumentType", "Values": ["ManualApprovalPolicy"]}]
+        return await self._clients.read_all(
             place, "ssm", "list_documents", Lane.SWEEP, member="DocumentIdentifiers", Filters=wanted, MaxResults=PAGE
         )
-        return [await self._approval_policy(place, each) for each in listed if text(each.get("Name"))]
 
-    async def _approval_policy(self, place: Place, listed: Mapping[str, object]) -> ApprovalPolicy:
-        """Return one policy of a list. It is read again only if it was changed, or deleted and created again."""
-        name, version, made_at = (
-            text(listed.get("Name")) or "",
-            text(listed.get("DocumentVersion")),
-            listed.get("CreatedDate"),
-        )
-        key = (place, name, version, moment(made_at))
-        if key not in self._listed_policies:
-            try:
-                levels = (await self._document(place, name, version, Lane.SWEEP)).levels
-            except UnreadablePolicy:
-                return ApprovalPolicy(name, None)
-            self._listed_policies[key] = ApprovalPolicy(name, levels)
-        return self._listed_policies[key]
+    async def _read_policies(self, place: Place, listed: Sequence[Mapping[str, object]]) -> None:
+        """Read the policies that are not kept, a few at once. One that was changed or created again is another."""
+        missing = [each for each in listed if _version_of(place, each) not in self._listed_policies]
+        for first in range(0, len(missing), POLICIES_AT_ONCE):
+            some = missing[first : first + POLICIES_AT_ONCE]
+            results = await asyncio.gather(*(self._read_policy(place, each) for each in some), return_exceptions=True)
+            for each in results:
+                if each is not None:
+                    raise each
+
+    async def _read_policy(self, place: Place, listed: Mapping[str, object]) -> None:
+        name, version = text(listed.get("Name")) or "", text(listed.get("DocumentVersion"))
+        try:
+            levels = (await self._document(place, name, version, Lane.SWEEP)).levels
+        except UnreadablePolicy:
+            levels = None
+        self._listed_policies[_version_of(place, listed)] = ApprovalPolicy(name, levels)
 
     # --- the OpsItem
 
@@ -231,6 +247,11 @@ class AccessRequests:
             place, "ssm", "get_document", lane, Name=name, DocumentFormat="JSON", **wanted
         )
         return parse_policy(answer.get("Content"))
+
+
+def _version_of(place: Place, listed: Mapping[str, object]) -> tuple[object, ...]:
+    """Return what identifies a version of a policy in a list. A policy that was created again is another one."""
+    return place, text(listed.get("Name")), text(listed.get("DocumentVersion")), moment(listed.get("CreatedDate"))
 
 
 def _place(key: RequestKey) -> Place:

@@ -4,13 +4,15 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
+import structlog
+
 from bot.domain.permission import has_votable_approver, may_list_role
 from bot.domain.request import Level
 from bot.domain.routing import Channel
 from bot.ports.aws import AwsThrottled, AwsUnavailable, RoleSession
 from bot.ports.probes import ApprovalPolicy, AwsProbes
 from bot.service.checks import advice
-from bot.service.checks.check import EACH_MINUTE, Check, NotChecked, Problem
+from bot.service.checks.check import EACH_MINUTE, NO_ANSWER, Check, NotChecked, Problem
 from bot.service.checks.outcomes import Outcomes, Work
 
 QUEUE_SETTINGS: Final = "queue settings"
@@ -19,8 +21,10 @@ AWS_MANAGED_KEY: Final = "alias/aws/sqs"
 LASTS: Final = timedelta(days=1)  # a failure that has not occurred again for this long is no longer a problem
 SWEPT: Final = timedelta(minutes=10)  # what a sweep reports is reported again by the next one
 REPEATED: Final = 2  # failures in a row: one event may be lost, and one lookup may be slow
-READING: Final = 45.0  # seconds for the policies of an account and Region, 3 a second; only changed ones are read again
+READING: Final = 40.0  # seconds a round for the policies of an account and Region; the next round continues
+LONGEST_READING: Final = READING + 5.0
 MOST_NAMED: Final = 5  # policies in one problem
+log = structlog.get_logger(__name__)
 
 
 def role(arn: str, session: Callable[[], Awaitable[RoleSession]], probes: AwsProbes) -> Check:
@@ -40,21 +44,33 @@ def role(arn: str, session: Callable[[], Awaitable[RoleSession]], probes: AwsPro
 
 
 def policies(account: str, region: str, probes: AwsProbes, channels: Sequence[Channel]) -> Check:
-    """Check that an account and Region has approval policies, and that each level can be decided from Teams."""
+    """Check that an account and Region has approval policies, and that each level can be decided from Teams.
+
+    All replicas share AWS's 3 calls a second, so many policies take several rounds, a minute apart. Until all are read,
+    the problems of those that are read count, and the log says how many are.
+    """
+    name = f"policies {account} {region}"
 
     async def find() -> Problem | None:
         try:
-            found = await probes.approval_policies(account, region)
+            found = await probes.approval_policies(account, region, within=READING)
         except AwsThrottled:
             raise NotChecked from None
         except AwsUnavailable as unavailable:
             return Problem(unavailable.code, advice.READING_CODES.get(unavailable.code, advice.UNREAD_POLICIES))
-        if not found:
+        if found.listed is None:
+            return Problem(NO_ANSWER, f"the approval policies were not listed within {READING:.0f} seconds")
+        if not found.listed:
             known = region in advice.JIT_REGIONS
             return Problem("no_policy", advice.NO_POLICY) if known else Problem("no_jit_region", advice.NO_JIT_REGION)
-        return _joined([each for policy in found for each in _undecidable(policy, account, region, channels)])
+        if not found.complete:
+            log.info("check_unfinished", check=name, read=len(found.read), listed=found.listed)
+        problem = _joined([each for policy in found.read for each in _undecidable(policy, account, region, channels)])
+        if problem is None and not found.complete:
+            raise NotChecked  # due again in the next round
+        return problem
 
-    return Check(f"policies {account} {region}", find, longest=READING)
+    return Check(name, find, longest=LONGEST_READING)
 
 
 def queue_settings(probes: AwsProbes, outcomes: Outcomes) -> Check:

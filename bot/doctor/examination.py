@@ -186,6 +186,7 @@ class _Examination:
             identities=self._aws.identities,
             configuration=self._configuration,
             outcomes=self._outcomes,
+            clock=self._clock,
         )
 
     def _report_requesters(self, rows: Iterable[RequesterRow]) -> None:

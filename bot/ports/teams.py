@@ -108,6 +108,10 @@ class KnownPeople:
 class People(Protocol):
     """The members of the channels, and the people who have a personal chat with the bot."""
 
+    @property
+    def generation(self) -> int:
+        """A number that grows whenever members may have changed: what was asked before may be wrong since."""
+
     async def member(self, conversation: str, object_id: str) -> Person | None:
         """Return the person as a member of the channel; None if they are not a member. Raises RosterUnavailable.
 

@@ -88,7 +88,11 @@ class Services:
             rows=self.rows,
             requests=requests,
             identifying=Identifying(
-                people=people, identities=ports.identities, configuration=configuration, outcomes=outcomes
+                people=people,
+                identities=ports.identities,
+                configuration=configuration,
+                outcomes=outcomes,
+                clock=clock,
             ),
             deliveries=Deliveries(
                 rows=self.rows,

@@ -214,8 +214,10 @@ async def test_a_membership_event_invalidates_the_roster(room: Room, dropped: st
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     assert await room.directory.member(APPROVERS, MEI.object_id) is None
     room.ms.world.conversations[APPROVERS].members[:] = [MEI]
+    generation = room.directory.generation
     room.directory.invalidate(dropped)
 
+    assert room.directory.generation > generation
     assert await room.directory.member(APPROVERS, HANAKO.object_id) is None
     assert await room.directory.member(APPROVERS, MEI.object_id)
 

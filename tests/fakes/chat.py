@@ -171,6 +171,7 @@ class FakePeople:
         self.rosters: dict[str, Sequence[Person]] = {}
         self.by_chat: list[Person] = []  # people with a personal chat who are in no roster
         self.failing = False
+        self.generation = 0
         self.before_member: list[Callable[[], Awaitable[object]]] = []
         self.asked = 0
         self.asked_known = 0

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.request import Verdict
+from bot.domain.request import RequestKey, Verdict
 from bot.service.checks.outcomes import Work
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
@@ -127,3 +127,44 @@ async def test_identity_center_record_of_a_voter_that_may_not_be_read_is_no_prob
     world.identities.problem = "AccessDeniedException"
     await card_after(world, USER_ID)
     assert world.outcomes.failure(Work.IDENTITY_CENTER, within=timedelta(days=1)) is None
+
+
+async def lookups(world: World, key: RequestKey) -> int:
+    """Reconcile once, and return how often people were looked up, beside the lookup of the requester."""
+    asked = world.people.asked_known
+    await world.shown(key)
+    return world.people.asked_known - asked - 1
+
+
+async def test_voters_outside_teams_are_looked_up_together() -> None:
+    """One lookup serves all voters of a request. Identity Center records are read side by side, at most four at once."""
+    world = new_world()
+    key = await world.posted(required=10)
+    for number in range(9):
+        world.aws.vote(key, f"9067642ac7-11111111-1111-4111-8111-{number:012d}", Verdict.APPROVE)
+    assert await lookups(world, key) == 1
+    assert (len(world.identities.asked), world.identities.most_at_once) == (9, 4)
+
+
+async def test_voter_who_is_no_teams_user_is_not_looked_up_at_each_reconcile(world: World) -> None:
+    """The absence is kept for five minutes, and dropped when the members of a channel or the configuration change."""
+    key = await world.posted(levels=2)
+    world.aws.vote(key, session("Operator", "nobody@example.com"), Verdict.APPROVE)
+    assert [await lookups(world, key) for _ in range(3)] == [1, 0, 0]
+    await world.clock.advance(301)
+    assert await lookups(world, key) == 1
+    world.configuration.replace(world.configuration.value)
+    assert await lookups(world, key) == 1
+    world.people.generation += 1
+    world.people.people.append(replace(person(1), upn="nobody@example.com"))
+    assert await lookups(world, key) == 1
+    assert person(1).name in world.chat.of("post")[0].card.replace("\u200b", "")
+
+
+async def test_voter_is_looked_up_again_while_it_is_not_known_that_they_are_absent() -> None:
+    """An unreadable Identity Center record proves nothing."""
+    world = new_world()
+    key = await world.posted(levels=2)
+    world.identities.problem = "AccessDeniedException"
+    world.aws.vote(key, USER_ID, Verdict.APPROVE)
+    assert [await lookups(world, key) for _ in range(2)] == [1, 1]

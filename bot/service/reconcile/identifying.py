@@ -7,8 +7,12 @@ The same rosters show whether any member of the channel may decide; that rule is
 While a record cannot be read, it identifies no one, and the request counts as incomplete.
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
+
+from cachetools import TTLCache
 
 from bot.concurrency.turns import in_turns
 from bot.domain.claims import voted_by
@@ -25,9 +29,14 @@ from bot.domain.permission import listed_approvers, may_be_approver
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest
 from bot.ports.aws import AwsUnavailable, Identities
+from bot.ports.clock import Clock
 from bot.ports.teams import People, RosterUnavailable
 from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.current_configuration import CurrentConfiguration
+
+RECORDS_AT_ONCE: Final = 4  # records of voters; AWS allows 20 calls a second for a whole organization
+ABSENT: Final = 4096  # voters
+ABSENT_FOR: Final = 300.0  # seconds; as long as a roster is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +52,18 @@ class Identifying:
     """Identifies requesters and voters."""
 
     def __init__(
-        self, *, people: People, identities: Identities, configuration: CurrentConfiguration, outcomes: Outcomes
+        self,
+        *,
+        people: People,
+        identities: Identities,
+        configuration: CurrentConfiguration,
+        outcomes: Outcomes,
+        clock: Clock,
     ) -> None:
         self._people, self._identities, self._configuration = people, identities, configuration
         self._outcomes = outcomes
+        self._absent: TTLCache[tuple[str, str], None] = TTLCache(ABSENT, ABSENT_FOR, timer=clock.epoch)
+        self._absent_in = (0, 0)  # the state of members and rules in which they were absent
 
     async def identify(self, request: AccessRequest, *, earlier: Requester | None) -> Identified:
         """Identify the requester from the current rosters and records.
@@ -96,19 +113,53 @@ class Identifying:
             for step, vote in votes
             if not any(each.step == step and voted_by(vote, each) for each in record.decisions)
         }
-        found = {by: await self._voter(by, request.key.account) for by in sorted(outside - dict(record.voters).keys())}
-        return {by: person.shown_name for by, person in found.items() if person}
+        found = await self._voters(sorted(outside - dict(record.voters).keys()), request.key.account)
+        return {by: person.shown_name for by, person in found.items()}
 
-    async def _voter(self, by: str, account: str) -> Person | None:
-        rules = self._configuration.value.voter_rules(account)
-        try:
-            names = await self._identities.names(by) if needs_record(by, rules) else ()
-        except AwsUnavailable:  # no problem of the installation: the name is only shown
-            names = ()
-        wanted = names_to_look_up(by, rules, names)
-        known = await self._people.known(wanted)
-        named = await _named(known.people, wanted)
-        return identify_requester(by, rules, Directory(named, names, complete=known.complete)).person
+    async def _voters(self, spellings: Sequence[str], account: str) -> dict[str, Person]:
+        """Return the Teams users among the voters of an account, by AWS's spelling. All are looked up together."""
+        absent, rules = self._absent_now(), self._configuration.value.voter_rules(account)
+        wanted = [by for by in spellings if (account, by) not in absent]
+        if not wanted:
+            return {}
+        generation, records = self._people.generation, await self._records(wanted, rules)
+        names = frozenset().union(*(names_to_look_up(by, rules, record or ()) for by, record in records.items()))
+        known = await self._people.known(names)
+        named = await _named(known.people, names)
+        found: dict[str, Person] = {}
+        for by, record in records.items():
+            directory = Directory(named, record or (), complete=known.complete)
+            if person := identify_requester(by, rules, directory).person:
+                found[by] = person
+            elif known.complete and record is not None and generation == self._people.generation:
+                absent[account, by] = None
+        return found
+
+    async def _records(self, voters: Sequence[str], rules: IdentityRules) -> dict[str, tuple[str, ...] | None]:
+        """Return the names in the voters' Identity Center records, a few read at once; None for an unreadable one.
+
+        An unreadable one is no problem of the installation: the name is only shown.
+        """
+        slots = asyncio.Semaphore(RECORDS_AT_ONCE)
+
+        async def names(by: str) -> tuple[str, ...] | None:
+            if not needs_record(by, rules):
+                return ()
+            async with slots:
+                try:
+                    return await self._identities.names(by)
+                except AwsUnavailable:
+                    return None
+
+        return dict(zip(voters, await asyncio.gather(*map(names, voters)), strict=True))
+
+    def _absent_now(self) -> TTLCache[tuple[str, str], None]:
+        """Return the voters who are no Teams user, by account and AWS's spelling. Members or rules may have changed."""
+        state = self._people.generation, self._configuration.revision
+        if state != self._absent_in:
+            self._absent.clear()
+            self._absent_in = state
+        return self._absent
 
     async def _names(self, principal: str, rules: IdentityRules) -> tuple[str, ...] | None:
         """Return the names in a user's Identity Center record; empty if it is not needed, None if unreadable."""

@@ -77,6 +77,11 @@ class Directory:
 
     # --- the port
 
+    @property
+    def generation(self) -> int:
+        """A number that grows with each event that may change members, and with each new read of a roster."""
+        return sum(1 + roster.generation for roster in self._rosters.values())
+
     async def member(self, conversation: str, object_id: str) -> Person | None:
         """Return the person as a member of the channel; None if they are not a member. Raises RosterUnavailable.
 

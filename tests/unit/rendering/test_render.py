@@ -37,11 +37,10 @@ def of_type(tree: object, kind: str) -> list[dict[str, Any]]:
     return [each for each in nodes(tree) if each.get("type") == kind]
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-def test_every_card_is_valid(locale: str) -> None:
+def test_every_card_is_valid() -> None:
     """Every card in every language follows the official schema, apart from Teams' own `msteams`."""
-    shapes = [without_repetitions(blanked(card(view, notice, locale))) for view, notice in every_view()]
-    for text in {json.dumps(shape) for shape in shapes}:
+    cards = [card(view, notice, locale) for locale in LOCALES for view, notice in every_view()]
+    for text in {json.dumps(without_repetitions(blanked(each))) for each in cards}:
         errors = card_schema().iter_errors(json.loads(text))
         assert [f"{list(error.absolute_path)}: {error.message}" for error in errors] == []
 
@@ -59,7 +58,7 @@ def blanked(tree: Any) -> Any:
     }
 
 
-_FREE = {"text", "title", "label", "value", "speak", "fallbackText"}
+_FREE = {"text", "title", "label", "value", "speak", "fallbackText", "lang"}
 
 
 @pytest.mark.parametrize("locale", LOCALES)

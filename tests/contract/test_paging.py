@@ -4,10 +4,11 @@ A page may be empty although another one follows.
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeInstanceInformation.html
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore import xform_name
@@ -145,3 +146,67 @@ async def test_list_with_endless_pages_is_read_up_to_a_limit(
     lists = {**once, "DescribeOpsItems": 3}.get(operation, len(asked))
     least = 1 if operation == "DescribeInstanceInformation" and not empty else 5  # its first page has the node
     assert least <= len(scene.aws.calls(operation)) <= 5 * lists
+
+
+EXPIRED = "bm8gc3VjaCByb3c="  # AWS refuses this token
+
+
+@pytest.fixture
+def cut(scene: Scene) -> Callable[[str], None]:
+    """Return a function that lets each first page of a list have a token that AWS refuses a moment later."""
+    return lambda operation: scene.aws.faults.rewrite(operation, lambda answer: {**answer, "NextToken": EXPIRED})
+
+
+@pytest.mark.parametrize("operation", ["DescribeOpsItems", "ListDocuments", "ListInstances"])
+async def test_list_whose_second_page_is_refused_is_an_error(
+    scene: Scene, asked: list[Asked], cut: Callable[[str], None], operation: str
+) -> None:
+    """The rows of the first page are not taken for the whole list: a row that is not listed means something."""
+    cut(operation)
+    async with aws_side(scene) as side:
+        reading: Mapping[str, Callable[[], Awaitable[object]]] = {
+            "DescribeOpsItems": lambda: side.requests.list_requests(ACCOUNT, REGION, scene.clock()),
+            "ListDocuments": lambda: side.requests.approval_policies(ACCOUNT, REGION),
+            "ListInstances": lambda: side.identities.names(TARO),
+        }
+        with pytest.raises((AwsUnavailable, CallFailed)):
+            await reading[operation]()
+
+
+async def test_request_whose_steps_are_read_in_part_is_incomplete(
+    scene: Scene, asked: list[Asked], cut: Callable[[str], None]
+) -> None:
+    """The steps of the second page may have votes, so nothing is concluded from the votes that were read."""
+    cut("DescribeAutomationStepExecutions")
+    async with aws_side(scene) as side:
+        request = await side.requests.observe(key_of(asked[0]))
+        assert (request.complete, request.steps_read, request.shows_votes) == (False, False, False)
+        assert request.execution_id is not None
+        execution = await side.requests.execution(request.key, request.execution_id)
+        assert execution.waiting is not None
+        assert execution.waiting.step == "One"  # a decision needs only this step, which is on no page
+
+
+async def test_empty_token_ends_a_list(scene: Scene, asked: list[Asked]) -> None:
+    """An empty token is no reference to another page. Every row is read, and no empty token is sent to AWS."""
+    expected = await everything(scene, asked)
+    for operation in PAGED.keys() - {EC2}:
+        scene.aws.faults.rewrite(operation, lambda answer: {"NextToken": "", **answer})
+    scene.aws.forget_calls()
+    assert await everything(scene, asked) == expected
+    assert "" not in {call.params.get("NextToken") for name in PAGED for call in scene.aws.calls(name)}
+
+
+async def test_request_that_is_on_two_pages_is_listed_once(scene: Scene, asked: list[Asked]) -> None:
+    """A request was changed while the pages were read, so it moved to the next page. It is listed as it is there."""
+    repeated = iter([True])
+
+    def moved(answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "NextToken": MORE} if next(repeated, False) else answer
+
+    async with aws_side(scene) as side:
+        once = await side.requests.list_requests(ACCOUNT, REGION, scene.clock() - timedelta(days=1))
+        scene.aws.faults.rewrite("DescribeOpsItems", moved)
+        twice = await side.requests.list_requests(ACCOUNT, REGION, scene.clock() - timedelta(days=1))
+    assert len({each.key for each in twice}) == len(twice)
+    assert {each.key for each in twice} == {each.key for each in once}

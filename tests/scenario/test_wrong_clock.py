@@ -188,3 +188,18 @@ def test_no_pause_or_hold_is_longer_than_its_limit() -> None:
     longest = max(each for each in pauses if isinstance(each, timedelta))
     assert longest + timedelta(seconds=LONGEST_RETRY_AFTER) < LONGEST_RETRY
     assert HOLD <= LONGEST_HOLD
+
+
+async def test_request_that_was_put_aside_is_tried_soon_after_the_clock_was_set_back() -> None:
+    """A process waits a second for another one, which has the row's lease. Then the clock is set back an hour."""
+    world = new_world()
+    key = world.aws.add()
+    await world.rows.lease(key, "another process")
+    await world.rows.requeue(key)
+    async with world.running():
+        await world.clock.advance(0.5)
+        assert world.aws.count("observe") == 0
+        world.clock.set_to(world.clock.now() - AHEAD)
+        await world.rows.requeue(key)
+        await world.clock.advance(5)
+    assert len(world.chat.of("post")) == 1

@@ -9,6 +9,7 @@ from structlog.contextvars import bound_contextvars
 from bot.concurrency.backoff import backoff
 from bot.concurrency.waiting import first_of
 from bot.domain.request import RequestKey
+from bot.domain.spans import runs
 from bot.ports.clock import Clock
 from bot.ports.store import RowUnreadable, StoreDamaged, StoreUnavailable
 from bot.service.reconcile.reconciler import Reconciler
@@ -21,7 +22,7 @@ LONGEST_SLEEP = 1.0  # seconds; a row that another process made due is found wit
 LEASED_PAUSE = timedelta(seconds=1)  # pause before the next attempt at a request that another process is reconciling
 CRASHED_PAUSE = timedelta(minutes=1)  # pause after an unexpected error, which would probably occur again at once
 STORE_PAUSE = 2.0  # seconds before the next attempt after the store failed
-UNREADABLE_PAUSE = timedelta(seconds=10)  # before the next attempt at a row that this version cannot read
+UNREADABLE_PAUSE = timedelta(seconds=10)  # the longest; before the next attempt at a row that this version cannot read
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=0.5), timedelta(seconds=4)  # pauses after the store failed for a row
 log = structlog.get_logger(__name__)
 
@@ -55,7 +56,8 @@ class ReconcileLoop:
 
     async def _start_due(self) -> None:
         now = self._clock.now()
-        self._put_aside = {key: until for key, until in self._put_aside.items() if until > now}
+        waiting = self._put_aside.items()
+        self._put_aside = {key: until for key, until in waiting if runs(until, now=now, span=UNREADABLE_PAUSE)}
         passed_over = len(self._active) + len(self._put_aside)
         try:
             due = await self._rows.store.due(now, SIDE_BY_SIDE + passed_over)

@@ -286,6 +286,11 @@ GUARDS = (
         {"bot.domain.decision:LONGEST_HOLD": constant(timedelta(days=1))},
     ),
     Guard(
+        "a request that was put aside is tried after the clock was set back",
+        WRONG_CLOCK + "test_request_that_was_put_aside_is_tried_soon_after_the_clock_was_set_back",
+        {"bot.service.reconcile.loop:UNREADABLE_PAUSE": constant(timedelta(days=1))},
+    ),
+    Guard(
         "a pause of a clock that was ahead is over",
         WRONG_CLOCK + "test_postponed_card_appears_after_the_clock_was_set_back",
         {"bot.domain.record:Record.corrected": around(lambda _, record, _now: record)},

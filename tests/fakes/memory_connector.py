@@ -72,6 +72,7 @@ class MemoryConnector:
     def __init__(self) -> None:
         self.messages: dict[str, Written] = {}
         self.false: dict[int, FalseAnswer] = {}
+        self.deleted: dict[str, FalseAnswer] = {}  # by id of a message: the answer to each update of it
         self.calls: list[str] = []  # method and path of every call
 
     def chat(self, *, store: Store, clock: Clock) -> Messenger:
@@ -91,7 +92,8 @@ class MemoryConnector:
     async def request(self, method: str, url: URL, *, data: bytes, **_: object) -> AsyncIterator["_Response"]:
         """Answer one call, as an HTTP session does."""
         path = [unquote(part) for part in url.raw_path.partition("/v3/conversations")[2].split("/")[1:]]
-        false = self.false.get(len(self.calls))
+        deleted = self.deleted.get(path[2]) if method == "PUT" else None
+        false = self.false.get(len(self.calls), deleted)
         self.calls.append(f"{method} {'/'.join(path)}")
         if false is None or false.done:
             status, answer = self._answer(method, path, json.loads(data))

@@ -221,6 +221,11 @@ GUARDS = (
         {"bot.service.reconcile.delivery:Delivery._is_shown_without_id": always(False)},
     ),
     Guard(
+        "a card that is deleted each time is posted again a few times only",
+        "tests/scenario/test_deleted_cards.py::test_card_that_is_deleted_each_time_is_posted_a_few_times_only",
+        {"bot.service.reconcile.retry_policy:REPOSTS": constant(1000)},
+    ),
+    Guard(
         "a card that Teams reports as deleted is kept up to date",
         SPORADIC + "test_card_that_teams_reported_as_deleted_by_mistake_shows_the_outcome",
         {"bot.service.reconcile.outbox:OutboxEntry.replaced": around(_given_up)},

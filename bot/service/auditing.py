@@ -35,6 +35,10 @@ class _Tally:
     clicks: int = 0
     last: AuditEntry | None = None
 
+    def covers(self, moment: datetime) -> bool:
+        """True if the moment is within the minute. An earlier one is not: the clock was set back."""
+        return self.since <= moment < self.since + MINUTE
+
     @property
     def unrecorded(self) -> int:
         return max(0, self.clicks - MOST_CLICKS)
@@ -61,12 +65,12 @@ class Auditing:
         """Retry waiting entries, and record the counted clicks of minutes that are over, until cancelled."""
         while True:
             await self._clock.sleep(RETRY_SECONDS)
-            self._close_minutes(self._clock.now() - MINUTE)
+            self._close_minutes(at=self._clock.now())
             await self._stored()
 
     async def drain(self) -> None:
         """Store as many waiting entries as the store accepts, before shutdown."""
-        self._close_minutes(self._clock.now())
+        self._close_minutes(at=None)
         await self._background.drain()
         await self._stored()
 
@@ -77,7 +81,7 @@ class Auditing:
         with the outcome `counted` and their number.
         """
         tally = self._tallies.get(entry.person)
-        if tally is None or entry.at - tally.since >= MINUTE:
+        if tally is None or not tally.covers(entry.at):
             self._close(entry.person)
             tally = self._tallies[entry.person] = _Tally(entry.at)
         tally.clicks += 1
@@ -88,8 +92,9 @@ class Auditing:
 
     # --- storing
 
-    def _close_minutes(self, until: datetime) -> None:
-        for person in [person for person, tally in self._tallies.items() if tally.since <= until]:
+    def _close_minutes(self, *, at: datetime | None) -> None:
+        """Record the counted clicks of the minutes that are over at this moment; of all minutes if it is None."""
+        for person in [person for person, tally in self._tallies.items() if at is None or not tally.covers(at)]:
             self._close(person)
 
     def _close(self, person: str) -> None:

@@ -119,6 +119,28 @@ async def test_times_of_steps_are_utc(store: Store) -> None:
     assert [repr(entry.at) for entry in await store.audit(NOW)] == [repr(NOW + timedelta(days=n)) for n in (0, 1, 3)]
 
 
+async def test_entries_with_any_text_are_stored_beside_others(store: Store) -> None:
+    """No text from a click keeps its entry, or the entries of other clicks in the same write, out of the trail."""
+    hostile = ("\ud800", "\0", "a\u202eb", "'); DROP TABLE audit; --", "#" * 512, "😀" * 256, "\r\n", "{}", " ")
+    entries = [
+        AuditEntry(NOW, "clicked", person=f"{number}", person_name=text, tenant=text, conversation=text, step=text)
+        for number, text in enumerate(hostile * 4)
+    ]
+    await store.append_audit(*entries)
+    stored = await store.audit(NOW - SECOND)
+    assert [each.person for each in stored] == [each.person for each in entries]
+    assert [each.conversation for each in stored[1:9]] == list(hostile[1:])
+
+
+async def test_clicks_of_one_moment_in_two_processes_are_all_stored(shelf: Shelf) -> None:
+    """Each process stores thirty equal entries at the same time. None replaces another."""
+    stores = [await shelf.open(), await shelf.open()]
+    clicks = [[AuditEntry(NOW, "clicked", person=name) for _ in range(30)] for name in ("one", "two")]
+    await asyncio.gather(*(store.append_audit(*some) for store, some in zip(stores, clicks, strict=True)))
+    stored = [each.person for each in await stores[0].audit(NOW - SECOND)]
+    assert (stored.count("one"), stored.count("two")) == (30, 30)
+
+
 async def test_concurrent_changes_leave_one_audit_entry_each(shelf: Shelf) -> None:
     """Two stores with 30 writers each add a decision to one row. Each decision has one entry, in the row's order."""
     stores = [await shelf.open(), await shelf.open()]

@@ -247,6 +247,50 @@ async def test_clicks_of_one_person_beyond_the_limit_are_one_counted_audit_entry
     assert [each.verb for each in entries if each.person == ICHIRO.object_id] == ["refresh"]
 
 
+async def test_clicks_after_the_clock_was_set_back_have_their_own_audit_entries(world: World) -> None:
+    """Two people have clicked, one of them more often than is recorded. Then the clock is set back an hour.
+
+    A new minute begins for each. The count of the former one is stored at once, not after an hour.
+    """
+    for _ in range(MOST_CLICKS + 5):
+        world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person="one"))
+    world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person="two"))
+    world.clock.set_to(world.clock.now() - timedelta(hours=1))
+    for name, clicks in (("one", 3), ("two", MOST_CLICKS)):
+        for _ in range(clicks):
+            world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person=name, outcome="later"))
+    await settled()
+    stored = await world.store.audit(world.clock.now() - timedelta(days=1))
+    assert [each.detail for each in stored if each.outcome == "counted"] == ["5 clicks within a minute"]
+    assert sum(each.outcome == "later" for each in stored) == 3 + MOST_CLICKS
+
+
+async def test_counted_clicks_are_stored_soon_after_the_clock_was_set_back(world: World) -> None:
+    """The person clicks no more, so the loop stores the count."""
+    for _ in range(MOST_CLICKS + 5):
+        world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person="one"))
+    world.clock.set_to(world.clock.now() - timedelta(hours=1))
+    running = asyncio.create_task(world.auditing.run())
+    await world.clock.advance(RETRY_SECONDS)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    stored = await world.store.audit(world.clock.now() - timedelta(days=1))
+    assert [each.detail for each in stored if each.outcome == "counted"] == ["5 clicks within a minute"]
+
+
+async def test_stopping_in_the_middle_of_a_burst_stores_an_audit_entry_of_every_click() -> None:
+    """Five thousand clicks wait for a store that needs 20 ms for each write. The drain ends once all are stored."""
+    clock = ManualClock()
+    world = new_world(store=SlowAudit(clock), clock=clock)
+    for number in range(5000):
+        world.auditing.clicked(AuditEntry(clock.now(), CLICKED, person=f"p{number}"))
+    draining = asyncio.create_task(world.auditing.drain())
+    await clock.advance(1)
+    await draining
+    stored = [each.person for each in await world.store.audit(clock.now() - timedelta(days=1))]
+    assert stored == [f"p{number}" for number in range(5000)]
+
+
 async def test_audit_entries_of_a_thousand_clicks_a_second_are_stored_by_a_slow_store() -> None:
     """Each write takes 20 ms. 0.2 s after the last click, every click is stored once and in order."""
     clock = ManualClock()

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from bot.service.auditing import MINUTE
 from bot.store.sqlite import thread
 from tests.reliability.replacing import DoesNotFit, Guard, always, around, constant
 
@@ -62,6 +63,11 @@ GUARDS = (
         "clicks are stored in batches",
         "tests/scenario/test_auditing.py::test_audit_entries_of_a_thousand_clicks_a_second_are_stored_by_a_slow_store",
         {"bot.ports.store:MOST_APPENDED": constant(1)},
+    ),
+    Guard(
+        "a minute of counted clicks is over when the clock is set back",
+        "tests/scenario/test_auditing.py::test_counted_clicks_are_stored_soon_after_the_clock_was_set_back",
+        {"bot.service.auditing:_Tally.covers": around(lambda _, tally, moment: moment < tally.since + MINUTE)},
     ),
     Guard(
         "the store checks that its file is still there",

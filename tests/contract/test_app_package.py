@@ -69,7 +69,7 @@ def test_language_files_of_the_package_have_the_validated_texts() -> None:
 )
 def test_schema_refuses_a_manifest_with_a_mistake(schemas: Path, member: str, value: object) -> None:
     """Control: a schema that accepts everything would prove nothing."""
-    document = {**manifest(DETAILS, version="0.1.0"), member: value}
+    document = {**manifest(DETAILS, version="1.0.0"), member: value}
     assert mistakes(schemas, "MicrosoftTeams", document) != []
 
 

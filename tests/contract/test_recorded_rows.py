@@ -1,4 +1,4 @@
-"""The rows of version 0.1.0 are read and written without loss, in both stores.
+"""The rows of the first release are read and written without loss, in both stores.
 
 The comparison uses only JSON, so it does not change with a Python name. tests/contract/recorded/README.md says how the
 rows were recorded.
@@ -236,8 +236,8 @@ async def filled(store: Store) -> None:
         await store.advance_watermark(mark["account"], mark["region"], EPOCH + mark["moment"] * MICRO)
 
 
-async def test_sqlite_stores_the_same_rows_as_version_0_1_0(tmp_path: Path) -> None:
-    """Every table, column and JSON member of version 0.1.0 is written with the same value."""
+async def test_sqlite_stores_the_same_rows_as_the_first_release(tmp_path: Path) -> None:
+    """Every table, column and JSON member of the first release is written with the same value."""
     shelf = SqliteShelf(tmp_path)
     await filled(await shelf.open())
     await shelf.close()
@@ -245,7 +245,7 @@ async def test_sqlite_stores_the_same_rows_as_version_0_1_0(tmp_path: Path) -> N
     assert losses({**before, "audit": []}, {**after, "audit": []}) == []
 
 
-async def test_sqlite_stores_the_same_audit_trail_as_version_0_1_0(tmp_path: Path) -> None:
+async def test_sqlite_stores_the_same_audit_trail_as_the_first_release(tmp_path: Path) -> None:
     """Every entry of the audit trail is written with the same value."""
     shelf = SqliteShelf(tmp_path)
     store = await shelf.open()
@@ -267,15 +267,15 @@ async def table(tmp_path: Path) -> AsyncIterator[DynamoShelf]:
     await shelf.close()
 
 
-async def test_dynamodb_stores_the_same_rows_as_version_0_1_0(table: DynamoShelf) -> None:
-    """Every item, key, attribute and JSON member of version 0.1.0 is written with the same value."""
+async def test_dynamodb_stores_the_same_rows_as_the_first_release(table: DynamoShelf) -> None:
+    """Every item, key, attribute and JSON member of the first release is written with the same value."""
     await filled(await table.open())
     before = [each for each in dynamodb_items() if not is_audit(each)]
     after = [each for each in dynamodb_content(table) if not is_audit(each)]
     assert losses(comparable(before), comparable(after)) == []
 
 
-async def test_dynamodb_stores_the_same_audit_trail_as_version_0_1_0(table: DynamoShelf) -> None:
+async def test_dynamodb_stores_the_same_audit_trail_as_the_first_release(table: DynamoShelf) -> None:
     """Every entry of the audit trail, and the list of its days, is written with the same value."""
     store = await table.open()
     for row in every("audit"):

@@ -21,7 +21,7 @@ DETAILS: Final = AppDetails(
 OPTIONS: Final = ("--app-id", APP_ID, "--developer", DETAILS.developer, "--url", DETAILS.website)
 
 
-def entries(version: str = "0.1.0") -> dict[str, bytes]:
+def entries(version: str = "1.0.0") -> dict[str, bytes]:
     """Return the files of a right package."""
     return contents(DETAILS, version=version)
 

@@ -1,17 +1,21 @@
 """Tests for `node-access-bot manifest`: options, errors, the file, and what it says."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from bot import DISTRIBUTION
 from bot.app_package.archive import MANIFEST, unpack
 from bot.app_package.rules import find_mistakes
+from bot.app_package.versions import release_version
 from bot.cli import main
 from tests.unit.app_package.packages import APP_ID, OPTIONS
 
 REGISTRATION = "22222222-2222-4222-8222-222222222222"
+OWN = release_version(version(DISTRIBUTION))
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +42,7 @@ def test_package_passes_the_rules_and_the_next_steps_are_printed() -> None:
     done = run(*OPTIONS)
     package = Path("node-access-bot.zip").read_bytes()
     assert (done.exit_code, done.stderr, find_mistakes(package, app_id=APP_ID)) == (0, "", [])
-    assert done.stdout.startswith("node-access-bot.zip: Node Access Bot 0.1.0\n")
+    assert done.stdout.startswith(f"node-access-bot.zip: Node Access Bot {OWN}\n")
     for who in (
         "Teams administrator uploads",
         "owner of the approvers' team",
@@ -140,10 +144,11 @@ def test_package_with_other_contents_gets_the_next_version() -> None:
     """The file of the former run has the version that Teams has. A version that is not higher is refused."""
     run(*OPTIONS)
     done = run(*OPTIONS, "--name", "Node Access Test")
-    assert done.stdout.startswith("node-access-bot.zip: Node Access Test 0.1.1\n")
-    refused = run(*OPTIONS, "--app-version", "0.1.1")
-    assert (refused.exit_code, "choose 0.1.2 or higher" in refused.stderr) == (1, True)
-    assert manifest_of(Path("node-access-bot.zip"))["version"] == "0.1.1"
+    following = OWN.following
+    assert done.stdout.startswith(f"node-access-bot.zip: Node Access Test {following}\n")
+    refused = run(*OPTIONS, "--app-version", str(following))
+    assert (refused.exit_code, f"choose {following.following} or higher" in refused.stderr) == (1, True)
+    assert manifest_of(Path("node-access-bot.zip"))["version"] == str(following)
 
 
 def test_file_that_is_no_package_of_the_app_is_not_overwritten() -> None:

@@ -18,7 +18,7 @@ from tests.unit.app_package.packages import APP_ID, DETAILS, entries
 
 def commands(scope: str, locale: str) -> list[tuple[str, str]]:
     """Return titles and descriptions of the commands that Teams offers in a scope, in a language."""
-    document = manifest(DETAILS, version="0.1.0")
+    document = manifest(DETAILS, version="1.0.0")
     lists: list[dict[str, Any]] = document["bots"][0]["commandLists"]
     place = next(place for place, each in enumerate(lists) if each["scopes"] == [scope])
     if locale == "en":
@@ -74,14 +74,14 @@ def test_languages_have_the_same_keys() -> None:
 
 def test_bot_has_the_scopes_team_and_personal() -> None:
     """Without `personal`, it cannot write to requesters. It does not work in group chats."""
-    (bot,) = manifest(DETAILS, version="0.1.0")["bots"]
+    (bot,) = manifest(DETAILS, version="1.0.0")["bots"]
     assert (bot["scopes"], bot["botId"], bot["isNotificationOnly"]) == (["team", "personal"], APP_ID, False)
 
 
 def test_private_and_shared_channels_are_supported() -> None:
     """They need the feature level at the top level, and the permission, which needs an app registration."""
     registration = "22222222-2222-4222-8222-222222222222"
-    document = manifest(replace(DETAILS, registration_id=registration), version="0.1.0")
+    document = manifest(replace(DETAILS, registration_id=registration), version="1.0.0")
     assert document["supportsChannelFeatures"] == "tier1"
     assert document["authorization"]["permissions"]["resourceSpecific"] == [
         {"name": "ChannelMember.Read.Group", "type": "Application"}
@@ -93,6 +93,6 @@ def test_private_and_shared_channels_are_supported() -> None:
 def test_name_is_the_same_in_every_language() -> None:
     """People mention the bot by its name, and the documents use it."""
     other = replace(DETAILS, name="Node Access Test")
-    files = contents(other, version="0.1.0")
+    files = contents(other, version="1.0.0")
     assert json.loads(files[MANIFEST])["name"]["short"] == "Node Access Test"
     assert {json.loads(files[name])["name.short"] for name in LANGUAGE_FILES.values()} == {"Node Access Test"}

@@ -91,7 +91,15 @@ def test_version_that_is_not_three_numbers_is_refused(text: str) -> None:
         parse_version(text)
 
 
-@pytest.mark.parametrize(("distribution", "expected"), [("0.1.0", "0.1.0"), ("1.2.0rc1", "1.2.0"), ("1.2", "1.2.0")])
+@pytest.mark.parametrize(("distribution", "expected"), [("1.0.0", "1.0.0"), ("1.0.0rc1", "1.0.0"), ("1.2", "1.2.0")])
 def test_version_of_the_bot_becomes_three_numbers(distribution: str, expected: str) -> None:
     """A release candidate has the numbers of its release; a package with other contents gets the next version."""
     assert str(release_version(distribution)) == expected
+
+
+def test_release_gets_a_higher_version_than_its_candidate_only_if_the_contents_differ() -> None:
+    """Teams would refuse a package of 1.0.0 over another one of 1.0.0rc1, because both have the numbers 1.0.0."""
+    candidate, release = release_version("1.0.0rc1"), release_version("1.0.0")
+    former = stamp(DETAILS, own=candidate, requested=None, former=None).package
+    assert not stamp(DETAILS, own=release, requested=None, former=former).changed
+    assert stamp(RENAMED, own=release, requested=None, former=former).version == (1, 0, 1)

@@ -54,7 +54,10 @@ class RoleSessions:
         return found or await self._assuming.join(session, lane)
 
     async def assume(self, session: RoleSession, lane: Lane) -> Credentials:
-        """Assume the role of a session, even if credentials are cached: a failure keeps them. Raises CallFailed."""
+        """Assume the role of a session, even if credentials are cached. If this fails, the cached ones stay.
+
+        Raises CallFailed.
+        """
         return await self._assuming.join(session, lane)
 
     def cached(self, session: RoleSession) -> Credentials | None:

@@ -193,7 +193,7 @@ class ClickAttempt:
         return None
 
     async def _claim_with(self, ticket: Ticket, permit: Permit) -> Held | Answer | None:
-        """Claim the decision; wait for others and try again while there is time.
+        """Claim the decision. If other decisions block it, wait and try again until the time of the click is over.
 
         Returns None if permission must be checked again.
         """

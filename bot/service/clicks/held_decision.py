@@ -80,7 +80,10 @@ class HeldDecision:
         return await self._change(lambda decision: _held(decision, self._clock.now() + HOLD))
 
     async def row(self) -> Record:
-        """Return the row as it is stored now."""
+        """Return the row as it is stored now. Repeats the call for up to a minute while the store fails.
+
+        Raises StoreUnavailable.
+        """
         return await self._rows.persist(self._key, lambda row: row)
 
     # --- send

@@ -1,11 +1,21 @@
 """Tests for bot.domain.permission: who may decide. The default is to deny."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
-from bot.domain.permission import Membership, Refusal, has_votable_approver, may_decide, may_list_role
+from bot.domain.permission import (
+    Membership,
+    Refusal,
+    can_be_decided,
+    has_votable_approver,
+    listed_approvers,
+    may_be_approver,
+    may_decide,
+    may_list_role,
+)
 from bot.domain.request import AccessRequest, Approver, ApproverKind, Node, Status, Verdict
 from bot.domain.routing import Channel, LevelRule
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
@@ -379,3 +389,45 @@ def test_step_that_lists_only_other_roles_is_refused(listed: list[str] | None, o
     assert may_list_role(asked.levels[0], ours) is allowed
     refused = refusal(asked=asked, channel=channel)
     assert refused is (None if allowed else Refusal.OTHER_ROLE)
+
+
+# --- who may be an approver
+
+
+LISTED_ID, LISTED_UPN = [f"user:{HANAKO.object_id}"], [f"upn:{HANAKO.upn}"]
+
+
+@pytest.mark.parametrize(
+    ("approvers", "member", "possible"),
+    [
+        (["members"], HANAKO, True),
+        (LISTED_ID, HANAKO, True),
+        (LISTED_ID, ICHIRO, False),
+        (LISTED_UPN, HANAKO, True),
+        (LISTED_UPN, ICHIRO, False),
+        (LISTED_UPN, replace(ICHIRO, upn=None), True),
+        (LISTED_ID, replace(ICHIRO, upn=None), False),
+        (LISTED_ID, replace(ICHIRO, tenant_id=""), True),
+        (LISTED_ID, replace(HANAKO, guest=True), True),
+        (["members"], replace(HANAKO, guest=True), False),
+        (["members"], TARO_PERSON, False),
+        (LISTED_UPN, replace(TARO_PERSON, upn=None), False),
+        ([], HANAKO, False),
+    ],
+)
+def test_member_may_be_approver_unless_it_is_certain_that_they_are_not(
+    approvers: list[str], member: Person, possible: bool
+) -> None:
+    """A tenant or UPN that Teams does not return makes it uncertain. The requester is no approver."""
+    listed = listed_approvers(approvers)
+    assert may_be_approver(member, listed, requester=TARO_REQUESTER, tenant_id=TENANT_ID) is possible
+
+
+@pytest.mark.parametrize(
+    "missing", [{"execution_id": None}, {"levels": ()}, {"node": Node("")}, {"status": Status.UNKNOWN}]
+)
+def test_request_can_be_decided_only_if_all_is_known(missing: dict[str, Any]) -> None:
+    """It needs an execution to signal, a level that waits, and the nodes for which access is requested."""
+    asked = request()
+    assert can_be_decided(asked)
+    assert not can_be_decided(replace(asked, **missing))

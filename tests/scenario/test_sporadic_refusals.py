@@ -10,7 +10,7 @@ import pytest
 from bot.domain.record import DeliveryState, Surface
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.routing import Match
-from bot.ports.teams import ChatProblem, ChatRefused
+from bot.ports.teams import ChatProblem, ChatRefused, Message, Posted
 from bot.service.clicks.click import Answer, Verb
 from bot.service.reconcile import retry_policy
 from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence, Task
@@ -272,6 +272,31 @@ async def test_post_that_replaces_a_deleted_card_is_repeated_after_a_refusal(wor
     assert [card.buttons for card in world.chat.of("post")] == [True]
     card = await surface(world, key, "card:approvals")
     assert (card.reposts, card.doubted_posts) == (1, 1)
+
+
+async def test_card_that_a_click_adopts_while_it_replaces_a_deleted_one_is_updated_once(world: World) -> None:
+    """Somebody clicks on the new card before Teams has returned its id. The row has the card once, so has Teams."""
+    key = await world.posted(levels=2)
+    del world.chat.sent["1000"]
+    world.aws.decide(key, Verdict.APPROVE)
+    post = world.chat.post
+
+    async def clicked(conversation: str, message: Message) -> Posted:
+        posted = await post(conversation, message)
+        await _click_on(world, key, posted.activity_id or "")
+        await world.click_handler.drain()
+        return posted
+
+    world.chat.post = clicked  # type: ignore[method-assign]  # a click right after the post
+    async with reconciled(world, key):
+        await world.clock.advance(LASTS)
+        (card,) = world.chat.of("post")
+        shown, versions = [each.activity_id for each in (await world.row(key)).cards], len(card.versions)
+        world.aws.decide(key, Verdict.APPROVE)
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+    assert (len(shown), len(set(shown))) == (2, 2)  # the deleted card and the new one
+    assert (len(card.versions), card.buttons) == (versions + 1, False)
 
 
 async def test_note_waits_for_a_card_that_is_posted_again(world: World) -> None:

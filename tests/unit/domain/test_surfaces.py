@@ -7,12 +7,21 @@ import pytest
 
 from bot.domain.configuration import Configuration
 from bot.domain.decision import DecisionState, Outcome
-from bot.domain.identity import IdentityRules
+from bot.domain.identity import IdentityRules, Requester
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Withdrawal
 from bot.domain.routing import Route
 from bot.domain.shown.card import card_view, request_line, requester_name, with_mentions
-from bot.domain.shown.surfaces import Wanted, desired, direct_kind, direct_view, next_change
+from bot.domain.shown.surfaces import (
+    IDENTIFYING_SPAN,
+    LOOKUP_SPAN,
+    Wanted,
+    desired,
+    direct_kind,
+    direct_view,
+    may_still_be_identified,
+    next_change,
+)
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DirectKind
 from tests.fakes.chat import HANAKO
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
@@ -203,3 +212,35 @@ def test_no_second_revoke_button_while_a_revocation_is_live() -> None:
     assert view.applying.who == HANAKO.name
     vote = replace(pressed, verdict=Verdict.APPROVE)
     assert _offered(GRANTED.with_decision(vote)) == {"card:approvals": (True, "Level1")}
+
+
+NOT_READ = replace(TARO_REQUESTER, identified=False, person=None, sought_everywhere=False)
+NOT_FOUND = replace(NOT_READ, sought_everywhere=True)
+ENDED = request(level(state=LevelState.REJECTED), status=Status.REJECTED)
+
+
+@pytest.mark.parametrize(
+    ("asked", "requester", "observed", "possible"),
+    [
+        (None, NOT_READ, NOW, False),
+        (request(), NOT_READ, NOW, True),
+        (request(), NOT_FOUND, NOW, True),
+        (request(), None, NOW, True),
+        (request(), TARO_REQUESTER, NOW, False),
+        (request(replica_of=KEY), NOT_READ, NOW, False),
+        (request(status=Status.UNKNOWN), NOT_READ, NOW, False),
+        (ENDED, NOT_READ, NOW - LOOKUP_SPAN + SECOND, True),
+        (ENDED, NOT_READ, NOW - LOOKUP_SPAN, False),
+        (ENDED, NOT_FOUND, NOW - IDENTIFYING_SPAN + SECOND, True),
+        (ENDED, NOT_FOUND, NOW - IDENTIFYING_SPAN, False),
+        (ENDED, NOT_READ, None, False),
+        (replace(ENDED, modified_at=NOW - LOOKUP_SPAN), NOT_READ, NOW, False),
+        (replace(ENDED, modified_at=NOW), NOT_READ, NOW - LOOKUP_SPAN, True),
+    ],
+)
+def test_requester_may_still_be_identified_until_a_while_after_the_end(
+    asked: AccessRequest | None, requester: Requester | None, observed: datetime | None, possible: bool
+) -> None:
+    """The time of the end is that of the last change, or of the last read if AWS does not say it."""
+    row = replace(ROW, request=asked, requester=requester, observed_at=observed)
+    assert may_still_be_identified(row, NOW) is possible

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeVar
 
 import click
@@ -202,6 +203,30 @@ async def _print_audit(
         day = after
 
 
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(file: Path) -> None:
+    """Copy the SQLite store to FILE while the bot runs, and check the copy.
+
+    FILE must not exist. A DynamoDB table has point-in-time recovery instead.
+    """
+    from bot.config.settings import load_store
+    from bot.store.sqlite.backup import BackupFailed, back_up
+
+    settings = _configured(load_store)
+    if settings.sqlite_path is None:
+        raise Misconfigured(
+            "NODE_ACCESS_STORE: is a DynamoDB table, and this command copies an SQLite file; "
+            "a table is restored with its point-in-time recovery"
+        )
+    _require_file(settings.sqlite_path, advice=CHECK_STORE)
+    try:
+        back_up(settings.sqlite_path, file)
+    except BackupFailed as problem:
+        raise click.ClickException(f"no backup was made: {problem}") from None
+    click.echo(f"{file} is a complete copy of {settings.sqlite_path}")
+
+
 def _address(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
     if text is None:
         return None
@@ -320,8 +345,8 @@ def _read_store(question: Callable[[Store], Awaitable[_T]], *, advice: str) -> _
 
     settings = _configured(load_store)
     path = settings.sqlite_path
-    if path and not path.is_file():  # opening a missing file would create an empty one
-        raise click.ClickException(f"there is no store at {path}; {advice}")
+    if path:
+        _require_file(path, advice=advice)  # opening a missing file would create an empty one
 
     async def answered() -> _T:
         async with store_at(settings.store, region=settings.region) as store:
@@ -331,6 +356,11 @@ def _read_store(question: Callable[[Store], Awaitable[_T]], *, advice: str) -> _
         return asyncio.run(answered())
     except StoreUnavailable as problem:
         raise click.ClickException(f"the store at {path or settings.store} cannot be read: {problem}") from None
+
+
+def _require_file(path: Path, *, advice: str) -> None:
+    if not path.is_file():
+        raise click.ClickException(f"there is no store at {path}; {advice}")
 
 
 def _where_the_store_is(request: RequestKey | str) -> str:

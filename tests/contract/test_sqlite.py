@@ -37,7 +37,6 @@ KEY = key_of(1)
 ROOT = Path(__file__).parents[2]
 VERSIONS = {number: Path(__file__).with_name(f"store_version_{number}.sql").read_text() for number in (1, 2, 3)}
 VERSION_1 = VERSIONS[1]
-OPERATIONS = (ROOT / "infra" / "docs" / "operations.md").read_text("utf-8")
 
 
 @pytest.fixture
@@ -396,58 +395,6 @@ async def test_failed_migration_changes_nothing(path: Path, by_hand: sqlite3.Con
         schema.migrate(by_hand, path, (*schema.MIGRATIONS, (*ADD_COLOUR, "NONSENSE")))
     async with SqliteStore(path) as store:
         assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
-
-
-# --- backup
-
-
-def documented_backup(copy: Path) -> str:
-    """Return the documented statement that makes this copy of the file."""
-    command = re.search(r'^\(umask 077; sqlite3 node-access\.db "(VACUUM INTO .+)"\)', OPERATIONS, re.MULTILINE)
-    assert command
-    return command[1].replace("node-access-backup.db", str(copy))
-
-
-@pytest.fixture
-def private() -> Iterator[None]:
-    """Set the umask of the documented command."""
-    former = os.umask(0o077)
-    yield
-    os.umask(former)
-
-
-@pytest.mark.usefixtures("private")
-async def test_documented_backup_can_be_opened_as_a_store(
-    path: Path, tmp_path: Path, by_hand: sqlite3.Connection
-) -> None:
-    """A backup that is made while the bot writes is private and can be opened.
-
-    It has all writes that were acknowledged before.
-    """
-    copy = tmp_path / "copy.db"
-    async with SqliteStore(path) as store:
-        before = await store.apply(KEY, counted, now=NOW)
-        writing = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(50)]
-        await asyncio.to_thread(by_hand.execute, documented_backup(copy))
-        await asyncio.gather(*writing)
-    assert mode_of(copy) == 0o600
-    async with SqliteStore(copy) as restored:
-        row = await restored.load(KEY)
-        assert row is not None
-        assert before.version <= row.version == row.reconcile_failures <= 51
-        assert (await restored.apply(KEY, counted, now=NOW)).version == row.version + 1
-
-
-async def test_documented_backup_does_not_overwrite_a_file(
-    store: SqliteStore, path: Path, by_hand: sqlite3.Connection
-) -> None:
-    """If the file of the backup exists, the command fails and leaves it unchanged."""
-    copy = path.with_name("copy.db")
-    by_hand.execute(documented_backup(copy))
-    kept = content_of(copy)
-    with pytest.raises(sqlite3.OperationalError, match="already exists"):
-        by_hand.execute(documented_backup(copy))
-    assert content_of(copy) == kept
 
 
 # --- errors

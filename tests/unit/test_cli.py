@@ -33,7 +33,7 @@ from bot.store.sqlite.store import SqliteStore
 from bot.web import server
 
 KEY = RequestKey("111122223333", "ap-northeast-1", "oi-0123456789ab")
-CONTRACT = {"serve", "health", "sandbox", "manifest", "doctor", "show", "render", "audit"}
+CONTRACT = {"serve", "health", "sandbox", "manifest", "doctor", "show", "render", "audit", "backup"}
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +146,7 @@ def test_interrupted_start_ends_without_an_error(tmp_path: Path) -> None:
         ("show",),
         ("show", "oi-1"),
         ("show", "1/2/oi-0123456789ab"),
+        ("backup",),
         ("render", "nope"),
         ("render", "request", "--locale", "fr"),
         ("sandbox", "--port", "65536"),

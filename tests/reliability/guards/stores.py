@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.service.auditing import MINUTE
 from bot.store.sqlite import thread
+from bot.store.sqlite.schema import APPLICATION_ID
 from tests.reliability.replacing import DoesNotFit, Guard, always, around, constant
 
 NEWER = "tests/scenario/test_newer_version.py::"
@@ -40,6 +41,16 @@ GUARDS = (
         "the check of the store notices a lost table",
         "tests/contract/test_sqlite.py::test_check_reports_a_file_that_is_lost_or_damaged_while_it_is_open[table dropped]",
         {"bot.store.sqlite.schema:TABLES": constant(frozenset())},
+    ),
+    Guard(
+        "a backup is checked",
+        "tests/contract/test_backup.py::test_damaged_store_gives_no_copy",
+        {"bot.store.sqlite.backup:_check": always(None)},
+    ),
+    Guard(
+        "a backup is of the bot's store",
+        "tests/contract/test_backup.py::test_file_of_another_program_is_not_copied",
+        {"bot.store.sqlite.backup:_OWNER": constant(f"SELECT {APPLICATION_ID}")},
     ),
     Guard(
         "versions are compared and set",

@@ -195,7 +195,7 @@ class Clients:
         if reader is None:
             await self._refuse_foreign(place.account, lane)
             return await self._limited(place, call, lane, None)
-        credentials = await self.sessions.get(reader, lane)
+        credentials = await self.sessions.get_or_stale(reader, lane)
         try:
             answer = await self._limited(place, call, lane, credentials)
         except CallFailed as failed:

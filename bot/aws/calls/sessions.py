@@ -33,6 +33,7 @@ class _Kept:
     credentials: Credentials
     assumed_at: datetime
     worked: bool = False  # AWS has accepted a call with them
+    stale: bool = False  # AWS denied a call with them, and may accept it with others
 
 
 class RoleSessions:
@@ -49,9 +50,21 @@ class RoleSessions:
         self._assuming: SingleFlight[RoleSession, Lane, Credentials] = SingleFlight(self._assume)
 
     async def get(self, session: RoleSession, lane: Lane) -> Credentials:
-        """Return the credentials of a session; assumes the role if none are cached. Raises CallFailed."""
+        """Return the credentials of a session; assumes the role if none are cached. Raises CallFailed.
+
+        Never returns stale ones.
+        """
         found = self.cached(session)
         return found or await self._assuming.join(session, lane)
+
+    async def get_or_stale(self, session: RoleSession, lane: Lane) -> Credentials:
+        """Like `get`, but return stale credentials if no others can be had: AWS may deny a single operation only."""
+        try:
+            return await self.get(session, lane)
+        except CallFailed:
+            if kept := self._kept.get(session):
+                return kept.credentials
+            raise
 
     async def assume(self, session: RoleSession, lane: Lane) -> Credentials:
         """Assume the role of a session, even if credentials are cached. If this fails, the cached ones stay.
@@ -61,9 +74,9 @@ class RoleSessions:
         return await self._assuming.join(session, lane)
 
     def cached(self, session: RoleSession) -> Credentials | None:
-        """Return the cached credentials of a session, or None. Never calls AWS."""
+        """Return the cached credentials of a session, or None if there are none or they are stale. Never calls AWS."""
         kept = self._kept.get(session)
-        return kept.credentials if kept else None
+        return kept.credentials if kept and not kept.stale else None
 
     def accepted(self, session: RoleSession) -> None:
         """Note that AWS has accepted a call of a session."""
@@ -71,7 +84,9 @@ class RoleSessions:
             kept.worked = True
 
     def renew_if_stale(self, denied: Credentials) -> bool:
-        """Drop credentials that AWS denied, and return True, if other credentials of the session may be accepted.
+        """Mark credentials that AWS denied as stale, and return True, if others of the session may be accepted.
+
+        The stale ones are kept until there are others.
 
         Credentials stay denied if their role is deleted and made again, or if its sessions are revoked. Those that were
         just assumed, or that replaced denied ones lately, are not stale: the role lacks the permission. That AWS has
@@ -79,12 +94,12 @@ class RoleSessions:
         """
         session = denied.session
         kept = self._kept.get(session)
-        if kept is None or kept.credentials is not denied:
-            return True  # another call has renewed them meanwhile
+        if kept is None or kept.stale or kept.credentials is not denied:
+            return True  # another call has found that, or has renewed them meanwhile
         if session in self._renewed or not (kept.worked or self._clock.now() - kept.assumed_at > NEW):
             return False
         log.info("session_stale", role=session.role)
-        self.forget(session)
+        kept.stale = True
         self._renewed[session] = None
         return True
 

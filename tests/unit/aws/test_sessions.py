@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from bot.aws.calls.rate_limit import Lane
 from bot.aws.calls.sessions import RoleSessions
+from bot.boto.failures import CallFailed, Failure
 from bot.ports.aws import RoleSession
 from tests.fakes.clock import ManualClock
 
@@ -63,3 +66,29 @@ async def test_session_that_was_just_assumed_is_not_stale() -> None:
     sessions = RoleSessions(_assume, clock=ManualClock())
     current = await sessions.get(SESSION, Lane.CLICK)
     assert not sessions.renew_if_stale(current)
+
+
+async def test_stale_session_is_kept_for_reads_until_there_is_another() -> None:
+    """STS does not answer. A single permission may be missing: other reads with the session still work.
+
+    A decision needs another session, because AWS has denied this one.
+    """
+    answers: list[CallFailed] = []
+
+    async def assume(*_: object, **__: object) -> Mapping[str, object]:
+        if answers:
+            raise answers.pop()
+        return await _assume()
+
+    sessions = RoleSessions(assume, clock=ManualClock())
+    denied = await sessions.get(SESSION, Lane.SWEEP)
+    sessions.accepted(SESSION)
+    assert sessions.renew_if_stale(denied)
+    answers += [CallFailed("EndpointConnectionError", Failure.NOT_SENT)] * 2
+    assert await sessions.get_or_stale(SESSION, Lane.SWEEP) is denied
+    assert sessions.cached(SESSION) is None
+    with pytest.raises(CallFailed):
+        await sessions.get(SESSION, Lane.CLICK)
+    renewed = await sessions.get_or_stale(SESSION, Lane.SWEEP)
+    assert renewed is not denied
+    assert sessions.cached(SESSION) is renewed

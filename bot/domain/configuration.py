@@ -64,10 +64,7 @@ class Configuration:
 
     @property
     def without_approvers(self) -> tuple[tuple[str, str | None], ...]:
-        """Where no approver is listed although requests arrive, as (channel, step).
-
-        A step of None means that neither the channel nor any of its levels lists one.
-        """
+        """Where requests arrive and no approver is listed: (channel, step). The step None: each without a rule."""
         return tuple((channel.name, step) for channel in self.channels for step in channel.steps_without_approvers)
 
     def identified_by_former_rules(self, record: Record) -> bool:

@@ -107,15 +107,14 @@ class Channel:
 
     @property
     def steps_without_approvers(self) -> tuple[str | None, ...]:
-        """The steps whose own rule lists no approvers; `(None,)` if neither the channel nor a rule lists any.
+        """The steps at which no one may decide: rules without approvers, and None for all steps without a rule.
 
         Empty for a channel that is paused or gets no requests.
         """
         if not self.decide or not (self.fallback or self.match):
             return ()
-        if not self.approvers and not any(rule.approvers for rule in self.levels):
-            return (None,)
-        return tuple(rule.step for rule in self.levels if not rule.approvers)
+        without_rule = () if self.approvers else (None,)
+        return (*without_rule, *(rule.step for rule in self.levels if not rule.approvers))
 
     def _rule(self, step: str) -> LevelRule | None:
         return next((rule for rule in self.levels if rule.step == step), None)

@@ -82,7 +82,8 @@ async def test_log_of_a_start_names_configured_accounts(world: Product, tmp_path
 async def test_channel_or_level_without_approvers_is_a_warning_at_the_start(world: Product, tmp_path: Path) -> None:
     """A channel that gets requests that no one may decide is allowed, but seldom intended.
 
-    No warning is logged for a paused channel, one that gets no requests, or one whose levels have their own approvers.
+    No warning is logged for a paused channel, or one that gets no requests. In the channel "levels", no one may decide
+    at another level than Level1.
     """
     others = "".join(
         f'[[channels]]\nname = "{name}"\nconversation = "19:{name}@thread.tacv2"\n{line}\n'
@@ -96,7 +97,7 @@ async def test_channel_or_level_without_approvers_is_a_warning_at_the_start(worl
     world.toml = f'[[channels]]\nname = "approvals"\nconversation = "{APPROVERS}"\nfallback = true\n{others}'
     bot = await started(world, environment(world, tmp_path))
     found = [(line["level"], line["channel"], line["step"]) for line in bot.events("approvers_missing")]
-    assert found == [("warning", "approvals", None), ("warning", "part", "Level2")]
+    assert found == [("warning", "approvals", None), ("warning", "levels", None), ("warning", "part", "Level2")]
 
 
 @pytest.mark.parametrize("name", ["NODE_ACCESS_PORT", "NODE_ACCESS_METRICS_PORT"])

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.domain.decision import Outcome
 from bot.domain.request import RequestKey, Verdict
 from bot.service.checks.outcomes import Work
 from tests.fakes.aws import ACCOUNT
@@ -168,3 +169,13 @@ async def test_voter_is_looked_up_again_while_it_is_not_known_that_they_are_abse
     world.identities.problem = "AccessDeniedException"
     world.aws.vote(key, USER_ID, Verdict.APPROVE)
     assert [await lookups(world, key) for _ in range(2)] == [1, 1]
+
+
+async def test_click_at_a_level_that_was_passed_outside_teams_is_told_who_approved_it(world: World) -> None:
+    """The card that the person clicked on still shows level 1, which somebody approved in the console."""
+    key = await world.posted(levels=2)
+    world.aws.vote(key, session("Operator"), Verdict.APPROVE, "from the console")
+    await world.shown(key)
+    answer = await world.press(key, ICHIRO, step="Level1")
+    assert answer.notice is not None
+    assert (answer.notice.code, answer.notice.who) == (Outcome.STEP_PASSED, HANAKO.name)

@@ -10,7 +10,7 @@ from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, LevelState, Status, Verdict, Withdrawal
 from bot.domain.shown.card import access_is_over
-from bot.domain.shown.decided import deciding_line, effective_decisions, is_hidden
+from bot.domain.shown.decided import deciding_line, decision_lines, is_hidden
 from bot.domain.shown.views import DecisionLine, Notice, NoticeCode, Reason, Tone
 
 # shown even if another person decided first, because an admin must fix the role
@@ -66,12 +66,9 @@ def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
 
 
 def _approval_at(record: Record, step: str) -> DecisionLine | None:
-    """Return the last approval from Teams at a passed level; None if none took effect."""
-    ours = [each for each in effective_decisions(record) if (each.step, each.verdict) == (step, Verdict.APPROVE)]
-    if not ours:
-        return None
-    last = ours[-1]
-    return DecisionLine(last.verdict, last.person.shown_name, last.settled_at, last.comment or None)
+    """Return the last approval at a passed level, from Teams or elsewhere; None if none took effect."""
+    lines = [each for each in decision_lines(record) if (each.step, each.verdict) == (step, Verdict.APPROVE)]
+    return lines[-1] if lines else None
 
 
 def _of_line(code: Reason, line: DecisionLine | None, typed: str) -> Notice:

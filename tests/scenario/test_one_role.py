@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from bot.domain.claims import EFFECT_SPAN
+from bot.domain.decision import Outcome
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.shown.views import NoticeCode
+from bot.ports.aws import SignalRefused
 from bot.sandbox.aws.jit.assumptions import Assumptions
 from bot.sandbox.aws.jit.requests import SecondVote
 from bot.sandbox.aws.world import APPROVER_ROLE, LEAD_ROLE, level, manual_policy
@@ -126,13 +128,13 @@ async def test_channel_shows_no_advice_about_roles_if_aws_counts_both_votes() ->
 
 
 async def test_denied_first_vote_of_a_role_is_not_explained_by_an_earlier_vote() -> None:
-    """Only another role has voted before, so the answer does not name a second vote of the role as the cause."""
+    """Only another role has voted before: the role of the click lacks the permission, and the answer says so."""
     world = made(SecondVote.COUNTED)
     key = await world.posted(required=2)
     async with world.running():
-        world.aws.second_vote = SecondVote.DENIED
         world.aws.vote(key, "arn:aws:sts::111122223333:assumed-role/NodeAccessLead/x", Verdict.APPROVE)
-        assert code_of(await pressed(world, key, HANAKO)) not in {NoticeCode.SAME_ROLE, NoticeCode.SAME_ROLE_DENIED}
+        world.aws.before["signal"] = [SignalRefused("AccessDeniedException", denied=True)]
+        assert code_of(await pressed(world, key, HANAKO)) is Outcome.AWS_DENIED
 
 
 @pytest.mark.parametrize("second", [SecondVote.COUNTED, SecondVote.HIDDEN])

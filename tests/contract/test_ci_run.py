@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REAL = ("sh", "dirname", "grep")  # programs that the script itself needs
-EVERYTHING = ("python3", "make", "promtool", "zsh", "chromium", "fc-list", "id", "apt-get")
+CONTAINER = ("buildah", "runc", "mmdebstrap")
+EVERYTHING = ("python3", "make", "promtool", "zsh", "chromium", "fc-list", "id", "apt-get", *CONTAINER)
 FONTS = "Noto Sans CJK JP\nOpen Sans"
 COMMANDS = [
     "make weaknesses",
@@ -18,6 +19,7 @@ COMMANDS = [
     "make e2e",
     "make bench",
     "make controls SAMPLE=12",
+    "make container",
 ]
 
 
@@ -79,6 +81,7 @@ def test_bare_debian_first_installs_missing_packages(machine: Machine) -> None:
         "fonts-open-sans",
         "prometheus",
         "zsh",
+        *CONTAINER,
     }
 
 
@@ -95,4 +98,4 @@ def test_without_root_or_apt_the_missing_packages_are_listed(
     """Without root or without apt-get, the script lists the missing packages and runs no command."""
     code, stderr, calls = machine.has("python3", "make", "fc-list", "id", *programs, user=user).run()
     assert (code, calls) == (1, [])
-    assert stderr.startswith("missing: chromium zsh prometheus (")
+    assert stderr.startswith("missing: chromium zsh prometheus buildah runc mmdebstrap (")

@@ -97,7 +97,7 @@ def test_installed_wheel_renders_a_card_outside_the_repository(wheel: Path, tmp_
 
 def test_pins_and_locks_exist() -> None:
     """The other tests of pins have files to check."""
-    assert [path.name for path in PINS] == ["dev.txt", "runtime.txt", "sandbox.txt"]
+    assert [path.name for path in PINS] == ["build.txt", "dev.txt", "runtime.txt", "sandbox.txt"]
     assert all(path.exists() for path in LOCKS)
 
 
@@ -117,10 +117,11 @@ def test_every_pin_has_hashes(path: Path) -> None:
         )
 
 
-def test_pins_of_development_include_those_of_the_sandbox_and_the_runtime() -> None:
-    """The pins of the runtime are among the sandbox's, and these among development's, with equal versions."""
-    dev, runtime, sandbox = ({each.split(" ")[0] for each in requirements(path)} for path in PINS)
-    assert runtime < sandbox < dev
+def test_pins_of_development_include_all_others() -> None:
+    """The pins of the runtime and the build are among the sandbox's, and these among development's, with equal versions."""
+    build, dev, runtime, sandbox = ({each.split(" ")[0] for each in requirements(path)} for path in PINS)
+    assert runtime | build < sandbox < dev
+    assert build
 
 
 def test_no_file_contains_a_path_of_a_machine() -> None:

@@ -60,8 +60,13 @@ class BotProcess:
     @classmethod
     async def start(cls, env: Mapping[str, str], *words: str) -> "BotProcess":
         """Start `python -m` with these arguments, by default `serve`."""
+        return await cls.spawn(env, sys.executable, "-m", *(words or SERVE))
+
+    @classmethod
+    async def spawn(cls, env: Mapping[str, str], *command: str) -> "BotProcess":
+        """Start a command that runs the bot and passes signals on to it."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *(words or SERVE), env=dict(env), cwd=ROOT, stderr=asyncio.subprocess.PIPE
+            *command, env=dict(env), cwd=ROOT, stderr=asyncio.subprocess.PIPE
         )
         bot = cls(process)
         bot._reading = asyncio.create_task(bot._read())
@@ -131,4 +136,11 @@ class Processes(AsyncExitStack):
         self.push_async_callback(bot.aclose)
         if waiting:
             await bot.wait_for_event("bot_started")
+        return bot
+
+    async def spawn(self, env: Mapping[str, str], *command: str) -> BotProcess:
+        """Start a command as `BotProcess.spawn` does. Wait until it serves."""
+        bot = await BotProcess.spawn(env, *command)
+        self.push_async_callback(bot.aclose)
+        await bot.wait_for_event("bot_started")
         return bot

@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test proofs e2e bench chaos controls coverage mutants container check weaknesses format render pictures pins build clean
+.PHONY: help setup sandbox test proofs e2e bench chaos controls coverage mutants container check weaknesses format render pictures pins build release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ pins: setup ## Pin all packages from pyproject.toml (PIP_COMPILE_ARGS=--upgrade 
 
 build: setup ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m hatchling build
+
+release: setup ## Check that this commit can be released, build its archives into dist/, and print what a person does next
+	$(BIN)/python .ci/release
 
 clean: ## Remove everything that these targets created
 	rm -rf $(VENV) dist build .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/node_modules .coverage*

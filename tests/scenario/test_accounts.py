@@ -81,8 +81,10 @@ async def test_each_decision_reaches_the_account_and_region_of_its_request(world
     assert [effect.ops_item_id for effect in world.aws.effects("Approve")] == list(requests.values())
 
 
-async def test_other_accounts_are_read_with_their_reader_roles(world: Product) -> None:
-    """The bot reads its own account with its own credentials, and other accounts with their reader roles."""
+async def test_bot_reads_its_own_account_with_its_own_credentials_and_other_accounts_with_reader_roles(
+    world: Product,
+) -> None:
+    """Both the reads of requests (GetOpsItem) and the lists of the sweep (DescribeOpsItems) are called in this way."""
     places = [branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION, READER)]
     branch(world, ADMINISTRATOR, REGION, READER)
     async with world.running():
@@ -100,8 +102,8 @@ async def test_other_accounts_are_read_with_their_reader_roles(world: Product) -
     }
 
 
-async def test_replicas_in_the_delegated_administrator_account_get_no_card(world: Product) -> None:
-    """The request has one row, for its own account. The replica gets no row and no card, and is never read."""
+async def test_replica_in_the_delegated_administrator_account_gets_no_row_and_no_card(world: Product) -> None:
+    """The only row is that of the request in its own account. Two sweeps make no GetOpsItem call for the replica."""
     other = branch(world, OTHER, REGION, READER)
     branch(world, ADMINISTRATOR, REGION, READER)
     world.aws.events.deliver(Delivery.NEVER)
@@ -119,10 +121,10 @@ async def test_replicas_in_the_delegated_administrator_account_get_no_card(world
     assert [c for c in world.aws.calls("GetOpsItem") if c.params["OpsItemId"] == replicas[0].id] == []
 
 
-async def test_account_without_its_reader_role_does_not_delay_cards_of_other_accounts(world: Product) -> None:
-    """The requests of the other accounts get their cards.
+async def test_missing_reader_role_of_one_account_does_not_delay_cards_of_another_account(world: Product) -> None:
+    """Later requests in the bot's own account get their cards.
 
-    Once the role exists, the request in its account gets a card too.
+    The request in the account without the role gets its card once the role exists.
     """
     here, other = branch(world, ACCOUNT, ELSEWHERE), branch(world, OTHER, REGION)
     branch(world, ADMINISTRATOR, REGION, READER)
@@ -137,8 +139,8 @@ async def test_account_without_its_reader_role_does_not_delay_cards_of_other_acc
         await world.card(late)
 
 
-async def test_event_of_an_unconfigured_account_is_dropped(world: Product) -> None:
-    """An event names an account that is not in the file. The bot does not read or store the request, and posts no card."""
+async def test_event_of_an_account_that_is_not_in_the_file_creates_no_row_and_no_card(world: Product) -> None:
+    """The bot does not call GetOpsItem for the request. A later request in the bot's own account gets its card."""
     foreign = branch(world, "999988887777", REGION)
     branch(world, ADMINISTRATOR, REGION, READER)
     branch(world, OTHER, REGION, READER)
@@ -147,12 +149,12 @@ async def test_event_of_an_unconfigured_account_is_dropped(world: Product) -> No
         request = await world.ask()
         await world.card(request)
         rows = await program.services.rows.store.find(unseen)
-    assert all(foreign.account not in call.caller for call in world.aws.calls("GetOpsItem"))
+    assert [call for call in world.aws.calls("GetOpsItem") if call.params["OpsItemId"] == unseen] == []
     assert (list(rows), world.cards(unseen)) == ([], [])
 
 
-async def test_console_decision_in_another_account_is_shown_without_an_event(world: Product) -> None:
-    """The sweep finds the decision, and the card shows it. The bot sends no signal."""
+async def test_card_displays_a_console_decision_in_another_account_without_an_event(world: Product) -> None:
+    """The sweep finds the decision, and the card loses its buttons. AWS gets no signal but the console's own."""
     other = branch(world, OTHER, REGION, READER)
     branch(world, ADMINISTRATOR, REGION, READER)
     world.aws.events.deliver(Delivery.NEVER)

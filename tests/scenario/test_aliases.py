@@ -51,10 +51,10 @@ async def _click(world: World, key: RequestKey, who: Any = HANAKO) -> Answer:
 
 
 @everyone
-async def test_no_one_can_decide_a_request_whose_requester_matches_no_teams_user(requester: str) -> None:
-    """No Teams user has the requester's address, so anyone could be the requester.
+async def test_clicks_on_a_request_whose_requester_matches_no_teams_user_are_refused(requester: str) -> None:
+    """No Teams user has the requester's address, so each approver could be the requester.
 
-    The card has no buttons and says why.
+    By default, the card has no buttons and says why.
     """
     world = _world()
     key, _ = await _posted(world, requester)
@@ -83,10 +83,10 @@ async def test_card_says_that_an_allowed_unmatched_requester_was_not_checked(req
 
 
 @pytest.mark.parametrize("name", ["Identity Center record", "session name"])
-async def test_unmatched_requester_is_allowed_only_with_an_address_in_people_domains(name: str) -> None:
-    """The setting `unmatched_requesters` is "allow", and the requester's address is not in people_domains.
+async def test_click_is_refused_if_an_unmatched_requesters_address_is_not_in_people_domains(name: str) -> None:
+    """The setting `unmatched_requesters` is "allow", but it applies only to addresses in `people_domains`.
 
-    The card has no buttons, and a click is refused. This holds for Identity Center records and for session names.
+    The card has no buttons. This holds for Identity Center records and for session names.
     """
     world = _world(allow_unmatched=True, people_domains=frozenset({"corp.example.net"}))
     key, _ = await _posted(world, REQUESTERS[name])
@@ -94,11 +94,8 @@ async def test_unmatched_requester_is_allowed_only_with_an_address_in_people_dom
     assert (world.aws.signals, world.chat.of("post")[0].buttons) == ([], False)
 
 
-async def test_requester_is_identified_once_a_roster_has_the_requesters_address() -> None:
-    """A person with the requester's address joins the channel.
-
-    The card gets its buttons, and this person cannot decide.
-    """
+async def test_requester_is_identified_once_a_person_with_the_requesters_address_joins_the_channel() -> None:
+    """The card gets its buttons, and the person who joined cannot decide: it is their own request."""
     world = _world()
     key, _ = await _posted(world, REQUESTERS["session name"])
     assert not world.chat.of("post")[0].buttons
@@ -111,8 +108,11 @@ async def test_requester_is_identified_once_a_roster_has_the_requesters_address(
     assert code_of(await _click(world, key, newcomer)) is Refusal.OWN_REQUEST
 
 
-async def test_requester_with_an_object_id_in_people_is_identified_without_a_roster() -> None:
-    """An entry of [people] with an object id identifies the requester, even if no roster has that user."""
+async def test_people_entry_with_an_object_id_identifies_a_requester_who_is_in_no_roster() -> None:
+    """The table [people] maps the requester's session to an object id. No member of the channel has this object id.
+
+    An approver's click sends a signal.
+    """
     gone = "cccccccc-0000-4000-8000-000000000001"
     world = _world(people={BATCH: f"user:{gone}"})
     key, row = await _posted(world, BATCH)
@@ -122,10 +122,10 @@ async def test_requester_with_an_object_id_in_people_is_identified_without_a_ros
     assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
 
 
-async def test_requester_identified_by_an_earlier_version_is_identified_again() -> None:
-    """An earlier version may have stored an alias as an identified requester.
+async def test_click_is_refused_if_an_earlier_version_stored_an_alias_as_an_identified_requester() -> None:
+    """The row says that the requester is identified, but no Teams user has the address.
 
-    At the first click the requester is identified again, and the click is refused.
+    By the current rules the requester is unmatched, and the click sends no signal.
     """
     world = _world()
     key, row = await _posted(world, REQUESTERS["Identity Center record"])
@@ -136,11 +136,11 @@ async def test_requester_identified_by_an_earlier_version_is_identified_again() 
     assert world.aws.signals == []
 
 
-async def test_upgrade_does_not_identify_matched_requesters_again() -> None:
+async def test_upgrade_of_the_bot_does_not_identify_matched_requesters_again() -> None:
     """A row stores the fingerprint of the rules that identified its requester.
 
-    With the default of `unmatched_requesters`, it is the same as in versions without that setting, so a click reads
-    nothing again. With "allow", it differs.
+    With the default of `unmatched_requesters`, it is the same as in versions without that setting, so neither a refresh
+    nor a click observes the request again. With "allow", the fingerprint differs.
     """
     world = _world()
     rules = world.configuration.value.identity
@@ -172,7 +172,10 @@ async def test_upgrade_does_not_identify_matched_requesters_again() -> None:
     ],
 )
 async def test_address_outside_people_domains_identifies_no_one(address: str, allowed: bool) -> None:
-    """A second @, a look-alike domain, a subdomain, a final dot, or a missing name: none is in people_domains."""
+    """A second @, a look-alike domain, a subdomain, a final dot, a missing name or a missing @: clicks are refused.
+
+    This holds for both values of `unmatched_requesters`.
+    """
     world = _world(allow_unmatched=allowed)
     world.identities.records[USER_ID] = (address,)
     key, row = await _posted(world, USER_ID)
@@ -182,8 +185,8 @@ async def test_address_outside_people_domains_identifies_no_one(address: str, al
     assert ([each.refused for each in answers], world.aws.signals) == ([True, True], [])
 
 
-async def test_requester_whose_alias_only_a_personal_chat_shows_cannot_decide() -> None:
-    """Only the personal chat, not the channel's roster, shows the address that Hanako's request has."""
+async def test_requester_whose_alias_is_known_only_from_a_personal_chat_cannot_decide() -> None:
+    """The personal chat has the address of Hanako's request; the channel's roster has another address of hers."""
     world = _world(allow_unmatched=True)
     key, _ = await _posted(world, REQUESTERS["session name"])
     world.people.by_chat.append(replace(HANAKO, mail=ALIAS))
@@ -193,8 +196,8 @@ async def test_requester_whose_alias_only_a_personal_chat_shows_cannot_decide() 
 
 
 @everyone
-async def test_waiting_request_is_blocked_once_unmatched_requesters_are_not_allowed_any_longer(requester: str) -> None:
-    """The card was posted with "allow". Once the file says "refuse", clicks are refused, and the buttons disappear."""
+async def test_changing_unmatched_requesters_to_refuse_blocks_a_waiting_request(requester: str) -> None:
+    """The card was posted with "allow". Once the file says "refuse", a click is refused, and the buttons disappear."""
     world = _world(allow_unmatched=True)
     key, _ = await _posted(world, requester)
     assert world.chat.of("post")[0].buttons

@@ -28,8 +28,8 @@ from tests.fakes.store import PORT, HangingStore, MemoryStore
 from tests.fakes.world import APPROVALS, World, code_of, new_world
 
 
-async def test_unknown_request_is_answered_without_a_card(world: World) -> None:
-    """An invented request and two invalid request keys are each answered "not found"."""
+async def test_click_on_an_unknown_request_is_answered_not_found_without_a_card(world: World) -> None:
+    """The click has the key of a request that does not exist, or an invalid key."""
     for request in (str(key_of(99)), "nonsense", "'; drop table requests; --"):
         click = replace(world.pressed(key_of(1), HANAKO), request=request, activity_id=None)
         answer = await world.click_handler.click(click)
@@ -45,8 +45,8 @@ async def test_click_on_a_request_of_an_unconfigured_account_creates_no_row(worl
     assert world.aws.calls == []
 
 
-async def test_automatic_refresh_is_answered_with_the_current_card_and_without_aws(world: World) -> None:
-    """Teams refreshes a card for a person who may not decide. The answer is the current card without a notice."""
+async def test_automatic_refresh_is_answered_with_a_card_and_without_a_call_to_aws(world: World) -> None:
+    """Teams refreshes the card for a person who may not decide. The answer has no notice."""
     key = await world.posted()
     calls = len(world.aws.calls)
     answer = await world.press(key, person(77), Verb.REFRESH)
@@ -54,8 +54,10 @@ async def test_automatic_refresh_is_answered_with_the_current_card_and_without_a
     assert len(world.aws.calls) == calls
 
 
-async def test_click_that_cannot_be_stored_sends_no_signal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store refuses every write. The person is asked to click again, and the comment is kept."""
+async def test_click_sends_no_signal_while_the_store_refuses_writes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer says that nothing was stored, and keeps the comment."""
     key = await world.posted()
 
     async def refuse(*_: object) -> None:
@@ -79,10 +81,10 @@ async def test_repeated_click_sends_no_second_signal(world: World) -> None:
     assert again.card is not None
 
 
-async def test_first_of_two_approvals_is_recorded(world: World) -> None:
-    """The person reads that more approvals are needed, and cannot vote again.
+async def test_first_of_two_required_approvals_is_recorded_and_the_second_approves_the_request(world: World) -> None:
+    """The first person reads that the vote is recorded, and cannot vote again.
 
-    A second person's vote approves the request.
+    The vote of a second person approves the request.
     """
     key = await world.posted(required=2)
     async with world.running():
@@ -94,7 +96,10 @@ async def test_first_of_two_approvals_is_recorded(world: World) -> None:
 
 
 async def test_answer_to_a_click_during_another_persons_decision_names_that_person(world: World) -> None:
-    """If the other person's decision takes too long, the answer is "busy" with their name. Only that one is sent."""
+    """The other person's decision takes too long, so the answer is "busy" with that person's name.
+
+    It keeps the comment. Only the other person's decision is sent.
+    """
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -113,8 +118,8 @@ async def test_answer_to_a_click_during_another_persons_decision_names_that_pers
     assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
 
 
-async def test_waiting_click_is_sent_after_aws_refused_the_signal_of_another_person(world: World) -> None:
-    """AWS refused the first person's signal while another click waited: the waiting click's decision is sent."""
+async def test_decision_of_a_waiting_click_is_sent_after_aws_refused_another_persons_signal(world: World) -> None:
+    """Two people click at the same time. AWS refuses the first signal, and the second decision takes effect."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
@@ -132,8 +137,10 @@ async def test_waiting_click_is_sent_after_aws_refused_the_signal_of_another_per
         (Status.FAILED, NoticeCode.ENDED),
     ],
 )
-async def test_click_on_an_ended_request_says_that_it_ended(world: World, status: Status, expected: Reason) -> None:
-    """The notice says that the request was cancelled or revoked, or has ended. No signal is sent."""
+async def test_answer_to_a_click_on_an_ended_request_says_that_the_request_ended(
+    world: World, status: Status, expected: Reason
+) -> None:
+    """The notice says that the request was cancelled or revoked, or that it ended. No signal is sent."""
     key = await world.posted()
     world.aws.end(key, status)
     await world.shown(key)
@@ -141,8 +148,8 @@ async def test_click_on_an_ended_request_says_that_it_ended(world: World, status
     assert world.aws.signals == []
 
 
-async def test_decision_of_an_unknown_person_is_shown_without_a_name(world: World) -> None:
-    """AWS shows the approval but not the approver. So the notice names no person, and no signal is sent."""
+async def test_answer_to_a_late_click_names_no_person_if_aws_does_not_show_who_approved(world: World) -> None:
+    """The notice says that the request was decided. No signal is sent."""
     key = await world.posted()
     world.aws.end(key, Status.APPROVED)
     async with world.running():
@@ -154,7 +161,7 @@ async def test_decision_of_an_unknown_person_is_shown_without_a_name(world: Worl
 
 @pytest.mark.parametrize("problem", [AwsUnavailable("InternalServerError"), AwsThrottled("ThrottlingException")])
 async def test_no_signal_is_sent_while_the_state_in_aws_cannot_be_read(world: World, problem: AwsUnavailable) -> None:
-    """The state cannot be read for over a minute. The decision is released, and a note is posted in the thread."""
+    """Every read fails or is throttled for 90 seconds. The decision is released, and a note is posted in the thread."""
     key = await world.posted()
     world.aws.before["execution"].extend([problem] * 100)
     async with world.running():
@@ -168,7 +175,7 @@ async def test_no_signal_is_sent_while_the_state_in_aws_cannot_be_read(world: Wo
 
 
 async def test_decision_with_a_lost_signal_is_released_after_a_console_decision(world: World) -> None:
-    """The signal did not reach AWS, and a person decided in the console.
+    """The signal was lost before it had an effect, and a person decided in the console.
 
     AWS never shows the bot's vote, so the decision is released, and the card shows only the console's decision.
     """
@@ -207,24 +214,26 @@ async def test_stranger_guest_and_person_of_another_tenant_are_refused(world: Wo
 
 
 @pytest.mark.parametrize(("by_click", "by_roster"), [(True, False), (False, True), (True, True)])
-async def test_person_whom_the_click_or_the_roster_marks_as_guest_is_refused(by_click: bool, by_roster: bool) -> None:
-    """Teams does not always return the kind of an account in both places."""
+async def test_person_who_is_marked_as_a_guest_in_the_click_or_in_the_roster_is_refused(
+    by_click: bool, by_roster: bool
+) -> None:
+    """Teams does not always return the kind of an account in both, so one of them is enough."""
     world = new_world(people=(replace(HANAKO, guest=by_roster), ICHIRO, TARO_PERSON))
     key = await world.posted()
     assert code_of(await world.press(key, replace(HANAKO, guest=by_click))) is Refusal.FOREIGN
     assert world.aws.count("signal") == 0
 
 
-async def test_channel_without_approvers_refuses_everybody() -> None:
-    """An empty `approvers` list allows no one: the card has no buttons, and each click is refused."""
+async def test_channel_with_an_empty_approvers_list_refuses_every_click() -> None:
+    """The card has no buttons. The clicks of two members of the channel and of a stranger are refused."""
     world = new_world(replace(APPROVALS, approvers=()))
     key = await world.posted()
     assert not world.chat.of("post")[0].buttons
     assert [code_of(await world.press(key, who)) for who in (HANAKO, ICHIRO, person(50))] == [Refusal.NOBODY] * 3
 
 
-async def test_level_with_its_own_approvers_refuses_others() -> None:
-    """Only the approvers of the second level may decide it, and its signal is sent in the role of this level."""
+async def test_second_level_with_its_own_approvers_refuses_an_approver_of_the_first_level() -> None:
+    """The approver of the second level may decide it, and the signal is sent in the role of this level."""
     lead = LevelRule("Level2", (f"user:{ICHIRO.object_id}",), "arn:aws:iam::{account}:role/NodeAccessLead")
     world = new_world(replace(APPROVALS, levels=(lead,)))
     key = await world.posted(levels=2)
@@ -238,10 +247,10 @@ async def test_level_with_its_own_approvers_refuses_others() -> None:
     ]
 
 
-async def test_level_of_identity_center_approvers_has_no_buttons_and_shows_the_console_decision(world: World) -> None:
-    """No API lets the bot act for these approvers.
+async def test_card_of_a_level_with_identity_center_approvers_has_no_buttons(world: World) -> None:
+    """No API lets the bot act for these approvers, so a forged click is refused.
 
-    The card has no buttons and shows the outcome. A forged click is refused.
+    The card shows the approval after a person approved in the console.
     """
     key = world.aws.add()
     level = replace(world.aws.requests[key].levels[0], approvers=(Approver(ApproverKind.GROUP, "a-group"),))
@@ -254,8 +263,8 @@ async def test_level_of_identity_center_approvers_has_no_buttons_and_shows_the_c
     assert "Approved" in world.chat.of("post")[0].card
 
 
-async def test_people_in_the_mention_setting_are_mentioned_only_while_the_request_waits() -> None:
-    """The waiting card mentions the approver who is in the roster. The decided card has no mentions."""
+async def test_card_mentions_the_person_in_the_mention_setting_only_while_the_request_waits() -> None:
+    """The setting has a member of the channel and an unknown object id. The decided request's card has no mentions."""
     mention = (f"user:{ICHIRO.object_id}", "user:aaaaaaaa-0000-4000-8000-999999999999")
     world = new_world(replace(APPROVALS, mention=mention))
     key = await world.posted()
@@ -266,8 +275,8 @@ async def test_people_in_the_mention_setting_are_mentioned_only_while_the_reques
     assert "<at>" not in card.card
 
 
-async def test_every_click_is_in_the_audit_trail(world: World) -> None:
-    """Each entry has the person, the action and the answer, also if the click was refused."""
+async def test_refused_and_accepted_clicks_are_both_in_the_audit_trail(world: World) -> None:
+    """Each entry has the person, the action and the outcome of the click."""
     key = await world.posted()
     async with world.running():
         await world.press(key, person(50))
@@ -280,10 +289,10 @@ async def test_every_click_is_in_the_audit_trail(world: World) -> None:
 
 
 @pytest.mark.parametrize("call", ["load", "apply"])
-async def test_hanging_store_does_not_delay_the_answer(world: World, call: str) -> None:
-    """Within three seconds the person reads that the click may not be recorded.
+async def test_approval_is_answered_within_three_seconds_while_the_store_hangs(world: World, call: str) -> None:
+    """The person reads that the click may not be recorded.
 
-    The decision continues, and the signal is sent once.
+    Once the store continues, the decision takes effect once.
     """
     store = HangingStore()
     world = new_world(store=store)
@@ -318,8 +327,8 @@ CLICKS: Mapping[str, Clicked] = {
 
 
 @pytest.mark.parametrize("click", CLICKS)
-async def test_no_call_to_a_hanging_store_delays_an_answer(click: str) -> None:
-    """One method of the store hangs, each in turn. Every kind of click is answered within three seconds."""
+async def test_every_kind_of_click_is_answered_within_three_seconds_while_a_store_call_hangs(click: str) -> None:
+    """Each method of the store hangs in turn. At most one decision takes effect."""
     for call in sorted(PORT):
         store = HangingStore()
         world = new_world(store=store)
@@ -336,7 +345,7 @@ async def test_no_call_to_a_hanging_store_delays_an_answer(click: str) -> None:
 
 
 async def test_time_before_the_click_handler_counts_towards_the_three_seconds_for_an_answer() -> None:
-    """The click's request arrived two seconds ago, and the store hangs. The click is answered within 0.9 seconds."""
+    """The click arrived two seconds earlier, and the store hangs. The click handler answers within 0.9 seconds."""
     store = HangingStore()
     world = new_world(store=store)
     click = world.pressed(await world.posted(), HANAKO)
@@ -351,11 +360,8 @@ async def test_time_before_the_click_handler_counts_towards_the_three_seconds_fo
     await world.click_handler.drain()
 
 
-async def test_click_that_the_store_delayed_over_a_minute_is_not_sent(world: World) -> None:
-    """The store hangs for 61 seconds after the click.
-
-    The decision is then released without a signal, and a note in the thread names the person who clicked.
-    """
+async def test_decision_that_the_store_delayed_over_a_minute_is_released_without_a_signal(world: World) -> None:
+    """The store hangs for 61 seconds after the click. A note in the thread names the person who clicked."""
     store = HangingStore()
     world = new_world(store=store)
     key = await world.posted()
@@ -384,11 +390,8 @@ class ForgetfulStore(MemoryStore):
         return record
 
 
-async def test_decision_whose_claim_was_stored_without_a_reply_takes_effect() -> None:
-    """The claim is stored, but the store's reply is lost: the person reads that the click may not be recorded.
-
-    The decision continues, and one signal takes effect.
-    """
+async def test_decision_takes_effect_although_the_reply_to_the_write_of_its_claim_was_lost() -> None:
+    """The claim is stored. The person reads that the click may not be recorded, and one signal takes effect."""
     world = new_world(store=ForgetfulStore())
     key = await world.posted()
     async with world.running():
@@ -402,8 +405,8 @@ async def test_decision_whose_claim_was_stored_without_a_reply_takes_effect() ->
 
 
 @pytest.mark.parametrize(("locale", "words"), [("ja", "承認者ではありません"), ("en", "not among the approvers")])
-async def test_refusal_is_in_the_language_of_the_person(world: World, locale: str, words: str) -> None:
-    """The notice is in the language of the person's client; the buttons keep the channel's language."""
+async def test_refusal_is_in_the_language_of_the_persons_client(world: World, locale: str, words: str) -> None:
+    """The buttons of the card keep the channel's language."""
     key = await world.posted()
     click = replace(world.pressed(key, person(50)), locale=locale)
     answer = await world.click_handler.click(click)
@@ -413,8 +416,8 @@ async def test_refusal_is_in_the_language_of_the_person(world: World, locale: st
     assert "'title': 'Approve'" in str(answer.card)
 
 
-async def test_client_without_a_language_gets_the_language_of_the_channel() -> None:
-    """The client sends no locale, so the notice is in the channel's language."""
+async def test_refusal_is_in_the_language_of_the_channel_if_the_client_sends_no_locale() -> None:
+    """The channel's language is Japanese."""
     world = new_world(replace(APPROVALS, locale="ja"))
     key = await world.posted()
     answer = await world.press(key, person(50))
@@ -431,8 +434,8 @@ def test_every_refusal_has_its_own_text_and_says_that_nothing_was_sent(locale: s
     assert all(len(text) > 25 for text in texts.values())
 
 
-async def test_outcome_is_posted_in_the_thread_after_a_read_failed_during_the_click() -> None:
-    """A read of the store fails while a click waits, so the answer is "applying…".
+async def test_refusal_by_aws_is_posted_in_the_thread_if_a_store_read_failed_during_the_click() -> None:
+    """The read fails while the click waits for its outcome, so the answer is "applying…".
 
     AWS refuses the signal later, and a note in the thread names the person who clicked.
     """
@@ -466,8 +469,8 @@ async def test_outcome_is_posted_in_the_thread_after_a_read_failed_during_the_cl
     assert [HANAKO.name in note.card for note in world.chat.of("reply")] == [True]
 
 
-async def test_refusal_shows_the_card_with_a_decision_made_during_the_permission_check(world: World) -> None:
-    """The roster is slow, and meanwhile another person decides. The refusal shows the card without its Approve button."""
+async def test_card_of_a_refused_click_has_no_approve_button_after_a_decision_during_the_check(world: World) -> None:
+    """The roster is slow, and another person decides before it answers. Then the click is refused."""
     gate, stranger = asyncio.Event(), person(50)
 
     class Slow(FakePeople):
@@ -494,8 +497,8 @@ async def test_refusal_shows_the_card_with_a_decision_made_during_the_permission
 
 
 @pytest.mark.parametrize("seconds", [20, 40])
-async def test_outcome_is_posted_in_the_thread_after_a_store_outage(seconds: float) -> None:
-    """AWS's refusal is stored, then the store fails. The answer is "applying…".
+async def test_refusal_by_aws_is_posted_in_the_thread_after_a_store_outage(seconds: float) -> None:
+    """The store fails right after AWS's refusal was stored. The answer is "applying…".
 
     Once the store works again, a note in the thread names the person who clicked.
     """
@@ -525,8 +528,8 @@ async def test_outcome_is_posted_in_the_thread_after_a_store_outage(seconds: flo
     assert [HANAKO.name in note.card for note in world.chat.of("reply")] == [True]
 
 
-async def test_refusal_is_shown_if_the_store_fails_after_the_row_was_read() -> None:
-    """The store fails after the row was read. The person still reads that they are not an approver."""
+async def test_refused_click_is_answered_with_the_reason_if_the_store_fails_after_the_row_was_read() -> None:
+    """The person reads that they are not an approver."""
 
     class Once(MemoryStore):
         reads = 99

@@ -29,8 +29,11 @@ async def trail(world: World) -> list[AuditEntry]:
     return list(await world.store.audit(world.clock.now() - timedelta(days=1000)))
 
 
-async def test_every_step_of_a_decision_is_in_the_trail(world: World) -> None:
-    """The trail has the claim, the signal, its acceptance and the click. The signal has execution, role and session."""
+async def test_every_step_of_an_accepted_decision_is_in_the_audit_trail(world: World) -> None:
+    """The trail has the claim, the signal, its acceptance and the click.
+
+    The entry of the signal has the execution, the role and the session name.
+    """
     key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO)
@@ -44,7 +47,7 @@ async def test_every_step_of_a_decision_is_in_the_trail(world: World) -> None:
     assert len({each.decision for each in entries[:3]}) == 1
 
 
-async def test_every_refusal_is_one_audit_entry(world: World) -> None:
+async def test_each_refused_click_has_one_audit_entry(world: World) -> None:
     """The entry has the person, tenant, conversation and verb, the state of the request, and the reason."""
     key = await world.posted()
     foreigner = replace(person(60), tenant_id="99999999-9999-4999-8999-999999999999", guest=True)
@@ -61,8 +64,8 @@ async def test_every_refusal_is_one_audit_entry(world: World) -> None:
     }
 
 
-async def test_refusal_by_aws_is_recorded_with_the_error_code(world: World) -> None:
-    """The audit entry has the error code that AWS returned."""
+async def test_audit_entry_of_a_refusal_by_aws_has_the_error_code(world: World) -> None:
+    """AWS refuses the signal, and the outcome in the entry is "aws_denied"."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDeniedException", denied=True))
     async with world.running():
@@ -71,7 +74,7 @@ async def test_refusal_by_aws_is_recorded_with_the_error_code(world: World) -> N
     assert (refused.outcome, refused.detail) == ("aws_denied", "AccessDeniedException")
 
 
-async def test_lost_reply_and_later_acceptance_are_both_recorded(world: World) -> None:
+async def test_audit_trail_has_the_lost_reply_to_a_signal_and_the_later_acceptance(world: World) -> None:
     """The entry "unanswered" is followed by "accepted" once AWS shows the vote."""
     key = await world.posted()
     world.aws.after["signal"].append(SignalLost("ReadTimeout"))
@@ -83,8 +86,8 @@ async def test_lost_reply_and_later_acceptance_are_both_recorded(world: World) -
     assert events.index("sent") < events.index("unanswered") < events.index("accepted")
 
 
-async def test_trail_says_why_a_decision_was_not_sent(world: World) -> None:
-    """A person decided in the console first, so the trail has "released" with the reason instead of "sent"."""
+async def test_audit_trail_has_the_reason_why_a_decision_was_released_without_a_signal(world: World) -> None:
+    """A person decided in the console first. The trail has "released" with the outcome "settled", and no "sent"."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)
     async with world.running():
@@ -94,10 +97,10 @@ async def test_trail_says_why_a_decision_was_not_sent(world: World) -> None:
     assert (entries[1].outcome, entries[1].execution) == ("settled", "")
 
 
-async def test_signal_of_a_crashed_process_is_recorded_as_unanswered(world: World) -> None:
+async def test_signal_of_a_crashed_process_is_in_the_audit_trail_as_unanswered(world: World) -> None:
     """The process died while it sent the signal.
 
-    Another process records that the result is unknown, and then the release.
+    Another process adds the entry "unanswered", and later "released".
     """
     key = await world.posted()
     world.aws.gates["signal"] = asyncio.Event()
@@ -114,8 +117,8 @@ async def test_signal_of_a_crashed_process_is_recorded_as_unanswered(world: Worl
     await asyncio.gather(click, return_exceptions=True)
 
 
-async def test_cancellation_is_in_the_trail(world: World) -> None:
-    """The first three entries are the claim, the signal and its acceptance, as for an approval."""
+async def test_claim_signal_and_acceptance_of_a_cancellation_are_in_the_audit_trail(world: World) -> None:
+    """The requester cancels in the personal chat."""
     key = await world.posted()
     async with world.running():
         await world.click_handler.click(world.withdrawn(key))
@@ -149,8 +152,8 @@ class LosingReplies(MemoryStore):
 
 
 @pytest.mark.parametrize("landed", [True, False])
-async def test_trail_has_accepted_once_if_the_stores_reply_to_this_write_is_lost(landed: bool) -> None:
-    """The trail has "accepted" once, whether or not the write with the lost reply took effect: it is repeated."""
+async def test_acceptance_has_one_audit_entry_if_the_stores_reply_to_its_write_is_lost(landed: bool) -> None:
+    """The write is repeated, whether or not it took effect the first time."""
     store = LosingReplies(landed=landed)
     world = new_world(store=store)
     key = await world.posted()
@@ -164,7 +167,7 @@ async def test_trail_has_accepted_once_if_the_stores_reply_to_this_write_is_lost
     assert steps == ["claimed", "sent", "accepted"]
 
 
-async def test_claim_is_in_the_trail_if_the_process_dies_right_after_storing_it() -> None:
+async def test_claim_is_in_the_audit_trail_if_the_process_dies_right_after_storing_the_claim() -> None:
     """One write stores both the claim in the row and its audit entry."""
     world = new_world(store=Fatal())
     key = await world.posted()
@@ -205,10 +208,10 @@ class RefusingClicks(MemoryStore):
             await self.gate.wait()
 
 
-async def test_audit_entry_of_a_click_that_the_store_refuses_is_logged_and_stored_later() -> None:
-    """The store refuses only entries of clicks. The decision proceeds, and the log has the click.
+async def test_refused_audit_entry_of_a_click_is_logged_and_stored_once_the_store_works_again() -> None:
+    """The store refuses only the audit entries of clicks, so the decision takes effect.
 
-    Once the store works again, it gets the click.
+    The refused entry is written to the log at once.
     """
     store = RefusingClicks()
     world = new_world(store=store)
@@ -229,11 +232,8 @@ async def test_audit_entry_of_a_click_that_the_store_refuses_is_logged_and_store
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_clicks_of_one_person_beyond_the_limit_are_one_counted_audit_entry(world: World) -> None:
-    """Within a minute, each click up to the limit has an entry. One entry counts the further ones.
-
-    Another person's click has its own entry.
-    """
+async def test_one_audit_entry_counts_the_clicks_of_a_person_beyond_the_limit_of_a_minute(world: World) -> None:
+    """Each click up to the limit has its own entry, and so has a click of another person."""
     key = await world.posted()
     for _ in range(MOST_CLICKS + 40):
         await world.press(key, person(50))
@@ -248,9 +248,9 @@ async def test_clicks_of_one_person_beyond_the_limit_are_one_counted_audit_entry
 
 
 async def test_clicks_after_the_clock_was_set_back_have_their_own_audit_entries(world: World) -> None:
-    """Two people have clicked, one of them more often than is recorded. Then the clock is set back an hour.
+    """Two people have clicked, one of them more often than the limit. Then the clock is set back by an hour.
 
-    A new minute begins for each. The count of the former one is stored at once, not after an hour.
+    A new minute begins for both people. The count of the former minute is stored at once, not after an hour.
     """
     for _ in range(MOST_CLICKS + 5):
         world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person="one"))
@@ -265,8 +265,8 @@ async def test_clicks_after_the_clock_was_set_back_have_their_own_audit_entries(
     assert sum(each.outcome == "later" for each in stored) == 3 + MOST_CLICKS
 
 
-async def test_counted_clicks_are_stored_soon_after_the_clock_was_set_back(world: World) -> None:
-    """The person clicks no more, so the loop stores the count."""
+async def test_count_of_further_clicks_is_stored_soon_after_the_clock_was_set_back(world: World) -> None:
+    """The person does not click again. The loop stores the count within RETRY_SECONDS."""
     for _ in range(MOST_CLICKS + 5):
         world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person="one"))
     world.clock.set_to(world.clock.now() - timedelta(hours=1))
@@ -278,7 +278,7 @@ async def test_counted_clicks_are_stored_soon_after_the_clock_was_set_back(world
     assert [each.detail for each in stored if each.outcome == "counted"] == ["5 clicks within a minute"]
 
 
-async def test_stopping_in_the_middle_of_a_burst_stores_an_audit_entry_of_every_click() -> None:
+async def test_shutdown_during_a_burst_of_clicks_stores_an_audit_entry_of_every_click() -> None:
     """Five thousand clicks wait for a store that needs 20 ms for each write. The drain ends once all are stored."""
     clock = ManualClock()
     world = new_world(store=SlowAudit(clock), clock=clock)
@@ -305,9 +305,9 @@ async def test_audit_entries_of_a_thousand_clicks_a_second_are_stored_by_a_slow_
 
 
 async def test_audit_entries_of_five_thousand_clicks_wait_while_the_store_refuses_them() -> None:
-    """The store refuses a thousand clicks a second for five seconds, then it gets each once.
+    """A thousand people click each second for five seconds. Once the store works again, each click is stored once.
 
-    There is room in memory for a minute of clicks.
+    At this rate, a minute of clicks fits into memory.
     """
     store = RefusingClicks()
     world = new_world(store=store)
@@ -332,7 +332,7 @@ class RefusingEverySecond(MemoryStore):
         await super().append_audit(*entries)
 
 
-async def test_audit_entries_of_clicks_survive_a_store_that_refuses_every_second_write() -> None:
+async def test_no_audit_entry_of_a_click_is_lost_while_the_store_refuses_every_second_write() -> None:
     """A thousand people click each second for five seconds. All entries are stored once and in order within a minute."""
     world = new_world(store=RefusingEverySecond())
     running = asyncio.create_task(world.auditing.run())
@@ -345,8 +345,8 @@ async def test_audit_entries_of_clicks_survive_a_store_that_refuses_every_second
     assert stored == [f"p{number}" for number in range(5000)]
 
 
-async def test_shutdown_during_a_write_of_audit_entries_stores_them_once() -> None:
-    """The loop is cancelled during a write. The drain waits for that write, and does not repeat it."""
+async def test_shutdown_during_the_write_of_an_audit_entry_stores_the_entry_once() -> None:
+    """The loop is cancelled during the write. The drain waits for that write and does not repeat it."""
     store = RefusingClicks()
     world = new_world(store=store)
     await clicked(world, ["first"])
@@ -384,7 +384,7 @@ class SlowAudit(MemoryStore):
         await super().append_audit(*entries)
 
 
-async def test_full_audit_backlog_drops_only_the_oldest_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_full_audit_backlog_drops_only_the_oldest_waiting_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store hangs on the first click while 1,002 others arrive and 1,000 have room.
 
     The two oldest of these are dropped and counted; all others are stored once.
@@ -402,10 +402,10 @@ async def test_full_audit_backlog_drops_only_the_oldest_clicks(monkeypatch: pyte
     assert given_up(world) == 2
 
 
-async def test_audit_entries_of_clicks_never_displace_steps_of_a_decision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store hangs on clicks until too many wait: the steps of a decision are stored.
+async def test_full_audit_backlog_drops_a_click_and_no_step_of_a_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store hangs on audit entries of clicks. It stores the steps of a decision all the same.
 
-    One click is dropped, which the log and the metric show.
+    One click more than the backlog holds is dropped, which the log and the metric show.
     """
     monkeypatch.setattr(auditing, "KEPT_WAITING", 1000)
     store = Gated()

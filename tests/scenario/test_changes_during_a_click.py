@@ -23,10 +23,10 @@ async def answered(world: World, key: RequestKey, seconds: float = 3) -> Answer:
 
 
 @pytest.mark.parametrize(("trusted", "refusal"), [({"Operator", "Other"}, None), (set(), Refusal.UNIDENTIFIED)])
-async def test_click_is_checked_with_identity_rules_that_change_during_the_roster_call(
+async def test_click_is_checked_with_the_new_identity_rules_if_they_change_during_the_roster_call(
     world: World, trusted: set[str], refusal: Refusal | None
 ) -> None:
-    """The requester is first identified by the new rules; the click is then allowed or refused by the result."""
+    """The new rules trust the requester's role, or no role. The click is allowed, or refused as "unidentified"."""
     key = await world.posted()
 
     async def change() -> None:
@@ -38,8 +38,8 @@ async def test_click_is_checked_with_identity_rules_that_change_during_the_roste
     assert world.aws.count("signal") == (0 if refusal else 1)
 
 
-async def test_late_click_shows_the_console_decision_at_once_after_the_identity_rules_changed(world: World) -> None:
-    """The answer does not wait for the requester to be identified by the new rules."""
+async def test_late_click_is_answered_at_once_with_the_decision_after_the_identity_rules_changed(world: World) -> None:
+    """A person decided in the console. The answer does not wait for the requester to be identified by the new rules."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT, "from the console")
     await world.shown(key)
@@ -49,8 +49,8 @@ async def test_late_click_shows_the_console_decision_at_once_after_the_identity_
     assert (code_of(answer), world.clock.now()) == (NoticeCode.DECIDED, before)
 
 
-async def test_click_sends_no_signal_if_the_console_decides_during_the_roster_call(world: World) -> None:
-    """Permission is checked on a row that is outdated at the claim. The answer shows who decided in the console."""
+async def test_click_sends_no_signal_if_a_person_decides_in_the_console_during_the_roster_call(world: World) -> None:
+    """Permission is checked with an outdated row. The answer shows who decided in the console."""
     key = await world.posted()
 
     async def change() -> None:
@@ -78,7 +78,7 @@ async def test_click_is_refused_if_the_request_changes_and_no_time_is_left_for_a
     assert (await world.row(key)).decisions == ()
 
 
-async def test_click_whose_row_is_deleted_meanwhile_is_answered_not_found(world: World) -> None:
+async def test_click_is_answered_not_found_if_the_row_is_deleted_before_the_signal(world: World) -> None:
     """Another process deletes the row while the click waits for the outcome of its decision. No signal is sent."""
     key = await world.posted()
     world.aws.gates["prepare"] = asyncio.Event()
@@ -97,7 +97,7 @@ async def test_click_whose_row_is_deleted_meanwhile_is_answered_not_found(world:
 async def test_repeated_click_is_answered_like_the_first_while_the_queue_is_full(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only a new decision needs a place in the queue."""
+    """The queue holds one decision of a person. The click on a second request is answered "queue full"."""
     monkeypatch.setattr(queue, "MOST_OF_A_PERSON", 1)
     first, second = await world.posted(), world.aws.add(2)
     await world.shown(second)

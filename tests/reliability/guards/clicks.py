@@ -226,7 +226,7 @@ GUARDS = (
     ),
     Guard(
         "a click that the store delayed over a minute is not queued",
-        ANSWERS + "test_click_that_the_store_delayed_over_a_minute_is_not_sent",
+        ANSWERS + "test_decision_that_the_store_delayed_over_a_minute_is_released_without_a_signal",
         {"bot.service.clicks.claiming:DECISION_SPAN": constant(timedelta(hours=1))},
     ),
     Guard(
@@ -236,12 +236,12 @@ GUARDS = (
     ),
     Guard(
         "a promised notification is sent",
-        ANSWERS + "test_outcome_is_posted_in_the_thread_after_a_read_failed_during_the_click",
+        ANSWERS + "test_refusal_by_aws_is_posted_in_the_thread_if_a_store_read_failed_during_the_click",
         {"bot.service.clicks.attempt:ClickAttempt._promise_later": always(None)},
     ),
     Guard(
         "clicks are answered although the store hangs",
-        ANSWERS + "test_hanging_store_does_not_delay_the_answer[load]",
+        ANSWERS + "test_approval_is_answered_within_three_seconds_while_the_store_hangs[load]",
         {"bot.service.clicks.click_handler:LAST_MOMENT": constant(28.0)},
     ),
     Guard(

@@ -145,7 +145,7 @@ GUARDS = (
     ),
     Guard(
         "an address that no Teams user has identifies no one",
-        ALIASES + "test_no_one_can_decide_a_request_whose_requester_matches_no_teams_user[Identity Center record]",
+        ALIASES + "test_clicks_on_a_request_whose_requester_matches_no_teams_user_are_refused[Identity Center record]",
         {
             "bot.domain.identity:is_identified_by_name": around(
                 lambda by_name, principal, names, rules: by_name(principal, names, replace(rules, allow_unmatched=True))
@@ -155,7 +155,8 @@ GUARDS = (
     ),
     Guard(
         "records need people_domains too",
-        ALIASES + "test_unmatched_requester_is_allowed_only_with_an_address_in_people_domains[Identity Center record]",
+        ALIASES
+        + "test_click_is_refused_if_an_unmatched_requesters_address_is_not_in_people_domains[Identity Center record]",
         {
             "bot.domain.identity:is_identified_by_name": around(
                 lambda by_name, principal, names, rules: rules.allow_unmatched or by_name(principal, names, rules)
@@ -164,7 +165,7 @@ GUARDS = (
     ),
     Guard(
         "requesters that an earlier version knew by an address are identified again",
-        ALIASES + "test_requester_identified_by_an_earlier_version_is_identified_again",
+        ALIASES + "test_click_is_refused_if_an_earlier_version_stored_an_alias_as_an_identified_requester",
         {"bot.domain.identity:Requester.known_by_address_only": always(False)},
     ),
     Guard(

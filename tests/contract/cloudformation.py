@@ -151,5 +151,9 @@ class Template:
                 return bool(self.resolved(one) == self.resolved(other))
             case {"Fn::Not": [inner]}:
                 return not self._evaluated(inner)
+            case {"Fn::And": [*parts]}:
+                return all(map(self._evaluated, parts))
+            case {"Condition": str(name)}:
+                return self._holds(name)
             case _:
                 raise ValueError(f"a condition that is not known here: {condition}")

@@ -26,8 +26,9 @@ def test_every_misinstallation_is_documented() -> None:
 
 
 def test_every_finding_of_doctor_is_documented() -> None:
-    """The table has each name once, in the order of fixing, with why it matters."""
+    """The table has each name once, in the order of fixing, with why it matters, and with what to do."""
     expected = {each.name: each.why for each in reversed(FINDINGS)}
     names = dict.fromkeys(each.name for each in FINDINGS)
-    text = documents.read(documents.OPERATIONS)
-    assert documents.table(text, "finding", "why it matters") == [(f"`{name}`", expected[name]) for name in names]
+    rows = documents.table(documents.read(documents.OPERATIONS), "finding", "why it matters", "what to do")
+    assert [row[:2] for row in rows] == [(f"`{name}`", expected[name]) for name in names]
+    assert all(what for _, _, what in rows)

@@ -13,7 +13,6 @@ import yaml
 
 from bot.telemetry import METRICS
 from bot.telemetry.metrics import PREFIX, Kind
-from tests.contract import documents
 
 FOLDER: Final = Path(__file__).parents[2] / "infra" / "prometheus"
 SUFFIXES: Final = {Kind.COUNTER: ("_total",), Kind.GAUGE: ("",), Kind.HISTOGRAM: ("_bucket", "_count", "_sum")}
@@ -98,13 +97,3 @@ def test_dashboard_has_one_name_for_each_panel() -> None:
     assert len(titles) == len(set(titles))
     places = [(each["gridPos"]["x"], each["gridPos"]["y"]) for each in panels()]
     assert len(places) == len(set(places))
-
-
-def test_every_alert_leads_to_the_runbook() -> None:
-    """The heading exists, and the table of alerts has the alert with what it means."""
-    text = documents.read(documents.OPERATIONS)
-    headings = documents.anchors(text)
-    listed = [row[0].strip("`") for row in documents.table(text, "alert", "it means", "see")]
-    assert [each["alert"] for each in rules()] == [name for name in listed if name.startswith("NodeAccess")]
-    for rule in rules():
-        assert rule["annotations"]["runbook"].removeprefix("#") in headings

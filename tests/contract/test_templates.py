@@ -200,6 +200,25 @@ def test_only_the_path_of_teams_is_public(address: str, has: str, has_not: str) 
     assert [*routes, *paths] == ["/api/messages"]
 
 
+def test_second_region_of_an_account_takes_no_name_of_the_first() -> None:
+    """Names of roles and buckets are global. The first stack's role gets more policies, and none is replaced."""
+    first, second = bot(), bot(Roles="no")
+    assert [each.get("RoleName") for each in second.of_type("AWS::IAM::Role")] == [None]  # ECS starts the container
+    policies = {each["PolicyName"] for each in first.of_type("AWS::IAM::Policy")}
+    added = second.of_type("AWS::IAM::Policy")
+    assert {each["PolicyName"] for each in added} == {
+        f"{name}-ap-northeast-1" for name in ("Bot", "Read", "Table", "AppSecret", "Configuration")
+    }
+    assert policies.isdisjoint(each["PolicyName"] for each in added)
+    assert {*(role for each in added for role in each["Roles"])} == {"NodeAccessBot"}
+    (bucket,), (former,) = second.of_type("AWS::S3::Bucket"), first.of_type("AWS::S3::Bucket")
+    assert bucket["BucketName"] == f"{former['BucketName']}-ap-northeast-1"
+    (task,) = second.of_type("AWS::ECS::TaskDefinition")
+    assert task["TaskRoleArn"] == second.outputs["BotRoleArn"] == ROLE
+    statements = {sid for _, each in documents(second) if (sid := each["Sid"])}
+    assert {"TakeEvents", "KeepRows", "FindRows", "ReadTheAppSecret", "ReadTheConfiguration"} <= statements
+
+
 def test_template_keeps_the_bucket_and_creates_no_configuration_in_it() -> None:
     """Otherwise an update of the stack could bring back an approver who was removed, or delete the versions."""
     body = bot().body["Resources"]["Bucket"]

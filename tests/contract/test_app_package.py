@@ -51,13 +51,13 @@ def test_manifest_of_the_package_follows_the_schema(schemas: Path) -> None:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_texts_of_every_language_are_valid(schemas: Path, locale: str) -> None:
-    """Every key is a place in the manifest, and no text is too long."""
+def test_texts_of_every_language_follow_the_localization_schema(schemas: Path, locale: str) -> None:
+    """Every key names a member of the manifest, and no text is too long."""
     assert mistakes(schemas, "MicrosoftTeams.Localization", translation(DETAILS, locale)) == []
 
 
 def test_language_files_of_the_package_have_the_validated_texts() -> None:
-    """Each file has the texts that test_texts_of_every_language_are_valid checks."""
+    """Each file has the texts that test_texts_of_every_language_follow_the_localization_schema checks."""
     assert LANGUAGE_FILES
     for locale, name in LANGUAGE_FILES.items():
         assert json.loads(entries()[name]) == translation(DETAILS, locale)
@@ -67,7 +67,7 @@ def test_language_files_of_the_package_have_the_validated_texts() -> None:
     ("member", "value"),
     [("supportsChannelFeatures", "tier9"), ("version", None), ("supportsPersonal", True), ("accentColor", "blue")],
 )
-def test_schema_refuses_a_manifest_with_a_mistake(schemas: Path, member: str, value: object) -> None:
+def test_schema_rejects_a_manifest_with_one_invalid_member(schemas: Path, member: str, value: object) -> None:
     """Control: a schema that accepts everything would prove nothing."""
     document = {**manifest(DETAILS, version="1.0.0"), member: value}
     assert mistakes(schemas, "MicrosoftTeams", document) != []

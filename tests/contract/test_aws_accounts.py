@@ -38,7 +38,7 @@ async def reader(scene: Scene) -> AsyncIterator[AwsSide]:
         yield side
 
 
-async def test_own_account_is_requested_once(scene: Scene) -> None:
+async def test_account_of_the_bot_is_requested_from_sts_only_once(scene: Scene) -> None:
     """STS is called only when needed, and only once."""
     async with aws_side(scene) as side:
         assert scene.aws.calls() == []
@@ -46,14 +46,14 @@ async def test_own_account_is_requested_once(scene: Scene) -> None:
     assert len(scene.aws.calls("GetCallerIdentity")) == 1
 
 
-async def test_opening_the_aws_side_makes_no_call(scene: Scene) -> None:
+async def test_opening_and_closing_aws_side_makes_no_call_to_aws(scene: Scene) -> None:
     """Opening and closing AwsSide makes no call, even with a reader role and a queue."""
     async with aws_side(scene, accounts=[Watched(ACCOUNT, READER)], queue_url=scene.aws.world.queue_url):
         pass
     assert scene.aws.calls() == []
 
 
-async def test_account_is_read_in_its_reader_role(scene: Scene, reader: AwsSide) -> None:
+async def test_reads_of_an_account_with_a_reader_role_use_that_role(scene: Scene, reader: AwsSide) -> None:
     """Every read uses the reader role, which is assumed once."""
     asked = scene.ask()
     scene.aws.forget_calls()
@@ -114,7 +114,7 @@ async def test_rate_limit_keeps_reads_within_the_quota(rates: dict[str, float]) 
         assert (len(looks), throttled) == ((12, []) if rates else (3, ["ThrottlingException"]))
 
 
-async def test_throttled_call_halves_the_rate_of_reads_for_a_minute(scene: Scene) -> None:
+async def test_throttled_read_halves_the_rate_of_reads_which_recovers_within_a_minute(scene: Scene) -> None:
     """The next read waits for a slot of half the rate. A minute later, the full rate is back."""
     asked = scene.ask()
     async with aws_side(scene, rates=RATES) as side:
@@ -132,7 +132,7 @@ async def test_throttled_call_halves_the_rate_of_reads_for_a_minute(scene: Scene
         assert (scene.clock() - before).total_seconds() == pytest.approx(3 / 3.0, rel=0.05)  # two calls do not wait
 
 
-async def test_truncated_list_of_steps_is_completed() -> None:
+async def test_step_that_is_missing_from_a_truncated_execution_is_read_separately() -> None:
     """If AWS's answer lacks the waiting step, the other steps are read.
 
     If that fails, `observe` returns an incomplete request and `execution` raises an error.
@@ -165,8 +165,8 @@ async def test_list_calls_go_to_the_given_region(scene: Scene) -> None:
     assert {call.region for call in scene.aws.calls("DescribeOpsItems")} == {"us-east-2", REGION}
 
 
-async def test_denied_read_does_not_assume_the_role_again(scene: Scene, reader: AwsSide) -> None:
-    """A denial is not an expired session, so the role is not assumed again and again."""
+async def test_denied_reads_do_not_assume_the_reader_role_again(scene: Scene, reader: AwsSide) -> None:
+    """A denial does not mean that the session has expired, so each denied read keeps the session."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", "AccessDeniedException", times=None)
     for _ in range(2):
@@ -199,7 +199,7 @@ async def test_role_that_lacks_one_permission_is_not_assumed_for_each_denied_rea
     assert len(scene.aws.calls("AssumeRole")) == 3
 
 
-async def test_failed_check_of_a_role_keeps_the_session_of_the_reads(scene: Scene, reader: AwsSide) -> None:
+async def test_failed_check_of_a_reader_role_does_not_end_its_valid_session(scene: Scene, reader: AwsSide) -> None:
     """The check always assumes the role. If that fails, reads continue in the session that is still valid."""
     asked, session = scene.ask(), RoleSession(READER, READER_SESSION)
     await reader.requests.observe(key_of(asked))
@@ -212,7 +212,7 @@ async def test_failed_check_of_a_role_keeps_the_session_of_the_reads(scene: Scen
     assert (await reader.requests.observe(key_of(asked))).status is Status.PENDING
 
 
-async def test_click_fails_immediately_if_the_quota_is_used_up(scene: Scene) -> None:
+async def test_read_for_a_click_fails_immediately_if_the_request_quota_is_used_up(scene: Scene) -> None:
     """The second call would wait longer for the quota than a click can wait, so it raises an error and is not made."""
     asked = scene.ask()
     scene.aws.forget_calls()
@@ -239,7 +239,9 @@ async def test_malformed_answer_of_sts_raises_an_error(scene: Scene) -> None:
     assert (own.value.code, read.value.code) == ("NoAccountInAnswer", "NoCredentialsInAnswer")
 
 
-async def test_hanging_operation_does_not_occupy_all_reads(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_calls_to_a_hanging_operation_fail_immediately_after_three_time_outs_except_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a few time-outs, one call at a time finds out whether AWS answers again; the others fail immediately."""
     monkeypatch.setattr(sdk, "READ_SECONDS", 0.3)
     keys = [key_of(scene.ask()) for _ in range(6)]
@@ -272,7 +274,7 @@ def calls_by_result(registry: CollectorRegistry, operation: str) -> dict[str, fl
     }
 
 
-async def test_every_call_is_counted_by_its_result(scene: Scene) -> None:
+async def test_calls_to_aws_are_counted_by_operation_and_result(scene: Scene) -> None:
     """The result is `ok` or AWS's error code. A repeated call counts twice."""
     asked, registry = scene.ask(), CollectorRegistry()
     scene.aws.faults.fail("GetOpsItem", "ThrottlingException")

@@ -48,7 +48,7 @@ async def read(side: AwsSide, vault: Any, **kept: Any) -> str:
         json.dumps({"tenant": "t", "client_secret": f" {SECRET} "}, indent=2),
     ],
 )
-async def test_secret_may_be_a_text_or_a_member_of_an_object(
+async def test_client_secret_is_read_from_plain_text_or_a_member_of_a_json_object(
     scene: Scene, side: AwsSide, vault: Any, kept: str
 ) -> None:
     """Both forms are read, in the Region of the ARN, with the bot's credentials."""
@@ -68,15 +68,17 @@ async def test_secret_may_be_a_text_or_a_member_of_an_object(
         {"SecretBinary": SECRET.encode()},
     ],
 )
-async def test_unusable_secret_is_reported_by_a_code(side: AwsSide, vault: Any, kept: dict[str, Any]) -> None:
-    """The code is NoClientSecretInIt. Neither the error nor its cause contains the secret."""
+async def test_unusable_client_secret_raises_an_error_that_contains_no_part_of_it(
+    side: AwsSide, vault: Any, kept: dict[str, Any]
+) -> None:
+    """The error's code is NoClientSecretInIt. Neither the error nor its cause contains the secret."""
     with pytest.raises(AwsUnavailable) as failed:
         await read(side, vault, **kept)
     assert failed.value.code == "NoClientSecretInIt"
     assert SECRET not in f"{failed.value!r} {failed.value.__cause__!r}"
 
 
-async def test_rotated_secret_is_read(side: AwsSide, vault: Any) -> None:
+async def test_rotated_client_secret_is_returned_by_the_next_read(side: AwsSide, vault: Any) -> None:
     """After a rotation the next read returns the new secret, because secrets are not cached."""
     arn = vault.create_secret(Name="node-access", SecretString=SECRET)["ARN"]
     source = side.client_secret(arn)
@@ -85,7 +87,7 @@ async def test_rotated_secret_is_read(side: AwsSide, vault: Any) -> None:
     assert (await source.read()).get_secret_value() == "rotated"
 
 
-async def test_unknown_secret_is_reported_with_the_code_of_aws(side: AwsSide) -> None:
+async def test_missing_secret_raises_an_error_with_the_code_of_aws(side: AwsSide) -> None:
     """For a secret that does not exist, the code is ResourceNotFoundException."""
     missing = f"arn:aws:secretsmanager:{ELSEWHERE}:111122223333:secret:none-AbCdEf"
     with pytest.raises(AwsUnavailable) as failed:
@@ -93,7 +95,9 @@ async def test_unknown_secret_is_reported_with_the_code_of_aws(side: AwsSide) ->
     assert failed.value.code == "ResourceNotFoundException"
 
 
-async def test_token_names_the_role_of_the_bot(scene: Scene, side: AwsSide) -> None:
+async def test_web_identity_token_is_for_entra_and_its_subject_is_the_role_of_the_bot(
+    scene: Scene, side: AwsSide
+) -> None:
     """The token's subject is the bot's role.
 
     The token is for Entra only, valid for a minute, and signed with a published key. Each read returns another token.
@@ -113,7 +117,9 @@ async def test_token_names_the_role_of_the_bot(scene: Scene, side: AwsSide) -> N
     assert (await side.web_identity(FEDERATION_AUDIENCE).read()).get_secret_value() != statement
 
 
-async def test_account_without_web_identities_is_reported(scene: Scene, side: AwsSide) -> None:
+async def test_account_without_web_identity_federation_raises_an_error_with_the_code_of_aws(
+    scene: Scene, side: AwsSide
+) -> None:
     """The error carries the error code of AWS, which names the feature to enable."""
     scene.aws.web_identities.enabled = False
     try:
@@ -124,7 +130,9 @@ async def test_account_without_web_identities_is_reported(scene: Scene, side: Aw
     assert failed.value.code == "OutboundWebIdentityFederationDisabledException"
 
 
-async def test_token_does_not_outlive_the_session_of_the_bot(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_web_identity_token_is_issued_in_the_last_minute_of_a_session(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """AWS issues no token that is valid for longer than the session.
 
     The bot requests tokens for one minute, the shortest time that AWS allows, so it gets none in the last minute of a

@@ -62,7 +62,7 @@ async def test_current_step_is_listed(scene: Scene, side: AwsSide) -> None:
     assert (await listed(scene, side))[asked.id].step == "Level2"
 
 
-async def test_auto_approved_requests_are_left_out(scene: Scene, side: AwsSide) -> None:
+async def test_auto_approved_requests_are_not_listed(scene: Scene, side: AwsSide) -> None:
     """Auto-approved requests need no card."""
     scene.ask("web-dev-01")
     assert await listed(scene, side) == {}
@@ -133,10 +133,10 @@ async def test_all_pages_of_both_lists_are_read(scene: Scene, side: AwsSide, how
     assert len(scene.aws.calls("DescribeAutomationExecutions")) == pages
 
 
-async def test_list_of_pending_requests_alone_is_enough(
+async def test_pending_requests_are_listed_if_executions_and_changed_requests_cannot_be_listed(
     scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the other two lists, waiting requests are still found."""
+    """Changed requests are left out, and no error is raised."""
     pending, decided = scene.ask(), scene.ask()
     signal(scene.approver(), decided)
     scene.aws.faults.fail("DescribeAutomationExecutions", "AccessDeniedException", times=None)
@@ -147,7 +147,7 @@ async def test_list_of_pending_requests_alone_is_enough(
 @pytest.mark.parametrize(
     ("code", "error"), [("ThrottlingException", AwsThrottled), ("InternalServerError", AwsUnavailable)]
 )
-async def test_sweep_fails_without_the_list_of_pending_requests(
+async def test_listing_requests_fails_if_the_pending_ones_cannot_be_listed(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
     """If pending requests cannot be listed, an error is raised instead of an empty result."""
@@ -157,7 +157,7 @@ async def test_sweep_fails_without_the_list_of_pending_requests(
         await listed(scene, side)
 
 
-async def test_list_with_endless_pages_is_an_error(
+async def test_list_with_endless_pages_raises_an_error(
     scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that repeats its page forever does not block the sweep: two lists are read, each for MAX_PAGES at most."""
@@ -183,10 +183,10 @@ async def test_rows_that_are_not_access_requests_are_left_out(scene: Scene, side
     assert await listed(scene, side) == {}
 
 
-async def test_reading_of_policies_that_takes_too_long_continues_with_the_next_call(
+async def test_read_of_policies_that_exceeds_its_time_limit_is_continued_by_the_next_call(
     scene: Scene, side: AwsSide
 ) -> None:
-    """At most four are read at once. What was read before is kept, and not read again."""
+    """At most four policies are read at once. Those that were read are kept, and not read again."""
     before = await side.requests.approval_policies(ACCOUNT, REGION, within=60)
     assert before.complete
     for number in range(9):
@@ -202,8 +202,8 @@ async def test_reading_of_policies_that_takes_too_long_continues_with_the_next_c
     assert len(scene.aws.calls("GetDocument")) == 9
 
 
-async def test_list_of_policies_that_takes_too_long_is_not_taken_for_an_empty_one(scene: Scene, side: AwsSide) -> None:
-    """The number of policies is unknown then."""
+async def test_number_of_policies_is_unknown_if_their_list_exceeds_its_time_limit(scene: Scene, side: AwsSide) -> None:
+    """The result is incomplete. An empty list would mean that the account has no policies."""
     with scene.aws.faults.hold("ListDocuments"):
         found = await side.requests.approval_policies(ACCOUNT, REGION, within=0.1)
     assert (found.complete, found.listed) == (False, None)

@@ -51,7 +51,7 @@ def size(scene: Scene, url: str) -> int:
     return sum(int(found[name]) for name in names)
 
 
-async def test_events_of_a_request_arrive_as_hints(scene: Scene, queue: SqsQueue) -> None:
+async def test_both_events_of_a_request_are_received_with_its_key(scene: Scene, queue: SqsQueue) -> None:
     """The approver's and the requester's event name the same request; after both are deleted the queue is empty."""
     key = key_of(scene.ask())
     hints = await queue.receive()
@@ -61,14 +61,16 @@ async def test_events_of_a_request_arrive_as_hints(scene: Scene, queue: SqsQueue
     assert size(scene, scene.aws.world.queue_url) == 0
 
 
-async def test_conflicting_policies_arrive_with_their_event(scene: Scene, queue: SqsQueue) -> None:
+async def test_event_of_a_failed_request_is_received_with_its_conflicting_policies(
+    scene: Scene, queue: SqsQueue
+) -> None:
     """The event of a request that failed because two policies conflict names both policies."""
     key = key_of(scene.ask("batch-01"))
     (hint,) = await queue.receive()
     assert (hint.key, hint.conflicting_policies) == (key, ("Batch-Nodes", "Standard-Nodes"))
 
 
-async def test_foreign_event_is_returned_for_deletion(scene: Scene, queue: SqsQueue) -> None:
+async def test_event_of_another_aws_service_is_received_without_a_request(scene: Scene, queue: SqsQueue) -> None:
     """The hint names the event and no request, so the bot can delete the message and the queue does not fill."""
     scene.aws.events.send(json.dumps({"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification"}))
     (hint,) = await queue.receive()
@@ -89,14 +91,14 @@ async def test_unreadable_message_goes_to_the_dead_letter_queue(
     assert size(scene, scene.aws.world.dead_letter_queue_url) == 1
 
 
-async def test_unreadable_message_does_not_hide_the_others(scene: Scene, queue: SqsQueue) -> None:
-    """The readable messages of its batch are returned."""
+async def test_readable_messages_are_returned_beside_an_unreadable_one(scene: Scene, queue: SqsQueue) -> None:
+    """An unreadable message in the queue does not keep the readable ones from being returned."""
     scene.aws.events.send("poison")
     key = key_of(scene.ask())
     assert [hint.key for hint in await queue.receive()] == [key, key]
 
 
-async def test_ten_messages_are_requested_and_hidden_for_a_minute(scene: Scene, queue: SqsQueue) -> None:
+async def test_receiving_requests_ten_messages_and_hides_them_for_a_minute(scene: Scene, queue: SqsQueue) -> None:
     """The call asks SQS to wait 5 seconds for messages. The minute gives the bot the time to delete them."""
     scene.ask()
     await queue.receive()
@@ -130,7 +132,7 @@ async def test_negative_waiting_time_counts_as_zero(scene: Scene, queue: SqsQueu
     assert lag(registry) == (1, 0)
 
 
-async def test_message_without_a_time_is_accepted(
+async def test_message_without_a_sent_time_is_returned_and_its_wait_is_not_measured(
     scene: Scene, queue: SqsQueue, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message is returned; only its waiting time is not measured."""
@@ -141,8 +143,10 @@ async def test_message_without_a_time_is_accepted(
 
 
 @pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"])
-async def test_failing_queue_raises_the_port_error(scene: Scene, queue: SqsQueue, operation: str) -> None:
-    """Every kind of call raises AwsUnavailable with AWS's error code."""
+async def test_failed_call_to_the_queue_raises_aws_unavailable_with_the_code_of_aws(
+    scene: Scene, queue: SqsQueue, operation: str
+) -> None:
+    """This holds for receiving, for deleting and for the check."""
     scene.ask()
     (hint, *_) = await queue.receive()
     scene.aws.faults.fail(operation, "AccessDenied", times=None)
@@ -152,8 +156,8 @@ async def test_failing_queue_raises_the_port_error(scene: Scene, queue: SqsQueue
     assert caught.value.code == "AccessDenied"
 
 
-async def test_check_makes_one_call_to_the_queue(scene: Scene, queue: SqsQueue) -> None:
-    """The check of the queue reads its attributes once."""
+async def test_check_of_the_queue_reads_its_attributes_once(scene: Scene, queue: SqsQueue) -> None:
+    """The check makes one call of GetQueueAttributes."""
     await queue.check()
     assert len(scene.aws.calls("GetQueueAttributes")) == 1
 

@@ -43,7 +43,7 @@ def in_ops_item(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Cal
     return rewrite
 
 
-async def test_waiting_request_is_read_completely(scene: Scene, side: AwsSide) -> None:
+async def test_pending_request_is_read_completely(scene: Scene, side: AwsSide) -> None:
     """The request has its requester, reason, policy, duration and deadline."""
     asked = scene.ask(reason="障害 INC-2041 の調査 <b>**")
     request = await side.requests.observe(key_of(asked))
@@ -82,7 +82,7 @@ async def test_ec2_node_is_named_by_its_name_tag(scene: Scene, side: AwsSide) ->
 
 
 @pytest.mark.parametrize("tags", [{}, {"Name": ""}, {"Name": " "}, {"Name": "\u200b\u3164"}])
-async def test_ec2_node_without_a_name_is_named_by_its_host_name(
+async def test_ec2_node_without_a_visible_name_tag_has_its_host_name_as_its_name(
     scene: Scene, side: AwsSide, tags: dict[str, str]
 ) -> None:
     """A Name tag without a visible character counts as none."""
@@ -95,7 +95,7 @@ async def test_ec2_node_without_a_name_is_named_by_its_host_name(
 
 
 @pytest.mark.parametrize("named", ["", " ", None])
-async def test_hybrid_node_without_a_name_is_named_by_its_host_name(
+async def test_hybrid_node_without_a_visible_name_has_its_host_name_as_its_name(
     scene: Scene, side: AwsSide, named: str | None
 ) -> None:
     """Neither its Name tag nor its activation has a visible name."""
@@ -116,17 +116,19 @@ async def test_hybrid_node_without_a_name_is_named_by_its_host_name(
         (None, "dc-1", None),
     ],
 )
-async def test_host_of_a_hybrid_node_comes_from_its_kind(
+async def test_host_of_a_hybrid_node_comes_from_its_source_type_and_location(
     scene: Scene, side: AwsSide, kind: str | None, location: str | None, host: str | None
 ) -> None:
-    """A node of a general kind of AWS, or of no kind, has no host."""
+    """A node of a general source type of AWS, or of no source type, has no host."""
     scene.aws.faults.rewrite("DescribeInstanceInformation", in_agent(SourceType=kind, SourceLocation=location))
     node = (await side.requests.observe(key_of(scene.ask("factory-gw-osaka")))).node
     assert node.host == host
 
 
-async def test_hybrid_node_of_a_new_kind_is_shown_as_aws_names_it(scene: Scene, side: AwsSide) -> None:
-    """AWS may support further clouds, so an unknown kind is shown unchanged as the host."""
+async def test_unknown_source_type_of_a_hybrid_node_is_returned_unchanged_as_its_host(
+    scene: Scene, side: AwsSide
+) -> None:
+    """AWS may support further clouds."""
     report = {"InstanceId": "mi-0a1b2c3d4e5f67890", "SourceType": "machines.example.com/Server"}
     scene.aws.faults.replace("DescribeInstanceInformation", json.dumps({"InstanceInformationList": [report]}))
     node = (await side.requests.observe(key_of(scene.ask("factory-gw-osaka")))).node
@@ -162,7 +164,7 @@ async def test_hybrid_node_is_read_from_systems_manager(scene: Scene, side: AwsS
     assert count(scene, "DescribeInstances") == 0
 
 
-async def test_several_nodes_are_all_read(scene: Scene, side: AwsSide) -> None:
+async def test_every_node_of_a_request_for_two_nodes_is_read(scene: Scene, side: AwsSide) -> None:
     """Each of two nodes has its name, tags, platform and address. The field for a request's only node is empty."""
     names = ("web-prod-01", "factory-gw-osaka")
     request = await side.requests.observe(key_of(scene.ask(*names)))
@@ -171,8 +173,10 @@ async def test_several_nodes_are_all_read(scene: Scene, side: AwsSide) -> None:
     assert all(node.tags and node.platform and node.private_ip for node in request.nodes)
 
 
-async def test_request_is_incomplete_while_one_of_its_nodes_is(scene: Scene, side: AwsSide) -> None:
-    """If the tags of one of two nodes cannot be read, the request still lists both nodes."""
+async def test_request_is_incomplete_if_the_tags_of_one_of_its_nodes_cannot_be_read(
+    scene: Scene, side: AwsSide
+) -> None:
+    """The request still lists both nodes."""
     scene.aws.faults.fail("ListTagsForResource", "InternalServerError", times=None)
     request = await side.requests.observe(key_of(scene.ask("web-prod-01", "factory-gw-osaka")))
     assert (request.complete, len(request.targets)) == (False, 2)
@@ -194,8 +198,10 @@ async def test_second_level_waits_after_the_first_was_approved(scene: Scene, sid
     assert (second.required, second.votes) == (1, ())
 
 
-async def test_approved_request_has_its_access_times(scene: Scene, side: AwsSide) -> None:
-    """The access begins with the approval and ends eight hours later, as the policy says."""
+async def test_access_begins_with_the_approval_and_ends_after_the_duration_of_the_policy(
+    scene: Scene, side: AwsSide
+) -> None:
+    """The duration is eight hours."""
     asked = scene.ask()
     scene.clock.move(minutes=5)
     signal(scene.approver(), asked)
@@ -205,7 +211,7 @@ async def test_approved_request_has_its_access_times(scene: Scene, side: AwsSide
     assert request.access_until == scene.clock() + timedelta(hours=8)
 
 
-async def test_grant_of_a_verified_request_is_read_by_one_call(scene: Scene, side: AwsSide) -> None:
+async def test_grant_of_a_request_with_a_verified_execution_is_read_by_one_call(scene: Scene, side: AwsSide) -> None:
     """Once the request's execution is verified, only the OpsItem is read, and it is not cached."""
     asked = scene.ask()
     assert await side.requests.grant(key_of(asked)) == Grant(Status.PENDING)
@@ -221,10 +227,10 @@ async def test_grant_of_a_verified_request_is_read_by_one_call(scene: Scene, sid
 @pytest.mark.parametrize(
     ("code", "error"), [("ThrottlingException", AwsThrottled), ("OpsItemAccessDeniedException", AwsUnavailable)]
 )
-async def test_unreadable_grant_is_an_error(
+async def test_unreadable_grant_raises_an_error_with_the_code_of_aws(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """If the read is throttled or denied, or the OpsItem does not exist, the error has AWS's code."""
+    """The read is throttled or denied, or the OpsItem does not exist."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", code)
     with pytest.raises(error) as caught:
@@ -236,7 +242,9 @@ async def test_unreadable_grant_is_an_error(
     assert missing.value.code == "OpsItemNotFoundException"
 
 
-async def test_grant_of_an_ops_item_with_a_foreign_execution_is_an_error(scene: Scene, side: AwsSide) -> None:
+async def test_grant_raises_an_error_if_the_ops_item_names_a_foreign_execution_or_none(
+    scene: Scene, side: AwsSide
+) -> None:
     """A revocation never relies on an OpsItem that names another request's execution, or none."""
     harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
     signal(scene.approver(), harmless)
@@ -268,7 +276,9 @@ async def test_grant_requires_a_verified_execution(scene: Scene, side: AwsSide) 
     assert (await side.requests.grant(key_of(asked))).status is Status.APPROVED
 
 
-async def test_execution_is_returned_only_after_it_was_read(scene: Scene, side: AwsSide) -> None:
+async def test_execution_id_of_an_ops_item_is_returned_only_if_the_execution_was_read(
+    scene: Scene, side: AwsSide
+) -> None:
     """While the execution is unreadable, the id that the OpsItem claims is left out.
 
     An id that was read earlier is kept.
@@ -324,11 +334,12 @@ async def test_cancelled_revoked_timed_out_failed_and_auto_approved_requests_are
     ],
 )
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InternalServerError", "ThrottlingException"])
-async def test_unreadable_part_is_left_out(scene: Scene, operation: str, lost: set[str], code: str) -> None:
-    """A failed call makes only its own facts missing.
+async def test_failed_call_leaves_out_only_its_own_facts_of_a_request(
+    scene: Scene, operation: str, lost: set[str], code: str
+) -> None:
+    """The request is incomplete, unless only DescribeInstanceInformation failed.
 
-    The request is then incomplete, unless only DescribeInstanceInformation failed. It shows the votes if the steps were
-    read.
+    It shows the votes if the steps were read.
     """
     asked = scene.ask()
     scene.aws.faults.fail(operation, code, times=None)
@@ -344,7 +355,9 @@ async def test_unreadable_part_is_left_out(scene: Scene, operation: str, lost: s
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstanceInformation", "ListTagsForResource"])
-async def test_partly_read_hybrid_node_is_incomplete(scene: Scene, side: AwsSide, operation: str) -> None:
+async def test_request_is_incomplete_if_its_hybrid_node_is_read_only_partly(
+    scene: Scene, side: AwsSide, operation: str
+) -> None:
     """Without a Name tag, one call provides the name and the other the tags; both are needed."""
     asked = scene.ask("factory-gw-osaka")
     scene.aws.faults.fail(operation, "AccessDeniedException", times=None)
@@ -355,7 +368,9 @@ async def test_partly_read_hybrid_node_is_incomplete(scene: Scene, side: AwsSide
     assert request.node.name == ("factory-gw-osaka" if tags_lost else None)
 
 
-async def test_read_that_fails_once_is_repeated_without_a_pause(scene: Scene, side: AwsSide) -> None:
+async def test_call_that_fails_once_while_a_request_is_read_is_repeated_without_a_pause(
+    scene: Scene, side: AwsSide
+) -> None:
     """Three different calls for one request fail once each. The request is complete."""
     asked = scene.ask()
     for operation in ("GetOpsItem", "GetAutomationExecution", "DescribeInstances"):
@@ -365,8 +380,8 @@ async def test_read_that_fails_once_is_repeated_without_a_pause(scene: Scene, si
     assert scene.clock() == began
 
 
-async def test_policy_and_node_are_cached(scene: Scene, side: AwsSide) -> None:
-    """Two reads of a request cost one read of policy and node. Six minutes later both are read again."""
+async def test_policy_and_node_of_a_request_are_cached_for_less_than_six_minutes(scene: Scene, side: AwsSide) -> None:
+    """Two reads of a request cost one read of its policy and node. Six minutes later, both are read again."""
     key = key_of(scene.ask())
     scene.aws.forget_calls()
     await side.requests.observe(key)
@@ -386,15 +401,15 @@ async def test_incomplete_node_is_not_cached(scene: Scene, side: AwsSide) -> Non
     assert (await side.requests.observe(key)).node.name == "web-prod-01"
 
 
-async def test_missing_ops_item_is_not_readable(side: AwsSide) -> None:
-    """The error is RequestNotReadable, with AWS's code."""
+async def test_missing_ops_item_raises_request_not_readable(side: AwsSide) -> None:
+    """The error has AWS's code."""
     with pytest.raises(RequestNotReadable) as caught:
         await side.requests.observe(RequestKey(ACCOUNT, REGION, "oi-000000000000"))
     assert caught.value.code == "OpsItemNotFoundException"
 
 
-async def test_ops_item_of_another_type_is_not_readable(scene: Scene, side: AwsSide) -> None:
-    """An operational issue raises RequestNotReadable, with the code NotAnAccessRequest."""
+async def test_ops_item_of_an_operational_issue_raises_request_not_readable(scene: Scene, side: AwsSide) -> None:
+    """The error's code is NotAnAccessRequest."""
     asked = scene.ask()
     scene.aws.faults.rewrite(
         "GetOpsItem", lambda answer: {"OpsItem": {**answer["OpsItem"], "OpsItemType": "/aws/issue"}}
@@ -407,7 +422,7 @@ async def test_ops_item_of_another_type_is_not_readable(scene: Scene, side: AwsS
 @pytest.mark.parametrize(
     ("code", "error"), [("ThrottlingException", AwsThrottled), ("OpsItemAccessDeniedException", AwsUnavailable)]
 )
-async def test_unreadable_ops_item_raises_the_port_error(
+async def test_unreadable_ops_item_raises_aws_throttled_or_aws_unavailable(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
     """The OpsItem is the only indispensable part. The error has AWS's code."""
@@ -447,10 +462,10 @@ async def test_rejected_execution_overrides_a_pending_ops_item(scene: Scene, sid
 
 
 @pytest.mark.parametrize(("kind", "status"), [("Approve", Status.APPROVED), ("Reject", Status.REJECTED)])
-async def test_decision_between_two_reads_is_seen_immediately(
+async def test_decision_between_the_reads_of_ops_item_and_execution_is_in_the_same_result(
     scene: Scene, side: AwsSide, kind: str, status: Status
 ) -> None:
-    """If the execution was decided after the OpsItem was read, the OpsItem is read again."""
+    """The OpsItem is read again, so the result contains the decision and its time."""
     asked = scene.ask()
 
     def decided_meanwhile(answer: dict[str, Any]) -> dict[str, Any]:
@@ -483,8 +498,10 @@ async def test_only_the_ops_item_of_a_replica_is_read(scene: Scene, side: AwsSid
     assert {call.operation for call in scene.aws.calls()} == {"GetCallerIdentity", "GetOpsItem"}
 
 
-async def test_ops_item_cannot_claim_a_foreign_execution(scene: Scene, side: AwsSide) -> None:
-    """Both reads fail with ExecutionOfAnotherRequest, so a decision about one request never counts for another."""
+async def test_ops_item_that_names_a_foreign_execution_is_not_readable(scene: Scene, side: AwsSide) -> None:
+    """Reading the request and reading the execution fail with ExecutionOfAnotherRequest, so a decision about one
+    request never counts for another.
+    """
     harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
     claim = in_ops_item(lambda _, about: about.update(automationExecutionId=dangerous.execution_id))
     scene.aws.faults.rewrite("GetOpsItem", claim)
@@ -513,10 +530,10 @@ async def test_execution_is_never_cached(scene: Scene, side: AwsSide) -> None:
     ("code", "error"),
     [("ThrottlingException", AwsThrottled), ("InternalServerError", AwsUnavailable), ("AccessDenied", AwsUnavailable)],
 )
-async def test_unreadable_execution_fails_a_click_immediately(
+async def test_failed_read_of_an_execution_for_a_click_is_not_repeated(
     scene: Scene, side: AwsSide, code: str, error: type[AwsUnavailable]
 ) -> None:
-    """The read for a click is made once and not repeated."""
+    """The call is made once, and the error is raised."""
     asked = scene.ask()
     scene.aws.faults.fail("GetAutomationExecution", code, times=None)
     with pytest.raises(error):
@@ -524,7 +541,7 @@ async def test_unreadable_execution_fails_a_click_immediately(
     assert count(scene, "GetAutomationExecution") == 1
 
 
-async def test_foreign_account_without_reader_role_is_not_read(scene: Scene, side: AwsSide) -> None:
+async def test_request_of_a_foreign_account_without_a_reader_role_is_not_read(scene: Scene, side: AwsSide) -> None:
     """The bot's own credentials are not used, because they would read the bot's own account instead."""
     asked = scene.ask()
     scene.aws.forget_calls()
@@ -534,8 +551,10 @@ async def test_foreign_account_without_reader_role_is_not_read(scene: Scene, sid
     assert [call.operation for call in scene.aws.calls()] == ["GetCallerIdentity"]
 
 
-async def test_malformed_answer_is_unreadable(scene: Scene, side: AwsSide) -> None:
-    """If a documented member is missing or unreadable, its part of the request is left out. The read for a click fails."""
+async def test_malformed_answer_leaves_out_its_part_of_a_request_and_fails_a_read_for_a_click(
+    scene: Scene, side: AwsSide
+) -> None:
+    """A documented member of the answer is missing or unreadable."""
     asked = scene.ask()
     scene.aws.faults.rewrite("GetAutomationExecution", lambda _: {})
     scene.aws.faults.rewrite("GetDocument", lambda answer: {**answer, "Content": "schemaVersion: '0.3'"})
@@ -565,8 +584,10 @@ async def test_reading_a_request_does_not_wait_for_slow_ec2(
     assert count(scene, "DescribeInstances") == 1
 
 
-async def test_unknown_hybrid_node_is_incomplete(scene: Scene, side: AwsSide) -> None:
-    """A node whose agent has never reported has no platform."""
+async def test_request_is_incomplete_if_the_agent_of_its_hybrid_node_never_reported(
+    scene: Scene, side: AwsSide
+) -> None:
+    """The node has no platform."""
     asked = scene.ask("factory-gw-osaka")
     scene.aws.faults.rewrite("DescribeInstanceInformation", lambda _: {"InstanceInformationList": []})
     request = await side.requests.observe(key_of(asked))

@@ -104,7 +104,9 @@ async def test_cancellation_is_sent_under_the_name_of_the_requester(scene: Scene
 
 
 @pytest.mark.parametrize("role", [APPROVER_ROLE, None])
-async def test_cancellation_in_another_role_is_denied(scene: Scene, side: AwsSide, role: str | None) -> None:
+async def test_cancellation_in_an_approver_role_or_without_a_role_is_denied(
+    scene: Scene, side: AwsSide, role: str | None
+) -> None:
     """An approver's session and the bot's own credentials are both denied, so the request still waits."""
     asked = scene.ask()
     with pytest.raises(SignalRefused) as caught:
@@ -149,8 +151,13 @@ async def test_signal_with_credentials_of_another_account_is_not_sent(
     assert (sent(scene), scene.aws.calls("AssumeRole"), scene.status(asked)) == (0, [], "PendingApproval")
 
 
-async def test_own_account_is_requested_before_the_state_check(scene: Scene, side: AwsSide) -> None:
-    """The call for the account takes time, in which others may decide, so an unprepared signal is not sent."""
+async def test_signal_without_a_role_is_not_sent_before_the_account_of_the_bot_is_known(
+    scene: Scene, side: AwsSide
+) -> None:
+    """Preparing requests the account.
+
+    The call takes time, in which others may decide, so it is not made when the signal is sent.
+    """
     decision = signal_of(scene.ask(), role=None)
     with pytest.raises(SignalThrottled):
         await side.requests.signal(decision)
@@ -160,8 +167,8 @@ async def test_own_account_is_requested_before_the_state_check(scene: Scene, sid
     assert sent(scene) == 0
 
 
-async def test_session_of_a_person_is_cached(scene: Scene, side: AwsSide) -> None:
-    """Two decisions of one person assume the role once. 56 minutes later it is assumed again."""
+async def test_session_of_a_person_is_reused_for_less_than_56_minutes(scene: Scene, side: AwsSide) -> None:
+    """Two decisions of one person assume the role once. 56 minutes later, it is assumed again."""
     first, second, third = scene.ask(), scene.ask(), scene.ask()
     await send(side, signal_of(first))
     await send(side, signal_of(second))
@@ -171,7 +178,7 @@ async def test_session_of_a_person_is_cached(scene: Scene, side: AwsSide) -> Non
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
-async def test_session_is_never_shared_between_people(scene: Scene, side: AwsSide) -> None:
+async def test_people_and_roles_never_share_a_session(scene: Scene, side: AwsSide) -> None:
     """Every person, and every role of a person, has a separate session."""
     first, second, third = scene.ask(), scene.ask(), scene.ask("db-prod-01")
     await send(side, signal_of(first))
@@ -282,7 +289,7 @@ async def test_old_session_that_was_never_used_is_renewed_after_a_denial(scene: 
         ("HTTP", 403, True),
     ],
 )
-async def test_other_refusals_are_final_for_a_session_that_worked(
+async def test_refusals_that_are_not_a_denial_by_aws_are_final_for_a_session_that_worked(
     scene: Scene, side: AwsSide, code: str, status: int | None, denied: bool
 ) -> None:
     """A refusal that is no denial, and the 403 of a proxy, do not renew the session: a new one would not help."""
@@ -296,11 +303,10 @@ async def test_other_refusals_are_final_for_a_session_that_worked(
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ExpiredTokenException"])
-async def test_signal_without_effect_may_be_repeated(scene: Scene, side: AwsSide, code: str) -> None:
-    """A throttled signal, or one with an expired session, had no effect.
-
-    It is sent once, and a second attempt succeeds.
-    """
+async def test_signal_that_was_throttled_or_had_an_expired_session_may_be_sent_again(
+    scene: Scene, side: AwsSide, code: str
+) -> None:
+    """The refused signal had no effect. It is sent once, and a second attempt succeeds."""
     asked = scene.ask()
     scene.aws.faults.fail("SendAutomationSignal", code)
     with pytest.raises(SignalThrottled):
@@ -311,7 +317,7 @@ async def test_signal_without_effect_may_be_repeated(scene: Scene, side: AwsSide
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
-async def test_failing_assume_role_sends_no_signal(scene: Scene, side: AwsSide, code: str) -> None:
+async def test_no_signal_is_sent_if_assume_role_fails(scene: Scene, side: AwsSide, code: str) -> None:
     """While AssumeRole is throttled or unavailable, no signal is sent, so the attempt may be repeated."""
     status = 500 if code == "InternalFailure" else None
     scene.aws.faults.fail("AssumeRole", code, status=status, times=None)
@@ -356,8 +362,8 @@ async def test_signal_that_is_answered_after_the_time_out_has_an_unknown_result(
     assert sent(scene) == 1
 
 
-async def test_signal_that_was_not_sent_may_be_repeated(scene: Scene) -> None:
-    """Without a connection to AWS, preparing fails, with the same error as for a throttled signal."""
+async def test_signal_without_a_connection_to_aws_raises_signal_throttled(scene: Scene) -> None:
+    """Preparing fails with the error of a throttled signal, because the signal was not sent and may be repeated."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with environment(f"http://127.0.0.1:{port}", scene.aws.world.bot):
@@ -399,8 +405,8 @@ async def test_signal_whose_session_expired_after_preparing_is_not_sent(scene: S
     assert sent(scene) == 0
 
 
-async def test_signal_waits_for_the_quota_before_the_state_check(scene: Scene) -> None:
-    """Preparing waits for the quota, so prepared signals are sent without a wait, in any order."""
+async def test_preparing_a_signal_waits_for_the_quota_and_sending_it_does_not(scene: Scene) -> None:
+    """The state check is between the two. Prepared signals may be sent in any order."""
     first, second = signal_of(scene.ask()), signal_of(scene.ask())
     async with aws_side(scene, rates={"ssm": 0.5}) as side:
         await side.requests.prepare(first)
@@ -413,7 +419,7 @@ async def test_signal_waits_for_the_quota_before_the_state_check(scene: Scene) -
         assert scene.clock() == began
 
 
-async def test_preparing_fails_if_the_quota_is_used_up(scene: Scene) -> None:
+async def test_preparing_a_signal_fails_if_the_request_quota_is_used_up(scene: Scene) -> None:
     """The wait for the quota would be too long for a click, so no signal is sent."""
     asked = scene.ask()
     async with aws_side(scene, rates={"ssm": 0.1}) as side:
@@ -423,7 +429,7 @@ async def test_preparing_fails_if_the_quota_is_used_up(scene: Scene) -> None:
     assert sent(scene) == 0
 
 
-async def test_throttled_signal_slows_down_the_next_ones(scene: Scene) -> None:
+async def test_throttled_signal_halves_the_rate_of_the_next_signal(scene: Scene) -> None:
     """Throttling lowers the rate, although the signal waited for the quota before the state check."""
     asked = scene.ask()
     async with aws_side(scene, rates={"ssm": 3.0}) as side:
@@ -447,7 +453,7 @@ MADE_OF = RoleSession(
 )
 
 
-async def test_session_has_the_configured_members(scene: Scene, side: AwsSide) -> None:
+async def test_session_has_the_configured_source_identity_external_id_and_tag(scene: Scene, side: AwsSide) -> None:
     """Source identity, external id and tag reach STS, and the signal's caller has the source identity."""
     await send(side, signal_of(scene.ask(), session=MADE_OF))
     (assumed,), (sent,) = scene.aws.calls("AssumeRole"), scene.aws.calls("SendAutomationSignal")
@@ -457,7 +463,7 @@ async def test_session_has_the_configured_members(scene: Scene, side: AwsSide) -
     assert (sent.caller, sent.source_identity) == (session_arn(), HANAKO)
 
 
-async def test_session_has_no_members_that_were_not_configured(scene: Scene, side: AwsSide) -> None:
+async def test_session_without_optional_settings_has_only_a_role_and_a_name(scene: Scene, side: AwsSide) -> None:
     """A member that was not configured is not sent, because the bot may lack the permission that it needs."""
     await send(side, signal_of(scene.ask()))
     (assumed,) = scene.aws.calls("AssumeRole")
@@ -498,7 +504,7 @@ async def test_role_with_an_external_id_is_assumed_only_with_that_id(scene: Scen
     assert len(scene.aws.calls("SendAutomationSignal")) == 1
 
 
-async def test_session_with_a_shorter_life_is_not_kept_longer(scene: Scene, side: AwsSide) -> None:
+async def test_session_that_expires_in_four_minutes_is_not_reused(scene: Scene, side: AwsSide) -> None:
     """A role may allow less than an hour, so the expiration that AWS returns is used."""
     ends = scene.clock() + timedelta(minutes=4)
     scene.aws.faults.rewrite(

@@ -96,8 +96,8 @@ def unlimited_clients() -> Clients:
     return Clients(region="ap-northeast-1", clock=SystemClock(), telemetry=unread_metrics(), rates={})
 
 
-def test_reads_share_a_connection(endpoint: Endpoint, sdk: Sdk) -> None:
-    """The second call uses the connection of the first."""
+def test_second_read_uses_the_connection_of_the_first(endpoint: Endpoint, sdk: Sdk) -> None:
+    """Connections are kept open."""
     sdk.call(CALL, None)
     sdk.call(CALL, None)
     assert len(set(endpoint.ports)) == 1
@@ -198,8 +198,8 @@ def test_call_is_not_repeated_with_the_same_own_credentials(
     assert len(set(endpoint.ports)) == 1
 
 
-async def test_signal_is_sent_immediately_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While AWS hangs, a signal without a free thread is refused and may be repeated. It is not sent later."""
+async def test_signal_without_a_free_thread_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While AWS hangs, such a signal is refused and may be repeated. It is not sent later."""
     answered, begun = threading.Event(), threading.Semaphore(0)
     left = []
 
@@ -221,7 +221,7 @@ async def test_signal_is_sent_immediately_or_not_at_all(monkeypatch: pytest.Monk
     assert [each.failure for each in came if isinstance(each, CallFailed)] == [Failure.NOT_SENT] * most
 
 
-def test_every_call_is_signed_with_its_session(endpoint: Endpoint, sdk: Sdk) -> None:
+def test_every_call_is_signed_with_the_credentials_of_its_session(endpoint: Endpoint, sdk: Sdk) -> None:
     """Own credentials and role sessions never mix, nor do an old and a new session of one role."""
     renewed = Credentials(SESSION, "ASIARENEWED", "sample-secret", "sample-token", UNTIL)
     for credentials in (None, HANAKO, renewed, renewed, None):
@@ -230,7 +230,7 @@ def test_every_call_is_signed_with_its_session(endpoint: Endpoint, sdk: Sdk) -> 
     assert endpoint.keys == ["AKIASAMPLE", "ASIASAMPLE", "ASIARENEWED", "ASIARENEWED", "AKIASAMPLE", "ASIASAMPLE"]
 
 
-def test_secrets_do_not_appear_in_a_repr() -> None:
+def test_repr_of_credentials_contains_no_secret() -> None:
     """A log line with credentials, written by mistake, contains no secret."""
     assert "sample-secret" not in repr(HANAKO)
     assert "sample-token" not in repr(HANAKO)
@@ -249,13 +249,10 @@ def test_secrets_do_not_appear_in_a_repr() -> None:
         (302, b"", None),
     ],
 )
-def test_malformed_answer_has_an_unknown_effect(
+def test_call_without_a_valid_answer_has_an_unknown_result(
     endpoint: Endpoint, sdk: Sdk, status: int, body: bytes, length: int | None
 ) -> None:
-    """After a redirect, a proxy's page, a server error, or an incomplete or malformed answer, the result is unknown.
-
-    Each call is made once.
-    """
+    """The answer is a redirect, a proxy's page, a server error, incomplete, or malformed. Each call is made once."""
     endpoint.status, endpoint.body, endpoint.length = status, body, length
     for make in (sdk.call, sdk.call_once):
         with pytest.raises(CallFailed) as caught:
@@ -281,8 +278,10 @@ def test_malformed_answer_has_an_unknown_effect(
         b"<html>Please sign in</html>",
     ],
 )
-def test_signal_is_not_accepted_by_a_body_that_is_no_json_object(endpoint: Endpoint, sdk: Sdk, body: bytes) -> None:
-    """With status 200 and a body that is neither empty nor a JSON object, it is unknown whether AWS has the signal."""
+def test_signal_has_an_unknown_result_if_the_body_of_the_answer_is_not_a_json_object(
+    endpoint: Endpoint, sdk: Sdk, body: bytes
+) -> None:
+    """The answer has status 200 and a body that is not empty. It may be a proxy's."""
     params = {"AutomationExecutionId": "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22", "SignalType": "Approve"}
     endpoint.body = body
     with pytest.raises(CallFailed) as caught:
@@ -292,7 +291,9 @@ def test_signal_is_not_accepted_by_a_body_that_is_no_json_object(endpoint: Endpo
 
 
 @pytest.mark.parametrize("body", [b"{}", b"", b' {"a": 1} '])
-def test_signal_is_accepted_by_a_json_object_or_an_empty_body(endpoint: Endpoint, sdk: Sdk, body: bytes) -> None:
+def test_signal_is_accepted_if_the_body_of_the_answer_is_empty_or_a_json_object(
+    endpoint: Endpoint, sdk: Sdk, body: bytes
+) -> None:
     """AWS documents an empty body for SendAutomationSignal."""
     params = {"AutomationExecutionId": "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22", "SignalType": "Approve"}
     endpoint.body = body
@@ -300,7 +301,7 @@ def test_signal_is_accepted_by_a_json_object_or_an_empty_body(endpoint: Endpoint
     assert len(endpoint.ports) == 1
 
 
-def test_streamed_body_that_is_cut_off_is_no_answer(endpoint: Endpoint, sdk: Sdk) -> None:
+def test_object_with_a_truncated_body_counts_as_no_answer(endpoint: Endpoint, sdk: Sdk) -> None:
     """Half a configuration can be a valid one with half of the approvers."""
     endpoint.body, endpoint.length = b"[[channels]]\n", 100
     with pytest.raises(CallFailed) as raised:
@@ -308,14 +309,14 @@ def test_streamed_body_that_is_cut_off_is_no_answer(endpoint: Endpoint, sdk: Sdk
     assert raised.value.failure is Failure.NO_ANSWER
 
 
-def test_object_that_has_not_changed_is_an_answer_without_a_body(endpoint: Endpoint, sdk: Sdk) -> None:
+def test_answer_304_to_a_conditional_read_has_no_body(endpoint: Endpoint, sdk: Sdk) -> None:
     """The answer may have the length of the body that it leaves out."""
     endpoint.status, endpoint.body, endpoint.length = 304, b"", 100
     answer = sdk.call(OBJECT, None)
     assert (status_of(answer), "Body" in answer) == (304, False)
 
 
-def test_refusal_of_a_proxy_is_a_denial(endpoint: Endpoint, sdk: Sdk) -> None:
+def test_answer_403_of_a_proxy_counts_as_a_denial(endpoint: Endpoint, sdk: Sdk) -> None:
     """A call that a proxy refuses had no effect, like a call that AWS refuses."""
     endpoint.status, endpoint.body = 403, b"<html>Forbidden</html>"
     with pytest.raises(CallFailed) as caught:

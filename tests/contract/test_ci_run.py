@@ -64,12 +64,12 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_complete_machine_runs_every_command_in_order(machine: Machine) -> None:
+def test_ci_script_on_a_complete_machine_runs_every_command_in_order(machine: Machine) -> None:
     """On a complete machine, the script installs no package and runs all commands in order."""
     assert machine.has(*EVERYTHING).run() == (0, "", COMMANDS)
 
 
-def test_bare_debian_first_installs_missing_packages(machine: Machine) -> None:
+def test_ci_script_as_root_installs_missing_packages_before_it_runs_the_commands(machine: Machine) -> None:
     """As root, the script updates the package lists, installs the missing packages, and then runs all commands."""
     code, _, calls = machine.has("python3", "make", "id", "apt-get").run()
     assert (code, calls[0].split()[:2], calls[2:]) == (0, ["apt-get", "update"], COMMANDS)
@@ -85,14 +85,14 @@ def test_bare_debian_first_installs_missing_packages(machine: Machine) -> None:
     }
 
 
-def test_only_missing_packages_are_installed(machine: Machine) -> None:
-    """An installed font is not installed again."""
+def test_ci_script_does_not_install_a_font_that_is_already_installed(machine: Machine) -> None:
+    """Of two fonts, only the missing one is installed."""
     _, _, calls = machine.has(*EVERYTHING, fonts="Open Sans").run()
     assert calls[1].split()[-2:] == ["--no-install-recommends", "fonts-noto-cjk"]
 
 
 @pytest.mark.parametrize(("programs", "user"), [(("apt-get",), 1000), ((), 0)])
-def test_without_root_or_apt_the_missing_packages_are_listed(
+def test_ci_script_without_root_or_apt_lists_missing_packages_and_runs_no_command(
     machine: Machine, programs: tuple[str, ...], user: int
 ) -> None:
     """Without root or without apt-get, the script lists the missing packages and runs no command."""

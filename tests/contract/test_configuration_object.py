@@ -70,7 +70,9 @@ async def unreadable(source: ConfigurationObject) -> SourceUnreadable:
     return raised.value
 
 
-async def test_each_new_version_is_returned_once_with_its_id(source: ConfigurationObject, bucket: Bucket) -> None:
+async def test_each_new_version_of_the_configuration_is_returned_once_with_its_id(
+    source: ConfigurationObject, bucket: Bucket
+) -> None:
     """A version that was returned is not transferred again."""
     bucket.keep_versions()
     for body in (b"one", b"two", b""):
@@ -79,7 +81,7 @@ async def test_each_new_version_is_returned_once_with_its_id(source: Configurati
         assert await source.read() is None
 
 
-async def test_bucket_without_versions_names_the_content_by_its_etag(
+async def test_content_from_a_bucket_without_versioning_has_its_etag_as_its_version(
     source: ConfigurationObject, bucket: Bucket
 ) -> None:
     """The ETag is what the S3 console shows. Objects from before versioning have no version id either."""
@@ -89,7 +91,9 @@ async def test_bucket_without_versions_names_the_content_by_its_etag(
     assert await source.read() is None
 
 
-async def test_copy_of_an_earlier_version_is_returned(source: ConfigurationObject, bucket: Bucket) -> None:
+async def test_copy_of_an_earlier_version_of_the_configuration_is_returned(
+    source: ConfigurationObject, bucket: Bucket
+) -> None:
     """A rollback takes effect although the content was read before."""
     bucket.keep_versions()
     first = bucket.put(b"one")["VersionId"]
@@ -103,7 +107,7 @@ async def test_copy_of_an_earlier_version_is_returned(source: ConfigurationObjec
 
 
 @pytest.mark.parametrize("versioned", [False, True])
-async def test_deleted_object_is_unreadable_until_it_is_back(
+async def test_deleted_configuration_is_unreadable_until_it_is_uploaded_again(
     source: ConfigurationObject, bucket: Bucket, versioned: bool
 ) -> None:
     """A delete marker is no empty configuration. The same content is returned again afterwards."""
@@ -122,8 +126,8 @@ async def test_deleted_object_is_unreadable_until_it_is_back(
     assert found.raw == b"one"
 
 
-async def test_missing_bucket_says_what_to_do(side: AwsSide) -> None:
-    """The advice names the bucket and the setting."""
+async def test_error_for_a_missing_bucket_names_the_bucket_and_the_setting(side: AwsSide) -> None:
+    """The advice says to create the bucket or to change the setting."""
     problem = await unreadable(side.configuration_object(ObjectPlace("node-access-absent", KEY)))
     assert problem.code == "NoSuchBucket"
     assert problem.advice == (
@@ -143,10 +147,10 @@ async def test_missing_bucket_says_what_to_do(side: AwsSide) -> None:
         (("InvalidObjectState", 403), "did not return the object (InvalidObjectState)"),
     ],
 )
-async def test_refusal_of_s3_says_what_to_do(
+async def test_error_after_a_refusal_of_s3_names_the_object_and_the_fix(
     scene: Scene, source: ConfigurationObject, bucket: Bucket, answer: tuple[str, int], words: str
 ) -> None:
-    """Each advice names the place, the code and the fix, and ends with the refusal."""
+    """The error has S3's code. A read after the refusal succeeds."""
     bucket.put(b"one")
     code, status = answer
     scene.aws.faults.fail("GetObject", code, status=status, times=None)
@@ -171,7 +175,7 @@ async def test_advice_for_a_denied_kms_key_names_its_permission(
 
 
 @pytest.mark.parametrize("how", [Loss.CLOSED, Loss.EMPTY_500])
-async def test_read_is_repeated_after_one_lost_answer(
+async def test_read_of_the_configuration_is_repeated_after_one_lost_answer(
     scene: Scene, source: ConfigurationObject, bucket: Bucket, how: Loss
 ) -> None:
     """The second read returns the content."""
@@ -180,7 +184,7 @@ async def test_read_is_repeated_after_one_lost_answer(
     assert (await source.read() or Content(b"")).raw == b"one"
 
 
-async def test_object_of_a_megabyte_is_read_and_a_larger_one_is_refused(
+async def test_configuration_of_one_mebibyte_is_read_and_a_larger_one_is_refused(
     source: ConfigurationObject, bucket: Bucket
 ) -> None:
     """A wrong file must not fill the memory."""
@@ -194,7 +198,9 @@ async def test_object_of_a_megabyte_is_read_and_a_larger_one_is_refused(
     assert "upload the right file" in problem.advice
 
 
-async def test_reconciliations_that_wait_for_aws_do_not_delay_a_read(scene: Scene, bucket: Bucket) -> None:
+async def test_reconciliations_that_wait_for_aws_do_not_block_a_read_of_the_configuration(
+    scene: Scene, bucket: Bucket
+) -> None:
     """A removed approver is out in time also while AWS answers slowly."""
     bucket.put(b"one")
     with environment(scene.aws.endpoint, scene.aws.world.bot), scene.aws.faults.hold("GetCallerIdentity"):
@@ -208,7 +214,7 @@ async def test_reconciliations_that_wait_for_aws_do_not_delay_a_read(scene: Scen
             await asyncio.gather(*waiting)
 
 
-async def test_read_that_hangs_ends_and_the_next_one_succeeds(
+async def test_hanging_read_of_the_configuration_times_out_and_a_later_read_succeeds(
     scene: Scene, source: ConfigurationObject, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the call hangs in its thread, reads end in time all the same. Once AWS answers, the content is read."""
@@ -227,10 +233,10 @@ async def test_read_that_hangs_ends_and_the_next_one_succeeds(
 # --- the first read, at the start
 
 
-async def test_first_read_is_repeated_while_the_role_is_not_ready(
+async def test_first_read_of_the_configuration_is_repeated_while_access_is_denied(
     scene: Scene, source: ConfigurationObject, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new role's permissions need seconds."""
+    """A new role's permissions take effect after seconds."""
     monkeypatch.setattr(first_answer, "PAUSE", 0.01)
     bucket.put(b"one")
     scene.aws.faults.fail("GetObject", "AccessDenied", status=403, times=3)
@@ -245,10 +251,10 @@ async def test_first_read_is_repeated_while_the_role_is_not_ready(
         (lambda _, bucket: bucket.put(b"#" * (LARGEST_BODY + 1)), "BodyTooLarge"),
     ],
 )
-async def test_first_read_fails_at_once_if_waiting_cannot_help(
+async def test_first_read_of_the_configuration_is_not_repeated_if_bucket_or_object_is_unusable(
     scene: Scene, source: ConfigurationObject, bucket: Bucket, arrange: Callable[[Scene, Bucket], object], code: str
 ) -> None:
-    """One call is made."""
+    """The bucket or the object is missing, or the object is too large. One call is made."""
     bucket.put(b"one")
     arrange(scene, bucket)
     scene.aws.forget_calls()
@@ -257,17 +263,19 @@ async def test_first_read_fails_at_once_if_waiting_cannot_help(
     assert (raised.value.code, len(scene.aws.calls("GetObject"))) == (code, 1)
 
 
-async def test_first_read_gives_up_after_its_time(
+async def test_first_read_of_the_configuration_that_stays_denied_names_the_permission(
     scene: Scene, source: ConfigurationObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error says which permission is missing."""
+    """After the longest time for the first read, the error is raised."""
     monkeypatch.setattr(first_answer, "LONGEST", -1.0)
     scene.aws.faults.fail("GetObject", "AccessDenied", status=403, times=None)
     with pytest.raises(SourceUnreadable, match="s3:GetObject"):
         await source.first(asyncio.Event())
 
 
-async def test_first_read_ends_when_the_process_is_stopped(scene: Scene, source: ConfigurationObject) -> None:
+async def test_first_read_of_the_configuration_ends_when_the_process_is_stopped(
+    scene: Scene, source: ConfigurationObject
+) -> None:
     """A stop does not wait for AWS."""
     stopping = asyncio.Event()
     with scene.aws.faults.hold("GetObject") as held:

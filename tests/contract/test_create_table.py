@@ -56,8 +56,8 @@ def shown(server: FakeDynamo, operation: str) -> Any:
     return getattr(server.client(), operation)(TableName=NAME)
 
 
-async def test_table_is_created_completely(server: FakeDynamo) -> None:
-    """The table is billed per request, and has time to live and point-in-time recovery. The store can write a row."""
+async def test_created_table_has_time_to_live_and_recovery_and_the_store_can_write_a_row(server: FakeDynamo) -> None:
+    """The table is billed per request."""
     assert lines(create()) == [
         f"making the table {NAME} …",
         "time to live: switched on",
@@ -73,7 +73,7 @@ async def test_table_is_created_completely(server: FakeDynamo) -> None:
         assert (await store.apply(key_of(1), counted, now=NOW)).version == 1
 
 
-def test_second_run_does_not_change_the_table(server: FakeDynamo) -> None:
+def test_second_run_of_create_table_does_not_change_the_table(server: FakeDynamo) -> None:
     """The command says that the table exists. Its settings and items stay as they are."""
     create()
     seen, items = len(server.calls), server.client().scan(TableName=NAME)["Items"]
@@ -82,22 +82,22 @@ def test_second_run_does_not_change_the_table(server: FakeDynamo) -> None:
     assert server.client().scan(TableName=NAME)["Items"] == items
 
 
-def test_two_concurrent_runs_both_succeed(server: FakeDynamo) -> None:
-    """If another run creates the table just after this run has looked for it, this run uses that table."""
+def test_create_table_uses_a_table_that_another_run_created_in_the_meantime(server: FakeDynamo) -> None:
+    """The other run creates the table just after this run has looked for it."""
     server.plan("DescribeTable", error=(400, "ResourceNotFoundException"))
     server.client().create_table(TableName=NAME, **definition())
     assert lines(create())[-1] == f"the table {NAME} is ready"
 
 
-def test_table_is_found_after_a_lost_reply_to_its_creation(server: FakeDynamo) -> None:
-    """DynamoDB creates the table, but its answer is lost. The command finds the table and continues."""
+def test_create_table_continues_after_a_lost_reply_to_the_creation(server: FakeDynamo) -> None:
+    """DynamoDB creates the table, but its answer is lost. The command finds the table."""
     fault = server.plan("CreateTable", before=False, cut=True)
     assert lines(create())[-1] == f"the table {NAME} is ready"
     assert fault.times == 0
 
 
 @pytest.mark.parametrize("operation", ["DescribeContinuousBackups", "UpdateContinuousBackups"])
-def test_endpoint_without_recovery_is_accepted(server: FakeDynamo, operation: str) -> None:
+def test_endpoint_without_point_in_time_recovery_is_accepted(server: FakeDynamo, operation: str) -> None:
     """Emulators of DynamoDB have no point-in-time recovery. The command reports this and continues."""
     server.plan(operation, **UNSUPPORTED)
     assert lines(create())[-2:] == [
@@ -106,8 +106,8 @@ def test_endpoint_without_recovery_is_accepted(server: FakeDynamo, operation: st
     ]
 
 
-def test_every_difference_of_an_existing_table_is_reported(server: FakeDynamo) -> None:
-    """For a table with a wrong key and no indexes, the command prints each problem on a line and changes nothing."""
+def test_wrong_key_and_missing_indexes_of_an_existing_table_are_reported(server: FakeDynamo) -> None:
+    """The command prints each problem on a line and changes nothing."""
     server.client().create_table(
         TableName=NAME,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -123,8 +123,8 @@ def test_every_difference_of_an_existing_table_is_reported(server: FakeDynamo) -
     assert set(server.operations(seen)) == {"DescribeTable"}
 
 
-def test_other_time_to_live_attribute_is_reported(server: FakeDynamo) -> None:
-    """An admin may have chosen the other attribute, so the command does not replace it."""
+def test_different_time_to_live_attribute_of_an_existing_table_is_reported_and_kept(server: FakeDynamo) -> None:
+    """An admin may have chosen the attribute, so the command does not replace it."""
     client = server.client()
     client.create_table(TableName=NAME, **definition())
     client.update_time_to_live(TableName=NAME, TimeToLiveSpecification={"Enabled": True, "AttributeName": "other"})
@@ -133,7 +133,7 @@ def test_other_time_to_live_attribute_is_reported(server: FakeDynamo) -> None:
     assert shown(server, "describe_time_to_live")["TimeToLiveDescription"]["AttributeName"] == "other"
 
 
-def test_newer_schema_version_is_reported(server: FakeDynamo) -> None:
+def test_newer_schema_version_of_an_existing_table_is_reported(server: FakeDynamo) -> None:
     """A table with the schema version of a newer bot is refused."""
     create()
     server.client().put_item(TableName=NAME, Item={**SCHEMA_KEY, "version": {"N": "99"}})
@@ -144,7 +144,7 @@ def test_newer_schema_version_is_reported(server: FakeDynamo) -> None:
 @pytest.mark.parametrize(
     "operation", ["DescribeTable", "CreateTable", "UpdateTimeToLive", "UpdateContinuousBackups", "PutItem"]
 )
-def test_missing_permission_is_reported(server: FakeDynamo, operation: str) -> None:
+def test_missing_permission_for_create_table_is_reported_in_one_line(server: FakeDynamo, operation: str) -> None:
     """The command prints one line with AWS's message and no traceback, and exits with 1."""
     server.plan(operation, error=(400, "AccessDeniedException"))
     result = create()
@@ -152,7 +152,7 @@ def test_missing_permission_is_reported(server: FakeDynamo, operation: str) -> N
     assert (result.exit_code, result.stderr) == (1, message)
 
 
-def test_command_waits_for_a_new_table(server: FakeDynamo) -> None:
+def test_create_table_waits_until_the_table_and_its_index_are_active(server: FakeDynamo) -> None:
     """After its creation, the table is still missing, then it is being created, then its index is.
 
     The command waits three times.
@@ -171,7 +171,7 @@ def test_command_waits_for_a_new_table(server: FakeDynamo) -> None:
     assert (pauses, said[-1]) == ([POLL_SECONDS] * 3, f"the table {NAME} is ready")
 
 
-def test_command_waits_for_backups_of_a_new_table(server: FakeDynamo) -> None:
+def test_create_table_retries_recovery_while_backups_of_a_new_table_are_unavailable(server: FakeDynamo) -> None:
     """DynamoDB refuses point-in-time recovery while backups are being enabled. The command tries again."""
     server.plan("UpdateContinuousBackups", times=2, error=(400, "ContinuousBackupsUnavailableException"))
     said, pauses = list[str](), list[float]()
@@ -180,15 +180,15 @@ def test_command_waits_for_backups_of_a_new_table(server: FakeDynamo) -> None:
     assert said[-2:] == ["point-in-time recovery: switched on", f"the table {NAME} is ready"]
 
 
-def test_missing_backups_are_reported(server: FakeDynamo) -> None:
-    """If backups stay unavailable, the command asks the admin to run it again."""
+def test_create_table_asks_for_another_run_if_backups_stay_unavailable(server: FakeDynamo) -> None:
+    """The error says to run the command again."""
     server.plan("UpdateContinuousBackups", times=1000, error=(400, "ContinuousBackupsUnavailableException"))
     maker = TableMaker(Calls(NAME, region=REGION), say=lambda _: None, sleep=lambda _: None)
     with pytest.raises(StoreUnavailable, match="run this again"):
         maker.make()
 
 
-def test_command_stops_waiting_for_the_table_after_two_minutes(server: FakeDynamo) -> None:
+def test_create_table_stops_waiting_for_the_table_after_two_minutes(server: FakeDynamo) -> None:
     """The error has the status of the table."""
     create()
     table = json.loads(json.dumps(shown(server, "describe_table")["Table"], default=str))
@@ -202,8 +202,10 @@ def test_command_stops_waiting_for_the_table_after_two_minutes(server: FakeDynam
     assert sum(pauses) == POLLS * POLL_SECONDS == 120
 
 
-def test_unreachable_dynamodb_is_reported(server: FakeDynamo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the endpoint, and the exit code is 1."""
+def test_create_table_names_the_endpoint_if_dynamodb_is_unreachable(
+    server: FakeDynamo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is printed, and the exit code is 1."""
     gone = FakeDynamo()
     gone.stop()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", gone.endpoint)
@@ -213,7 +215,9 @@ def test_unreachable_dynamodb_is_reported(server: FakeDynamo, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("store", ["", "sqlite:rows.db"])
-def test_store_without_a_table_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+def test_create_table_with_a_store_that_has_no_table_is_a_configuration_error(
+    monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
     """Neither an empty setting nor SQLite names a table. The error shows the right setting, and the exit code is 2."""
     monkeypatch.setenv("NODE_ACCESS_STORE", store)
     result = create()
@@ -221,7 +225,7 @@ def test_store_without_a_table_is_a_configuration_error(monkeypatch: pytest.Monk
     assert result.stderr == "NODE_ACCESS_STORE: does not name a table; write dynamodb:<table>\n"
 
 
-def test_missing_region_is_reported_with_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_create_table_without_a_region_ends_with_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the setting AWS_REGION."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"dynamodb:{NAME}")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
@@ -230,8 +234,8 @@ def test_missing_region_is_reported_with_exit_code_2(monkeypatch: pytest.MonkeyP
     assert (result.exit_code, result.stderr.startswith("AWS_REGION: missing")) == (2, True)
 
 
-async def test_show_reads_the_table(server: FakeDynamo) -> None:
-    """`show` finds a request in DynamoDB by its full key and by its OpsItem id. An unknown request is an error."""
+async def test_show_prints_a_request_of_the_table_by_its_key_or_its_ops_item_id(server: FakeDynamo) -> None:
+    """An unknown request is an error."""
     create()
     async with DynamoStore(NAME, region=REGION) as store:
         await store.apply(key_of(1), counted, now=NOW)

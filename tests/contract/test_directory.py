@@ -89,7 +89,7 @@ async def room() -> AsyncIterator[Room]:
 # --- members
 
 
-async def test_a_member_has_upn_and_mail(room: Room) -> None:
+async def test_a_member_is_returned_with_upn_and_mail_address(room: Room) -> None:
     """The id may be in upper or lower case. A thread has the roster of its channel."""
     thread = f"{APPROVERS};messageid=1"
     found = await room.directory.member(thread, HANAKO.object_id.upper())
@@ -236,11 +236,10 @@ async def test_an_invalidation_during_a_read_starts_the_read_again(room: Room) -
     assert room.rosters() == 2
 
 
-async def test_endless_membership_events_do_not_block_approvers(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If an event invalidates every read of the roster, members are requested singly.
-
-    The whole roster is unavailable.
-    """
+async def test_members_are_requested_singly_if_events_invalidate_every_read_of_the_roster(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person who is not in the channel is not a member. The whole roster is unavailable."""
     read = room.connector.all_members
 
     async def overtaken(service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
@@ -278,7 +277,9 @@ async def test_invalidating_an_unread_roster_has_no_effect(room: Room) -> None:
         {"status": 200, "body": "[]"},
     ],
 )
-async def test_member_raises_while_the_roster_cannot_be_read(room: Room, fault: dict[str, object]) -> None:
+async def test_request_for_a_member_raises_an_error_while_the_roster_cannot_be_read(
+    room: Room, fault: dict[str, object]
+) -> None:
     """The person does not count as "not a member". Once Teams works again, the member is found."""
     room.ms.fault("GET", ROSTER, times=None, **fault)
     with pytest.raises(RosterUnavailable):
@@ -289,7 +290,7 @@ async def test_member_raises_while_the_roster_cannot_be_read(room: Room, fault: 
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
 
 
-async def test_an_old_roster_is_not_used_when_the_new_one_fails(room: Room) -> None:
+async def test_an_expired_roster_is_not_used_if_the_new_read_fails(room: Room) -> None:
     """A roster expires after five minutes, even if Teams fails."""
     await room.directory.member(APPROVERS, HANAKO.object_id)
     await room.clock.advance(300)
@@ -331,7 +332,7 @@ async def test_no_roster_is_requested_while_teams_throttles(room: Room) -> None:
         {"status": 200, "body": "{}"},
     ],
 )
-async def test_a_failing_request_for_one_member_raises(room: Room, fault: dict[str, object]) -> None:
+async def test_a_failed_request_for_a_single_member_raises_an_error(room: Room, fault: dict[str, object]) -> None:
     """Only Teams' own "not found" means that the person is not a member."""
     room.ms.world.conversations[APPROVERS].members.remove(TARO)
     room.ms.fault("GET", ONE, times=None, **fault)
@@ -339,19 +340,16 @@ async def test_a_failing_request_for_one_member_raises(room: Room, fault: dict[s
         await room.directory.member(APPROVERS, TARO.object_id)
 
 
-async def test_a_response_about_another_person_raises(room: Room) -> None:
-    """The response must be about the requested person."""
+async def test_a_response_about_another_person_than_requested_raises_an_error(room: Room) -> None:
+    """The error is RosterUnavailable, as if Teams had not answered."""
     room.ms.world.conversations[APPROVERS].members.remove(TARO)
     room.ms.fault("GET", ONE, status=200, body='{"id": "29:1-other", "aadObjectId": "other", "tenantId": "x"}')
     with pytest.raises(RosterUnavailable):
         await room.directory.member(APPROVERS, TARO.object_id)
 
 
-async def test_a_click_requests_one_member_while_the_roster_is_slow(room: Room) -> None:
-    """While the roster is slow, the person is requested singly.
-
-    The read continues, and the next call uses its result.
-    """
+async def test_a_member_is_requested_singly_while_the_read_of_the_roster_is_slow(room: Room) -> None:
+    """The read continues, and the next call uses its result."""
     held = room.ms.hold("GET", ROSTER)
     async with room.another(SHORT) as directory:
         assert await directory.member(APPROVERS, HANAKO.object_id)
@@ -411,7 +409,7 @@ async def test_an_absence_from_before_a_membership_event_is_not_cached(room: Roo
     assert await room.directory.member(APPROVERS, MEI.object_id)
 
 
-async def test_a_click_is_refused_in_time_while_teams_does_not_answer(room: Room) -> None:
+async def test_request_for_a_member_fails_in_time_while_teams_does_not_answer(room: Room) -> None:
     """With a `patience` of 0.2 seconds, the error is raised within two seconds."""
     async with room.another(SHORT) as directory:
         room.ms.hold("GET", "/v3/", times=None)
@@ -443,7 +441,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", [page for _, page in PAGES], ids=[name for name, _ in PAGES])
-async def test_a_member_whose_entry_lacks_something_is_requested_singly(room: Room, page: Change) -> None:
+async def test_a_member_whose_roster_entry_lacks_data_is_requested_singly(room: Room, page: Change) -> None:
     """The member is complete, and is requested once for three calls. No problem is reported."""
     room.ms.world.in_pages = page
     found = [await room.directory.member(APPROVERS, HANAKO.object_id) for _ in range(3)]
@@ -457,7 +455,7 @@ async def test_a_member_whose_entry_lacks_something_is_requested_singly(room: Ro
     [dict, without("userRole"), without("tenantId"), without("userPrincipalName"), without(userRole="user")],
     ids=["complete", "no role", "no tenant id", "no UPN", "a full member"],
 )
-async def test_guest_or_foreigner_stays_one_if_entries_lack_data_or_differ(
+async def test_guest_or_foreigner_counts_as_a_guest_if_entries_lack_data_or_differ(
     room: Room, outsider: Member, alone: Change
 ) -> None:
     """The person counts as a guest if the page of the roster or the answer for the single member shows a guest.
@@ -488,7 +486,7 @@ async def test_guest_or_foreigner_stays_one_if_entries_lack_data_or_differ(
     ],
     ids=["no role", "no UPN", "no names", "capitals", "blanks", "a list", "anonymous", "an unknown role"],
 )
-async def test_a_guest_is_never_a_full_member(room: Room, change: Change) -> None:
+async def test_a_guest_whose_role_is_missing_or_unknown_counts_as_a_guest(room: Room, change: Change) -> None:
     """The guest has this tenant's id, and Teams shows the role in another form or not at all, also for single members."""
     room.ms.world.conversations[APPROVERS].members[:] = [HANAKO, GUEST]
     room.ms.world.in_pages = room.ms.world.alone = lambda entry: (
@@ -503,7 +501,9 @@ async def test_a_guest_is_never_a_full_member(room: Room, change: Change) -> Non
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["guest first", "guest last"])
-async def test_a_person_with_two_entries_is_a_guest_if_one_says_so(room: Room, first: bool) -> None:
+async def test_a_person_with_two_roster_entries_counts_as_a_guest_if_one_has_the_role_guest(
+    room: Room, first: bool
+) -> None:
     """Teams lists a person twice, once as a guest, with the object id in other letters."""
     entries = [replace(HANAKO, role="guest"), replace(HANAKO, object_id=HANAKO.object_id.upper())]
     room.ms.world.conversations[APPROVERS].members[:] = entries if first else entries[::-1]
@@ -513,7 +513,7 @@ async def test_a_person_with_two_entries_is_a_guest_if_one_says_so(room: Room, f
 
 
 @pytest.mark.parametrize("token", ["same", "x" * 100_000])
-async def test_pages_that_repeat_their_token_are_not_read_endlessly(room: Room, token: str) -> None:
+async def test_roster_pages_that_repeat_their_token_are_not_read_endlessly(room: Room, token: str) -> None:
     """Members are requested singly, a stranger is no member, and the problem is reported."""
     body = json.dumps({"members": [MEI.as_member()], "continuationToken": token})
     room.ms.fault("GET", ROSTER, times=None, status=200, body=body)
@@ -528,8 +528,8 @@ async def test_pages_that_repeat_their_token_are_not_read_endlessly(room: Room, 
     "body",
     ['{"members": null}', '{"members": {"0": {}}}', '{"members": [null, 5, "x", {}]}', '{"value": []}'],
 )
-async def test_a_malformed_roster_says_nothing_about_members(room: Room, body: str) -> None:
-    """Members are requested singly; nothing that is missing is assumed."""
+async def test_members_are_requested_singly_if_the_roster_is_malformed(room: Room, body: str) -> None:
+    """Missing data is not assumed: a person that Teams does not return is not a member."""
     room.ms.fault("GET", ROSTER, times=None, status=200, body=body)
     found = await room.directory.member(APPROVERS, HANAKO.object_id)
     assert found is not None
@@ -580,7 +580,7 @@ async def test_a_check_reports_an_unusable_roster_until_it_can_be_read(room: Roo
     assert (room.problems(), room.ones()) == ([], 0)
 
 
-async def test_a_refused_roster_is_read_again_within_seconds(room: Room) -> None:
+async def test_a_refused_roster_is_read_again_after_ten_seconds(room: Room) -> None:
     """Teams sometimes refuses without a reason. The problem ends with the next successful read."""
     room.ms.fault("GET", ROSTER, status=403)
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
@@ -590,8 +590,8 @@ async def test_a_refused_roster_is_read_again_within_seconds(room: Room) -> None
 
 
 @pytest.mark.parametrize("body", ['{"members": []}', "{}", '{"members": [{"id": "28:bot", "name": "a bot"}]}'])
-async def test_an_empty_roster_says_nothing_about_members(room: Room, body: str) -> None:
-    """A channel always has members, so they are requested singly, and the list of known people is incomplete."""
+async def test_members_are_requested_singly_if_the_roster_is_empty(room: Room, body: str) -> None:
+    """A channel always has members. The list of known people is incomplete, and the problem is reported."""
     room.ms.fault("GET", ROSTER, times=None, status=200, body=body)
     assert await room.directory.member(APPROVERS, HANAKO.object_id)
     assert not (await room.directory.known(frozenset({"unknown@example.com"}))).complete
@@ -606,7 +606,7 @@ async def test_refusal_of_both_the_roster_and_a_single_member_is_reported_as_a_r
     assert refused.value.refused
 
 
-async def test_entries_are_used_as_they_are_while_single_members_are_refused(room: Room) -> None:
+async def test_incomplete_roster_entries_are_used_while_requests_for_single_members_are_refused(room: Room) -> None:
     """What is missing stays missing: the person without a tenant counts as a guest. The problem is logged once."""
     room.ms.world.in_pages = without("tenantId", "email")
     room.ms.fault("GET", ONE, times=None, status=405)
@@ -618,7 +618,7 @@ async def test_entries_are_used_as_they_are_while_single_members_are_refused(roo
     assert room.problems() == ["no_tenant"]
 
 
-async def test_an_incomplete_entry_is_not_used_while_teams_does_not_answer(room: Room) -> None:
+async def test_an_incomplete_roster_entry_is_not_used_while_requests_for_single_members_fail(room: Room) -> None:
     """The missing mail address could be the requester's.
 
     The error does not say that Teams refused, because a later attempt may succeed.
@@ -631,8 +631,8 @@ async def test_an_incomplete_entry_is_not_used_while_teams_does_not_answer(room:
 
 
 @pytest.mark.parametrize("page", [page for _, page in PAGES], ids=[name for name, _ in PAGES])
-async def test_a_person_with_a_wanted_name_is_known_completely(room: Room, page: Change) -> None:
-    """At most two single requests are made: by object id if a person's entry has the wanted name, else by that name."""
+async def test_a_person_who_is_looked_up_by_upn_is_returned_with_all_data(room: Room, page: Change) -> None:
+    """At most two single requests are made: by object id if a person's entry has the UPN, else by the UPN."""
     room.ms.world.in_pages = page
     known = await room.directory.known(frozenset({TARO.upn}))
     (found,) = [each for each in known.people if each.upn == TARO.upn and not each.guest and each.mail]
@@ -641,7 +641,9 @@ async def test_a_person_with_a_wanted_name_is_known_completely(room: Room, page:
 
 
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 200, "body": '{"members": []}'}])
-async def test_a_person_is_found_by_name_in_a_roster_that_cannot_be_read(room: Room, fault: dict[str, object]) -> None:
+async def test_a_person_is_found_by_upn_although_the_roster_cannot_be_read(
+    room: Room, fault: dict[str, object]
+) -> None:
     """Teams looks people up by UPN.
 
     If it finds no one, the list of known people is incomplete, because the name may be a member's mail address.
@@ -652,19 +654,16 @@ async def test_a_person_is_found_by_name_in_a_roster_that_cannot_be_read(room: R
     assert not (await room.directory.known(frozenset({"nobody@example.com", "a b/@"}))).complete
 
 
-async def test_a_response_about_another_person_is_not_used_for_a_name(room: Room) -> None:
-    """A person without the wanted name is left out, and the list of known people is incomplete."""
+async def test_a_response_with_another_upn_than_requested_is_not_used(room: Room) -> None:
+    """The person is left out, and the list of known people is incomplete."""
     room.ms.fault("GET", ROSTER, times=None, status=403)
     room.ms.world.alone = without(userPrincipalName="other@example.com", email="other@example.com")
     known = await room.directory.known(frozenset({TARO.upn}))
     assert known == KnownPeople((), complete=False)
 
 
-async def test_person_without_upn_and_mail_in_teams_answer_for_a_name_is_reported(room: Room) -> None:
-    """Teams returns a person without UPN and mail.
-
-    The list of known people is incomplete, and the problem is reported.
-    """
+async def test_response_without_upn_and_mail_address_for_a_requested_upn_is_reported(room: Room) -> None:
+    """The list of known people is incomplete."""
     room.ms.world.in_pages = room.ms.world.alone = NAMELESS
     known = await room.directory.known(frozenset({TARO.upn}))
     assert not known.complete
@@ -719,7 +718,7 @@ async def _known(room: Room, *names: str) -> dict[str, str | None]:
     return {each.object_id: each.upn for each in known if each.object_id != ALEX.object_id}
 
 
-async def test_an_address_that_another_person_has_now_is_not_trusted(room: Room) -> None:
+async def test_a_stored_address_is_replaced_by_the_address_that_teams_returns(room: Room) -> None:
     """Stored addresses only select people. Each selected person gets the address that Teams returns."""
     for conversation in (APPROVERS, LEADS):
         room.ms.world.conversations[conversation].members[:] = [ALEX]
@@ -747,11 +746,10 @@ async def test_an_address_is_cached_for_a_day(room: Room) -> None:
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 200, "body": '{"id": "29:x"}'}])
-async def test_a_wanted_person_is_left_out_while_teams_does_not_answer(room: Room, fault: dict[str, object]) -> None:
-    """A person whose stored data Teams does not confirm is left out, and the list is incomplete.
-
-    Other people are returned.
-    """
+async def test_a_stored_person_is_left_out_while_teams_does_not_confirm_the_address(
+    room: Room, fault: dict[str, object]
+) -> None:
+    """The list of known people is incomplete. Other people are returned."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     await room.store.remember_chat(_kept(room, TARO))
     await room.store.remember_chat(_kept(room, MEI))
@@ -764,7 +762,7 @@ async def test_a_wanted_person_is_left_out_while_teams_does_not_answer(room: Roo
     assert await _known(room, TARO.upn) == {MEI.object_id: None, TARO.object_id: TARO.upn}
 
 
-async def test_address_of_many_stored_people_requests_only_a_few_of_them(room: Room) -> None:
+async def test_only_a_few_of_many_stored_people_with_the_same_address_are_requested(room: Room) -> None:
     """Of the stored people with this address, only MOST_REQUESTED are requested; the others are left out."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     for person in PEOPLE:
@@ -774,14 +772,14 @@ async def test_address_of_many_stored_people_requests_only_a_few_of_them(room: R
     assert len(await _known(room, "everybody@example.com")) == room.ones() == MOST_REQUESTED
 
 
-async def test_roster_members_are_not_requested_again(room: Room) -> None:
+async def test_a_roster_member_with_an_outdated_stored_address_is_not_requested_singly(room: Room) -> None:
     """The UPN comes from the roster, which is newer than stored data."""
     await room.store.remember_chat(_kept(room, HANAKO, upn="given.on@example.com"))
     assert (await _known(room, "given.on@example.com"))[HANAKO.object_id] == HANAKO.upn
     assert room.ones() == 0
 
 
-async def test_a_person_is_completed_from_their_personal_chat(room: Room) -> None:
+async def test_missing_upn_and_mail_address_of_a_person_are_read_from_the_personal_chat(room: Room) -> None:
     """The activity has neither UPN nor mail; the members of the chat have both."""
     sent = Person(TARO.object_id, TENANT_ID, "Taro", teams_id=TARO.id)
     chat = room.ms.world.personal(TARO).id

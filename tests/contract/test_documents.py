@@ -48,8 +48,8 @@ def test_documented_command_lines_are_valid(name: str) -> None:
             assert shown.exit_code == 0, shown.output
 
 
-def test_readme_is_short_enough_for_five_minutes() -> None:
-    """README.md stays short. Details belong in the documents that it links to."""
+def test_readme_has_fewer_words_than_its_limit() -> None:
+    """A newcomer reads it in five minutes. Details belong in the documents that it links to."""
     assert len(documents.read(documents.README).split()) < LONGEST_README
 
 
@@ -68,7 +68,7 @@ def test_every_document_is_reached_from_the_readme() -> None:
     assert reached == set(NAMES)
 
 
-def test_commands_in_the_readme_can_be_pasted() -> None:
+def test_commands_in_the_readme_contain_no_request_id_and_set_each_variable_they_use() -> None:
     """The commands read a request's id from the sandbox, because the sandbox would not know an id in the text."""
     shell = "\n".join(documents.blocks(documents.read(documents.README), "sh"))
     assert "oi-" not in shell

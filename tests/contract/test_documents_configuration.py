@@ -70,14 +70,14 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert {name.strip("`"): shown for name, shown, _ in rows} == expected
 
 
-def test_example_file_is_accepted() -> None:
+def test_example_configuration_file_is_accepted() -> None:
     """The document's node-access.toml works without changes."""
     (example,) = documents.blocks(TEXT, "toml")
     configuration = parse_configuration(example.encode())
     assert [channel.name for channel in configuration.channels] == ["production", "leads"]
 
 
-def test_first_file_of_the_installation_is_accepted() -> None:
+def test_configuration_file_of_the_installation_page_is_accepted() -> None:
     """The file that an admin starts with works without changes, and its one channel is the fallback."""
     (example,) = documents.blocks(documents.read(documents.INSTALLATION), "toml")
     (channel,) = parse_configuration(example.encode()).channels
@@ -85,7 +85,7 @@ def test_first_file_of_the_installation_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
-def test_every_key_is_in_the_example(table: tuple[str, ...]) -> None:
+def test_every_configuration_key_is_in_the_example_file(table: tuple[str, ...]) -> None:
     """The example has every available key of the table, in at least one of the tables of this kind."""
     (example,) = documents.blocks(TEXT, "toml")
     found = [tomllib.loads(example)]
@@ -97,7 +97,7 @@ def test_every_key_is_in_the_example(table: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("table", sorted(HEADINGS))
-def test_every_key_is_explained_with_its_default(table: tuple[str, ...]) -> None:
+def test_every_configuration_key_is_explained_with_its_default(table: tuple[str, ...]) -> None:
     """The section of a table has each available key once, with its default."""
     rows = documents.table(documents.section(TEXT, HEADINGS[table]), "key", "default", "meaning")
     expected = {f"`{name}`": default_of_key(field) for name, field in keys(TABLES[table]).items()}
@@ -105,7 +105,7 @@ def test_every_key_is_explained_with_its_default(table: tuple[str, ...]) -> None
     assert {name: shown for name, shown, _ in rows} == expected
 
 
-def test_every_table_of_the_file_has_its_section() -> None:
+def test_every_table_of_the_configuration_file_has_its_section() -> None:
     """Each table has its section. [people] is not in the schema's tables, because the admin chooses its keys."""
     assert set(HEADINGS) | {()} == set(TABLES)
     assert "\n### People\n" in TEXT

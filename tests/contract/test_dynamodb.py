@@ -195,7 +195,7 @@ async def test_write_with_an_unknown_result_is_not_repeated(
     assert by_hand.item()["version"] == {"N": "90"}
 
 
-async def test_row_keeps_a_limited_number_of_write_names(store: DynamoStore, by_hand: Hand) -> None:
+async def test_row_keeps_the_names_of_a_limited_number_of_writes(store: DynamoStore, by_hand: Hand) -> None:
     """The list of write names does not grow with the row's age."""
     for _ in range(WRITES_KEPT + 3):
         await store.apply(KEY, counted, now=NOW)
@@ -204,7 +204,9 @@ async def test_row_keeps_a_limited_number_of_write_names(store: DynamoStore, by_
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-async def test_every_call_with_a_lost_reply_is_repeated(store: DynamoStore, server: FakeDynamo, before: bool) -> None:
+async def test_every_call_to_the_table_with_a_lost_reply_is_repeated(
+    store: DynamoStore, server: FakeDynamo, before: bool
+) -> None:
     """Every call succeeds. The audit entry is stored once, the chat is deleted, and the change is in the row once."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     for name, call in EVERY_CALL.items():
@@ -225,8 +227,8 @@ async def test_sweep_lease_survives_a_lost_reply(store: DynamoStore, server: Fak
 # --- several processes
 
 
-async def test_table_without_conditions_loses_writes(shelf: DynamoShelf) -> None:
-    """Control: without the condition one of two concurrent writes is lost."""
+async def test_control_without_the_condition_one_of_two_concurrent_writes_is_lost(shelf: DynamoShelf) -> None:
+    """Control: the fault removes the condition from two writes of the same row."""
     stores = [await shelf.open(), await shelf.open()]
     both = threading.Barrier(2)
 
@@ -255,8 +257,10 @@ async def test_concurrent_write_that_the_condition_refuses_is_applied_again(shel
     assert await stores[0].load(KEY) == Record(KEY, NOW, version=2, reconcile_failures=2)
 
 
-async def test_writer_that_always_loses_gives_up_in_time(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """If the condition never holds, the writer gets an error after its time limit, and no row is written."""
+async def test_write_whose_condition_never_holds_fails_after_its_time_limit(
+    impatient: DynamoStore, server: FakeDynamo
+) -> None:
+    """The error names too many concurrent writes, and no row is written."""
     server.plan("PutItem", times=1000, error=(400, "ConditionalCheckFailedException"))
     with pytest.raises(StoreUnavailable, match="too many at once"):
         await impatient.apply(KEY, counted, now=NOW)
@@ -289,7 +293,7 @@ async def test_change_of_a_cancelled_caller_is_skipped_unless_it_has_begun(
     assert by_hand.item()["version"] == {"N": "1"}
 
 
-async def test_closing_completes_pending_writes(shelf: DynamoShelf, by_hand: Hand) -> None:
+async def test_closing_the_store_completes_pending_writes(shelf: DynamoShelf, by_hand: Hand) -> None:
     """Changes requested before the store closes are answered and durable."""
     async with shelf.closed() as store:
         writes = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(250)]
@@ -304,8 +308,10 @@ async def test_closing_completes_pending_writes(shelf: DynamoShelf, by_hand: Han
 NOTHING = b'{"Items": [], "Count": 0, "ScannedCount": 0}'
 
 
-async def test_own_rows_are_due_before_the_index_lists_them(store: DynamoStore, server: FakeDynamo) -> None:
-    """The store returns due rows that it wrote, even if the index is empty. A row without a due time is not due."""
+async def test_due_rows_that_the_store_wrote_are_returned_although_the_index_is_empty(
+    store: DynamoStore, server: FakeDynamo
+) -> None:
+    """A row whose due time was removed is not due."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     await store.apply(OTHER, due_at(NOW + SECOND), now=NOW)
     server.plan("Query", body=NOTHING, times=5)
@@ -317,10 +323,10 @@ async def test_own_rows_are_due_before_the_index_lists_them(store: DynamoStore, 
     assert list(await store.due(NOW + SECOND, 5)) == [OTHER]
 
 
-async def test_outdated_index_entries_are_dropped(
+async def test_row_that_is_due_or_watched_only_in_an_outdated_index_is_not_returned(
     shelf: DynamoShelf, store: DynamoStore, by_hand: Hand, server: FakeDynamo
 ) -> None:
-    """A row is not returned if it is due or watched only in the index, which lags behind."""
+    """The index lags behind the row."""
     other = await shelf.open()
     await store.apply(KEY, due_at(NOW), now=NOW)
     entry = {name: value for name, value in by_hand.item().items() if name in ("pk", "sk", "due", "due_at")}
@@ -343,7 +349,7 @@ async def test_all_reads_but_index_queries_are_consistent(store: DynamoStore, se
         assert all(each.get("ConsistentRead") or each["IndexName"] in {"due", "watched"} for each in asked)
 
 
-async def test_names_in_expressions_are_placeholders(store: DynamoStore, server: FakeDynamo) -> None:
+async def test_expressions_contain_no_attribute_name_but_placeholders(store: DynamoStore, server: FakeDynamo) -> None:
     """DynamoDB reserves hundreds of words, such as `owner` and `until`; no expression uses a name directly."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     await every_answer(store)
@@ -371,10 +377,10 @@ async def test_audit_entries_beyond_one_page_are_all_read(store: DynamoStore, se
     assert list(await store.audit(NOW + timedelta(hours=20))) == entries[20:]
 
 
-async def test_all_rows_are_read_if_one_call_returns_only_some(
+async def test_rows_that_dynamodb_leaves_out_of_a_batch_are_requested_again(
     shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo
 ) -> None:
-    """Rows are read a page at a time, and rows that DynamoDB left out are requested again."""
+    """Rows are read a page at a time. All of them are returned."""
     numbers = range(MOST_AT_ONCE + 9)
     await asyncio.gather(*(store.apply(key_of(number), due_at(NOW), now=NOW) for number in numbers))
     left_out = {"Keys": [row_key(key_of(number)) for number in range(3)], "ConsistentRead": True}
@@ -401,8 +407,8 @@ async def test_row_that_is_not_watched_has_an_expiry_time(store: DynamoStore, by
     assert "expires_at" in by_hand.item()
 
 
-async def test_expired_row_works_until_it_is_deleted(store: DynamoStore) -> None:
-    """DynamoDB deletes days late: until then the row is read, found, written, and revived if it is watched."""
+async def test_expired_row_can_be_read_and_written_until_dynamodb_deletes_it(store: DynamoStore) -> None:
+    """DynamoDB deletes days late. Until then, the row is read, found, written, and watched again."""
     await store.apply(KEY, counted, now=NOW)
     later = NOW + KEPT + timedelta(days=2)
     assert await store.forget_expired(later) == 0
@@ -454,7 +460,7 @@ async def test_throttled_call_is_repeated(store: DynamoStore, server: FakeDynamo
         ({"body": b"[]"}, "ResponseParserError: the answer is not a JSON object"),
     ],
 )
-async def test_lasting_failure_is_an_error_with_its_name(
+async def test_lasting_failure_of_dynamodb_raises_an_error_that_names_it(
     impatient: DynamoStore, server: FakeDynamo, how: dict[str, Any], message: str
 ) -> None:
     """Every call raises an error that names the failure. An unreadable answer never counts as a missing row."""
@@ -467,7 +473,7 @@ async def test_lasting_failure_is_an_error_with_its_name(
     assert (await impatient.apply(KEY, counted, now=NOW)).reconcile_failures == 1
 
 
-async def test_answer_without_its_members_is_an_error(store: DynamoStore, server: FakeDynamo) -> None:
+async def test_answer_that_lacks_its_members_raises_an_error(store: DynamoStore, server: FakeDynamo) -> None:
     """A server that answers 200 and {} to every call is not taken for an empty table."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     lists = [store.due(NOW, 1), store.next_due(), all_watched(store), store.find("oi-x"), store.personal_chats()]
@@ -478,7 +484,7 @@ async def test_answer_without_its_members_is_an_error(store: DynamoStore, server
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "ExpiredTokenException"])
-async def test_permanent_failure_is_not_repeated(store: DynamoStore, server: FakeDynamo, code: str) -> None:
+async def test_call_that_fails_permanently_is_not_repeated(store: DynamoStore, server: FakeDynamo, code: str) -> None:
     """A missing permission, for example, is an error after one call."""
     fault = server.plan("*", times=100, error=(400, code))
     for name, answer in (await every_answer(store)).items():
@@ -487,10 +493,10 @@ async def test_permanent_failure_is_not_repeated(store: DynamoStore, server: Fak
     assert fault.times == 100 - len(EVERY_CALL)
 
 
-async def test_calls_to_a_hanging_table_raise_an_error_in_time(
+async def test_calls_to_a_hanging_table_raise_an_error_while_the_table_still_hangs(
     shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo
 ) -> None:
-    """Every caller gets the error while the call still hangs; afterwards the store works again."""
+    """Afterwards, the store works again."""
     gate = threading.Event()
     server.plan("*", times=10_000, gate=gate)
     for name, answer in (await every_answer(hurried)).items():
@@ -518,7 +524,7 @@ async def test_repeated_audit_entry_is_stored_once(
     assert [entry.event for entry in await hurried.audit(NOW)] == ["claimed", "sent", "sent"]
 
 
-async def test_more_hanging_calls_than_threads_all_end_in_time(hurried: DynamoStore, server: FakeDynamo) -> None:
+async def test_all_of_more_hanging_calls_than_threads_raise_an_error(hurried: DynamoStore, server: FakeDynamo) -> None:
     """While the table hangs, calls that have a thread and calls that wait for one all raise an error."""
     gate = threading.Event()
     server.plan("*", times=10_000, gate=gate)
@@ -528,8 +534,8 @@ async def test_more_hanging_calls_than_threads_all_end_in_time(hurried: DynamoSt
     assert not gate.is_set()
 
 
-def test_time_limits_fit_into_the_time_of_a_click() -> None:
-    """The store answers within 2.5 of the 3 seconds that a click has, and the last try can end within them."""
+def test_time_limit_of_the_store_fits_into_the_three_seconds_of_a_click() -> None:
+    """The store answers within 2.5 seconds, and the last repetition can end within them."""
     assert SECONDS <= 2.5
     assert PATIENCE + CALL_SECONDS < SECONDS
 
@@ -582,7 +588,7 @@ async def test_unreadable_row_is_reported_and_kept(store: DynamoStore, by_hand: 
         ({"sk": {"S": "mine"}}, "sk names no request"),
     ],
 )
-async def test_error_for_an_invalid_item_names_its_key(
+async def test_error_for_an_item_with_invalid_attributes_names_its_key(
     shelf: DynamoShelf, by_hand: Hand, broken: dict[str, Any], message: str
 ) -> None:
     """No version of the bot wrote the item."""
@@ -617,7 +623,7 @@ def numbers(table: dict[str, Any]) -> None:
         (numbers, r"the index `due` has the key \(due, due_at\) instead of the texts"),
     ],
 )
-async def test_foreign_table_is_refused(
+async def test_table_with_a_wrong_key_or_index_is_refused(
     shelf: DynamoShelf, by_hand: Hand, spoil: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     """A mistyped name must not put the bot's items into another program's table. The message says what to do."""
@@ -686,7 +692,7 @@ async def test_error_for_a_missing_aws_profile_names_it(
             pass
 
 
-async def test_without_credentials_a_store_does_not_open(
+async def test_store_does_not_open_without_aws_credentials(
     shelf: DynamoShelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The error is NoCredentialsError."""
@@ -703,8 +709,10 @@ async def test_without_credentials_a_store_does_not_open(
 # --- a missing table
 
 
-async def test_deleted_table_is_noticed(shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo) -> None:
-    """Reads and the check name the table. A new, empty table of that name is not used before a restart."""
+async def test_deleted_table_is_reported_and_a_new_one_is_not_used_before_a_restart(
+    shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo
+) -> None:
+    """Reads and the check name the table. The new table has the same name and is empty."""
     await store.check()
     with closing(server.client()) as client:
         client.delete_table(TableName=shelf.table)
@@ -721,8 +729,10 @@ async def test_deleted_table_is_noticed(shelf: DynamoShelf, store: DynamoStore, 
     assert (other.created, (await other.apply(KEY, counted, now=NOW)).version) == (True, 1)
 
 
-async def test_check_that_is_not_answered_stops_no_call(impatient: DynamoStore, server: FakeDynamo) -> None:
-    """If only the check fails, it raises an error that does not report damage, and a write still succeeds."""
+async def test_failed_check_of_the_table_reports_no_damage_and_blocks_no_write(
+    impatient: DynamoStore, server: FakeDynamo
+) -> None:
+    """Only the check fails. It raises StoreUnavailable."""
     server.plan("DescribeTable", error=(500, "InternalServerError"), times=1000)
     with pytest.raises(StoreUnavailable) as caught:
         await impatient.check()

@@ -118,8 +118,8 @@ async def test_concurrent_claim_whose_transaction_is_repeated_has_one_audit_entr
     assert sorted(await agreed(stores[0])) == ["0", "1"]
 
 
-async def test_audit_entries_describe_the_repeated_change(shelf: DynamoShelf) -> None:
-    """If the first attempt of a change differs from the stored one, only the stored one has an entry."""
+async def test_only_the_stored_attempt_of_a_repeated_change_has_an_audit_entry(shelf: DynamoShelf) -> None:
+    """The first attempt of the change, which is not stored, would have no entry."""
     store, other = await shelf.open(), await shelf.open()
     loop = asyncio.get_running_loop()
 
@@ -178,7 +178,7 @@ async def test_transaction_that_stays_canceled_fails_in_time(impatient: DynamoSt
     assert not isinstance(caught.value, StoreUncertain)
 
 
-async def test_single_write_that_meets_a_transaction_is_repeated(store: DynamoStore, server: FakeDynamo) -> None:
+async def test_write_that_conflicts_with_a_transaction_is_repeated(store: DynamoStore, server: FakeDynamo) -> None:
     """AWS refuses a write of an item while a transaction writes it. The refused write had no effect."""
     fault = server.plan("PutItem", times=2, error=(400, "TransactionConflictException"))
     assert (await store.apply(KEY, counted, now=NOW)).version == 1
@@ -206,7 +206,7 @@ async def test_only_writes_with_audit_entries_are_transactions(store: DynamoStor
     assert [list(each) for each in sent(server, seen)[0]["TransactItems"]] == [["Put"], ["Put"]]
 
 
-async def test_day_is_registered_before_its_first_entry(
+async def test_day_is_registered_before_its_first_audit_entry_is_written(
     shelf: DynamoShelf, store: DynamoStore, server: FakeDynamo
 ) -> None:
     """If a day cannot be registered, nothing is written, because its entries would never be read.
@@ -243,8 +243,8 @@ async def test_concurrent_steps_share_transactions(store: DynamoStore, server: F
     assert await trail_of(store) == [(each.id, "claimed") for each in rows[-1].decisions]
 
 
-async def test_change_with_too_many_steps_is_refused(store: DynamoStore) -> None:
-    """A change may have as many steps as fit into a transaction. One more is an error, and other changes succeed."""
+async def test_change_with_more_steps_than_fit_into_a_transaction_is_refused(store: DynamoStore) -> None:
+    """Other changes at the same time succeed. A change with exactly as many steps as fit is stored."""
     many = [f"{number}" for number in range(MOST_ENTRIES)]
     changes = [claimed("a"), claimed(*many, "too many"), claimed("b")]
     first, second, third = await asyncio.gather(
@@ -258,7 +258,9 @@ async def test_change_with_too_many_steps_is_refused(store: DynamoStore) -> None
     assert await agreed(store) == ["a", "b", *many]
 
 
-async def test_entries_that_are_too_large_for_one_transaction_are_split(store: DynamoStore, server: FakeDynamo) -> None:
+async def test_rows_and_entries_that_are_too_large_for_one_transaction_are_split(
+    store: DynamoStore, server: FakeDynamo
+) -> None:
     """Each transaction, including the row, stays below the 4 MB that AWS accepts."""
     assert MOST_ENTRY_BYTES + MOST_BYTES < MOST_SIZE
 
@@ -287,7 +289,7 @@ def test_audit_entries_never_share_a_key(server: FakeDynamo, monkeypatch: pytest
 # --- entries without a row
 
 
-async def test_repeated_batch_of_entries_is_stored_once(impatient: DynamoStore, server: FakeDynamo) -> None:
+async def test_repeated_batch_of_audit_entries_is_stored_once(impatient: DynamoStore, server: FakeDynamo) -> None:
     """The reply to a batch's second transaction is lost for too long.
 
     After the caller repeats the batch, each entry is stored once.
@@ -303,7 +305,9 @@ async def test_repeated_batch_of_entries_is_stored_once(impatient: DynamoStore, 
     assert list(await impatient.audit(NOW)) == entries
 
 
-async def test_batch_of_long_entries_is_split(store: DynamoStore, server: FakeDynamo) -> None:
+async def test_batch_of_long_audit_entries_is_split_into_two_transactions(
+    store: DynamoStore, server: FakeDynamo
+) -> None:
     """AWS accepts 4 MB per transaction, so 50 entries of 100 KB are sent in two transactions."""
     entries = [AuditEntry(NOW, f"{number}", person_name="x" * 100_000) for number in range(50)]
     seen = len(server.calls)

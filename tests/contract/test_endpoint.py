@@ -77,16 +77,16 @@ async def test_methods_other_than_post_are_answered_405(method: str, ms: FakeMic
 
 
 @pytest.mark.parametrize("size", [LARGEST_BODY + 1, 2 * 1024 * 1024])
-async def test_large_bodies_are_answered_413(size: int, ms: FakeMicrosoft) -> None:
-    """A body may have at most 256 KB."""
+async def test_bodies_above_256_kb_are_answered_413(size: int, ms: FakeMicrosoft) -> None:
+    """This also holds for a body of 2 MB."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send(edge.url, _message(ms, text="x" * size))
 
     assert status == 413
 
 
-async def test_large_bodies_of_unknown_length_are_answered_413(ms: FakeMicrosoft) -> None:
-    """The limit also holds for chunked bodies, which do not state their length."""
+async def test_chunked_bodies_above_256_kb_are_answered_413(ms: FakeMicrosoft) -> None:
+    """Chunked bodies do not state their length."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(10):
@@ -269,7 +269,9 @@ async def _nothing(_context: TurnContext) -> None:
 @pytest.mark.parametrize(
     ("turn", "code"), [(_fail, 500), (_unserialisable, 500), (_five_hundred, 500), (_nothing, 400)]
 )
-async def test_failing_invoke_is_answered_200_with_an_error_body(turn: Any, code: int, ms: FakeMicrosoft) -> None:
+async def test_invoke_whose_turn_fails_is_answered_200_with_an_error_body(
+    turn: Any, code: int, ms: FakeMicrosoft
+) -> None:
     """An error, or a missing answer, becomes the protocol's error body with status 200, so Teams does not resend it."""
     async with running_edge(ms, turn=turn) as edge:
         status, body = await ms.send(edge.url, _invoke(ms))
@@ -278,13 +280,13 @@ async def test_failing_invoke_is_answered_200_with_an_error_body(turn: Any, code
     assert set(body["value"]) == {"code", "message"}
 
 
-async def test_failing_message_is_answered_200(ms: FakeMicrosoft) -> None:
-    """After an error in the turn of a message, Teams gets 200."""
+async def test_message_whose_turn_fails_is_answered_200(ms: FakeMicrosoft) -> None:
+    """With another status, Teams would send the message again."""
     async with running_edge(ms, turn=_fail) as edge:
         assert await ms.send(edge.url, _message(ms)) == (200, None)
 
 
-async def test_turn_gets_the_members_that_the_bot_does_not_know(ms: FakeMicrosoft) -> None:
+async def test_turn_receives_members_of_the_activity_that_the_bot_does_not_know(ms: FakeMicrosoft) -> None:
     """The turn gets the whole JSON object beside the parsed activity."""
     async with running_edge(ms) as edge:
         await ms.send(edge.url, _invoke(ms, somethingNew={"a": [1]}))
@@ -294,7 +296,7 @@ async def test_turn_gets_the_members_that_the_bot_does_not_know(ms: FakeMicrosof
         assert inbound.raw["conversation"]["tenantId"] == inbound.wire.conversation.tenant_id
 
 
-async def test_half_of_a_surrogate_pair_is_replaced(ms: FakeMicrosoft) -> None:
+async def test_unpaired_surrogate_in_an_activity_is_replaced(ms: FakeMicrosoft) -> None:
     """A text that was cut inside an emoji contains such a half, which no store could encode."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send(edge.url, _message(ms, text="ok \ud83d", **{"\udc00": "x"}))
@@ -307,8 +309,8 @@ async def test_half_of_a_surrogate_pair_is_replaced(ms: FakeMicrosoft) -> None:
 # --- missing keys
 
 
-async def test_requests_before_the_first_keys_are_answered_503(ms: FakeMicrosoft) -> None:
-    """Once the bot has its first signing keys, requests are answered 200."""
+async def test_requests_before_the_bot_has_signing_keys_are_answered_503(ms: FakeMicrosoft) -> None:
+    """Once the bot has its first keys, requests are answered 200."""
     ms.fault("GET", "openidconfiguration", status=500, times=None)
     async with running_edge(ms) as edge:
         first, _ = await ms.send(edge.url, _message(ms))
@@ -447,8 +449,8 @@ async def test_refused_activities_with_many_wrong_values_cause_ten_warnings_a_mi
     assert [level for level, _ in _lines(logs)] == ["warning"] * 10 + ["info"] * 20 + ["warning"]
 
 
-async def test_activity_that_is_refused_because_of_overload_is_counted_as_such(ms: FakeMicrosoft) -> None:
-    """The metric counts it as `turned_away`, and not as accepted."""
+async def test_activity_that_is_refused_because_of_overload_is_counted_as_turned_away(ms: FakeMicrosoft) -> None:
+    """It is not counted as accepted."""
     async with running_edge(ms, most_turns=0) as edge:
         await _send(ms, edge)
         assert _counted(edge) == {"turned_away": 1.0}

@@ -43,8 +43,8 @@ async def fill(path: Path) -> None:
             await store.apply(key, decided, now=NOW)
 
 
-async def test_documented_statements_delete_the_data_of_one_person(tmp_path: Path) -> None:
-    """The chat and the ended requests of the person are gone. Everything else stays."""
+async def test_documented_sql_deletes_the_chat_and_the_ended_requests_of_one_person(tmp_path: Path) -> None:
+    """Everything else stays: open requests of the person, and all data of other people."""
     path = tmp_path / "node-access.db"
     await fill(path)
     (script,) = documents.blocks(SECTION, "sql")
@@ -57,15 +57,15 @@ async def test_documented_statements_delete_the_data_of_one_person(tmp_path: Pat
         assert [await store.load(key) is not None for key in (ENDED, OPEN, OTHER)] == [False, True, True]
 
 
-async def test_audit_trail_cannot_be_deleted_early(tmp_path: Path) -> None:
-    """The document says so: entries prove who decided what."""
+async def test_deleting_from_the_audit_trail_in_sqlite_is_refused(tmp_path: Path) -> None:
+    """Entries prove who decided what, so the trail is append-only."""
     path = tmp_path / "node-access.db"
     await fill(path)
     with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         connection.execute("DELETE FROM audit")
 
 
-def test_documented_key_is_that_of_a_personal_chat() -> None:
+def test_documented_dynamodb_key_is_that_of_a_personal_chat() -> None:
     """The command for DynamoDB deletes the item in which the store keeps the chat."""
     found = re.search(r"--key '(\{.+\})'", SECTION)
     assert found

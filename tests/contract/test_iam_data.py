@@ -39,20 +39,20 @@ def listed_type(action: str, key: str) -> str | None:
     return None
 
 
-def test_extract_has_every_action_of_the_files() -> None:
+def test_extract_of_the_reference_has_exactly_the_actions_of_the_policy_files() -> None:
     """A file with a new action needs a new extract: python -m tests.contract.record_iam_data VERSION."""
     assert set(DATA) == used_actions()
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_aws_lists_every_condition_key_for_its_action(name: str) -> None:
+def test_every_condition_key_of_a_policy_is_listed_by_aws_for_its_action(name: str) -> None:
     """AWS fills each key for the action that it restricts, except the keys that it fills for every call."""
     unlisted = {(action, key) for action, _, key, _ in conditions(name) if key not in GLOBAL}
     assert {(action, key) for action, key in unlisted if listed_type(action, key) is None} == set()
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_operators_fit_the_types_of_their_keys(name: str) -> None:
+def test_operators_of_conditions_fit_the_types_of_their_keys(name: str) -> None:
     """Each value is text, as IAM's grammar asks for, and the operator is made for the type of the key."""
     for action, operator, key, value in conditions(name):
         assert all(isinstance(each, str) for each in as_list(value)), (action, key)
@@ -62,7 +62,7 @@ def test_operators_fit_the_types_of_their_keys(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in POLICIES if "trust" not in name])
-def test_resources_have_the_form_that_the_action_needs(name: str) -> None:
+def test_resources_of_a_policy_have_the_types_that_its_actions_need(name: str) -> None:
     """An action without resource types needs `*`. Any other gets a resource of each required type."""
     for statement in POLICIES[name]:
         resources = as_list(statement["Resource"])

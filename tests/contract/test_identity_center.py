@@ -64,8 +64,8 @@ def mail(*addresses: str, **more: object) -> list[dict[str, object]]:
 # --- what is read
 
 
-async def test_both_names_of_a_user_are_read(scene: Scene, side: AwsSide) -> None:
-    """User name and primary address are read with the bot's credentials in its Region. The store id is read once."""
+async def test_user_name_and_primary_address_of_a_user_are_read(scene: Scene, side: AwsSide) -> None:
+    """They are read with the bot's credentials in its Region. The store id is read once."""
     assert await side.identities.names(TARO) == NAMES
     assert await side.identities.names(HANAKO) == ("hanako.sato@example.com", "hanako.sato@example.com")
     calls = [*scene.aws.calls(LISTING), *scene.aws.calls(READING)]
@@ -74,8 +74,8 @@ async def test_both_names_of_a_user_are_read(scene: Scene, side: AwsSide) -> Non
     assert [call.params["IdentityStoreId"] for call in calls[1:]] == [STORE, STORE]
 
 
-async def test_request_may_name_its_requester_by_id_alone(scene: Scene, side: AwsSide) -> None:
-    """If the OpsItem has no ARN, the requester is the Identity Center id, and its record has the names."""
+async def test_identity_center_id_is_the_requester_if_the_ops_item_has_no_arn(scene: Scene, side: AwsSide) -> None:
+    """The user's record has the names."""
     asked = scene.ask()
 
     def without_arn(answer: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +92,7 @@ async def test_request_may_name_its_requester_by_id_alone(scene: Scene, side: Aw
     assert await side.identities.names(request.requester) == NAMES
 
 
-async def test_lookups_are_rate_limited(scene: Scene) -> None:
+async def test_lookups_of_identity_center_users_are_rate_limited(scene: Scene) -> None:
     """The whole organization shares the quota, so lookups of several users wait for it."""
     async with aws_side(scene, rates={"identitystore": 1.0, "sso-admin": 1.0}) as side:
         began = scene.clock()
@@ -145,7 +145,7 @@ def test_malformed_members_of_a_user_record_give_no_names(member: str, wrong: ob
         "t" * 309 + "@example.com",
     ],
 )
-def test_name_that_is_too_long_or_invisible_is_not_used(odd: str) -> None:
+def test_user_name_or_address_that_is_too_long_or_has_invisible_characters_is_not_used(odd: str) -> None:
     """Such a name is not shortened or cleaned, because the result could be another user's name."""
     record = {"UserName": odd, "Emails": mail(odd)}
     assert identity_center.names_in(record, TARO) == ()
@@ -157,8 +157,8 @@ def test_of_several_primary_addresses_none_is_used() -> None:
     assert identity_center.names_in(record, TARO) == ("taro",)
 
 
-async def test_record_of_another_user_is_not_trusted(scene: Scene, side: AwsSide) -> None:
-    """The user id in the record must be the requested one."""
+async def test_record_with_another_user_id_than_requested_raises_an_error(scene: Scene, side: AwsSide) -> None:
+    """The code is AnotherUser."""
     scene.aws.faults.rewrite(READING, record(UserId=HANAKO))
     assert await code_of(side) == "AnotherUser"
 
@@ -213,8 +213,8 @@ async def test_only_identity_store_is_used_although_other_instances_exist(
     assert await side.identities.names(TARO) == NAMES
 
 
-async def test_all_pages_of_instances_are_read(scene: Scene, side: AwsSide) -> None:
-    """A second page may hold a second store. Endless pages are an error."""
+async def test_second_page_of_instances_is_read_and_endless_pages_raise_an_error(scene: Scene, side: AwsSide) -> None:
+    """The second page has a second store."""
     second = instance("d-0987654321", owner=ACCOUNT)
     scene.aws.faults.rewrite(LISTING, lambda answer: {**answer, "NextToken": "more"}, times=1)
     scene.aws.faults.rewrite(LISTING, lambda answer: answer if "NextToken" in answer else {"Instances": [second]})
@@ -229,7 +229,7 @@ async def test_all_pages_of_instances_are_read(scene: Scene, side: AwsSide) -> N
 # --- caching
 
 
-async def test_record_is_cached_for_an_hour(scene: Scene, side: AwsSide) -> None:
+async def test_record_of_a_user_is_cached_for_an_hour(scene: Scene, side: AwsSide) -> None:
     """After an hour store and record are read again, and a renamed user has the new name."""
     await side.identities.names(TARO)
     scene.aws.faults.rewrite(READING, record(UserName="renamed"))
@@ -240,7 +240,7 @@ async def test_record_is_cached_for_an_hour(scene: Scene, side: AwsSide) -> None
     assert (count(scene, LISTING), count(scene, READING)) == (2, 2)
 
 
-async def test_unknown_user_is_cached_for_minutes(scene: Scene, side: AwsSide) -> None:
+async def test_absence_of_a_user_is_cached_for_minutes(scene: Scene, side: AwsSide) -> None:
     """An unknown id is not a failure. After UNKNOWN_SECONDS, store and record are read again."""
     assert (await side.identities.names(NOBODY), await side.identities.names(NOBODY)) == ((), ())
     assert (count(scene, LISTING), count(scene, READING)) == (1, 1)
@@ -272,13 +272,13 @@ async def test_failed_lookup_is_not_repeated_for_any_user_for_half_a_minute(
     assert count(scene, operation) == asked + 1
 
 
-async def test_throttled_lookup_has_the_code_of_aws(scene: Scene, side: AwsSide) -> None:
-    """The error of the lookup has the code ThrottlingException."""
+async def test_throttled_lookup_raises_an_error_with_the_code_of_aws(scene: Scene, side: AwsSide) -> None:
+    """The code is ThrottlingException."""
     scene.aws.faults.fail(READING, "ThrottlingException", times=None)
     assert await code_of(side) == "ThrottlingException"
 
 
-async def test_refused_id_affects_no_other_user(scene: Scene, side: AwsSide) -> None:
+async def test_refused_user_id_does_not_affect_lookups_of_other_users(scene: Scene, side: AwsSide) -> None:
     """Another user is read as usual. The refused id is not requested a second time."""
     scene.aws.faults.fail(READING, "ValidationException")
     assert await code_of(side) == "ValidationException"
@@ -286,13 +286,15 @@ async def test_refused_id_affects_no_other_user(scene: Scene, side: AwsSide) -> 
     assert (await code_of(side), count(scene, READING)) == ("ValidationException", 2)
 
 
-async def test_read_with_a_lost_reply_is_repeated(scene: Scene, side: AwsSide) -> None:
+async def test_read_of_a_user_with_a_lost_reply_is_repeated(scene: Scene, side: AwsSide) -> None:
     """Reading changes nothing, so it may be repeated."""
     scene.aws.faults.lose_reply(READING)
     assert await side.identities.names(TARO) == NAMES
 
 
-async def test_slow_answer_delays_no_caller(scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_answer_of_identity_center_does_not_delay_callers(
+    scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Callers get NotAnsweredYet after a moment. The answer is cached later, and AWS is called once."""
     monkeypatch.setattr(identity_center, "PROMPT_SECONDS", 0.05)
     with scene.aws.faults.hold(READING):
@@ -302,10 +304,10 @@ async def test_slow_answer_delays_no_caller(scene: Scene, side: AwsSide, monkeyp
     assert (count(scene, LISTING), count(scene, READING)) == (1, 1)
 
 
-async def test_missing_answer_ends_with_a_time_out(
+async def test_read_of_a_user_without_an_answer_times_out_for_all_users(
     scene: Scene, side: AwsSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The call ends with a time-out, which counts as a failure for all users."""
+    """The call ends with a time-out, and the same error is returned for another user without a call."""
     assert LIMITS["identitystore"] == LIMITS["sso-admin"] == 5.0
     monkeypatch.setattr(sdk, "_READ_SECONDS_OF", {"identitystore": 0.2})
     monkeypatch.setattr(identity_center, "PROMPT_SECONDS", 30.0)
@@ -314,7 +316,7 @@ async def test_missing_answer_ends_with_a_time_out(
         assert (await code_of(side, HANAKO), count(scene, READING)) == ("ReadTimeoutError", 1)
 
 
-async def test_lookups_run_one_at_a_time(scene: Scene, side: AwsSide) -> None:
+async def test_simultaneous_lookups_run_one_after_the_other_and_once_for_each_user(scene: Scene, side: AwsSide) -> None:
     """Many lookups run one after the other. Two simultaneous lookups of the same user make one call."""
     hold = scene.aws.faults.hold(READING, times=1)
     looks = [asyncio.create_task(side.identities.names(each)) for each in (TARO, HANAKO, TARO, NOBODY)]

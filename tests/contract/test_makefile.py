@@ -49,28 +49,28 @@ def script() -> ModuleType:
     return module
 
 
-def test_fresh_sandbox_installs_only_its_own_packages(tmp_path: Path) -> None:
-    """Without development tools, `make sandbox` installs only the sandbox's pins and the project."""
+def test_make_sandbox_installs_no_development_tools(tmp_path: Path) -> None:
+    """It installs only the sandbox's pins and the project."""
     commands = rules("sandbox", tmp_path)
     assert f".ci/install {tmp_path} .ci/pins/sandbox.txt" in commands
     assert f".ci/install {tmp_path} .\n" in commands
     assert "dev.txt" not in commands
 
 
-def test_setup_after_a_sandbox_installs_the_development_tools(tmp_path: Path) -> None:
+def test_make_setup_after_make_sandbox_installs_the_development_tools(tmp_path: Path) -> None:
     """An installed sandbox does not count as installed development tools."""
     (tmp_path / ".sandbox").touch()
     assert f".ci/install {tmp_path} .ci/pins/dev.txt" in rules("setup", tmp_path)
 
 
-def test_sandbox_after_setup_installs_nothing(tmp_path: Path) -> None:
+def test_make_sandbox_after_make_setup_installs_nothing(tmp_path: Path) -> None:
     """The development tools include everything that the sandbox needs."""
     (tmp_path / ".pins").touch()
     (tmp_path / ".project").touch()
     assert ".ci/install" not in rules("sandbox", tmp_path)
 
 
-def test_installation_prints_its_size_and_its_end(tmp_path: Path) -> None:
+def test_installation_prints_the_number_of_packages_before_and_after(tmp_path: Path) -> None:
     """The first line has the number of packages. pip's own lines are not printed."""
     done = install(tmp_path / "venv", pip="echo Collecting alpha==1.0")
     assert (done.returncode, done.stderr) == (0, "")
@@ -87,10 +87,10 @@ def test_failed_installation_prints_the_reason_and_stops(tmp_path: Path) -> None
     assert "run the same command again" in done.stderr
 
 
-def test_long_command_prints_its_progress(
+def test_running_installation_command_prints_its_progress_at_each_interval(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A running command prints a line at every interval."""
+    """The command runs until the test lets it end."""
     monkeypatch.setattr(script, "EVERY", 0.01)
     gate = tmp_path / "gate"
     os.mkfifo(gate)
@@ -116,16 +116,16 @@ def test_long_command_prints_its_progress(
         (["Collecting alpha==1.0\n", "Installing collected packages: alpha\n"], "unpacked 1 of 2"),
     ],
 )
-def test_progress_line_has_the_package_and_the_count(
+def test_progress_line_of_pip_has_the_latest_package_and_the_count(
     script: ModuleType, tmp_path: Path, lines: list[str], expected: str
 ) -> None:
-    """While pip fetches packages, the line has the latest package and the count; while it installs, the count only."""
+    """While pip installs, the line has the count only."""
     (tmp_path / "lib" / "python3.11" / "site-packages" / "alpha-1.0.dist-info").mkdir(parents=True)
     assert script.progress(lines, 2, tmp_path) == expected
 
 
-def test_bytecode_is_kept_where_the_machine_forbids_it(tmp_path: Path) -> None:
-    """Processes that a target starts may write bytecode, which halves the time in which the tests are collected."""
+def test_make_lets_its_processes_write_bytecode_although_the_environment_forbids_it(tmp_path: Path) -> None:
+    """Bytecode halves the time in which the tests are collected."""
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; print(sys.dont_write_bytecode)"\n')
@@ -139,15 +139,15 @@ def test_bytecode_is_kept_where_the_machine_forbids_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["test", "proofs", "e2e"])
-def test_long_test_run_is_announced(target: str, tmp_path: Path) -> None:
-    """Before the tests start, make prints a line with the target and the approximate time in minutes."""
+def test_make_announces_a_long_test_run_with_its_approximate_time(target: str, tmp_path: Path) -> None:
+    """Before the tests start, make prints a line with the target and the time in minutes."""
     before, started, _ = rules(target, tmp_path).partition("-m pytest")
     assert started
     assert re.search(rf'"make {target}: .*minute', before)
 
 
-def test_every_proof_belongs_to_a_target(tmp_path: Path) -> None:
-    """`make proofs` or `make e2e` runs every file that tests/README.md lists. `make proofs` uses the sizes for CI."""
+def test_every_listed_proof_is_run_by_make_proofs_or_make_e2e(tmp_path: Path) -> None:
+    """At least 20 files are listed in tests/README.md. `make proofs` uses the sizes for CI."""
     listed = re.findall(r"^\| \d+ \| .*? \| `(test_\w+\.py)` \|", documents.read("tests/README.md"), re.MULTILINE)
     proofs = rules("proofs", tmp_path)
     words = {*proofs.split(), *rules("e2e", tmp_path).split()}

@@ -81,7 +81,7 @@ async def test_a_post_in_a_channel_starts_a_thread(room: Room) -> None:
     assert message.root == message.id
 
 
-async def test_an_activity_has_a_card_and_a_summary_without_text(room: Room) -> None:
+async def test_a_posted_activity_has_a_card_and_a_summary_but_no_text(room: Room) -> None:
     """If the activity had a text, Teams would send text and card as two messages and return no id."""
     await room.messenger.post(APPROVERS, _message("a", alert=True))
     await room.messenger.post(APPROVERS, _message("b"))
@@ -128,8 +128,8 @@ async def test_a_reply_goes_into_the_thread_of_its_message(room: Room) -> None:
     assert (first.conversation, first.activity_id) == (card.conversation, room.ms.posted(card.conversation)[1].id)
 
 
-async def test_an_update_replaces_the_message(room: Room) -> None:
-    """The message is replaced in place, in channels and in chats."""
+async def test_an_update_replaces_the_message_in_a_channel_or_chat(room: Room) -> None:
+    """The message keeps its id."""
     for conversation in (APPROVERS, GROUP):
         posted = await room.messenger.post(conversation, _message("waiting"))
         await room.messenger.update(posted, _message("approved"))
@@ -152,8 +152,8 @@ async def test_message_without_an_id_cannot_be_updated(room: Room) -> None:
 # --- service URLs
 
 
-async def test_messages_go_to_the_service_url_of_their_conversation(room: Room) -> None:
-    """Threads use the stored URL of their channel; other conversations use the configured one."""
+async def test_messages_of_a_channel_go_to_the_stored_service_url_of_the_channel(room: Room) -> None:
+    """Threads use the URL of their channel. Other conversations use the configured one."""
     room.urls.learn(f"{APPROVERS};messageid=1", f"{room.ms.base}/teams")
     room.urls.default = "http://127.0.0.1:1/"
     posted = await room.messenger.post(APPROVERS, _message())
@@ -165,8 +165,8 @@ async def test_messages_go_to_the_service_url_of_their_conversation(room: Room) 
         await room.messenger.post(GROUP, _message())
 
 
-async def test_the_token_is_sent_only_to_listed_hosts(room: Room) -> None:
-    """A stored URL whose host is not listed is not used; the card goes to the configured one."""
+async def test_a_stored_service_url_with_an_unlisted_host_is_not_used(room: Room) -> None:
+    """The token must not reach such a host. The card goes to the configured URL."""
     room.store.tables.service_urls[APPROVERS] = "http://localhost:1/"
 
     posted = await room.messenger.post(APPROVERS, _message())
@@ -198,7 +198,7 @@ async def test_a_personal_chat_is_requested_by_the_29_id_if_known(
     assert call.body["members"] == [{"id": asked_by}]
 
 
-async def test_a_stored_chat_is_used_at_its_own_service_url(room: Room) -> None:
+async def test_a_stored_personal_chat_is_used_at_its_own_service_url(room: Room) -> None:
     """The message goes to the service URL that is stored with the chat, not to the configured one."""
     chat = room.ms.world.personal(TARO).id
     await room.store.remember_chat(PersonalChat(TARO_PERSON, chat, f"{room.ms.base}/teams"))
@@ -207,7 +207,7 @@ async def test_a_stored_chat_is_used_at_its_own_service_url(room: Room) -> None:
     assert (await room.messenger.direct(TARO_PERSON, _message())).conversation == chat
 
 
-async def test_a_stored_chat_that_teams_does_not_know_is_requested_again(room: Room) -> None:
+async def test_a_stored_personal_chat_that_teams_does_not_know_is_requested_again(room: Room) -> None:
     """The message goes to the chat that Teams returns, and this chat is stored."""
     await room.store.remember_chat(PersonalChat(TARO_PERSON, "a:gone", room.ms.service_url))
     posted = await room.messenger.direct(TARO_PERSON, _message())
@@ -216,7 +216,7 @@ async def test_a_stored_chat_that_teams_does_not_know_is_requested_again(room: R
     assert room.store.tables.chats[TARO.object_id].conversation == posted.conversation
 
 
-async def test_a_stored_chat_is_not_tried_twice_if_teams_returns_the_same(room: Room) -> None:
+async def test_a_message_is_not_posted_again_if_teams_returns_the_stored_personal_chat(room: Room) -> None:
     """The refused message is posted only once, because each attempt may leave a message in the chat."""
     await room.messenger.direct(TARO_PERSON, _message("waiting"))
     room.ms.fault("POST", "/activities$", status=404)
@@ -225,7 +225,7 @@ async def test_a_stored_chat_is_not_tried_twice_if_teams_returns_the_same(room: 
 
 
 @pytest.mark.parametrize("remembered", [False, True])
-async def test_a_blocked_personal_chat_is_refused(room: Room, remembered: bool) -> None:
+async def test_a_message_to_a_blocked_personal_chat_is_refused(room: Room, remembered: bool) -> None:
     """A requested chat that is blocked is not stored. A stored chat that is blocked stays stored."""
     place = room.ms.world.personal(TARO)
     if remembered:
@@ -235,7 +235,7 @@ async def test_a_blocked_personal_chat_is_refused(room: Room, remembered: bool) 
     assert room.store.tables.chats.keys() == ({TARO.object_id} if remembered else set())
 
 
-async def test_people_who_have_not_installed_the_bot_and_unknown_people_are_refused(room: Room) -> None:
+async def test_direct_messages_to_unknown_people_and_people_without_the_app_are_refused(room: Room) -> None:
     """The error has the exact problem, because the two need different fixes. No chat is stored."""
     room.ms.world.not_installed.add(TARO.id)
 
@@ -273,8 +273,8 @@ async def test_messages_above_the_rate_limit_are_not_sent(room: Room) -> None:
     await room.messenger.post(APPROVERS, _message())
 
 
-async def test_posts_updates_and_replies_count_together(room: Room) -> None:
-    """All three use up the rate limit of the conversation, because Teams counts them together."""
+async def test_posts_updates_and_replies_share_the_rate_limit_of_a_conversation(room: Room) -> None:
+    """Teams counts them together."""
     card = await room.messenger.post(APPROVERS, _message())
     for _ in range(3):
         await room.messenger.update(card, _message())
@@ -307,7 +307,7 @@ async def test_no_message_is_sent_while_teams_throttles_the_conversation(room: R
     await room.messenger.post(APPROVERS, _message())
 
 
-async def test_a_thread_keeps_the_order_of_the_calls(room: Room) -> None:
+async def test_messages_into_a_thread_are_sent_in_the_order_of_the_calls(room: Room) -> None:
     """Later messages wait until a slow earlier one was sent."""
     card = await room.messenger.post(APPROVERS, _message("card"))
     held = room.ms.hold("PUT", "activities")
@@ -342,11 +342,8 @@ async def test_a_slow_thread_does_not_delay_another_thread(room: Room) -> None:
 # --- isolation of conversations that hang or fail
 
 
-async def test_a_hanging_channel_blocks_only_a_few_calls(room: Room) -> None:
-    """Posts above IN_FLIGHT raise ChatThrottled immediately.
-
-    Messages to group chats and personal chats are still sent.
-    """
+async def test_posts_to_a_hanging_channel_above_the_limit_are_throttled_immediately(room: Room) -> None:
+    """The limit is IN_FLIGHT. Messages to group chats and personal chats are still sent."""
     held = room.ms.hold("POST", "/v3/conversations$", times=None, body_holds=APPROVERS)
     posts = [asyncio.create_task(room.messenger.post(APPROVERS, _message())) for _ in range(20)]
     done, _ = await asyncio.wait(posts[IN_FLIGHT:])
@@ -373,8 +370,8 @@ async def test_a_hanging_personal_chat_does_not_delay_other_conversations(room: 
     await asyncio.gather(*waiting)
 
 
-async def test_many_hanging_personal_chats_do_not_block_channels(room: Room) -> None:
-    """Direct messages above MOST_DIRECTS raise ChatThrottled immediately, and a post is still sent."""
+async def test_direct_messages_above_the_limit_of_hanging_ones_are_throttled_immediately(room: Room) -> None:
+    """The limit is MOST_DIRECTS. A post in a channel is still sent."""
     room.ms.hold("POST", "/v3/conversations$", times=None, body_holds="members")
     people = [Person(f"person-{number}", TENANT_ID) for number in range(8)]
     waiting = [asyncio.create_task(room.messenger.direct(each, _message())) for each in people]
@@ -388,8 +385,10 @@ async def test_many_hanging_personal_chats_do_not_block_channels(room: Room) -> 
 
 
 @pytest.mark.parametrize("fault", [{"status": 502}, {"status": 500}, {"drop": "before"}, {"drop": "after"}])
-async def test_a_failed_conversation_is_closed_for_a_while(room: Room, fault: dict[str, Any]) -> None:
-    """Until the wait is over, messages into this conversation are not sent. Other conversations are not affected."""
+async def test_no_message_is_sent_to_a_conversation_for_a_while_after_a_failure(
+    room: Room, fault: dict[str, Any]
+) -> None:
+    """Until the wait is over, each message raises ChatThrottled. Other conversations are not affected."""
     room.ms.fault("POST", GROUP, **fault)
     with pytest.raises(ChatUnavailable):
         await room.messenger.post(GROUP, _message())
@@ -403,8 +402,8 @@ async def test_a_failed_conversation_is_closed_for_a_while(room: Room, fault: di
     await room.messenger.post(GROUP, _message())
 
 
-async def test_a_failed_request_for_a_personal_chat_closes_it(room: Room) -> None:
-    """Only the chat with this person is closed."""
+async def test_no_direct_message_is_sent_to_a_person_after_a_failed_request_for_the_chat(room: Room) -> None:
+    """A message to another person is sent."""
     room.ms.fault("POST", "/v3/conversations$", body_holds=TARO.id, status=500)
     with pytest.raises(ChatUnavailable):
         await room.messenger.direct(TARO_PERSON, _message())
@@ -426,10 +425,13 @@ def _operations(room: Room, posted: Posted) -> dict[str, Callable[[], Awaitable[
 @pytest.mark.parametrize(
     ("operation", "ambiguous"), [("post", True), ("update", False), ("reply", True), ("direct", False)]
 )
-async def test_a_call_that_takes_too_long_raises_chat_unavailable(room: Room, operation: str, ambiguous: bool) -> None:
-    """The conversation of the call is then closed for a while. A new message may have arrived (`ambiguous`).
+async def test_a_call_to_teams_that_takes_too_long_raises_chat_unavailable(
+    room: Room, operation: str, ambiguous: bool
+) -> None:
+    """The next call into the conversation is throttled.
 
-    A direct message whose chat was still being requested cannot have arrived.
+    A new message may have arrived (`ambiguous`). A direct message whose chat was still being requested cannot have
+    arrived.
     """
     call = _operations(room, await room.messenger.post(APPROVERS, _message()))[operation]
     room.ms.hold("*", "/v3/", times=None)
@@ -443,8 +445,8 @@ async def test_a_call_that_takes_too_long_raises_chat_unavailable(room: Room, op
         await call()
 
 
-def test_a_call_and_its_retries_fit_into_the_lease() -> None:
-    """At least five seconds of the caller's lease are left for the store's writes."""
+def test_the_time_limit_of_a_call_to_teams_is_five_seconds_shorter_than_the_lease() -> None:
+    """The remaining time of the caller's lease is for the store's writes."""
     assert ROW_LEASE.total_seconds() - PATIENCE >= 5
 
 
@@ -476,7 +478,9 @@ def test_a_call_and_its_retries_fit_into_the_lease() -> None:
         {"drop": "after"},
     ],
 )
-async def test_any_response_is_a_success_or_a_declared_error(room: Room, operation: str, fault: dict[str, Any]) -> None:
+async def test_any_response_of_teams_is_a_success_or_raises_a_declared_error(
+    room: Room, operation: str, fault: dict[str, Any]
+) -> None:
     """Each operation succeeds or raises one of the port's three errors. A message needs no id to be delivered."""
     call = _operations(room, await room.messenger.post(APPROVERS, _message()))[operation]
     room.ms.fault("*", "/v3/", times=None, **fault)
@@ -490,8 +494,10 @@ async def test_any_response_is_a_success_or_a_declared_error(room: Room, operati
 
 @pytest.mark.parametrize("body", ["{}", "", "null", "[]", '"Accepted"', "Accepted", '{"id": null}', '{"id": ""}', "{"])
 @pytest.mark.parametrize("operation", ["post", "reply", "direct", "update"])
-async def test_accepted_message_without_an_id_is_delivered(room: Room, operation: str, body: str) -> None:
-    """Teams accepted the message with 2xx. Only its id is unknown. The next message is sent immediately."""
+async def test_message_that_teams_accepts_without_an_id_counts_as_delivered(
+    room: Room, operation: str, body: str
+) -> None:
+    """Teams answers 2xx. The next message is sent immediately."""
     await room.messenger.direct(TARO_PERSON, _message())
     call = _operations(room, await room.messenger.post(APPROVERS, _message()))[operation]
     path = {"post": "/v3/conversations$"}.get(operation, "/activities")
@@ -503,14 +509,14 @@ async def test_accepted_message_without_an_id_is_delivered(room: Room, operation
 
 
 @pytest.mark.parametrize("body", ['{"id": "%s;messageid=7"}', '{"activityId": "7"}'])
-async def test_thread_and_message_id_of_a_new_thread_follow_from_either_of_them(room: Room, body: str) -> None:
-    """The thread's id contains the id of its first message, and the other way round."""
+async def test_thread_id_and_message_id_of_a_new_thread_are_derived_from_each_other(room: Room, body: str) -> None:
+    """Teams returns only one of them. The thread's id contains the id of its first message."""
     room.ms.fault("POST", "/v3/conversations$", status=201, body=body.replace("%s", APPROVERS))
     posted = await room.messenger.post(APPROVERS, _message())
     assert posted == Posted(f"{APPROVERS};messageid=7", "7")
 
 
-async def test_page_of_a_gateway_is_not_an_accepted_message(room: Room) -> None:
+async def test_html_page_with_status_200_does_not_count_as_an_accepted_message(room: Room) -> None:
     """A login page with status 200 does not come from Teams. The message may or may not have arrived."""
     room.ms.fault("POST", "/v3/conversations$", status=200, body=" <!doctype html><html></html>")
     with pytest.raises(ChatUnavailable) as caught:
@@ -539,7 +545,7 @@ async def test_reply_to_a_message_without_an_id_starts_a_thread(room: Room) -> N
 @pytest.mark.parametrize(
     ("status", "body"), [(403, '{"error": {"code": "ServiceError", "message": "Unknown"}}'), (404, "")]
 )
-async def test_update_of_a_deleted_message_is_recognized(room: Room, status: int, body: str) -> None:
+async def test_update_of_a_deleted_message_raises_activity_not_found(room: Room, status: int, body: str) -> None:
     """Teams does not always announce a deleted message with the documented code."""
     posted = await room.messenger.post(APPROVERS, _message())
     room.ms.fault("PUT", "/activities", status=status, body=body)
@@ -558,7 +564,7 @@ async def test_a_lost_response_to_a_post_is_ambiguous(room: Room) -> None:
     assert len(room.ms.posted(APPROVERS)) == 1
 
 
-async def test_a_message_that_timed_out_before_its_turn_is_not_ambiguous(room: Room) -> None:
+async def test_a_message_that_timed_out_while_it_waited_for_another_is_not_ambiguous(room: Room) -> None:
     """A post that waited behind a slow one and was never sent cannot have arrived."""
     held = room.ms.hold("POST", "activities")
     first = asyncio.create_task(room.messenger.post(GROUP, _message("first")))

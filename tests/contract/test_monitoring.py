@@ -55,14 +55,14 @@ def expressions() -> list[str]:
     return [*(each["expr"] for each in rules()), *shown]
 
 
-def test_each_alert_fires_in_its_case_and_none_for_a_working_bot(promtool: str) -> None:
-    """The cases are in rules_test.yaml."""
+def test_alerts_fire_exactly_in_the_cases_of_the_rules_test_file(promtool: str) -> None:
+    """promtool checks the rules and runs the cases in rules_test.yaml."""
     run(promtool, "check", "rules", FOLDER / "rules.yaml")
     run(promtool, "test", "rules", FOLDER / "rules_test.yaml")
 
 
-def test_every_alert_has_a_case_in_which_it_fires() -> None:
-    """It also has a case in which it does not fire."""
+def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    """The cases are in rules_test.yaml."""
     cases = yaml.safe_load((FOLDER / "rules_test.yaml").read_text("utf-8"))["tests"]
     checked = [(each["alertname"], bool(each["exp_alerts"])) for case in cases for each in case["alert_rule_test"]]
     for rule in rules():
@@ -91,8 +91,8 @@ def test_every_expression_names_metrics_labels_and_buckets_that_exist() -> None:
         assert bounds <= {bound for metric in metrics for bound in metric.buckets}
 
 
-def test_dashboard_has_one_name_for_each_panel() -> None:
-    """Panels do not cover each other, and each says what it shows."""
+def test_panels_of_the_dashboard_have_distinct_titles_and_positions() -> None:
+    """No two panels begin at the same position."""
     titles = [each["title"] for each in panels()]
     assert len(titles) == len(set(titles))
     places = [(each["gridPos"]["x"], each["gridPos"]["y"]) for each in panels()]

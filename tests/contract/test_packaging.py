@@ -67,15 +67,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(ROOT, tmp_path_factory.mktemp("wheel"), "wheel")
 
 
-def test_wheel_has_both_packages_and_no_tests(wheel: Path) -> None:
-    """The wheel has the files in SHIPPED, and only the packages `bot` and `cards`."""
+def test_wheel_has_only_the_packages_bot_and_cards(wheel: Path) -> None:
+    """The wheel has the files in SHIPPED, no tests and no node_modules."""
     names = contents(wheel)
     assert set(SHIPPED) <= names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"bot", "cards"}
     assert not any("node_modules" in name for name in names)
 
 
-def test_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_from_the_source_archive_has_the_same_file_names(wheel: Path, tmp_path: Path) -> None:
     """A wheel that is built from the source archive has files of the same names."""
     with tarfile.open(build(ROOT, tmp_path / "source", "sdist")) as archive:
         archive.extractall(tmp_path, filter="data")
@@ -95,21 +95,21 @@ def test_installed_wheel_renders_a_card_outside_the_repository(wheel: Path, tmp_
     assert "version" in run(command, "manifest", *OPTIONS, cwd=tmp_path, PYTHONPATH=str(target))
 
 
-def test_pins_and_locks_exist() -> None:
+def test_all_three_pin_files_and_both_lock_files_exist() -> None:
     """The other tests of pins have files to check."""
     assert [path.name for path in PINS] == ["build.txt", "dev.txt", "runtime.txt", "sandbox.txt"]
     assert all(path.exists() for path in LOCKS)
 
 
 @pytest.mark.parametrize("path", [*PINS, *LOCKS], ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_pins_name_no_address_and_no_path(path: Path) -> None:
+def test_pins_and_lock_files_contain_no_address_and_no_path_of_a_machine(path: Path) -> None:
     """Pins and lock files leave it to the installing machine from where it downloads packages."""
     found = [line for line in path.read_text("utf-8").splitlines() if ADDRESS.search(line) or MACHINE_PATH.search(line)]
     assert found == []
 
 
 @pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
-def test_every_pin_has_hashes(path: Path) -> None:
+def test_every_pin_has_an_exact_version_and_hashes(path: Path) -> None:
     """Each pin has an exact version and hashes, so that pip refuses a package with other content."""
     for requirement in requirements(path):
         assert re.fullmatch(r"[\w.-]+==[\w.]+ (?:; [^\\]+)?(?:\\ --hash=sha256:[0-9a-f]{64} ?)+", requirement), (

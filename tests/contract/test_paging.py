@@ -76,7 +76,7 @@ async def everything(scene: Scene, asked: list[Asked]) -> list[object]:
         ]
 
 
-def test_every_paged_operation_that_the_bot_calls_is_listed() -> None:
+def test_paged_operations_that_the_bot_calls_are_exactly_the_listed_ones() -> None:
     """A new operation fails here until it is added to the list. The tests below cover all that are listed."""
     assert PAGED == {
         "DescribeAutomationExecutions": "AutomationExecutionMetadataList",
@@ -90,7 +90,7 @@ def test_every_paged_operation_that_the_bot_calls_is_listed() -> None:
 
 
 @pytest.mark.parametrize("operation", sorted(PAGED.keys() - {EC2}))
-async def test_rows_after_empty_pages_are_read(scene: Scene, asked: list[Asked], operation: str) -> None:
+async def test_rows_of_a_list_after_empty_pages_are_read(scene: Scene, asked: list[Asked], operation: str) -> None:
     """The same facts are read, whether AWS answers with one page or with empty pages first."""
     expected = await everything(scene, asked)
     scene.aws.forget_calls()
@@ -158,10 +158,10 @@ def cut(scene: Scene) -> Callable[[str], None]:
 
 
 @pytest.mark.parametrize("operation", ["DescribeOpsItems", "ListDocuments", "ListInstances"])
-async def test_list_whose_second_page_is_refused_is_an_error(
+async def test_list_whose_second_page_is_refused_raises_an_error(
     scene: Scene, asked: list[Asked], cut: Callable[[str], None], operation: str
 ) -> None:
-    """The rows of the first page are not taken for the whole list: a row that is not listed means something."""
+    """The rows of the first page are not taken for the whole list, because a missing row has a meaning."""
     cut(operation)
     async with aws_side(scene) as side:
         reading: Mapping[str, Callable[[], Awaitable[object]]] = {
@@ -173,10 +173,13 @@ async def test_list_whose_second_page_is_refused_is_an_error(
             await reading[operation]()
 
 
-async def test_request_whose_steps_are_read_in_part_is_incomplete(
+async def test_request_is_incomplete_if_only_the_first_page_of_its_steps_is_read(
     scene: Scene, asked: list[Asked], cut: Callable[[str], None]
 ) -> None:
-    """The steps of the second page may have votes, so nothing is concluded from the votes that were read."""
+    """The steps of the second page may have votes, so nothing is concluded from the votes that were read.
+
+    The waiting step is known.
+    """
     cut("DescribeAutomationStepExecutions")
     async with aws_side(scene) as side:
         request = await side.requests.observe(key_of(asked[0]))
@@ -187,7 +190,7 @@ async def test_request_whose_steps_are_read_in_part_is_incomplete(
         assert execution.waiting.step == "One"  # a decision needs only this step, which is on no page
 
 
-async def test_empty_token_ends_a_list(scene: Scene, asked: list[Asked]) -> None:
+async def test_empty_page_token_ends_a_list(scene: Scene, asked: list[Asked]) -> None:
     """An empty token is no reference to another page. Every row is read, and no empty token is sent to AWS."""
     expected = await everything(scene, asked)
     for operation in PAGED.keys() - {EC2}:

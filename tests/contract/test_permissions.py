@@ -103,7 +103,7 @@ def called_in(paths: Iterable[Path]) -> set[str]:
     return {GOVERNED_BY.get(action, action) for action in called}
 
 
-def test_policies_allow_exactly_what_the_code_calls() -> None:
+def test_policies_allow_exactly_the_operations_that_the_code_calls() -> None:
     """A call that is not allowed fails in production; an allowed call that is not made is a risk."""
     called = called_in(path for package in ("aws", "boto") for path in (ROOT / "bot" / package).rglob("*.py"))
     assert len(called) > 10
@@ -111,7 +111,7 @@ def test_policies_allow_exactly_what_the_code_calls() -> None:
     assert sorted(allowed) == sorted(called - NEEDS_NONE)
 
 
-def test_table_policy_allows_exactly_what_the_store_calls() -> None:
+def test_table_policies_allow_exactly_the_operations_that_the_store_calls() -> None:
     """The policy for creating the table is a separate one. Queries of an index are allowed for the store's indexes."""
     store = {*(ROOT / "bot" / "store" / "dynamodb").glob("*.py")} - {CREATION}
     assert set(actions(TABLE)) == called_in(store)
@@ -122,20 +122,20 @@ def test_table_policy_allows_exactly_what_the_store_calls() -> None:
     assert index["Resource"] == [f"{table['Resource'][0]}/index/{name}" for name in INDEXES]
 
 
-def test_approver_role_may_only_decide() -> None:
+def test_approver_role_may_only_send_signals_to_approvals_of_node_access() -> None:
     """The role allows one call, and only on approvals of just-in-time node access."""
     (only,) = statements("approver-policy.json")
     assert (only["Action"], only["Condition"]) == (["ssm:SendAutomationSignal"], MANAGED)
 
 
-def test_canceller_role_may_only_cancel() -> None:
+def test_canceller_role_may_only_stop_approvals_of_node_access() -> None:
     """The role stops approvals of just-in-time node access, and no other automation."""
     (only,) = statements("canceller-policy.json")
     assert (only["Action"], only["Condition"]) == (["ssm:StopAutomationExecution"], MANAGED)
 
 
-def test_token_is_issued_only_for_entra_and_briefly() -> None:
-    """The policy allows no other audience, and no longer lifetime than the bot requests."""
+def test_policy_allows_web_identity_tokens_only_for_entra_and_a_limited_lifetime() -> None:
+    """The longest lifetime is the one that the bot requests."""
     (only,) = statements("federation-policy.json")
     assert (only["Action"], only["Resource"]) == (["sts:GetWebIdentityToken"], ["*"])
     assert only["Condition"] == {
@@ -152,7 +152,7 @@ def test_bot_may_read_only_the_secret_of_its_app() -> None:
     assert [each.rpartition(":")[2] for each in only["Resource"]] == ["node-access-??????"]
 
 
-def test_only_one_object_of_the_own_account_may_be_read() -> None:
+def test_bot_may_read_only_one_object_of_s3_in_its_own_account() -> None:
     """If the bucket is deleted, a stranger may create one of its name: its content must not say who may decide."""
     (only,) = statements(CONFIGURATION)
     assert only["Action"] == ["s3:GetObject"]
@@ -160,7 +160,7 @@ def test_only_one_object_of_the_own_account_may_be_read() -> None:
     assert only["Condition"] == {"StringEquals": {"s3:ResourceAccount": "111122223333"}}
 
 
-def test_identity_center_policy_allows_one_store_user_by_user() -> None:
+def test_identity_center_policy_allows_only_single_users_of_one_identity_store() -> None:
     """The policy allows no list of users and no groups.
 
     Listing instances needs `*`. The store's id is the sandbox's.
@@ -175,7 +175,7 @@ def test_identity_center_policy_allows_one_store_user_by_user() -> None:
     )
 
 
-def test_key_of_identity_center_decrypts_only_what_the_bot_reads() -> None:
+def test_kms_policy_allows_decryption_only_through_identity_center_services() -> None:
     """The optional policy names one key, and the identity store of the other policy, through AWS's services alone."""
     users, instance = statements("identity-center-key-policy.json")
     assert users["Action"] == instance["Action"] == ["kms:Decrypt"]
@@ -222,7 +222,7 @@ def test_bot_may_delete_only_personal_chats_from_the_table() -> None:
 
 
 @pytest.mark.parametrize("name", TRUSTS)
-def test_roles_trust_only_the_bot(name: str) -> None:
+def test_approver_canceller_and_reader_roles_trust_only_the_role_of_the_bot(name: str) -> None:
     """No other principal may assume the roles, and a condition restricts the session name."""
     (only,) = statements(name)
     assert only["Principal"] == {"AWS": "arn:aws:iam::111122223333:role/NodeAccessBot"}
@@ -241,7 +241,7 @@ def test_bot_role_trusts_only_compute_services_of_aws() -> None:
     assert ecs["Action"] == ec2["Action"] == ["sts:AssumeRole"]
 
 
-def test_bot_role_is_created_before_the_roles_that_trust_it() -> None:
+def test_installation_creates_the_role_of_the_bot_before_the_roles_that_trust_it() -> None:
     """AWS refuses a trust policy that names a role which does not exist."""
     made = re.findall(
         r"create-role --role-name (\S+) --assume-role-policy-document file://infra/aws/(\S+)", INSTALLATION
@@ -260,7 +260,7 @@ def test_trust_policies_allow_the_session_names_that_the_bot_uses() -> None:
     assert person.session_name.endswith("@example.com")
 
 
-def test_rule_matches_the_events_that_the_bot_reads() -> None:
+def test_event_rule_matches_exactly_the_kinds_of_event_that_the_bot_parses() -> None:
     """The rule matches every kind of event that the bot parses, and no others."""
     pattern = parsed("event-pattern.json")
     assert pattern.keys() == {"source", "detail-type"}
@@ -268,7 +268,7 @@ def test_rule_matches_the_events_that_the_bot_reads() -> None:
     assert sorted(pattern["detail-type"]) == sorted(KINDS)
 
 
-def test_sqs_accepts_the_queue_of_the_installation() -> None:
+def test_sqs_accepts_the_queue_attributes_of_the_installation() -> None:
     """SQS accepts the attributes; only the rule may send, and unreadable messages go to the dead-letter queue."""
     wanted = parsed("queue.json")
     with staged() as scene:
@@ -284,13 +284,13 @@ def test_sqs_accepts_the_queue_of_the_installation() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_policy_file_is_explained(name: str) -> None:
+def test_every_file_in_infra_aws_is_explained(name: str) -> None:
     """infra/README.md says what each file is for, and each file is JSON."""
     assert f"| [{name}](aws/{name}) |" in INSTALLATION
     assert parsed(name)
 
 
-def test_commands_use_exactly_the_existing_files() -> None:
+def test_installation_commands_use_exactly_the_files_in_infra_aws() -> None:
     """The commands of infra/README.md use every file in infra/aws, and no other."""
     named = re.findall(r"file://infra/aws/(\S+\.json)", INSTALLATION)
     assert set(named) == set(FILES)

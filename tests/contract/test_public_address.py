@@ -71,7 +71,7 @@ async def firewall(request: web.Request) -> web.Response:
     return web.Response(status=403) if len(await request.read()) > LIMIT else await bot(request)
 
 
-async def test_bot_behind_a_public_certificate_is_no_problem(serve: Serve, trusting: ssl.SSLContext) -> None:
+async def test_public_address_with_a_trusted_certificate_is_no_problem(serve: Serve, trusting: ssl.SSLContext) -> None:
     """The host alone is enough: the bot's path is added."""
     assert await endpoint_problem(endpoint_address(await serve(bot)), trusting) is None
 
@@ -88,17 +88,20 @@ async def test_bot_behind_a_public_certificate_is_no_problem(serve: Serve, trust
         (firewall, "endpoint_body_limit", "a body of 9 KB is not answered like a small one"),
     ],
 )
-async def test_answer_that_is_not_the_bots_is_a_problem(
+async def test_wrong_answer_at_the_public_address_is_a_problem_with_advice(
     serve: Serve, trusting: ssl.SSLContext, handler: Handler, code: str, words: str
 ) -> None:
-    """The problem has a code for the kind of answer, and says what to do."""
+    """The problem has a code for the kind of answer.
+
+    A proxy, a firewall or another program answers instead of the bot.
+    """
     problem = await endpoint_problem(endpoint_address(await serve(handler)), trusting)
     assert problem is not None
     assert problem.code == code
     assert words in problem.advice
 
 
-async def test_certificate_of_no_public_authority_is_a_problem(
+async def test_certificate_that_no_public_authority_signed_is_a_problem(
     serve: Serve, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Microsoft does not know a company's authority, even if this machine trusts it by SSL_CERT_FILE."""
@@ -109,14 +112,16 @@ async def test_certificate_of_no_public_authority_is_a_problem(
     assert "the whole chain" in problem.advice
 
 
-async def test_address_that_refuses_connections_is_a_problem(trusting: ssl.SSLContext, unused_tcp_port: int) -> None:
+async def test_public_address_that_refuses_connections_is_a_problem(
+    trusting: ssl.SSLContext, unused_tcp_port: int
+) -> None:
     """No server listens at the port."""
     problem = await endpoint_problem(f"https://127.0.0.1:{unused_tcp_port}/api/messages", trusting)
     assert problem is not None
     assert problem.code == "endpoint_unreachable"
 
 
-async def test_address_with_another_path_than_the_bots_is_a_problem(trusting: ssl.SSLContext) -> None:
+async def test_public_address_with_a_wrong_path_is_a_problem(trusting: ssl.SSLContext) -> None:
     """The problem names the bot's path."""
     problem = await endpoint_problem("https://bot.example.com/messages", trusting)
     assert problem is not None
@@ -127,7 +132,7 @@ async def test_address_with_another_path_than_the_bots_is_a_problem(trusting: ss
     "text",
     ["bot.example.com", "http://bot.example.com", "https://", "https://user@example.com", "https://[", "https://a:x"],
 )
-def test_text_that_is_no_public_address_is_refused(text: str) -> None:
+def test_text_that_is_not_an_https_address_is_refused(text: str) -> None:
     """The error says what to write."""
     with pytest.raises(NotAnAddress, match=r"write|not an address"):
         endpoint_address(text)

@@ -70,7 +70,7 @@ def read(name: str) -> Record:
     return found
 
 
-def test_request_members_reach_their_fields() -> None:
+def test_recorded_members_of_a_request_reach_their_fields() -> None:
     """The row has the facts from AWS, with the node, a level and its votes."""
     assert read("approved").request == AccessRequest(
         key=RequestKey(account="111122223333", region="ap-northeast-1", ops_item_id="oi-000000000002"),
@@ -122,7 +122,7 @@ def test_request_members_reach_their_fields() -> None:
     )
 
 
-def test_rare_request_members_reach_their_fields() -> None:
+def test_recorded_rare_members_of_a_request_reach_their_fields() -> None:
     """The rows have a replica, an automatic approval, conflicting policies, unreadable facts, and a lost request."""
     replica, auto, failed = (read(name).request for name in ("replica", "auto-approved", "failed"))
     unreadable, gone = read("unreadable facts").request, read("gone")
@@ -137,7 +137,7 @@ def test_rare_request_members_reach_their_fields() -> None:
     assert (gone.missing_since, gone.observed_at) == (NOW + 15 * MINUTE, NOW + 30 * MINUTE)
 
 
-def test_requester_members_reach_their_fields() -> None:
+def test_recorded_members_of_a_requester_reach_their_fields() -> None:
     """The row has the requester's principal, spellings, person, name and rules."""
     requester = read("rejected").requester
     session = f"arn:aws:sts::111122223333:assumed-role/{SSO_ROLE}/guest@example.org"
@@ -151,7 +151,7 @@ def test_requester_members_reach_their_fields() -> None:
     )
 
 
-def test_decision_members_reach_their_fields() -> None:
+def test_recorded_members_of_a_decision_reach_their_fields() -> None:
     """The rows have every field of a decision that has ended, and the fields of a live one."""
     assert read("approved").decisions[1] == Decision(
         id="e2",
@@ -191,7 +191,7 @@ def test_decision_members_reach_their_fields() -> None:
     ]
 
 
-def test_surface_members_reach_their_fields() -> None:
+def test_recorded_members_of_a_surface_reach_their_fields() -> None:
     """The row has every field of a message in Teams."""
     assert read("approved").surfaces[1] == Surface(
         name="card:approvers",
@@ -210,7 +210,7 @@ def test_surface_members_reach_their_fields() -> None:
     )
 
 
-def test_row_members_reach_their_fields() -> None:
+def test_recorded_members_of_a_row_reach_their_fields() -> None:
     """The row has a version, times, a route and a lease."""
     assert read("waiting").lease == Lease(owner="replica-1", until=NOW + 9 * MINUTE + timedelta(seconds=45))
     approved = read("approved")
@@ -230,7 +230,7 @@ def test_row_members_reach_their_fields() -> None:
     )
 
 
-def test_personal_chat_members_reach_their_fields() -> None:
+def test_recorded_members_of_a_personal_chat_reach_their_fields() -> None:
     """The row has the person, the conversation and the service URL of a personal chat."""
     row = ROWS["people"][GUEST.object_id]
     assert decode(PERSONAL_CHAT, as_text(row), where="chat") == PersonalChat(
@@ -238,7 +238,7 @@ def test_personal_chat_members_reach_their_fields() -> None:
     )
 
 
-def test_audit_entry_members_reach_their_fields() -> None:
+def test_recorded_members_of_an_audit_entry_reach_their_fields() -> None:
     """The entry has every field of a step that was sent to AWS and got no answer."""
     row = next(each for each in ROWS["audit"] if each["event"] == "unanswered")
     assert decode(AUDIT_ENTRY, as_text(row), where="entry") == AuditEntry(

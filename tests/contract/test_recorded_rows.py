@@ -122,7 +122,7 @@ async def test_recorded_service_urls_watermarks_and_leases_are_read(store: Store
         assert await store.lease_sweep("444455556666", "us-east-1", owner, now=moment, until=held) is taken
 
 
-async def test_recorded_rows_are_listed(store: Store) -> None:
+async def test_recorded_due_and_watched_rows_are_listed(store: Store) -> None:
     """Due rows and watched rows are found as before the upgrade, and no row is unreadable."""
     names = {key_of(row): name for name, row in ROWS["requests"].items()}
     watched = await all_watched(store)
@@ -153,8 +153,8 @@ async def test_recorded_rows_are_listed(store: Store) -> None:
     assert await store.next_due() == NOW + timedelta(minutes=9, days=-3650)
 
 
-async def test_recorded_rows_expire_at_the_same_time(tmp_path: Path) -> None:
-    """A row is deleted a year after its request ended; a row whose request was never read, after a week."""
+async def test_recorded_rows_expire_a_year_after_their_request_ended(tmp_path: Path) -> None:
+    """A row whose request was never read expires after a week."""
     shelf = SqliteShelf(tmp_path)
     fill_sqlite(shelf)
     store = await shelf.open()
@@ -300,8 +300,8 @@ def test_comparison_finds_a_member_that_a_reader_skips(kind: str, path: str) -> 
     assert not all(map(kept, every(kind)))
 
 
-def test_renamed_field_without_its_stored_name_is_noticed() -> None:
-    """The comparison fails for a writer that renames one member, and passes for the product's own writer."""
+def test_comparison_finds_a_member_that_a_writer_renames() -> None:
+    """It passes for the product's own writer."""
 
     def renaming(adapter: TypeAdapter[Any], value: Any) -> str:
         return encode(adapter, value).replace('"announced":', '"promised":')
@@ -335,7 +335,7 @@ def test_comparison_finds_a_changed_value() -> None:
         for value in values
     ],
 )
-def test_every_enum_value_is_read_and_written(kind: str, path: str, value: str) -> None:
+def test_every_recorded_enum_value_is_read_and_written_back(kind: str, path: str, value: str) -> None:
     """Each value of each stored enum is kept, at every place where a row can have it."""
     above, _, name = path.rpartition(".")
     row = next(each for each in every(kind) if values_at(each, path))
@@ -354,7 +354,10 @@ NEW_VALUES = ("newer", "", "x" * 5000, 5, None, ["pending"])
     ("kind", "path"), [(kind, path) for kind, paths in NAMES["enum values"].items() for path in paths]
 )
 def test_unknown_value_of_any_enum_is_read_and_written_back(kind: str, path: str, value: Any) -> None:
-    """A newer version may store any value there, also one of another type. The row stays readable and keeps it."""
+    """A newer version may store any value in such a member, also one of another type.
+
+    The row stays readable and keeps it.
+    """
     above, _, name = path.rpartition(".")
     row = next(each for each in every(kind) if values_at(each, path))
     changed = json.loads(as_text(row))

@@ -67,8 +67,10 @@ def signers(scene: Scene) -> list[str]:
     return found
 
 
-async def test_renewed_file_is_read_after_expiry(scene: Scene, side: AwsSide, file: SharedFile) -> None:
-    """Reads continue with the session that the file has now, without a restart."""
+async def test_renewed_credentials_file_is_read_after_the_session_expired(
+    scene: Scene, side: AwsSide, file: SharedFile
+) -> None:
+    """Reads continue with the session that is in the file, without a restart."""
     asked, key = scene.ask(), None
     for _ in range(3):
         renewed = file.renew()
@@ -97,11 +99,10 @@ async def test_call_is_repeated_immediately_with_renewed_credentials(
         await call()
 
 
-async def test_signal_is_sent_with_renewed_credentials(scene: Scene, side: AwsSide, file: SharedFile) -> None:
-    """AWS refuses a signal with expired own credentials.
-
-    Prepared again, the signal has one effect, under the renewed ones.
-    """
+async def test_signal_is_sent_with_renewed_credentials_after_it_is_prepared_again(
+    scene: Scene, side: AwsSide, file: SharedFile
+) -> None:
+    """AWS refuses the first attempt, with expired own credentials. The signal has one effect."""
     asked = scene.ask(scene.policy(level("One", BOT_ROLE)))
     own = replace(signal_of(asked), session=None)
     file.renew()
@@ -115,7 +116,9 @@ async def test_signal_is_sent_with_renewed_credentials(scene: Scene, side: AwsSi
     assert [each.by for each in scene.aws.effects("Approve") if each.ops_item_id == asked.id] == [renewed.arn]
 
 
-async def test_deleted_credentials_are_replaced(scene: Scene, side: AwsSide, file: SharedFile) -> None:
+async def test_own_credentials_of_a_deleted_session_are_replaced_by_those_in_the_file(
+    scene: Scene, side: AwsSide, file: SharedFile
+) -> None:
     """The code for a deleted session differs from that for an expired one. The file is read again all the same."""
     asked = scene.ask()
     file.write(DELETED)

@@ -29,7 +29,7 @@ def post(scene: Scene, path: str, body: Any) -> TestResponse:
 LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
 
 
-def test_request_is_made_for_the_sample_requester(scene: Scene) -> None:
+def test_control_api_makes_a_request_for_the_sample_requester(scene: Scene) -> None:
     """`request` accepts the name or id of a node and an optional reason, and returns the OpsItem id."""
     made = post(scene, "request", {"reason": "ディスク増設", "node": "db-prod-01"}).get_json()
     item = scene.ops_item(made["opsItemId"])
@@ -40,7 +40,7 @@ def test_request_is_made_for_the_sample_requester(scene: Scene) -> None:
     assert scene.about(by_id["opsItemId"])["approvalPolicy"] == "Standard-Nodes"
 
 
-def test_unknown_node_is_refused_with_the_list_of_nodes(scene: Scene) -> None:
+def test_control_api_refuses_a_request_for_an_unknown_node_with_the_list_of_nodes(scene: Scene) -> None:
     """The refusal lists the nodes, and StartAccessRequest is not called."""
     before = len(scene.aws.calls("StartAccessRequest"))
     answer = post(scene, "request", {"reason": "x", "node": "web-prod-1"})
@@ -52,7 +52,7 @@ def test_unknown_node_is_refused_with_the_list_of_nodes(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("verdict", "status"), [("approve", "Approved"), ("reject", "Rejected"), ("cancel", "Cancelled")]
 )
-def test_decide_acts_as_the_aws_console_would(scene: Scene, verdict: str, status: str) -> None:
+def test_control_api_decides_a_request_as_the_aws_console_does(scene: Scene, verdict: str, status: str) -> None:
     """`approve` and `reject` are signals of a console user in the level's role.
 
     `cancel` ends the request as cancelled.
@@ -67,8 +67,8 @@ def test_decide_acts_as_the_aws_console_would(scene: Scene, verdict: str, status
         assert last.params["Payload"] == {"Comment": ["コンソールから"]}
 
 
-def test_each_level_is_decided_with_its_own_role(scene: Scene) -> None:
-    """Two decisions approve two levels, and a third is refused as too late. Afterwards, access is revoked."""
+def test_control_api_decides_each_level_and_revokes_the_access(scene: Scene) -> None:
+    """Two decisions approve two levels, and a third is refused as too late."""
     asked = scene.ask("db-prod-01")
     for _ in range(2):
         assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve"}).status_code == 200
@@ -79,15 +79,15 @@ def test_each_level_is_decided_with_its_own_role(scene: Scene) -> None:
     assert scene.status(asked) == "Revoked"
 
 
-def test_decision_can_be_made_as_another_person(scene: Scene) -> None:
-    """The member `by` is the session name of the decision."""
+def test_control_api_decides_under_the_given_session_name(scene: Scene) -> None:
+    """The member `by` is the session name."""
     asked = scene.ask()
     post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve", "by": "priya.nair@example.com"})
     assert scene.aws.effects()[-1].by.endswith("/priya.nair@example.com")
 
 
-def test_world_calls_effects_and_mistakes_can_be_read(scene: Scene) -> None:
-    """The control API returns the sample world, the call log, the effects and the mistakes as JSON."""
+def test_control_api_returns_the_state_of_the_sandbox(scene: Scene) -> None:
+    """The state is the queue's URL, the nodes, the log of calls, the effects, and an empty list of mistakes."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     world = get(scene, "world")
@@ -111,34 +111,34 @@ def test_world_calls_effects_and_mistakes_can_be_read(scene: Scene) -> None:
         ("request", "text"),
     ],
 )
-def test_invalid_call_is_400_with_the_reason(scene: Scene, path: str, body: Any) -> None:
+def test_control_api_answers_an_invalid_call_with_400_and_the_reason(scene: Scene, path: str, body: Any) -> None:
     """An unknown request, an unknown member, or a body that is not an object of texts is refused with 400."""
     answer = post(scene, path, body)
     assert answer.status_code == 400
     assert answer.get_json()["error"]
 
 
-def test_unknown_verdict_decides_nothing(scene: Scene) -> None:
-    """`deny` is refused with 400, and the request still waits."""
+def test_control_api_refuses_an_unknown_verdict_and_the_request_stays_pending(scene: Scene) -> None:
+    """`deny` is answered 400."""
     asked = scene.ask()
     assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "deny"}).status_code == 400
     assert scene.status(asked) == "PendingApproval"
 
 
-def test_refusal_of_aws_is_409_with_its_code(scene: Scene) -> None:
-    """A request for a node without a policy is 409 with AWS's code."""
+def test_control_api_answers_409_with_the_code_of_aws_if_aws_refuses_the_call(scene: Scene) -> None:
+    """The request is for a node without a policy."""
     answer = post(scene, "request", {"node": "bastion-01"})
     assert (answer.status_code, answer.get_json()["code"]) == (409, "ValidationException")
 
 
-def test_auto_approved_request_cannot_be_decided(scene: Scene) -> None:
-    """An auto-approved request has no execution: the console's signal is refused, without a crash."""
+def test_control_api_answers_409_to_a_decision_on_an_auto_approved_request(scene: Scene) -> None:
+    """An auto-approved request has no execution."""
     asked = scene.ask("web-dev-01")
     assert post(scene, "decide", {"opsItemId": asked.id, "verdict": "approve"}).status_code == 409
 
 
-def test_control_calls_are_accepted_only_from_this_machine(scene: Scene) -> None:
-    """A sender or host name of another machine gets 403, a form of a web page 400, and an unknown call 404."""
+def test_control_api_answers_403_to_senders_and_host_names_of_other_machines(scene: Scene) -> None:
+    """A form of a web page is answered 400, and an unknown call 404."""
     client = Client(scene.aws)
     far = client.get("/_sandbox/calls", base_url=scene.aws.endpoint, environ_base={"REMOTE_ADDR": "192.0.2.1"})
     named = client.get("/_sandbox/calls", base_url="http://evil.example.com:80", environ_base=LOCAL)

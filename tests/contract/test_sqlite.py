@@ -411,7 +411,7 @@ async def test_call_to_a_store_that_is_not_open_raises_an_error(path: Path) -> N
         await store.apply(KEY, counted, now=NOW)
 
 
-async def test_closing_completes_pending_writes(path: Path) -> None:
+async def test_closing_the_store_completes_pending_writes(path: Path) -> None:
     """Writes that were requested before the store closes are answered."""
     async with SqliteStore(path) as store:
         writes = [asyncio.ensure_future(store.apply(KEY, counted, now=NOW)) for _ in range(250)]

@@ -57,7 +57,7 @@ GUARDS = (
     ),
     Guard(
         "a session is renewed only if AWS denied it in its own words",
-        SIGNALS + "test_other_refusals_are_final_for_a_session_that_worked",
+        SIGNALS + "test_refusals_that_are_not_a_denial_by_aws_are_final_for_a_session_that_worked",
         {"bot.aws.jit.signals:is_denied": always(True)},
     ),
     Guard(
@@ -107,7 +107,7 @@ GUARDS = (
     ),
     Guard(
         "all pages of a list are read",
-        PAGING + "test_rows_after_empty_pages_are_read[DescribeInstanceInformation]",
+        PAGING + "test_rows_of_a_list_after_empty_pages_are_read[DescribeInstanceInformation]",
         {"bot.aws.calls.clients:_rows": around(_first_page)},
     ),
     Guard(

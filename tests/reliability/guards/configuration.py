@@ -47,7 +47,7 @@ GUARDS = (
     ),
     Guard(
         "a deleted object is not an empty configuration",
-        OBJECT + "test_deleted_object_is_unreadable_until_it_is_back",
+        OBJECT + "test_deleted_configuration_is_unreadable_until_it_is_uploaded_again",
         {"bot.aws.configuration_object:ConfigurationObject.read": around(_empty_if_deleted)},
     ),
     Guard(

@@ -185,17 +185,17 @@ GUARDS = (
     ),
     Guard(
         "a UPN shows a guest without a role",
-        DIRECTORY + "test_a_guest_is_never_a_full_member[no role]",
+        DIRECTORY + "test_a_guest_whose_role_is_missing_or_unknown_counts_as_a_guest[no role]",
         {"bot.teams.wire.people:_FROM_ELSEWHERE": constant("no UPN has this")},
     ),
     Guard(
         "a member without role and UPN has no known tenant",
-        DIRECTORY + "test_a_guest_is_never_a_full_member[no UPN]",
+        DIRECTORY + "test_a_guest_whose_role_is_missing_or_unknown_counts_as_a_guest[no UPN]",
         {"bot.teams.wire.people:TeamMember.known_tenant": around(lambda _, member: member.tenant)},
     ),
     Guard(
         "several entries of one person are one member",
-        DIRECTORY + "test_a_person_with_two_entries_is_a_guest_if_one_says_so[guest first]",
+        DIRECTORY + "test_a_person_with_two_roster_entries_counts_as_a_guest_if_one_has_the_role_guest[guest first]",
         {"bot.teams.wire.people:TeamMember.completed_from": around(lambda _, member, page: member)},
     ),
     Guard(
@@ -244,7 +244,7 @@ GUARDS = (
     ),
     Guard(
         "the record of another user is rejected",
-        RECORDS + "test_record_of_another_user_is_not_trusted",
+        RECORDS + "test_record_with_another_user_id_than_requested_raises_an_error",
         {
             "bot.aws.identity_center:names_in": around(
                 lambda names, record, user: names({**record, "UserId": user}, user)
@@ -253,7 +253,7 @@ GUARDS = (
     ),
     Guard(
         "names with invisible characters are ignored",
-        RECORDS + "test_name_that_is_too_long_or_invisible_is_not_used",
+        RECORDS + "test_user_name_or_address_that_is_too_long_or_has_invisible_characters_is_not_used",
         {"bot.aws.identity_center:usable_name": around(_cut_name)},
     ),
     Guard(
@@ -278,12 +278,12 @@ GUARDS = (
     ),
     Guard(
         "a member whose entry lacks something is requested singly",
-        DIRECTORY + "test_a_member_whose_entry_lacks_something_is_requested_singly[foreign form]",
+        DIRECTORY + "test_a_member_whose_roster_entry_lacks_data_is_requested_singly[foreign form]",
         {"bot.teams.people.roster_reader:RosterReader.is_unclear": always(False)},
     ),
     Guard(
         "what the pages say against a person counts",
-        DIRECTORY + "test_guest_or_foreigner_stays_one_if_entries_lack_data_or_differ[a full member-guest]",
+        DIRECTORY + "test_guest_or_foreigner_counts_as_a_guest_if_entries_lack_data_or_differ[a full member-guest]",
         {"bot.teams.wire.people:TeamMember.completed_from": around(lambda _, alone, _page: alone)},
     ),
     Guard(
@@ -293,7 +293,7 @@ GUARDS = (
     ),
     Guard(
         "an empty roster is not the whole roster",
-        DIRECTORY + "test_an_empty_roster_says_nothing_about_members[{}]",
+        DIRECTORY + "test_members_are_requested_singly_if_the_roster_is_empty[{}]",
         {
             "bot.teams.people.roster_reader:Roster": around(
                 lambda roster, people, _whole, unclear: roster(people, True, unclear)

@@ -92,7 +92,7 @@ GUARDS = (
     ),
     Guard(
         "a table that was made again is not used",
-        "tests/contract/test_dynamodb.py::test_deleted_table_is_noticed",
+        "tests/contract/test_dynamodb.py::test_deleted_table_is_reported_and_a_new_one_is_not_used_before_a_restart",
         {"bot.store.dynamodb.store:_identity": always(None)},
     ),
     Guard(

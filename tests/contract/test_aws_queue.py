@@ -146,7 +146,7 @@ async def test_message_without_a_sent_time_is_returned_and_its_wait_is_not_measu
 async def test_failed_call_to_the_queue_raises_aws_unavailable_with_the_code_of_aws(
     scene: Scene, queue: SqsQueue, operation: str
 ) -> None:
-    """This holds for receiving, for deleting and for the check."""
+    """The calls are receiving, deleting and the check."""
     scene.ask()
     (hint, *_) = await queue.receive()
     scene.aws.faults.fail(operation, "AccessDenied", times=None)

@@ -43,7 +43,7 @@ def in_ops_item(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Cal
     return rewrite
 
 
-async def test_pending_request_is_read_completely(scene: Scene, side: AwsSide) -> None:
+async def test_every_fact_of_a_pending_request_is_read(scene: Scene, side: AwsSide) -> None:
     """The request has its requester, reason, policy, duration and deadline."""
     asked = scene.ask(reason="障害 INC-2041 の調査 <b>**")
     request = await side.requests.observe(key_of(asked))
@@ -499,8 +499,9 @@ async def test_only_the_ops_item_of_a_replica_is_read(scene: Scene, side: AwsSid
 
 
 async def test_ops_item_that_names_a_foreign_execution_is_not_readable(scene: Scene, side: AwsSide) -> None:
-    """Reading the request and reading the execution fail with ExecutionOfAnotherRequest, so a decision about one
-    request never counts for another.
+    """A decision about one request never counts for another.
+
+    Reading the request and reading the execution both fail with ExecutionOfAnotherRequest.
     """
     harmless, dangerous = scene.ask(), scene.ask("db-prod-01")
     claim = in_ops_item(lambda _, about: about.update(automationExecutionId=dangerous.execution_id))

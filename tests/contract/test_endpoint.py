@@ -78,7 +78,7 @@ async def test_methods_other_than_post_are_answered_405(method: str, ms: FakeMic
 
 @pytest.mark.parametrize("size", [LARGEST_BODY + 1, 2 * 1024 * 1024])
 async def test_bodies_above_256_kb_are_answered_413(size: int, ms: FakeMicrosoft) -> None:
-    """This also holds for a body of 2 MB."""
+    """One body is a byte too large, the second has 2 MB."""
     async with running_edge(ms) as edge:
         status, _ = await ms.send(edge.url, _message(ms, text="x" * size))
 

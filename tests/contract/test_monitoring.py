@@ -56,7 +56,7 @@ def expressions() -> list[str]:
 
 
 def test_alerts_fire_exactly_in_the_cases_of_the_rules_test_file(promtool: str) -> None:
-    """promtool checks the rules and runs the cases in rules_test.yaml."""
+    """The tool promtool checks the rules and runs the cases in rules_test.yaml."""
     run(promtool, "check", "rules", FOLDER / "rules.yaml")
     run(promtool, "test", "rules", FOLDER / "rules_test.yaml")
 

@@ -25,7 +25,7 @@ def effects(scene: Scene, asked: Asked) -> list[tuple[str, str]]:
     return [(e.step, e.kind) for e in scene.aws.effects() if e.ops_item_id == asked.id]
 
 
-def test_approval_is_shown_with_voter_and_comment(scene: Scene) -> None:
+def test_sandbox_execution_lists_an_approval_with_its_voter_and_comment(scene: Scene) -> None:
     """The step's outputs have the approver and the comment, and the execution has ended."""
     asked = scene.ask()
     signal(scene.approver(), asked, comment="了解です")
@@ -38,8 +38,8 @@ def test_approval_is_shown_with_voter_and_comment(scene: Scene) -> None:
     assert "CurrentStepName" not in execution
 
 
-def test_longest_comment_fits_the_answer(scene: Scene) -> None:
-    """A comment of 512 characters is accepted and cut in the step's outputs; a comment of 513 is refused."""
+def test_sandbox_accepts_a_comment_of_512_characters_and_refuses_a_longer_one(scene: Scene) -> None:
+    """The comment is cut in the step's outputs."""
     asked = scene.ask()
     with refused("ValidationException"):
         signal(scene.approver(), asked, comment="あ" * 513)
@@ -48,7 +48,7 @@ def test_longest_comment_fits_the_answer(scene: Scene) -> None:
     assert scene.aws.effects()[-1].comment == "あ" * 512
 
 
-def test_one_rejection_ends_the_request(scene: Scene) -> None:
+def test_sandbox_ends_a_request_after_one_rejection(scene: Scene) -> None:
     """A rejection ends the request even if its level has one of two needed approvals; the next level never starts."""
     node = scene.policy(level("First", APPROVER_ROLE, needed=2), level("Second", LEAD_ROLE))
     asked = scene.ask(node)
@@ -59,7 +59,7 @@ def test_one_rejection_ends_the_request(scene: Scene) -> None:
     assert scene.requester.get_access_token(AccessRequestId=asked.id)["AccessRequestStatus"] == "Rejected"
 
 
-def test_levels_are_decided_in_order_each_by_its_own_roles(scene: Scene) -> None:
+def test_sandbox_levels_are_decided_in_order_each_by_its_own_roles(scene: Scene) -> None:
     """The second level's role cannot decide the first level, nor the first level's role the second."""
     asked = scene.ask("db-prod-01")
     with refused(INVALID):
@@ -74,8 +74,8 @@ def test_levels_are_decided_in_order_each_by_its_own_roles(scene: Scene) -> None
     assert effects(scene, asked) == [("Level1", "Approve"), ("Level2", "Approve")]
 
 
-def test_level_can_need_several_people(scene: Scene) -> None:
-    """Each session of a role is one voter; a second vote of the same session is refused."""
+def test_sandbox_level_with_two_needed_approvals_counts_each_session_once(scene: Scene) -> None:
+    """Each session of a role is one voter. A second vote of the same session is refused."""
     asked = scene.ask(scene.policy(level("Both", APPROVER_ROLE, needed=2)))
     signal(scene.approver("a@example.com"), asked)
     assert scene.status(asked) == "PendingApproval"
@@ -86,7 +86,7 @@ def test_level_can_need_several_people(scene: Scene) -> None:
     assert scene.status(asked) == "Approved"
 
 
-def test_second_identical_signal_counts_for_the_next_level(scene: Scene) -> None:
+def test_sandbox_counts_a_second_identical_signal_for_the_next_level(scene: Scene) -> None:
     """A signal does not name a step, so the same person can approve two levels in a row with the same signal."""
     asked = scene.ask(scene.policy(level("One", APPROVER_ROLE), level("Two", APPROVER_ROLE)))
     signal(scene.approver(), asked)
@@ -95,7 +95,7 @@ def test_second_identical_signal_counts_for_the_next_level(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("who", ["requester", "bot"])
-def test_only_sessions_of_listed_roles_vote(scene: Scene, who: str) -> None:
+def test_sandbox_refuses_signals_of_the_requester_and_of_the_bot(scene: Scene, who: str) -> None:
     """A signal of the requester, or in the bot's own role, is refused."""
     asked = scene.ask()
     with refused(INVALID):
@@ -104,7 +104,7 @@ def test_only_sessions_of_listed_roles_vote(scene: Scene, who: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["SSOGroup", "SSOUser"])
-def test_role_session_cannot_act_for_identity_center_approvers(scene: Scene, kind: str) -> None:
+def test_sandbox_refuses_a_role_session_if_only_identity_center_principals_may_approve(scene: Scene, kind: str) -> None:
     """A role session is not an approver if the policy lists Identity Center users or groups."""
     group = "ec4df598-7071-70a6-0de4-0123456789ab"
     asked = scene.ask(scene.policy(level("Group", group, kind=kind)))
@@ -114,7 +114,7 @@ def test_role_session_cannot_act_for_identity_center_approvers(scene: Scene, kin
 
 @pytest.mark.parametrize("first", ["Approve", "Reject"])
 @pytest.mark.parametrize("late", ["Approve", "Reject"])
-def test_signal_after_the_end_of_a_request_is_refused(scene: Scene, first: str, late: str) -> None:
+def test_sandbox_refuses_a_signal_after_the_end_of_a_request(scene: Scene, first: str, late: str) -> None:
     """After a request has ended, no signal takes effect, not even one from the person who decided."""
     asked = scene.ask()
     signal(scene.approver(), asked, first)
@@ -125,27 +125,27 @@ def test_signal_after_the_end_of_a_request_is_refused(scene: Scene, first: str, 
 
 
 @pytest.mark.parametrize("kind", ["StartStep", "StopStep", "Resume", "Revoke"])
-def test_only_approve_and_reject_decide_a_waiting_request(scene: Scene, kind: str) -> None:
-    """A waiting request accepts only Approve and Reject."""
+def test_sandbox_refuses_signals_other_than_approve_and_reject_for_a_waiting_request(scene: Scene, kind: str) -> None:
+    """The request still waits."""
     asked = scene.ask()
     with refused(INVALID):
         signal(scene.approver(), asked, kind)
     assert scene.status(asked) == "PendingApproval"
 
 
-def test_deny_is_refused_as_a_signal(scene: Scene) -> None:
+def test_sandbox_refuses_a_signal_of_the_type_deny(scene: Scene) -> None:
     """`Deny` appears on a page of the user guide, but is refused, because the API's enum does not have it."""
     with refused("ValidationException"):
         signal(scene.approver(), scene.ask(), "Deny")
 
 
-def test_unknown_execution_is_not_found(scene: Scene) -> None:
-    """A signal to an unknown execution is refused as not found."""
+def test_sandbox_refuses_a_signal_to_an_unknown_execution_as_not_found(scene: Scene) -> None:
+    """The error is AutomationExecutionNotFoundException."""
     with refused("AutomationExecutionNotFoundException"):
         signal(scene.approver(), Asked("", "00000000-0000-4000-8000-000000000000"))
 
 
-def test_level_times_out_at_its_limit(scene: Scene) -> None:
+def test_sandbox_level_times_out_exactly_at_its_limit(scene: Scene) -> None:
     """One second before the limit the level waits; at the limit it is TimedOut on every read, and votes are refused."""
     asked = scene.ask()
     scene.clock.move(seconds=604_799)
@@ -160,7 +160,7 @@ def test_level_times_out_at_its_limit(scene: Scene) -> None:
     assert scene.requester.get_access_token(AccessRequestId=asked.id)["AccessRequestStatus"] == "Expired"
 
 
-def test_time_out_of_a_level_counts_from_its_own_start(scene: Scene) -> None:
+def test_sandbox_counts_the_time_out_of_a_level_from_the_start_of_the_level(scene: Scene) -> None:
     """The second level has its whole time-out, however long the first one took."""
     asked = scene.ask(scene.policy(level("One", APPROVER_ROLE, timeout=600), level("Two", LEAD_ROLE, timeout=600)))
     scene.clock.move(seconds=590)
@@ -171,7 +171,7 @@ def test_time_out_of_a_level_counts_from_its_own_start(scene: Scene) -> None:
     assert scene.step_words(asked) == ["Success", "TimedOut"]
 
 
-def test_waiting_request_can_be_cancelled(scene: Scene) -> None:
+def test_sandbox_cancels_a_waiting_request_once(scene: Scene) -> None:
     """StopAutomationExecution ends the request; a second call, and a later vote, are refused."""
     asked = scene.ask()
     scene.requester.stop_automation_execution(AutomationExecutionId=asked.execution_id, Type="Cancel")
@@ -184,7 +184,7 @@ def test_waiting_request_can_be_cancelled(scene: Scene) -> None:
     assert effects(scene, asked) == [("ManualApproval", "Stop")]
 
 
-def test_only_permitted_callers_can_stop_an_approval(scene: Scene) -> None:
+def test_sandbox_denies_stopping_an_approval_except_in_the_cancel_role(scene: Scene) -> None:
     """Approvers, the bot and other requesters are denied; a session of the cancel role with any name is permitted."""
     asked = scene.ask()
     other = scene.aws.client("ssm", scene.aws.session(scene.aws.world.operator_role, "priya.nair@example.com"))
@@ -198,8 +198,8 @@ def test_only_permitted_callers_can_stop_an_approval(scene: Scene) -> None:
     assert scene.status(asked) == "Cancelled"
 
 
-def test_granted_access_can_be_revoked_once(scene: Scene) -> None:
-    """Only an approver can revoke access. GetAccessToken then answers Revoked, and a second revocation is refused."""
+def test_sandbox_revokes_granted_access_once_and_only_for_an_approver(scene: Scene) -> None:
+    """GetAccessToken then answers Revoked. A second revocation is refused."""
     asked = scene.ask()
     signal(scene.approver(), asked)
     with refused(INVALID):
@@ -211,7 +211,7 @@ def test_granted_access_can_be_revoked_once(scene: Scene) -> None:
         signal(scene.approver(), asked, "Revoke")
 
 
-def test_expired_access_cannot_be_revoked(scene: Scene) -> None:
+def test_sandbox_refuses_to_revoke_expired_access(scene: Scene) -> None:
     """Revoke after the end of the access is refused."""
     asked = scene.ask()
     signal(scene.approver(), asked)
@@ -220,7 +220,7 @@ def test_expired_access_cannot_be_revoked(scene: Scene) -> None:
         signal(scene.approver(), asked, "Revoke")
 
 
-def test_of_many_simultaneous_votes_one_takes_effect(scene: Scene) -> None:
+def test_only_one_of_forty_simultaneous_votes_in_the_sandbox_takes_effect(scene: Scene) -> None:
     """Of forty simultaneous votes, half of them rejections, one takes effect and all others are refused."""
     asked = scene.ask()
     clients = [scene.approver(f"person{n}@example.com") for n in range(40)]

@@ -43,7 +43,7 @@ def summaries(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_events_have_the_members_of_the_published_samples(scene: Scene) -> None:
+def test_sandbox_events_have_the_members_of_the_published_samples(scene: Scene) -> None:
     """The envelope and the detail of both kinds have exactly these members. The approver event comes first."""
     asked = scene.ask(reason="調査")
     approver, requester = scene.events()
@@ -62,7 +62,7 @@ def test_events_have_the_members_of_the_published_samples(scene: Scene) -> None:
     assert requester["detail"]["Requester"].endswith(f"assumed-role/Operator/{REQUESTER}")
 
 
-def test_times_are_written_as_in_the_samples(scene: Scene) -> None:
+def test_sandbox_events_have_times_in_the_formats_of_the_published_samples(scene: Scene) -> None:
     """The envelope's time is ISO 8601 in UTC, two seconds later for the requester; `StartTime` is like `9:30:00 AM`."""
     scene.ask()
     approver, requester = scene.events()
@@ -73,7 +73,7 @@ def test_times_are_written_as_in_the_samples(scene: Scene) -> None:
     assert scene.events()[0]["detail"]["StartTime"] == "Apr 1, 2026, 12:30:00 PM"
 
 
-def test_every_level_has_approver_events(scene: Scene) -> None:
+def test_sandbox_sends_approver_events_for_start_and_end_of_each_level(scene: Scene) -> None:
     """Approver events report start and end of each of two levels; requester events those of the request."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
@@ -91,8 +91,8 @@ def test_every_level_has_approver_events(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("ending", ["Rejected", "TimedOut", "Cancelled"])
-def test_every_end_of_a_request_has_events(scene: Scene, ending: str) -> None:
-    """After a rejection, time-out or cancellation, an approver event and then a requester event report it."""
+def test_sandbox_sends_an_approver_and_a_requester_event_at_the_end_of_a_request(scene: Scene, ending: str) -> None:
+    """The request is rejected, times out or is cancelled."""
     asked = scene.ask()
     scene.events()
     if ending == "Rejected":
@@ -105,7 +105,7 @@ def test_every_end_of_a_request_has_events(scene: Scene, ending: str) -> None:
     assert summaries(scene.events(asked)) == [("Approver", "ManualApproval", ending), ("Requester", "", ending)]
 
 
-def test_revocation_has_only_a_requester_event(scene: Scene) -> None:
+def test_sandbox_sends_only_a_requester_event_for_a_revocation(scene: Scene) -> None:
     """Revoke changes no level, so it has a requester event and no approver event."""
     asked = scene.ask()
     signal(scene.approver(), asked)
@@ -114,7 +114,7 @@ def test_revocation_has_only_a_requester_event(scene: Scene) -> None:
     assert summaries(scene.events()) == [("Requester", "", "Revoked")]
 
 
-def test_conflicting_policies_have_their_own_event(scene: Scene) -> None:
+def test_sandbox_sends_a_failure_event_for_conflicting_policies(scene: Scene) -> None:
     """The event `JITNA Access Request Failed` has the policies and the OpsItem, but no execution."""
     asked = scene.ask("batch-01")
     (event,) = scene.events()
@@ -126,13 +126,13 @@ def test_conflicting_policies_have_their_own_event(scene: Scene) -> None:
     assert re.fullmatch(r"Wed Apr 01 09:30:00 UTC 2026", event["detail"]["CreatedDate"])
 
 
-def test_auto_approval_sends_no_event(scene: Scene) -> None:
+def test_sandbox_sends_no_event_for_an_auto_approval(scene: Scene) -> None:
     """AWS sends no event for a request that the auto-approval policy approved."""
     scene.ask("web-dev-01")
     assert scene.events() == []
 
 
-def test_vote_that_changes_no_level_sends_no_event(scene: Scene) -> None:
+def test_sandbox_sends_no_event_for_a_vote_that_does_not_change_the_state_of_a_level(scene: Scene) -> None:
     """A refused signal, and the first of two approvals, send no event."""
     asked = scene.ask(scene.policy(level("Both", APPROVER_ROLE, needed=2)))
     scene.events()
@@ -169,8 +169,8 @@ def test_sandbox_can_deliver_events_late_and_out_of_order(scene: Scene) -> None:
     assert len(scene.events()) == 2
 
 
-def test_any_text_can_be_put_on_the_queue(scene: Scene) -> None:
-    """`send` accepts a text that is not JSON. After five receives, the text is in the dead-letter queue."""
+def test_sandbox_can_send_a_message_that_is_not_json(scene: Scene) -> None:
+    """After five receives, the message is in the dead-letter queue."""
     scene.aws.events.send("not JSON")
     sqs, world = scene.aws.client("sqs"), scene.aws.world
     for _ in range(6):

@@ -44,7 +44,7 @@ def client(aws: FaultyAws, service: str, key: str, secret: str, token: str | Non
 
 
 @pytest.mark.parametrize("service", ["ssm", "sqs", "sts", "ec2"])
-def test_unknown_access_key_is_refused(scene: Scene, service: str) -> None:
+def test_sandbox_refuses_an_unknown_access_key(scene: Scene, service: str) -> None:
     """Every service refuses an unknown key, also the services that moto simulates."""
     calls = {
         "ssm": "describe_ops_items",
@@ -58,7 +58,7 @@ def test_unknown_access_key_is_refused(scene: Scene, service: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
-def test_access_key_without_its_session_token_is_refused(scene: Scene, token: str) -> None:
+def test_sandbox_refuses_the_access_key_of_a_session_without_its_token(scene: Scene, token: str) -> None:
     """The access key of a session without its token, or with another one, is refused."""
     session = scene.aws.world.requester
     thief = client(scene.aws, "ssm", session.access_key_id, session.secret_access_key, token or None)
@@ -66,20 +66,20 @@ def test_access_key_without_its_session_token_is_refused(scene: Scene, token: st
         thief.describe_ops_items()
 
 
-def test_unsigned_call_is_refused(scene: Scene) -> None:
+def test_sandbox_refuses_an_unsigned_call(scene: Scene) -> None:
     """A call without an Authorization header is 403 with MissingAuthenticationToken."""
     answer = Client(scene.aws).post("/", headers={"X-Amz-Target": "AmazonSSM.DescribeOpsItems"}, data="{}")
     assert (answer.status_code, json.loads(answer.data)["__type"]) == (403, "MissingAuthenticationToken")
 
 
-def test_expired_session_is_refused(scene: Scene) -> None:
+def test_sandbox_refuses_an_expired_session(scene: Scene) -> None:
     """AWS answers ExpiredTokenException once the credentials have expired."""
     session = scene.aws.callers.assume(scene.aws.world.approver_role, "late", seconds=0)
     with refused("ExpiredTokenException"):
         scene.aws.client("ssm", session).describe_ops_items()
 
 
-def test_assumed_session_expires_by_the_injected_clock(scene: Scene) -> None:
+def test_sandbox_session_expires_an_hour_after_the_time_of_the_injected_clock(scene: Scene) -> None:
     """Credentials expire an hour after the time of the injected clock, and are refused from then on."""
     scene.clock.move(seconds=10 * 3600)
     role = scene.aws.world.approver_role
@@ -92,14 +92,16 @@ def test_assumed_session_expires_by_the_injected_clock(scene: Scene) -> None:
         client(scene.aws, "ssm", *keys).describe_ops_items()
 
 
-def test_credentials_are_given_as_environment_variables(scene: Scene) -> None:
+def test_sandbox_credentials_become_environment_variables(scene: Scene) -> None:
     """The bot's own credentials have no session token; those of a session have one."""
     world = scene.aws.world
     assert set(world.bot.environment()) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     assert world.requester.environment()["AWS_SESSION_TOKEN"] == world.requester.session_token
 
 
-def test_role_credentials_come_from_the_container_endpoint(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sdk_reads_role_credentials_from_the_container_endpoint_of_the_sandbox(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The SDK reads the bot's credentials from this AWS, as in a container, if the environment has no keys."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -110,8 +112,8 @@ def test_role_credentials_come_from_the_container_endpoint(scene: Scene, monkeyp
     sts.close()
 
 
-def test_assume_role_accepts_session_tags(scene: Scene) -> None:
-    """Lists and structures of the query protocol are parsed; a tag that AWS would not accept is refused."""
+def test_sandbox_assume_role_accepts_valid_session_tags_and_refuses_an_invalid_one(scene: Scene) -> None:
+    """Lists and structures of the query protocol are parsed."""
     sts, role = scene.aws.client("sts"), scene.aws.world.approver_role
     tags = [{"Key": "person", "Value": "花子"}, {"Key": "team", "Value": "a"}]
     transitive = {"TransitiveTagKeys": ["person", "team"], "DurationSeconds": 900}
@@ -122,7 +124,7 @@ def test_assume_role_accepts_session_tags(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
-def test_body_that_is_not_a_json_object_is_refused(scene: Scene, body: bytes) -> None:
+def test_sandbox_refuses_a_body_that_is_not_a_json_object(scene: Scene, body: bytes) -> None:
     """Such a body is SerializationException; it does not count as an empty request."""
     sloppy = scene.aws.client("ssm")
     sloppy.meta.events.register("before-call.ssm.DescribeOpsItems", lambda params, **_: params.update(body=body))
@@ -130,8 +132,8 @@ def test_body_that_is_not_a_json_object_is_refused(scene: Scene, body: bytes) ->
         sloppy.describe_ops_items()
 
 
-def test_assume_role_returns_a_session_with_its_source_identity(scene: Scene) -> None:
-    """The ARN has the session name; the source identity is returned, logged, and kept through role chaining."""
+def test_sandbox_session_keeps_its_source_identity_through_role_chaining(scene: Scene) -> None:
+    """The ARN has the session name. The source identity is returned and logged."""
     sts = scene.aws.client("sts")
     role = scene.aws.world.approver_role
     person = "hanako.sato@example.com"
@@ -147,14 +149,14 @@ def test_assume_role_returns_a_session_with_its_source_identity(scene: Scene) ->
     assert scene.aws.calls("GetCallerIdentity")[0].source_identity == person
 
 
-def test_unknown_role_cannot_be_assumed(scene: Scene) -> None:
+def test_sandbox_denies_assuming_an_unknown_role(scene: Scene) -> None:
     """The error is AccessDenied, as in AWS for a role that does not exist or does not trust the caller."""
     with refused("AccessDenied"):
         scene.aws.client("sts").assume_role(RoleArn="arn:aws:iam::111122223333:role/Nobody", RoleSessionName="me")
 
 
 @pytest.mark.parametrize("name", ["田中", "a b", "x" * 65, "a/b"])
-def test_invalid_session_name_is_refused(scene: Scene, name: str) -> None:
+def test_sandbox_refuses_an_invalid_session_name_or_source_identity(scene: Scene, name: str) -> None:
     """A session name or source identity that AWS would not accept is refused, also one in Japanese."""
     role = scene.aws.world.approver_role
     with refused("ValidationException"):
@@ -163,8 +165,8 @@ def test_invalid_session_name_is_refused(scene: Scene, name: str) -> None:
         scene.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="ok", SourceIdentity=name)
 
 
-def test_role_of_another_account_cannot_read_the_sample_account(scene: Scene) -> None:
-    """A session of another account's role has that account's id, and does not find a request of the sample account."""
+def test_sandbox_role_of_a_different_account_cannot_read_the_sample_account(scene: Scene) -> None:
+    """A session of the role has its account's id, and does not find a request of the sample account."""
     asked, role = scene.ask(), "arn:aws:iam::444455556666:role/NodeAccessReader"
     scene.aws.callers.add_role(role)
     other = scene.aws.client("ssm", scene.aws.session(role, "node-access-bot"))
@@ -174,7 +176,7 @@ def test_role_of_another_account_cannot_read_the_sample_account(scene: Scene) ->
     assert sts.get_caller_identity()["Account"] == "444455556666"
 
 
-def test_unsupported_operation_is_refused(scene: Scene) -> None:
+def test_operation_that_the_sandbox_does_not_support_is_refused(scene: Scene) -> None:
     """An operation that neither the sandbox nor moto has gets the sandbox's own error code NotInTheSandbox."""
     with refused("NotInTheSandbox"):
         scene.bot.describe_sessions(State="Active")
@@ -188,8 +190,8 @@ def test_moto_cannot_be_reset_over_http(scene: Scene) -> None:
 # --- the call log ------------------------------------------------------------------------------------------------
 
 
-def test_every_call_is_logged_with_its_caller_and_outcome(scene: Scene) -> None:
-    """Accepted and refused signals are logged with parameters, status and error; effects are counted separately."""
+def test_sandbox_logs_signals_with_caller_parameters_and_outcome(scene: Scene) -> None:
+    """Accepted and refused signals are logged. Effects are counted separately."""
     asked = scene.ask()
     signal(scene.approver(), asked, comment="はい")
     with refused("InvalidAutomationSignalException"):
@@ -202,8 +204,8 @@ def test_every_call_is_logged_with_its_caller_and_outcome(scene: Scene) -> None:
     assert [e.by for e in scene.aws.effects("Approve") if e.ops_item_id == asked.id] == [first.caller]
 
 
-def test_calls_to_moto_are_logged(scene: Scene) -> None:
-    """ReceiveMessage and DescribeInstances are logged by name."""
+def test_sandbox_logs_calls_that_moto_answers(scene: Scene) -> None:
+    """They are logged by the name of the operation."""
     scene.aws.client("ec2").describe_instances()
     scene.events()
     assert {"DescribeInstances", "ReceiveMessage"} <= {c.operation for c in scene.aws.calls()}
@@ -220,7 +222,7 @@ def in_background(work: Any) -> "Future[Any]":
     return future
 
 
-def test_call_can_be_held_before_its_effect(scene: Scene) -> None:
+def test_fault_can_hold_a_call_before_its_effect(scene: Scene) -> None:
     """A held signal has arrived and changes nothing until the hold is released."""
     asked, approver = scene.ask(), scene.approver()
     with scene.aws.faults.hold(SEND) as hold:
@@ -232,7 +234,7 @@ def test_call_can_be_held_before_its_effect(scene: Scene) -> None:
     assert scene.status(asked) == "Approved"
 
 
-def test_answer_can_be_held_after_the_effect(scene: Scene) -> None:
+def test_fault_can_hold_the_answer_to_a_call_after_its_effect(scene: Scene) -> None:
     """The request is approved while the approver still waits for the answer."""
     asked, approver = scene.ask(), scene.approver()
     with scene.aws.faults.hold(SEND, after_effect=True) as hold:
@@ -244,7 +246,7 @@ def test_answer_can_be_held_after_the_effect(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("how", list(Loss))
-def test_reply_can_be_lost_after_the_effect(scene: Scene, how: Loss) -> None:
+def test_fault_can_lose_the_reply_to_a_call_after_its_effect(scene: Scene, how: Loss) -> None:
     """The signal takes effect, but its sender gets a closed connection or an empty 500. The next call is normal."""
     asked = scene.ask()
     scene.aws.faults.lose_reply(SEND, how=how)
@@ -255,7 +257,7 @@ def test_reply_can_be_lost_after_the_effect(scene: Scene, how: Loss) -> None:
     signal(scene.approver(), scene.ask())
 
 
-def test_operation_can_fail_a_number_of_times(scene: Scene) -> None:
+def test_fault_can_fail_an_operation_a_number_of_times(scene: Scene) -> None:
     """Two calls are answered 500 without effect; the next is normal."""
     asked = scene.ask()
     scene.aws.faults.fail(SEND, "InternalServerError", times=2)
@@ -268,7 +270,7 @@ def test_operation_can_fail_a_number_of_times(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 400), ("ServiceUnavailable", 503)])
-def test_failure_has_the_chosen_code_and_status(scene: Scene, code: str, status: int) -> None:
+def test_fault_of_an_operation_has_the_chosen_code_and_status(scene: Scene, code: str, status: int) -> None:
     """A fault can have any code and status, also a code that no model lists, and can affect calls that moto answers."""
     scene.aws.faults.fail("ReceiveMessage", code, status=status)
     with pytest.raises(ClientError) as caught:
@@ -277,7 +279,7 @@ def test_failure_has_the_chosen_code_and_status(scene: Scene, code: str, status:
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
-def test_delayed_call_is_answered_after_the_delay(scene: Scene) -> None:
+def test_fault_can_delay_the_answer_to_a_call(scene: Scene) -> None:
     """A delayed call is answered normally, but not before the end of the delay."""
     asked = scene.ask()
     scene.aws.faults.delay("GetOpsItem", 0.05, times=1)
@@ -286,7 +288,7 @@ def test_delayed_call_is_answered_after_the_delay(scene: Scene) -> None:
     assert time.monotonic() - began >= 0.05
 
 
-def test_rewritten_answer_is_returned_once(scene: Scene) -> None:
+def test_fault_can_rewrite_one_answer(scene: Scene) -> None:
     """One answer has an OpsItem without operational data; the next answer is unchanged."""
     asked = scene.ask()
 
@@ -308,7 +310,7 @@ def test_fault_on_an_operation_that_passes_to_moto_counts_once(scene: Scene) -> 
     assert len(scene.aws.calls("ListDocuments")) == 3
 
 
-def test_clearing_faults_continues_held_calls(scene: Scene) -> None:
+def test_held_calls_continue_after_faults_are_cleared(scene: Scene) -> None:
     """After `clear`, a held call is answered."""
     hold = scene.aws.faults.hold("DescribeOpsItems")
     answer = in_background(scene.bot.describe_ops_items)
@@ -317,7 +319,7 @@ def test_clearing_faults_continues_held_calls(scene: Scene) -> None:
     answer.result(5)
 
 
-def test_parallel_calls_are_answered_in_parallel(scene: Scene) -> None:
+def test_held_call_does_not_block_other_calls_to_the_sandbox(scene: Scene) -> None:
     """A held call does not block other calls."""
     with scene.aws.faults.hold("DescribeOpsItems", times=1) as hold:
         held = in_background(scene.bot.describe_ops_items)
@@ -326,8 +328,8 @@ def test_parallel_calls_are_answered_in_parallel(scene: Scene) -> None:
     held.result(5)
 
 
-def test_invalid_request_is_refused_with_the_reason(scene: Scene) -> None:
-    """The server checks patterns and enums, which botocore's client does not check."""
+def test_sandbox_refuses_parameters_with_an_invalid_pattern_or_enum_value(scene: Scene) -> None:
+    """The error has the reason. The client of botocore does not check patterns and enums."""
     with pytest.raises(ClientError, match="does not match"):
         scene.bot.get_ops_item(OpsItemId="oi-XYZ")
     with pytest.raises(ClientError, match="is not one of Complete, Cancel"):
@@ -344,7 +346,7 @@ def restless() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restless")
-def test_simultaneous_transactions_lose_no_item(scene: Scene) -> None:
+def test_simultaneous_dynamodb_transactions_in_the_sandbox_lose_no_item(scene: Scene) -> None:
     """The item of a successful transaction stays, even if other transactions fail at the same time."""
     table = scene.aws.client("dynamodb")
     table.create_table(

@@ -31,7 +31,7 @@ def ids(scene: Scene, *filters: dict[str, Any]) -> set[str]:
     return {item["OpsItemId"] for page in pages for item in page["OpsItemSummaries"]}
 
 
-def test_ops_items_come_in_pages_newest_first(scene: Scene) -> None:
+def test_sandbox_lists_ops_items_in_pages_newest_first(scene: Scene) -> None:
     """Of five requests in pages of two, each appears once, the newest first."""
     scene.clock.move(minutes=1)
     since = scene.clock() - timedelta(seconds=1)
@@ -46,7 +46,7 @@ def test_ops_items_come_in_pages_newest_first(scene: Scene) -> None:
     assert [i for page in found for i in page] == asked[::-1]
 
 
-def test_ops_items_are_filtered_by_status_and_type(scene: Scene) -> None:
+def test_sandbox_filters_ops_items_by_status_and_type(scene: Scene) -> None:
     """The filters of the bot's sweep find a pending access request and no decided one."""
     waiting, decided = scene.ask(), scene.ask()
     signal(scene.approver(), decided, "Reject")
@@ -57,7 +57,7 @@ def test_ops_items_are_filtered_by_status_and_type(scene: Scene) -> None:
     assert decided.id in ids(scene, wanted("Status", "Rejected", "Approved"))
 
 
-def test_ops_items_are_filtered_by_time_of_change(scene: Scene) -> None:
+def test_sandbox_filters_ops_items_by_time_of_change(scene: Scene) -> None:
     """LastModifiedTime moves with a decision; GreaterThan and LessThan exclude the limit itself."""
     scene.clock.move(minutes=1)
     asked = scene.ask()
@@ -71,7 +71,7 @@ def test_ops_items_are_filtered_by_time_of_change(scene: Scene) -> None:
     assert asked.id not in ids(scene, wanted("LastModifiedTime", scene.clock().isoformat(), operator="GreaterThan"))
 
 
-def test_ops_items_are_filtered_by_people_node_and_id(scene: Scene) -> None:
+def test_sandbox_filters_ops_items_by_requester_approver_node_replica_and_id(scene: Scene) -> None:
     """The access request filters match requester, approver, node, replica and id."""
     web, db = scene.ask("web-prod-01").id, scene.ask("db-prod-01").id
     assert ids(scene, wanted("OpsItemId", web)) == {web}
@@ -94,7 +94,7 @@ def test_ops_items_are_filtered_by_people_node_and_id(scene: Scene) -> None:
         wanted("NoSuchKey", "1"),
     ],
 )
-def test_invalid_ops_item_filter_is_refused(scene: Scene, bad: dict[str, Any]) -> None:
+def test_sandbox_refuses_an_invalid_filter_for_ops_items(scene: Scene, bad: dict[str, Any]) -> None:
     """An unknown key, an operator that does not fit the key, or an invalid time is refused, not ignored."""
     scene.ask()
     with refused("ValidationException"):
@@ -102,7 +102,7 @@ def test_invalid_ops_item_filter_is_refused(scene: Scene, bad: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("size", [0, 51])
-def test_page_size_outside_one_to_fifty_is_refused(scene: Scene, size: int) -> None:
+def test_sandbox_refuses_a_page_size_outside_one_to_fifty(scene: Scene, size: int) -> None:
     """The server refuses a MaxResults of 0 or 51. The test sets it after botocore's own check."""
     sloppy = scene.aws.client("ssm")
     sloppy.meta.events.register("before-call.ssm.DescribeOpsItems", _max_results(size))
@@ -117,15 +117,15 @@ def _max_results(size: int) -> Any:
     return put
 
 
-def test_foreign_page_token_is_refused(scene: Scene) -> None:
-    """Only page tokens that the server issued are accepted."""
+def test_sandbox_refuses_a_page_token_that_it_did_not_issue(scene: Scene) -> None:
+    """The lists of OpsItems and of executions refuse it."""
     with refused("ValidationException"):
         scene.bot.describe_ops_items(NextToken="bogus")
     with refused("InvalidNextToken"):
         scene.bot.describe_automation_executions(NextToken="bogus")
 
 
-def test_ops_item_has_a_history(scene: Scene) -> None:
+def test_sandbox_lists_the_changes_of_an_ops_item_with_author(scene: Scene) -> None:
     """ListOpsItemEvents returns each change of one OpsItem with author and time, in pages."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
@@ -148,7 +148,7 @@ def executions(scene: Scene, **filters: list[str]) -> list[dict[str, Any]]:
     return [row for page in pages for row in page["AutomationExecutionMetadataList"]]
 
 
-def test_executions_are_filtered_by_subtype(scene: Scene) -> None:
+def test_sandbox_filters_executions_by_subtype(scene: Scene) -> None:
     """With AutomationSubtype=AccessRequest, as in the bot's sweep, each row has its OpsItem and its current step."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
@@ -158,7 +158,7 @@ def test_executions_are_filtered_by_subtype(scene: Scene) -> None:
     assert executions(scene, AutomationSubtype=["ChangeRequest"]) == []
 
 
-def test_executions_are_filtered_by_id_status_and_time(scene: Scene) -> None:
+def test_sandbox_filters_executions_by_id_status_and_start_time(scene: Scene) -> None:
     """ExecutionId, OpsItemId, ExecutionStatus and the start times narrow the list.
 
     An auto-approved request has no execution.
@@ -182,7 +182,7 @@ def test_executions_are_filtered_by_id_status_and_time(scene: Scene) -> None:
     assert executions(scene, OpsItemId=[scene.ask("web-dev-01").id]) == []
 
 
-def test_invalid_execution_filter_is_refused(scene: Scene) -> None:
+def test_sandbox_refuses_an_invalid_filter_for_executions(scene: Scene) -> None:
     """A key that the sandbox does not know is InvalidFilterKey, a bad time InvalidFilterValue."""
     scene.ask()
     with refused("InvalidFilterKey"):
@@ -191,7 +191,7 @@ def test_invalid_execution_filter_is_refused(scene: Scene) -> None:
         executions(scene, StartTimeAfter=["soon"])
 
 
-def test_long_step_list_is_truncated_and_read_in_pages(scene: Scene) -> None:
+def test_sandbox_truncates_a_long_list_of_steps_and_lists_all_in_pages(scene: Scene) -> None:
     """GetAutomationExecution says that its list is truncated; DescribeAutomationStepExecutions returns all steps."""
     asked = scene.ask(scene.policy(*(level(f"Level{n}", APPROVER_ROLE) for n in range(1, 6))))
     execution = scene.execution(asked)
@@ -209,7 +209,7 @@ def step_names(scene: Scene, asked: Asked, **options: Any) -> list[str]:
     return [s["StepName"] for page in pages for s in page["StepExecutions"]]
 
 
-def test_steps_are_filtered_by_status_name_and_action(scene: Scene) -> None:
+def test_sandbox_filters_steps_by_status_name_and_action(scene: Scene) -> None:
     """Step filters narrow the list; an unknown key is refused."""
     asked = scene.ask("db-prod-01")
     assert step_names(scene, asked, Filters=[{"Key": "StepExecutionStatus", "Values": ["Waiting"]}]) == ["Level1"]
@@ -221,7 +221,7 @@ def test_steps_are_filtered_by_status_name_and_action(scene: Scene) -> None:
         step_names(scene, Asked("", "0" * 36))
 
 
-def test_nodes_are_filtered_by_id(scene: Scene) -> None:
+def test_sandbox_filters_nodes_by_id(scene: Scene) -> None:
     """DescribeInstanceInformation finds EC2 and hybrid nodes by InstanceIds, with platform and address."""
     nodes = scene.aws.world.nodes
     both = [nodes["web-dev-01"], nodes["factory-gw-osaka"]]
@@ -237,7 +237,7 @@ def test_nodes_are_filtered_by_id(scene: Scene) -> None:
         scene.bot.describe_instance_information(Filters=[{"Key": "IamRole", "Values": ["x"]}])
 
 
-def test_nodes_are_filtered_by_tag_and_type(scene: Scene) -> None:
+def test_sandbox_filters_nodes_by_tag_and_type(scene: Scene) -> None:
     """A tag and ResourceType narrow the list together."""
     filters = [{"Key": "tag:Environment", "Values": ["production"]}, {"Key": "ResourceType", "Values": ["EC2Instance"]}]
     found = scene.bot.describe_instance_information(Filters=filters)["InstanceInformationList"]
@@ -245,7 +245,7 @@ def test_nodes_are_filtered_by_tag_and_type(scene: Scene) -> None:
     assert names == {"web-prod-01", "db-prod-01"}
 
 
-def test_tags_of_a_hybrid_node_are_listed(scene: Scene) -> None:
+def test_sandbox_lists_the_tags_of_a_hybrid_node(scene: Scene) -> None:
     """ListTagsForResource returns the tags; an unknown id is InvalidResourceId; moto answers for other resources."""
     tags = scene.bot.list_tags_for_resource(ResourceType="ManagedInstance", ResourceId=HYBRID_NODE.id)["TagList"]
     assert {t["Key"]: t["Value"] for t in tags} == dict(HYBRID_NODE.tags)
@@ -256,7 +256,7 @@ def test_tags_of_a_hybrid_node_are_listed(scene: Scene) -> None:
     assert listed == [{"Key": "a", "Value": "b"}]
 
 
-def test_ec2_nodes_have_their_tags(scene: Scene) -> None:
+def test_sandbox_returns_tags_and_private_address_of_an_ec2_node(scene: Scene) -> None:
     """DescribeInstances returns Name, Japanese tags and the private address."""
     node = scene.aws.world.nodes["web-prod-01"]
     (found,) = scene.aws.client("ec2").describe_instances(InstanceIds=[node])["Reservations"][0]["Instances"]
@@ -264,7 +264,7 @@ def test_ec2_nodes_have_their_tags(scene: Scene) -> None:
     assert (tags["Name"], tags["Team"], found["PrivateIpAddress"]) == ("web-prod-01", "決済基盤チーム", "172.31.10.21")
 
 
-def test_policy_can_be_created_read_listed_and_deleted(scene: Scene) -> None:
+def test_sandbox_creates_reads_lists_and_deletes_a_policy(scene: Scene) -> None:
     """A policy is created, read back, described, listed by its type, and deleted."""
     content = json.dumps(MANUAL_POLICIES["Restricted-Nodes"])
     made = scene.bot.create_document(Name="Copy", Content=content, DocumentType=MANUAL)["DocumentDescription"]
@@ -302,7 +302,7 @@ mainSteps:
 """
 
 
-def test_policy_in_yaml_is_accepted(scene: Scene) -> None:
+def test_sandbox_accepts_a_policy_in_yaml(scene: Scene) -> None:
     """A policy in YAML, the format of AWS's samples, has its step and the default time-out."""
     scene.bot.create_document(Name="Yaml", Content=YAML_POLICY, DocumentType=MANUAL, DocumentFormat="YAML")
     asked = scene.ask(scene.node(Yaml="y"))
@@ -312,7 +312,7 @@ def test_policy_in_yaml_is_accepted(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("created", ["JSON", "YAML"])
-def test_policy_is_returned_in_the_requested_format(scene: Scene, created: str) -> None:
+def test_sandbox_returns_a_policy_in_the_requested_format(scene: Scene, created: str) -> None:
     """The policy is unchanged in its own format and converted into the other one. The default is JSON."""
     content = YAML_POLICY if created == "YAML" else json.dumps(yaml.safe_load(YAML_POLICY))
     scene.bot.create_document(Name="Both", Content=content, DocumentType=MANUAL, DocumentFormat=created)
@@ -343,7 +343,7 @@ def test_policy_is_returned_in_the_requested_format(scene: Scene, created: str) 
         {"mainSteps": [{"name": "L", "action": "aws:sleep", "inputs": {}}]},
     ],
 )
-def test_policy_that_aws_would_not_accept_is_refused(scene: Scene, change: dict[str, Any]) -> None:
+def test_sandbox_refuses_a_policy_that_aws_would_not_accept(scene: Scene, change: dict[str, Any]) -> None:
     """Malformed values, and durations, levels, approvers and time-outs outside the documented limits, are refused."""
     content = json.dumps({**MANUAL_POLICIES["Standard-Nodes"], **change})
     with refused("InvalidDocumentContent"):
@@ -365,7 +365,7 @@ def test_cedar_that_the_sandbox_cannot_evaluate_is_refused(scene: Scene, cedar: 
         scene.bot.create_document(Name="Cedar", Content=json.dumps(content), DocumentType=AUTO)
 
 
-def test_document_that_is_no_policy_is_kept_by_moto(scene: Scene) -> None:
+def test_sandbox_stores_a_document_that_is_not_a_policy(scene: Scene) -> None:
     """The document is of the type Command. It can be read and listed."""
     content = json.dumps({"schemaVersion": "2.2", "description": "d", "mainSteps": []})
     scene.bot.create_document(Name="Other", Content=content, DocumentType="Command")

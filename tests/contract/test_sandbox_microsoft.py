@@ -88,7 +88,9 @@ async def call(
         return response.status, await response.json()
 
 
-async def test_activity_arrives_signed_and_complete(front: TeamsFront, double: tuple[Double, str]) -> None:
+async def test_sandbox_signs_and_completes_an_activity_of_the_playground(
+    front: TeamsFront, double: tuple[Double, str]
+) -> None:
     """An unsigned activity of the Playground reaches the bot with a token that verifies against the published keys."""
     await front.inbound.deliver({"type": "message", "from": {"id": MEI.mri}})
     method, path, activity, authorization = double[0].got[0]
@@ -110,15 +112,19 @@ async def test_activity_arrives_signed_and_complete(front: TeamsFront, double: t
     assert metadata["issuer"] == "https://api.botframework.com"
 
 
-async def test_chosen_client_applies_to_all_people(front: TeamsFront, double: tuple[Double, str]) -> None:
-    """In an English sandbox the activity of a Japanese person has the English locale."""
+async def test_english_client_of_the_sandbox_gives_everyone_the_english_locale(
+    front: TeamsFront, double: tuple[Double, str]
+) -> None:
+    """The activity of a Japanese person has the locale en-US."""
     front.inbound.client = CLIENTS["en"]
     await front.inbound.deliver({"type": "message", "from": {"id": MEI.mri}})
     assert double[0].got[0][2]["locale"] == "en-US"
 
 
-async def test_key_is_endorsed_for_teams_and_rotates(front: TeamsFront, http: aiohttp.ClientSession) -> None:
-    """The published keys have endorsements, and a rotation adds a key and keeps the old one."""
+async def test_signing_keys_of_the_sandbox_have_endorsements_and_rotate(
+    front: TeamsFront, http: aiohttp.ClientSession
+) -> None:
+    """A rotation adds a key, signs with it, and keeps the old one. No private key is published."""
     front.microsoft.rotate_key(endorsements=("webchat",))
     async with http.get(f"{front.login_authority}/v1/.well-known/keys") as response:
         keys = (await response.json())["keys"]
@@ -128,7 +134,9 @@ async def test_key_is_endorsed_for_teams_and_rotates(front: TeamsFront, http: ai
     assert "d" not in keys[0], "a private key must never be published"
 
 
-async def test_answers_have_the_shapes_that_microsoft_documents(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+async def test_simulated_sign_in_has_the_response_formats_that_microsoft_documents(
+    front: TeamsFront, http: aiohttp.ClientSession
+) -> None:
     """The test spells out metadata, keys, token answer and claims, because the tests' fake Microsoft reuses them."""
     async with http.get(f"{front.login_authority}/v1/.well-known/openidconfiguration") as response:
         metadata = await response.json()
@@ -225,7 +233,7 @@ async def test_outbound_token_expires_after_an_hour(now: float) -> None:
     assert not microsoft.accepts(f"Bearer {token}")
 
 
-async def test_ids_in_paths_keep_their_encoding(
+async def test_conversation_ids_in_paths_reach_the_playground_percent_encoded_once(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
     """A thread's id reaches the Playground percent-encoded exactly once, and is recorded decoded."""
@@ -241,7 +249,7 @@ async def test_ids_in_paths_keep_their_encoding(
     assert front.connector.sent[-1].body == {"text": "済"}
 
 
-async def test_fault_is_answered_once_with_its_headers(
+async def test_fault_of_the_connector_applies_once_with_its_headers(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
     """A fault that was added over HTTP affects only the next matching call, which gets its status, code and headers."""
@@ -262,7 +270,7 @@ async def test_fault_is_answered_once_with_its_headers(
 
 
 @pytest.mark.parametrize(("effect", "performed"), [("disconnect", 0), ("lose_reply", 1)])
-async def test_connection_can_be_closed_before_or_after_the_effect(
+async def test_fault_can_close_the_connection_before_or_after_the_effect_of_a_call(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, effect: str, performed: int
 ) -> None:
     """A call whose reply is lost took effect; a call whose connection was closed did not."""
@@ -272,7 +280,7 @@ async def test_connection_can_be_closed_before_or_after_the_effect(
     assert len(double[0].got) == performed
 
 
-async def test_unknown_fault_is_answered_400(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+async def test_invalid_fault_for_the_connector_is_answered_400(front: TeamsFront, http: aiohttp.ClientSession) -> None:
     """An unknown effect, an unknown member, or a body that is not an object is refused."""
     wanted: Any
     for wanted in ({"effect": "explode"}, {"no_such_field": 1}, [], None):
@@ -280,10 +288,10 @@ async def test_unknown_fault_is_answered_400(front: TeamsFront, http: aiohttp.Cl
             assert response.status == 400
 
 
-async def test_held_updates_appear_on_release(
+async def test_held_updates_are_performed_in_order_when_they_are_released(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
-    """A held update is answered immediately and shown, in order, when released; posts are not held."""
+    """A held update is answered immediately. Posts, and updates after the release, are not held."""
     front.connector.hold_updates()
     for number in (1, 2):
         status, body = await call(front, http, "PUT", f"v3/conversations/c/activities/{number}", {})
@@ -296,8 +304,8 @@ async def test_held_updates_appear_on_release(
     assert len(double[0].got) == 4
 
 
-async def test_calls_in_both_directions_can_be_read(front: TeamsFront, http: aiohttp.ClientSession) -> None:
-    """`/_sandbox/sent` and `/_sandbox/received` list both directions; `deliver` sends an activity of any person."""
+async def test_sandbox_lists_sent_and_received_activities(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+    """`/_sandbox/deliver` sends an activity of any person."""
     async with http.post(
         f"{front.login_authority}/_sandbox/deliver", json={"type": "message", "from": {"id": ALEX.mri}}
     ) as response:
@@ -309,8 +317,8 @@ async def test_calls_in_both_directions_can_be_read(front: TeamsFront, http: aio
         assert [one["path"] for one in await response.json()] == ["v3/conversations/c/members/x"]
 
 
-async def test_activity_before_the_bot_runs_is_502(http: aiohttp.ClientSession) -> None:
-    """Without a running bot, activities are answered 502; without the Playground, the bot's calls are answered 503."""
+async def test_sandbox_answers_502_without_a_bot_and_503_without_the_playground(http: aiohttp.ClientSession) -> None:
+    """Activities for the bot are answered 502, and the bot's calls 503."""
     front = TeamsFront(BOT)
     await front.start()
     async with http.head(front.inbound_url) as response:
@@ -322,7 +330,7 @@ async def test_activity_before_the_bot_runs_is_502(http: aiohttp.ClientSession) 
     await front.stop()
 
 
-async def test_answer_without_a_body_is_passed_on(
+async def test_sandbox_passes_on_the_status_of_the_bot_with_or_without_a_body(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
     """The Playground gets the bot's status, with or without a body."""
@@ -334,7 +342,7 @@ async def test_answer_without_a_body_is_passed_on(
 
 
 @pytest.mark.parametrize("body", [b"[]", b"junk", b""])
-async def test_invalid_body_is_not_signed(
+async def test_sandbox_refuses_to_sign_a_body_that_is_not_a_json_object(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, body: bytes
 ) -> None:
     """Only a JSON object declared as JSON is signed and passed on."""
@@ -345,7 +353,7 @@ async def test_invalid_body_is_not_signed(
     assert double[0].got == []
 
 
-async def test_foreign_host_name_is_refused(
+async def test_sandbox_refuses_a_call_under_a_foreign_host_name(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession
 ) -> None:
     """A call under a foreign host name that points at 127.0.0.1 is refused and not signed."""
@@ -356,7 +364,7 @@ async def test_foreign_host_name_is_refused(
 
 
 @pytest.mark.parametrize("origin", ["https://attacker.example", "http://127.0.0.1.attacker.example", "null"])
-async def test_call_from_a_page_of_another_origin_is_refused(
+async def test_sandbox_refuses_a_call_from_a_page_of_a_foreign_origin(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, origin: str
 ) -> None:
     """A call from a page of another origin is refused and not signed."""
@@ -366,7 +374,9 @@ async def test_call_from_a_page_of_another_origin_is_refused(
 
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:4000", "http://localhost:4000"])
-async def test_page_of_this_machine_is_served(front: TeamsFront, http: aiohttp.ClientSession, origin: str) -> None:
+async def test_sandbox_accepts_a_call_from_a_page_of_the_same_machine(
+    front: TeamsFront, http: aiohttp.ClientSession, origin: str
+) -> None:
     """A call from a page at another port of this machine, like the Playground's, is accepted."""
     async with http.post(front.inbound_url, json={"type": "message"}, headers={"Origin": origin}) as response:
         assert response.status == 200
@@ -433,7 +443,7 @@ async def with_assertion(
     return status, answer.get("error", ""), answer.get("error_codes", [])
 
 
-async def test_valid_assertion_gets_a_token(
+async def test_sandbox_grants_a_token_for_a_valid_client_assertion(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
     """The assertion is checked with the keys that the issuer of the federated credential publishes."""
@@ -453,7 +463,7 @@ async def test_valid_assertion_gets_a_token(
         ({"sub": None}, 50027),
     ],
 )
-async def test_invalid_assertion_is_refused_with_entras_error_number(
+async def test_sandbox_refuses_an_invalid_client_assertion_with_entras_error_number(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession, changed: dict[str, Any], number: int
 ) -> None:
     """Issuer, subject, audience and times are checked, each with Entra's own error number."""
@@ -461,7 +471,7 @@ async def test_invalid_assertion_is_refused_with_entras_error_number(
     assert await with_assertion(federated, http, issuer.signed(claims)) == (401, "invalid_client", [number])
 
 
-async def test_assertion_without_the_issuers_signature_is_refused(
+async def test_sandbox_refuses_a_client_assertion_without_the_signature_of_the_issuer(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
     """An assertion is refused if it is unsigned or malformed, or has a false signature, under any key id."""
@@ -480,10 +490,10 @@ async def test_assertion_without_the_issuers_signature_is_refused(
     assert await with_assertion(federated, http, "no.token") == (401, "invalid_client", [50027])
 
 
-async def test_assertion_of_another_type_is_refused(
+async def test_sandbox_refuses_a_client_assertion_of_a_wrong_type_or_beside_a_secret(
     federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
-    """Only the type JWT_BEARER is accepted, and a request with an assertion and a secret is refused."""
+    """Only the type JWT_BEARER is accepted."""
     right = issuer.signed(claims_of(issuer))
     saml = "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"
     refused = (401, "invalid_client", [7000216])
@@ -492,7 +502,7 @@ async def test_assertion_of_another_type_is_refused(
     assert await with_assertion(federated, http, right, client_secret="x") == refused
 
 
-async def test_app_without_a_federated_credential_accepts_no_assertion(
+async def test_sandbox_accepts_only_the_configured_kind_of_credential(
     front: TeamsFront, federated: TeamsFront, issuer: WebIdentities, http: aiohttp.ClientSession
 ) -> None:
     """An app with only a secret refuses a valid assertion; an app with only a federated credential refuses secrets."""

@@ -16,8 +16,8 @@ def scene() -> Iterator[Scene]:
         yield scene
 
 
-def test_new_request_waits_for_its_approvers(scene: Scene) -> None:
-    """StartAccessRequest creates an OpsItem and an execution that name each other, the requester, node and reason."""
+def test_sandbox_request_creates_an_ops_item_and_a_waiting_execution(scene: Scene) -> None:
+    """They name each other, the requester, node and reason."""
     asked = scene.ask(reason="障害 INC-2041 の調査 <b>**")
     item, execution = scene.ops_item(asked.id), scene.execution(asked)
     data = {key: value["Value"] for key, value in item["OperationalData"].items()}
@@ -35,7 +35,7 @@ def test_new_request_waits_for_its_approvers(scene: Scene) -> None:
     assert (execution["AutomationExecutionStatus"], execution["CurrentStepName"]) == ("Waiting", "ManualApproval")
 
 
-def test_operational_data_has_the_members_of_the_published_sample(scene: Scene) -> None:
+def test_sandbox_operational_data_has_the_members_of_the_published_sample(scene: Scene) -> None:
     """`/aws/accessrequest` has the members that AWS shows, including those of requester and policy."""
     about = scene.about(scene.ask().id)
     assert set(about) == {"requester", "approvalPolicy", "approvalPolicyVersion", "automationExecutionId"}
@@ -44,8 +44,8 @@ def test_operational_data_has_the_members_of_the_published_sample(scene: Scene) 
     assert (about["approvalPolicy"], about["requester"]["isReplica"]) == ("Standard-Nodes", "false")
 
 
-def test_approval_starts_the_access(scene: Scene) -> None:
-    """After the approval, the OpsItem has the start of access, and the requester gets credentials until its end."""
+def test_sandbox_approval_starts_the_access_which_ends_after_eight_hours(scene: Scene) -> None:
+    """The OpsItem has the start of access. Until the end, the requester gets credentials."""
     asked = scene.ask()
     scene.clock.move(minutes=5)
     signal(scene.approver(), asked, comment="確認しました")
@@ -60,14 +60,14 @@ def test_approval_starts_the_access(scene: Scene) -> None:
     assert "Credentials" not in expired
 
 
-def test_pending_request_has_no_token(scene: Scene) -> None:
+def test_sandbox_issues_no_access_token_for_a_pending_request(scene: Scene) -> None:
     """GetAccessToken answers Pending without credentials until the approval."""
     answer = scene.requester.get_access_token(AccessRequestId=scene.ask().id)
     assert answer["AccessRequestStatus"] == "Pending"
     assert "Credentials" not in answer
 
 
-def test_only_the_requester_gets_the_token(scene: Scene) -> None:
+def test_sandbox_issues_an_access_token_only_to_the_requester(scene: Scene) -> None:
     """GetAccessToken refuses the bot, an approver, and another session of the requester's role."""
     asked = scene.ask()
     signal(scene.approver(), asked)
@@ -79,13 +79,13 @@ def test_only_the_requester_gets_the_token(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("node", ["i-0123456789abcdef0", "mi-0123456789abcdef0"])
-def test_unknown_node_cannot_be_requested(scene: Scene, node: str) -> None:
+def test_sandbox_refuses_a_request_for_an_unknown_node(scene: Scene, node: str) -> None:
     """An unknown EC2 or hybrid node is ResourceNotFoundException."""
     with refused("ResourceNotFoundException"):
         scene.ask(node)
 
 
-def test_request_for_a_node_without_a_policy_is_refused(scene: Scene) -> None:
+def test_sandbox_refuses_a_request_for_a_node_without_a_policy(scene: Scene) -> None:
     """The requester gets an error, and no OpsItem is created."""
     calls, items = len(scene.aws.calls("StartAccessRequest")), scene.bot.describe_ops_items()["OpsItemSummaries"]
     with refused("ValidationException"):
@@ -103,20 +103,20 @@ def test_request_for_a_node_without_a_policy_is_refused(scene: Scene) -> None:
         [{"Key": "tag:Environment", "Values": ["production"]}],
     ],
 )
-def test_request_needs_one_to_five_nodes(scene: Scene, targets: list[dict[str, object]]) -> None:
+def test_sandbox_refuses_a_request_without_one_to_five_node_ids(scene: Scene, targets: list[dict[str, object]]) -> None:
     """Anything but one to five node ids is refused."""
     with refused("ValidationException"):
         scene.requester.start_access_request(Reason="r", Targets=targets)
 
 
 @pytest.mark.parametrize("reason", ["r" * 257, "  \n "])
-def test_invalid_reason_is_refused(scene: Scene, reason: str) -> None:
+def test_sandbox_refuses_a_request_with_an_invalid_reason(scene: Scene, reason: str) -> None:
     """A reason of more than 256 characters, or without a visible character, is refused."""
     with refused("ValidationException"):
         scene.ask(reason=reason)
 
 
-def test_conflicting_policies_fail_the_request(scene: Scene) -> None:
+def test_sandbox_request_fails_if_two_policies_target_the_node(scene: Scene) -> None:
     """If two policies target the node's tags, the OpsItem is Failed, without an execution and credentials."""
     asked = scene.ask("batch-01")
     assert scene.status(asked) == "Failed"
@@ -124,7 +124,7 @@ def test_conflicting_policies_fail_the_request(scene: Scene) -> None:
     assert "Credentials" not in scene.requester.get_access_token(AccessRequestId=asked.id)
 
 
-def test_auto_approved_request_needs_no_approver(scene: Scene) -> None:
+def test_sandbox_approves_a_request_immediately_if_the_auto_approval_policy_permits(scene: Scene) -> None:
     """A node that the auto-approval policy permits is approved immediately, with an empty automationExecutionId."""
     asked = scene.ask("web-dev-01")
     assert scene.status(asked) == "Approved"
@@ -132,7 +132,7 @@ def test_auto_approved_request_needs_no_approver(scene: Scene) -> None:
     assert scene.requester.get_access_token(AccessRequestId=asked.id)["Credentials"]
 
 
-def test_hybrid_node_can_be_requested(scene: Scene) -> None:
+def test_sandbox_accepts_a_request_for_a_hybrid_node(scene: Scene) -> None:
     """The Systems Manager tags of the `mi-…` node select its policy, and the request has the node's ARN."""
     asked = scene.ask("factory-gw-osaka")
     assert scene.about(asked.id)["approvalPolicy"] == "Standard-Nodes"
@@ -140,7 +140,7 @@ def test_hybrid_node_can_be_requested(scene: Scene) -> None:
     assert json.loads(context)["targets"]["instanceId"].endswith(":managed-instance/mi-0a1b2c3d4e5f67890")
 
 
-def test_request_is_visible_in_its_region_only(scene: Scene) -> None:
+def test_sandbox_request_does_not_exist_in_other_regions(scene: Scene) -> None:
     """In another Region, neither the OpsItem nor the execution is found."""
     asked = scene.ask()
     elsewhere = scene.aws.client("ssm", region="us-east-1")

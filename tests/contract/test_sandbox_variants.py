@@ -15,15 +15,15 @@ from tests.contract.scene import HandClock, Scene, refused, signal, staged
 from tests.fakes.aws_faults import FaultyAws
 
 
-def test_second_sandbox_in_the_process_is_refused() -> None:
-    """Moto keeps its state per process: a second start would delete the world of the first."""
+def test_sandbox_refuses_a_second_start_in_the_process_while_the_first_runs() -> None:
+    """Moto keeps its state per process: a second start would delete the state of the first."""
     with staged() as scene, pytest.raises(RuntimeError):
         FaultyAws.start()
     with staged() as scene:
         scene.ask()
 
 
-def test_tag_targets_take_precedence_over_the_policy_for_all_nodes() -> None:
+def test_sandbox_prefers_policies_for_tags_to_the_policy_for_all_nodes() -> None:
     """A policy for all nodes applies only to nodes whose tags no policy targets."""
     with staged() as scene:
         everything = manual_policy([level("Anyone", APPROVER_ROLE)], targets={"InstanceIds": ["*"]})
@@ -33,7 +33,7 @@ def test_tag_targets_take_precedence_over_the_policy_for_all_nodes() -> None:
         assert scene.about(scene.ask("web-dev-01").id)["approvalPolicy"] == "SSM-JustInTimeAccessAutoApprovalPolicy"
 
 
-def test_requester_can_have_an_identity_center_id() -> None:
+def test_sandbox_request_has_the_identity_center_id_of_a_known_session_name() -> None:
     """If Identity Center knows the session name, the request and its events have the user's id."""
     with staged(identity_center_users={REQUESTER: "e1fbc510-8081-70c2-448f-0123456789ab"}) as scene:
         asked = scene.ask()
@@ -42,7 +42,7 @@ def test_requester_can_have_an_identity_center_id() -> None:
         assert requesters == {"e1fbc510-8081-70c2-448f-0123456789ab"}
 
 
-def test_administrator_account_has_copies_of_requests() -> None:
+def test_sandbox_copies_requests_into_the_administrator_account() -> None:
     """Copies name the original, follow its status, and have no execution; the original is not marked as a copy."""
     with staged(administrator=("777788889999", "ap-northeast-1")) as scene:
         asked = scene.ask()
@@ -65,8 +65,8 @@ def test_administrator_account_has_copies_of_requests() -> None:
         assert scene.bot.describe_ops_items(OpsItemFilters=wanted)["OpsItemSummaries"] == []
 
 
-def test_second_start_has_no_state_of_the_first() -> None:
-    """A sandbox has no requests, events or nodes of an earlier one."""
+def test_second_sandbox_has_no_state_of_the_first() -> None:
+    """The first sandbox was stopped before."""
     with staged() as scene:
         first = scene.ask()
     with staged() as scene:
@@ -78,8 +78,8 @@ def test_second_start_has_no_state_of_the_first() -> None:
         assert len(instances) == len(scene.aws.world.nodes) - 1
 
 
-def test_undocumented_behaviour_can_be_varied() -> None:
-    """The sandbox can leave out decisions from outputs, and answer AccessDenied to callers who are not approvers."""
+def test_sandbox_can_hide_decisions_and_deny_callers_who_are_not_approvers() -> None:
+    """AWS does not document either behaviour."""
     assumed = Assumptions(decisions_shown=False, not_an_approver_error="AccessDeniedException")
     with staged(assumed=assumed) as scene:
         asked = scene.ask()
@@ -89,7 +89,7 @@ def test_undocumented_behaviour_can_be_varied() -> None:
         assert "Outputs" not in scene.execution(asked)["StepExecutions"][0]
 
 
-def test_rate_limit_is_per_operation_and_region() -> None:
+def test_rate_limit_of_the_sandbox_is_per_operation_and_region() -> None:
     """With three calls a second, the fourth is throttled, but not other operations and Regions.
 
     A third of a second later, one more call passes.
@@ -109,7 +109,7 @@ def test_rate_limit_is_per_operation_and_region() -> None:
             here.describe_ops_items()
 
 
-def test_throttled_signal_has_no_effect() -> None:
+def test_signal_that_the_sandbox_throttles_has_no_effect() -> None:
     """The fourth signal within a second changes nothing. Sent again a second later, it takes effect."""
     clock = HandClock()
     with FaultyAws.start(now=clock, per_second=3) as aws:
@@ -126,7 +126,7 @@ def test_throttled_signal_has_no_effect() -> None:
         assert len(aws.effects()) == 1
 
 
-def test_answer_that_aws_could_not_give_is_recorded_as_a_mistake() -> None:
+def test_sandbox_answers_500_and_records_an_answer_that_violates_the_model_of_aws() -> None:
     """The caller gets a 500, and the list of mistakes has the reason."""
     with FaultyAws.start() as aws:
         aws.faults.rewrite("GetOpsItem", lambda a: {"OpsItem": {**a["OpsItem"], "Status": "Nonsense"}}, times=1)
@@ -136,8 +136,8 @@ def test_answer_that_aws_could_not_give_is_recorded_as_a_mistake() -> None:
         assert "Nonsense" in aws.mistakes[0]
 
 
-def test_error_that_aws_could_not_give_is_recorded_as_a_mistake() -> None:
-    """An error code outside the operation's model is a mistake of the sandbox; a crash is one too."""
+def test_sandbox_records_crashes_and_error_codes_outside_the_model_of_aws() -> None:
+    """Both are in the sandbox's list of mistakes."""
     with FaultyAws.start(assumed=Assumptions(no_policy_error="NoSuchError")) as aws:
         scene = Scene(aws, HandClock())
         with refused("NoSuchError"):
@@ -149,7 +149,7 @@ def test_error_that_aws_could_not_give_is_recorded_as_a_mistake() -> None:
         assert "KeyError" in aws.mistakes[1]
 
 
-def test_stopped_sandbox_leaves_no_thread() -> None:
+def test_stopped_sandbox_leaves_no_thread_running() -> None:
     """The server's thread ends with the sandbox."""
     before = {*threading.enumerate()}
     with staged():
@@ -157,7 +157,7 @@ def test_stopped_sandbox_leaves_no_thread() -> None:
     assert {*threading.enumerate()} <= before
 
 
-def test_events_after_a_decision_can_be_turned_off() -> None:
+def test_sandbox_can_be_set_to_send_no_event_after_a_decision() -> None:
     """With `events_after_decision=False`, a rejection sends no event."""
     with staged(assumed=Assumptions(events_after_decision=False)) as scene:
         asked = scene.ask()
@@ -175,7 +175,7 @@ def test_events_after_a_decision_can_be_turned_off() -> None:
         (SecondVote.UNCOUNTED, None, 2),
     ],
 )
-def test_vote_of_a_second_session_of_a_role_can_be_left_uncounted(
+def test_sandbox_can_be_set_not_to_count_the_vote_of_a_second_session_of_a_role(
     second: SecondVote, error: str | None, shown: int
 ) -> None:
     """AWS does not document how it treats such a vote.
@@ -199,7 +199,7 @@ def test_vote_of_a_second_session_of_a_role_can_be_left_uncounted(
         assert scene.status(asked) == "Approved"
 
 
-def test_votes_can_name_the_role_instead_of_the_session() -> None:
+def test_sandbox_can_be_set_to_return_votes_with_the_role_instead_of_the_session() -> None:
     """With `roles_shown`, the outputs name the approver as the policy does."""
     with staged(assumed=Assumptions(roles_shown=True)) as scene:
         asked = scene.ask()
@@ -208,8 +208,8 @@ def test_votes_can_name_the_role_instead_of_the_session() -> None:
         assert json.loads(decided)["approver"] == APPROVER_ROLE
 
 
-def test_execution_can_be_tagged_after_its_start() -> None:
-    """Until the tag exists, reads and votes are denied. The steps can be listed, which needs no tag."""
+def test_sandbox_can_be_set_to_deny_reads_and_votes_until_an_execution_is_tagged() -> None:
+    """The steps can be listed before, which needs no tag."""
     with staged(assumed=Assumptions(tagged_after=timedelta(seconds=20))) as scene:
         asked = scene.ask()
         for call in (lambda: scene.execution(asked), lambda: signal(scene.approver(), asked)):

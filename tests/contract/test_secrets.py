@@ -67,8 +67,8 @@ def test_no_file_contains_a_secret() -> None:
         ("long random text", ('app_secret = "', "Zx0" * 12 + '"')),
     ],
 )
-def test_planted_secret_is_found(name: str, parts: tuple[str, ...], tmp_path: Path) -> None:
-    """The scan finds each kind of secret in a file, and reports file and line without the secret."""
+def test_scan_for_secrets_finds_each_kind_of_secret(name: str, parts: tuple[str, ...], tmp_path: Path) -> None:
+    """It reports file and line without the secret."""
     planted = tmp_path / "planted.py"
     planted.write_text("# nothing\n" + "".join(parts) + "\n")
     found = offences([planted])

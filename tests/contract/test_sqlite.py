@@ -85,26 +85,28 @@ def test_constructing_a_store_creates_no_file(path: Path) -> None:
     assert not path.exists()
 
 
-async def test_file_is_readable_only_for_its_owner(store: SqliteStore, path: Path) -> None:
+async def test_database_file_is_readable_only_for_its_owner(store: SqliteStore, path: Path) -> None:
     """Reasons and names are private, so the file and its companion files have mode 0600."""
     await store.apply(KEY, counted, now=NOW)
     assert [mode_of(f"{path}{companion}") for companion in ("", "-wal", "-shm")] == [0o600] * 3
 
 
-async def test_file_keeps_the_mode_that_an_admin_set(shared_path: Path) -> None:
+async def test_database_file_keeps_the_mode_that_an_admin_set(shared_path: Path) -> None:
     """An admin may, for example, let a backup group read the file."""
     async with SqliteStore(shared_path):
         assert mode_of(shared_path) == 0o640
 
 
-async def test_every_commit_reaches_the_disk(path: Path) -> None:
+async def test_sqlite_connection_uses_a_write_ahead_log_and_full_synchronization(path: Path) -> None:
     """With `synchronous` FULL (2), SQLite flushes the write-ahead log at each commit."""
     with closing(schema.connect(path, busy_seconds=0)) as connection:
         pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
     assert pragmas == ["wal", 2]
 
 
-async def test_rows_are_found_through_indexes(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
+async def test_frequent_queries_of_the_sqlite_store_use_indexes(
+    store: SqliteStore, by_hand: sqlite3.Connection
+) -> None:
     """Queries that run every second, or with every sweep, do not read the whole table."""
     for where in ("next_look_at <= 1", "next_look_at IS NOT NULL", "watched", "expires_at <= 1", "ops_item_id = 'x'"):
         plan = by_hand.execute(f"EXPLAIN QUERY PLAN SELECT key FROM requests WHERE {where}").fetchone()[3]
@@ -133,7 +135,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("lines", [1, 7, 40])
-async def test_acknowledged_writes_survive_a_kill(path: Path, lines: int) -> None:
+async def test_acknowledged_writes_to_sqlite_are_stored_after_a_kill(path: Path, lines: int) -> None:
     """After kill -9 every acknowledged write is stored, and the next process continues from it."""
     writer = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WRITER, str(path), stdout=asyncio.subprocess.PIPE, cwd=ROOT
@@ -176,7 +178,7 @@ asyncio.run(main())
 """
 
 
-async def test_kill_right_after_the_commit_keeps_row_and_trail(path: Path) -> None:
+async def test_kill_right_after_a_commit_keeps_the_step_in_row_and_audit_trail(path: Path) -> None:
     """A process dies between a commit and its acknowledgement. The step is in the row and in the audit trail."""
     writer = await asyncio.create_subprocess_exec(sys.executable, "-c", DECIDING, str(path), cwd=ROOT)
     assert await writer.wait() == -signal.SIGKILL
@@ -196,7 +198,7 @@ async def test_row_is_not_stored_without_its_audit_entry(store: SqliteStore, by_
     assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
-async def test_concurrent_processes_lose_no_write(path: Path) -> None:
+async def test_three_concurrent_processes_never_write_the_same_version(path: Path) -> None:
     """Three processes that write as fast as they can never make the same version twice."""
     async with SqliteStore(path):
         writers = [
@@ -216,7 +218,7 @@ async def test_concurrent_processes_lose_no_write(path: Path) -> None:
 # --- the schema
 
 
-async def test_several_stores_may_create_the_file_at_the_same_time(path: Path) -> None:
+async def test_six_stores_may_create_the_sqlite_file_at_the_same_time(path: Path) -> None:
     """Six stores open a new file at the same time, and each of them writes to it."""
     stores = [SqliteStore(path) for _ in range(6)]
     async with AsyncExitStack() as stack:
@@ -292,7 +294,7 @@ async def test_database_of_another_program_is_refused(path: Path) -> None:
             pass
 
 
-def test_every_schema_has_a_sample_file() -> None:
+def test_every_sqlite_schema_version_has_a_sample_file() -> None:
     """A new schema version needs a sample file, and the newest sample has the schema of a new file."""
     assert max(VERSIONS) == len(schema.MIGRATIONS)
     with closing(sqlite3.connect(":memory:")) as sample, closing(sqlite3.connect(":memory:")) as new:
@@ -320,7 +322,7 @@ async def test_earlier_version_opens_a_file_with_a_table_of_a_newer_version(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_file_of_any_schema_version_is_read(path: Path, version: int) -> None:
+async def test_sqlite_file_of_every_schema_version_is_read(path: Path, version: int) -> None:
     """Rows, people, watermarks and audit entries of every version stay readable."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSIONS[version])
@@ -361,8 +363,8 @@ async def test_rows_of_version_1_get_a_watched_flag_and_an_expiry_time(path: Pat
         assert expiry == [(timedelta(days=400) // timedelta(microseconds=1),)]
 
 
-async def test_rows_are_deleted_when_they_expire(path: Path) -> None:
-    """A row whose request was never read is deleted when it expires, not a microsecond earlier. A watched row is kept."""
+async def test_unread_row_is_deleted_when_it_expires_and_a_watched_row_is_kept(path: Path) -> None:
+    """A row whose request was never read expires. It is not deleted a microsecond earlier."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
     async with SqliteStore(path) as store:
@@ -377,8 +379,8 @@ async def test_rows_are_deleted_when_they_expire(path: Path) -> None:
 ADD_COLOUR = ("ALTER TABLE requests ADD COLUMN colour TEXT NOT NULL DEFAULT 'green'",)
 
 
-async def test_migration_keeps_all_rows(path: Path, by_hand: sqlite3.Connection) -> None:
-    """A file of the previous version is migrated once, with its rows."""
+async def test_migration_of_a_sqlite_file_keeps_its_rows(path: Path, by_hand: sqlite3.Connection) -> None:
+    """The file is migrated once. A second migration changes nothing."""
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
     for _ in range(2):
@@ -387,7 +389,7 @@ async def test_migration_keeps_all_rows(path: Path, by_hand: sqlite3.Connection)
     assert by_hand.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS) + 1,)
 
 
-async def test_failed_migration_changes_nothing(path: Path, by_hand: sqlite3.Connection) -> None:
+async def test_failed_migration_leaves_the_sqlite_file_unchanged(path: Path, by_hand: sqlite3.Connection) -> None:
     """A migration is one transaction. After a failure the previous version can still open the file."""
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
@@ -427,7 +429,7 @@ async def test_closing_the_store_completes_pending_writes(path: Path) -> None:
         (lambda path: path.symlink_to(path.parent / "missing" / "file"), "No such file"),
     ],
 )
-async def test_file_that_cannot_be_opened_is_named(path: Path, make: object, problem: str) -> None:
+async def test_error_for_a_database_file_that_cannot_be_opened_names_it(path: Path, make: object, problem: str) -> None:
     """The error names the file and the problem."""
     assert callable(make)
     make(path)
@@ -437,7 +439,9 @@ async def test_file_that_cannot_be_opened_is_named(path: Path, make: object, pro
     assert str(path) in str(caught.value)
 
 
-async def test_write_fails_while_another_process_holds_the_lock(path: Path, by_hand: sqlite3.Connection) -> None:
+async def test_write_to_sqlite_fails_while_another_process_holds_the_lock(
+    path: Path, by_hand: sqlite3.Connection
+) -> None:
     """Reads succeed meanwhile. Once the lock is released, writes succeed too."""
     async with SqliteStore(path, busy_seconds=0.02) as store:
         await store.apply(KEY, counted, now=NOW)
@@ -449,8 +453,10 @@ async def test_write_fails_while_another_process_holds_the_lock(path: Path, by_h
         assert (await store.apply(KEY, counted, now=NOW)).version == 2
 
 
-async def test_failed_write_undoes_its_whole_transaction(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """Writes that share the transaction fail too. A write is acknowledged only if it is stored."""
+async def test_write_is_acknowledged_only_if_the_transaction_that_it_shares_is_stored(
+    store: SqliteStore, by_hand: sqlite3.Connection
+) -> None:
+    """A failed write undoes its transaction, and the writes that share it fail too."""
     by_hand.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ROLLBACK, 'disk is full'); END")
     by_hand.execute(
         "CREATE TRIGGER two BEFORE INSERT ON requests WHEN new.ops_item_id = 'oi-000000000002' "
@@ -487,7 +493,7 @@ async def test_unreadable_row_is_reported_and_kept(store: SqliteStore, by_hand: 
     assert by_hand.execute("SELECT record FROM requests WHERE key = ?", (str(KEY),)).fetchone() == ("{}",)
 
 
-async def test_write_is_conditional_on_the_version(store: SqliteStore) -> None:
+async def test_write_to_sqlite_is_refused_if_the_row_changed_since_it_was_read(store: SqliteStore) -> None:
     """If the row changes between read and write, the write is refused."""
     await store.apply(KEY, counted, now=NOW)
     connection = store._thread._connection
@@ -548,8 +554,10 @@ async def test_concurrent_writes_of_a_row_share_commits(store: SqliteStore) -> N
 # --- the audit trail is only ever added to
 
 
-async def test_audit_entries_cannot_be_changed(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """SQLite itself refuses to change or delete entries, even if a person runs the statement."""
+async def test_sqlite_refuses_to_change_or_delete_audit_entries(
+    store: SqliteStore, by_hand: sqlite3.Connection
+) -> None:
+    """The refusal comes from SQLite itself, even if a person runs the statement."""
     await store.append_audit(AuditEntry(datetime.now(UTC), "clicked"))
     for statement in ("UPDATE audit SET entry = '{}'", "DELETE FROM audit"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -621,7 +629,7 @@ async def test_check_reports_a_full_disk_and_writes_succeed_once_there_is_space(
         assert (await store.apply(KEY, counted, now=NOW)).version == 2
 
 
-async def test_check_reports_a_file_that_cannot_be_written(store: SqliteStore) -> None:
+async def test_check_of_the_store_reports_a_read_only_database(store: SqliteStore) -> None:
     """SQLite treats the file as read-only. Reads succeed."""
     await store.apply(KEY, counted, now=NOW)
     await store._thread.read(lambda connection: connection.execute("PRAGMA query_only = ON"))
@@ -630,8 +638,10 @@ async def test_check_reports_a_file_that_cannot_be_written(store: SqliteStore) -
     assert await store.load(KEY) is not None
 
 
-async def test_check_does_not_change_the_file(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """Its content is the same after the check, and so is the schema number, here that of a newer version."""
+async def test_check_of_the_store_does_not_change_the_content_of_the_file(
+    store: SqliteStore, by_hand: sqlite3.Connection
+) -> None:
+    """The schema number, here that of a newer version, also stays."""
     await store.apply(KEY, counted, now=NOW)
     by_hand.execute("PRAGMA user_version = 99")
     before = list(by_hand.iterdump())
@@ -697,7 +707,7 @@ async def test_store_works_again_after_its_file_was_moved_back(path: Path, tmp_p
         assert (await store.apply(KEY, counted, now=NOW)).version == 1
 
 
-async def test_file_with_noise_in_any_page_is_not_opened(path: Path) -> None:
+async def test_database_file_with_random_bytes_in_any_page_is_not_opened(path: Path) -> None:
     """The error says what to do, and the file is not changed."""
     await filled(path)
     sound = content_of(path)
@@ -727,8 +737,10 @@ async def test_damage_that_a_call_found_is_reported_by_the_next_check(
             await store.check()
 
 
-async def test_row_with_damaged_text_does_not_hide_other_rows(store: SqliteStore, by_hand: sqlite3.Connection) -> None:
-    """Noise inside a long text leaves the pages sound. Only that row is unreadable."""
+async def test_row_with_damaged_text_is_unreadable_and_other_rows_are_still_listed(
+    store: SqliteStore, by_hand: sqlite3.Connection
+) -> None:
+    """Invalid bytes inside a text leave the pages sound, so the check succeeds."""
     for number in (1, 2):
         await store.apply(key_of(number), lambda row: replace(row, requeue_at=NOW), now=NOW)
     by_hand.execute("UPDATE requests SET record = CAST(x'7bff7d' AS TEXT) WHERE key = ?", (str(KEY),))
@@ -739,8 +751,8 @@ async def test_row_with_damaged_text_does_not_hide_other_rows(store: SqliteStore
     await store.check()
 
 
-async def test_store_tells_whether_its_file_is_new(path: Path) -> None:
-    """`created` is True for the first store that opens the file, and False for the second."""
+async def test_created_is_true_only_for_the_first_store_that_opens_the_file(path: Path) -> None:
+    """The second store that opens the file has False."""
     for expected in (True, False):
         async with SqliteStore(path) as store:
             assert store.created is expected

@@ -74,7 +74,7 @@ async def test_empty_store_has_no_rows(store: Store) -> None:
     assert not [*await store.personal_chats(), *await store.audit(NOW)]
 
 
-async def test_new_row_is_created_at_the_given_time(store: Store) -> None:
+async def test_new_row_has_the_given_creation_time_and_version_1(store: Store) -> None:
     """The first change gets an empty row, which is stored as version 1."""
     written = await store.apply(KEY, counted, now=NOW)
     assert written == Record(KEY, NOW, version=1, reconcile_failures=1)
@@ -87,8 +87,8 @@ async def test_each_write_increases_the_version_by_one(store: Store) -> None:
     assert versions == [1, 2, 3, 4]
 
 
-async def test_creation_time_of_a_row_stays(store: Store) -> None:
-    """Later writes do not change `created_at`."""
+async def test_later_writes_do_not_change_the_creation_time_of_a_row(store: Store) -> None:
+    """The field is `created_at`."""
     await store.apply(KEY, counted, now=NOW)
     assert (await store.apply(KEY, counted, now=NOW + SECOND)).created_at == NOW
 
@@ -101,7 +101,7 @@ async def test_unchanged_row_is_not_written(store: Store) -> None:
     assert (await store.apply(KEY, replace, now=NOW)).version == 1
 
 
-async def test_error_of_a_change_passes_through(store: Store) -> None:
+async def test_error_that_a_change_raises_reaches_the_caller_and_nothing_is_written(store: Store) -> None:
     """A change that raises writes nothing, and its error reaches the caller."""
     with pytest.raises(Refused):
         await store.apply(KEY, refuse, now=NOW)
@@ -112,7 +112,7 @@ async def test_error_of_a_change_passes_through(store: Store) -> None:
     assert await store.load(KEY) == Record(KEY, NOW, version=1, reconcile_failures=1)
 
 
-async def test_failing_change_does_not_affect_concurrent_changes(store: Store) -> None:
+async def test_change_that_raises_does_not_affect_concurrent_changes(store: Store) -> None:
     """Of concurrent changes only those that raise have no effect."""
     changes = [refuse if number % 3 == 0 else counted for number in range(30)]
     answers = await asyncio.gather(*(store.apply(KEY, change, now=NOW) for change in changes), return_exceptions=True)
@@ -148,7 +148,7 @@ async def test_no_concurrent_write_is_lost(shelf: Shelf) -> None:
         assert (await store.load(KEY)) == Record(KEY, NOW, version=80, reconcile_failures=80)
 
 
-async def test_store_without_version_check_loses_writes() -> None:
+async def test_control_a_store_without_a_version_check_loses_concurrent_writes() -> None:
     """Control: a store that does not check versions overwrites concurrent writes."""
     store = LastWriteWinsStore()
     written = await asyncio.gather(*(store.apply(KEY, counted, now=NOW) for _ in range(40)))
@@ -164,7 +164,7 @@ async def test_broken_fake_store_raises_store_unavailable() -> None:
             await call
 
 
-async def test_only_one_of_many_writers_gets_a_lease(shelf: Shelf) -> None:
+async def test_only_one_of_many_simultaneous_writers_gets_the_lease_of_a_row(shelf: Shelf) -> None:
     """Forty writers of two processes try to lease the same free row at the same time; one of them succeeds."""
     stores = [await shelf.open(), await shelf.open()]
 
@@ -319,7 +319,7 @@ async def test_personal_chats_are_stored_and_deleted(store: Store) -> None:
     assert list(await store.personal_chats()) == [chat_of("b")]
 
 
-async def test_case_of_object_ids_does_not_matter(store: Store) -> None:
+async def test_personal_chats_are_found_by_object_ids_in_upper_or_lower_case(store: Store) -> None:
     """Microsoft writes the same id in lower or upper case."""
     await store.remember_chat(chat_of("aaaa-BBBB"))
     await store.remember_chat(chat_of("AAAA-bbbb", "a:2"))
@@ -329,8 +329,8 @@ async def test_case_of_object_ids_does_not_matter(store: Store) -> None:
     assert await store.personal_chat("aaaa-BBBB") is None
 
 
-async def test_service_urls_are_stored(store: Store) -> None:
-    """The latest URL of a conversation is returned."""
+async def test_latest_service_url_of_a_conversation_is_returned(store: Store) -> None:
+    """A conversation without a stored URL has none."""
     assert await store.service_url("19:x") is None
     for address in ("https://one.example.com/", "https://two.example.com/"):
         await store.remember_service_url("19:x", address)
@@ -341,7 +341,7 @@ async def test_service_urls_are_stored(store: Store) -> None:
 # --- the sweep and the audit trail
 
 
-async def test_sweep_lease_has_one_owner(shelf: Shelf) -> None:
+async def test_sweep_lease_of_a_region_has_one_owner_until_it_ends(shelf: Shelf) -> None:
     """An owner holds the lease of an account and Region until it ends, and may renew it. Other Regions are free."""
     one, other = await shelf.open(), await shelf.open()
 
@@ -384,7 +384,7 @@ async def test_only_one_of_many_simultaneous_callers_gets_the_sweep_lease(shelf:
     assert sum(await asyncio.gather(*asking)) == 1
 
 
-async def test_running_processes_are_listed_with_what_they_know(shelf: Shelf) -> None:
+async def test_latest_entry_of_each_running_process_is_listed(shelf: Shelf) -> None:
     """The latest entry of each process is returned. Entries from before the given time are not listed."""
     one, other = await shelf.open(), await shelf.open()
     await one.register_replica(Replica("b", frozenset({"x"}), NOW))
@@ -395,7 +395,7 @@ async def test_running_processes_are_listed_with_what_they_know(shelf: Shelf) ->
     assert await one.replicas(NOW + 2 * SECOND) == [b]
 
 
-async def test_watermarks_only_advance(store: Store) -> None:
+async def test_watermark_of_a_region_only_advances(store: Store) -> None:
     """The later watermark is kept, in any order of writing; each Region has its own."""
     assert await store.watermark(KEY.account, KEY.region) is None
     for seconds in (0, 5, 3):
@@ -418,8 +418,8 @@ async def test_audit_entries_are_returned_in_order_of_time(store: Store) -> None
     assert [entry.person_name for entry in await store.audit(NOW)][1] == "佐藤?"
 
 
-async def test_many_audit_entries_are_appended_by_one_call(store: Store) -> None:
-    """One call appends MOST_APPENDED entries, and keeps their order."""
+async def test_one_call_appends_many_audit_entries_in_order(store: Store) -> None:
+    """The number is MOST_APPENDED."""
     entries = [AuditEntry(NOW, f"event {number}") for number in range(MOST_APPENDED)]
     await store.append_audit(*entries)
     assert list(await store.audit(NOW)) == entries

@@ -253,6 +253,6 @@ TestDynamoAgreesWithTheModel = DynamoMachine.TestCase
 TestDynamoAgreesWithTheModel.settings = settings(IN_CI, max_examples=6)  # tests/reliability has more
 
 
-def test_every_kind_of_store_has_a_machine() -> None:
+def test_every_kind_of_store_is_compared_with_the_model() -> None:
     """Each kind of store in KINDS is compared with the model."""
     assert {machine.kind for machine in StoreMachine.__subclasses__()} == set(KINDS)

@@ -91,16 +91,16 @@ async def test_write_that_changes_no_decision_has_no_audit_entry(store: Store) -
     assert await trail_of(store) == [("a", "claimed")]
 
 
-async def test_failing_change_has_no_audit_entry(store: Store) -> None:
-    """A change that raises stores neither row nor entry, and does not affect concurrent ones."""
+async def test_change_that_raises_has_no_audit_entry(store: Store) -> None:
+    """Concurrent changes have theirs."""
     changes = [refuse if number % 3 == 0 else claimed(f"{number}") for number in range(12)]
     answers = await asyncio.gather(*(store.apply(KEY, change, now=NOW) for change in changes), return_exceptions=True)
     assert sum(isinstance(answer, Refused) for answer in answers) == 4
     assert sorted(await trail_of(store)) == sorted((f"{number}", "claimed") for number in range(12) if number % 3)
 
 
-async def test_steps_of_one_time_are_in_order_of_writing(store: Store) -> None:
-    """Steps keep this order within one write, across writes, and among entries that are appended alone."""
+async def test_audit_entries_of_the_same_time_are_in_order_of_writing(store: Store) -> None:
+    """The order is kept within one write, across writes, and among entries that are appended alone."""
     await store.apply(KEY, claimed("c", "a", "b"), now=NOW)
     await store.append_audit(AuditEntry(NOW, "clicked"))
     await store.apply(KEY, in_state(DecisionState.SENT, "b", "a"), now=NOW)
@@ -111,7 +111,7 @@ async def test_steps_of_one_time_are_in_order_of_writing(store: Store) -> None:
     ]
 
 
-async def test_times_of_steps_are_utc(store: Store) -> None:
+async def test_times_of_audit_entries_are_returned_in_utc(store: Store) -> None:
     """Steps that were written with times of Tokyo are returned in UTC. The entries of several days are in order."""
     tokyo = timezone(timedelta(hours=9))
     for days in (0, 3, 1):
@@ -119,7 +119,7 @@ async def test_times_of_steps_are_utc(store: Store) -> None:
     assert [repr(entry.at) for entry in await store.audit(NOW)] == [repr(NOW + timedelta(days=n)) for n in (0, 1, 3)]
 
 
-async def test_entries_with_any_text_are_stored_beside_others(store: Store) -> None:
+async def test_audit_entries_with_hostile_text_are_stored_with_all_entries_of_the_same_write(store: Store) -> None:
     """No text from a click keeps its entry, or the entries of other clicks in the same write, out of the trail."""
     hostile = ("\ud800", "\0", "a\u202eb", "'); DROP TABLE audit; --", "#" * 512, "😀" * 256, "\r\n", "{}", " ")
     entries = [
@@ -132,7 +132,7 @@ async def test_entries_with_any_text_are_stored_beside_others(store: Store) -> N
     assert [each.conversation for each in stored[1:9]] == list(hostile[1:])
 
 
-async def test_clicks_of_one_moment_in_two_processes_are_all_stored(shelf: Shelf) -> None:
+async def test_equal_audit_entries_of_two_processes_are_all_stored(shelf: Shelf) -> None:
     """Each process stores thirty equal entries at the same time. None replaces another."""
     stores = [await shelf.open(), await shelf.open()]
     clicks = [[AuditEntry(NOW, "clicked", person=name) for _ in range(30)] for name in ("one", "two")]
@@ -152,8 +152,8 @@ async def test_concurrent_changes_leave_one_audit_entry_each(shelf: Shelf) -> No
     assert await trail_of(stores[1]) == [(each.id, "claimed") for each in row.decisions]
 
 
-async def test_only_the_effective_step_has_an_audit_entry(shelf: Shelf) -> None:
-    """Two processes settle the same decision at the same time: the trail has only the step that took effect."""
+async def test_step_that_several_writers_make_has_one_audit_entry(shelf: Shelf) -> None:
+    """Two stores with ten writers each settle the same decision at the same time."""
     stores = [await shelf.open(), await shelf.open()]
     await stores[0].apply(KEY, claimed("a"), now=NOW)
     settle = in_state(DecisionState.CONFIRMED, "a")

@@ -155,28 +155,28 @@ def test_members_of_rows_keep_their_names() -> None:
     compare("row members", row_members())
 
 
-def test_values_of_stored_enums_stay() -> None:
+def test_values_of_stored_enums_are_not_renamed() -> None:
     """names.json has every value that a stored member of an enum type can have."""
     compare("enum values", enum_values())
 
 
-def test_codes_of_the_audit_trail_stay() -> None:
+def test_codes_of_the_audit_trail_are_not_renamed() -> None:
     """The codes are events, outcomes and verbs, which are stored as text."""
     compare("audit codes", audit_codes())
 
 
-def test_codes_of_surfaces_stay() -> None:
+def test_codes_of_stored_surfaces_are_not_renamed() -> None:
     """The codes are the kinds of direct messages, which end a surface's name `dm:…`, and the problems of a chat."""
     compare("surface codes", {"dm": ordered(DirectKind), "problem": ordered(ChatProblem)})
 
 
-def test_tables_and_columns_of_sqlite_stay(tmp_path: Path) -> None:
-    """The application id, which marks the file as the bot's, stays too."""
+def test_tables_and_columns_of_sqlite_are_not_renamed(tmp_path: Path) -> None:
+    """The application id, which marks the file as the bot's, is unchanged too."""
     compare("sqlite columns", sqlite_columns(tmp_path / "node-access.db"))
     assert recorded("sqlite.json")["application_id"] == schema.APPLICATION_ID
 
 
-async def test_keys_and_attributes_of_dynamodb_stay(tmp_path: Path) -> None:
+async def test_keys_and_attributes_of_dynamodb_are_not_renamed(tmp_path: Path) -> None:
     """The table keeps its keys and indexes, the form of every key, and every attribute with its type."""
     compare("dynamodb table", table_names())
     shelf = DynamoShelf(tmp_path)
@@ -189,14 +189,14 @@ async def test_keys_and_attributes_of_dynamodb_stay(tmp_path: Path) -> None:
     compare("dynamodb items", item_forms(items))
 
 
-def test_columns_of_the_exported_audit_trail_stay() -> None:
+def test_columns_of_the_exported_audit_trail_are_not_renamed_or_reordered() -> None:
     """`node-access-bot audit` writes the same columns in the same order. New columns come after them."""
     columns = re.findall(r'"(\w+)"', audit_export.csv_head())
     assert columns[: len(NAMES["audit export"])] == NAMES["audit export"]
     compare("audit export", columns)
 
 
-def test_fields_of_logged_audit_entries_stay() -> None:
+def test_fields_of_logged_audit_entries_are_not_renamed() -> None:
     """The log event `audit_noted` keeps its fields."""
     full = dict.fromkeys(NAMES["row members"]["audit"], "x") | {"at": "2026-04-01T09:00:00Z"}
     with capture_logs() as logged:

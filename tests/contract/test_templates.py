@@ -69,8 +69,8 @@ FORWARDING: Final = {"EventBridgeForwards", "ForwardToTheBot"}
 
 
 @pytest.mark.parametrize("template", [bot(), federated(), account()], ids=["bot", "bot without a secret", "account"])
-def test_roles_have_the_statements_of_the_policy_files(template: Template) -> None:
-    """Only the policy files say what is allowed. Each statement of a template is one of them, with the same values."""
+def test_roles_of_the_templates_have_only_statements_of_the_policy_files(template: Template) -> None:
+    """Each statement has the same values as in its file, except those that forward events."""
     known = {
         sid: each
         for path in FOLDER.glob("*-*.json")
@@ -83,7 +83,7 @@ def test_roles_have_the_statements_of_the_policy_files(template: Template) -> No
         assert statement == known[statement["Sid"]]
 
 
-def test_bot_has_every_permission_of_its_policy_files() -> None:
+def test_template_of_the_bot_has_every_statement_of_the_policy_files_for_the_bot() -> None:
     """No statement of the policies for the bot's role is forgotten."""
     given = {each["Sid"] for template in (bot(), federated()) for _, each in documents(template)}
     of_the_bot = ("bot", "reader", "table", "app-secret", "federation", "identity-center", "configuration", "members")
@@ -91,8 +91,8 @@ def test_bot_has_every_permission_of_its_policy_files() -> None:
     assert wanted <= given
 
 
-def test_member_account_has_every_permission_of_its_policy_files() -> None:
-    """The roles that the bot assumes there."""
+def test_template_of_an_account_has_every_statement_of_the_policy_files_for_it() -> None:
+    """These are the policies of the roles that the bot assumes in a member account."""
     given = {each["Sid"] for _, each in documents(account())}
     names = (
         "reader-policy",
@@ -105,8 +105,8 @@ def test_member_account_has_every_permission_of_its_policy_files() -> None:
     assert {sid for name in names for sid in file(f"{name}.json")} <= given
 
 
-def test_second_region_of_an_account_gets_only_the_rule_and_its_role() -> None:
-    """The bot's roles exist once in an account."""
+def test_template_without_roles_has_only_the_event_rule_and_its_role() -> None:
+    """A second Region of an account needs no roles for the bot, because they exist once in an account."""
     kinds = sorted(each["Type"] for each in account(Roles="no").resources.values())
     assert kinds == ["AWS::Events::Rule", "AWS::IAM::Role"]
 
@@ -131,8 +131,8 @@ def test_rule_of_each_template_has_the_documented_event_pattern(template: Templa
     assert rule["EventPattern"] == json.loads((FOLDER / "event-pattern.json").read_text())
 
 
-def test_events_of_other_accounts_arrive_only_from_the_organization() -> None:
-    """Without an organization, the bus accepts none."""
+def test_event_bus_of_the_template_accepts_only_accounts_of_the_organization() -> None:
+    """Without an organization, it accepts no account."""
     (policy,) = bot().of_type("AWS::Events::EventBusPolicy")
     assert policy["Statement"]["Condition"]["StringEquals"]["aws:PrincipalOrgID"] == "o-1234567890"
     assert bot(OrganizationId="").of_type("AWS::Events::EventBusPolicy") == []
@@ -149,7 +149,7 @@ def test_table_of_the_template_equals_the_one_that_doctor_creates() -> None:
 
 
 @pytest.mark.parametrize("template", [bot(), federated(), bot(PublicAddress="load-balancer", CertificateArn="arn:c")])
-def test_container_starts_with_the_settings_of_the_template(template: Template) -> None:
+def test_settings_of_the_container_in_the_template_are_valid(template: Template) -> None:
     """Every variable is a setting, and the settings are valid together."""
     (task,) = template.of_type("AWS::ECS::TaskDefinition")
     (container,) = task["ContainerDefinitions"]
@@ -165,7 +165,7 @@ def test_container_starts_with_the_settings_of_the_template(template: Template) 
     assert settings.replicas == service["DesiredCount"]
 
 
-def test_bot_that_is_stopped_has_no_container_and_no_alarm_for_it() -> None:
+def test_template_of_a_stopped_bot_runs_no_container_and_disables_its_alarm() -> None:
     """The first deployment makes the bucket, before there is a configuration with which the bot could start."""
     template = bot(Running="no")
     (service,) = template.of_type("AWS::ECS::Service")
@@ -174,7 +174,7 @@ def test_bot_that_is_stopped_has_no_container_and_no_alarm_for_it() -> None:
     assert alarms["node-access-bot SweepDone"]["ActionsEnabled"] is False
 
 
-def test_container_has_a_read_only_file_system_and_a_user_without_rights() -> None:
+def test_container_of_the_template_has_a_read_only_file_system_and_an_unprivileged_user() -> None:
     """The template also has the health check, because ECS ignores that of the image."""
     (task,) = bot().of_type("AWS::ECS::TaskDefinition")
     (container,) = task["ContainerDefinitions"]
@@ -189,7 +189,7 @@ def test_container_has_a_read_only_file_system_and_a_user_without_rights() -> No
         ("load-balancer", "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::ApiGatewayV2::Api"),
     ],
 )
-def test_only_the_path_of_teams_is_public(address: str, has: str, has_not: str) -> None:
+def test_public_address_of_the_template_has_only_the_path_of_teams(address: str, has: str, has_not: str) -> None:
     """Health and metrics are not reachable from the internet."""
     template = bot(PublicAddress=address, CertificateArn="arn:aws:acm:ap-northeast-1:111122223333:certificate/1")
     assert template.of_type(has)
@@ -230,7 +230,7 @@ def test_template_keeps_the_bucket_and_creates_no_configuration_in_it() -> None:
     assert (denied["Effect"], denied["Principal"], denied["NotAction"]) == ("Deny", {"AWS": ROLE}, "s3:GetObject")
 
 
-def test_every_alarm_has_its_metric_and_every_metric_its_event() -> None:
+def test_every_alarm_of_the_template_has_a_metric_filter_for_existing_log_events() -> None:
     """A filter for an event that the bot does not log would never count anything."""
     template = bot()
     filters = {
@@ -247,8 +247,8 @@ def test_every_alarm_has_its_metric_and_every_metric_its_event() -> None:
     assert all(each["AlarmDescription"] and each["AlarmActions"] for each in alarms)
 
 
-def test_dashboard_shows_metrics_that_exist() -> None:
-    """Its body is JSON, and each of the bot's metrics has a filter."""
+def test_dashboard_of_the_template_has_only_metrics_with_a_filter() -> None:
+    """Its body is JSON."""
     template = bot()
     (dashboard,) = template.of_type("AWS::CloudWatch::Dashboard")
     widgets = json.loads(dashboard["DashboardBody"])["widgets"]
@@ -261,8 +261,8 @@ def test_dashboard_shows_metrics_that_exist() -> None:
 
 
 @pytest.mark.parametrize("name", ["bot.yaml", "account.yaml"])
-def test_template_agrees_with_the_specification_of_cloudformation(name: str) -> None:
-    """cfn-lint, by AWS, finds nothing."""
+def test_cfn_lint_finds_no_problem_in_the_template(name: str) -> None:
+    """The tool is by AWS."""
     lint = Path(sys.executable).parent / "cfn-lint"
     result = subprocess.run([lint, FOLDER / name], capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout) == (0, "")

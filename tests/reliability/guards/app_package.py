@@ -7,7 +7,7 @@ COMMAND = "tests/unit/app_package/test_command.py::"
 GUARDS = (
     Guard(
         "an app package that would not work is not written",
-        COMMAND + "test_package_that_would_not_work_is_not_written",
+        COMMAND + "test_manifest_command_does_not_write_a_package_that_breaks_the_rules",
         {"bot.app_package.command:find_mistakes": always([])},
     ),
 )

@@ -37,12 +37,12 @@ def _possible_first(known_or_only: Any, named: Any, known: Any, possible: Any) -
 GUARDS = (
     Guard(
         "a vote whose known member says something else is not read from other members",
-        DECISIONS + "test_ambiguous_vote_is_unreadable_and_warned_of_once",
+        DECISIONS + "test_ambiguous_vote_is_unreadable_and_causes_one_warning",
         {"bot.aws.jit.approvals:_known_or_only": around(_possible_first)},
     ),
     Guard(
         "no vote is read from members about the request, or from texts that people typed",
-        DECISIONS + "test_ambiguous_vote_is_unreadable_and_warned_of_once",
+        DECISIONS + "test_ambiguous_vote_is_unreadable_and_causes_one_warning",
         {"bot.aws.jit.approvals:_is_no_vote": always(False)},
     ),
     Guard(

@@ -92,7 +92,7 @@ GUARDS = (
     ),
     Guard(
         "the claim",
-        "tests/unit/domain/test_claims.py::test_level_that_needs_one_approval_grants_one_claim[approve-approve-claimed]",
+        "tests/unit/domain/test_claims.py::test_live_vote_at_a_level_that_needs_one_approval_blocks_other_people[approve-approve-claimed]",
         {"bot.domain.claims:is_blocked": _nothing_is_live},
     ),
     Guard(

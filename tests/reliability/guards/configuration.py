@@ -67,7 +67,7 @@ GUARDS = (
     ),
     Guard(
         "the link and the id of a channel are one channel",
-        FILE + "test_link_and_id_of_one_channel_are_duplicates",
+        FILE + "test_link_and_id_of_one_channel_are_refused_as_duplicates",
         {"bot.config.file:_channel_id": lambda _: lambda channel: channel.get("conversation")},
     ),
 )

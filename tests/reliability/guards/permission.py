@@ -219,7 +219,7 @@ GUARDS = (
     ),
     Guard(
         "records count only for users of Identity Center",
-        "tests/unit/domain/test_identity.py::test_record_has_no_effect_on_other_kinds_of_principals",
+        "tests/unit/domain/test_identity.py::test_identity_center_record_has_no_effect_on_other_kinds_of_principals",
         {"bot.domain.identity:needs_record": always(True)},
     ),
     Guard(

@@ -262,7 +262,7 @@ GUARDS = (
     ),
     Guard(
         "long work of a sweep gives the event loop turns",
-        "tests/unit/concurrency/test_turns.py::test_other_tasks_run_after_every_part_of_long_work",
+        "tests/unit/concurrency/test_turns.py::test_other_tasks_run_after_every_500_items_of_long_work",
         {"bot.concurrency.turns:AT_ONCE": constant(10**9)},
     ),
     Guard(

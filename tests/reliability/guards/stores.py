@@ -62,7 +62,7 @@ GUARDS = (
     ),
     Guard(
         "the audit trail is written with the row",
-        "tests/contract/test_sqlite.py::test_kill_right_after_the_commit_keeps_row_and_trail",
+        "tests/contract/test_sqlite.py::test_kill_right_after_a_commit_keeps_the_step_in_row_and_audit_trail",
         {"bot.store.rows:apply_change": around(lambda changed, *given, **named: (changed(*given, **named)[0], ()))},
     ),
     Guard(

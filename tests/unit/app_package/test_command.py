@@ -37,7 +37,7 @@ def manifest_of(path: Path) -> dict[str, object]:
     return document
 
 
-def test_package_passes_the_rules_and_the_next_steps_are_printed() -> None:
+def test_manifest_command_writes_a_valid_package_and_prints_the_next_steps() -> None:
     """The output names the file and its version, and who uploads it, adds it and installs it."""
     done = run(*OPTIONS)
     package = Path("node-access-bot.zip").read_bytes()
@@ -53,7 +53,7 @@ def test_package_passes_the_rules_and_the_next_steps_are_printed() -> None:
     assert max(map(len, done.stdout.splitlines())) <= 120
 
 
-def test_url_option_gives_the_address_of_each_page_without_its_own_option() -> None:
+def test_url_option_is_the_base_of_each_page_that_has_no_option() -> None:
     """`--url` is the website. The page about privacy is below it, and `--terms` names the page of the terms."""
     assert run(*OPTIONS[:4], "--url", "https://example.com/bot/", "--terms", "https://example.org/terms").exit_code == 0
     assert manifest_of(Path("node-access-bot.zip"))["developer"] == {
@@ -64,7 +64,7 @@ def test_url_option_gives_the_address_of_each_page_without_its_own_option() -> N
     }
 
 
-def test_one_error_names_every_missing_option() -> None:
+def test_manifest_command_names_every_missing_option_in_one_error() -> None:
     """The error says what each page must say. Nothing is written."""
     done = run()
     assert done.exit_code == 2
@@ -84,7 +84,7 @@ def test_app_id_is_read_from_the_environment_if_the_option_is_missing() -> None:
 
 
 @pytest.mark.parametrize("words", [("--credential", "managed-identity"), ()])
-def test_managed_identity_without_an_app_registration_is_refused(words: tuple[str, ...]) -> None:
+def test_manifest_command_refuses_a_managed_identity_without_an_app_registration(words: tuple[str, ...]) -> None:
     """Teams grants the permission only to an app registration.
 
     The credential is given by an option or by the bot's setting.
@@ -115,15 +115,15 @@ def test_managed_identity_without_an_app_registration_is_refused(words: tuple[st
         ("--app-version", "1.0"),
     ],
 )
-def test_invalid_option_exits_with_2_and_writes_nothing(words: tuple[str, str]) -> None:
+def test_manifest_command_exits_with_2_for_an_invalid_option_and_writes_nothing(words: tuple[str, str]) -> None:
     """The error names the option and says what to write."""
     done = run(*OPTIONS, *words)
     assert (done.exit_code, words[0] in done.stderr, "write" in done.stderr) == (2, True, True)
     assert list(Path().iterdir()) == []
 
 
-def test_package_that_would_not_work_is_not_written() -> None:
-    """The rules come first. Teams would take the word in brackets for the key of a translation."""
+def test_manifest_command_does_not_write_a_package_that_breaks_the_rules() -> None:
+    """Teams would take the word in brackets for the key of a translation."""
     done = run(*OPTIONS, "--name", "Node [[Access]] Bot")
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: the package would not work:\nteams.texts: name.short has a word in double")
@@ -131,7 +131,7 @@ def test_package_that_would_not_work_is_not_written() -> None:
     assert list(Path().iterdir()) == []
 
 
-def test_second_run_with_the_same_options_does_not_change_the_file() -> None:
+def test_second_run_of_manifest_with_the_same_options_does_not_change_the_package() -> None:
     """The output says that there is nothing to upload."""
     run(*OPTIONS)
     before = Path("node-access-bot.zip").read_bytes()
@@ -140,7 +140,7 @@ def test_second_run_with_the_same_options_does_not_change_the_file() -> None:
     assert Path("node-access-bot.zip").read_bytes() == before
 
 
-def test_package_with_other_contents_gets_the_next_version() -> None:
+def test_package_with_changed_contents_gets_the_next_version() -> None:
     """The file of the former run has the version that Teams has. A version that is not higher is refused."""
     run(*OPTIONS)
     done = run(*OPTIONS, "--name", "Node Access Test")
@@ -160,8 +160,8 @@ def test_file_that_is_no_package_of_the_app_is_not_overwritten() -> None:
 
 
 @pytest.mark.parametrize("out", ["missing/package.zip", "file/package.zip"])
-def test_unwritable_file_is_an_error_without_a_traceback(out: str) -> None:
-    """The error names the file."""
+def test_manifest_command_names_a_file_that_it_cannot_write(out: str) -> None:
+    """The command exits with 1 and prints no traceback."""
     Path("file").write_text("")
     done = run(*OPTIONS, "--out", out)
     assert (done.exit_code, out in done.stderr) == (1, True)

@@ -30,7 +30,7 @@ def commands(scope: str, locale: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize(("scope", "personal"), [("team", False), ("personal", True)])
-def test_teams_offers_the_commands_of_the_help_card(scope: str, personal: bool, locale: str) -> None:
+def test_commands_of_the_manifest_are_those_of_the_help_card(scope: str, personal: bool, locale: str) -> None:
     """The same commands in the same order, with the same explanation; the title is the name in that language."""
     card = render(HelpView(personal=personal), locale=locale, timezone="UTC")
     runs = [node for node in nodes(card) if node.get("type") == "TextRun"]
@@ -42,7 +42,7 @@ def test_teams_offers_the_commands_of_the_help_card(scope: str, personal: bool, 
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_command_with_an_argument_has_an_example(locale: str) -> None:
+def test_only_the_status_command_of_the_manifest_has_an_example_with_an_argument(locale: str) -> None:
     """Teams writes the title into the message; the description shows what is added to it."""
     does = dict(commands("team", locale))
     name = COMMAND_NAMES[locale][BotCommand.STATUS]
@@ -50,7 +50,7 @@ def test_command_with_an_argument_has_an_example(locale: str) -> None:
     assert not any("oi-" in text for text in does.values())
 
 
-def test_setup_is_offered_in_channels_but_not_in_personal_chats() -> None:
+def test_manifest_has_the_setup_command_for_channels_but_not_for_personal_chats() -> None:
     """In a personal chat, `setup` has no meaning."""
     assert ("setup" in dict(commands("team", "en")), "setup" in dict(commands("personal", "en"))) == (True, False)
 
@@ -65,20 +65,20 @@ def test_every_language_of_the_cards_is_in_the_package() -> None:
     assert {each["file"] for each in further} == set(LANGUAGE_FILES.values()) <= entries().keys()
 
 
-def test_languages_have_the_same_keys() -> None:
+def test_translations_of_the_manifest_have_the_same_keys_in_every_language() -> None:
     """A text that one language lacks would be shown in English."""
     (first, *others) = [translation(DETAILS, locale).keys() for locale in LOCALES]
     assert others
     assert all(keys == first for keys in others)
 
 
-def test_bot_has_the_scopes_team_and_personal() -> None:
+def test_manifest_has_the_scopes_team_and_personal() -> None:
     """Without `personal`, it cannot write to requesters. It does not work in group chats."""
     (bot,) = manifest(DETAILS, version="1.0.0")["bots"]
     assert (bot["scopes"], bot["botId"], bot["isNotificationOnly"]) == (["team", "personal"], APP_ID, False)
 
 
-def test_private_and_shared_channels_are_supported() -> None:
+def test_manifest_supports_private_and_shared_channels() -> None:
     """They need the feature level at the top level, and the permission, which needs an app registration."""
     registration = "22222222-2222-4222-8222-222222222222"
     document = manifest(replace(DETAILS, registration_id=registration), version="1.0.0")
@@ -90,7 +90,7 @@ def test_private_and_shared_channels_are_supported() -> None:
     assert document["webApplicationInfo"]["resource"]
 
 
-def test_name_is_the_same_in_every_language() -> None:
+def test_name_of_the_app_is_the_same_in_every_language() -> None:
     """People mention the bot by its name, and the documents use it."""
     other = replace(DETAILS, name="Node Access Test")
     files = contents(other, version="1.0.0")

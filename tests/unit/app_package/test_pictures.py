@@ -47,7 +47,7 @@ def predicted(kind: int, left: int, above: int, corner: int) -> int:
 
 @pytest.mark.parametrize("kind", range(5))
 @pytest.mark.parametrize(("color_type", "size"), [(RGB, 3), (RGBA, 4)])
-def test_every_filter_gives_the_same_pixels(kind: int, color_type: int, size: int) -> None:
+def test_every_filter_of_png_gives_the_same_pixels(kind: int, color_type: int, size: int) -> None:
     """Drawing programs choose among five filters, and may split the data. Without alpha, a pixel is opaque."""
     lines = [random.Random(row).randbytes(SIZE * size) for row in range(SIZE)]
     picture = read_picture(png(filtered(lines, kind=kind, size=size), color_type=color_type, parts=3))

@@ -26,12 +26,12 @@ def png(size: int, pixel: tuple[int, int, int, int], *, form: tuple[int, int] = 
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
-def test_our_own_package_has_no_mistake() -> None:
-    """The command makes a package that passes its own rules."""
+def test_package_of_the_manifest_command_passes_its_own_rules() -> None:
+    """No rule has a finding."""
     assert find_mistakes(pack(entries()), app_id=APP_ID) == []
 
 
-def test_letter_case_of_an_id_makes_no_difference() -> None:
+def test_rules_ignore_the_letter_case_of_app_and_bot_ids() -> None:
     """Entra and Teams write ids in either case."""
     assert (
         find_mistakes(
@@ -76,12 +76,12 @@ def test_letter_case_of_an_id_makes_no_difference() -> None:
         ("teams.package", "localizationInfo.additionalLanguages.0.file", "fr.json"),
     ],
 )  # fmt: skip
-def test_each_mistake_in_the_manifest_is_found(check: str, place: str, value: Any) -> None:
-    """No other rule reports it."""
+def test_each_invalid_value_in_the_manifest_is_reported_by_exactly_one_rule(check: str, place: str, value: Any) -> None:
+    """The parameters name the rule that reports it."""
     assert {finding.check for finding in find_mistakes(changed(place, value), app_id=APP_ID)} == {check}
 
 
-def test_thirteen_commands_are_too_many() -> None:
+def test_rules_report_a_list_of_thirteen_commands() -> None:
     """Teams shows at most twelve in a list."""
     many = [{"title": f"command-{number}", "description": "does"} for number in range(13)]
     found = find_mistakes(changed("bots.0.commandLists.0.commands", many), app_id=APP_ID)
@@ -97,7 +97,7 @@ def test_thirteen_commands_are_too_many() -> None:
         ({COLOR: None, "package/color.png": b""}, "lacks color.png"),
     ],
 )
-def test_missing_and_other_files_are_found(files: dict[str, bytes | None], expected: str) -> None:
+def test_rules_report_missing_and_additional_files_of_a_package(files: dict[str, bytes | None], expected: str) -> None:
     """A package has exactly the files that its manifest names, at the top level."""
     found = find_mistakes(with_files(files), app_id=APP_ID)
     assert {finding.check for finding in found} == {"teams.package"}
@@ -118,7 +118,7 @@ def test_missing_and_other_files_are_found(files: dict[str, bytes | None], expec
         (OUTLINE, png(32, (255, 255, 255, 255))[:-40], "damaged"),
     ],
 )
-def test_unusable_icons_are_found(name: str, data: bytes, expected: str) -> None:
+def test_rules_report_unusable_icons(name: str, data: bytes, expected: str) -> None:
     """The color icon has 192 × 192 pixels; the outline icon has 32 × 32, white on transparent."""
     (found,) = find_mistakes(with_files({name: data}), app_id=APP_ID)
     assert found.check == "teams.icons"
@@ -128,7 +128,7 @@ def test_unusable_icons_are_found(name: str, data: bytes, expected: str) -> None
 @pytest.mark.parametrize(
     "texts", [b"not JSON", b"[]", b"{}", json.dumps({"name.short": "x", "name.full": "x"}).encode()]
 )
-def test_incomplete_language_is_found(texts: bytes) -> None:
+def test_rules_report_an_incomplete_language_file(texts: bytes) -> None:
     """A text that is missing would be shown in English, or Teams would refuse the package."""
     assert [finding.check for finding in find_mistakes(with_files({"ja.json": texts}), app_id=APP_ID)] == [
         "teams.languages"
@@ -147,14 +147,14 @@ def test_incomplete_language_is_found(texts: bytes) -> None:
         (pack({"manifest.json": b"{}", "large": bytes(5_000_001)}), "more than 5 MB"),
     ],
 )
-def test_unreadable_package_is_one_finding(package: bytes, expected: str) -> None:
+def test_unreadable_package_has_exactly_one_finding(package: bytes, expected: str) -> None:
     """The finding says what is wrong with the file."""
     (found,) = find_mistakes(package, app_id=APP_ID)
     assert found.check == "teams.package"
     assert expected in found.what
 
 
-def test_empty_manifest_has_findings_and_no_error() -> None:
+def test_manifest_without_members_or_with_wrong_types_has_findings_and_raises_no_error() -> None:
     """Every rule reads a manifest without members, or with members of other types."""
     empty = find_mistakes(pack({"manifest.json": b"{}"}), app_id=APP_ID)
     other = dict.fromkeys(("bots", "developer", "icons", "localizationInfo", "name", "authorization"), "text")
@@ -163,7 +163,7 @@ def test_empty_manifest_has_findings_and_no_error() -> None:
     assert {"teams.personal", "teams.bot-id", "teams.texts"} <= {finding.check for finding in odd}
 
 
-def test_texts_of_a_package_are_safe_to_print() -> None:
+def test_findings_contain_no_control_characters_and_no_long_texts_of_a_package() -> None:
     """A package may be from anyone: control characters and long texts do not reach the terminal."""
     found = find_mistakes(changed("bots.0.botId", "\x1b[2J\u202e" + "x" * 1000), app_id=APP_ID)
     assert len(found) == 1

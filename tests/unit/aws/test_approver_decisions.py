@@ -54,7 +54,7 @@ def test_vote_is_read_in_any_form_that_has_one_meaning(shape: object, by: str) -
         {"Decision": "Approve", "Approver": {"Name": "x"}, "Arn": SESSION},
     ],
 )
-def test_ambiguous_vote_is_unreadable_and_warned_of_once(raw: dict[str, object]) -> None:
+def test_ambiguous_vote_is_unreadable_and_causes_one_warning(raw: dict[str, object]) -> None:
     """The warning has the names of members, so that the form can be added; never a value, nor an ARN as a name."""
     approvals._warn_once.cache_clear()  # another test may have warned of this form
     with structlog.testing.capture_logs() as logs:

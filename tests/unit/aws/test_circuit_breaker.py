@@ -27,7 +27,7 @@ def breaker() -> CircuitBreaker:
     return found
 
 
-def test_open_circuit_allows_one_call_at_a_time(breaker: CircuitBreaker) -> None:
+def test_open_circuit_breaker_allows_one_call_at_a_time(breaker: CircuitBreaker) -> None:
     """While one call runs, other calls of the operation are refused. The error has the code NotAnswering."""
     with breaker.guard(HERE):
         for _ in range(2):
@@ -36,7 +36,7 @@ def test_open_circuit_allows_one_call_at_a_time(breaker: CircuitBreaker) -> None
             assert (refused.value.code, refused.value.failure) == ("NotAnswering", Failure.TIMED_OUT)
 
 
-def test_open_circuit_does_not_affect_other_quotas(breaker: CircuitBreaker) -> None:
+def test_open_circuit_breaker_does_not_affect_other_accounts_and_operations(breaker: CircuitBreaker) -> None:
     """Calls for another account and calls of another operation still pass."""
     with breaker.guard(HERE), ExitStack() as stack:
         for quota in (THERE, THERE, Quota(*(HERE.account, HERE.region, "ssm", "get_document"))):
@@ -44,7 +44,7 @@ def test_open_circuit_does_not_affect_other_quotas(breaker: CircuitBreaker) -> N
 
 
 @pytest.mark.parametrize("failure", [None, *(each for each in Failure if each is not Failure.TIMED_OUT)])
-def test_any_result_but_a_time_out_closes_the_circuit(breaker: CircuitBreaker, failure: Failure | None) -> None:
+def test_any_result_but_a_time_out_closes_the_circuit_breaker(breaker: CircuitBreaker, failure: Failure | None) -> None:
     """After a success or another error, concurrent calls are allowed again."""
     if failure:
         failed(breaker, HERE, failure)
@@ -55,8 +55,8 @@ def test_any_result_but_a_time_out_closes_the_circuit(breaker: CircuitBreaker, f
         pass
 
 
-def test_circuit_stays_closed_after_few_time_outs() -> None:
-    """Fewer than PATIENCE time-outs in a row do not open the circuit. A successful call resets the count."""
+def test_circuit_breaker_stays_closed_after_few_time_outs() -> None:
+    """Fewer than PATIENCE time-outs in a row do not open it. A successful call resets the count."""
     breaker = CircuitBreaker()
     for _ in range(5):
         for _ in range(PATIENCE - 1):

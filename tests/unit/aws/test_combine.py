@@ -25,7 +25,9 @@ def expected(ops_item: Status, execution: Status | None) -> Status:
 
 
 @pytest.mark.parametrize(("ops_item", "execution"), list(itertools.product(SAID, [*SAID, None])))
-def test_every_pair_of_statuses_follows_the_table(ops_item: Status, execution: Status | None) -> None:
+def test_status_of_a_request_follows_the_table_for_every_pair_of_ops_item_and_execution(
+    ops_item: Status, execution: Status | None
+) -> None:
     """`expected` has the table in the docstring of `combine.py`, which leaves out executions that are revoked."""
     assert merge_status(ops_item, execution) is expected(ops_item, execution)
 

@@ -35,12 +35,12 @@ def test_invalid_time_of_an_event_is_ignored(time: object) -> None:
     assert (hint.key, hint.occurred_at) == (KEY, None)
 
 
-def test_other_events_have_no_conflicting_policies() -> None:
+def test_conflicting_policies_are_ignored_in_events_other_than_a_failure() -> None:
     """In another kind of event, the member ApplicablePolicies is ignored."""
     assert parse_event(json.dumps(event(ApplicablePolicies=["prod"])), "r").conflicting_policies == ()
 
 
-def test_request_may_be_named_by_arn_in_resources() -> None:
+def test_key_of_a_request_comes_from_the_arn_in_resources_if_the_detail_has_no_id() -> None:
     """If the detail has no OpsItem id, the key comes from the ARN of the OpsItem in `resources`."""
     envelope = event(FAILED, OpsItemId=None)
     envelope["resources"] = [f"arn:aws:ssm:ap-northeast-1:111122223333:opsitem/{KEY.ops_item_id}"]
@@ -50,7 +50,7 @@ def test_request_may_be_named_by_arn_in_resources() -> None:
 @pytest.mark.parametrize(
     "changed", [{"detail-type": "EC2 Instance State-change Notification"}, {"source": "my.own.application"}]
 )
-def test_event_of_another_kind_has_no_request(changed: dict[str, Any]) -> None:
+def test_event_of_a_foreign_source_or_kind_has_no_request(changed: dict[str, Any]) -> None:
     """Such an event is parsed without an error, so that the bot can log and delete it."""
     assert parse_event(json.dumps({**event(), **changed}), "r").key is None
 
@@ -69,15 +69,15 @@ def test_event_of_another_kind_has_no_request(changed: dict[str, Any]) -> None:
         json.dumps(event(OpsItemId=None)),
     ],
 )
-def test_message_without_a_request_is_refused(body: object) -> None:
-    """A message that is not an event, or an access request event without its request, raises UnreadableEvent."""
+def test_message_that_is_no_event_or_names_no_request_raises_unreadable_event(body: object) -> None:
+    """An access request event must name its request."""
     with pytest.raises(UnreadableEvent):
         parse_event(body, "r")
 
 
 @MANY_EXAMPLES
 @given(mangled(event))
-def test_any_input_gives_a_hint_or_the_declared_error(document: object) -> None:
+def test_any_event_is_parsed_or_raises_the_declared_error(document: object) -> None:
     """A mangled event gives a hint with texts that can be encoded as UTF-8, or raises UnreadableEvent."""
     try:
         hint = parse_event(json.dumps(document, default=str), "r")
@@ -89,11 +89,11 @@ def test_any_input_gives_a_hint_or_the_declared_error(document: object) -> None:
 @pytest.mark.parametrize(
     "attributes", [None, "", 7, {}, {SENT: None}, {SENT: "yesterday"}, {SENT: "1" * 400}, {SENT: "１" * 13}]
 )
-def test_invalid_sent_time_is_ignored(attributes: object) -> None:
+def test_invalid_sent_time_of_a_message_is_ignored(attributes: object) -> None:
     """An invalid sent time gives None and raises no error."""
     assert sent_at(attributes) is None
 
 
-def test_sent_time_is_read_in_milliseconds() -> None:
+def test_sent_time_of_a_message_is_read_in_milliseconds() -> None:
     """SQS gives the time as digits: milliseconds since 1970."""
     assert sent_at({SENT: "1775035740250"}) == datetime(2026, 4, 1, 9, 29, 0, 250_000, tzinfo=UTC)

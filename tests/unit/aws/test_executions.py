@@ -43,8 +43,8 @@ def test_waiting_level_is_read_completely() -> None:
 
 
 @pytest.mark.parametrize("word", ["Waiting", "PendingApproval", "InProgress"])
-def test_every_spelling_of_waiting_is_pending(word: str) -> None:
-    """AWS uses several words. Each gives the status PENDING and a waiting level."""
+def test_each_word_of_aws_for_a_waiting_execution_gives_the_status_pending(word: str) -> None:
+    """The words are Waiting, PendingApproval and InProgress. The execution has a waiting level."""
     found = read(step(status=word), AutomationExecutionStatus=word)
     assert found.status is Status.PENDING
     assert found.waiting.step == "ManualApproval"
@@ -65,7 +65,7 @@ def test_every_spelling_of_waiting_is_pending(word: str) -> None:
         ("SomethingNew", Status.UNKNOWN),
     ],
 )
-def test_status_follows_from_the_word_of_aws(word: str, status: Status) -> None:
+def test_status_of_an_execution_follows_from_the_word_of_aws(word: str, status: Status) -> None:
     """Both spellings of a cancellation are known. A word that the bot does not know gives UNKNOWN, never a decision."""
     assert read(step(status="Pending"), AutomationExecutionStatus=word).status is status
 
@@ -85,14 +85,14 @@ def test_steps_show_why_an_execution_failed(step_word: str, approval: str, statu
     assert read(step(status=step_word, Outputs=outputs), AutomationExecutionStatus="Failed").status is status
 
 
-def test_only_the_current_step_waits() -> None:
-    """A step that AWS shows as waiting counts as not started if it is not the current step."""
+def test_step_that_is_not_the_current_one_does_not_count_as_waiting() -> None:
+    """AWS shows both steps as waiting. The level of the first counts as not started."""
     found = read(step("Level1"), step("Level2"), CurrentStepName="Level2")
     assert [level.state for level in found.levels] == [LevelState.NOT_STARTED, LevelState.WAITING]
 
 
-def test_step_with_an_unknown_status_does_not_wait() -> None:
-    """The level counts as not started, so that no one decides it."""
+def test_step_with_an_unknown_status_counts_as_not_started() -> None:
+    """No one can decide such a level."""
     (level,) = read(step(status="SomethingNew")).levels
     assert level.state is LevelState.NOT_STARTED
 
@@ -103,7 +103,7 @@ def test_level_that_has_not_started_has_no_votes() -> None:
     assert found.levels[1].votes == ()
 
 
-def test_steps_of_other_actions_are_left_out() -> None:
+def test_steps_without_a_name_or_of_other_actions_than_approve_are_left_out() -> None:
     """Only aws:approve steps with a name are levels."""
     nameless = {name: value for name, value in step().items() if name != "StepName"}
     assert read(step(), {**step("Notify"), "Action": "aws:executeAwsApi"}, nameless).levels == read().levels
@@ -192,7 +192,7 @@ def test_approvers_are_unreadable_if_their_list_or_one_of_them_is(inputs: object
         ({"AutomationSubtype": "ChangeRequest"}, "NotAnAccessRequest"),
     ],
 )
-def test_execution_of_another_request_or_purpose_is_refused(changed: dict[str, Any], code: str) -> None:
+def test_execution_of_a_foreign_request_or_of_a_change_request_is_refused(changed: dict[str, Any], code: str) -> None:
     """An execution with another OpsItem id, or of a change request, raises ForeignExecution."""
     with pytest.raises(ForeignExecution) as caught:
         parse_execution(execution(**changed), KEY)
@@ -200,14 +200,14 @@ def test_execution_of_another_request_or_purpose_is_refused(changed: dict[str, A
 
 
 @pytest.mark.parametrize("changed", [{"AutomationExecutionStatus": None}, {"AutomationExecutionId": 7}])
-def test_answer_without_id_or_status_is_unreadable(changed: dict[str, Any]) -> None:
+def test_execution_without_id_or_status_is_unreadable(changed: dict[str, Any]) -> None:
     """The error is UnreadableExecution, but not ForeignExecution, which means the execution of another request."""
     with pytest.raises(UnreadableExecution) as caught:
         parse_execution(execution(**changed), KEY)
     assert not isinstance(caught.value, ForeignExecution)
 
 
-def test_execution_without_an_ops_item_is_accepted() -> None:
+def test_execution_without_ops_item_id_and_subtype_is_accepted() -> None:
     """AWS does not document that it always sends OpsItemId and AutomationSubtype, so both may be missing."""
     document = execution()
     del document["OpsItemId"], document["AutomationSubtype"]

@@ -11,8 +11,8 @@ from bot.domain.request import RequestKey, Status
 from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, MANY_EXAMPLES, NODE, TARO, as_utf8, mangled, ops_item
 
 
-def test_pending_request_is_read_completely() -> None:
-    """Every fact of the OpsItem is read into the product's own types."""
+def test_every_fact_of_an_ops_item_is_parsed() -> None:
+    """The values have the product's own types."""
     assert parse_ops_item(ops_item(), KEY) == OpsItem(
         key=KEY,
         status=Status.PENDING,
@@ -42,7 +42,7 @@ def test_access_times_of_an_approved_request_are_read() -> None:
     assert item.access_until == datetime(2026, 4, 1, 17, 31, tzinfo=UTC)
 
 
-def test_a_missing_end_follows_from_start_and_duration() -> None:
+def test_a_missing_end_of_access_is_computed_from_start_and_duration() -> None:
     """The end is computed only if the OpsItem has both."""
     start = {"/aws/accessrequest/starttime": "2026-04-01 09:31:00 UTC"}
     known = parse_ops_item(ops_item(data=start, Status="Approved"), KEY)
@@ -94,7 +94,7 @@ def test_replica_has_the_key_and_the_nodes_of_its_source() -> None:
     assert (item.replica_of, item.node_ids) == (KEY, (NODE,))
 
 
-def test_replica_without_source_is_unreadable() -> None:
+def test_replica_that_does_not_name_its_source_is_unreadable() -> None:
     """A copy that does not name its original raises UnreadableOpsItem."""
     with pytest.raises(UnreadableOpsItem) as caught:
         parse_ops_item(ops_item(content={"requester": {"isReplica": True}}), KEY)
@@ -109,7 +109,7 @@ def test_replica_without_source_is_unreadable() -> None:
         (None, "arn:aws:iam::111122223333:role/Creator"),
     ],
 )
-def test_most_reliable_name_becomes_the_requester(requester: Any, read: str) -> None:
+def test_requester_is_the_arn_else_the_identity_center_id_else_the_creator(requester: Any, read: str) -> None:
     """The principal's ARN comes first, then the Identity Center id, then the creator of the OpsItem."""
     item = ops_item(content={"requester": requester}, CreatedBy="arn:aws:iam::111122223333:role/Creator")
     assert parse_ops_item(item, KEY).requester == read
@@ -125,15 +125,15 @@ def test_most_reliable_name_becomes_the_requester(requester: Any, read: str) -> 
         (ops_item(OpsItemId="oi-000000000000"), "AnotherOpsItem"),
     ],
 )
-def test_other_ops_item_is_refused(document: object, code: str) -> None:
-    """Anything but the OpsItem of this access request raises UnreadableOpsItem."""
+def test_ops_item_that_is_not_the_requested_access_request_is_unreadable(document: object, code: str) -> None:
+    """It raises UnreadableOpsItem."""
     with pytest.raises(UnreadableOpsItem) as caught:
         parse_ops_item(document, KEY)
     assert caught.value.code == code
 
 
 @pytest.mark.parametrize("word", ["Closed", "Resolved", "SomethingNew", "", None])
-def test_status_without_a_certain_outcome_is_unknown(word: object) -> None:
+def test_ops_item_with_a_status_that_is_no_decision_has_the_status_unknown(word: object) -> None:
     """An unknown word, or a status that people may set by hand, is never read as a decision."""
     assert parse_ops_item(ops_item(Status=word), KEY).status is Status.UNKNOWN
 

@@ -22,7 +22,7 @@ from bot.ports.aws import AwsUnavailable
         (AwsUnavailable("InternalFailure"), "AWS did not answer who the bot is (InternalFailure)"),
     ],
 )
-async def test_error_after_the_last_attempt_says_what_to_check(
+async def test_error_says_what_to_check_if_aws_does_not_return_the_account_of_the_bot(
     monkeypatch: pytest.MonkeyPatch, problem: AwsUnavailable, words: str
 ) -> None:
     """If there are credentials, it also names the code, and the address that does not answer if it is known."""

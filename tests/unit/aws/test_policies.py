@@ -20,8 +20,8 @@ def changed_inputs(**inputs: Any) -> str:
     return json.dumps(content)
 
 
-def test_policy_is_read_completely() -> None:
-    """The duration of access and the levels are read, the levels in order with their requirements."""
+def test_duration_and_levels_of_a_policy_are_parsed() -> None:
+    """The levels are in order, with their requirements."""
     found = parse_policy(json.dumps(policy()))
     assert found.duration == timedelta(days=1)
     assert found.levels == tuple(
@@ -50,7 +50,7 @@ def test_invalid_number_of_approvals_is_read_as_unknown(value: object) -> None:
     assert parse_policy(changed_inputs(MinRequiredApprovals=value)).levels[0].required is None
 
 
-def test_steps_that_are_not_levels_are_left_out() -> None:
+def test_policy_steps_without_a_name_or_of_other_actions_are_left_out() -> None:
     """A step without a name, or of another action, is not a level."""
     content = policy()
     content["mainSteps"] += [{**content["mainSteps"][0], "name": None}, {"name": "Notify", "action": "aws:pause"}]
@@ -85,7 +85,7 @@ def test_execution_takes_precedence_over_an_edited_policy() -> None:
     assert (level.required, level.approvers, level.timeout) == (5, (), timedelta(days=9)), "the execution lacks them"
 
 
-def test_step_missing_in_the_policy_is_kept() -> None:
+def test_execution_step_that_the_policy_lacks_is_kept() -> None:
     """A step of the execution is kept even if the policy was edited later and no longer has it."""
     run = parse_execution(execution(step("Level3"), CurrentStepName="Level3"), KEY).levels
     assert [level.step for level in merge_levels(parse_policy(json.dumps(policy())).levels, run)] == [

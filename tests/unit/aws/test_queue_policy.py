@@ -17,7 +17,7 @@ from bot.aws.queue import lets_somebody_send
         '{"Statement": [{"Effect": "Allow"}]}',
     ],
 )
-def test_policy_without_a_permission_to_send_lets_nobody_send(policy: str) -> None:
+def test_queue_policy_without_a_permission_to_send_does_not_allow_sending(policy: str) -> None:
     """EventBridge could not send events to such a queue, and its failures have no log."""
     assert not lets_somebody_send(policy)
 
@@ -33,12 +33,12 @@ def test_policy_without_a_permission_to_send_lets_nobody_send(policy: str) -> No
         '[{"Effect": "Allow", "NotAction": "sqs:DeleteQueue"}]',
     ],
 )
-def test_action_that_includes_sending_is_found(statement: str) -> None:
+def test_queue_policy_with_an_action_that_includes_sending_allows_it(statement: str) -> None:
     """Wildcards, letter case and NotAction count as in IAM."""
     assert lets_somebody_send(f'{{"Statement": {statement}}}')
 
 
 @pytest.mark.parametrize("policy", ["junk", "[]", "{}", "[" * 100_000])
-def test_policy_that_cannot_be_read_counts_as_one_that_allows_sending(policy: str) -> None:
+def test_unreadable_queue_policy_counts_as_one_that_allows_sending(policy: str) -> None:
     """The bot must not report a problem that may not exist."""
     assert lets_somebody_send(policy)

@@ -72,7 +72,7 @@ async def turns(
     return taken
 
 
-async def test_calls_follow_the_rate_after_a_small_burst(timeline: Timeline) -> None:
+async def test_calls_to_aws_follow_the_rate_after_a_burst_of_two_calls(timeline: Timeline) -> None:
     """After a burst of 2 calls come 3 calls a second, so no second has more than 5 calls."""
     taken = await turns(RateLimiter(clock=timeline, rates={"ssm": 3.0}), timeline, 30)
     busiest = max(sum(at <= other < at + 1 for other in taken) for at in taken)
@@ -88,7 +88,7 @@ async def test_replicas_together_follow_the_rate(timeline: Timeline) -> None:
     assert sorted(taken) == [float(second) for second in range(10) for _ in limiters]
 
 
-async def test_every_operation_account_and_region_has_its_own_quota(timeline: Timeline) -> None:
+async def test_every_operation_account_and_region_has_a_separate_rate_limit(timeline: Timeline) -> None:
     """AWS counts calls per operation, account and Region, and so does the bot."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     quotas = [
@@ -101,7 +101,7 @@ async def test_every_operation_account_and_region_has_its_own_quota(timeline: Ti
         assert await turns(limiter, timeline, 1, quota=quota) == [0.0]
 
 
-async def test_operation_with_a_lower_quota_has_its_own_rate(timeline: Timeline) -> None:
+async def test_operation_with_a_lower_quota_has_a_lower_rate(timeline: Timeline) -> None:
     """StopAutomationExecution gets one call a second, or the service's rate if that is lower."""
     stop = Quota(OPS.account, OPS.region, "ssm", "stop_automation_execution")
     fast, slow = (RateLimiter(clock=timeline, rates={"ssm": rate}) for rate in (3.0, 0.5))
@@ -118,8 +118,8 @@ async def test_service_without_a_rate_is_not_limited(timeline: Timeline) -> None
     assert await turns(limiter, timeline, 50, quota=quota) == [0.0] * 50
 
 
-async def test_clicks_come_before_reconciliation_and_sweeps(timeline: Timeline) -> None:
-    """Clicks come first, then reconciliation, then sweeps. The order of arrival does not matter."""
+async def test_calls_for_clicks_precede_those_for_reconciliations_which_precede_sweeps(timeline: Timeline) -> None:
+    """The order of arrival does not matter."""
     limiter, order = RateLimiter(clock=timeline, rates={"ssm": 1.0}), list[Lane]()
 
     async def take(lane: Lane) -> None:
@@ -132,7 +132,7 @@ async def test_clicks_come_before_reconciliation_and_sweeps(timeline: Timeline) 
     assert order == sorted(lanes)
 
 
-async def test_click_overtakes_the_head_of_the_queue(timeline: Timeline) -> None:
+async def test_call_for_a_click_precedes_a_sweep_that_already_waits_for_the_quota(timeline: Timeline) -> None:
     """A click that arrives while the first caller waits for a token gets that token."""
     limiter, order = RateLimiter(clock=timeline, rates={"ssm": 0.5}), list[str]()
 
@@ -148,7 +148,7 @@ async def test_click_overtakes_the_head_of_the_queue(timeline: Timeline) -> None
     assert order == ["click", "sweep"]
 
 
-async def test_reconciliation_that_clicks_overtake_without_end_gives_up(timeline: Timeline) -> None:
+async def test_reconciliation_gives_up_after_its_patience_while_clicks_use_the_whole_quota(timeline: Timeline) -> None:
     """While clicks use the whole quota, a reconciliation waits for its PATIENCE and then gets QuotaWaitTooLong."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
 
@@ -165,7 +165,7 @@ async def test_reconciliation_that_clicks_overtake_without_end_gives_up(timeline
     await clicking
 
 
-async def test_cancelled_caller_does_not_block_the_queue(timeline: Timeline) -> None:
+async def test_cancelled_caller_does_not_block_others_that_wait_for_the_quota(timeline: Timeline) -> None:
     """The next caller in the queue gets the turn of the cancelled one."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     await limiter.turn(OPS, Lane.SWEEP)
@@ -177,8 +177,8 @@ async def test_cancelled_caller_does_not_block_the_queue(timeline: Timeline) -> 
     assert timeline.seconds == pytest.approx(1.0)
 
 
-async def test_throttling_halves_the_rate_and_time_restores_it(timeline: Timeline) -> None:
-    """Throttling halves the rate and removes the burst. A minute later the full rate is back."""
+async def test_throttling_halves_the_rate_which_is_restored_within_a_minute(timeline: Timeline) -> None:
+    """The burst is removed too."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 4.0})
     limiter.throttled(OPS)
     slowed = await turns(limiter, timeline, 1)
@@ -189,7 +189,7 @@ async def test_throttling_halves_the_rate_and_time_restores_it(timeline: Timelin
     assert taken[-1] - began == pytest.approx(1.0, abs=0.02)
 
 
-async def test_calls_that_were_throttled_together_halve_the_rate_once(timeline: Timeline) -> None:
+async def test_simultaneous_throttled_calls_halve_the_rate_once(timeline: Timeline) -> None:
     """Three throttled calls at the same time count as one."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 4.0})
     for _ in range(3):
@@ -197,8 +197,8 @@ async def test_calls_that_were_throttled_together_halve_the_rate_once(timeline: 
     assert await turns(limiter, timeline, 1) == [pytest.approx(0.5, abs=0.02)]
 
 
-async def test_rate_never_falls_to_zero(timeline: Timeline) -> None:
-    """After twenty throttled calls, the next call still waits less than five seconds."""
+async def test_call_waits_less_than_five_seconds_after_twenty_throttled_calls(timeline: Timeline) -> None:
+    """The rate does not fall to zero."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 3.0})
     for _ in range(20):
         limiter.throttled(OPS)
@@ -228,8 +228,8 @@ async def test_too_long_wait_for_a_quota_is_refused_immediately(timeline: Timeli
     assert refused == [0.0] * (300 - len(served))
 
 
-async def test_queued_sweeps_do_not_delay_a_click(timeline: Timeline) -> None:
-    """A click gets a turn within a second, although a hundred sweeps wait."""
+async def test_call_for_a_click_waits_at_most_a_second_although_a_hundred_sweeps_wait(timeline: Timeline) -> None:
+    """The limit is one call a second."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
     sweeps = [asyncio.create_task(limiter.turn(OPS, Lane.SWEEP)) for _ in range(100)]
     await asyncio.sleep(0)
@@ -241,7 +241,7 @@ async def test_queued_sweeps_do_not_delay_a_click(timeline: Timeline) -> None:
 
 
 @pytest.mark.parametrize("back", [timedelta(minutes=2), timedelta(hours=1), timedelta(days=1)])
-async def test_clock_set_back_does_not_block_a_quota(back: timedelta) -> None:
+async def test_clock_that_is_set_back_does_not_block_calls(back: timedelta) -> None:
     """The clock was ahead and is then corrected. Four clicks still get their turns within ten seconds."""
     clock = ManualClock()
     limiter = RateLimiter(clock=clock)

@@ -52,7 +52,7 @@ async def test_session_is_renewed_at_most_once_in_ten_minutes() -> None:
         await clock.advance(1)
 
 
-async def test_renewal_of_one_session_does_not_prevent_that_of_another() -> None:
+async def test_renewal_of_one_session_does_not_prevent_the_renewal_of_another_session() -> None:
     """Each pair of person and role has its own session."""
     sessions = RoleSessions(_assume, clock=ManualClock())
     for session in (SESSION, replace(SESSION, name="jiro.suzuki@example.com")):

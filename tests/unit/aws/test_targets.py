@@ -26,7 +26,7 @@ def nodes_of(targets: object, **others: object) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("value", [EC2 + NODE, NODE, [NODE], {"Key": "InstanceIds", "Values": [NODE]}])
-def test_single_node_is_found_in_each_form(value: Any) -> None:
+def test_single_target_node_is_found_in_each_form(value: Any) -> None:
     """A node is found by its ARN or its id: as a text, in a list, or in a pair of `Key` and `Values`."""
     assert nodes_of({"instanceId": value}) == (NODE,)
     assert nodes_of(value) == (NODE,)
@@ -48,7 +48,7 @@ def test_single_node_is_found_in_each_form(value: Any) -> None:
         {"instanceIds": [*ARNS, NODE]},
     ],
 )
-def test_several_nodes_are_found_in_each_form(targets: Any) -> None:
+def test_several_target_nodes_are_found_in_each_form(targets: Any) -> None:
     """Each node is found once, and in AWS's order."""
     assert nodes_of(targets) == THREE
 
@@ -85,16 +85,13 @@ def test_uncertain_or_too_many_targets_return_no_nodes(targets: Any) -> None:
     assert nodes_of(targets) == ()
 
 
-def test_five_nodes_are_found() -> None:
+def test_five_target_nodes_are_found() -> None:
     """AWS accepts up to five targets."""
     assert len(nodes_of([f"i-{number:017x}" for number in range(MOST_NODES)])) == 5
 
 
-def test_nodes_outside_the_targets_make_the_request_uncertain() -> None:
-    """If another part of the OpsItem names another node, no node is returned.
-
-    Nodes in the reason and in `/aws/accessrequest` do not count.
-    """
+def test_no_node_is_returned_if_the_ops_item_names_further_nodes_outside_the_targets() -> None:
+    """Nodes in the reason and in `/aws/accessrequest` do not count."""
     assert nodes_of({"instanceId": NODE}, otherTargets=[OTHER]) == ()
     context = {CONTEXT: json.dumps({"targets": {"instanceId": NODE}})}
     resources = json.dumps([{"arn": EC2 + NODE}, {"arn": EC2 + OTHER}])
@@ -103,7 +100,7 @@ def test_nodes_outside_the_targets_make_the_request_uncertain() -> None:
     assert target_nodes({**context, "/aws/accessrequest": f'{{"approvalPolicy": "{OTHER}"}}'}, KEY) == (NODE,)
 
 
-def test_nodes_of_another_account_are_not_read() -> None:
+def test_nodes_of_another_account_than_that_of_the_request_are_not_returned() -> None:
     """The ARNs of the nodes have another account than the request."""
     context = {CONTEXT: json.dumps({"targets": {"instanceId": EC2 + NODE}})}
     assert target_nodes(context, RequestKey("444455556666", KEY.region, KEY.ops_item_id)) == ()
@@ -131,7 +128,7 @@ def _containers(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 @MANY_EXAMPLES
 @given(st.recursive(st.sampled_from([*ARNS, *THREE, "production", "", None, 1]), _containers, max_leaves=6))
 def test_either_all_named_nodes_are_returned_or_none(targets: object) -> None:
-    """Either all named nodes are returned, or none."""
+    """The targets are any nested value of node ids, ARNs and other texts."""
     written = json.dumps(targets)
     named = {each for each in THREE if f"/{each}" in written or f'"{each}"' in written}
     assert set(nodes_of(targets)) in ({*()}, named)

@@ -53,12 +53,12 @@ def answered(code: str | None, status: int) -> Exception:
         (ValueError("no timestamp"), Failure.NO_ANSWER),
     ],
 )
-def test_every_failure_is_classified(error: Exception, failure: Failure) -> None:
+def test_every_failure_of_a_call_is_classified_by_its_possible_effect(error: Exception, failure: Failure) -> None:
     """The Failure says whether the call had an effect. An error that leaves that open is NO_ANSWER or TIMED_OUT."""
     assert classify(error).failure is failure
 
 
-def test_every_failure_has_a_code() -> None:
+def test_code_of_a_failure_is_that_of_aws_else_the_http_status_else_the_exception() -> None:
     """The code is AWS's own, else the HTTP status, else the name of the exception."""
     assert classify(answered("InternalServerError", 500)).code == "InternalServerError"
     assert classify(answered(None, 502)).code == "HTTP 502"
@@ -67,14 +67,14 @@ def test_every_failure_has_a_code() -> None:
 
 @MANY_EXAMPLES
 @given(anything)
-def test_malformed_error_answer_is_uncertain(response: Any) -> None:
+def test_malformed_error_response_counts_as_no_answer(response: Any) -> None:
     """An error response of an unexpected form is classified as NO_ANSWER, without an exception."""
     error = botocore.ClientError({}, "GetOpsItem")
     error.response = response
     assert classify(error).failure is Failure.NO_ANSWER
 
 
-def test_throttled_read_gives_the_port_error() -> None:
+def test_throttled_call_becomes_aws_throttled_with_the_code_of_aws() -> None:
     """The error is the port's AwsThrottled and contains AWS's code."""
     problem = unavailable(classify(answered("ThrottlingException", 400)))
     assert isinstance(problem, AwsThrottled)

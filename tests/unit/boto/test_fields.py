@@ -58,7 +58,7 @@ def test_times_are_read_in_utc(value: object, read: datetime | None) -> None:
         ("一日", None),
     ],
 )
-def test_durations_are_read_from_iso_and_from_seconds(value: object, read: timedelta | None) -> None:
+def test_durations_are_read_from_iso_8601_texts_and_from_seconds(value: object, read: timedelta | None) -> None:
     """ISO 8601 texts and seconds are read if they are positive and at most 3,650 days. Anything else gives None.
 
     Fractions of a second in a text are dropped.
@@ -66,14 +66,14 @@ def test_durations_are_read_from_iso_and_from_seconds(value: object, read: timed
     assert fields.duration(value) == read
 
 
-def test_text_with_a_lone_surrogate_can_be_stored() -> None:
+def test_lone_surrogate_in_a_text_of_aws_is_replaced() -> None:
     """JSON allows a lone surrogate, but UTF-8 does not, so it is replaced."""
     assert fields.text(fields.decoded('"a\\ud800b"')) == "a?b"
 
 
 @MANY_EXAMPLES
 @given(anything)
-def test_readers_accept_values_of_any_type(value: object) -> None:
+def test_readers_of_aws_answers_accept_values_of_any_type(value: object) -> None:
     """No reader raises an error, because AWS's answers may have any type in any place."""
     readers = (fields.text, fields.mapping, fields.sequence, fields.rows, fields.moment, fields.duration)
     for read in (*readers, fields.whole, fields.decoded):

@@ -26,7 +26,7 @@ class Work:
         return len(self.runs)
 
 
-async def test_callers_share_the_run_in_progress() -> None:
+async def test_callers_with_the_same_key_share_the_run_in_progress() -> None:
     """Two callers with the same key get the result of one run."""
     work = Work()
     flight = SingleFlight[str, int](work)
@@ -49,7 +49,7 @@ async def test_runs_for_different_keys_are_concurrent() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_cancelled_caller_does_not_cancel_the_run() -> None:
+async def test_cancelled_caller_does_not_cancel_the_shared_run() -> None:
     """The run continues for the other callers."""
     work = Work()
     flight = SingleFlight[int](work)
@@ -69,7 +69,7 @@ async def test_slow_run_continues_after_a_brief_wait() -> None:
     assert await flight.join_briefly(seconds=60) == 1
 
 
-async def test_finished_run_is_not_reused() -> None:
+async def test_result_of_a_finished_run_is_not_reused() -> None:
     """A call after the end of a run starts a new run; results are not cached."""
     work = Work()
     work.gate.set()
@@ -77,7 +77,7 @@ async def test_finished_run_is_not_reused() -> None:
     assert [await flight.join(), await flight.join()] == [1, 2]
 
 
-async def test_closing_cancels_runs_in_progress() -> None:
+async def test_closing_a_single_flight_cancels_its_runs() -> None:
     """When `aclose` returns, the task of the run is cancelled."""
     flight = SingleFlight[int](Work())
     task = flight.start()
@@ -86,7 +86,7 @@ async def test_closing_cancels_runs_in_progress() -> None:
     assert task.cancelled()
 
 
-async def test_drain_waits_for_all_runs_even_if_one_fails() -> None:
+async def test_draining_a_single_flight_waits_for_all_runs_even_if_one_fails() -> None:
     """A failed run does not end the wait for the others, and its error is not raised."""
     gate = asyncio.Event()
 
@@ -106,7 +106,7 @@ async def test_drain_waits_for_all_runs_even_if_one_fails() -> None:
     assert slow.done()
 
 
-async def test_first_of_returns_which_argument_ended_first() -> None:
+async def test_first_of_returns_true_only_if_its_first_argument_ended_first() -> None:
     """The result is True if the first argument ends first, and False if the second one does."""
     event = asyncio.Event()
     assert not await first_of(event.wait(), asyncio.sleep(0))
@@ -114,7 +114,7 @@ async def test_first_of_returns_which_argument_ended_first() -> None:
     assert await first_of(event.wait(), asyncio.Event().wait())
 
 
-async def test_shielded_work_continues_after_the_pause() -> None:
+async def test_shielded_task_continues_after_first_of_returns() -> None:
     """If the pause ends first, work behind `asyncio.shield` is not cancelled."""
     gate = asyncio.Event()
     task = asyncio.create_task(gate.wait())
@@ -131,7 +131,7 @@ def test_backoff_doubles_up_to_the_longest_pause(failures: int, seconds: float) 
     assert backoff(failures, first=timedelta(seconds=2), longest=longest) == timedelta(seconds=seconds)
 
 
-def test_window_counts_only_recent_events() -> None:
+def test_sliding_window_counts_only_events_of_its_span() -> None:
     """With a limit of two events in ten seconds, the third waits until the first is ten seconds old."""
     window = SlidingWindow([(10.0, 2)])
     assert window.take(0.0)
@@ -141,14 +141,14 @@ def test_window_counts_only_recent_events() -> None:
     assert window.take(10.0)
 
 
-def test_all_limits_of_a_window_apply_together() -> None:
+def test_all_limits_of_a_sliding_window_apply_together() -> None:
     """If several limits apply, the longest wait is used."""
     window = SlidingWindow([(1.0, 1), (60.0, 2)])
     assert [window.take(now) for now in (0.0, 0.5, 1.0, 2.0)] == [True, False, True, False]
     assert window.wait(2.0) == 58.0
 
 
-def test_clock_set_back_blocks_no_longer_than_the_window() -> None:
+def test_sliding_window_waits_at_most_its_span_after_the_clock_is_set_back() -> None:
     """After the clock is set back by an hour, the wait is at most the ten seconds of the window."""
     window = SlidingWindow([(10.0, 1)])
     window.add(3600.0)

@@ -4,7 +4,7 @@ from bot.concurrency.turns import in_turns
 from tests.fakes.clock import turns_during
 
 
-async def test_other_tasks_run_after_every_part_of_long_work() -> None:
+async def test_other_tasks_run_after_every_500_items_of_long_work() -> None:
     """All items come in their order, and another task gets a turn after every 500 of them."""
     found: list[int] = []
 

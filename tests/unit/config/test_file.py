@@ -97,7 +97,7 @@ def test_keys_of_channels_levels_and_accounts_are_read() -> None:
     )
 
 
-def test_several_accounts_are_read() -> None:
+def test_accounts_with_and_without_roles_are_read() -> None:
     """The bot's own account needs no reader role. An account may have a role that cancels requests."""
     reader = "arn:aws:iam::444455556666:role/NodeAccessReader"
     own = f'[[accounts]]\nid = "{ID}"\nregions = ["ap-northeast-1", "us-east-2"]\n'
@@ -110,7 +110,7 @@ def test_several_accounts_are_read() -> None:
     )
 
 
-def test_identity_and_people_become_rules() -> None:
+def test_identity_and_people_tables_become_rules() -> None:
     """[identity] and [people] become the rules that identify requesters."""
     rules = parsed(WHOLE).identity
     assert [rules.person_of(Principal.parse(text)) for text in rules.people or ()] == [
@@ -150,7 +150,7 @@ def test_channel_without_match_and_fallback_is_allowed() -> None:
         (CHANNEL + "fallback = true\n" + LEADS + "fallback = true\n", "2 have fallback = true"),
     ],
 )
-def test_missing_or_second_fallback_is_refused(text: str, expected: str) -> None:
+def test_configuration_without_exactly_one_fallback_channel_is_refused(text: str, expected: str) -> None:
     """Without exactly one fallback, a request could have no channel or two."""
     assert expected in problem_of(text)
 
@@ -245,17 +245,17 @@ def test_invalid_value_is_reported_with_the_correct_form(line: str, expected: st
         'escalate_to = "leads"',
     ],
 )
-def test_unavailable_key_is_refused(line: str) -> None:
+def test_configuration_key_of_a_later_version_is_refused_as_not_available(line: str) -> None:
     """A key of a later version is refused as not available, never ignored."""
     assert problem_of(CHANNEL + line).endswith("not available yet")
 
 
-def test_unavailable_key_may_have_its_default() -> None:
+def test_configuration_key_of_a_later_version_may_have_its_default() -> None:
     """A file that writes out defaults is accepted."""
     parsed(CHANNEL + "remind_after = []\n[identity]\nsource_identity = false\nsession_tags = false\n")
 
 
-def test_duplicate_names_and_conversations_are_refused() -> None:
+def test_channels_with_the_same_name_or_conversation_are_refused() -> None:
     """The bot cannot distinguish two channels with the same name or the same conversation."""
     problems = problems_of(CHANNEL + "fallback = true\n" + CHANNEL)
     assert [each.split(":")[1].strip() for each in problems] == ["name", "conversation"]
@@ -291,7 +291,7 @@ def test_old_channel_id_is_accepted() -> None:
     assert parsed(CHANNEL.replace("tacv2", "skype")).channels[0].conversation == "19:approvers@thread.skype"
 
 
-def test_link_and_id_of_one_channel_are_duplicates() -> None:
+def test_link_and_id_of_one_channel_are_refused_as_duplicates() -> None:
     """The same channel, once as a link and once as an id, is refused like two equal ids."""
     link = LINK.format(id="19%3Aapprovers%40thread.tacv2")
     other = LEADS.replace("19:leads@thread.tacv2", link)
@@ -327,7 +327,7 @@ def test_person_for_a_session_of_an_untrusted_role_is_refused() -> None:
     parsed(CHANNEL + '[identity]\ntrusted_roles = ["Operator"]\n' + entry)
 
 
-def test_rules_across_tables_are_reported_with_other_problems() -> None:
+def test_missing_fallback_is_reported_together_with_an_invalid_value() -> None:
     """A wrong value in a table does not hide a missing fallback."""
     assert len(problems_of(CHANNEL + 'locale = "fr"\n' + LEADS)) == 2
 
@@ -349,19 +349,19 @@ def test_text_that_is_not_a_configuration_file_is_refused(text: bytes) -> None:
     assert problems_of(text)
 
 
-def test_byte_order_mark_is_accepted() -> None:
+def test_byte_order_mark_of_a_configuration_file_is_accepted() -> None:
     """Editors on Windows write one at the beginning of UTF-8."""
     assert parse_configuration(b"\xef\xbb\xbf" + CHANNEL.encode()) == parsed(CHANNEL)
 
 
-def test_unreadable_file_is_reported(tmp_path: Path) -> None:
+def test_configuration_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     """A missing file, a folder and an impossible path are problems, not crashes."""
     for path in (tmp_path / "absent.toml", tmp_path, Path("a\0b")):
         with pytest.raises(ConfigurationProblems):
             load_configuration(path)
 
 
-def test_control_characters_do_not_reach_the_terminal() -> None:
+def test_problems_of_a_configuration_show_control_characters_as_escape_sequences() -> None:
     """The problems show control characters in names from the file as escape sequences."""
     problems = problems_of('[[channels]]\nname = "a\\u001b[2J"\n"b\\u001b[2J" = 1\n')
     assert "\x1b" not in "".join(problems)
@@ -407,13 +407,13 @@ _FILE = st.fixed_dictionaries(
 
 
 @given(_FILE)
-def test_any_tables_are_read_or_refused_with_the_declared_error(tables: dict[str, Any]) -> None:
+def test_any_tables_are_a_configuration_or_raise_the_declared_error(tables: dict[str, Any]) -> None:
     """Any tables give a configuration, or ConfigurationProblems with one line for each problem."""
     _read_or_refused(_toml(tables).encode())
 
 
 @given(st.binary(max_size=60) | st.text("[]{}=\"'#\n\\ax1.", max_size=60).map(str.encode))
-def test_any_bytes_are_read_or_refused_with_the_declared_error(content: bytes) -> None:
+def test_any_bytes_are_a_configuration_or_raise_the_declared_error(content: bytes) -> None:
     """Any bytes give a configuration, or ConfigurationProblems with one line for each problem."""
     _read_or_refused(content)
 
@@ -450,7 +450,7 @@ def _quoted(text: str) -> str:
     return '"' + "".join(f"\\U{ord(letter):08x}" for letter in text) + '"'
 
 
-def test_session_options_are_read_and_checked() -> None:
+def test_session_options_of_the_configuration_are_read_and_checked() -> None:
     """The options are `source_identity`, `session_tags` and `external_id`, and none is set by default.
 
     An invalid `external_id` is refused.

@@ -42,8 +42,8 @@ def problems_of(environ: dict[str, str]) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def test_defaults_are_the_documented_ones(complete: dict[str, str]) -> None:
-    """The smallest environment is enough; all other settings have their documented defaults."""
+def test_smallest_environment_gives_the_expected_defaults(complete: dict[str, str]) -> None:
+    """All other settings have their documented defaults."""
     settings, configuration = load(complete)
     assert (settings.host, settings.port, settings.metrics_host, settings.metrics_port) == (
         "0.0.0.0",
@@ -123,7 +123,7 @@ def without_secret(complete: dict[str, str], **given: str) -> dict[str, str]:
     return rest | {f"{PREFIX}{name}": value for name, value in given.items()}
 
 
-def test_client_secret_may_be_in_secrets_manager(complete: dict[str, str]) -> None:
+def test_arn_of_a_secret_replaces_the_client_secret_in_the_environment(complete: dict[str, str]) -> None:
     """With the ARN of a secret in Secrets Manager, the environment needs no client secret."""
     settings, _ = load(without_secret(complete, APP_SECRET_ARN=ARN))
     assert (settings.app_secret_arn, settings.app_secret.get_secret_value()) == (ARN, "")
@@ -153,7 +153,7 @@ def test_malformed_secret_arn_is_reported_with_an_example(complete: dict[str, st
     assert SECRET not in problem
 
 
-def test_secret_and_secret_arn_together_are_refused(complete: dict[str, str]) -> None:
+def test_client_secret_and_the_arn_of_a_secret_together_are_refused(complete: dict[str, str]) -> None:
     """With both, it would be unclear which one is used."""
     assert problems_of(complete | {"NODE_ACCESS_APP_SECRET_ARN": ARN}) == (
         "NODE_ACCESS_APP_SECRET: set it or NODE_ACCESS_APP_SECRET_ARN, not both",
@@ -161,7 +161,7 @@ def test_secret_and_secret_arn_together_are_refused(complete: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("credential", ["aws-federation", "managed-identity"])
-def test_secret_is_refused_if_the_credential_needs_none(complete: dict[str, str], credential: str) -> None:
+def test_client_secret_is_refused_if_the_credential_needs_none(complete: dict[str, str], credential: str) -> None:
     """Such a credential is accepted without a secret. An unused secret would never be rotated, so it is refused."""
     assert load(without_secret(complete, APP_CREDENTIAL=credential))[0].app_credential == credential
     found = problems_of(complete | {"NODE_ACCESS_APP_CREDENTIAL": credential, "NODE_ACCESS_APP_SECRET_ARN": ARN})
@@ -171,7 +171,7 @@ def test_secret_is_refused_if_the_credential_needs_none(complete: dict[str, str]
     )
 
 
-def test_unknown_credential_is_reported_with_the_known_ones(complete: dict[str, str]) -> None:
+def test_unknown_kind_of_credential_is_reported_with_the_known_kinds(complete: dict[str, str]) -> None:
     """No other problem is reported, because the check of the secret depends on the kind of credential."""
     (problem,) = problems_of(complete | {"NODE_ACCESS_APP_CREDENTIAL": "password"})
     assert problem == "NODE_ACCESS_APP_CREDENTIAL: write 'secret', 'aws-federation' or 'managed-identity'"
@@ -192,7 +192,9 @@ def test_identity_endpoint_of_azure_is_read(complete: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(IDENTITY))
-def test_identity_endpoint_and_its_header_are_refused_alone(complete: dict[str, str], name: str) -> None:
+def test_identity_endpoint_without_its_header_and_the_header_alone_are_refused(
+    complete: dict[str, str], name: str
+) -> None:
     """With one of the variables alone, the request for a token would fail or go to the wrong endpoint."""
     environ = without_secret(complete, APP_CREDENTIAL="managed-identity")
     (problem,) = problems_of(environ | {name: IDENTITY[name]})
@@ -210,7 +212,7 @@ def test_identity_endpoint_on_another_machine_needs_https(complete: dict[str, st
     assert problem.startswith("IDENTITY_ENDPOINT: ")
 
 
-def test_azure_variables_are_ignored_with_a_secret(complete: dict[str, str]) -> None:
+def test_managed_identity_variables_are_ignored_if_there_is_a_client_secret(complete: dict[str, str]) -> None:
     """A bot with a client secret does not read the variables of a managed identity, even if they are invalid."""
     settings, _ = load(complete | {"IDENTITY_ENDPOINT": "junk"})
     assert (settings.identity_endpoint, settings.identity_header) == (None, None)
@@ -220,7 +222,7 @@ def test_azure_variables_are_ignored_with_a_secret(complete: dict[str, str]) -> 
 @pytest.mark.parametrize(
     "value", ["http://smba.trafficmanager.net/teams/", "ftp://localhost/", "smba.trafficmanager.net", "https://"]
 )
-def test_microsoft_addresses_must_use_https(complete: dict[str, str], name: str, value: str) -> None:
+def test_microsoft_addresses_must_use_https_and_have_a_host(complete: dict[str, str], name: str, value: str) -> None:
     """An address on another machine without https, and one without a host, are refused."""
     (problem,) = problems_of(complete | {f"{PREFIX}{name}": value})
     assert problem.startswith(f"{PREFIX}{name}: ")
@@ -282,7 +284,9 @@ def test_misspelled_setting_is_refused_with_a_hint(complete: dict[str, str]) -> 
         ("NODE_ACCESS_AWS_REGION", "AWS_REGION"),
     ],
 )
-def test_part_of_a_name_gets_a_hint(complete: dict[str, str], name: str, meant: str) -> None:
+def test_setting_with_missing_words_or_a_wrong_prefix_gets_a_hint(
+    complete: dict[str, str], name: str, meant: str
+) -> None:
     """The name leaves out some words of a known name, or adds the prefix to AWS_REGION."""
     (problem,) = problems_of(complete | {name: "x"})
     assert problem == f"{name}: unknown; did you mean {meant}?"
@@ -380,8 +384,8 @@ def test_federation_in_the_government_cloud_is_refused(complete: dict[str, str])
     )
 
 
-def test_other_address_for_signing_keys_of_the_government_cloud_is_refused(complete: dict[str, str]) -> None:
-    """With another address of that cloud, the bot would count as one of the public cloud."""
+def test_wrong_address_for_signing_keys_of_the_government_cloud_is_refused(complete: dict[str, str]) -> None:
+    """With such an address, the bot would count as one of the public cloud."""
     near = "https://login.botframework.us/v1/.well-known/openidconfiguration"
     found = problems_of(complete | GOVERNMENT | {"NODE_ACCESS_OPENID_METADATA_URL": near})
     assert found[0] == (
@@ -397,7 +401,9 @@ def test_other_address_for_signing_keys_of_the_government_cloud_is_refused(compl
         ("LOGIN_AUTHORITY", "https://login.partner.microsoftonline.cn"),
     ],
 )
-def test_other_clouds_of_microsoft_are_refused(complete: dict[str, str], name: str, address: str) -> None:
+def test_addresses_of_unsupported_microsoft_clouds_are_refused(
+    complete: dict[str, str], name: str, address: str
+) -> None:
     """The bot knows the issuer of two clouds only. In another one, it would refuse every call of Teams."""
     (problem,) = problems_of(complete | {f"{PREFIX}{name}": address})
     assert problem == f"NODE_ACCESS_{name}: an address of a Microsoft cloud that the bot does not support"
@@ -416,7 +422,7 @@ def test_problem_of_an_app_or_tenant_id_says_where_entra_shows_the_id(complete: 
     )
 
 
-def test_one_port_for_both_servers_is_refused(complete: dict[str, str]) -> None:
+def test_same_port_for_messages_and_metrics_is_refused(complete: dict[str, str]) -> None:
     """The second server could not listen. Port 0 means any free port, or no metrics."""
     assert problems_of(complete | {"NODE_ACCESS_PORT": "9464"}) == (
         "NODE_ACCESS_METRICS_PORT: the same as NODE_ACCESS_PORT; set one of them to another port",
@@ -429,7 +435,7 @@ def test_service_links_of_kubernetes_are_ignored(complete: dict[str, str]) -> No
     load(complete | {"NODE_ACCESS_BOT_PORT": "tcp://10.0.0.1:3978", "NODE_ACCESS_BOT_SERVICE_HOST": "10.0.0.1"})
 
 
-def test_empty_variable_counts_as_missing(complete: dict[str, str]) -> None:
+def test_empty_environment_variable_counts_as_missing(complete: dict[str, str]) -> None:
     """Compose files and shells sometimes set variables to an empty text."""
     assert load(complete | {"NODE_ACCESS_QUEUE_URL": "", "NODE_ACCESS_PORT": " "})[0].port == 3978
     assert problems_of(complete | {"NODE_ACCESS_APP_SECRET": " "}) == (
@@ -437,7 +443,7 @@ def test_empty_variable_counts_as_missing(complete: dict[str, str]) -> None:
     )
 
 
-def test_settings_and_problems_do_not_contain_the_secret(complete: dict[str, str]) -> None:
+def test_printed_settings_and_problems_do_not_contain_the_client_secret(complete: dict[str, str]) -> None:
     """Neither the settings' text nor a problem contains the secret."""
     settings, _ = load(complete)
     assert SECRET not in f"{settings!r} {settings!s} {settings.model_dump()}"
@@ -454,7 +460,9 @@ def test_settings_and_problems_do_not_contain_the_secret(complete: dict[str, str
         ("C:/node-access.toml", Path("C:/node-access.toml")),
     ],
 )
-def test_place_of_the_configuration_is_a_path_or_an_object(complete: dict[str, str], text: str, place: object) -> None:
+def test_configuration_setting_names_a_file_or_an_object_in_s3(
+    complete: dict[str, str], text: str, place: object
+) -> None:
     """The key of an object is taken as it is. Everything that is no address is a path."""
     assert Settings(**ARGUMENTS, config=text).config == place
     if isinstance(place, ObjectPlace):
@@ -477,7 +485,9 @@ def test_place_of_the_configuration_is_a_path_or_an_object(complete: dict[str, s
         "arn:aws:s3:::node-access/node-access.toml",
     ],
 )
-def test_address_that_is_no_object_is_refused_with_the_correct_form(complete: dict[str, str], text: str) -> None:
+def test_configuration_address_that_names_no_object_is_refused_with_the_correct_form(
+    complete: dict[str, str], text: str
+) -> None:
     """No address is mistaken for the path of a file."""
     (problem,) = problems_of(complete | {"NODE_ACCESS_CONFIG": text})
     assert problem.startswith("NODE_ACCESS_CONFIG: write ")
@@ -488,7 +498,7 @@ def _object_with_a_problem(place: ObjectPlace, region: str) -> Configuration:
     raise ConfigurationProblems([f"{place} in {region}: no such object"])
 
 
-def test_problems_of_an_object_are_reported_with_those_of_the_settings(complete: dict[str, str]) -> None:
+def test_problems_of_a_configuration_object_are_reported_with_those_of_the_settings(complete: dict[str, str]) -> None:
     """The object is read once, if the Region is known. With valid settings, only the running program reads it."""
     environ = complete | {"NODE_ACCESS_CONFIG": "s3://node-access/key"}
     assert load(environ, look=_object_with_a_problem)[1] == ObjectPlace("node-access", "key")
@@ -503,7 +513,7 @@ def test_problems_of_an_object_are_reported_with_those_of_the_settings(complete:
         ] == found
 
 
-def test_problems_of_a_file_are_reported_without_a_valid_region(complete: dict[str, str]) -> None:
+def test_problems_of_a_configuration_file_are_reported_without_a_valid_region(complete: dict[str, str]) -> None:
     """A file is read without AWS."""
     problems = problems_of(complete | {"AWS_REGION": "nowhere", "NODE_ACCESS_CONFIG": "/absent.toml"})
     assert [each.partition(":")[0] for each in problems] == ["AWS_REGION", "/absent.toml"]
@@ -516,7 +526,7 @@ def test_settings_from_arguments_ignore_the_environment(monkeypatch: pytest.Monk
     assert settings.port == 3978
 
 
-def test_store_settings_are_read_without_the_others() -> None:
+def test_settings_of_the_store_are_read_without_the_other_settings() -> None:
     """`show` needs only the settings of the store."""
     settings = load_store({"NODE_ACCESS_STORE": "sqlite:a.db"})
     assert (settings.sqlite_path, settings.dynamodb_table) == (Path("a.db"), None)

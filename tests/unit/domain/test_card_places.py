@@ -38,7 +38,7 @@ def names(record: Record) -> list[str]:
     return [name for name, _ in card_places(record, CONFIGURATION)]
 
 
-def test_plain_channel_name_is_unchanged_in_the_surface_name() -> None:
+def test_surface_name_of_a_card_contains_a_plain_channel_name_unchanged() -> None:
     """Rows that earlier versions wrote contain such names."""
     assert card_name("approvals") == "card:approvals"
     assert card_name("approvals", "1481567603816") == "card:approvals:1481567603816"
@@ -65,7 +65,7 @@ def test_different_cards_have_different_surface_names(
     assert (card_name(*one) == card_name(*other)) is (one == other)
 
 
-def test_deciding_channel_comes_first_and_every_known_card_follows() -> None:
+def test_cards_of_a_request_begin_with_the_channel_that_decides_it() -> None:
     """Extra copies and cards of earlier routes are shown too, but no cards of removed channels."""
     row = ROW.with_surface(card("card:approvals:7")).with_surface(card("card:gone")).with_surface(card("card:leads"))
     row = row.with_surface(card("card:approvals"))
@@ -73,7 +73,7 @@ def test_deciding_channel_comes_first_and_every_known_card_follows() -> None:
     assert names(replace(ROW, route=None)) == []
 
 
-def test_fallback_shows_the_request_while_its_own_channel_refuses_the_card() -> None:
+def test_fallback_channel_has_a_card_while_the_channel_of_the_request_refuses_it() -> None:
     """The fallback has no card if no refusal is known, or after the request ended.
 
     It has none either if the bot gave up the card of the request's own channel.
@@ -88,7 +88,7 @@ def test_fallback_shows_the_request_while_its_own_channel_refuses_the_card() -> 
     assert (names(deleted), home_problem(deleted)) == (["card:approvals"], None)
 
 
-def test_no_other_channel_shows_a_request_whose_fallback_channel_refuses_the_card() -> None:
+def test_only_the_fallback_channel_has_a_card_of_its_request_although_it_refuses_it() -> None:
     """The request belongs to the fallback channel itself."""
     at_leads = replace(ROW, route=Route("leads", LEADS.conversation, settled=True))
     refused = at_leads.with_surface(card("card:leads", problem="not_installed", delivery=DeliveryState.WAITING))
@@ -96,8 +96,8 @@ def test_no_other_channel_shows_a_request_whose_fallback_channel_refuses_the_car
 
 
 @pytest.mark.parametrize("row", [Record(KEY, NOW), ROW])
-def test_new_request_has_no_refusal_of_its_channel(row: Record) -> None:
-    """Without a route or a card, no refusal of Teams is known."""
+def test_request_without_a_route_or_a_card_has_no_refusal_of_its_channel(row: Record) -> None:
+    """No refusal of Teams is known."""
     assert home_problem(row) is None
 
 
@@ -111,7 +111,7 @@ def test_two_channels_merged_into_one_keep_both_cards() -> None:
     assert {each.name: each.activity_id for each in row.surfaces} == {"card:new": "2", "card:new:1": "1"}
 
 
-def test_known_card_is_not_adopted_again() -> None:
+def test_card_that_the_row_has_is_not_adopted_again() -> None:
     """A card that the row has changes nothing. Another card of the same channel is added."""
     row = ROW.with_surface(replace(card("card:approvals"), activity_id="7", unconfirmed_posts=1))
     assert with_adopted_card(row, "approvals", "19:x", "7") == row

@@ -39,7 +39,7 @@ def claimed(
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-def test_first_claim_is_granted(verdict: Verdict) -> None:
+def test_first_claim_on_a_request_is_granted(verdict: Verdict) -> None:
     """Without earlier decisions, a person may approve or reject."""
     assert claimed(HANAKO, verdict) == Claim()
 
@@ -83,18 +83,18 @@ def test_reject_withdraws_approvals_that_are_not_sent(approvers: tuple[Person, .
 
 
 @pytest.mark.parametrize("state", [REFUSED, RELEASED])
-def test_decision_without_effect_may_be_repeated(state: DecisionState) -> None:
-    """A refused or released decision blocks neither the same person nor another."""
+def test_refused_or_released_decision_blocks_no_further_claim(state: DecisionState) -> None:
+    """It blocks neither the same person nor another person."""
     assert claimed(HANAKO, APPROVE, decision(HANAKO, APPROVE, state), decision(ICHIRO, REJECT, state)) == Claim()
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status.ended])
-def test_ended_request_grants_no_claim(status: Status) -> None:
+def test_claim_on_an_ended_request_is_refused(status: Status) -> None:
     """A request that has ended cannot be decided."""
     assert claimed(asked=request(status=status)) == Claim(ClaimRefusal.ENDED)
 
 
-def test_passed_step_grants_no_claim() -> None:
+def test_claim_at_a_passed_step_is_refused() -> None:
     """If a later step waits, a click at an earlier step is too late."""
     asked = request(level("Level1", state=LevelState.APPROVED), level("Level2"))
     assert claimed(asked=asked, step="Level1") == Claim(ClaimRefusal.STEP_PASSED)
@@ -111,8 +111,10 @@ def test_approver_of_one_step_may_decide_at_the_next() -> None:
 
 @pytest.mark.parametrize("state", [CLAIMED, SENT, UNKNOWN])
 @pytest.mark.parametrize(("theirs", "mine"), list(product(Verdict, Verdict)))
-def test_level_that_needs_one_approval_grants_one_claim(state: DecisionState, theirs: Verdict, mine: Verdict) -> None:
-    """A live vote blocks the votes of other people, except that an unsent approval does not block a reject."""
+def test_live_vote_at_a_level_that_needs_one_approval_blocks_other_people(
+    state: DecisionState, theirs: Verdict, mine: Verdict
+) -> None:
+    """Exception: an approval that was not sent does not block a reject."""
     other = decision(ICHIRO, theirs, state)
     replaced = (theirs, mine, state) == (APPROVE, REJECT, CLAIMED)
     assert claimed(HANAKO, mine, other) == (Claim() if replaced else Claim(ClaimRefusal.OTHERS_FIRST))
@@ -163,7 +165,7 @@ def test_approval_that_aws_lists_counts_once() -> None:
     assert claimed(HANAKO, APPROVE, seen, asked=request(listed)) == Claim()
 
 
-def test_accepted_vote_blocks_others_for_one_minute_only() -> None:
+def test_accepted_vote_that_aws_does_not_show_blocks_others_for_one_minute_only() -> None:
     """A signal may take effect late. But a vote that AWS never shows must not block others forever."""
     hidden = decision(ICHIRO, APPROVE, CONFIRMED)
     assert claimed(HANAKO, APPROVE, hidden, now=NOW + 59 * SECOND) == Claim(ClaimRefusal.OTHERS_FIRST)
@@ -228,10 +230,10 @@ def room(*others: Decision, needed: Level, verdict: Verdict = APPROVE, now: date
     [(CLAIMED, False), (SENT, True), (UNKNOWN, True), (CONFIRMED, True), (REFUSED, False), (RELEASED, False)],
 )
 @pytest.mark.parametrize("verdict", Verdict)
-def test_vote_has_no_room_if_votes_that_may_have_reached_aws_fill_the_level(
+def test_vote_is_not_sent_if_votes_that_may_have_reached_aws_complete_the_level(
     state: DecisionState, full: bool, verdict: Verdict
 ) -> None:
-    """Votes that AWS may still count take the places of the level; those that never reached it do not."""
+    """Votes that never reached AWS do not count."""
     other = decision(ICHIRO, state=state)
     assert room(other, needed=level(), verdict=verdict) is not full
     assert room(other, needed=level(required=2), verdict=verdict)
@@ -239,39 +241,39 @@ def test_vote_has_no_room_if_votes_that_may_have_reached_aws_fill_the_level(
     assert room(other, needed=level("Level2"), verdict=verdict)  # the other vote is at another level
 
 
-def test_vote_that_aws_shows_takes_no_second_place() -> None:
+def test_sent_vote_that_aws_lists_is_counted_once_before_sending() -> None:
     """A sent vote that is among the level's votes was counted already."""
     shown = replace(level(required=2), votes=(Vote(f"{SESSIONS}/{ICHIRO.session_name}", APPROVE),))
     assert room(decision(ICHIRO, state=SENT), needed=shown)
     assert not room(decision(MEI, state=SENT), needed=shown)
 
 
-def test_accepted_vote_that_aws_does_not_show_gives_its_place_back_after_a_minute() -> None:
+def test_accepted_vote_that_aws_does_not_show_does_not_count_after_a_minute() -> None:
     """AWS has evidently not counted it, and another person must be able to decide."""
     accepted = decision(ICHIRO, state=CONFIRMED)
     assert not room(accepted, needed=level(), now=NOW + EFFECT_SPAN - SECOND)
     assert room(accepted, needed=level(), now=NOW + EFFECT_SPAN)
 
 
-def test_waiting_level_has_one_place_even_if_its_approvals_are_complete() -> None:
+def test_one_more_vote_may_be_sent_if_a_level_waits_with_complete_approvals() -> None:
     """AWS waits, so it needs at least one more vote: its counts may be from different moments."""
     assert room(needed=level(required=1, approvals=3))
     assert not room(decision(ICHIRO, state=SENT), needed=level(required=1, approvals=3))
 
 
 @pytest.mark.parametrize("unknown", [level(required=None), level(approvals=None)])
-def test_vote_has_room_while_the_count_is_unknown(unknown: Level) -> None:
+def test_vote_may_be_sent_while_the_number_of_missing_approvals_is_unknown(unknown: Level) -> None:
     """The claim has then allowed only this vote at its level."""
     assert room(decision(ICHIRO, state=SENT), needed=unknown)
 
 
-def test_revocation_needs_no_place_among_the_votes() -> None:
-    """Sent votes do not block a revocation."""
+def test_sent_votes_do_not_block_a_revocation() -> None:
+    """A revocation is not a vote."""
     own = replace(decision(HANAKO), verdict=Withdrawal.REVOKE)
     assert has_room(own, level(), (own, decision(ICHIRO, state=SENT)), NOW)
 
 
-def test_sent_revocation_takes_no_place_among_the_votes() -> None:
+def test_sent_revocation_does_not_count_as_a_vote() -> None:
     """A revocation changes access that a vote has granted, and is no vote itself."""
     sent = replace(decision(ICHIRO, state=SENT), verdict=Withdrawal.REVOKE)
     assert room(sent, needed=level())

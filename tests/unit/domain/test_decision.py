@@ -68,7 +68,7 @@ def test_signal_that_may_have_reached_aws_is_never_sent_again() -> None:
     assert {pair for pair, state in TRANSITIONS.items() if state is CLAIMED} == {(SENT, DecisionEvent.THROTTLED)}
 
 
-def test_outcome_is_cleared_when_the_signal_is_sent() -> None:
+def test_outcome_of_an_earlier_attempt_is_cleared_when_a_decision_is_sent() -> None:
     """The reason why one attempt failed is not kept for the next attempt."""
     throttled = replace(decision(HANAKO), outcome=Outcome.THROTTLED, detail="ThrottlingException")
     sent = throttled.after(DecisionEvent.SENDING, at=NOW)

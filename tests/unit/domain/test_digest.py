@@ -53,21 +53,21 @@ def test_digest_of_a_card_is_the_same_in_every_version() -> None:
     assert digest_of(VIEW) == RECORDED
 
 
-def test_cards_that_differ_have_different_digests() -> None:
-    """No two different card views of the gallery have the same digest."""
+def test_different_card_views_have_different_digests() -> None:
+    """The views are those of the gallery."""
     distinct = set(CARDS.values())
     assert len({digest_of(view) for view in distinct}) == len(distinct)
 
 
 @pytest.mark.parametrize("name", [each.name for each in fields(CardView)])
-def test_each_field_of_a_view_changes_the_digest(name: str) -> None:
+def test_each_field_of_a_card_view_changes_the_digest(name: str) -> None:
     """A card is updated if any one field of its view changes."""
     changed = replace(VIEW, **{name: "changed"})  # type: ignore[arg-type]  # the digest does not check types
     assert digest_of(changed) != digest_of(VIEW)
 
 
 @pytest.mark.parametrize("channel", [{"locale": "ja"}, {"timezone": "Asia/Tokyo"}])
-def test_language_and_time_zone_change_the_digest(channel: dict[str, str]) -> None:
+def test_language_and_time_zone_of_a_channel_change_the_digest(channel: dict[str, str]) -> None:
     """A card is updated if the channel's language or time zone changes."""
     assert digest_of(VIEW, **channel) != digest_of(VIEW)
 
@@ -78,7 +78,7 @@ class Renamed(StrEnum):
     PENDING = "waiting"
 
 
-def test_names_of_classes_and_enum_members_do_not_change_the_digest() -> None:
+def test_digest_of_a_card_does_not_depend_on_names_of_classes_and_enum_members() -> None:
     """Only values change it. A new field changes it only if its value is not the default."""
     kept = [(each.name, Any, each.default) for each in fields(CardView) if each.default is not MISSING]
     required = [(each.name, Any) for each in fields(CardView) if each.default is MISSING]

@@ -42,7 +42,7 @@ def test_vote_is_matched_by_session_name_and_verdict(by: str, verdict: Verdict, 
         MINE.replace("NodeAccessApprover", "other/NodeAccessApproverToo"),
     ],
 )
-def test_session_of_another_role_is_not_the_persons_vote(by: str) -> None:
+def test_vote_of_the_same_session_name_in_another_role_is_not_the_persons_vote(by: str) -> None:
     """Anybody can choose the session name in a role of the same name in another account."""
     in_role = replace(SENT, role=ROLE)
     assert voted_by(Vote(MINE, APPROVE), in_role)
@@ -75,7 +75,7 @@ def test_decision_is_confirmed_if_aws_shows_its_vote(seconds: float) -> None:
         (APPROVE, LevelState.WAITING, DecisionState.UNKNOWN),
     ],
 )
-def test_level_state_decides_if_votes_are_unreadable(
+def test_unknown_decision_follows_the_state_of_the_level_if_votes_are_unreadable(
     verdict: Verdict, state: LevelState, expected: DecisionState
 ) -> None:
     """If the level ended as the decision would have ended it, the decision is confirmed. Otherwise it stays unknown."""
@@ -90,12 +90,12 @@ def test_level_state_decides_if_votes_are_unreadable(
         request(level(state=LevelState.APPROVED), level("Level2")),
     ],
 )
-def test_vote_missing_from_a_finished_level_had_no_effect(asked: AccessRequest) -> None:
+def test_unknown_decision_is_released_if_a_finished_level_lacks_its_vote(asked: AccessRequest) -> None:
     """The decision is released if the request ended or another step waits, and AWS does not list the vote."""
     assert settled(SENT, asked) == (DecisionState.RELEASED, Outcome.SETTLED)
 
 
-def test_decision_stays_unknown_for_one_minute() -> None:
+def test_unknown_decision_without_a_visible_effect_stays_unknown_for_one_minute() -> None:
     """The level still waits, or the level or the whole request cannot be read."""
     for asked in (request(), None, replace(request(), levels=())):
         assert settled(SENT, asked, seconds=60) == (DecisionState.UNKNOWN, None)

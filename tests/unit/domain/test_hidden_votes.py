@@ -89,7 +89,7 @@ def is_young(row: Record, made: Decision) -> bool:
 
 
 @given(records())
-def test_each_named_vote_is_in_aws_or_recent_or_unreadable(row: Record) -> None:
+def test_each_vote_that_a_card_names_is_in_aws_or_recent_or_unreadable(row: Record) -> None:
     """The property holds after any reads. AWS's votes include those that may be this one, as `may_be_of` says."""
     votes = votes_of(row)
     for each in effective_decisions(row):
@@ -98,7 +98,7 @@ def test_each_named_vote_is_in_aws_or_recent_or_unreadable(row: Record) -> None:
 
 
 @given(records())
-def test_every_hidden_vote_is_accepted_and_old(row: Record) -> None:
+def test_every_hidden_vote_was_accepted_more_than_its_span_ago(row: Record) -> None:
     """A hidden vote was accepted and is not young, and AWS's votes are readable.
 
     If AWS has votes of its person and verdict, there are at least as many later decisions to which they may belong.
@@ -145,7 +145,7 @@ def test_click_is_a_repeat_only_of_a_vote_that_is_not_hidden(row: Record, who: P
 
 
 @given(records())
-def test_missing_vote_is_due_for_a_read_after_its_span(row: Record) -> None:
+def test_read_is_due_by_the_end_of_the_span_of_an_accepted_vote_that_aws_does_not_show(row: Record) -> None:
     """If AWS does not show an accepted vote, and was last read before its span ended, a read is due by that end."""
     now = NOW + timedelta(hours=1)
     due = votes_due_at(row, now)

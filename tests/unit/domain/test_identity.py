@@ -59,8 +59,8 @@ def identified(text: str, rules: IdentityRules = RULES, directory: Directory = E
         ),
     ],
 )
-def test_principals_are_parsed(text: str, expected: Principal) -> None:
-    """Sessions, Identity Center users and any other text are parsed without an error."""
+def test_sessions_and_identity_center_users_are_parsed_as_principals(text: str, expected: Principal) -> None:
+    """Any other text is parsed without an error."""
     assert Principal.parse(text) == expected
 
 
@@ -75,7 +75,7 @@ def test_principal_is_shown_by_session_name_or_last_part_of_its_arn(text: str, n
 # --- people
 
 
-def test_spellings_are_ids_and_addresses() -> None:
+def test_spellings_of_a_person_are_ids_and_addresses_in_lower_case() -> None:
     """The spellings are in lower case, without surrounding space. Empty names are left out."""
     assert spellings_of(" A@Example.com ", "", None, "  ") == {"a@example.com"}
     assert Person("ID", "tenant", upn="U@example.com", mail="", teams_id="29:X").spellings == {
@@ -98,7 +98,7 @@ def test_spellings_are_ids_and_addresses() -> None:
         (None, HANAKO.object_id),
     ],
 )
-def test_session_is_named_after_its_person(upn: str | None, name: str) -> None:
+def test_session_name_of_a_person_is_the_upn_or_else_the_object_id(upn: str | None, name: str) -> None:
     """The session name is the UPN if STS accepts it (2 to 64 allowed characters), else the object id."""
     assert replace(HANAKO, upn=upn).session_name == name
 
@@ -147,7 +147,7 @@ def test_role_that_only_resembles_identity_centers_is_not_trusted() -> None:
 
 
 @pytest.mark.parametrize("session", ["taro.yamada", "taro.yamada@example.co", "xtaro.yamada@example.com", "taro"])
-def test_part_of_an_address_identifies_no_one(session: str) -> None:
+def test_session_name_that_is_only_part_of_an_address_identifies_no_one(session: str) -> None:
     """The session name must equal the whole address."""
     requester = identified(f"{ACCOUNT}:assumed-role/Operator/{session}")
     assert (requester.identified, requester.person, requester.name) == (False, None, session)
@@ -159,7 +159,7 @@ def test_mail_address_identifies_a_person() -> None:
     assert identified(OPERATOR, directory=Directory((other,))).person == other
 
 
-def test_address_of_two_people_identifies_neither() -> None:
+def test_address_of_two_people_identifies_neither_of_them() -> None:
     """The address does not show which of them made the request, so both count as the requester.
 
     A [people] entry with this address does not identify one of them either.
@@ -207,11 +207,8 @@ def test_people_entry_is_ignored_for_names_chosen_by_the_caller(text: str) -> No
     assert (requester.identified, requester.person) == (False, None)
 
 
-def test_people_entry_identifies_a_person_missing_from_the_rosters() -> None:
-    """An object id identifies the requester, an address only with `allow_unmatched`.
-
-    A person with this address counts as the requester.
-    """
+def test_people_entry_with_an_object_id_identifies_a_person_who_is_in_no_roster() -> None:
+    """An address does so only with `allow_unmatched`. A person with this address counts as the requester."""
     entries = {BATCH: "gone@example.com"}
     for rules, expected in ((RULES, False), (replace(RULES, allow_unmatched=True), True)):
         requester = identified(BATCH, replace(rules, people=entries), Directory())
@@ -221,7 +218,7 @@ def test_people_entry_identifies_a_person_missing_from_the_rosters() -> None:
     assert (by_id.identified, by_id.person, by_id.unmatched) == (True, None, "")
 
 
-def test_people_entry_matches_the_whole_principal() -> None:
+def test_people_entry_does_not_match_another_session_of_the_same_role() -> None:
     """An entry for one session of a role does not match another session of the same role."""
     assert not identified(BATCH + "2", replace(RULES, people={BATCH: "taro.yamada@example.com"})).identified
 
@@ -240,8 +237,10 @@ def test_people_entry_matches_the_whole_principal() -> None:
         ("new@example.com@other.example", False),
     ],
 )
-def test_address_in_people_domains_identifies_a_person(session: str, expected: bool) -> None:
-    """With `allow_unmatched`, the person need not be in any roster. The whole domain must be equal."""
+def test_address_in_people_domains_identifies_a_person_if_unmatched_people_are_allowed(
+    session: str, expected: bool
+) -> None:
+    """The setting is `allow_unmatched`. The person need not be in any roster. The whole domain must be equal."""
     rules = replace(RULES, people_domains=frozenset({"example.com"}))
     text = f"{ACCOUNT}:assumed-role/Operator/{session}"
     assert not identified(text, rules, Directory()).identified
@@ -324,7 +323,7 @@ def test_address_of_several_people_identifies_no_one_in_any_domain(domains: froz
         replace(person(15), teams_id=TARO_PERSON.teams_id),
     ],
 )
-def test_account_with_any_name_in_a_record_counts_as_the_requester(account: Person) -> None:
+def test_person_with_any_name_in_the_identity_center_record_counts_as_the_requester(account: Person) -> None:
     """The names are those in the record, and each id and address of the person that a name matches."""
     names = ("tyamada@corp.example.net", "taro.yamada@example.com")
     requester = identified(USER_ID, directory=Directory((HANAKO, TARO_PERSON), names))
@@ -342,21 +341,23 @@ def test_account_with_any_name_in_a_record_counts_as_the_requester(account: Pers
         (("cccccccc-0000-4000-8000-000000000001", "t.yamada@example.com"), True),
     ],
 )
-def test_requester_known_by_a_record_is_compared_by_address(names: tuple[str, ...], expected: bool) -> None:
+def test_requester_from_an_identity_center_record_is_compared_by_address(
+    names: tuple[str, ...], expected: bool
+) -> None:
     """Only addresses in the same domain are compared. A user name that looks like an object id proves nothing."""
     requester = identified(USER_ID, ALLOWING, Directory((), names))
     assert (requester.identified, requester.comparable_with(HANAKO)) == (True, expected)
 
 
 @pytest.mark.parametrize("text", [OPERATOR, BATCH, FEDERATED, IAM_USER, SSO.replace("taro.yamada", "nobody"), ""])
-def test_record_has_no_effect_on_other_kinds_of_principals(text: str) -> None:
+def test_identity_center_record_has_no_effect_on_other_kinds_of_principals(text: str) -> None:
     """Only an Identity Center user is identified by a record."""
     rules, directory = IdentityRules(), Directory((HANAKO, TARO_PERSON), ("hanako.sato@example.com",))
     assert identified(text, rules, directory) == identified(text, rules, replace(directory, identity_center_names=()))
 
 
 @pytest.mark.parametrize("text", [USER_ID, USER_ID[11:], USER_ID.upper()])
-def test_people_entry_comes_before_the_record(text: str) -> None:
+def test_people_entry_takes_precedence_over_the_identity_center_record(text: str) -> None:
     """If [people] has an entry for the user, the record is not needed and is ignored."""
     rules = replace(RULES, people={text: "taro.yamada@example.com"})
     assert [needs_record(text, each) for each in (RULES, rules)] == [True, False]
@@ -364,7 +365,7 @@ def test_people_entry_comes_before_the_record(text: str) -> None:
     assert (requester.person, requester.is_person(HANAKO)) == (TARO_PERSON, False)
 
 
-def test_person_found_by_an_earlier_read_is_still_refused() -> None:
+def test_person_from_an_earlier_read_of_the_record_still_counts_as_the_requester() -> None:
     """If the record cannot be read, no one is identified. The person found earlier still counts as the requester.
 
     Names that were found for another principal are not added.
@@ -384,8 +385,8 @@ def test_identity_center_user_without_a_record_is_unidentified() -> None:
     assert not identified(USER_ID).identified
 
 
-def test_only_trusted_names_are_looked_up() -> None:
-    """The [people] entry comes first, then a trusted session name. Names chosen by the caller are not looked up."""
+def test_names_that_the_caller_chose_are_not_looked_up() -> None:
+    """The [people] entry comes first, then a trusted session name."""
     rules = replace(RULES, people={BATCH: "user:abc"})
     assert requester_names(BATCH, rules) == ("abc", "batch")
     assert requester_names(BATCH, IdentityRules(people={BATCH: "user:abc"})) == ()

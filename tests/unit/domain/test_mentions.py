@@ -51,7 +51,7 @@ def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]
         ("@田中一郎 @Alex Wilber @田中 一郎", ["田中 一郎", "Alex Wilber"]),  # once each, in the text's order
     ],
 )
-def test_whole_names_in_any_spelling_are_found(text: str, names: list[str]) -> None:
+def test_whole_names_of_members_in_any_spelling_are_mentions(text: str, names: list[str]) -> None:
     """Case, width, and blanks in Japanese names make no difference. Text such as `さん` may follow a name."""
     assert named(text) == names
     assert may_mention(text)
@@ -106,12 +106,12 @@ def test_names_that_look_alike_mention_no_one() -> None:
     assert named("@佐藤花子", HANAKO, person(9, "佐藤花子")) == []
 
 
-def test_guests_are_not_mentioned() -> None:
-    """A member whose whole name is in the text is not mentioned if the roster marks the member as a guest."""
+def test_guest_whose_name_is_in_the_reason_is_not_mentioned() -> None:
+    """The roster marks the member as a guest."""
     assert named("@Alex Wilber", replace(ALEX, guest=True)) == []
 
 
-def test_requester_is_not_mentioned() -> None:
+def test_requester_whose_name_is_in_the_reason_is_not_mentioned() -> None:
     """Neither the requester's name nor the requester's UPN is a mention."""
     assert named("@山田 太郎 @taro.yamada@example.com", *MEMBERS) == []
 

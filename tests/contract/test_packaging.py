@@ -1,5 +1,6 @@
 """The wheel, the source archive and the pins are complete, and independent of the machine that made them."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -20,16 +22,14 @@ OURS = ("bot", "cards", "tests", "infra", ".ci")
 NOT_OURS = {"node_modules", "__pycache__"}
 ADDRESS = re.compile(r"https?:|file:|git\+|find-links|index-url|\"resolved\"")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users|opt)/\w")
-SHIPPED = (
-    "cards/request.json",
-    "cards/locales/ja.json",
-    "bot/app_package/icons/color.png",
-    "bot/app_package/icons/outline.png",
-    "bot/sandbox/npm/package.json",
-    "bot/sandbox/npm/package-lock.json",
-    "bot/sandbox/npm/.npmrc",
-    "bot/sandbox/npm/loopback.cjs",
-)
+SHIPPED = {  # the files of the wheel that are no Python modules
+    *(f"cards/{name}.json" for name in ("decided", "direct-message", "help", "message", "note", "pending", "request", "setup")),
+    *(f"cards/locales/{locale}.json" for locale in ("en", "ja")),
+    *(f"bot/app_package/icons/{name}.png" for name in ("color", "outline")),
+    *(f"bot/sandbox/npm/{name}" for name in ("package.json", "package-lock.json", ".npmrc", "loopback.cjs", "window.js")),
+}  # fmt: skip
+METADATA = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
+MOMENT = "1790000000"  # seconds since 1970, the time of all files in the archives
 
 
 def run(*words: str | Path, cwd: Path, **environment: str) -> str:
@@ -48,39 +48,71 @@ def run(*words: str | Path, cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
-def build(source: Path, target: Path, kind: str) -> Path:
-    """Build a wheel or a source archive without downloads."""
-    run(sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", target, cwd=source)
-    (built,) = target.glob("*.whl" if kind == "wheel" else "*.tar.gz")
-    return built
+def build(source: Path, target: Path, **environment: str) -> dict[str, bytes]:
+    """Build the wheel and the source archive without downloads. Return them by name."""
+    command = (sys.executable, "-m", "hatchling", "build", "--directory", target)
+    run(*command, cwd=source, SOURCE_DATE_EPOCH=MOMENT, **environment)
+    return {path.name: path.read_bytes() for path in target.iterdir()}
 
 
-def contents(wheel: Path) -> set[str]:
-    """Return the names of the files in a wheel."""
-    with zipfile.ZipFile(wheel) as archive:
-        return set(archive.namelist())
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return a folder with the wheel and the source archive of the work tree, built once for all workers."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "archives"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            build(ROOT, folder)
+    return folder
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a wheel of the working tree."""
-    return build(ROOT, tmp_path_factory.mktemp("wheel"), "wheel")
+@pytest.fixture(scope="session")
+def wheel(archives: Path) -> Path:
+    """Return the wheel of the work tree."""
+    return next(archives.glob("*.whl"))
 
 
-def test_wheel_has_only_the_packages_bot_and_cards(wheel: Path) -> None:
-    """The wheel has the files in SHIPPED, no tests and no node_modules."""
-    names = contents(wheel)
-    assert set(SHIPPED) <= names
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"bot", "cards"}
-    assert not any("node_modules" in name for name in names)
-
-
-def test_wheel_from_the_source_archive_has_the_same_file_names(wheel: Path, tmp_path: Path) -> None:
-    """A wheel that is built from the source archive has files of the same names."""
-    with tarfile.open(build(ROOT, tmp_path / "source", "sdist")) as archive:
+@pytest.fixture
+def source(archives: Path, tmp_path: Path) -> Path:
+    """Return the folder with the files of the unpacked source archive."""
+    with tarfile.open(next(archives.glob("*.tar.gz"))) as archive:
         archive.extractall(tmp_path, filter="data")
-    (source,) = tmp_path.glob("node_access_bot-*")
-    assert contents(build(source, tmp_path / "wheel", "wheel")) == contents(wheel)
+    return next(tmp_path.glob("node_access_bot-*"))
+
+
+def files_of(folder: Path) -> set[str]:
+    """Return the paths of all files in a folder, relative to it."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_wheel_has_modules_cards_and_icons_only(wheel: Path) -> None:
+    """The wheel has the modules of `bot` and `cards`, the files in SHIPPED, and its own metadata."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    metadata = {name for name in names if ".dist-info/" in name}
+    modules = {name for name in names - metadata if name.endswith(".py")}
+    assert names - metadata - modules == SHIPPED
+    written = [path.relative_to(ROOT) for name in ("bot", "cards") for path in (ROOT / name).rglob("*.py")]
+    assert modules == {path.as_posix() for path in written if NOT_OURS.isdisjoint(path.parts)}
+    assert {name.partition(".dist-info/")[2] for name in metadata} == METADATA
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="an unpacked source archive has no list of its files")
+def test_source_archive_has_every_file_of_the_repository(source: Path) -> None:
+    """A user of the source archive can run every test. Only the metadata of the package is added."""
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0")
+    assert files_of(source) == {"PKG-INFO", *(name for name in listed if (ROOT / name).is_file())}
+
+
+def test_other_machine_builds_the_same_bytes(archives: Path, source: Path, tmp_path: Path) -> None:
+    """Folder, umask, time zone and the order of sets do not change the archives. Both build the same from the source."""
+    for path in (source, *source.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o700)  # as after a clone with the umask 077
+    built = build(source, tmp_path / "another" / "folder", TZ="Asia/Tokyo", PYTHONHASHSEED="2", LC_ALL="C")
+    assert {name: sha256(content).hexdigest() for name, content in built.items()} == {
+        path.name: sha256(path.read_bytes()).hexdigest() for path in archives.iterdir()
+    }
 
 
 def test_installed_wheel_renders_a_card_outside_the_repository(wheel: Path, tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ async def pressed(world: World, key: RequestKey, who: Person = HANAKO, verb: Ver
     return await click
 
 
-async def test_waiting_decision_is_answered_at_once_and_shown() -> None:
-    """The clicker reads that the decision waits; the card names them and keeps its buttons. It is sent at its turn."""
+async def test_decision_that_waits_for_its_turn_is_answered_at_once_and_named_on_the_card() -> None:
+    """The answer says that the decision waits. The card names the person and keeps its buttons. One signal is sent later."""
     world = crowded()
     (key,) = await posted(world, 1)
     async with every_turn_taken(world) as gate:
@@ -93,10 +93,10 @@ async def test_waiting_decision_is_answered_at_once_and_shown() -> None:
     assert len(world.aws.signals) == TURNS + 1
 
 
-async def test_waiting_decisions_of_several_people_are_sent_in_turns() -> None:
+async def test_second_waiting_decision_of_a_person_is_sent_after_the_first_ones_of_other_people() -> None:
     """Hanako clicked on three cards before two others clicked on one each.
 
-    Their decisions are sent after her first one.
+    The decisions of the two are sent after her first one and before her second one.
     """
     world = crowded()
     keys = await posted(world, 1, 2, 3, 4, 5)
@@ -124,7 +124,7 @@ async def test_reject_and_cancellation_overtake_waiting_approvals_of_other_reque
 
 
 @pytest.mark.parametrize("who", [ICHIRO, HANAKO])
-async def test_reject_withdraws_a_waiting_approval(who: Person) -> None:
+async def test_reject_withdraws_a_waiting_approval_of_the_same_request(who: Person) -> None:
     """Only the rejection is sent, and a note says who rejected. A person can also reject after their own approval."""
     world = crowded()
     (key,) = await posted(world, 1)
@@ -145,7 +145,7 @@ async def test_reject_withdraws_a_waiting_approval(who: Person) -> None:
 @pytest.mark.parametrize(
     "who", [person(50), TARO_PERSON, replace(ICHIRO, tenant_id="another")], ids=["stranger", "requester", "foreigner"]
 )
-async def test_reject_that_is_refused_withdraws_nothing(who: Person) -> None:
+async def test_refused_reject_does_not_withdraw_a_waiting_approval(who: Person) -> None:
     """A person who may not decide clicks Reject. The waiting approval is sent at its turn."""
     world = crowded()
     (key,) = await posted(world, 1)
@@ -159,7 +159,7 @@ async def test_reject_that_is_refused_withdraws_nothing(who: Person) -> None:
     assert approved(world) == [key]
 
 
-async def test_cancellation_withdraws_a_waiting_approval() -> None:
+async def test_cancellation_withdraws_a_waiting_approval_of_the_same_request() -> None:
     """The requester cancels while an approval waits. Only the cancellation is sent."""
     world = crowded()
     (key,) = await posted(world, 1)
@@ -285,8 +285,8 @@ async def test_sent_decision_cannot_be_withdrawn(world: World) -> None:
     assert (await decision_of(world, key)).state is DecisionState.CONFIRMED
 
 
-async def test_withdrawal_from_another_conversation_is_refused() -> None:
-    """Withdraw is also refused for a person of another tenant. The decision still waits."""
+async def test_withdrawal_from_another_conversation_or_tenant_is_refused() -> None:
+    """The decision still waits after both clicks."""
     world = crowded()
     (key,) = await posted(world, 1)
     async with every_turn_taken(world):
@@ -335,8 +335,10 @@ async def test_decision_without_a_turn_for_five_minutes_is_never_sent() -> None:
 
 
 @pytest.mark.parametrize(("down", "sent"), [(70, True), (290, True), (310, False)])
-async def test_waiting_decision_survives_a_crash_within_its_limits(down: float, sent: bool) -> None:
-    """After a restart, the decision is sent if its click is younger than five minutes. Otherwise it expires."""
+async def test_waiting_decision_is_sent_after_a_crash_if_its_click_is_younger_than_five_minutes(
+    down: float, sent: bool
+) -> None:
+    """The process restarts. A decision whose click is older expires."""
     world = crowded()
     (key,) = await posted(world, 1)
     await world.crash_in(world.pressed(key, HANAKO), "prepare")
@@ -401,7 +403,7 @@ async def test_person_with_too_many_waiting_decisions_is_refused_and_others_are_
     assert [each.session_name for each in world.aws.effects] == [ICHIRO.session_name, HANAKO.session_name]
 
 
-async def test_repeated_click_is_answered_like_the_first() -> None:
+async def test_repeated_click_on_a_waiting_decision_is_answered_like_the_first_click() -> None:
     """Teams resends a click: the person reads again that the decision waits, and nothing is queued twice."""
     world = crowded()
     (key,) = await posted(world, 1)

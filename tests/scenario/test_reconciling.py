@@ -21,7 +21,7 @@ from tests.fakes.world import APPROVALS, World, current_configuration, new_world
 LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
 
 
-async def test_requester_in_no_roster_is_identified_by_their_personal_chat(world: World) -> None:
+async def test_requester_in_no_roster_is_identified_by_the_address_of_their_personal_chat(world: World) -> None:
     """The person has written to the bot, so the bot knows the address that is in AWS's session name."""
     world.people.people.remove(TARO_PERSON)
     world.people.by_chat.append(TARO_PERSON)
@@ -64,7 +64,7 @@ async def test_update_with_a_lost_reply_is_repeated(world: World) -> None:
     assert not card.buttons
 
 
-async def test_failed_card_does_not_delay_the_direct_message(world: World) -> None:
+async def test_refused_card_does_not_delay_the_direct_message(world: World) -> None:
     """The requester is notified although Teams refuses the card."""
     world.chat.before["post"].append(ChatRefused(ChatProblem.NOT_INSTALLED))
     key = world.aws.add()
@@ -87,7 +87,7 @@ async def test_deleted_card_of_an_open_request_is_posted_again(world: World) -> 
     assert card.buttons
 
 
-async def test_request_that_ends_outside_the_bot_is_shown_as_ended(world: World) -> None:
+async def test_card_note_and_direct_message_report_a_request_that_ended_outside_teams(world: World) -> None:
     """The request was cancelled, timed out, was revoked or failed.
 
     The card has no buttons, and a note and a direct message report the status.
@@ -106,7 +106,7 @@ async def test_request_that_ends_outside_the_bot_is_shown_as_ended(world: World)
         assert row.surface(f"note:{status}") is not None
 
 
-async def test_direct_message_overtaken_by_a_later_state_is_skipped(world: World) -> None:
+async def test_direct_message_about_an_earlier_state_is_skipped_after_the_request_was_rejected(world: World) -> None:
     """The request was decided before the message "waiting" could be sent: only the message "rejected" is sent."""
     world.chat.before["direct"].append(ChatUnavailable("reset", ambiguous=False))
     key = await world.posted()
@@ -117,8 +117,8 @@ async def test_direct_message_overtaken_by_a_later_state_is_skipped(world: World
     assert states == {"dm:waiting": DeliveryState.SKIPPED, "dm:rejected": DeliveryState.DELIVERED}
 
 
-async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
-    """After a restart, the signal is sent once, within a minute of the click."""
+async def test_claimed_vote_is_sent_once_after_a_crash(world: World) -> None:
+    """The process restarts. The signal is sent within 40 seconds."""
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "execution")
     world.build()
@@ -128,8 +128,8 @@ async def test_claim_of_a_crashed_process_is_continued(world: World) -> None:
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_claim_of_a_crashed_process_is_not_sent_over_a_minute_after_its_turn_began(world: World) -> None:
-    """The process was down for two minutes. The decision is released without a signal, and a note names the person."""
+async def test_claimed_vote_is_released_if_the_process_starts_two_minutes_after_a_crash(world: World) -> None:
+    """Its turn began over a minute ago. No signal is sent, and a note names the person."""
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "execution")
     await world.clock.advance(120)
@@ -179,8 +179,8 @@ async def test_sweep_posts_a_new_card_after_the_store_was_lost(world: World) -> 
     assert not any(card.buttons for card in world.chat.of("post"))
 
 
-async def test_click_on_a_card_with_another_request_does_not_adopt_the_card(world: World) -> None:
-    """The click names another request than the card shows. That request's row does not adopt the card."""
+async def test_click_that_names_another_request_than_its_card_does_not_adopt_the_card(world: World) -> None:
+    """The row of the named request gets no surface, and the card is not updated."""
     key, fresh = world.aws.add(1), world.aws.add(2)
     await world.shown(key)
     for verb in Verb:
@@ -237,8 +237,8 @@ async def test_click_is_refused_while_the_roster_is_unreadable(world: World) -> 
     assert world.aws.signals == []
 
 
-async def test_card_changes_when_the_access_ends(world: World) -> None:
-    """No event is needed, because the row has the end time."""
+async def test_card_says_that_the_access_has_ended_without_an_event(world: World) -> None:
+    """The row has the end time, and becomes due then."""
     key = world.aws.add()
     async with world.running():
         await world.rows.requeue(key)

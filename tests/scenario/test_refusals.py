@@ -58,7 +58,7 @@ async def test_refused_card_is_posted_in_the_fallback_channel(world: World, prob
     assert "console.aws.amazon.com" in card.card
 
 
-async def test_channel_that_refused_its_card_gets_it_once_teams_accepts_it(world: World) -> None:
+async def test_refused_card_is_posted_in_its_own_channel_after_teams_accepts_posts_again(world: World) -> None:
     """The retry after five minutes posts the card with buttons.
 
     The card in the fallback channel then says in which channel the request is decided.
@@ -93,8 +93,8 @@ async def test_click_in_the_fallback_channel_on_the_card_of_another_channel_is_r
     assert world.aws.signals == []
 
 
-async def test_refusing_channel_is_retried_with_growing_pauses(world: World) -> None:
-    """The pauses grow, so a channel that refuses its card for a day is tried 26 to 36 times."""
+async def test_card_that_its_channel_refuses_for_a_day_is_tried_26_to_36_times(world: World) -> None:
+    """The pauses between the attempts grow, with jitter."""
     world.chat.refusing[CHANNEL] = ChatProblem.FORBIDDEN
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -102,7 +102,7 @@ async def test_refusing_channel_is_retried_with_growing_pauses(world: World) -> 
     assert 26 <= world.chat.asked["post"] - len(world.chat.of("post")) <= 36
 
 
-async def test_other_reconciles_do_not_retry_a_refusing_channel(world: World) -> None:
+async def test_reconciles_before_the_retry_time_do_not_post_a_refused_card(world: World) -> None:
     """The request becomes due twenty times in twenty seconds, but the bot tries to post its card only twice."""
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
     key = world.aws.add()
@@ -113,8 +113,8 @@ async def test_other_reconciles_do_not_retry_a_refusing_channel(world: World) ->
     assert world.chat.asked["post"] == 2  # the first attempt and one repeat
 
 
-async def test_card_that_cannot_be_updated_is_replaced_in_the_fallback_channel(world: World) -> None:
-    """Teams blocks writes to the channel for a minute, so the fallback channel gets a card for the request."""
+async def test_request_whose_card_cannot_be_updated_gets_a_card_in_the_fallback_channel(world: World) -> None:
+    """Teams blocks writes to the request's own channel for a minute."""
     key = await world.posted(levels=2)
     world.chat.refusing[CHANNEL] = ChatProblem.WRITES_BLOCKED
     async with world.running():
@@ -124,7 +124,7 @@ async def test_card_that_cannot_be_updated_is_replaced_in_the_fallback_channel(w
     assert len(_cards(world, LEADS.conversation)) == 1
 
 
-async def test_refusing_fallback_channel_is_retried() -> None:
+async def test_card_that_the_fallback_channel_refuses_is_retried() -> None:
     """The only channel refuses the card. Once Teams accepts the card, it is posted there once, with buttons."""
     world = new_world()
     world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
@@ -139,7 +139,7 @@ async def test_refusing_fallback_channel_is_retried() -> None:
     assert card.buttons
 
 
-async def test_refusing_fallback_channel_does_not_delay_the_requests_own_channel(world: World) -> None:
+async def test_refusing_fallback_channel_does_not_delay_the_card_in_the_requests_own_channel(world: World) -> None:
     """Both channels refuse their cards. Five minutes after the request's own channel accepts messages, it has its card."""
     world.chat.refusing |= {CHANNEL: ChatProblem.NOT_INSTALLED, LEADS.conversation: ChatProblem.NOT_INSTALLED}
     key = world.aws.add()
@@ -173,7 +173,7 @@ async def _come_back(world: World) -> None:
     await InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry).arrived()
 
 
-async def test_conversation_that_comes_back_during_a_refused_attempt_gets_its_card_at_once(world: World) -> None:
+async def test_card_is_posted_at_once_if_its_channel_is_restored_during_a_refused_attempt(world: World) -> None:
     """The card waits for an hour between attempts. One is refused just when the event arrives, so another follows."""
     world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
     key = world.aws.add()
@@ -193,7 +193,9 @@ async def test_conversation_that_comes_back_during_a_refused_attempt_gets_its_ca
     assert len(_cards(world, CHANNEL)) == 1
 
 
-async def test_conversation_that_comes_back_slowly_gets_its_cards_within_a_minute(world: World) -> None:
+async def test_cards_are_posted_within_a_minute_if_a_restored_channel_refuses_posts_for_five_seconds(
+    world: World,
+) -> None:
     """Teams still refuses posts for five seconds after the event. Twenty requests wait, each for up to an hour."""
     world.chat.refusing[CHANNEL] = ChatProblem.CONVERSATION_NOT_FOUND
     for number in range(20):
@@ -210,7 +212,7 @@ async def test_conversation_that_comes_back_slowly_gets_its_cards_within_a_minut
     assert len(_cards(world, CHANNEL)) == 20
 
 
-async def test_conversation_that_comes_back_ends_the_pause_after_an_outage(world: World) -> None:
+async def test_card_is_posted_at_once_if_its_channel_is_restored_in_the_pause_after_an_outage(world: World) -> None:
     """Teams failed for minutes, so the next attempt is minutes ahead. The event makes it due now."""
     world.chat.before["post"] = [ChatUnavailable("http_503", ambiguous=False)] * 10
     await world.rows.requeue(world.aws.add())
@@ -223,7 +225,7 @@ async def test_conversation_that_comes_back_ends_the_pause_after_an_outage(world
     assert len(_cards(world, CHANNEL)) == 1
 
 
-async def test_conversation_that_comes_back_often_gets_no_further_copies(world: World) -> None:
+async def test_channel_that_is_restored_repeatedly_gets_no_further_copies_of_a_card(world: World) -> None:
     """Teams loses the answer to every post, so there may be copies already. Twenty events post no further one."""
     world.chat.after["post"] = [ChatUnavailable("reset", ambiguous=True)] * 1000
     await world.rows.requeue(world.aws.add())
@@ -236,7 +238,7 @@ async def test_conversation_that_comes_back_often_gets_no_further_copies(world: 
     assert len(_cards(world, CHANNEL)) == before <= retry_policy.MOST_POSTS
 
 
-async def test_card_with_outdated_buttons_is_updated_when_its_conversation_comes_back(world: World) -> None:
+async def test_card_with_outdated_buttons_is_updated_when_its_channel_is_restored(world: World) -> None:
     """The request ended while the channel was deleted, and the next attempt is hours ahead."""
     key = world.aws.add()
     await world.shown(key)
@@ -251,7 +253,7 @@ async def test_card_with_outdated_buttons_is_updated_when_its_conversation_comes
     assert [sent.buttons for sent in world.chat.of("post") if sent.where == CHANNEL] == [False]
 
 
-async def test_installation_event_survives_a_failure_of_the_store(world: World) -> None:
+async def test_installation_event_during_a_store_failure_raises_no_error(world: World) -> None:
     """The error is counted and not raised, because the refused cards have their own retry time."""
     world.rows.store.broken = True  # type: ignore[attr-defined]  # the store is a fake
     await _come_back(world)
@@ -273,7 +275,7 @@ class RefusingOneRow(MemoryStore):
 
 
 @pytest.mark.parametrize(("refused", "posted"), [(1, 9), (10, 0)], ids=["one row", "all rows"])
-async def test_row_that_cannot_be_written_does_not_stop_the_others_when_the_bot_is_added(
+async def test_retry_of_refused_cards_when_the_bot_is_added_skips_a_row_that_cannot_be_written(
     refused: int, posted: int
 ) -> None:
     """All other cards are retried immediately. If no row can be written, the bot stops after some of them."""
@@ -406,7 +408,7 @@ async def test_deleted_cards_of_an_ended_request_are_given_up_within_26_hours(wo
     assert (await world.row(key)).requeue_at is None
 
 
-async def test_failed_posts_do_not_use_up_the_reposts(world: World) -> None:
+async def test_refused_first_posts_do_not_count_as_reposts_of_a_deleted_card(world: World) -> None:
     """Teams accepted the card at the sixth attempt. When that card was deleted, a new one is posted."""
     world.chat.before["post"] = [ChatRefused(ChatProblem.UNAUTHORIZED) for _ in range(5)]
     key = world.aws.add(levels=2)
@@ -440,8 +442,8 @@ def _delivery(row: Record, name: str) -> DeliveryState | None:
 # --- cards that are too large
 
 
-async def test_card_that_is_too_large_is_sent_in_its_shortest_form(world: World) -> None:
-    """The card is sent again with a shortened reason, and still has its buttons."""
+async def test_card_that_teams_refuses_as_too_large_is_sent_again_with_a_shorter_reason(world: World) -> None:
+    """The card still has its buttons."""
     world.chat.before["post"].append(ChatRefused(ChatProblem.TOO_LARGE))
     key = world.aws.add()
     world.aws.requests[key] = replace(world.aws.requests[key], reason="because " * 60)
@@ -490,7 +492,9 @@ async def test_requester_without_a_teams_user_is_noted_in_the_thread() -> None:
     assert notes == {"note:cancelled": DeliveryState.DELIVERED, "note:direct_impossible": DeliveryState.DELIVERED}
 
 
-async def test_unauthorized_bot_delivers_everything_once_it_is_authorized(world: World) -> None:
+async def test_card_and_direct_message_are_delivered_after_teams_accepts_the_bots_credential_again(
+    world: World,
+) -> None:
     """A rejected credential is not the recipient's fault, so no message is given up."""
     world.chat.refusing[CHANNEL] = ChatProblem.UNAUTHORIZED
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.UNAUTHORIZED

@@ -74,7 +74,7 @@ async def bot(tmp_path: Path) -> AsyncIterator[FileBot]:
         yield running
 
 
-async def test_removed_approver_is_refused_without_a_restart(bot: FileBot) -> None:
+async def test_approver_who_is_removed_from_the_file_is_refused_without_a_restart(bot: FileBot) -> None:
     """A click is checked against the current list of approvers."""
     key = await bot.posted()
     await bot.put(TOML.replace('["members"]', f'["user:{ICHIRO.object_id}"]'))
@@ -84,7 +84,7 @@ async def test_removed_approver_is_refused_without_a_restart(bot: FileBot) -> No
     assert bot.world.aws.count("signal") == 1
 
 
-async def test_file_change_during_the_roster_call_applies_to_the_click(bot: FileBot) -> None:
+async def test_file_change_while_a_click_reads_the_roster_applies_to_this_click(bot: FileBot) -> None:
     """The click arrived before the change, but it is checked against the new file."""
     key = await bot.posted()
     bot.world.people.before_member.append(lambda: bot.put(NOBODY))
@@ -92,7 +92,7 @@ async def test_file_change_during_the_roster_call_applies_to_the_click(bot: File
     assert bot.world.aws.count("signal") == 0
 
 
-async def test_pause_removes_the_buttons_until_it_ends(bot: FileBot) -> None:
+async def test_pause_of_a_channel_removes_the_buttons_of_open_cards_until_the_pause_ends(bot: FileBot) -> None:
     """Open cards lose their buttons and say why, and clicks on old cards are refused.
 
     After the pause, the buttons return, and a click decides.
@@ -111,8 +111,8 @@ async def test_pause_removes_the_buttons_until_it_ends(bot: FileBot) -> None:
     assert bot.world.aws.count("signal") == 1
 
 
-async def test_paused_channel_shows_decisions_made_elsewhere(bot: FileBot) -> None:
-    """A pause stops decisions in Teams, not updates of the cards."""
+async def test_card_in_a_paused_channel_shows_an_approval_from_outside_teams(bot: FileBot) -> None:
+    """A pause stops decisions in Teams, not the updates of cards."""
     await bot.put(PAUSED)
     key = await bot.posted()
     bot.world.aws.end(key, Status.APPROVED)
@@ -152,15 +152,19 @@ async def test_missing_file_leaves_the_configuration_unchanged(bot: FileBot) -> 
     assert await bot.code(await bot.posted()) is None
 
 
-async def test_file_takes_effect_after_two_identical_reads(bot: FileBot) -> None:
-    """A half-written file may be valid too, so a single read must not take effect."""
+async def test_changed_file_takes_effect_after_two_identical_reads(bot: FileBot) -> None:
+    """A half-written file may be valid too, so a single read has no effect on a click."""
     key = await bot.posted()
     bot.path.write_text(NOBODY)
     await bot.reloading.check()
     assert await bot.code(key) is None
     bot.path.write_text(TOML)
-    await bot.settle()
+    await bot.reloading.check()
+    bot.path.write_text(NOBODY)
+    await bot.reloading.check()
     assert bot.world.configuration.value.channels[0].approvers == ("members",)
+    await bot.reloading.check()
+    assert bot.world.configuration.value.channels[0].approvers == ()
 
 
 @pytest.mark.parametrize("how", ["rename", "symlink"])
@@ -231,7 +235,9 @@ ELSEWHERE = TOML.replace('name = "approvals"', 'name = "leads"').replace(CHANNEL
 
 @pytest.mark.parametrize("rerouted", [False, True])
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
-async def test_decision_is_withdrawn_if_its_channel_is_removed_before_it_is_sent(rerouted: bool, verb: Verb) -> None:
+async def test_decision_is_withdrawn_if_its_channel_is_removed_before_the_signal_is_sent(
+    rerouted: bool, verb: Verb
+) -> None:
     """The permission was for that channel, so no other channel's role and no credentials of the bot send the decision."""
     world = new_world()
     key = await world.posted()
@@ -279,7 +285,7 @@ async def test_decision_is_sent_in_the_current_role_or_not_at_all(
     assert (decision.outcome, [each.session and each.session.role for each in world.aws.signals]) == (outcome, roles)
 
 
-async def test_decision_in_a_channel_that_is_renamed_meanwhile_is_sent(bot: FileBot) -> None:
+async def test_decision_in_a_channel_that_is_renamed_before_the_signal_is_sent(bot: FileBot) -> None:
     """AWS throttled the decision, and it is sent after the row has the channel's new name.
 
     The conversation identifies the channel.
@@ -341,7 +347,7 @@ async def test_file_that_is_valid_again_is_logged(bot: FileBot) -> None:
     assert [each["event"] for each in logs].count("configuration_read") == 1
 
 
-async def test_row_that_cannot_be_made_due_does_not_stop_the_others(
+async def test_row_that_cannot_be_made_due_after_a_file_change_does_not_stop_other_rows(
     bot: FileBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other rows become due immediately; the failed row is retried until the store accepts it."""
@@ -387,7 +393,7 @@ async def test_waiting_click_is_checked_again_before_its_claim(bot: FileBot) -> 
     assert bot.world.aws.count("signal") == 0
 
 
-async def test_pause_also_stops_revocations(bot: FileBot) -> None:
+async def test_pause_of_a_channel_stops_revocations(bot: FileBot) -> None:
     """The decided card loses its button until the pause ends; a click on an old card sends no signal."""
     key = await bot.posted()
     await bot.code(key)
@@ -404,7 +410,7 @@ async def test_pause_also_stops_revocations(bot: FileBot) -> None:
     assert "'revoke'" in str(bot.card())
 
 
-async def test_pause_lets_the_requester_cancel(bot: FileBot) -> None:
+async def test_requester_can_cancel_a_request_in_a_paused_channel(bot: FileBot) -> None:
     """Cancelling one's own request is not a decision."""
     key = await bot.posted()
     await bot.put(PAUSED)
@@ -420,7 +426,7 @@ async def _readiness(url: str) -> AsyncIterator[tuple[int, dict[str, dict[str, s
         yield answer.status, await answer.json()
 
 
-async def test_whole_program_pauses_and_survives_an_invalid_file(
+async def test_program_applies_a_pause_and_stays_ready_with_an_invalid_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Over real HTTP, a click in a paused channel is refused. An invalid file is a problem, but the bot stays ready."""
@@ -500,7 +506,7 @@ async def test_first_click_after_an_upgrade_is_sent_although_one_read_fails(prob
         assert world.aws.count("signal") == 1
 
 
-async def test_first_click_after_an_upgrade_says_that_the_roster_cannot_be_read() -> None:
+async def test_first_click_after_an_upgrade_is_refused_while_the_roster_cannot_be_read() -> None:
     """The rosters fail at that moment. The click is refused for this cause, and the next one after a minute is sent."""
     world = new_world()
     key = await world.posted()
@@ -548,7 +554,7 @@ async def test_requester_is_identified_again_before_a_cancellation_is_checked() 
 
 
 @pytest.mark.parametrize(("reader_role", "waits"), [("", False), (f"arn:aws:iam::{ACCOUNT}:role/Reader", True)])
-async def test_external_id_waits_for_a_restart_if_a_reader_role_uses_it(
+async def test_new_external_id_needs_a_restart_only_if_a_reader_role_uses_the_external_id(
     tmp_path: Path, reader_role: str, waits: bool
 ) -> None:
     """The roles of decisions use the external id immediately, so without a reader role no restart is needed."""

@@ -36,7 +36,7 @@ def outcome(stored_by: Replicas) -> Outcome | None:
     return stored_by.storable(ROW).decisions[0].outcome
 
 
-async def test_new_values_are_stored_only_once_all_expected_replicas_are_registered() -> None:
+async def test_new_values_are_stored_only_after_all_expected_replicas_have_registered() -> None:
     """Until two replicas are registered, each stores what earlier versions can read."""
     store, clock = MemoryStore(), ManualClock()
     one, two = replicas(store, clock), replicas(store, clock, "two")
@@ -72,7 +72,7 @@ async def test_new_values_are_not_stored_while_a_replica_that_cannot_read_them_r
     assert outcome(one) is Outcome.NOT_PERMITTED
 
 
-async def test_single_replica_writes_new_values_immediately() -> None:
+async def test_single_expected_replica_stores_new_values_immediately() -> None:
     """One expected replica waits for no other. If an older one runs all the same, new values are no longer stored."""
     store, clock = MemoryStore(), ManualClock()
     alone = replicas(store, clock, expected=1)
@@ -83,7 +83,7 @@ async def test_single_replica_writes_new_values_immediately() -> None:
 
 
 async def test_replica_stays_registered_while_it_runs() -> None:
-    """It registers repeatedly, and again after the store was unavailable."""
+    """The replica registers repeatedly, also after the store was unavailable at its start."""
     store, clock = MemoryStore(), ManualClock()
     store.broken = True
     running = asyncio.create_task(replicas(store, clock).run())

@@ -14,7 +14,7 @@ from tests.fakes.world import APPROVALS, World
 
 
 @pytest.mark.parametrize(("locale", "label"), [("en", "Runs on"), ("ja", "稼働環境")])
-async def test_card_says_in_which_cloud_a_machine_is(world: World, locale: str, label: str) -> None:
+async def test_card_says_in_which_cloud_a_machine_runs(world: World, locale: str, label: str) -> None:
     """Otherwise only its id would distinguish a machine in Azure or Google Cloud from other nodes."""
     key = world.aws.add()
     request = world.aws.requests[key]
@@ -33,15 +33,17 @@ async def test_card_says_in_which_cloud_a_machine_is(world: World, locale: str, 
         ("cn-northwest-1", "https://cn-northwest-1.console.amazonaws.cn/"),
     ],
 )
-async def test_console_link_opens_the_request_in_its_partition(world: World, region: str, site: str) -> None:
-    """GovCloud and China have their own consoles. The page is the one of the request's OpsItem."""
+async def test_console_link_leads_to_the_requests_ops_item_in_the_console_of_its_partition(
+    world: World, region: str, site: str
+) -> None:
+    """GovCloud and China have their own consoles."""
     key = _moved(world, region)
     (link,) = [each["url"] for each in nodes(await _card(world, key)) if each.get("type") == "Action.OpenUrl"]
     assert link == f"{site}systems-manager/opsitems/{key.ops_item_id}/workbench?region={region}"
 
 
 @pytest.mark.parametrize("locale", ["en", "ja"])
-async def test_card_names_the_account_for_the_console(world: World, locale: str) -> None:
+async def test_card_names_the_account_whose_console_has_the_request(world: World, locale: str) -> None:
     """The browser may be signed in to another account. The same line names the console's tab "Requests for me"."""
     key = await world.posted()
     lines = shown(await _card(world, key, locale=locale)).splitlines()

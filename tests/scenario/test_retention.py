@@ -30,8 +30,8 @@ class ExpiringStore(MemoryStore):
         return dropped
 
 
-async def test_old_rows_are_deleted_daily(world: World) -> None:
-    """All expired rows are deleted at the start, and the store is asked again a day later."""
+async def test_expired_rows_are_deleted_at_the_start_and_looked_for_again_a_day_later(world: World) -> None:
+    """The store deletes 100 rows in a call, so 1,050 expired rows need twelve calls. The next call follows a day later."""
     store, telemetry = ExpiringStore(old=1050), Telemetry(CollectorRegistry())
     running = asyncio.create_task(Retention(store=store, clock=world.clock, telemetry=telemetry).run())
     await world.clock.advance(1)

@@ -60,8 +60,8 @@ async def test_decision_in_progress_is_finished_before_the_program_ends(world: P
     assert world.signals() == 1
 
 
-async def test_sigterm_ends_the_process_in_time_with_success(world: Product, tmp_path: Path) -> None:
-    """`serve` drains on SIGTERM and exits with 0 within 20 seconds."""
+async def test_sigterm_ends_the_process_within_20_seconds_with_success(world: Product, tmp_path: Path) -> None:
+    """`serve` exits with 0 and logs `bot_stopped`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", "serve", env=environment(world, tmp_path), stderr=asyncio.subprocess.PIPE
     )
@@ -97,7 +97,7 @@ async def test_start_that_waits_for_aws_can_be_stopped(world: Product, tmp_path:
     assert b"Traceback" not in rest
 
 
-async def test_start_without_credentials_says_what_to_do(world: Product, tmp_path: Path) -> None:
+async def test_start_without_aws_credentials_fails_and_names_the_cause(world: Product, tmp_path: Path) -> None:
     """The program exits with 1 and says that no AWS credentials were found, without a traceback."""
     whole = environment(world, tmp_path)
     bare = {name: value for name, value in whole.items() if name not in world.aws.world.bot.environment()}

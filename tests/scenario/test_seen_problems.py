@@ -1,4 +1,4 @@
-"""Misinstallations that the bot can only know from its own work: the checks look at what the process has seen.
+"""Misinstallations that the bot can only know from its own work: the checks use what the process has observed.
 
 Also what the checks of roles, policies, queue and clock count as a problem.
 """
@@ -200,7 +200,7 @@ CASES: list[Case[Site]] = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-async def test_misinstallation_that_the_bots_work_shows_is_reported_with_code_and_advice(
+async def test_misinstallation_that_only_requests_reveal_is_reported_with_code_and_advice(
     case: Case[Site], site: Site
 ) -> None:
     """The problem has the code and what to do, and is logged once."""
@@ -213,14 +213,14 @@ async def test_misinstallation_that_the_bots_work_shows_is_reported_with_code_an
     assert [line["check"] for line in logs if line["event"] == "problem_began"] == [case.check]
 
 
-async def test_bot_whose_requests_are_decided_has_no_problem(site: Site) -> None:
-    """The request has a card, is approved, and is reported to its requester."""
+async def test_installation_whose_request_was_posted_and_decided_has_no_problem(site: Site) -> None:
+    """Posts, direct messages, and a decision succeeded."""
     async with site.world.running():
         await site.world.press(await site.world.posted(), HANAKO)
     assert await site.problems() == {}
 
 
-async def test_problem_with_direct_messages_ends_once_teams_accepts_one(site: Site) -> None:
+async def test_problem_with_direct_messages_ends_when_teams_accepts_a_direct_message(site: Site) -> None:
     """Teams refused a direct message and accepts the next one. The problem ends then, not after a day."""
     await unreachable(ChatProblem.NOT_INSTALLED)(site)
     assert list(await site.problems()) == ["direct messages"]
@@ -229,23 +229,25 @@ async def test_problem_with_direct_messages_ends_once_teams_accepts_one(site: Si
     assert await site.problems() == {}
 
 
-async def test_person_who_blocks_the_bot_is_no_problem_of_the_installation(site: Site) -> None:
-    """The log and the thread say that this person got no message, however many requests the person makes."""
+async def test_single_person_who_blocks_the_bot_is_no_problem_of_the_installation(site: Site) -> None:
+    """The person makes two requests. A note in the thread of each names the person, who got no message."""
     await unreachable(ChatProblem.BLOCKED, (TARO_PERSON, TARO_PERSON))(site)
     assert await site.problems() == {}
     assert [TARO_PERSON.name in note.card for note in site.world.chat.of("reply")] == [True, True]
 
 
-async def test_people_who_block_the_bot_are_no_problem_while_others_get_messages(site: Site) -> None:
-    """A message that somebody got in between shows that the installation is right."""
+async def test_two_people_who_block_the_bot_are_no_problem_if_another_person_gets_a_message_in_between(
+    site: Site,
+) -> None:
+    """The message shows that the installation is right."""
     await unreachable(ChatProblem.BLOCKED, (TARO_PERSON,))(site)
     await ask(site, HANAKO)
     await unreachable(ChatProblem.BLOCKED, (ICHIRO,))(site)
     assert await site.problems() == {}
 
 
-async def test_refused_direct_message_is_reported_for_a_day_only(site: Site) -> None:
-    """A person who blocked the bot is not reported forever."""
+async def test_refused_direct_messages_are_a_problem_for_a_day_only(site: Site) -> None:
+    """Two people who blocked the bot are not reported forever."""
     await unreachable(ChatProblem.BLOCKED)(site)
     assert list(await site.problems()) == ["direct messages"]
     await site.world.clock.advance(timedelta(days=1).total_seconds())
@@ -264,7 +266,7 @@ async def test_single_lost_events_are_no_problem_if_another_event_arrives_betwee
 # --- activities
 
 
-async def test_accepted_activity_shows_for_a_day_that_the_settings_are_right(site: Site) -> None:
+async def test_refused_activity_is_no_problem_within_a_day_after_an_accepted_activity(site: Site) -> None:
     """A quiet night does not make a refused activity a problem."""
     site.world.outcomes.succeeded(Work.ACTIVITY)
     await site.world.clock.advance(timedelta(hours=23).total_seconds())
@@ -274,8 +276,8 @@ async def test_accepted_activity_shows_for_a_day_that_the_settings_are_right(sit
     assert list(await site.problems()) == ["activities"]
 
 
-async def test_stranger_cannot_hide_what_our_own_bot_sends(site: Site) -> None:
-    """A token for another app after one for ours: the problem is still that of ours, until one is accepted."""
+async def test_token_for_another_app_does_not_replace_the_problem_with_a_token_for_this_app(site: Site) -> None:
+    """Anyone can send a token for another app. The problem ends when an activity is accepted."""
     site.world.outcomes.failed(Work.ACTIVITY, "expired", code="expired", detail="about 3 h ago")
     site.world.outcomes.failed(Work.ACTIVITY, "audience", code="audience", detail="another app")
     assert (await site.problems())["activities"].startswith("expired: ")
@@ -298,7 +300,7 @@ async def test_roles_of_decisions_are_checked_with_a_session_name_of_the_bot(sit
     }
 
 
-async def test_each_role_is_assumed_in_the_domain_of_its_own_channels(site: Site) -> None:
+async def test_session_name_for_the_check_of_a_role_has_the_domain_of_the_members_of_its_channel(site: Site) -> None:
     """The people of one channel are in another domain, which the trust policy of their role requires."""
     lead, value = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead", site.world.configuration.value
     leads = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2", approver_role=lead, fallback=False)
@@ -309,8 +311,8 @@ async def test_each_role_is_assumed_in_the_domain_of_its_own_channels(site: Site
     assert (names[ROLE], names[lead]) == ("node-access-bot@example.com", "node-access-bot@example.net")
 
 
-async def test_roster_is_read_once_in_a_round(site: Site) -> None:
-    """However many roles people decide in."""
+async def test_roster_is_read_once_in_a_round_that_checks_seven_roles(site: Site) -> None:
+    """Each session name needs the domain of the members."""
     rules = tuple(LevelRule(f"Level{n}", (), f"arn:aws:iam::{ACCOUNT}:role/Lead{n}") for n in range(5))
     value = replace(site.world.configuration.value, channels=(replace(APPROVALS, levels=rules),))
     site.world.configuration.replace(value)
@@ -319,8 +321,8 @@ async def test_roster_is_read_once_in_a_round(site: Site) -> None:
     assert site.world.people.asked == 1
 
 
-async def test_other_tasks_run_while_a_large_roster_is_counted(site: Site) -> None:
-    """With 10,000 members, other tasks get a turn after each 500."""
+async def test_other_tasks_run_while_the_domains_of_a_large_roster_are_counted(site: Site) -> None:
+    """With 10,000 members, other tasks run at least 20 times more often than with a few."""
     site.world.people.people = [replace(HANAKO, object_id=f"{n:032x}") for n in range(10_000)]
     assert await _turns_of_a_round(site) - await _turns_of_a_round(installed(new_world())) >= 20
 
@@ -370,7 +372,7 @@ async def test_policy_is_checked_against_the_role_of_the_first_matching_channel(
     assert f"decides ({ROLE})" in (await site.problems())[f"policies {PLACE}"]
 
 
-async def test_role_is_not_checked_while_no_members_domain_is_known(site: Site) -> None:
+async def test_no_role_is_checked_while_the_domain_of_the_members_is_unknown(site: Site) -> None:
     """AWS would refuse a guessed session name although the role is right."""
     site.world.people.people = []
     await site.problems()
@@ -418,7 +420,7 @@ async def test_at_most_five_wrong_or_unreadable_policies_are_named(site: Site) -
     assert found.endswith("; and 5 more")
 
 
-async def test_check_of_many_policies_continues_in_the_next_round_and_says_how_far_it_got(site: Site) -> None:
+async def test_check_of_many_policies_continues_in_the_next_round_and_logs_its_progress(site: Site) -> None:
     """Until all policies are read, only those that are read can be a problem. The check is due each minute."""
     name, site.aws.unread = f"policies {PLACE}", 200
     with capture_logs() as logs:
@@ -446,13 +448,13 @@ async def test_problem_of_a_region_without_policies_names_the_region_as_a_possib
 # --- the queue, the clock
 
 
-async def test_queue_to_which_nobody_may_send_is_a_problem(site: Site) -> None:
+async def test_queue_to_which_no_one_may_send_is_a_problem(site: Site) -> None:
     """EventBridge cannot send either, and its failures have no log."""
     site.aws.queue = QueueSettings(lets_somebody_send=False, kms_key="")
     assert (await site.problems())["queue settings"].startswith("no_queue_policy: ")
 
 
-async def test_unusual_queue_settings_are_no_problem_once_an_event_has_arrived(site: Site) -> None:
+async def test_unusual_queue_settings_are_no_problem_after_an_event_has_arrived(site: Site) -> None:
     """The queue seems to let no one send, and has an AWS managed key, but an event came through it."""
     site.aws.queue = QueueSettings(lets_somebody_send=False, kms_key="alias/aws/sqs")
     site.world.outcomes.succeeded(Work.EVENT, PLACE)
@@ -480,7 +482,7 @@ async def test_clock_is_no_problem_while_neither_aws_nor_microsoft_answers(site:
 
 
 async def test_wrong_clock_is_reported_35_seconds_after_the_start(site: Site) -> None:
-    """The first round begins a few seconds after the start, and the repetition of the check follows."""
+    """The first round begins 30 s after the start, and the check is repeated 5 s later."""
     site.teams.ahead = 3600
     running = asyncio.create_task(site.checks.run())
     await site.world.clock.advance(FIRST_AFTER + REPEATED_AFTER)
@@ -489,7 +491,7 @@ async def test_wrong_clock_is_reported_35_seconds_after_the_start(site: Site) ->
     running.cancel()
 
 
-async def test_denied_decision_is_a_problem_until_one_is_accepted(site: Site) -> None:
+async def test_denied_decision_is_a_problem_until_aws_accepts_a_later_decision(site: Site) -> None:
     """AWS denies the role; after its policy was fixed, the next decision ends the problem."""
     site.world.aws.before["signal"] = [SignalRefused("AccessDeniedException", denied=True)]
     with capture_logs() as logs:
@@ -525,24 +527,24 @@ UNREACHABLE = AwsUnavailable("EndpointConnectionError")
         ("aws_ahead", UNREACHABLE, {}),
     ],
 )  # fmt: skip
-async def test_throttled_call_of_a_check_is_no_problem_and_other_failures_are_reported(
+async def test_throttled_call_of_a_check_is_no_problem_and_failed_calls_except_the_clocks_are_reported(
     site: Site, call: str, error: Exception, found: dict[str, str]
 ) -> None:
-    """Only the check whose call failed is reported. If AWS cannot be reached, the check of the clock reports nothing."""
+    """Only the check whose call failed is reported. If AWS's clock cannot be read, no check reports it."""
     (site.aws if hasattr(site.aws, call) else site.teams).errors[call] = error
     shown = await site.problems()
     assert shown.keys() == found.keys()
     assert all(shown[name].startswith(words) for name, words in found.items())
 
 
-async def test_role_is_not_checked_if_the_domain_is_too_long_for_a_session_name(site: Site) -> None:
+async def test_no_role_is_checked_if_the_domain_of_the_members_is_too_long_for_a_session_name(site: Site) -> None:
     """A session name has 64 characters at most."""
     site.world.people.people = [replace(HANAKO, upn=f"hanako@{'x' * 60}.example")]
     await site.problems()
     assert site.aws.sessions == []
 
 
-async def test_role_is_checked_in_a_domain_of_the_file_if_no_member_has_one(site: Site) -> None:
+async def test_role_is_checked_with_a_domain_of_the_configuration_if_the_members_have_none(site: Site) -> None:
     """Teams may return no UPN. Approvers are listed as `upn:`, or `people_domains` names the domain."""
     site.world.people.people = []
     value = site.world.configuration.value

@@ -42,8 +42,8 @@ def with_targets(change: Callable[[list[str]], object]) -> Callable[[dict[str, A
     return rewrite
 
 
-async def test_request_for_several_nodes_is_decided_with_all_of_them_shown(world: Product) -> None:
-    """Card and direct message have the name and id of every node, the note has the names.
+async def test_card_note_and_direct_message_of_a_request_for_several_nodes_name_every_node(world: Product) -> None:
+    """Card and direct message have the name and id of every node, the note has the names. One signal is sent.
 
     The direct message has a command to connect to each node.
     """
@@ -75,7 +75,7 @@ async def test_request_for_several_nodes_is_decided_with_all_of_them_shown(world
     ],
     ids=["duplicates", "an id beside its ARN", "one target for each", "JSON in a text", "empty values"],
 )
-async def test_each_node_is_shown_once_if_aws_lists_it_twice_or_in_another_form(
+async def test_card_has_each_node_once_if_aws_lists_nodes_twice_or_in_another_form(
     world: Product, change: Callable[[list[str]], object]
 ) -> None:
     """The card has both nodes and its buttons, and the decision is sent."""
@@ -122,7 +122,7 @@ async def test_each_node_is_shown_once_if_aws_lists_it_twice_or_in_another_form(
         "all nodes",
     ],
 )
-async def test_request_whose_nodes_are_not_certain_is_not_decided_in_teams(
+async def test_request_whose_nodes_are_uncertain_cannot_be_decided_in_teams(
     world: Product, change: Callable[[list[str]], object]
 ) -> None:
     """The card shows no node, has no buttons and says why. A forged click sends no signal."""

@@ -31,10 +31,10 @@ async def clicked_until(world: World, key: RequestKey, call: str) -> asyncio.Tas
     return click
 
 
-async def test_console_decision_while_the_role_is_assumed_stops_the_signal(world: World) -> None:
+async def test_no_signal_is_sent_after_a_decision_in_the_console_while_the_role_is_assumed(world: World) -> None:
     """A person decides in the console while the bot assumes the role.
 
-    No signal is sent, and the clicker sees that decision.
+    The answer to the click has that decision.
     """
     key = await world.posted()
     gate = world.aws.gates["prepare"] = asyncio.Event()
@@ -137,7 +137,7 @@ async def test_decision_is_released_if_assuming_its_role_is_throttled_for_a_minu
     assert world.aws.signals == []
 
 
-async def test_state_check_is_repeated_if_the_store_is_slow_after_it(world: World) -> None:
+async def test_state_check_is_repeated_if_the_store_is_slow_after_the_check(world: World) -> None:
     """A person decides in the console while the store is slow after the state check.
 
     The second check finds that decision.
@@ -175,8 +175,8 @@ class SlowToAnswer(MemoryStore):
         return record
 
 
-async def test_vote_never_counts_for_the_next_level_when_the_store_is_slow() -> None:
-    """Level 1 is approved in the console before the store confirms "sending". The vote for level 1 is not sent."""
+async def test_vote_is_not_sent_if_its_level_is_completed_while_the_store_is_slow() -> None:
+    """Level 1 is approved in the console before the store confirms "sending". The vote would count for level 2."""
     store = SlowToAnswer()
     world = new_world(store=store)
     key = await world.posted(levels=2)
@@ -193,10 +193,10 @@ async def test_vote_never_counts_for_the_next_level_when_the_store_is_slow() -> 
     assert (decision.state, decision.outcome) == (DecisionState.RELEASED, Outcome.STEP_PASSED)
 
 
-async def test_two_clicks_of_one_person_do_not_pass_two_levels() -> None:
+async def test_two_clicks_of_one_person_on_one_level_send_one_signal_although_the_store_is_slow() -> None:
     """The store answers the write of "sending" after two minutes, when the person has clicked again.
 
-    One signal is sent; the other decision is released.
+    One decision is confirmed, and the other one is released.
     """
     store = SlowToAnswer()
     paused, other = two_replicas(store)
@@ -217,7 +217,7 @@ async def test_two_clicks_of_one_person_do_not_pass_two_levels() -> None:
     assert len(paused.aws.signals) == 1
 
 
-async def test_paused_worker_does_not_signal_after_its_hold_expired(world: World) -> None:
+async def test_paused_worker_does_not_signal_after_its_hold_expired_and_another_worker_sent(world: World) -> None:
     """A worker pauses between check and signal. Another one takes the decision over, and one signal is sent."""
     store = HangingStore()
     paused, other = two_replicas(store)

@@ -50,7 +50,7 @@ async def pass_hours(world: World, hours: float) -> None:
 
 
 @pytest.mark.parametrize("problem", SPORADIC)
-async def test_update_that_is_refused_once_is_repeated(world: World, problem: ChatProblem) -> None:
+async def test_update_of_a_card_that_teams_refuses_once_is_repeated(world: World, problem: ChatProblem) -> None:
     """The decided card loses its buttons within seconds, and there is no second card."""
     key = await world.posted()
     world.chat.before["update"].append(ChatRefused(problem))
@@ -61,8 +61,8 @@ async def test_update_that_is_refused_once_is_repeated(world: World, problem: Ch
     assert world.chat.asked["post"] == 1
 
 
-async def test_update_between_two_levels_that_is_refused_once_leaves_one_card(world: World) -> None:
-    """Two updates are each refused once and then repeated. There is still one card, and it has no buttons."""
+async def test_updates_at_two_levels_that_teams_refuses_once_each_leave_one_card(world: World) -> None:
+    """Both updates are repeated. There is still one card, and it has no buttons."""
     key = await world.posted(levels=2)
     async with world.running():
         for person, level in ((HANAKO, "Level1"), (ICHIRO, "Level2")):
@@ -74,7 +74,9 @@ async def test_update_between_two_levels_that_is_refused_once_leaves_one_card(wo
 
 @pytest.mark.parametrize("problem", SPORADIC)
 @pytest.mark.parametrize("kind", ["post", "direct"])
-async def test_first_post_that_is_refused_once_is_repeated(world: World, kind: str, problem: ChatProblem) -> None:
+async def test_card_or_direct_message_that_teams_refuses_once_is_repeated(
+    world: World, kind: str, problem: ChatProblem
+) -> None:
     """The card or the direct message comes within seconds, once, and no note says that it could not be delivered."""
     world.chat.before[kind].append(ChatRefused(problem))
     key = world.aws.add()
@@ -86,7 +88,7 @@ async def test_first_post_that_is_refused_once_is_repeated(world: World, kind: s
 
 
 @pytest.mark.parametrize("problem", SPORADIC)
-async def test_note_that_is_refused_once_is_repeated(world: World, problem: ChatProblem) -> None:
+async def test_note_that_teams_refuses_once_is_repeated(world: World, problem: ChatProblem) -> None:
     """The note on the decision is in the thread, once."""
     key = await world.posted()
     world.chat.before["reply"].append(ChatRefused(problem))
@@ -131,8 +133,8 @@ async def _click_on(world: World, key: RequestKey, activity_id: str, verb: Verb 
 
 
 @pytest.mark.parametrize("verb", [Verb.REFRESH, Verb.APPROVE])
-async def test_card_without_an_id_is_adopted_at_its_first_click(world: World, verb: Verb) -> None:
-    """After the click, the card is updated in place, and notes go into its thread."""
+async def test_card_without_an_id_is_adopted_at_its_first_click_or_refresh(world: World, verb: Verb) -> None:
+    """Teams returned no id for the card. From then on it is updated in place, and notes go into its thread."""
     world.chat.without_id["post"] = 1
     key = world.aws.add()
     async with reconciled(world, key):
@@ -178,7 +180,7 @@ async def test_clicks_on_a_card_without_an_id_post_no_further_cards(world: World
     assert len(world.chat.of("post")) == 1
 
 
-async def test_notes_of_a_card_without_an_id_are_posted_in_the_channel(world: World) -> None:
+async def test_note_on_a_card_without_an_id_is_posted_in_the_channel(world: World) -> None:
     """Teams returned no id for the cards, so their threads are unknown. The note is posted in the channel, once."""
     world.chat.without_id["post"] = 1000
     key = world.aws.add()
@@ -213,8 +215,10 @@ LASTS = 61  # seconds; from then on a refusal counts as lasting
 
 
 @pytest.mark.parametrize("problem", MAY_BE_DELETED)
-async def test_card_whose_updates_are_refused_is_posted_again(world: World, problem: ChatProblem) -> None:
-    """The card may have been deleted, so a new card shows the second level. No third card is posted."""
+async def test_card_that_may_be_deleted_is_posted_again_after_a_minute_of_refused_updates(
+    world: World, problem: ChatProblem
+) -> None:
+    """The new card shows the second level. No third card is posted."""
     key = await world.posted(levels=2)
     world.chat.before["update"] = [ChatRefused(problem)] * 1000
     world.aws.decide(key, Verdict.APPROVE)
@@ -227,7 +231,7 @@ async def test_card_whose_updates_are_refused_is_posted_again(world: World, prob
     assert len(world.chat.of("post")) == 2
 
 
-async def test_cards_in_a_tenant_that_allows_no_edits_are_limited() -> None:
+async def test_new_cards_are_limited_in_a_tenant_that_refuses_every_update() -> None:
     """Ten requests pass four levels, and each update is refused: at most three cards more for each, in a day.
 
     Once Teams accepts updates, every card loses its buttons.
@@ -274,7 +278,7 @@ async def test_post_that_replaces_a_deleted_card_is_repeated_after_a_refusal(wor
     assert (card.reposts, card.doubted_posts) == (1, 1)
 
 
-async def test_card_that_a_click_adopts_while_it_replaces_a_deleted_one_is_updated_once(world: World) -> None:
+async def test_card_that_replaces_a_deleted_card_and_is_adopted_by_a_click_is_updated_once(world: World) -> None:
     """Somebody clicks on the new card before Teams has returned its id. The row has the card once, so has Teams."""
     key = await world.posted(levels=2)
     del world.chat.sent["1000"]
@@ -299,8 +303,8 @@ async def test_card_that_a_click_adopts_while_it_replaces_a_deleted_one_is_updat
     assert (len(card.versions), card.buttons) == (versions + 1, False)
 
 
-async def test_note_waits_for_a_card_that_is_posted_again(world: World) -> None:
-    """The thread was deleted with the card. The note is posted once, in the thread of the new card."""
+async def test_note_on_a_deleted_card_is_posted_in_the_thread_of_the_card_that_replaces_it(world: World) -> None:
+    """The thread was deleted with the card. The note is posted once."""
     key = await world.posted(levels=2)
     del world.chat.sent["1000"]
     async with world.running():
@@ -310,7 +314,7 @@ async def test_note_waits_for_a_card_that_is_posted_again(world: World) -> None:
     assert [note.where for note in world.chat.of("reply")] == [card.conversation]
 
 
-async def test_card_that_teams_posted_despite_its_refusal_is_adopted_at_a_refresh(world: World) -> None:
+async def test_card_that_teams_posted_and_reported_as_refused_is_adopted_at_a_refresh(world: World) -> None:
     """The bot posts the card again, so there are two. After a refresh of the first one, both show the outcome."""
     world.chat.after["post"] = [ChatRefused(ChatProblem.FORBIDDEN)]
     key = world.aws.add()
@@ -326,10 +330,11 @@ async def test_card_that_teams_posted_despite_its_refusal_is_adopted_at_a_refres
 # --- many requests in one conversation
 
 
-async def test_only_the_oldest_request_repeats_its_post_while_a_conversation_refuses(world: World) -> None:
+async def test_only_the_oldest_request_repeats_its_post_while_a_channel_begins_to_refuse_posts(world: World) -> None:
     """Twenty cards are due in a channel that refuses every post.
 
-    The oldest request's post is tried three times in a minute, the others once each after that.
+    In the first half minute only the oldest request's post is tried, twice. In the second half it is tried once more,
+    and the others once each.
     """
     world.chat.refusing[CHANNEL] = ChatProblem.BLOCKED
     keys = []
@@ -345,8 +350,8 @@ async def test_only_the_oldest_request_repeats_its_post_while_a_conversation_ref
     assert world.chat.asked["post"] == 3 + 19
 
 
-async def test_waiting_requests_are_posted_once_the_conversation_accepts_posts(world: World) -> None:
-    """Only the first of ten posts is refused, by mistake. All ten cards come within seconds, each once."""
+async def test_waiting_cards_are_posted_within_seconds_after_the_channel_refused_one_post(world: World) -> None:
+    """Teams refuses only the first of ten posts, by mistake. Each card is posted once."""
     world.chat.before["post"] = [ChatRefused(ChatProblem.BLOCKED)]
     for number in range(10):
         await world.rows.requeue(world.aws.add(number))
@@ -356,7 +361,7 @@ async def test_waiting_requests_are_posted_once_the_conversation_accepts_posts(w
     assert (len(world.chat.of("post")), world.chat.asked["post"]) == (10, 11)
 
 
-async def test_request_that_no_longer_exists_does_not_block_the_cards_of_others(world: World) -> None:
+async def test_request_that_no_longer_exists_does_not_block_the_cards_of_other_requests(world: World) -> None:
     """The oldest request is gone before the second attempt of its post. The next request's card is posted instead."""
     world.chat.before["post"] = [ChatRefused(ChatProblem.BLOCKED)]
     first, second = world.aws.add(1), world.aws.add(2)
@@ -371,7 +376,7 @@ async def test_request_that_no_longer_exists_does_not_block_the_cards_of_others(
     assert [sent.where for sent in world.chat.of("post")] == [CHANNEL]
 
 
-async def test_card_refused_as_malformed_does_not_move_others_to_the_fallback_channel() -> None:
+async def test_card_refused_as_malformed_does_not_move_other_cards_to_the_fallback_channel() -> None:
     """Teams refuses one card three times, so it goes to the fallback channel. The other two stay in their channel."""
     home = replace(APPROVALS, fallback=False, match=Match())
     leads = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
@@ -386,7 +391,9 @@ async def test_card_refused_as_malformed_does_not_move_others_to_the_fallback_ch
     assert sorted(sent.where for sent in world.chat.of("post")) == sorted([CHANNEL, CHANNEL, leads.conversation])
 
 
-async def test_requester_who_blocked_the_bot_does_not_delay_the_messages_of_another(world: World) -> None:
+async def test_requester_who_blocked_the_bot_does_not_delay_the_direct_message_to_another_requester(
+    world: World,
+) -> None:
     """The thread of each of the blocking requester's two requests gets a note."""
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.BLOCKED
     role = "arn:aws:sts::111122223333:assumed-role/Operator/hanako.sato@example.com"

@@ -17,7 +17,9 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         yield world
 
 
-async def test_decision_in_a_stale_session_is_sent_again_in_a_new_one(world: Product) -> None:
+async def test_decision_that_aws_denies_in_an_earlier_role_session_is_sent_again_in_a_new_session(
+    world: Product,
+) -> None:
     """AWS denies the session once, as after somebody deleted the approver role and made it again.
 
     The click counts: the bot assumes the role again, and AWS accepts the second signal.

@@ -71,7 +71,7 @@ async def test_log_of_a_start_has_version_accounts_store_and_channels(world: Pro
     }
 
 
-async def test_log_of_a_start_names_configured_accounts(world: Product, tmp_path: Path) -> None:
+async def test_log_of_a_start_has_the_configured_accounts(world: Product, tmp_path: Path) -> None:
     """With [[accounts]], the bot does not ask AWS for its own account."""
     world.toml = TOML + CANCELLING
     bot = await started(world, environment(world, tmp_path))
@@ -79,7 +79,9 @@ async def test_log_of_a_start_names_configured_accounts(world: Product, tmp_path
     assert world.aws.calls("GetCallerIdentity") == []
 
 
-async def test_channel_or_level_without_approvers_is_a_warning_at_the_start(world: Product, tmp_path: Path) -> None:
+async def test_channel_or_level_without_approvers_is_logged_as_a_warning_at_the_start(
+    world: Product, tmp_path: Path
+) -> None:
     """A channel that gets requests that no one may decide is allowed, but seldom intended.
 
     No warning is logged for a paused channel, or one that gets no requests. In the channel "levels", no one may decide
@@ -102,7 +104,7 @@ async def test_channel_or_level_without_approvers_is_a_warning_at_the_start(worl
 
 @pytest.mark.parametrize("name", ["NODE_ACCESS_PORT", "NODE_ACCESS_METRICS_PORT"])
 async def test_start_with_a_port_in_use_names_the_setting_to_change(world: Product, tmp_path: Path, name: str) -> None:
-    """The last line says which setting to change."""
+    """The start fails. The last line names the port, the address and the setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         line = await refused(environment(world, tmp_path) | {name: port})
@@ -128,10 +130,10 @@ async def test_start_with_an_address_of_another_machine_names_the_settings_to_ch
         ("/proc/rows.db", "/proc/rows.db cannot be opened ("),
     ],
 )
-async def test_start_with_a_store_that_cannot_be_opened_says_what_to_do(
+async def test_start_with_a_store_that_cannot_be_opened_fails_and_names_the_path(
     world: Product, tmp_path: Path, path: str, says: str
 ) -> None:
-    """The last line has the path at most once, and no error number."""
+    """If the cause is clear, the line says what to change. It has the whole path at most once, and no error number."""
     place = path.format(folder=tmp_path)
     line = await refused(environment(world, tmp_path, store=f"sqlite:{place}"))
     assert line.startswith(f"Error: the bot did not start: {says.format(folder=tmp_path)}")
@@ -139,8 +141,8 @@ async def test_start_with_a_store_that_cannot_be_opened_says_what_to_do(
     assert "Errno" not in line
 
 
-async def test_log_has_the_address_of_aws_if_it_cannot_be_reached(world: Product, tmp_path: Path) -> None:
-    """A wrong endpoint or Region is visible at once. The line has no secret."""
+async def test_log_has_the_endpoint_of_aws_if_aws_cannot_be_reached(world: Product, tmp_path: Path) -> None:
+    """A wrong endpoint or Region is visible at once. The line does not contain the word "secret"."""
     with socket.socket() as closed_port:
         closed_port.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{closed_port.getsockname()[1]}"

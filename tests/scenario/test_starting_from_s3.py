@@ -46,8 +46,10 @@ def environ(world: Product, folder: Path) -> dict[str, str]:
     return environment(world, folder) | {"NODE_ACCESS_CONFIG": PLACE}
 
 
-async def test_bot_starts_from_s3_and_logs_the_version(world: Product, tmp_path: Path) -> None:
-    """The line names the version and the channels; the loops run afterwards."""
+async def test_bot_starts_with_a_configuration_from_s3_and_logs_the_version_of_the_object(
+    world: Product, tmp_path: Path
+) -> None:
+    """The line also names the channels. The object begins with a byte order mark."""
     version = await put(world, "\ufeff" + TOML)
     bot = await BotProcess.start(environ(world, tmp_path))
     await bot.wait_for_event("bot_started")
@@ -59,7 +61,7 @@ async def test_bot_starts_from_s3_and_logs_the_version(world: Product, tmp_path:
     ]
 
 
-async def test_start_waits_while_the_role_has_no_permission(world: Product, tmp_path: Path) -> None:
+async def test_start_waits_while_the_role_may_not_read_the_configuration_object(world: Product, tmp_path: Path) -> None:
     """A new role's permissions need seconds. A stop meanwhile ends the process without an error."""
     await put(world, TOML)
     world.aws.faults.fail("GetObject", "AccessDenied", status=403, times=None)
@@ -71,28 +73,32 @@ async def test_start_waits_while_the_role_has_no_permission(world: Product, tmp_
     assert bot.events("bot_stopped")
 
 
-async def test_start_without_an_object_says_what_to_do(world: Product, tmp_path: Path) -> None:
+async def test_start_without_a_configuration_object_fails_and_says_what_to_do(world: Product, tmp_path: Path) -> None:
     """Waiting cannot help, so the process ends at once, with exit code 2 as for a missing file."""
     (line,) = await failed(environ(world, tmp_path), 2)
     assert line.startswith(f"{PLACE}: there is no such object (NoSuchKey): upload node-access.toml, or restore")
 
 
-async def test_start_with_an_invalid_object_lists_its_problems(world: Product, tmp_path: Path) -> None:
-    """Each line names the object."""
+async def test_start_with_an_invalid_configuration_object_fails_and_names_the_problem(
+    world: Product, tmp_path: Path
+) -> None:
+    """The line names the object."""
     await put(world, TOML.replace("approvers =", "approver =", 1))
     (line,) = await failed(environ(world, tmp_path), 2)
     assert line.startswith(f"{PLACE}: channels 1 (approvals): approver: unknown; did you mean")
 
 
-async def test_start_lists_the_problems_of_settings_and_object_together(world: Product, tmp_path: Path) -> None:
+async def test_start_lists_the_problems_of_settings_and_configuration_object_together(
+    world: Product, tmp_path: Path
+) -> None:
     """One try shows everything that must be fixed."""
     await put(world, TOML.replace("approvers =", "approver =", 1))
     lines = await failed(environ(world, tmp_path) | {"NODE_ACCESS_PORT": "x", "NODE_ACCESS_TENANT_ID": ""}, 2)
     assert [line.partition(": ")[0] for line in lines] == ["NODE_ACCESS_TENANT_ID", "NODE_ACCESS_PORT", PLACE]
 
 
-async def test_doctor_reads_the_object_once(world: Product, tmp_path: Path) -> None:
-    """It does not wait for AWS, and says the same as a start."""
+async def test_doctor_reads_the_configuration_object_once_in_each_run(world: Product, tmp_path: Path) -> None:
+    """It does not wait for a missing object, and names the same problem as a start."""
     code, _, err = await run(environ(world, tmp_path))
     assert (code, err.splitlines()[0].partition(" (")[0]) == (2, f"{PLACE}: there is no such object")
     await put(world, TOML)
@@ -101,10 +107,10 @@ async def test_doctor_reads_the_object_once(world: Product, tmp_path: Path) -> N
     assert len(world.aws.calls("GetObject")) == 2
 
 
-async def test_approver_who_is_removed_in_s3_is_refused_without_a_restart(
+async def test_approvers_who_are_removed_in_s3_are_refused_without_a_restart(
     world: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deleted object changes nothing; a new version refuses the click, and nothing reaches AWS."""
+    """The object is deleted, then put without approvers. A click on the card's earlier version sends no signal."""
     monkeypatch.setattr("bot.aws.configuration_object.PERIOD", 0.05)
     await put(world, world.toml)
     async with world.running():

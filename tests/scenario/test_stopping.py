@@ -26,7 +26,7 @@ def program_of(world: World) -> Any:
     return SimpleNamespace(sockets=(), services=services, sources=())
 
 
-async def test_drain_that_is_cut_short_leaves_no_reconcile_in_progress(
+async def test_drain_that_runs_out_of_time_leaves_no_reconcile_in_progress(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A throttled decision uses up the time of the drain. A reconcile whose post hangs is then cancelled."""
@@ -52,10 +52,10 @@ async def test_drain_that_is_cut_short_leaves_no_reconcile_in_progress(
     assert in_progress == set()
 
 
-async def test_reconcile_in_progress_may_take_the_whole_time_of_the_drain(
+async def test_drain_without_decisions_in_progress_waits_for_a_slow_reconcile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If no decision is in progress, a slow post may take longer than LAST_SECONDS and is finished."""
+    """A slow post may take longer than LAST_SECONDS, and is finished."""
     monkeypatch.setattr(app, "LAST_SECONDS", 0.0)
     reconcile_loop = asyncio.create_task(world.reconcile_loop.run())
     key = world.aws.add(1)
@@ -70,8 +70,8 @@ async def test_reconcile_in_progress_may_take_the_whole_time_of_the_drain(
     assert len(world.chat.of("post")) == 1
 
 
-def test_time_limits_leave_room_for_hanging_handlers() -> None:
-    """HTTP handlers are waited for in the drain and again at the close. Even so, the end takes below ENDS_WITHIN."""
+def test_time_limits_of_the_shutdown_leave_room_for_http_handlers_that_hang() -> None:
+    """The server waits for handlers in the drain and again at the close. Even so, the shutdown takes below ENDS_WITHIN."""
     handlers = 2 * server.SHUTDOWN_TIMEOUT  # aiohttp waits, cancels them, and waits again
     assert handlers < app.DRAIN_SECONDS - app.LAST_SECONDS
     assert app.DRAIN_SECONDS + handlers < ENDS_WITHIN

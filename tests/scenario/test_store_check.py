@@ -32,7 +32,7 @@ EVENTS = ("store_created", "problem_began", "problem_ended")
 PERIOD = 60.0
 
 
-async def test_each_problem_of_the_store_and_its_end_are_logged_once(world: World) -> None:
+async def test_each_new_problem_of_the_store_and_the_end_of_the_last_one_are_logged_once(world: World) -> None:
     """A check that finds the same problem again logs nothing. The readiness problems have it until a check succeeds."""
     store = Breakable()
     health = world.telemetry.health
@@ -53,8 +53,8 @@ async def test_each_problem_of_the_store_and_its_end_are_logged_once(world: Worl
     ]
 
 
-async def test_empty_store_is_logged_at_the_start(world: World) -> None:
-    """A new store is logged once, because the data of an earlier one may be gone."""
+async def test_newly_created_store_is_logged_once_at_the_start(world: World) -> None:
+    """The data of an earlier store may be gone. Later checks do not log it again."""
     store = Breakable()
     store.created = True
     checking = StoreCheck(store=store, clock=world.clock, telemetry=world.telemetry, period=PERIOD)
@@ -72,7 +72,7 @@ async def running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncItera
         yield running
 
 
-async def test_file_deleted_under_the_process_stops_decisions_and_is_a_readiness_problem(running: Product) -> None:
+async def test_deletion_of_the_sqlite_file_stops_decisions_and_is_a_readiness_problem(running: Product) -> None:
     """After the next check, a click sends no signal, and the log and the metrics port's /readyz report the problem."""
     running.changed = {"metrics_port": free_port()}
     with capture_logs() as logs:

@@ -109,8 +109,10 @@ async def pass_outage(world: World, store: FailingStore) -> None:
 
 
 @pytest.mark.parametrize(("point", "loss", "seconds"), OUTAGES)
-async def test_decision_takes_effect_as_soon_as_the_store_is_back(point: str, loss: Loss, seconds: float) -> None:
-    """The store fails at one write of the decision's way, and works again after some seconds. One signal is sent."""
+async def test_decision_takes_effect_within_five_seconds_after_a_store_outage(
+    point: str, loss: Loss, seconds: float
+) -> None:
+    """The store fails at one write between click and card, for 3, 20 or 50 seconds. One signal is sent."""
     world, store = failing_world()
     key = await world.posted()
     store.fail(POINTS[point], loss=loss, seconds=seconds)
@@ -125,8 +127,10 @@ async def test_decision_takes_effect_as_soon_as_the_store_is_back(point: str, lo
 
 
 @pytest.mark.parametrize("loss", [Loss.REFUSED, Loss.LOST])
-async def test_person_may_click_again_at_once_if_the_claim_was_not_stored(loss: Loss) -> None:
-    """The answer does not promise a decision. A second click, right after the store is back, takes effect."""
+async def test_second_click_takes_effect_after_a_store_outage_in_which_the_first_claim_was_not_stored(
+    loss: Loss,
+) -> None:
+    """The answer to the first click does not promise a decision. One signal is sent."""
     world, store = failing_world()
     key = await world.posted()
     store.fail(POINTS["claim"], loss=loss, seconds=3)
@@ -142,8 +146,8 @@ async def test_person_may_click_again_at_once_if_the_claim_was_not_stored(loss: 
     assert len(world.aws.signals) == 1
 
 
-async def test_store_failure_before_the_claim_leaves_nothing_behind() -> None:
-    """The row cannot be read: the person reads that nothing was sent. A second click takes effect."""
+async def test_click_whose_row_cannot_be_read_is_answered_not_stored_and_never_sent() -> None:
+    """A second click, four seconds after the store works again, takes effect with one signal."""
     world, store = failing_world()
     key = await world.posted()
     store.broken = True
@@ -159,7 +163,7 @@ async def test_store_failure_before_the_claim_leaves_nothing_behind() -> None:
     assert len(world.aws.signals) == 1
 
 
-async def test_waiting_decisions_continue_as_soon_as_the_store_is_back() -> None:
+async def test_decisions_that_wait_for_their_turn_take_effect_within_five_seconds_after_a_store_outage() -> None:
     """More decisions than turns are under way when the store fails for 20 s. All take effect, one signal each."""
     world, store = failing_world()
     keys = [world.aws.add(number) for number in range(1, TURNS + 6)]
@@ -176,8 +180,8 @@ async def test_waiting_decisions_continue_as_soon_as_the_store_is_back() -> None
     assert len(world.aws.signals) == len(keys)
 
 
-async def test_repeated_writes_are_logged() -> None:
-    """The log names the request and the reason, a bounded number of times: pauses grow to two seconds."""
+async def test_repeated_writes_during_a_store_outage_are_logged_a_bounded_number_of_times() -> None:
+    """The log names the request and the reason. In an outage of 20 s it has 10 to 40 such lines."""
     world, store = failing_world()
     key = await world.posted()
     store.fail(POINTS["sending"], loss=Loss.REFUSED, seconds=20)
@@ -192,7 +196,7 @@ async def test_repeated_writes_are_logged() -> None:
     assert 10 <= len(found) <= 40
 
 
-async def test_second_approval_does_not_wait_for_the_hold_of_the_first() -> None:
+async def test_second_approval_does_not_wait_for_the_hold_of_the_first_approval() -> None:
     """The level needs two approvals. The answer to the first claim is lost, and the second person clicks afterwards."""
     world, store = failing_world()
     key = await world.posted(required=2)
@@ -209,10 +213,12 @@ async def test_second_approval_does_not_wait_for_the_hold_of_the_first() -> None
 
 
 @pytest.mark.parametrize(("loss", "seconds"), [*((loss, 65.0) for loss in Loss), (Loss.KEPT, HOLD.total_seconds() + 1)])
-async def test_decision_that_is_too_late_after_an_outage_is_released(loss: Loss, seconds: float) -> None:
+async def test_decision_whose_write_of_sending_fails_for_too_long_is_released_without_a_signal(
+    loss: Loss, seconds: float
+) -> None:
     """No decision is sent over 60 s after its turn began, or after a hold in which it may have been sent.
 
-    A note in the thread names the person. Until then the decision is live, at most for its minute.
+    A note in the thread names the person.
     """
     world, store = failing_world()
     key = await world.posted()
@@ -233,8 +239,8 @@ async def test_decision_that_is_too_late_after_an_outage_is_released(loss: Loss,
     assert [HANAKO.name in note.card for note in world.chat.of("reply")] == [True]
 
 
-async def test_decision_taken_over_by_an_uncertain_write_continues() -> None:
-    """A process died. The answer to the next process's take-over is lost; the decision is sent after the store is back."""
+async def test_decision_is_sent_although_the_answer_to_the_write_of_its_take_over_is_lost() -> None:
+    """A process died, and the next one takes its decision over. AWS has the decision within 5 s after the store is back."""
     world, store = failing_world()
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "prepare")
@@ -256,10 +262,10 @@ def beside(world: World, store: FailingStore) -> World:
 
 
 @pytest.mark.parametrize("loss", list(Loss))
-async def test_signal_of_another_process_is_not_taken_for_its_own(loss: Loss) -> None:
-    """The first process loses its store while it stores "sending". After the hold, another process sends the decision.
+async def test_process_sends_no_second_signal_after_another_process_took_its_decision_over(loss: Loss) -> None:
+    """The first process loses its store while it stores "sending". After the hold, another process takes the decision over.
 
-    The first process comes back while that signal is on its way, and sends none.
+    It sends the signal if "sending" was not stored. The first process then has its store again, and sends none.
     """
     world, store = failing_world()
     other, key = beside(world, store), await world.posted()
@@ -280,7 +286,7 @@ async def test_signal_of_another_process_is_not_taken_for_its_own(loss: Loss) ->
     assert decision.state is (DecisionState.CONFIRMED if sent else DecisionState.RELEASED)
 
 
-async def test_throttled_process_does_not_undo_the_signal_of_another_process() -> None:
+async def test_throttled_process_sends_no_further_signal_after_another_process_took_its_decision_over() -> None:
     """AWS throttles the first process's signal, and the answer to the write of that is lost, although it is stored.
 
     After the hold, another process sends the decision. The first process then repeats its write, and sends nothing.
@@ -308,8 +314,8 @@ async def test_throttled_process_does_not_undo_the_signal_of_another_process() -
     assert (len(world.aws.signals), len(world.aws.effects)) == (2, 1)
 
 
-async def test_requests_continue_after_a_store_failure_in_their_reconciliation() -> None:
-    """The store fails for 3 s while a new request is reconciled. Its card comes within SOON, not after the lease."""
+async def test_card_is_posted_within_five_seconds_after_a_store_failure_during_the_reconciliation() -> None:
+    """The store fails for 3 s. Card and direct message of a new request do not wait for the end of the lease."""
     world, store = failing_world()
     await world.rows.requeue(world.aws.add())
     store.fail(lambda before, after: bool(after.surfaces) and not before.surfaces, loss=Loss.REFUSED, seconds=3)

@@ -42,8 +42,8 @@ async def bot() -> AsyncIterator[StoredBot]:
             await loop
 
 
-async def test_removed_approver_is_out_within_a_minute(bot: StoredBot) -> None:
-    """One read is enough, because an object is replaced as a whole. The approver in the new version decides."""
+async def test_approver_who_is_removed_from_the_object_is_refused_after_one_read(bot: StoredBot) -> None:
+    """An object is replaced as a whole, so no second read is needed. The approver in the new version decides."""
     key = await bot.posted()
     bot.place.put(ONLY_ICHIRO)
     await bot.reads()
@@ -54,7 +54,7 @@ async def test_removed_approver_is_out_within_a_minute(bot: StoredBot) -> None:
     assert bot.world.aws.count("signal") == 1
 
 
-async def test_log_names_each_version_that_takes_effect_once(bot: StoredBot) -> None:
+async def test_each_new_version_that_takes_effect_is_logged_once(bot: StoredBot) -> None:
     """A new version is logged even if it differs in a comment only; the version at the start is not logged again."""
     with capture_logs() as logs:
         await bot.reads(2)
@@ -112,7 +112,7 @@ async def test_deleted_object_leaves_the_configuration_unchanged(bot: StoredBot)
 
 
 async def test_invalid_version_is_still_reported_after_an_outage(bot: StoredBot) -> None:
-    """That the place answers again does not make its content valid."""
+    """The object can be read again, but its content is still invalid."""
     bot.place.put("[[channels")
     await bot.reads()
     bot.place.unreadable = SourceUnreadable("NotAnswering", "s3://…: no answer")
@@ -122,7 +122,7 @@ async def test_invalid_version_is_still_reported_after_an_outage(bot: StoredBot)
     assert str(bot.problem).startswith("ConfigurationInvalid")
 
 
-async def test_return_to_an_earlier_version_takes_effect(bot: StoredBot) -> None:
+async def test_return_to_earlier_content_takes_effect(bot: StoredBot) -> None:
     """A rollback is a new version with earlier content."""
     bot.place.put(ONLY_ICHIRO)
     await bot.reads()

@@ -100,8 +100,8 @@ async def test_revocations_are_listed_only_during_an_access_window(world: World)
     assert world.aws.count("revoked") == 1
 
 
-async def test_revocation_is_found_without_a_list_of_changes(world: World) -> None:
-    """While AWS's list of changes is empty, the list of revoked requests shows the revocation within one sweep."""
+async def test_revocation_is_found_although_the_list_of_changes_is_empty(world: World) -> None:
+    """The list of revoked requests has the revocation, so one sweep finds it and later sweeps read nothing more."""
     world.aws.listed = False
     key = await world.posted()
     world.aws.decide(key, Verdict.APPROVE)
@@ -142,8 +142,8 @@ async def test_list_entry_that_never_agrees_with_its_request_causes_two_reads(wo
     assert odd.count("observe") == 3
 
 
-async def test_list_entry_that_never_agrees_causes_two_reads_for_each_change(world: World) -> None:
-    """The list entry never agrees with the request. It changes three times."""
+async def test_list_entry_that_never_agrees_with_its_request_causes_two_reads_for_each_change(world: World) -> None:
+    """The request changes three times."""
     odd = Disagreeing(world.clock)
     world.aws = odd
     world.build()
@@ -193,8 +193,8 @@ async def test_request_that_could_not_be_read_is_made_due_by_the_next_sweep(worl
     assert await world.store.due(world.clock.now(), 10) == [key]
 
 
-async def test_dropped_request_is_retried_while_aws_lists_it(world: World) -> None:
-    """A request that was never readable has no retry time left. The next sweep finds it, and its card is posted."""
+async def test_request_whose_retries_have_ended_is_read_again_when_a_sweep_lists_the_request(world: World) -> None:
+    """The request was never readable, so it has no retry time. After the sweep, its card is posted."""
     world.aws.before["observe"].extend(AwsUnavailable("AccessDenied") for _ in range(13))
     key = world.aws.add()
     async with world.running():
@@ -255,7 +255,7 @@ class Replicas(FakeAws):
         return [*copies, ListedRequest(RequestKey("999988887777", region, "oi-0123456789ab"), Status.PENDING)]
 
 
-async def test_replicas_and_unconfigured_accounts_get_no_row(world: World) -> None:
+async def test_replicas_and_requests_of_unconfigured_accounts_get_no_row(world: World) -> None:
     """No row is stored or due; each unconfigured account and Region is logged once."""
     aws = Replicas(world.clock)
     aws.sources = [RequestKey(ACCOUNT, REGION, "oi-00000000000a"), RequestKey(OTHER, REGION, "oi-00000000000b")]
@@ -339,7 +339,7 @@ class PartlyBroken(MemoryStore):
         return await super().apply(key, change, now=now)
 
 
-async def test_unwritable_row_does_not_hide_other_requests(world: World) -> None:
+async def test_row_that_cannot_be_written_does_not_stop_the_sweep_of_later_requests(world: World) -> None:
     """The requests that are listed after the row become due, and the sweep is reported as failed."""
     store = world.store = PartlyBroken()
     world.build()
@@ -351,7 +351,7 @@ async def test_unwritable_row_does_not_hide_other_requests(world: World) -> None
     assert await store.watermark(ACCOUNT, REGION) is None
 
 
-async def test_unreadable_row_does_not_stop_other_requests_or_places(world: World) -> None:
+async def test_unreadable_row_does_not_stop_the_sweep_of_other_requests_and_accounts(world: World) -> None:
     """A newer version wrote the row: the sweep of its place is reported as failed, and all other rows are swept."""
     store = world.store = MemoryStore()
     aws = with_places(world, {ACCOUNT: frozenset({REGION}), OTHER: frozenset({REGION})})
@@ -366,8 +366,8 @@ async def test_unreadable_row_does_not_stop_other_requests_or_places(world: Worl
     assert await all_watched(store) == Watched((await world.row(good),), (odd,))
 
 
-async def test_at_most_eight_places_are_swept_at_the_same_time(world: World) -> None:
-    """Forty places are all swept, never more than eight at the same time."""
+async def test_at_most_eight_pairs_of_account_and_region_are_swept_at_the_same_time(world: World) -> None:
+    """All forty pairs are swept, more than one at a time."""
     accounts = {f"{number:012d}": frozenset({REGION, ELSEWHERE}) for number in range(1, 21)}
     aws = with_places(world, accounts)
     sweeper = Sweeper(world)
@@ -396,8 +396,8 @@ async def test_next_sweep_starts_a_period_after_a_slow_sweep_has_ended(world: Wo
 # --- which process sweeps
 
 
-async def test_one_of_several_processes_sweeps_at_a_time(world: World) -> None:
-    """After one sweep each at the start, three processes together sweep as often as one, and all report healthy."""
+async def test_three_processes_together_sweep_about_as_often_as_one(world: World) -> None:
+    """Each process sweeps at its start. After that, the others skip a sweep that one has made; all report healthy."""
     sweepers = [Sweeper(world, f"replica-{number}") for number in range(3)]
     with capture_logs() as logs:
         running = [asyncio.create_task(each.sweep.run()) for each in sweepers]
@@ -449,7 +449,7 @@ async def test_long_sweep_renews_its_lease(world: World) -> None:
     assert second.counted("done") == 1
 
 
-async def test_process_that_cannot_list_releases_the_lease(world: World) -> None:
+async def test_process_whose_list_call_fails_releases_the_lease_of_the_sweep(world: World) -> None:
     """The fault may be in that process's own network, so another process tries immediately."""
     world.aws.before["list_requests"].append(AwsUnavailable("ConnectTimeoutError"))
     first, second = Sweeper(world, "first"), Sweeper(world, "second")
@@ -466,7 +466,7 @@ class LeasesToAll(MemoryStore):
         return True
 
 
-async def test_every_process_lists_requests_if_the_store_leases_a_sweep_to_all(world: World) -> None:
+async def test_every_process_lists_requests_if_the_store_leases_a_sweep_to_every_process(world: World) -> None:
     """Control of the tests above: with a defective store, three processes call AWS's lists three times."""
     world.store = LeasesToAll()
     world.build()
@@ -476,7 +476,7 @@ async def test_every_process_lists_requests_if_the_store_leases_a_sweep_to_all(w
     assert world.aws.count("list_requests") == 3
 
 
-async def test_unreadable_ended_row_does_not_stop_new_requests(tmp_path: Path) -> None:
+async def test_unreadable_row_of_an_ended_request_does_not_stop_the_sweep_of_new_requests(tmp_path: Path) -> None:
     """A newer version wrote the row of an ended request that AWS still lists: new requests are found."""
     file = tmp_path / "node-access.db"
     async with SqliteStore(file) as store:

@@ -69,7 +69,7 @@ def _words(message: Sent) -> str:
 # --- clicks
 
 
-async def test_click_is_answered_with_the_card(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_click_is_answered_with_the_card_of_the_click_handler(ms: FakeMicrosoft, bot: Turns) -> None:
     """HTTP status and `statusCode` are 200; the click handler gets the person, the conversation and the click's data."""
     bot.clicks.answer = Answer({**CARD, "body": ["decided"]}, None, "")
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, inputs={"comment": "はい"})
@@ -82,7 +82,7 @@ async def test_click_is_answered_with_the_card(ms: FakeMicrosoft, bot: Turns) ->
     assert (click.conversation, click.activity_id) == (THREAD, "1795456557005")
 
 
-async def test_click_without_a_card_is_answered_with_text(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_click_is_answered_with_text_if_the_click_handler_returns_no_card(ms: FakeMicrosoft, bot: Turns) -> None:
     """The text is the value of a message response."""
     bot.clicks.answer = Answer(None, Notice(NoticeCode.NOT_STORED), "Nothing was sent.")
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA)
@@ -95,7 +95,7 @@ async def test_click_without_a_card_is_answered_with_text(ms: FakeMicrosoft, bot
     }
 
 
-async def test_invalid_click_is_answered_with_the_protocol_error(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_click_with_an_unknown_verb_is_answered_with_a_protocol_error(ms: FakeMicrosoft, bot: Turns) -> None:
     """The HTTP status is 200, and the click handler is not called."""
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "destroy", DATA)
 
@@ -106,7 +106,9 @@ async def test_invalid_click_is_answered_with_the_protocol_error(ms: FakeMicroso
 @pytest.mark.parametrize(
     "name", ["composeExtension/query", "task/fetch", "signin/verifyState", "fileConsent/invoke", ""]
 )
-async def test_other_invokes_are_answered_as_not_supported(ms: FakeMicrosoft, bot: Turns, name: str) -> None:
+async def test_invokes_other_than_clicks_are_answered_as_not_supported(
+    ms: FakeMicrosoft, bot: Turns, name: str
+) -> None:
     """The HTTP status is 200, because after a 5xx Teams would send them again."""
     status, body = await ms.post_invoke(bot.url, HANAKO, THREAD, "approve", DATA, name=name)
 
@@ -114,8 +116,8 @@ async def test_other_invokes_are_answered_as_not_supported(ms: FakeMicrosoft, bo
     assert bot.clicks.clicks == []
 
 
-async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The click is answered with 200, and the click handler gets the person's own tenant."""
+async def test_click_handler_gets_the_tenant_of_a_person_from_another_tenant(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The click is answered with HTTP 200."""
     sender = {"id": FOREIGNER.id, "name": "x", "aadObjectId": FOREIGNER.object_id, "tenantId": FOREIGN_TENANT_ID}
     status, _ = await ms.post_invoke(bot.url, FOREIGNER, THREAD, "approve", DATA, **{"from": sender})
 
@@ -125,10 +127,10 @@ async def test_click_of_a_person_from_another_tenant_keeps_that_tenant(ms: FakeM
 
 @pytest.mark.parametrize("depth", [50, 300, 900, 970, 1000, 3000, 4900])
 @pytest.mark.parametrize("levels", ["[]", '{"a":}'], ids=["lists", "objects"])
-async def test_click_with_a_deeply_nested_value_is_answered_without_an_error(
+async def test_click_with_a_deeply_nested_value_is_answered_with_200_or_400(
     ms: FakeMicrosoft, bot: Turns, levels: str, depth: int
 ) -> None:
-    """The status is 200 or 400, no turn fails, and the next click is handled."""
+    """No turn fails, and the next click is handled."""
     begin, end = levels[:-1], levels[-1]
     place = ms.world.place(THREAD)
     body = json.dumps(
@@ -166,10 +168,10 @@ async def test_first_invoke_of_a_conversation_does_not_wait_for_the_store(
     assert list(bot.store.tables.service_urls) == [APPROVERS]
 
 
-async def test_time_limit_of_a_click_starts_with_the_arrival_of_its_request(
+async def test_click_is_received_at_the_arrival_of_its_http_request_not_after_the_token_check(
     ms: FakeMicrosoft, bot: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The check of the token may wait for signing keys. That time is part of the three seconds for the answer."""
+    """The token check takes 1.5 s. It is part of the time for the answer, which counts from `received_at`."""
     arrived_at = bot.clock.now()
     verify = TokenVerifier.verify
 
@@ -186,8 +188,10 @@ async def test_time_limit_of_a_click_starts_with_the_arrival_of_its_request(
 # --- Action.Submit
 
 
-async def test_submit_in_a_personal_chat_does_not_wait_for_the_store(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The store hangs while it stores the person's chat. The click handler gets the click meanwhile."""
+async def test_submit_in_a_personal_chat_reaches_the_click_handler_before_the_chat_is_stored(
+    ms: FakeMicrosoft, bot: Turns
+) -> None:
+    """The store hangs while the chat is stored."""
     bot.store.hangs = {"personal_chat"}
     value = {**DATA, "verb": "cancel"}
     click = asyncio.create_task(ms.post_submit(bot.url, HANAKO, ms.world.personal(HANAKO), value))
@@ -210,7 +214,7 @@ async def test_submit_reaches_the_click_handler_like_an_invoke(ms: FakeMicrosoft
     assert ms.world.messages == []
 
 
-async def test_refused_submit_is_explained_in_a_personal_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_refused_submit_in_a_channel_is_explained_in_the_persons_own_chat(ms: FakeMicrosoft, bot: Turns) -> None:
     """The message has every detail, in the language of the person's client. The channel gets no message."""
     card = await _card_to_reply_to(ms, bot)
     bot.clicks.answer = REFUSED
@@ -222,7 +226,9 @@ async def test_refused_submit_is_explained_in_a_personal_chat(ms: FakeMicrosoft,
     assert ms.posted(APPROVERS) == [card]
 
 
-async def test_refused_submit_without_a_chat_is_explained_in_the_thread(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_refused_submit_of_a_person_without_a_personal_chat_is_explained_in_the_thread(
+    ms: FakeMicrosoft, bot: Turns
+) -> None:
     """The message has neither AWS's error code nor the comment, because others can read it."""
     card = await _card_to_reply_to(ms, bot)
     ms.world.not_installed.add(HANAKO.id)
@@ -235,7 +241,7 @@ async def test_refused_submit_without_a_chat_is_explained_in_the_thread(ms: Fake
     assert "a secret" not in _words(told)
 
 
-async def test_replies_to_repeated_submits_are_rate_limited(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_replies_to_repeated_submits_are_rate_limited_for_each_person(ms: FakeMicrosoft, bot: Turns) -> None:
     """One person's answers use half of Teams' limit at most.
 
     Another person still gets an answer, and the channel gets none.
@@ -252,7 +258,7 @@ async def test_replies_to_repeated_submits_are_rate_limited(ms: FakeMicrosoft, b
     assert ms.posted(APPROVERS) == [card]
 
 
-async def test_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_refused_submit_in_a_personal_chat_is_answered_in_the_same_chat(ms: FakeMicrosoft, bot: Turns) -> None:
     """The chat is private, so it gets the answer."""
     bot.clicks.answer = REFUSED
     chat = ms.world.personal(HANAKO)
@@ -261,8 +267,8 @@ async def test_submit_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bo
     assert len(ms.posted(chat)) == 1
 
 
-async def test_invalid_submit_is_answered_in_the_thread(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The thread gets a message that the click failed."""
+async def test_submit_with_an_unknown_verb_is_answered_in_the_thread(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The message says that the click failed. The click handler is not called."""
     card = await _card_to_reply_to(ms, bot)
     status, _ = await ms.post_submit(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", {"verb": "destroy"})
 
@@ -273,7 +279,7 @@ async def test_invalid_submit_is_answered_in_the_thread(ms: FakeMicrosoft, bot: 
 # --- commands
 
 
-async def test_command_in_a_channel_is_answered_in_its_thread(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_command_in_the_thread_of_a_card_is_answered_in_this_thread(ms: FakeMicrosoft, bot: Turns) -> None:
     """The answer is a card, and the command gets the text without the mention."""
     card = await _card_to_reply_to(ms, bot)
     bot.commands.reply = Reply(MessageView(MessageCode.NOTHING_PENDING), "ja", "Asia/Tokyo")
@@ -288,8 +294,8 @@ async def test_command_in_a_channel_is_answered_in_its_thread(ms: FakeMicrosoft,
     assert answer.activity["summary"] == summary(bot.commands.reply.view, locale="ja")
 
 
-async def test_command_in_a_personal_chat_is_answered_there(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The answer is in the language of the person's client, which the command gets too."""
+async def test_command_in_a_personal_chat_is_answered_in_the_same_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The command gets the language of the person's client. The answer is in the language that the command returns."""
     chat = ms.world.personal(HANAKO)
     bot.commands.reply = Reply(HelpView(personal=True), "ja", "UTC")
     await ms.post_message(bot.url, HANAKO, chat, "help", locale="ja-JP")
@@ -306,15 +312,15 @@ async def test_command_without_a_message_id_is_answered_in_the_personal_chat(ms:
     assert len(ms.posted(personal)) == 1
 
 
-async def test_mention_without_text_means_help(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The command service gets an empty text; test_commands proves that it answers this with help."""
+async def test_mention_without_text_reaches_the_command_service_as_an_empty_text(ms: FakeMicrosoft, bot: Turns) -> None:
+    """test_commands proves that the command service answers an empty text with help."""
     card = await _card_to_reply_to(ms, bot)
     await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "")
 
     assert bot.commands.messages[0].text == ""
 
 
-async def test_command_while_the_store_is_unavailable_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_command_that_fails_while_the_store_is_unavailable_is_answered(ms: FakeMicrosoft, bot: Turns) -> None:
     """The answer says that the command failed."""
     chat, bot.commands.broken, bot.store.broken = ms.world.personal(HANAKO), True, True
     await ms.post_message(bot.url, HANAKO, chat, "pending")
@@ -324,7 +330,7 @@ async def test_command_while_the_store_is_unavailable_is_answered(ms: FakeMicros
     ]
 
 
-async def test_endless_commands_do_not_delay_cards(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_many_commands_in_a_channel_do_not_delay_its_cards(ms: FakeMicrosoft, bot: Turns) -> None:
     """Replies use only a part of the rate limit of a channel; the rest is for cards."""
     card = await _card_to_reply_to(ms, bot)
     thread = f"{APPROVERS};messageid={card.id}"
@@ -342,7 +348,9 @@ async def test_endless_commands_do_not_delay_cards(ms: FakeMicrosoft, bot: Turns
 
 
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 500}, {"status": 429, "headers": {"Retry-After": "9"}}])
-async def test_refused_reply_still_ends_the_turn_with_200(ms: FakeMicrosoft, bot: Turns, fault: dict[str, Any]) -> None:
+async def test_command_whose_reply_teams_refuses_is_answered_with_http_200(
+    ms: FakeMicrosoft, bot: Turns, fault: dict[str, Any]
+) -> None:
     """After a 200, Teams does not send the message again."""
     ms.fault("POST", "/activities", times=None, **fault)
     status, _ = await ms.post_message(bot.url, HANAKO, ms.world.personal(HANAKO), "help")
@@ -376,7 +384,7 @@ async def test_reply_that_fails_once_is_repeated(ms: FakeMicrosoft, bot: Turns, 
     assert len(ms.posted(chat)) == 2
 
 
-async def test_reply_that_teams_did_not_take_is_repeated_within_the_turn(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_reply_that_teams_answers_with_503_is_repeated_within_the_turn(ms: FakeMicrosoft, bot: Turns) -> None:
     """After a 503, the reply is not in Teams. It is repeated immediately, although its Retry-After is unreadable."""
     chat = ms.world.personal(HANAKO)
     unreadable = "Thu, 01 Jan 2026 00:00:00 +99999999999999999999"
@@ -399,8 +407,8 @@ async def test_reply_that_fails_twice_is_given_up(ms: FakeMicrosoft, bot: Turns)
     assert len(ms.writes(chat)) == 2
 
 
-async def test_reply_without_an_id_is_sent_once(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Teams answers 202 without an id: the reply is not repeated, and the next command gets a reply too."""
+async def test_reply_that_teams_accepts_without_an_id_is_not_repeated(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Teams answers 202. The next command gets a reply too."""
     chat = ms.world.personal(HANAKO)
     ms.fault("POST", "/activities", status=202)
     for _ in range(2):
@@ -410,7 +418,7 @@ async def test_reply_without_an_id_is_sent_once(ms: FakeMicrosoft, bot: Turns) -
 
 
 async def test_senders_without_an_object_id_are_not_answered(ms: FakeMicrosoft, bot: Turns) -> None:
-    """Bots and anonymous participants of a meeting get no reply, so two bots never talk endlessly."""
+    """Another bot, which has no object id, gets no reply, so two bots never talk endlessly."""
     sender = {"id": "28:another-bot", "name": "Another bot"}
     chat = ms.world.personal(HANAKO)
     assert (await ms.post_message(bot.url, HANAKO, chat, "help", **{"from": sender}))[0] == 200
@@ -464,8 +472,8 @@ async def test_person_who_writes_is_stored_without_an_installation_event(ms: Fak
     assert len(ms.posted(chat)) == 1  # the answer; a person who writes needs no welcome message
 
 
-async def test_missing_addresses_of_a_person_are_added_later(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The chat is stored immediately, the addresses with the next message."""
+async def test_missing_upn_of_a_person_is_stored_with_the_next_message(ms: FakeMicrosoft, bot: Turns) -> None:
+    """At the installation Teams does not return the person's data. The chat is stored immediately."""
     chat = ms.world.personal(TARO)
     ms.fault("GET", "/members/", status=500)
     await ms.post_installation(bot.url, TARO, chat)
@@ -475,10 +483,10 @@ async def test_missing_addresses_of_a_person_are_added_later(ms: FakeMicrosoft, 
     assert bot.store.tables.chats[TARO.object_id].person.upn == TARO.upn
 
 
-async def test_addresses_are_read_again_with_a_message_a_day_later(
+async def test_upn_of_a_person_is_read_again_with_a_message_a_day_later(
     ms: FakeMicrosoft, bot: Turns, clock: ManualClock
 ) -> None:
-    """Addresses change; if they cannot be read, the known ones stay."""
+    """A UPN can change. If it cannot be read, the stored one stays."""
     chat = ms.world.personal(TARO)
     await ms.post_installation(bot.url, TARO, chat)
     members = ms.world.conversations[chat.id].members
@@ -495,8 +503,10 @@ async def test_addresses_are_read_again_with_a_message_a_day_later(
     assert bot.store.tables.chats[TARO.object_id].person.upn == "taro.sato@example.com"
 
 
-async def test_person_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot: Turns) -> None:
-    """A new installation causes a new welcome message. An upgrade forgets no one and causes no message."""
+async def test_personal_chat_is_deleted_from_the_store_when_the_person_uninstalls_the_bot(
+    ms: FakeMicrosoft, bot: Turns
+) -> None:
+    """A new installation causes a new welcome message. An upgrade deletes no chat and causes no message."""
     chat = ms.world.personal(TARO)
     await ms.post_installation(bot.url, TARO, chat)
     for action in ("remove-upgrade", "add-upgrade"):
@@ -509,7 +519,7 @@ async def test_person_who_uninstalls_the_bot_is_forgotten(ms: FakeMicrosoft, bot
     assert len(ms.posted(chat)) == 2
 
 
-async def test_installation_in_a_team_posts_no_welcome(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_installation_in_a_team_causes_no_welcome_message(ms: FakeMicrosoft, bot: Turns) -> None:
     """Neither of the two events of an installation causes a message, and no chat is stored."""
     await ms.post_installation(bot.url, TARO, APPROVERS)
     await ms.post_membership(bot.url, TARO, APPROVERS, bot_added=True)
@@ -517,7 +527,7 @@ async def test_installation_in_a_team_posts_no_welcome(ms: FakeMicrosoft, bot: T
     assert (ms.world.messages, bot.store.tables.chats) == ([], {})
 
 
-async def test_removing_the_bot_from_a_team_keeps_the_personal_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_removing_the_bot_from_a_team_keeps_the_stored_personal_chats(ms: FakeMicrosoft, bot: Turns) -> None:
     """The installations of a team and of a person are independent."""
     await ms.post_installation(bot.url, TARO, ms.world.personal(TARO))
     await ms.post_installation(bot.url, TARO, APPROVERS, "remove")
@@ -560,7 +570,7 @@ async def test_person_who_leaves_the_team_is_no_longer_a_member(ms: FakeMicrosof
 @pytest.mark.parametrize(
     "event", ["channelUnshared", "channelShared", "channelDeleted", "teamDeleted", "teamArchived", "addedLater", ""]
 )
-async def test_person_who_loses_the_channel_without_a_member_event_is_no_longer_a_member(
+async def test_person_who_loses_access_to_a_channel_without_a_member_event_is_no_longer_a_member(
     ms: FakeMicrosoft, bot: Turns, event: str
 ) -> None:
     """These events name no members. After each of them, even an unknown one, the roster is read again."""
@@ -607,7 +617,7 @@ async def test_any_event_that_may_be_about_members_invalidates_the_roster(
     ],
     ids=["team", "conversation only", "thread", "other channel", "no channel", "no team"],
 )
-async def test_event_that_names_its_place_in_any_way_invalidates_the_roster(
+async def test_event_that_names_only_team_channel_or_conversation_invalidates_the_roster(
     ms: FakeMicrosoft, bot: Turns, where: str, data: Json
 ) -> None:
     """The team, the channel, or only the conversation of the activity may say which rosters changed."""
@@ -634,8 +644,8 @@ async def test_person_who_is_removed_while_the_roster_is_read_is_no_longer_a_mem
     assert await looking is None
 
 
-async def test_event_of_a_shared_channel_without_a_team_invalidates_the_roster(ms: FakeMicrosoft, bot: Turns) -> None:
-    """The event names the channel but no team."""
+async def test_event_with_a_shared_channel_but_no_team_invalidates_the_roster(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The event arrives in another channel."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)
     data = {"tenant": {"id": TENANT_ID}, "channel": {"id": APPROVERS}, "eventType": "channelUnshared"}
@@ -661,7 +671,9 @@ async def test_event_without_a_change_of_members_invalidates_no_roster(ms: FakeM
 @pytest.mark.parametrize(
     "kind", ["messageReaction", "messageUpdate", "messageDelete", "event", "typing", "endOfConversation", "x"]
 )
-async def test_other_activities_are_accepted_without_a_reply(ms: FakeMicrosoft, bot: Turns, kind: str) -> None:
+async def test_activities_that_need_no_reply_are_accepted_without_a_reply(
+    ms: FakeMicrosoft, bot: Turns, kind: str
+) -> None:
     """Such activities may have any content. Only the service URL of the conversation is stored."""
     body = activity(
         kind,
@@ -680,7 +692,7 @@ async def test_other_activities_are_accepted_without_a_reply(ms: FakeMicrosoft, 
     assert bot.store.tables.service_urls == {APPROVERS: ms.service_url}
 
 
-async def test_bot_is_ready_once_it_has_signing_keys(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_bot_becomes_ready_when_it_has_the_signing_keys(ms: FakeMicrosoft, bot: Turns) -> None:
     """Before that, /readyz answers 503, and the keys are missing."""
     ms.fault("GET", "well-known", status=500)
     async with aiohttp.ClientSession() as http:
@@ -695,7 +707,7 @@ async def test_bot_is_ready_once_it_has_signing_keys(ms: FakeMicrosoft, bot: Tur
 async def test_service_that_retries_refused_cards_is_notified_of_an_installation_in_a_team(
     ms: FakeMicrosoft, bot: Turns
 ) -> None:
-    """Teams reports it as an installation or as a new member. Removals, other members and personal chats are ignored."""
+    """Teams reports it as an installation or as a new member. Removals, new people and personal chats are ignored."""
     await ms.post_installation(bot.url, HANAKO, APPROVERS, "add")
     await ms.post_membership(bot.url, HANAKO, APPROVERS, bot_added=True)
     assert bot.installations.count == 2
@@ -706,10 +718,10 @@ async def test_service_that_retries_refused_cards_is_notified_of_an_installation
 
 
 @pytest.mark.parametrize("event", ["channelRestored", "teamUnarchived", "teamRestored"])
-async def test_service_that_retries_refused_cards_is_notified_when_a_channel_or_team_returns(
+async def test_service_that_retries_refused_cards_is_notified_when_a_channel_or_team_is_restored(
     ms: FakeMicrosoft, bot: Turns, event: str
 ) -> None:
-    """It is not notified of other events of a team."""
+    """A team may also be unarchived. The service is not notified of other events of a team."""
     for other in ("channelDeleted", "teamArchived", "channelRenamed"):
         await ms.post_channel_event(bot.url, HANAKO, APPROVERS, other)
     assert bot.installations.count == 0
@@ -726,7 +738,9 @@ async def test_service_that_retries_refused_cards_is_notified_of_an_upgrade_in_a
 
 
 @pytest.mark.parametrize("action", ["add", "add-upgrade", "remove"])
-async def test_installation_in_a_team_invalidates_its_rosters(ms: FakeMicrosoft, bot: Turns, action: str) -> None:
+async def test_installation_upgrade_or_removal_in_a_team_invalidates_its_rosters(
+    ms: FakeMicrosoft, bot: Turns, action: str
+) -> None:
     """The roster is read again, because what the bot may read depends on where it is installed."""
     assert await bot.side.people.member(APPROVERS, MEI.object_id)
     ms.world.conversations[APPROVERS].members.remove(MEI)

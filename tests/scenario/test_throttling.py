@@ -34,7 +34,7 @@ class LimitedChat(FakeChat):
         return await super().post(conversation, message)
 
 
-async def test_postponed_posts_read_aws_once() -> None:
+async def test_requests_whose_posts_are_postponed_are_read_from_aws_once() -> None:
     """Of 101 requests at once, most wait for their turn in Teams. None of them is read from AWS again meanwhile."""
     world = new_world()
     world.chat = LimitedChat(world.clock)
@@ -88,7 +88,7 @@ async def test_event_during_a_postponed_delivery_causes_a_read_of_aws() -> None:
     assert row.request.status is Status.REJECTED
 
 
-async def test_event_after_the_delivery_became_due_causes_a_read_of_aws() -> None:
+async def test_event_after_a_postponed_delivery_became_due_causes_a_read_of_aws() -> None:
     """The row is already due for its delivery. An event does not move that time, but makes the bot read AWS."""
     world, key = await _postponed()
     await world.clock.advance(THROTTLED + 5)
@@ -103,14 +103,14 @@ async def test_event_after_the_delivery_became_due_causes_a_read_of_aws() -> Non
 
 
 async def test_aws_is_read_every_few_minutes_while_teams_throttles_the_card() -> None:
-    """In ten minutes, AWS is read two to four times."""
+    """In ten minutes, AWS is read two to four times, the first read included."""
     world, _ = await _postponed(times=100)
     async with world.running():
         await world.clock.advance(600)
     assert 2 <= world.aws.count("observe") <= 4
 
 
-async def test_request_that_times_out_during_a_postponed_delivery_is_read() -> None:
+async def test_request_that_times_out_during_a_postponed_delivery_is_read_again() -> None:
     """The request's deadline passes without an event while no process runs. The next process reads AWS again."""
     world = new_world()
     key = world.aws.add()
@@ -124,7 +124,7 @@ async def test_request_that_times_out_during_a_postponed_delivery_is_read() -> N
     assert world.aws.count("observe") == 2
 
 
-async def test_changed_channels_during_a_postponed_delivery_cause_a_read_of_aws() -> None:
+async def test_change_of_the_channels_during_a_postponed_delivery_causes_a_read_of_aws() -> None:
     """The file gets another channel while the card waits for Teams."""
     world, _ = await _postponed()
     world.configuration.replace(current_configuration(replace(APPROVALS, name="others")).value)
@@ -152,8 +152,11 @@ POSTPONED = Record(KEY, NOW, request=request(), observed_at=NOW, requeue_at=NOW 
         ({"decisions": (decision(HANAKO, state=DecisionState.RELEASED),)}, True),
     ],
 )
-def test_aws_is_read_unless_the_facts_are_recent_and_no_decision_is_under_way(
+def test_postponed_delivery_needs_no_read_of_aws_only_while_all_conditions_are_met(
     changed: dict[str, Any], *, recent: bool
 ) -> None:
-    """Each condition alone makes a read necessary. A released decision does not."""
+    """The delivery is postponed, the facts are recent, and no decision is under way. A released decision is not.
+
+    Each condition that is not met makes a read necessary.
+    """
     assert is_recent(replace(POSTPONED, **changed), NOW + SECOND) is recent

@@ -25,7 +25,7 @@ from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import APPROVALS, World, code_of, new_world
 
 
-async def test_twenty_clicks_send_one_signal_whose_effect_aws_shows_late() -> None:
+async def test_twenty_clicks_send_one_signal_although_aws_shows_its_effect_late() -> None:
     """AWS shows the effect 1.5 s after the signal. No other click is sent meanwhile, and none is answered "recorded"."""
     people = [person(number) for number in range(20)]
     world = new_world(people=[*people, TARO_PERSON])
@@ -43,7 +43,7 @@ async def test_twenty_clicks_send_one_signal_whose_effect_aws_shows_late() -> No
     assert world.aws.requests[key].status.ended
 
 
-async def test_slow_change_of_level_is_found_without_an_event_or_sweep(world: World) -> None:
+async def test_change_of_level_that_aws_shows_late_is_found_without_an_event_or_sweep(world: World) -> None:
     """After an accepted vote the request is reconciled until AWS shows the next level."""
     world.aws.lag = 20
     key = await world.posted(levels=2)
@@ -58,8 +58,8 @@ async def test_slow_change_of_level_is_found_without_an_event_or_sweep(world: Wo
     assert row.request.waiting.step == "Level2"
 
 
-async def test_state_check_stops_a_vote_for_a_passed_level(world: World) -> None:
-    """The row shows the first level while AWS is at the second: a click on the first sends no signal."""
+async def test_vote_for_a_level_that_is_complete_in_aws_sends_no_signal(world: World) -> None:
+    """The row shows the first level while AWS is at the second. The state check finds this."""
     key = await world.posted(levels=2)
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
@@ -68,8 +68,8 @@ async def test_state_check_stops_a_vote_for_a_passed_level(world: World) -> None
     assert world.aws.signals == []
 
 
-async def test_two_decisions_of_one_person_are_both_shown(world: World) -> None:
-    """Level 1 was approved in Teams, level 2 by the same person in the console: the card shows both comments."""
+async def test_card_has_the_comments_of_both_decisions_of_one_person(world: World) -> None:
+    """Level 1 was approved in Teams, level 2 by the same person in the console. A late click gets the second comment."""
     key = await world.posted(levels=2)
     async with world.running():
         await world.press(key, HANAKO, comment="first")
@@ -85,7 +85,7 @@ async def test_two_decisions_of_one_person_are_both_shown(world: World) -> None:
     assert "second" in text
 
 
-async def test_unreadable_last_vote_names_no_person(world: World) -> None:
+async def test_rejection_whose_votes_are_unreadable_is_attributed_to_no_person(world: World) -> None:
     """If AWS does not say who rejected level 2, the bot does not name the approver of level 1 instead."""
     key = await world.posted(levels=2)
     async with world.running():
@@ -103,7 +103,7 @@ async def test_unreadable_last_vote_names_no_person(world: World) -> None:
     assert "fine by me" not in ending
 
 
-async def test_vote_is_not_reported_as_outside_while_a_signal_waits_for_its_reply(world: World) -> None:
+async def test_vote_is_not_reported_as_outside_teams_while_a_signal_waits_for_its_reply(world: World) -> None:
     """AWS shows an approval while the bot still waits for the reply to its signal: the thread reports nothing.
 
     AWS then refuses the signal, so the approval came from outside Teams, and the thread reports it.
@@ -141,7 +141,7 @@ async def test_card_gets_its_buttons_back_after_a_refused_signal(world: World) -
     assert card.buttons
 
 
-async def test_store_failure_after_the_claim_is_answered_applying(
+async def test_click_is_answered_applying_if_the_store_fails_after_the_claim(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The store fails after it stored the claim: the answer is "applying…", and one signal is sent."""
@@ -157,7 +157,7 @@ async def test_store_failure_after_the_claim_is_answered_applying(
     assert len(world.aws.signals) == 1
 
 
-async def test_store_failure_at_a_repeated_click_is_answered_applying(
+async def test_repeated_click_is_answered_applying_if_the_store_fails(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Teams repeats a slow click while the first click's signal is being sent.
@@ -194,8 +194,8 @@ async def test_expired_lease_cannot_be_renewed_after_another_process_held_it(wor
 
 
 @pytest.mark.parametrize("write", ["post", "update"])
-async def test_lease_is_checked_right_before_a_post_or_update(world: World, write: str) -> None:
-    """A reconcile that lost its lease while it read AWS does not post or update the card."""
+async def test_reconcile_that_lost_its_lease_does_not_post_or_update_the_card(world: World, write: str) -> None:
+    """Another process takes the lease while the reconcile reads AWS. The reconcile then raises LeaseHeld."""
     key = world.aws.add()
     if write == "update":
         await world.shown(key)
@@ -227,11 +227,8 @@ class SlowChat(FakeChat):
         await super().update(posted, message)
 
 
-async def test_update_after_a_lost_lease_is_corrected_immediately(world: World) -> None:
-    """An update that takes longer than the lease overwrites a newer card.
-
-    The newer card is restored within a second.
-    """
+async def test_card_that_a_late_update_overwrote_is_restored_within_a_second(world: World) -> None:
+    """An update that takes longer than the lease overwrites the card that another process has updated meanwhile."""
     chat = SlowChat()
     world = replace(world, chat=chat)
     other = replace(world, owner="replica-2")
@@ -249,8 +246,8 @@ async def test_update_after_a_lost_lease_is_corrected_immediately(world: World) 
     assert not chat.of("post")[0].buttons
 
 
-async def test_signal_of_a_crashed_process_is_never_sent_again(world: World) -> None:
-    """The process died while it sent the signal. After a restart, no signal is sent, and the decision is released."""
+async def test_signal_whose_process_crashed_while_sending_is_not_sent_again(world: World) -> None:
+    """After a restart, no signal is sent, and the decision is released within two minutes."""
     key = await world.posted()
     await world.crash_in(world.pressed(key, HANAKO), "signal")
     world.build()
@@ -260,8 +257,8 @@ async def test_signal_of_a_crashed_process_is_never_sent_again(world: World) -> 
     assert [each.state for each in (await world.row(key)).decisions] == [DecisionState.RELEASED]
 
 
-async def test_click_is_refused_while_the_channel_is_not_determined() -> None:
-    """While the tags that determine the channel cannot be read, a click in the fallback channel is refused."""
+async def test_click_in_the_fallback_channel_is_refused_while_the_routing_tags_are_unreadable() -> None:
+    """Once the tags are read, another channel may get the request."""
     match = Match(tags=(("Environment", frozenset({"production"})),))
     leads = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2", match=match, fallback=False)
     world = new_world(leads, APPROVALS)
@@ -273,8 +270,8 @@ async def test_click_is_refused_while_the_channel_is_not_determined() -> None:
     assert world.aws.signals == []
 
 
-async def test_request_unreadable_for_days_is_still_retried(world: World) -> None:
-    """After thousands of failures the next reconcile is still scheduled and the last known state is kept."""
+async def test_request_is_still_retried_after_thousands_of_failed_reads(world: World) -> None:
+    """The next reconcile is scheduled, and the last known state is kept."""
     key = await world.posted()
     await world.rows.apply(key, lambda row: replace(row, reconcile_failures=5000))
     world.aws.before["observe"].append(RequestNotReadable("OpsItemNotFoundException"))
@@ -285,8 +282,8 @@ async def test_request_unreadable_for_days_is_still_retried(world: World) -> Non
     assert row.request.status is Status.PENDING
 
 
-async def test_buttons_and_direct_message_appear_after_a_roster_failure(world: World) -> None:
-    """Once the roster is readable and the requester identified, the card gets buttons and the direct message is sent."""
+async def test_card_gets_buttons_and_the_direct_message_is_sent_after_a_roster_failure(world: World) -> None:
+    """The requester could not be identified during the failure. Both come within five minutes after it."""
     world.people.failing = True
     key = world.aws.add()
     async with world.running():
@@ -301,7 +298,9 @@ async def test_buttons_and_direct_message_appear_after_a_roster_failure(world: W
     assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id]
 
 
-async def test_later_roster_failure_keeps_buttons_and_messages(world: World) -> None:
+async def test_roster_failure_after_the_requester_was_identified_changes_neither_card_nor_direct_messages(
+    world: World,
+) -> None:
     """The requester was identified before: the card keeps its buttons, and the requester learns of the approval."""
     key = await world.posted()
     world.people.failing = True
@@ -312,8 +311,8 @@ async def test_later_roster_failure_keeps_buttons_and_messages(world: World) -> 
     assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id] * 2
 
 
-async def test_requester_is_no_longer_identified_when_two_people_share_the_address(world: World) -> None:
-    """Another member has the requester's address now: the requester is unidentified, and the card has no buttons."""
+async def test_requester_is_no_longer_identified_when_another_member_has_the_same_address(world: World) -> None:
+    """The card loses its buttons."""
     key = await world.posted()
     world.people.people.append(replace(person(7), upn=TARO_PERSON.upn))
     row = await world.shown(key)
@@ -342,8 +341,8 @@ async def test_card_of_a_request_that_aws_no_longer_has_loses_its_buttons_after_
     assert (card.buttons, len(card.versions)) == (True, 3)
 
 
-async def test_reappearing_request_restarts_the_ten_minutes(world: World) -> None:
-    """Once AWS shows the request again, the row no longer has the time since which it was missing."""
+async def test_row_of_a_request_that_reappears_no_longer_has_the_time_since_which_it_was_missing(world: World) -> None:
+    """So the ten minutes start again if AWS stops showing the request a second time."""
     key = await world.posted()
     there = world.aws.requests.pop(key)
     await world.shown(key)
@@ -378,8 +377,8 @@ async def test_card_shows_the_progress_of_a_level_and_its_approvers() -> None:
         assert "0 of 2 approvals given" in shown(card.versions[-1].card).replace("\u200b", "")
 
 
-async def test_approver_role_of_another_account_is_named_with_its_account(world: World) -> None:
-    """The card shows the request's account, so the name alone would mean the role there."""
+async def test_card_has_the_whole_arn_of_an_approver_role_of_another_account(world: World) -> None:
+    """The card shows the request's account, so the role's name alone would mean a role of that account."""
     key = await world.posted()
     elsewhere = "arn:aws:iam::444455556666:role/NodeAccessApprover"
     (level,) = world.aws.requests[key].levels
@@ -429,8 +428,8 @@ class SlowToAnswerStore(MemoryStore):
         return record
 
 
-async def test_late_answer_of_the_store_never_shows_an_older_row() -> None:
-    """Two writes are answered in the wrong order: a waiting task never sees an older row after a newer one."""
+async def test_task_that_waits_for_a_row_never_gets_an_older_version_after_a_newer_one() -> None:
+    """The store answers two writes in the wrong order."""
     store = SlowToAnswerStore()
     world = new_world(store=store)
     key = await world.posted()
@@ -495,7 +494,7 @@ async def test_slow_reconciles_of_two_processes_post_one_card() -> None:
         assert len(world.chat.of("post")) == 1
 
 
-async def test_requester_who_is_identified_late_gets_the_message_about_the_approval(world: World) -> None:
+async def test_requester_who_is_identified_late_gets_the_direct_message_about_the_approval(world: World) -> None:
     """The request was approved while no roster could be read. The message is sent once the rosters can be read."""
     world.people.failing = True
     key = world.aws.add()
@@ -511,7 +510,7 @@ async def test_requester_who_is_identified_late_gets_the_message_about_the_appro
     assert "approved" in message.card
 
 
-async def test_effect_after_the_minute_is_attributed_to_the_click(world: World) -> None:
+async def test_vote_that_aws_shows_90_seconds_late_is_attributed_to_the_person_who_clicked(world: World) -> None:
     """The signal's reply was lost, and AWS shows the vote 90 seconds later.
 
     The thread then names the person who clicked, and does not say that the vote was made outside Teams.
@@ -547,7 +546,7 @@ async def test_requests_of_a_removed_account_are_not_read_repeatedly(world: Worl
     assert (answer.notice and answer.notice.code, world.aws.signals) == (NoticeCode.NOT_FOUND, [])
 
 
-async def test_direct_message_names_the_person_before_the_signals_reply_arrives(world: World) -> None:
+async def test_direct_message_names_the_approver_before_the_reply_to_the_signal_arrives(world: World) -> None:
     """AWS shows the vote before the signal's reply: the direct message names the person, not "outside Teams"."""
     answered = asyncio.Event()
 
@@ -575,7 +574,7 @@ async def test_direct_message_names_the_person_before_the_signals_reply_arrives(
     assert len(world.chat.of("reply")) == 1
 
 
-async def test_vote_never_counts_for_the_next_level(world: World) -> None:
+async def test_two_simultaneous_approvals_never_count_for_the_next_level(world: World) -> None:
     """The row lacks an approval from the console. Two people approve at the same time, and level 2 gets no vote."""
     key = await world.posted(levels=2, required=2)
     world.aws.decide(key, Verdict.APPROVE)  # no event and no sweep so far
@@ -588,7 +587,7 @@ async def test_vote_never_counts_for_the_next_level(world: World) -> None:
     assert level.votes == ()
 
 
-async def test_rejection_never_counts_for_the_next_level(world: World) -> None:
+async def test_approval_and_later_rejection_never_count_for_the_next_level(world: World) -> None:
     """The row lacks an approval from the console.
 
     One person approves, and another rejects before the first vote has its effect. Level 2 gets no vote.
@@ -610,7 +609,7 @@ async def test_rejection_never_counts_for_the_next_level(world: World) -> None:
     assert level.votes == ()
 
 
-async def test_vote_that_aws_never_shows_blocks_others_for_a_minute_only(world: World) -> None:
+async def test_vote_that_aws_never_shows_blocks_votes_of_other_people_for_a_minute_only(world: World) -> None:
     """AWS accepts the first vote but does not count it: after a minute another person can decide."""
 
     class Uncounted(FakeAws):

@@ -65,7 +65,7 @@ async def test_first_direct_message_arrives_within_a_minute_after_the_rosters_ar
 
 
 @pytest.mark.parametrize("rules", [BY_DOMAIN, BY_ROSTER])
-async def test_requester_is_notified_after_a_roster_outage_that_the_request_ended_in_it(
+async def test_requester_is_notified_after_a_roster_outage_during_which_the_request_ended(
     world: World, rules: IdentityRules
 ) -> None:
     """The request ends before the rosters can be read. The message about the end arrives once they can be read."""
@@ -86,7 +86,7 @@ async def test_requester_is_notified_after_a_roster_outage_that_the_request_ende
 
 
 async def test_thread_says_at_once_that_a_requester_in_no_roster_was_not_notified(world: World) -> None:
-    """All rosters were read, so the requester is not looked up again."""
+    """All rosters were read, so the requester is not looked up again in the next minute."""
     use(world, BY_DOMAIN)
     world.people.people.remove(TARO_PERSON)
     async with world.running():
@@ -99,7 +99,7 @@ async def test_thread_says_at_once_that_a_requester_in_no_roster_was_not_notifie
         assert world.people.asked_known == asked
 
 
-async def test_card_says_that_the_requester_cannot_be_looked_up_now(world: World) -> None:
+async def test_card_says_that_the_requester_cannot_be_looked_up_during_a_roster_outage(world: World) -> None:
     """Until the requester is looked up again, the card has no buttons, and a click is refused."""
     use(world, BY_ROSTER)
     async with world.running():
@@ -127,8 +127,10 @@ async def test_requester_is_looked_up_again_when_the_bot_is_added_to_a_team(worl
     assert len(world.chat.of("direct")) == 1
 
 
-async def test_direct_message_is_given_up_hours_after_the_end_of_the_request(world: World) -> None:
-    """No roster can be read until then. A note says that the requester was not notified, and the reads end."""
+async def test_direct_message_is_given_up_if_no_roster_is_readable_for_hours_after_the_request_ended(
+    world: World,
+) -> None:
+    """After LOOKUP_SPAN a note says that the requester was not notified, and the row is no longer due."""
     use(world, BY_DOMAIN)
     world.people.failing = True
     key = world.aws.add()
@@ -176,10 +178,10 @@ ROSTER, LOGIN = r"pagedmembers$", r"/oauth2/v2.0/token$"
     ],
     ids=str,
 )
-async def test_request_that_arrives_during_an_outage_is_announced_after_it(
+async def test_card_and_direct_message_arrive_after_an_outage_of_the_rosters_or_the_login(
     whole: Product, fails: str, how: dict[str, Any]
 ) -> None:
-    """The rosters, or the bot's login, fail while the request arrives. Card and direct message come without a note."""
+    """The request arrives during the outage. No note says that the requester was not notified."""
     whole.toml = TOML + 'people_domains = ["example.com"]\nunmatched_requesters = "allow"\n'
     fault = whole.microsoft.fault("*", fails, times=None, **how)
     async with whole.running():

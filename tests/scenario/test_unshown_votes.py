@@ -77,7 +77,7 @@ def voters(world: World) -> list[str | None]:
 
 
 @pytest.mark.parametrize(("verb", "word"), [(Verb.APPROVE, "Approved by"), (Verb.REJECT, "Rejected by")])
-async def test_vote_that_aws_never_shows_is_no_longer_named_and_may_be_repeated(
+async def test_vote_that_aws_does_not_show_is_hidden_after_a_minute_and_may_be_repeated(
     world: World, verb: Verb, word: str
 ) -> None:
     """For a minute the card names the voter. Then card and thread say that AWS does not show the vote."""
@@ -102,7 +102,7 @@ async def test_vote_that_aws_never_shows_is_no_longer_named_and_may_be_repeated(
 
 
 async def test_vote_is_hidden_although_teams_postpones_messages(world: World) -> None:
-    """Teams throttles right before the minute is over: AWS is still read after it, not only Teams written to."""
+    """Teams throttles shortly before the minute is over. After it, the bot still reads AWS instead of only delivering."""
     key = await world.posted(required=2)
     async with world.running():
         await swallowed(world, key)
@@ -154,7 +154,7 @@ async def test_vote_is_hidden_although_another_part_of_the_request_is_unreadable
         assert NOT_SHOWN in card(world)
 
 
-async def test_another_approver_decides_while_votes_are_unreadable(world: World) -> None:
+async def test_second_approver_can_vote_at_once_while_the_votes_in_aws_are_unreadable(world: World) -> None:
     """The card says that the approvals are not readable, and the second approver does not wait for a minute."""
     key = await world.posted(required=2)
     hide_all(world, key)
@@ -171,7 +171,7 @@ async def test_another_approver_decides_while_votes_are_unreadable(world: World)
 
 
 async def test_only_the_vote_that_aws_does_not_show_is_hidden(world: World) -> None:
-    """Of two approvals AWS shows one: the other person is not named, and may vote again."""
+    """Of two approvals AWS shows one. The card counts that one alone, and the other person may vote again."""
     key = await world.posted(required=3)
     async with world.running():
         await swallowed(world, key)
@@ -216,7 +216,7 @@ async def test_vote_is_hidden_if_aws_shows_only_votes_that_cannot_be_the_same(wo
         assert NOT_SHOWN in card(world)
 
 
-async def test_late_vote_is_shown_again(world: World) -> None:
+async def test_hidden_vote_is_displayed_again_after_aws_shows_the_vote(world: World) -> None:
     """AWS shows the vote after ten minutes: card and thread name the person again, who may not vote again."""
     key = await world.posted(required=2)
     async with world.running():
@@ -236,7 +236,9 @@ async def test_late_vote_is_shown_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("waits", [(90.0, 30.0), (90.0,)])
-async def test_late_vote_is_reported_once_although_its_note_was_skipped(world: World, waits: tuple[float, ...]) -> None:
+async def test_thread_reports_a_late_vote_only_once_although_its_first_note_was_skipped(
+    world: World, waits: tuple[float, ...]
+) -> None:
     """Teams postpones the note until the vote is hidden, so the note is skipped; then AWS shows the vote.
 
     In the first case the thread has not said that the vote is hidden, in the second it has.
@@ -255,7 +257,9 @@ async def test_late_vote_is_reported_once_although_its_note_was_skipped(world: W
 
 
 @pytest.mark.parametrize("readable", [True, False])
-async def test_repeated_vote_is_not_sent_if_aws_may_show_the_first_one(world: World, *, readable: bool) -> None:
+async def test_second_vote_of_a_person_is_not_sent_if_aws_may_show_the_hidden_first_one(
+    world: World, *, readable: bool
+) -> None:
     """The row is not up to date: the state check finds the first vote, or unreadable votes, and nothing is sent."""
     key = await world.posted(required=2)
     async with world.running():
@@ -274,7 +278,7 @@ async def test_repeated_vote_is_not_sent_if_aws_may_show_the_first_one(world: Wo
 
 
 @pytest.mark.parametrize("late", [1, 2])
-async def test_person_who_voted_twice_is_named_as_often_as_aws_shows(world: World, late: int) -> None:
+async def test_card_names_a_person_who_voted_twice_once_for_each_vote_that_aws_shows(world: World, late: int) -> None:
     """The repeated vote counts. If AWS shows the first one too, that counts as well."""
     key = await world.posted(required=3)
     async with world.running():
@@ -288,7 +292,7 @@ async def test_person_who_voted_twice_is_named_as_often_as_aws_shows(world: Worl
         assert NOT_SHOWN not in card(world)
 
 
-async def test_vote_is_not_named_at_a_level_that_others_completed(world: World) -> None:
+async def test_vote_that_aws_does_not_show_is_hidden_at_a_level_that_another_vote_completed(world: World) -> None:
     """AWS approved the request without this vote. The note corrects the thread, and does not invite to click."""
     key = await world.posted()
     async with world.running():
@@ -304,7 +308,7 @@ async def test_vote_is_not_named_at_a_level_that_others_completed(world: World) 
     assert "may press again" not in corrections[0]
 
 
-async def test_process_that_starts_after_the_minute_hides_the_vote(world: World) -> None:
+async def test_process_that_starts_ten_minutes_later_hides_a_vote_that_aws_does_not_show(world: World) -> None:
     """The process ended right after AWS accepted the vote, and another one starts ten minutes later."""
     key = await world.posted(required=2)
     async with world.running():

@@ -103,8 +103,8 @@ async def test_approver_revokes_approved_access(world: World) -> None:
     assert len(world.chat.of("reply")) == 2  # approval and revocation; no third note
 
 
-async def test_two_simultaneous_revocations_make_one_call(world: World) -> None:
-    """The second person is shown who was first."""
+async def test_simultaneous_revocations_by_two_people_send_one_signal(world: World) -> None:
+    """The answer to the second person names the first person."""
     key = await approved(world)
     async with world.running():
         answers = await asyncio.gather(*(world.press(key, who, Verb.REVOKE) for who in (HANAKO, ICHIRO)))
@@ -114,8 +114,8 @@ async def test_two_simultaneous_revocations_make_one_call(world: World) -> None:
     assert (late.who, late.verdict) == (HANAKO.name, Withdrawal.REVOKE)
 
 
-async def test_second_revocation_names_the_person_of_the_first(world: World) -> None:
-    """While a revocation is sent, another click makes no call. Its answer names the first person and has the comment."""
+async def test_answer_to_a_second_revocation_names_the_person_who_clicked_first(world: World) -> None:
+    """While one revocation waits, a second click sends no signal. Its answer names the first person and has the comment."""
     key = await approved(world)
     gate = world.aws.gates["grant"] = asyncio.Event()
     async with world.running():
@@ -139,8 +139,8 @@ async def test_second_revocation_names_the_person_of_the_first(world: World) -> 
     assert "Revoked by" in world.chat.of("post")[0].card
 
 
-async def test_repeated_revocation_makes_one_call(world: World) -> None:
-    """Two identical clicks arrive at the same time. One of the answers says that the access was revoked."""
+async def test_two_identical_clicks_on_revoke_send_one_signal(world: World) -> None:
+    """The clicks arrive at the same time. The answer to one of them says that the access was already revoked."""
     key = await approved(world)
     async with world.running():
         answers = await asyncio.gather(*(world.press(key, ICHIRO, Verb.REVOKE) for _ in range(2)))
@@ -148,8 +148,8 @@ async def test_repeated_revocation_makes_one_call(world: World) -> None:
     assert {code_of(answer) for answer in answers} == {None, NoticeCode.REVOKED}
 
 
-async def test_late_revocation_never_reaches_aws(world: World) -> None:
-    """No call is made if access was already revoked in Teams or in the console, even if the row does not show it."""
+async def test_revocation_of_access_that_was_already_revoked_sends_no_signal(world: World) -> None:
+    """The access was revoked in Teams or in the console. A revocation in the console is perhaps not in the row yet."""
     key = await approved(world)
     async with world.running():
         await world.press(key, ICHIRO, Verb.REVOKE)
@@ -168,8 +168,8 @@ async def test_late_revocation_never_reaches_aws(world: World) -> None:
 
 
 @pytest.mark.parametrize("seen", [True, False])
-async def test_access_that_is_over_cannot_be_revoked(world: World, seen: bool) -> None:
-    """No call is made after the end of access, even if the row does not have that end. The button disappears."""
+async def test_access_that_has_ended_cannot_be_revoked(world: World, seen: bool) -> None:
+    """No signal is sent, even if the row does not have the end of the access. The button disappears."""
     key = await approved(world)
     if seen:
         await world.clock.advance(WINDOW.total_seconds())
@@ -184,8 +184,8 @@ async def test_access_that_is_over_cannot_be_revoked(world: World, seen: bool) -
     assert not offers(card.card, Verb.REVOKE)
 
 
-async def test_waiting_request_cannot_be_revoked(world: World) -> None:
-    """The card has no Revoke button. A forged click is refused, and no call is made."""
+async def test_request_that_waits_for_approval_cannot_be_revoked(world: World) -> None:
+    """The card has no Revoke button. A forged click is answered "not approved", and no signal is sent."""
     key = await world.posted()
     assert code_of(await world.press(key, ICHIRO, Verb.REVOKE)) is NoticeCode.NOT_APPROVED
     assert not offers(world.chat.of("post")[0].card, Verb.REVOKE)
@@ -202,7 +202,7 @@ async def test_waiting_request_cannot_be_revoked(world: World) -> None:
     ],
 )
 async def test_person_who_may_not_approve_may_not_revoke(world: World, who: Person, expected: Reason) -> None:
-    """The requester, a stranger, a guest and a foreign tenant's person read the reason. The typed comment is kept."""
+    """The requester, a person who is no approver, a guest and a person of another tenant get the reason and their comment."""
     key = await approved(world)
     answer = await world.press(key, who, Verb.REVOKE, comment="kept")
     assert (code_of(answer), answer.refused) == (expected, True)
@@ -232,7 +232,7 @@ async def test_revocation_from_another_conversation_is_refused(world: World) -> 
     assert sent_verdicts(world) == []
 
 
-async def test_channel_without_approvers_has_no_revoke_button() -> None:
+async def test_card_in_a_channel_without_approvers_has_no_revoke_button() -> None:
     """A click with a forged button is refused."""
     world = new_world(replace(APPROVALS, approvers=()))
     key = await world.posted()
@@ -242,7 +242,7 @@ async def test_channel_without_approvers_has_no_revoke_button() -> None:
     assert code_of(await world.press(key, HANAKO, Verb.REVOKE)) is Refusal.NOBODY
 
 
-async def test_console_approval_can_be_revoked_in_teams(world: World) -> None:
+async def test_access_that_was_approved_in_the_console_can_be_revoked_in_teams(world: World) -> None:
     """Revocation depends on the state, not on the person who approved."""
     key = await world.posted()
     world.aws.decide(key, Verdict.APPROVE)
@@ -262,8 +262,8 @@ async def test_state_check_of_a_revocation_reads_the_granted_access(world: World
     assert made[: made.index("signal") + 1] == ["prepare", "grant", "signal"]
 
 
-async def test_accepted_revocation_without_effect_is_reported(world: World) -> None:
-    """The card shows the state in AWS; after a minute a note warns, and the same person may click again."""
+async def test_revocation_that_aws_accepts_without_effect_is_reported_in_the_thread(world: World) -> None:
+    """The card shows the state in AWS. Within three minutes a note warns, and the same person may click again."""
     key = await approved(world)
     world.aws.lag = 1e6
     async with world.running():
@@ -283,8 +283,8 @@ async def test_accepted_revocation_without_effect_is_reported(world: World) -> N
     assert sent_verdicts(world) == ["revoke", "revoke"]
 
 
-async def test_repeated_revocation_reports_that_aws_does_not_show_it(world: World) -> None:
-    """A second click just before the minute is over makes no call; its notice says that AWS shows no revocation."""
+async def test_answer_to_a_repeated_revocation_says_that_aws_does_not_show_the_first_one(world: World) -> None:
+    """The second click comes a second before the minute is over, and sends no signal."""
     key = await approved(world)
     world.aws.lag = 1e6
     async with world.running():
@@ -300,8 +300,8 @@ async def test_repeated_revocation_reports_that_aws_does_not_show_it(world: Worl
 # --- cancel
 
 
-async def test_requester_cancels_a_waiting_request(world: World) -> None:
-    """One call has the account's cancel role and the requester's name. Card, note and direct message show it."""
+async def test_requester_cancels_a_request_that_waits_for_approval(world: World) -> None:
+    """The signal has the account's cancel role and the requester's name. Card, note and direct message report it."""
     key = await world.posted()
     (told,) = world.chat.of("direct")
     assert offers(told.card, Verb.CANCEL)
@@ -328,8 +328,8 @@ async def test_requester_cancels_a_waiting_request(world: World) -> None:
 
 
 @pytest.mark.parametrize("of", ["person", "place"])
-async def test_cancellation_of_another_persons_request_is_refused(world: World, of: str) -> None:
-    """Clicks by another person, or from another person's chat, are refused. The answer contains no card."""
+async def test_cancellation_by_another_person_or_in_another_persons_chat_is_refused(world: World, of: str) -> None:
+    """No signal is sent, and the answer contains no card."""
     key = await world.posted()
     click = world.withdrawn(key)
     if of == "person":
@@ -367,8 +367,8 @@ async def test_cancellation_from_the_channel_is_refused(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_cancellation_needs_a_direct_message_about_the_request(world: World) -> None:
-    """A click in the requester's own chat is refused for a request that was never announced there."""
+async def test_cancellation_in_a_chat_without_a_direct_message_about_the_request_is_refused(world: World) -> None:
+    """In their own chat, a person tries to cancel another person's request, and one that the bot does not know."""
     await world.posted()
     stranger = world.aws.add(2, requester=TARO.replace("taro.yamada", "ichiro.tanaka"))
     await world.shown(stranger)
@@ -378,7 +378,7 @@ async def test_cancellation_needs_a_direct_message_about_the_request(world: Worl
 
 
 async def test_requester_who_is_no_longer_identified_cannot_cancel(world: World) -> None:
-    """The requester was notified, but the next reconcile cannot identify them."""
+    """The requester was notified. At the next reconcile, another member has the same mail address."""
     key = await world.posted()
     world.people.people.append(replace(person(60), mail=TARO_PERSON.mail))
     await world.shown(key)
@@ -387,8 +387,8 @@ async def test_requester_who_is_no_longer_identified_cannot_cancel(world: World)
     assert world.aws.signals == []
 
 
-async def test_request_whose_row_has_no_requester_cannot_be_cancelled(world: World) -> None:
-    """If the row lacks the requester or the request, the cancellation is refused."""
+async def test_request_whose_row_lacks_the_requester_or_the_facts_cannot_be_cancelled(world: World) -> None:
+    """The requester is not known to be the person who clicks, so the cancellation is refused."""
     key = await world.posted()
     unknown = await world.store.apply(key, lambda row: replace(row, requester=None), now=world.clock.now())
     answer = await world.click_handler.click(world.withdrawn(key))
@@ -414,7 +414,7 @@ async def test_request_whose_row_has_no_requester_cannot_be_cancelled(world: Wor
 async def test_answer_to_a_refused_cancellation_has_the_reason(
     world: World, facts: dict[str, object], step: str, expected: Reason
 ) -> None:
-    """After a forged step, or for a replica, unreadable facts or an ended request, no call is made.
+    """After a forged step, or for a replica, unreadable facts or an ended request, no signal is sent.
 
     The answer has the reason. Its card keeps the button to cancel only if the request waits and is no replica.
     """
@@ -429,8 +429,8 @@ async def test_answer_to_a_refused_cancellation_has_the_reason(
     assert world.aws.signals == []
 
 
-async def test_account_without_a_cancel_role_offers_no_cancellation() -> None:
-    """There is no button. The answer to a forged click names the missing setting and the AWS console."""
+async def test_direct_message_for_an_account_without_a_cancel_role_has_no_cancel_button() -> None:
+    """A forged click is refused. The answer names the missing setting and the AWS console."""
     world = new_world(configuration=current_configuration(cancel_role=None))
     key = await world.posted()
     assert not offers(world.chat.of("direct")[0].card, Verb.CANCEL)
@@ -453,8 +453,8 @@ async def test_cancellation_is_not_sent_after_the_cancel_role_was_removed(world:
     assert await state_of(world, key, Withdrawal.CANCEL) == (RELEASED, Outcome.NO_CANCEL_ROLE)
 
 
-async def test_cancellation_after_a_console_decision_makes_no_call(world: World) -> None:
-    """The state check finds the decision, and the requester is shown who decided."""
+async def test_cancellation_after_a_decision_in_the_console_sends_no_signal(world: World) -> None:
+    """The state check finds the decision, and the answer says who decided."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT, "no ticket")
     async with world.running():
@@ -465,8 +465,8 @@ async def test_cancellation_after_a_console_decision_makes_no_call(world: World)
     assert "Your request was rejected." in shown(answer.card)
 
 
-async def test_request_can_be_cancelled_at_a_later_level(world: World) -> None:
-    """The direct message was about the first level, but cancelling is possible at every level."""
+async def test_request_can_be_cancelled_at_its_second_level(world: World) -> None:
+    """The direct message came at the first level, and its button still cancels."""
     key = await world.posted(levels=2)
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
@@ -475,8 +475,8 @@ async def test_request_can_be_cancelled_at_a_later_level(world: World) -> None:
     assert world.aws.requests[key].status is Status.CANCELLED
 
 
-async def test_click_on_an_old_cancel_button_shows_the_current_message(world: World) -> None:
-    """A click after the decision or the revocation makes no call and shows the current message."""
+async def test_answer_to_a_click_on_an_outdated_cancel_button_has_the_current_message(world: World) -> None:
+    """The click comes after the approval or the revocation, and sends no signal."""
     key = await approved(world)
     for expected, words in ((NoticeCode.DECIDED, "was approved"), (NoticeCode.REVOKED, "access was revoked")):
         answer = await world.click_handler.click(world.withdrawn(key))
@@ -488,8 +488,8 @@ async def test_click_on_an_old_cancel_button_shows_the_current_message(world: Wo
     assert sent_verdicts(world) == ["revoke"]
 
 
-async def test_simultaneous_votes_and_cancellation_make_one_call(world: World) -> None:
-    """The first claim proceeds; the others wait for it and are shown the result."""
+async def test_simultaneous_votes_and_cancellation_send_one_signal(world: World) -> None:
+    """The first claim, the cancellation, proceeds. The votes wait for its result and are answered "cancelled"."""
     key = await world.posted()
     async with world.running():
         cancelled, approved_, rejected = await asyncio.gather(
@@ -505,7 +505,7 @@ async def test_simultaneous_votes_and_cancellation_make_one_call(world: World) -
     ]
 
 
-async def test_cancellation_during_a_vote_is_answered_busy_and_makes_no_call(world: World) -> None:
+async def test_cancellation_during_a_vote_is_answered_busy_and_sends_no_signal(world: World) -> None:
     """The answer names the voter. A later cancellation is answered "decided"."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
@@ -524,10 +524,10 @@ async def test_cancellation_during_a_vote_is_answered_busy_and_makes_no_call(wor
     assert sent_verdicts(world) == ["approve"]
 
 
-async def test_no_vote_is_sent_while_a_cancellation_awaits_its_effect(world: World) -> None:
+async def test_no_vote_is_sent_while_a_cancellation_waits_for_its_effect_in_aws(world: World) -> None:
     """A vote is answered "busy" while AWS has not cancelled.
 
-    After a minute the requester reads that the request was not cancelled, and the next vote is sent.
+    Within three minutes the requester reads that the request was not cancelled, and the next vote is sent.
     """
     key = await world.posted()
     world.aws.lag = 1e6
@@ -547,8 +547,8 @@ async def test_no_vote_is_sent_while_a_cancellation_awaits_its_effect(world: Wor
     assert sent_verdicts(world) == ["cancel", "approve"]
 
 
-async def test_denied_cancellation_names_the_role_to_check(world: World) -> None:
-    """AWS denies the cancellation: the requester reads why in their own chat, and the request keeps waiting."""
+async def test_answer_to_a_cancellation_that_aws_denies_names_the_cancel_role(world: World) -> None:
+    """The message keeps its Cancel button, and an approver can still decide the request."""
     key = await world.posted()
     world.aws.before["prepare"].append(SignalRefused("AccessDenied", denied=True))
     async with world.running():
@@ -560,8 +560,8 @@ async def test_denied_cancellation_names_the_role_to_check(world: World) -> None
     assert sent_verdicts(world) == ["approve"]
 
 
-async def test_failed_slow_cancellation_is_reported_to_the_requester(world: World) -> None:
-    """The click was answered "applying…". The failure comes as a direct message with the button, not in the thread."""
+async def test_cancellation_that_fails_after_it_was_answered_is_reported_in_a_direct_message(world: World) -> None:
+    """The click was answered "applying…". The message about the failure has the button, and the thread gets no note."""
     key = await world.posted()
     world.aws.before["signal"].extend(SignalThrottled() for _ in range(100))
     async with world.running():
@@ -603,7 +603,7 @@ def is_notified(world: World, withdrawal: Withdrawal) -> bool:
 async def test_revocation_or_cancellation_with_a_lost_reply_is_not_sent_again(
     world: World, withdrawal: Withdrawal
 ) -> None:
-    """The call took effect but its reply was lost. The state in AWS confirms it, and the note has the person's name."""
+    """The signal took effect, so the state in AWS confirms the decision, and the note has the person's name."""
     key, click = await ready(world, withdrawal)
     world.aws.after["signal"].append(SignalLost())
     async with world.running():
@@ -621,7 +621,7 @@ async def test_revocation_or_cancellation_with_a_lost_reply_is_not_sent_again(
 async def test_revocation_or_cancellation_that_never_reached_aws_is_released(
     world: World, withdrawal: Withdrawal
 ) -> None:
-    """The person is notified and may click again. The bot itself does not repeat the call."""
+    """The person is notified and may click again. The bot itself does not repeat the signal."""
     key, click = await ready(world, withdrawal)
     world.aws.before["signal"].append(SignalLost())
     async with world.running():
@@ -637,8 +637,10 @@ async def test_revocation_or_cancellation_that_never_reached_aws_is_released(
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_claim_of_a_crashed_process_is_continued(world: World, withdrawal: Withdrawal) -> None:
-    """The process died between claim and call: another one takes over, and one call is made."""
+async def test_claimed_revocation_or_cancellation_is_sent_once_after_a_crash(
+    world: World, withdrawal: Withdrawal
+) -> None:
+    """The process died between claim and signal. The next process sends one signal."""
     key, click = await ready(world, withdrawal)
     await world.crash_in(click, check_call_of(withdrawal))
     world.build()
@@ -649,10 +651,10 @@ async def test_claim_of_a_crashed_process_is_continued(world: World, withdrawal:
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_claim_of_a_crashed_process_is_not_sent_over_a_minute_after_its_turn_began(
+async def test_claimed_revocation_or_cancellation_is_released_two_minutes_after_a_crash(
     world: World, withdrawal: Withdrawal
 ) -> None:
-    """The process was down for too long: no call is made, and the person is notified."""
+    """The next process starts two minutes later. It releases the decision, and the person is notified."""
     key, click = await ready(world, withdrawal)
     await world.crash_in(click, check_call_of(withdrawal))
     await world.clock.advance(120)
@@ -665,10 +667,10 @@ async def test_claim_of_a_crashed_process_is_not_sent_over_a_minute_after_its_tu
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_revocation_or_cancellation_of_a_crashed_process_is_never_sent_again(
+async def test_revocation_or_cancellation_whose_process_crashed_while_sending_is_not_sent_again(
     world: World, withdrawal: Withdrawal
 ) -> None:
-    """The process died during a call that did not reach AWS: after a minute the decision is released."""
+    """The signal did not reach AWS. Within two minutes the decision is released."""
     key, click = await ready(world, withdrawal)
     await world.crash_in(click, "signal")
     world.build()
@@ -679,8 +681,10 @@ async def test_revocation_or_cancellation_of_a_crashed_process_is_never_sent_aga
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_no_signal_is_sent_while_the_state_in_aws_cannot_be_read(world: World, withdrawal: Withdrawal) -> None:
-    """The state cannot be read for a minute: no call is made, and the person is notified."""
+async def test_revocation_or_cancellation_is_released_if_the_state_cannot_be_read_for_a_minute(
+    world: World, withdrawal: Withdrawal
+) -> None:
+    """The state check fails each time. No signal is sent, and the person is notified."""
     key, click = await ready(world, withdrawal)
     world.aws.before[check_call_of(withdrawal)].extend([AwsUnavailable("InternalServerError")] * 100)
     async with world.running():
@@ -693,8 +697,10 @@ async def test_no_signal_is_sent_while_the_state_in_aws_cannot_be_read(world: Wo
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_execution_of_another_request_is_never_signalled(world: World, withdrawal: Withdrawal) -> None:
-    """The row has the execution of another request: no call is made, and the person is notified."""
+async def test_revocation_or_cancellation_never_signals_the_execution_of_another_request(
+    world: World, withdrawal: Withdrawal
+) -> None:
+    """The row has the execution of another request. The decision is released, and the person is notified."""
     key, click = await ready(world, withdrawal)
     execution_id = world.aws.requests[key].execution_id
     assert execution_id
@@ -722,8 +728,10 @@ class SlowStore(MemoryStore):
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_state_check_is_repeated_if_the_store_is_slow_after_it(withdrawal: Withdrawal) -> None:
-    """The row could not be written for seconds after the check: the state is read again before the call."""
+async def test_state_check_of_a_revocation_or_cancellation_is_repeated_if_the_store_is_slow(
+    withdrawal: Withdrawal,
+) -> None:
+    """The write of "sending" takes ten seconds, so the state is read again before the signal."""
     store = SlowStore()
     world = new_world(store=store)
     store.clock = world.clock
@@ -742,8 +750,10 @@ async def test_state_check_is_repeated_if_the_store_is_slow_after_it(withdrawal:
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
-async def test_refused_revocation_or_cancellation_is_explained(world: World, withdrawal: Withdrawal) -> None:
-    """AWS refuses the call. The person reads AWS's error code, and the button stays for another try."""
+async def test_answer_to_a_revocation_or_cancellation_that_aws_refuses_has_the_error_code(
+    world: World, withdrawal: Withdrawal
+) -> None:
+    """The button stays, and the next click is sent."""
     key, click = await ready(world, withdrawal)
     world.aws.before["signal"].append(SignalRefused("InternalRule", denied=False))
     async with world.running():
@@ -755,8 +765,8 @@ async def test_refused_revocation_or_cancellation_is_explained(world: World, wit
     assert world.aws.requests[key].status is STATUS_AFTER[withdrawal]
 
 
-async def test_revocation_uses_the_role_of_its_level() -> None:
-    """The signal uses the role of the level that settled the request, and only that level's approvers may revoke."""
+async def test_revocation_uses_the_role_and_the_approvers_of_the_level_that_settled_the_request() -> None:
+    """The second level has its own role and approvers. An approver of the first level may not revoke."""
     lead = LevelRule("Level2", (f"user:{ICHIRO.object_id}",), "arn:aws:iam::{account}:role/NodeAccessLead")
     world = new_world(replace(APPROVALS, levels=(lead,)))
     key = await approved(world, levels=2)

@@ -41,8 +41,8 @@ def without_role(who: Person = HANAKO, other: Person = ICHIRO) -> World:
 
 
 @COMMENTS
-async def test_decision_without_a_role_is_shown_once(comment: str) -> None:
-    """The decision is shown as the person's, and not a second time as a decision outside Teams."""
+async def test_decision_in_a_channel_without_an_approver_role_is_displayed_once(comment: str) -> None:
+    """The decision is displayed as the person's, and not a second time as a decision outside Teams."""
     world = without_role()
     key = await world.posted()
     async with world.running():
@@ -53,7 +53,7 @@ async def test_decision_without_a_role_is_shown_once(comment: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["佐藤  花子", "佐藤 花子 ", "Sato\u00a0Hanako"])
-async def test_vote_is_recognised_with_any_blanks_in_the_name(name: str) -> None:
+async def test_vote_is_attributed_to_a_person_whose_name_has_double_trailing_or_no_break_spaces(name: str) -> None:
     """The bot compares AWS's comment with the text that it sent, not with the name as Teams has it."""
     who = replace(HANAKO, name=name)
     world = without_role(who)
@@ -80,7 +80,7 @@ async def test_decision_with_a_lost_reply_is_confirmed_by_the_vote_in_aws(commen
 
 
 @COMMENTS
-async def test_second_of_two_approvals_is_not_blocked_by_the_first(comment: str) -> None:
+async def test_second_of_two_approvals_in_the_bots_own_session_is_not_blocked_by_the_first(comment: str) -> None:
     """One approval is sent half a second after the other: both count, and the request is approved."""
     world = without_role()
     key = await world.posted(required=2)
@@ -97,7 +97,7 @@ async def test_second_of_two_approvals_is_not_blocked_by_the_first(comment: str)
     assert world.aws.requests[key].status is Status.APPROVED
 
 
-async def test_vote_of_a_person_with_the_same_name_does_not_confirm_a_lost_vote() -> None:
+async def test_vote_of_another_person_with_the_same_name_does_not_confirm_a_lost_vote() -> None:
     """The second person's signal never reaches AWS. The first person's vote does not confirm it, so it is released."""
     other = replace(ICHIRO, name=HANAKO.name)
     world = without_role(other=other)

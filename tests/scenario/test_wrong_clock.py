@@ -64,10 +64,12 @@ async def approved(world: World, key: RequestKey, *, within: int) -> None:
 
 @pytest.mark.parametrize("sweep", [True, False], ids=["sweep", "no sweep"])
 @pytest.mark.parametrize(("call", "within"), [("execution", 3), ("signal", 65)])
-async def test_request_is_decided_after_a_crash_and_a_clock_set_back(call: str, within: int, *, sweep: bool) -> None:
+async def test_request_can_be_decided_after_a_crash_and_after_the_clock_was_set_back(
+    call: str, within: int, *, sweep: bool
+) -> None:
     """The crashed process stored its hold with a clock that was an hour ahead.
 
-    An unsent decision is released immediately, and a sent one after a minute. The next click decides.
+    An unsent decision is released immediately, and a sent one after a minute. A later click decides.
     """
     world = new_world()
     key = await world.posted()
@@ -91,7 +93,7 @@ async def test_decision_whose_click_is_in_the_future_is_never_sent() -> None:
     assert world.aws.count("signal") == 0
 
 
-async def test_signal_is_not_sent_if_the_clock_is_set_back_after_the_state_check() -> None:
+async def test_signal_is_not_sent_if_the_clock_is_set_back_during_the_state_check() -> None:
     """The age of the check is unknown, so it allows no signal."""
     world = new_world()
     key = await world.posted()
@@ -108,10 +110,10 @@ async def test_signal_is_not_sent_if_the_clock_is_set_back_after_the_state_check
 
 @pytest.mark.parametrize("year", [1970, 2099])
 @pytest.mark.parametrize("crash", ["", "execution", "signal"])
-async def test_request_is_decided_after_a_clock_that_was_decades_off(year: int, crash: str) -> None:
-    """The machine started with an empty clock battery: the rows, the sweep and a crashed decision have its times.
+async def test_request_can_be_decided_after_a_clock_that_was_decades_off_was_corrected(year: int, crash: str) -> None:
+    """The machine started with an empty clock battery: the rows, the sweep and any crashed decision have its times.
 
-    With the right clock, the next request gets its card, and the next click decides.
+    With the right clock, a new request gets its card, and a click on the first one's card decides.
     """
     world = new_world()
     right = world.clock.now()
@@ -146,7 +148,7 @@ async def swept(world: World) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("call", ["observe", "post"])
-async def test_card_appears_after_a_crash_and_a_clock_set_back(call: str) -> None:
+async def test_card_is_posted_after_a_crash_and_after_the_clock_was_set_back(call: str) -> None:
     """The crashed process has the lease for an hour, by the corrected clock. The first sweep makes the request due."""
     world = new_world()
     key = world.aws.add()
@@ -156,7 +158,7 @@ async def test_card_appears_after_a_crash_and_a_clock_set_back(call: str) -> Non
         assert len(world.chat.of("post")) == 1
 
 
-async def test_postponed_card_appears_after_the_clock_was_set_back() -> None:
+async def test_postponed_card_is_posted_within_a_second_after_the_clock_was_set_back() -> None:
     """The wrong clock set the time of the next attempt, now an hour away. The card still comes within a second."""
     world = new_world()
     key = world.aws.add()
@@ -167,8 +169,8 @@ async def test_postponed_card_appears_after_the_clock_was_set_back() -> None:
         assert len(world.chat.of("post")) == 1
 
 
-async def test_request_that_aws_no_longer_has_ends_although_the_clock_was_set_back() -> None:
-    """By the corrected clock, AWS stopped showing the request in the future, so the time is counted from the next read."""
+async def test_request_that_aws_no_longer_has_becomes_gone_although_the_clock_was_set_back() -> None:
+    """The stored time of the first failed read is now in the future, so the ten minutes count from the next read."""
     world = new_world()
     key = await world.posted()
     del world.aws.requests[key]
@@ -180,8 +182,8 @@ async def test_request_that_aws_no_longer_has_ends_although_the_clock_was_set_ba
     assert row.request.status is Status.GONE
 
 
-def test_no_pause_or_hold_is_longer_than_its_limit() -> None:
-    """A longer pause or hold would look as if a clock that was ahead had stored it."""
+def test_longest_retry_pause_and_longest_hold_are_within_the_limits_for_stored_times() -> None:
+    """A stored time beyond the limit is ignored, as one that a clock that was ahead has stored."""
     pauses = [
         each for value in vars(retry_policy).values() for each in (value if isinstance(value, tuple) else [value])
     ]
@@ -190,8 +192,8 @@ def test_no_pause_or_hold_is_longer_than_its_limit() -> None:
     assert HOLD <= LONGEST_HOLD
 
 
-async def test_request_that_was_put_aside_is_tried_soon_after_the_clock_was_set_back() -> None:
-    """A process waits a second for another one, which has the row's lease. Then the clock is set back an hour."""
+async def test_request_whose_row_was_leased_is_reconciled_soon_after_the_clock_was_set_back() -> None:
+    """A process waits while another one has the row's lease. The clock is set back an hour, and the card comes in 5 s."""
     world = new_world()
     key = world.aws.add()
     await world.rows.lease(key, "another process")

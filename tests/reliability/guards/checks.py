@@ -26,7 +26,7 @@ GUARDS = (
     ),
     Guard(
         "a failure that nothing repeated for a day is no problem",
-        SEEN + "test_refused_direct_message_is_reported_for_a_day_only",
+        SEEN + "test_refused_direct_messages_are_a_problem_for_a_day_only",
         {
             "bot.service.checks.outcomes:Outcomes.failures": around(
                 lambda failures, outcomes, work, *, within: failures(outcomes, work, within=within + timedelta(days=9))
@@ -35,12 +35,12 @@ GUARDS = (
     ),
     Guard(
         "one person without direct messages is no problem",
-        SEEN + "test_person_who_blocks_the_bot_is_no_problem_of_the_installation",
+        SEEN + "test_single_person_who_blocks_the_bot_is_no_problem_of_the_installation",
         {"bot.service.checks.microsoft:SEVERAL": lambda _: 1},
     ),
     Guard(
         "people without direct messages are no problem while others get them",
-        SEEN + "test_people_who_block_the_bot_are_no_problem_while_others_get_messages",
+        SEEN + "test_two_people_who_block_the_bot_are_no_problem_if_another_person_gets_a_message_in_between",
         {"bot.service.checks.outcomes:Outcomes.last_success": always(None)},
     ),
     Guard(
@@ -65,7 +65,7 @@ GUARDS = (
     ),
     Guard(
         "roles are never checked in a guessed domain",
-        SEEN + "test_role_is_not_checked_while_no_members_domain_is_known",
+        SEEN + "test_no_role_is_checked_while_the_domain_of_the_members_is_unknown",
         {"bot.service.checks.domains:Domains.most_frequent": lambda _: lambda *_args: _guessed()},
     ),
     Guard(

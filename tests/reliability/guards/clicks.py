@@ -97,7 +97,7 @@ GUARDS = (
     ),
     Guard(
         "the claim and the quota check together",
-        TRUTH + "test_twenty_clicks_send_one_signal_whose_effect_aws_shows_late",
+        TRUTH + "test_twenty_clicks_send_one_signal_although_aws_shows_its_effect_late",
         {"bot.domain.claims:is_blocked": _nothing_is_live, HAS_ROOM: always(True)},
     ),
     Guard(
@@ -116,17 +116,17 @@ GUARDS = (
     ),
     Guard(
         "a cancellation waits for votes that are being sent",
-        WITHDRAWING + "test_cancellation_during_a_vote_is_answered_busy_and_makes_no_call",
+        WITHDRAWING + "test_cancellation_during_a_vote_is_answered_busy_and_sends_no_signal",
         {CLAIM: around(_beside_votes)},
     ),
     Guard(
         "votes wait for a cancellation that is being sent",
-        WITHDRAWING + "test_no_vote_is_sent_while_a_cancellation_awaits_its_effect",
+        WITHDRAWING + "test_no_vote_is_sent_while_a_cancellation_waits_for_its_effect_in_aws",
         {CLAIM: around(_beside_cancellations)},
     ),
     Guard(
         "votes count only for a level that still needs them",
-        TRUTH + "test_vote_never_counts_for_the_next_level",
+        TRUTH + "test_two_simultaneous_approvals_never_count_for_the_next_level",
         {HAS_ROOM: always(True)},
     ),
     Guard(
@@ -147,32 +147,32 @@ GUARDS = (
     ),
     Guard(
         "the state check compares the step",
-        TRUTH + "test_state_check_stops_a_vote_for_a_passed_level",
+        TRUTH + "test_vote_for_a_level_that_is_complete_in_aws_sends_no_signal",
         {"bot.service.clicks.state_check:not_waiting": around(_at_any_step)},
     ),
     Guard(
         "the state check before a cancellation",
-        WITHDRAWING + "test_cancellation_after_a_console_decision_makes_no_call",
+        WITHDRAWING + "test_cancellation_after_a_decision_in_the_console_sends_no_signal",
         {"bot.service.clicks.state_check:not_waiting_at_all": always(None)},
     ),
     Guard(
         "the state check before a revocation",
-        WITHDRAWING + "test_late_revocation_never_reaches_aws",
+        WITHDRAWING + "test_revocation_of_access_that_was_already_revoked_sends_no_signal",
         {"bot.service.clicks.state_check:not_granted": always(None)},
     ),
     Guard(
         "the access window before a revocation",
-        WITHDRAWING + "test_access_that_is_over_cannot_be_revoked[False]",
+        WITHDRAWING + "test_access_that_has_ended_cannot_be_revoked[False]",
         {"bot.service.clicks.state_check:not_granted": around(_at_any_time)},
     ),
     Guard(
         "a state check older than five seconds is repeated",
-        SIGNALLING + "test_state_check_is_repeated_if_the_store_is_slow_after_it",
+        SIGNALLING + "test_state_check_is_repeated_if_the_store_is_slow_after_the_check",
         {"bot.service.clicks.state_check:FRESH": constant(timedelta(hours=1))},
     ),
     Guard(
         "a signal is not sent if the store was slow to allow it",
-        SIGNALLING + "test_vote_never_counts_for_the_next_level_when_the_store_is_slow",
+        SIGNALLING + "test_vote_is_not_sent_if_its_level_is_completed_while_the_store_is_slow",
         {"bot.service.clicks.signal_attempt:is_too_late": around(_only_the_deadline)},
     ),
     Guard(
@@ -182,7 +182,7 @@ GUARDS = (
     ),
     Guard(
         "only the worker that is sending a decision takes that back",
-        STORE_FAILURES + "test_throttled_process_does_not_undo_the_signal_of_another_process",
+        STORE_FAILURES + "test_throttled_process_sends_no_further_signal_after_another_process_took_its_decision_over",
         {"bot.service.clicks.held_decision:is_own": always(True)},
     ),
     Guard(
@@ -196,7 +196,7 @@ GUARDS = (
     ),
     Guard(
         "a vote is sent only for the channel that allowed it",
-        RELOADING + "test_decision_is_withdrawn_if_its_channel_is_removed_before_it_is_sent",
+        RELOADING + "test_decision_is_withdrawn_if_its_channel_is_removed_before_the_signal_is_sent",
         {REMOVED: always(None)},
     ),
     Guard(
@@ -211,7 +211,7 @@ GUARDS = (
     ),
     Guard(
         "a reject withdraws approvals that are not sent",
-        QUEUEING + "test_reject_withdraws_a_waiting_approval[who0]",
+        QUEUEING + "test_reject_withdraws_a_waiting_approval_of_the_same_request[who0]",
         {"bot.domain.claims:withdrawn_by": always(())},
     ),
     Guard(
@@ -221,7 +221,7 @@ GUARDS = (
     ),
     Guard(
         "a decision is never sent later than five minutes after its click",
-        QUEUEING + "test_waiting_decision_survives_a_crash_within_its_limits[310-False]",
+        QUEUEING + "test_waiting_decision_is_sent_after_a_crash_if_its_click_is_younger_than_five_minutes[310-False]",
         {"bot.domain.decision:QUEUE_SPAN": constant(timedelta(hours=1))},
     ),
     Guard(
@@ -246,7 +246,7 @@ GUARDS = (
     ),
     Guard(
         "the time of a click counts from the arrival of its request",
-        "tests/scenario/test_teams_turns.py::test_time_limit_of_a_click_starts_with_the_arrival_of_its_request",
+        "tests/scenario/test_teams_turns.py::test_click_is_received_at_the_arrival_of_its_http_request_not_after_the_token_check",
         {"bot.teams.wire.invoke:read_click": around(lambda read, inbound: replace(read(inbound), received_at=None))},
     ),
     Guard(
@@ -305,12 +305,12 @@ GUARDS = (
     ),
     Guard(
         "a revocation is shown only after AWS shows it",
-        WITHDRAWING + "test_accepted_revocation_without_effect_is_reported",
+        WITHDRAWING + "test_revocation_that_aws_accepts_without_effect_is_reported_in_the_thread",
         {"bot.domain.shown.decided:is_hidden": always(False)},
     ),
     Guard(
         "a vote is hidden only after its span, by a read that began after it",
-        UNSHOWN + "test_vote_that_aws_never_shows_is_no_longer_named_and_may_be_repeated",
+        UNSHOWN + "test_vote_that_aws_does_not_show_is_hidden_after_a_minute_and_may_be_repeated",
         {"bot.domain.effects:_is_read_in_time": always(True)},
     ),
     Guard(
@@ -320,7 +320,7 @@ GUARDS = (
     ),
     Guard(
         "a hidden vote does not count",
-        UNSHOWN + "test_vote_that_aws_never_shows_is_no_longer_named_and_may_be_repeated",
+        UNSHOWN + "test_vote_that_aws_does_not_show_is_hidden_after_a_minute_and_may_be_repeated",
         {"bot.domain.effects:is_hidden_vote": always(False)},
     ),
     Guard(
@@ -330,7 +330,7 @@ GUARDS = (
     ),
     Guard(
         "a hidden vote that AWS shows by now is not repeated",
-        UNSHOWN + "test_repeated_vote_is_not_sent_if_aws_may_show_the_first_one",
+        UNSHOWN + "test_second_vote_of_a_person_is_not_sent_if_aws_may_show_the_hidden_first_one",
         {"bot.domain.effects:shown_earlier_vote": always(None)},
     ),
 )

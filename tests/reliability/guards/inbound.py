@@ -85,7 +85,8 @@ GUARDS = (
     ),
     Guard(
         "events of a team drop its rosters even if they name no member",
-        TURNS + "test_person_who_loses_the_channel_without_a_member_event_is_no_longer_a_member[channelUnshared]",
+        TURNS
+        + "test_person_who_loses_access_to_a_channel_without_a_member_event_is_no_longer_a_member[channelUnshared]",
         {"bot.teams.inbound.handler:_team_event": always(None)},
     ),
     Guard(

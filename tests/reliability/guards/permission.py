@@ -258,7 +258,7 @@ GUARDS = (
     ),
     Guard(
         "paused channels take no decisions",
-        RELOADING + "test_pause_removes_the_buttons_until_it_ends",
+        RELOADING + "test_pause_of_a_channel_removes_the_buttons_of_open_cards_until_the_pause_ends",
         {MAY_DECIDE: around(_while_paused)},
     ),
     Guard(
@@ -338,7 +338,7 @@ GUARDS = (
     ),
     Guard(
         "only the requester can cancel",
-        WITHDRAWING + "test_cancellation_of_another_persons_request_is_refused[person]",
+        WITHDRAWING + "test_cancellation_by_another_person_or_in_another_persons_chat_is_refused[person]",
         {"bot.domain.permission:not_the_requester": never(Refusal.NOT_REQUESTER)},
     ),
     Guard(
@@ -369,7 +369,7 @@ GUARDS = (
     ),
     Guard(
         "decisions expire after 60 seconds",
-        RECONCILING + "test_claim_of_a_crashed_process_is_not_sent_over_a_minute_after_its_turn_began",
+        RECONCILING + "test_claimed_vote_is_released_if_the_process_starts_two_minutes_after_a_crash",
         {"bot.domain.decision:DECISION_SPAN": constant(timedelta(hours=1))},
     ),
     Guard(

@@ -116,7 +116,7 @@ GUARDS = (
     ),
     Guard(
         "an unwritable row stops no other row when the bot is added to a team",
-        REFUSED + "test_row_that_cannot_be_written_does_not_stop_the_others_when_the_bot_is_added[one row]",
+        REFUSED + "test_retry_of_refused_cards_when_the_bot_is_added_skips_a_row_that_cannot_be_written[one row]",
         {"bot.service.sources.installation_events:MOST_FAILURES": constant(1)},
     ),
     Guard(
@@ -126,12 +126,12 @@ GUARDS = (
     ),
     Guard(
         "a signal of a crashed process is not sent again",
-        TRUTH + "test_signal_of_a_crashed_process_is_never_sent_again",
+        TRUTH + "test_signal_whose_process_crashed_while_sending_is_not_sent_again",
         {"bot.domain.decision:Decision.after": around(_lost_as_throttled)},
     ),
     Guard(
         "the outcome of a decision that was taken over is announced",
-        RECONCILING + "test_claim_of_a_crashed_process_is_not_sent_over_a_minute_after_its_turn_began",
+        RECONCILING + "test_claimed_vote_is_released_if_the_process_starts_two_minutes_after_a_crash",
         {
             "bot.service.reconcile.reconciler:taken_over": around(
                 lambda taken_over, decision, now: replace(taken_over(decision, now), announced=decision.announced)
@@ -150,7 +150,7 @@ GUARDS = (
     ),
     Guard(
         "late answers of the store do not overwrite newer rows",
-        TRUTH + "test_late_answer_of_the_store_never_shows_an_older_row",
+        TRUTH + "test_task_that_waits_for_a_row_never_gets_an_older_version_after_a_newer_one",
         {"bot.service.rows:is_outdated": always(False)},
     ),
     Guard(
@@ -160,17 +160,17 @@ GUARDS = (
     ),
     Guard(
         "the lease is renewed before a post",
-        TRUTH + "test_lease_is_checked_right_before_a_post_or_update[post]",
+        TRUTH + "test_reconcile_that_lost_its_lease_does_not_post_or_update_the_card[post]",
         {RENEW: always(None)},
     ),
     Guard(
         "the lease is renewed before an update",
-        TRUTH + "test_lease_is_checked_right_before_a_post_or_update[update]",
+        TRUTH + "test_reconcile_that_lost_its_lease_does_not_post_or_update_the_card[update]",
         {"bot.service.rows:Rows.renew": around(_without_renewing)},
     ),
     Guard(
         "writes after a lost lease are delivered again",
-        TRUTH + "test_update_after_a_lost_lease_is_corrected_immediately",
+        TRUTH + "test_card_that_a_late_update_overwrote_is_restored_within_a_second",
         {
             "bot.domain.record:Record.with_delivery": around(
                 lambda _, record, surface, **_facts: record.with_surface(surface)
@@ -193,7 +193,7 @@ GUARDS = (
     ),
     Guard(
         "a skipped message that is wanted again is sent",
-        "tests/scenario/test_unshown_votes.py::test_late_vote_is_reported_once_although_its_note_was_skipped[waits0]",
+        "tests/scenario/test_unshown_votes.py::test_thread_reports_a_late_vote_only_once_although_its_first_note_was_skipped[waits0]",
         {
             "bot.service.reconcile.delivery:_TO_SEND": constant(
                 frozenset({DeliveryState.WAITING, DeliveryState.POSTING})
@@ -207,12 +207,12 @@ GUARDS = (
     ),
     Guard(
         "a refusal is repeated before it has a consequence",
-        SPORADIC + "test_update_that_is_refused_once_is_repeated[activity_not_found]",
+        SPORADIC + "test_update_of_a_card_that_teams_refuses_once_is_repeated[activity_not_found]",
         {"bot.service.reconcile.retry_policy:before_repeat": always(None)},
     ),
     Guard(
         "only one request probes a conversation that refuses posts",
-        SPORADIC + "test_only_the_oldest_request_repeats_its_post_while_a_conversation_refuses",
+        SPORADIC + "test_only_the_oldest_request_repeats_its_post_while_a_channel_begins_to_refuse_posts",
         {"bot.service.reconcile.probing:Probing.waits_until": always(None)},
     ),
     Guard(
@@ -232,22 +232,22 @@ GUARDS = (
     ),
     Guard(
         "a refused post may have left a card",
-        SPORADIC + "test_card_that_teams_posted_despite_its_refusal_is_adopted_at_a_refresh",
+        SPORADIC + "test_card_that_teams_posted_and_reported_as_refused_is_adopted_at_a_refresh",
         {"bot.service.reconcile.outbox:_doubted": around(lambda _, former: former.with_post_confirmed())},
     ),
     Guard(
         "a conversation that comes back during an attempt ends the pause after it",
-        REFUSED + "test_conversation_that_comes_back_during_a_refused_attempt_gets_its_card_at_once",
+        REFUSED + "test_card_is_posted_at_once_if_its_channel_is_restored_during_a_refused_attempt",
         {"bot.service.reconcile.outbox:OutboxEntry.refused": around(_as_first_failure)},
     ),
     Guard(
         "the first refusal after a conversation came back is not taken as lasting",
-        REFUSED + "test_conversation_that_comes_back_slowly_gets_its_cards_within_a_minute",
+        REFUSED + "test_cards_are_posted_within_a_minute_if_a_restored_channel_refuses_posts_for_five_seconds",
         {"bot.domain.record:Surface.is_woken": always(False)},
     ),
     Guard(
         "a conversation that comes back gets no copies of a message that it may have",
-        REFUSED + "test_conversation_that_comes_back_often_gets_no_further_copies",
+        REFUSED + "test_channel_that_is_restored_repeatedly_gets_no_further_copies_of_a_card",
         {"bot.domain.record:Surface.woken": around(_woken_always)},
     ),
     Guard(
@@ -267,12 +267,12 @@ GUARDS = (
     ),
     Guard(
         "an unreadable row does not block the sweep of others",
-        SWEEP + "test_unreadable_row_does_not_stop_other_requests_or_places",
+        SWEEP + "test_unreadable_row_does_not_stop_the_sweep_of_other_requests_and_accounts",
         {"bot.store.rows:watched_rows": around(_all_or_nothing)},
     ),
     Guard(
         "an unreadable row of a request that has ended does not block the sweep",
-        SWEEP + "test_unreadable_ended_row_does_not_stop_new_requests",
+        SWEEP + "test_unreadable_row_of_an_ended_request_does_not_stop_the_sweep_of_new_requests",
         {"bot.service.rows:Rows.load": around(_unreadable_as_unavailable)},
     ),
     Guard(
@@ -282,27 +282,27 @@ GUARDS = (
     ),
     Guard(
         "a lease of a clock that was ahead is over",
-        WRONG_CLOCK + "test_card_appears_after_a_crash_and_a_clock_set_back[observe]",
+        WRONG_CLOCK + "test_card_is_posted_after_a_crash_and_after_the_clock_was_set_back[observe]",
         {"bot.domain.record:Record.leased_to": around(_leased_by_any_clock)},
     ),
     Guard(
         "a hold of a clock that was ahead is over",
-        WRONG_CLOCK + "test_request_is_decided_after_a_crash_and_a_clock_set_back[execution-3-sweep]",
+        WRONG_CLOCK + "test_request_can_be_decided_after_a_crash_and_after_the_clock_was_set_back[execution-3-sweep]",
         {"bot.domain.decision:LONGEST_HOLD": constant(timedelta(days=1))},
     ),
     Guard(
         "a request that was put aside is tried after the clock was set back",
-        WRONG_CLOCK + "test_request_that_was_put_aside_is_tried_soon_after_the_clock_was_set_back",
+        WRONG_CLOCK + "test_request_whose_row_was_leased_is_reconciled_soon_after_the_clock_was_set_back",
         {"bot.service.reconcile.loop:UNREADABLE_PAUSE": constant(timedelta(days=1))},
     ),
     Guard(
         "a pause of a clock that was ahead is over",
-        WRONG_CLOCK + "test_postponed_card_appears_after_the_clock_was_set_back",
+        WRONG_CLOCK + "test_postponed_card_is_posted_within_a_second_after_the_clock_was_set_back",
         {"bot.domain.record:Record.corrected": around(lambda _, record, _now: record)},
     ),
     Guard(
         "a row of a clock that was ahead is due",
-        WRONG_CLOCK + "test_card_appears_after_a_crash_and_a_clock_set_back[post]",
+        WRONG_CLOCK + "test_card_is_posted_after_a_crash_and_after_the_clock_was_set_back[post]",
         {"bot.domain.record:Record.has_times_ahead": always(False)},
     ),
     Guard(
@@ -312,7 +312,7 @@ GUARDS = (
     ),
     Guard(
         "a state check that lies in the future allows no signal",
-        WRONG_CLOCK + "test_signal_is_not_sent_if_the_clock_is_set_back_after_the_state_check",
+        WRONG_CLOCK + "test_signal_is_not_sent_if_the_clock_is_set_back_during_the_state_check",
         {
             "bot.service.clicks.state_check:is_fresh": around(
                 lambda is_fresh, checked_at, now: now < checked_at or is_fresh(checked_at, now)
@@ -330,7 +330,7 @@ GUARDS = (
     ),
     Guard(
         "news during a postponed delivery are read",
-        THROTTLING + "test_event_after_the_delivery_became_due_causes_a_read_of_aws",
+        THROTTLING + "test_event_after_a_postponed_delivery_became_due_causes_a_read_of_aws",
         {
             "bot.domain.record:Record.requeue_by": around(
                 lambda requeue_by, record, moment: replace(requeue_by(record, moment), deliver_at=record.deliver_at)
@@ -344,7 +344,7 @@ GUARDS = (
     ),
     Guard(
         "a request is read after its deadline although a delivery is postponed",
-        THROTTLING + "test_request_that_times_out_during_a_postponed_delivery_is_read",
+        THROTTLING + "test_request_that_times_out_during_a_postponed_delivery_is_read_again",
         {
             "bot.service.reconcile.reconciler:is_recent": around(
                 lambda is_recent, record, now: is_recent(record, min(now, record.observed_at or now))
@@ -363,7 +363,7 @@ GUARDS = (
     ),
     Guard(
         "a configuration file is applied only after two equal reads",
-        RELOADING + "test_file_takes_effect_after_two_identical_reads",
+        RELOADING + "test_changed_file_takes_effect_after_two_identical_reads",
         {"bot.config.file_source:FileSource.read": around(_at_once)},
     ),
     Guard(

@@ -17,6 +17,9 @@ import pytest
 from click.testing import CliRunner
 
 from bot.cli import main as node_access_bot
+from bot.store.dynamodb.table import SCHEMA
+from bot.store.sqlite.schema import MIGRATIONS
+from tests.contract import documents
 
 ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 1, 31)
@@ -311,7 +314,27 @@ def test_next_steps_have_the_version_and_valid_commands(
         assert shown.exit_code == 0, shown.output
 
 
+def test_files_and_headings_in_the_next_steps_exist(script: ModuleType, repository: Repository) -> None:
+    """A person finds each file of this repository, and each heading of operations.md."""
+    steps = script.next_steps(repository.folder, "1.2.3", NAMES)
+    files = set(re.findall(r"infra/[\w./-]+\w", steps))
+    assert len(files) == 3
+    assert [name for name in files if not (ROOT / name).is_file()] == []
+    headings = re.findall(r'"([A-Z][a-z ]+)"', steps)
+    assert len(headings) == 2
+    for heading in headings:
+        assert documents.section(documents.read(documents.OPERATIONS), f"## {heading}")
+
+
 def test_this_repository_names_one_version(script: ModuleType) -> None:
     """pyproject.toml, the newest dated section of CHANGELOG.md and all documents have the same version."""
     assert list(script.version_problems(ROOT, date.max)) == []
     assert script.version_of(ROOT) in [version for _, version in script.versions_in_documents(ROOT)]
+
+
+def test_upgrade_notes_have_the_version_and_the_schemas_of_both_stores(script: ModuleType) -> None:
+    """The first row under Upgrades is about the version of pyproject.toml."""
+    head = ("version", "SQLite schema", "table schema", "before the upgrade")
+    newest, *_ = documents.table(documents.read(documents.OPERATIONS), *head)
+    assert newest[:3] == (script.version_of(ROOT), str(len(MIGRATIONS)), str(SCHEMA))
+    assert newest[3]

@@ -85,9 +85,9 @@ async def running(installation: Installation) -> AsyncIterator[Running]:
 
 
 async def test_problem_is_reported_within_a_minute_of_the_start(installation: Installation) -> None:
-    """The readiness report has the problem with its advice, and the metric is 0.
+    """The readiness report has the problem with its advice, and its metric is 0.
 
-    The log has it once, also after half an hour.
+    The log has the problem once, also after half an hour.
     """
     installation.check("token")
     installation.check("store")
@@ -103,8 +103,8 @@ async def test_problem_is_reported_within_a_minute_of_the_start(installation: In
     ]
 
 
-async def test_problem_that_the_bot_has_seen_itself_is_reported_after_one_look(installation: Installation) -> None:
-    """A check that asks somebody is made a second time before its problem is reported; a look into memory is not."""
+async def test_check_that_makes_no_call_reports_its_problem_after_one_run(installation: Installation) -> None:
+    """The problem of a check that makes calls is reported after a second run: one refusal may be a passing one."""
     installation.check("direct messages", every=EACH_MINUTE, is_memory=True)
     installation.check("token")
     installation.problems = {"direct messages": REFUSED, "token": REFUSED}
@@ -117,7 +117,7 @@ async def test_problem_that_the_bot_has_seen_itself_is_reported_after_one_look(i
 
 
 async def test_problem_ends_within_a_minute_after_its_cause_is_gone(installation: Installation) -> None:
-    """A check with a problem is repeated each minute; a check without one is not."""
+    """A check with a problem runs each minute. A check without a problem runs only once in six minutes."""
     for name in ("token", "role"):
         installation.check(name)
     installation.problems["token"] = REFUSED
@@ -130,7 +130,7 @@ async def test_problem_ends_within_a_minute_after_its_cause_is_gone(installation
 
 
 async def test_each_check_is_repeated_after_its_interval(installation: Installation) -> None:
-    """Checks that make calls are repeated each hour; checks that read what the process has recorded, each minute."""
+    """A check that makes calls runs each hour. A check that reads what the process has recorded runs each minute."""
     installation.check("token")
     installation.check("direct messages", every=EACH_MINUTE)
     async with running(installation) as it:
@@ -196,8 +196,8 @@ async def test_problem_stays_reported_while_its_check_cannot_be_run(installation
         assert list(it.problems) == ["channel production"]
 
 
-async def test_defect_in_a_check_ends_neither_the_loop_nor_the_other_checks(installation: Installation) -> None:
-    """The log has the stack trace; the other checks are reported."""
+async def test_defect_in_one_check_stops_neither_the_loop_nor_another_check(installation: Installation) -> None:
+    """The log has the stack trace of the defect, and the problem of the other check is reported."""
     for name in ("broken", "token"):
         installation.check(name)
     installation.problems = {"broken": RuntimeError("a defect"), "token": REFUSED}
@@ -209,8 +209,10 @@ async def test_defect_in_a_check_ends_neither_the_loop_nor_the_other_checks(inst
     assert {(line["check"], line["exc_info"]) for line in failed} == {("broken", True)}
 
 
-async def test_channel_removed_from_the_file_has_no_problem_and_no_metric(installation: Installation) -> None:
-    """After node-access.toml has changed, the checks of the other channels are run again."""
+async def test_problem_and_metric_of_a_channel_end_after_the_channel_is_removed_from_the_file(
+    installation: Installation,
+) -> None:
+    """After node-access.toml has changed, the check of the remaining channel runs again."""
     installation.check("channel production")
     installation.check("channel leads")
     installation.problems = {"channel production": REFUSED}
@@ -223,7 +225,7 @@ async def test_channel_removed_from_the_file_has_no_problem_and_no_metric(instal
     assert installation.made["channel leads"] == 2
 
 
-async def test_check_that_hangs_is_reported_as_a_problem_and_the_others_are_still_made(
+async def test_hanging_check_is_reported_as_a_problem_and_another_check_still_runs(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The hanging check is cancelled after its time limit and reported as "no_answer"."""

@@ -48,7 +48,7 @@ SERVERS: list[asyncio.Server] = []  # of the current test
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
-    """AWS and Teams; the bot is not started. A new problem is repeated at once."""
+    """AWS and Teams; the bot is not started. A check with a new problem runs a second time at once."""
     monkeypatch.setattr(loop, "REPEATED_AFTER", 0.0)
     async with product(monkeypatch, tmp_path, rates=UNPACED) as world:
         world.changed["metrics_port"] = free_port()
@@ -455,8 +455,10 @@ CASES_AT_START: list[Case[Product]] = [
 
 
 @pytest.mark.parametrize("case", CASES_AT_START, ids=lambda case: case.what)
-async def test_misinstallation_from_the_start_is_a_problem_by_name(case: Case[Product], world: Product) -> None:
-    """It is there in the first round. No channel is reported: each would be refused for the same reason."""
+async def test_misinstallation_at_the_start_is_reported_by_one_check_with_code_and_advice(
+    case: Case[Product], world: Product
+) -> None:
+    """The first round reports it. No channel is reported, although each would be refused for the same reason."""
     await case.arrange(world)
     async with world.running():
         found = await problems(world)
@@ -466,10 +468,12 @@ async def test_misinstallation_from_the_start_is_a_problem_by_name(case: Case[Pr
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-async def test_misinstallation_is_a_problem_by_name(case: Case[Product], world: Product) -> None:
-    """The metrics port's /readyz has the problem with the code and what to do; the log has it once; the bot is ready.
+async def test_misinstallation_is_reported_by_its_check_with_code_and_advice_until_it_is_corrected(
+    case: Case[Product], world: Product
+) -> None:
+    """The metrics port's /readyz has the problem, the log has it once, and the bot stays ready.
 
-    The problem ends in the first round after the cause is gone, unless it is one of LAST_A_DAY.
+    The problem ends in the first round after the correction, unless the check is one of LAST_A_DAY.
     """
     with capture_logs() as logs:
         async with world.running() as program:
@@ -487,8 +491,8 @@ async def test_misinstallation_is_a_problem_by_name(case: Case[Product], world: 
     assert [(line["code"], line["advice"]) for line in began] == [tuple(found[case.check].split(": ", 1))]
 
 
-async def test_sound_installation_has_no_problem(world: Product) -> None:
-    """Every check is 1 in the metric, also after a decision."""
+async def test_every_check_of_a_sound_installation_passes(world: Product) -> None:
+    """The metric of every check is 1, also after a decision."""
     async with world.running() as program:
         await world.click(HANAKO, await world.card(await world.ask()), "approve")
         assert await problems(world) == {}
@@ -501,8 +505,8 @@ async def test_sound_installation_has_no_problem(world: Product) -> None:
     assert [each for each in lines if not each.endswith(" 1.0")] == []
 
 
-async def test_problem_ends_when_the_cause_is_gone(world: Product) -> None:
-    """The app is added to the team: the next round shows it."""
+async def test_problem_of_a_channel_ends_in_the_next_round_after_teams_accepts_calls_again(world: Product) -> None:
+    """At first, Teams refuses the roster as for a team without the app."""
     async with world.running():
         await roster(403, "BotNotInConversationRoster")(world)
         assert set(await problems(world)) == {"channel approvals"}
@@ -510,16 +514,16 @@ async def test_problem_ends_when_the_cause_is_gone(world: Product) -> None:
         assert await problems(world) == {}
 
 
-async def test_refused_activity_beside_accepted_ones_is_no_problem(world: Product) -> None:
-    """The settings are right, whatever is refused."""
+async def test_refused_activity_is_no_problem_after_an_accepted_activity(world: Product) -> None:
+    """The accepted activity shows that the settings are right."""
     async with world.running():
         assert await send(world) == 200
         assert await send(world, exp=1_700_000_000, nbf=1_699_000_000) == 401
         assert await problems(world) == {}
 
 
-async def test_stranger_with_a_bot_cannot_cause_a_problem(world: Product) -> None:
-    """Any owner of an Azure Bot has tokens for it, and can send them here before our first activity arrives.
+async def test_activities_with_tokens_of_another_bot_or_cloud_cause_no_problem(world: Product) -> None:
+    """The owner of any Azure Bot has tokens for it, and can send them before the first activity of our own app arrives.
 
     Teams says that our app is in the channel, so the settings are right.
     """
@@ -531,15 +535,15 @@ async def test_stranger_with_a_bot_cannot_cause_a_problem(world: Product) -> Non
         assert await problems(world) == {}
 
 
-async def test_stranger_in_another_tenant_cannot_cause_a_problem(world: Product) -> None:
-    """Somebody installs our app in a tenant of theirs, and writes to it there."""
+async def test_activity_from_another_tenant_in_an_unknown_channel_causes_no_problem(world: Product) -> None:
+    """A stranger can install our app in another tenant and write to it from there."""
     async with world.running():
         assert await send(world, tenant=OTHER, conversation="19:theirs@thread.tacv2") == 403
         assert await problems(world) == {}
 
 
-def test_every_advice_is_complete() -> None:
-    """No text ends in the middle of a sentence, and each names only files that exist."""
+def test_no_advice_is_cut_off_or_names_a_missing_file() -> None:
+    """No text ends with a comma, a colon, "with" or "or", and each file below infra/aws that a text names exists."""
     members = [value for name, value in vars(advice).items() if name.isupper()]
     tables = [text for each in members if isinstance(each, dict) for text in each.values()]
     texts = [*tables, *(each for each in members if isinstance(each, str))]

@@ -28,8 +28,11 @@ class LoggingAws(FakeAws):
         log.warning("aws_throttled")
 
 
-async def test_log_lines_of_adapters_during_a_click_have_its_request() -> None:
-    """The signal is sent after the answer "applying…". Log lines of this background work have the request too."""
+async def test_log_lines_of_adapters_during_a_click_have_the_key_of_the_clicks_request() -> None:
+    """Two requests are clicked at the same time. The signals are sent in the background, after the answer "applying…".
+
+    The lines of this background work have the request too.
+    """
     clock = ManualClock()
     world = new_world(clock=clock, aws=LoggingAws(clock))
     first, second = world.aws.add(1), world.aws.add(2)
@@ -52,7 +55,7 @@ async def test_log_lines_of_adapters_during_a_click_have_its_request() -> None:
     assert "aws_throttled" not in [line["event"] for line in lines[:answered]]
 
 
-async def test_log_context_of_a_click_ends_with_its_answer() -> None:
+async def test_log_line_after_the_answer_to_a_click_has_no_request() -> None:
     """A line that is logged after the answer has no request."""
     world = new_world()
     key = await world.posted()

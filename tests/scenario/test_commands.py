@@ -40,7 +40,7 @@ def monospaced(card: Card) -> list[str]:
 
 @pytest.mark.parametrize("text", ["", "  ", "?", "Help", "help me", "ヘルプ", "ﾍﾙﾌﾟ", "ヘルプをください"])
 async def test_empty_message_and_each_spelling_of_help_are_answered_with_the_help(world: World, text: str) -> None:
-    """The name of a command may be in any case, and in English or Japanese."""
+    """The name of the command may be in any case, in English or Japanese, and further words may follow."""
     assert await asked(world, text) == HelpView()
 
 
@@ -90,7 +90,7 @@ PENDING = (
 
 
 @pytest.mark.parametrize("text", PENDING)
-async def test_command_is_understood_in_every_usual_spelling(world: World, text: str) -> None:
+async def test_pending_command_is_understood_in_every_usual_spelling(world: World, text: str) -> None:
     """Letter case, width, marks around the name, and invisible characters make no difference.
 
     Nor do further words, or anything that follows a Japanese name.
@@ -125,8 +125,10 @@ STATUS = (
 
 
 @pytest.mark.parametrize("text", STATUS)
-async def test_id_of_a_request_is_found_in_every_usual_spelling(world: World, text: str) -> None:
-    """The id may be before or after the command, or be the whole message.
+async def test_message_with_an_ops_item_id_in_any_usual_spelling_is_answered_with_the_request(
+    world: World, text: str
+) -> None:
+    """The id may be before or after `status` or its Japanese name, or be the whole message.
 
     It may be in full width or capitals, have another dash, or follow the account and Region.
     """
@@ -137,7 +139,7 @@ async def test_id_of_a_request_is_found_in_every_usual_spelling(world: World, te
 
 
 @pytest.mark.parametrize("text", ["approve oi-000000000001", "pendings", "appending", "oi-00000000000", "待ち", "123"])
-async def test_only_a_whole_name_is_a_command(world: World, text: str) -> None:
+async def test_message_without_a_whole_command_name_is_answered_unknown_command(world: World, text: str) -> None:
     """Another word, a longer English word, a part of a Japanese name and an incomplete id are not understood."""
     await world.posted()
     assert await asked(world, text) == MessageView(MessageCode.UNKNOWN_COMMAND, text.partition(" ")[0])
@@ -147,7 +149,9 @@ async def test_only_a_whole_name_is_a_command(world: World, text: str) -> None:
     ("japanese", "english"),
     [("承認待ち", "pending"), ("状態　oi-000000000001", "status oi-000000000001"), ("設定", "setup")],
 )
-async def test_japanese_name_of_a_command_has_the_same_answer(world: World, japanese: str, english: str) -> None:
+async def test_japanese_name_of_a_command_has_the_same_answer_as_the_english_name(
+    world: World, japanese: str, english: str
+) -> None:
     """An argument may follow after an ideographic space."""
     await world.shown(world.aws.add())
     answer = await asked(world, japanese)
@@ -156,8 +160,8 @@ async def test_japanese_name_of_a_command_has_the_same_answer(world: World, japa
 
 
 @pytest.mark.parametrize("personal", [False, True])
-async def test_help_lists_every_command_that_has_a_meaning_there(world: World, personal: bool) -> None:
-    """In a personal chat, the help card lists all commands except `setup`."""
+async def test_help_lists_exactly_the_commands_for_this_kind_of_chat(world: World, personal: bool) -> None:
+    """In a channel, the help card lists all commands. In a personal chat, it lists all commands except `setup`."""
     card = render(await asked(world, "help", personal=personal), locale="en", timezone="UTC")
     expected = set(BotCommand) - ({BotCommand.SETUP} if personal else set())
     assert {line.split()[0] for line in monospaced(card)} == expected
@@ -178,8 +182,8 @@ def test_every_command_has_a_name_in_every_language() -> None:
     assert len(set(every)) == len(every)
 
 
-def test_every_command_is_documented() -> None:
-    """README.md has a row for each English name and contains each Japanese one."""
+def test_every_command_in_teams_is_documented_in_the_readme() -> None:
+    """The table of commands has a row for each English name. README.md contains each Japanese name."""
     readme = documents.read(documents.README)
     rows = documents.table(documents.section(readme, "## Commands in Teams"), "command", "where", "answer")
     assert {command.strip("`").split()[0] for command, _, _ in rows} == set(BotCommand)
@@ -192,8 +196,8 @@ async def test_unknown_command_is_named_in_the_answer(world: World) -> None:
     assert await asked(world, "x" * 100) == MessageView(MessageCode.UNKNOWN_COMMAND, "x" * 40)
 
 
-async def test_pending_in_a_channel_lists_its_waiting_requests(world: World) -> None:
-    """Pending requests are listed, decided ones are not."""
+async def test_pending_in_a_channel_lists_a_waiting_request_and_no_decided_request(world: World) -> None:
+    """Two requests have cards in the channel, and one of them was rejected."""
     first, second = world.aws.add(1), world.aws.add(2)
     for key in (first, second):
         await world.shown(key)
@@ -204,7 +208,7 @@ async def test_pending_in_a_channel_lists_its_waiting_requests(world: World) -> 
     assert [line.ops_item_id for line in view.requests] == [second.ops_item_id]
 
 
-async def test_pending_in_a_personal_chat_lists_own_requests_and_those_to_decide(world: World) -> None:
+async def test_pending_in_a_personal_chat_lists_the_persons_own_requests_and_those_to_decide(world: World) -> None:
     """The requester and an approver see the request, marked as their own or not; a stranger gets an empty list."""
     await world.shown(world.aws.add())
     own, other = (
@@ -220,10 +224,10 @@ async def test_pending_in_a_personal_chat_lists_own_requests_and_those_to_decide
 
 @pytest.mark.parametrize("requester", ["arn:aws:sts::111122223333:assumed-role/AnyRole/batch", None])
 @pytest.mark.parametrize("guest", [True, False])
-async def test_pending_in_a_personal_chat_lists_only_requests_that_a_click_could_decide(
+async def test_pending_in_a_personal_chat_omits_requests_that_the_person_cannot_decide(
     requester: str | None, guest: bool
 ) -> None:
-    """A request that a click could not decide is not listed: for a guest, or from an unidentified requester."""
+    """A guest cannot decide, and no one can decide a request from an unidentified requester."""
     world = new_world(people=[replace(HANAKO, guest=guest), TARO_PERSON])
     await world.shown(world.aws.add(requester=requester) if requester else world.aws.add())
     view = await asked(world, "pending", personal=True)
@@ -240,7 +244,7 @@ async def test_list_of_pending_requests_is_cut_after_fifteen_and_counts_the_rest
 
 
 async def test_list_of_a_thousand_pending_requests_is_read_and_counted_only_in_part(world: World) -> None:
-    """The card says "at least": the command stops reading once it has counted enough."""
+    """The card says "at least": the command stops after two pages of rows."""
     await world.posted_many(1000)
     world.store = store = PagesCounted(world.store)
     world.build()
@@ -258,7 +262,7 @@ async def test_event_loop_runs_other_tasks_while_pending_requests_are_read(world
     assert turns >= 1000 / MOST_IN_PAGE
 
 
-async def test_simultaneous_pending_commands_read_the_rows_one_after_the_other(world: World) -> None:
+async def test_simultaneous_pending_commands_never_read_the_rows_at_the_same_time(world: World) -> None:
     """Fifty simultaneous commands of one person read the rows once.
 
     For five other people, the rows are read once each, one person at a time.
@@ -291,8 +295,8 @@ class PagesCounted(MemoryStore):
             self.at_once -= 1
 
 
-async def test_status_shows_a_request_without_buttons(world: World) -> None:
-    """The answer is the card without buttons. A person who may not see the request, or an invalid id, gets "not found"."""
+async def test_status_is_answered_with_the_card_without_buttons_or_with_not_found(world: World) -> None:
+    """A person who may not see the request, and anyone who writes an invalid id, gets "not found"."""
     key = await world.posted()
     view = await asked(world, f"status {key.ops_item_id.upper()}")
     assert isinstance(view, CardView)
@@ -318,8 +322,8 @@ async def shown_in_person(world: World, key: RequestKey, who: Person) -> tuple[V
     return status, await asked(world, "pending", who=who, personal=True)
 
 
-async def test_identified_requester_need_not_be_in_the_channel(world: World) -> None:
-    """`status` and `pending` show identified requesters their own request."""
+async def test_status_and_pending_show_requesters_outside_the_channel_their_own_request(world: World) -> None:
+    """The requester is identified, but the roster of the approvers' channel does not have them."""
     key = await world.posted()
     status, pending = await shown_in_person(world, key, TARO_PERSON)
     assert isinstance(status, CardView)
@@ -327,7 +331,9 @@ async def test_identified_requester_need_not_be_in_the_channel(world: World) -> 
 
 
 @pytest.mark.parametrize("marked", [True, False])
-async def test_guest_with_the_requesters_address_sees_no_request(marked: bool, world: World) -> None:
+async def test_status_and_pending_show_no_request_to_a_guest_with_the_requesters_address(
+    marked: bool, world: World
+) -> None:
     """Guests choose their own mail address, so it identifies no requester. The message or the roster marks guests."""
     key = await world.posted()
     guest = replace(person(66, guest=True), mail=TARO_PERSON.mail)
@@ -337,8 +343,10 @@ async def test_guest_with_the_requesters_address_sees_no_request(marked: bool, w
     assert await shown_in_person(world, key, replace(guest, mail=None, guest=marked)) == nothing
 
 
-async def test_session_name_of_an_untrusted_role_identifies_no_requester(world: World) -> None:
-    """The caller can choose the session name of an untrusted role, so the named person does not see the request."""
+async def test_status_and_pending_show_no_request_to_the_person_in_an_untrusted_roles_session_name(
+    world: World,
+) -> None:
+    """The caller can choose the session name of an untrusted role, so it identifies no requester."""
     key = world.aws.add(requester=TARO.replace("Operator", "AnybodysRole"))
     await world.shown(key)
     missing = MessageView(MessageCode.NOT_FOUND, key.ops_item_id)
@@ -346,8 +354,8 @@ async def test_session_name_of_an_untrusted_role_identifies_no_requester(world: 
     assert await shown_in_person(world, key, TARO_PERSON) == nothing
 
 
-async def test_setup_returns_an_entry_that_can_be_pasted(world: World) -> None:
-    """The file is valid with the entry appended, once the advice in the entry was followed.
+async def test_setup_in_a_new_channel_returns_an_entry_that_can_be_appended_to_the_file(world: World) -> None:
+    """The file is valid with the entry, once the advice in the entry was followed.
 
     A configured channel or a personal chat gets a message instead.
     """
@@ -365,7 +373,7 @@ async def test_setup_returns_an_entry_that_can_be_pasted(world: World) -> None:
 @pytest.mark.parametrize(
     ("locale", "words"), [("en", "takes effect within seconds; the bot needs no restart"), ("ja", "再起動は不要です")]
 )
-async def test_setup_says_that_no_restart_is_needed(world: World, locale: str, words: str) -> None:
+async def test_answer_to_setup_says_that_no_restart_is_needed(world: World, locale: str, words: str) -> None:
     """The bot reads the file every few seconds."""
     message = IncomingMessage("setup", HANAKO, "19:another@thread.tacv2", personal=False)
     view = (await world.commands.answer(message)).view

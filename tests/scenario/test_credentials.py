@@ -32,8 +32,8 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         yield world
 
 
-async def test_secret_is_rotated_without_a_restart(world: Product) -> None:
-    """The secret is replaced and the old token is revoked: the bot reads the new secret from Secrets Manager."""
+async def test_bot_reads_a_rotated_secret_from_secrets_manager_without_a_restart(world: Product) -> None:
+    """The secret is replaced and the old token is revoked while a request waits. Then the request is approved."""
     vault = world.aws.client("secretsmanager", region="eu-west-1")
     kept = await asyncio.to_thread(
         vault.create_secret, Name="node-access", SecretString=json.dumps({"client_secret": SECRET})
@@ -53,10 +53,10 @@ async def test_secret_is_rotated_without_a_restart(world: Product) -> None:
     assert 401 in statuses
 
 
-async def test_aws_credentials_in_a_file_are_renewed_without_a_restart(
+async def test_bot_reads_renewed_aws_credentials_from_a_file_without_a_restart(
     world: Product, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Another program renews the file and the old session ends: a click is decided, and the next request gets a card."""
+    """The file gets a new session, and the old one ends. A click is decided, and the next request gets a card."""
     world.changed.clear()
     callers, file = world.aws.callers, tmp_path / "credentials"
     for name in world.aws.world.bot.environment():
@@ -100,8 +100,10 @@ async def identity_endpoint(microsoft: FakeMicrosoft) -> AsyncIterator[tuple[str
     await runner.cleanup()
 
 
-async def test_managed_identity_provides_the_token(world: Product, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request is posted and decided without a call to Entra, and the endpoint is reached without the proxy."""
+async def test_bot_gets_its_token_for_teams_from_a_managed_identity(
+    world: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request is posted and approved without a call to Entra. The identity endpoint is reached without the proxy."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # not the identity endpoint: its host name is localhost here
     async with identity_endpoint(world.microsoft) as (address, requests):

@@ -257,7 +257,7 @@ GUARDS = (
     ),
     Guard(
         "the list of pending requests is read by one command at a time",
-        "tests/scenario/test_commands.py::test_simultaneous_pending_commands_read_the_rows_one_after_the_other",
+        "tests/scenario/test_commands.py::test_simultaneous_pending_commands_never_read_the_rows_at_the_same_time",
         {"bot.service.commands:CommandService.__init__": around(_many_readers)},
     ),
     Guard(

@@ -15,8 +15,8 @@ from tests.fakes.store import MemoryStore
 from tests.fakes.world import APPROVALS, World, code_of, new_world
 
 
-async def test_new_request_gets_a_card_and_a_direct_message(world: World) -> None:
-    """One reconcile posts the card in the channel and sends the requester a direct message."""
+async def test_new_request_leads_to_a_card_and_a_direct_message_to_the_requester(world: World) -> None:
+    """The card has the node's name and the reason."""
     await world.posted()
     (card,) = world.chat.of("post")
     assert "web-prod-01" in card.card
@@ -24,8 +24,11 @@ async def test_new_request_gets_a_card_and_a_direct_message(world: World) -> Non
     assert [sent.where for sent in world.chat.of("direct")] == [TARO_PERSON.object_id]
 
 
-async def test_approval_sends_one_signal_and_updates_every_surface(world: World) -> None:
-    """One signal has the person's name. The bot then updates the card, posts a note and sends a direct message."""
+async def test_approval_sends_one_signal_a_note_and_a_direct_message_and_updates_the_card(world: World) -> None:
+    """The signal has the approver's session name, and the comment with their name. The card loses its buttons.
+
+    The direct message has the command that starts the session.
+    """
     key = await world.posted()
     async with world.running():
         answer = await world.press(key, HANAKO, comment="どうぞ")
@@ -43,11 +46,8 @@ async def test_approval_sends_one_signal_and_updates_every_surface(world: World)
     assert [len(world.chat.of("direct")), "start-session" in world.chat.of("direct")[-1].card] == [2, True]
 
 
-async def test_click_on_a_card_whose_post_was_not_answered_is_accepted(world: World) -> None:
-    """A person can click before the row knows where the card is.
-
-    The click is accepted only from the channel of the post.
-    """
+async def test_click_on_a_card_is_accepted_although_teams_did_not_answer_its_post(world: World) -> None:
+    """A person can click before the row has the id of the card. A click from another channel is refused."""
     world.chat.after["post"] = [ChatUnavailable("no_answer", ambiguous=True)]
     key = await world.posted()
     elsewhere = replace(world.pressed(key, HANAKO), conversation="19:elsewhere@thread.tacv2;messageid=1000")
@@ -59,8 +59,8 @@ async def test_click_on_a_card_whose_post_was_not_answered_is_accepted(world: Wo
     assert len(world.aws.effects) == 1
 
 
-async def test_late_click_shows_who_decided_and_sends_no_signal(world: World) -> None:
-    """A late click, by the same or another person, sends no signal and shows the decision with its comment."""
+async def test_late_click_is_answered_with_the_earlier_decision_and_sends_no_signal(world: World) -> None:
+    """The same person and another person click. The answers have the name, the comment and the time of the decision."""
     key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO, Verb.REJECT, comment="no ticket")
@@ -77,7 +77,7 @@ async def test_late_click_shows_who_decided_and_sends_no_signal(world: World) ->
 
 
 async def test_two_hundred_simultaneous_clicks_send_one_signal() -> None:
-    """Half approve and half reject: one signal is sent, and everybody is shown the outcome."""
+    """Half approve and half reject. One click decides, and the other 199 are answered with the decision."""
     people = [person(number) for number in range(200)]
     world = new_world(people=[*people, TARO_PERSON])
     key = await world.posted()
@@ -90,8 +90,8 @@ async def test_two_hundred_simultaneous_clicks_send_one_signal() -> None:
     assert [code_of(answer) for answer in answers].count(NoticeCode.DECIDED) == 199
 
 
-async def test_two_approvals_of_a_level_that_needs_two_both_count(world: World) -> None:
-    """They arrive at the same time. AWS gets both, and the request is approved."""
+async def test_two_simultaneous_approvals_of_a_level_that_needs_two_both_count(world: World) -> None:
+    """AWS gets both, and the request is approved."""
     key = await world.posted(required=2)
     async with world.running():
         await asyncio.gather(world.press(key, HANAKO), world.press(key, ICHIRO))
@@ -100,7 +100,7 @@ async def test_two_approvals_of_a_level_that_needs_two_both_count(world: World) 
 
 
 async def test_click_on_a_passed_level_sends_no_signal(world: World) -> None:
-    """A button belongs to its step; it never decides the next level."""
+    """The first level is approved. A click on its button is answered "step passed" and does not decide the second."""
     key = await world.posted(levels=2)
     async with world.running():
         await world.press(key, HANAKO)
@@ -138,8 +138,8 @@ async def test_signal_with_a_lost_reply_is_not_sent_again(world: World) -> None:
     assert "Approved by" in card.card
 
 
-async def test_refused_signal_is_explained_and_the_card_stays_open(world: World) -> None:
-    """AWS refuses the signal. The person reads why, the comment is kept, and the next person may decide."""
+async def test_answer_says_why_aws_refused_the_signal_and_another_person_can_still_decide(world: World) -> None:
+    """The answer has AWS's error code and keeps the comment. The decision of the second person takes effect."""
     key = await world.posted()
     world.aws.before["signal"].append(SignalRefused("AccessDeniedException", denied=True))
     async with world.running():
@@ -154,11 +154,8 @@ async def test_refused_signal_is_explained_and_the_card_stays_open(world: World)
     assert len(world.aws.effects) == 1
 
 
-async def test_click_is_answered_in_time_when_aws_is_slow(world: World) -> None:
-    """AWS takes 8 seconds.
-
-    The click is answered within 3 seconds with "applying…", and the card shows the outcome later.
-    """
+async def test_click_is_answered_within_three_seconds_while_aws_is_slow(world: World) -> None:
+    """AWS takes 8 seconds. The answer is "applying…", and the card shows the outcome later."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -178,8 +175,8 @@ async def test_click_is_answered_in_time_when_aws_is_slow(world: World) -> None:
     assert "佐藤 花子" in card.card
 
 
-async def test_throttled_signal_is_sent_again_within_the_minute(world: World) -> None:
-    """A throttled signal had no effect. It is sent again after another state check."""
+async def test_throttled_signal_is_sent_again_after_another_state_check(world: World) -> None:
+    """A throttled signal had no effect. After two throttled signals, the third takes effect within five seconds."""
     key = await world.posted()
     world.aws.before["signal"].extend([SignalThrottled(), SignalThrottled()])
     async with world.running():
@@ -190,8 +187,8 @@ async def test_throttled_signal_is_sent_again_within_the_minute(world: World) ->
     assert world.aws.count("execution") == 3
 
 
-async def test_throttling_beyond_the_minute_releases_the_decision(world: World) -> None:
-    """No signal takes effect within the minute after the click: the decision is released, and the thread has a note."""
+async def test_decision_is_released_after_its_signal_was_throttled_for_over_a_minute(world: World) -> None:
+    """No signal takes effect. The thread has a note, and the signal was sent fewer than 20 times."""
     key = await world.posted()
     world.aws.before["signal"].extend(SignalThrottled() for _ in range(100))
     async with world.running():
@@ -207,8 +204,8 @@ async def test_throttling_beyond_the_minute_releases_the_decision(world: World) 
     assert len(world.chat.of("reply")) == 1
 
 
-async def test_requester_cannot_decide(world: World) -> None:
-    """The requester's clicks on Approve and Reject are both refused."""
+async def test_requester_can_neither_approve_nor_reject_their_own_request(world: World) -> None:
+    """Both clicks are refused as an own request, and no signal is sent."""
     key = await world.posted()
     async with world.running():
         answers = [await world.press(key, TARO_PERSON, verb) for verb in (Verb.APPROVE, Verb.REJECT)]
@@ -216,8 +213,8 @@ async def test_requester_cannot_decide(world: World) -> None:
     assert world.aws.signals == []
 
 
-async def test_rejection_can_require_a_comment(world: World) -> None:
-    """A rejection without a comment is refused; with a comment it is sent."""
+async def test_rejection_without_a_comment_is_refused_if_the_channel_requires_one(world: World) -> None:
+    """A rejection with a comment is sent."""
     world = new_world(replace(APPROVALS, comment_required=frozenset({Verdict.REJECT})))
     key = await world.posted()
     async with world.running():
@@ -227,8 +224,8 @@ async def test_rejection_can_require_a_comment(world: World) -> None:
     assert len(world.aws.effects) == 1
 
 
-async def test_decision_made_while_the_bot_was_down_is_shown(world: World) -> None:
-    """After one sweep, the card shows the decision that was made in the console."""
+async def test_card_displays_a_console_decision_made_while_the_bot_was_down(world: World) -> None:
+    """One sweep after the restart is enough. The card has the comment and no buttons."""
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT, "while you were down")
     world.aws.listed = False
@@ -241,8 +238,8 @@ async def test_decision_made_while_the_bot_was_down_is_shown(world: World) -> No
     assert not card.buttons
 
 
-async def test_sweep_alone_posts_the_card(world: World) -> None:
-    """All events were lost: one sweep finds the request, and the card is posted."""
+async def test_sweep_leads_to_the_card_of_a_request_without_an_event(world: World) -> None:
+    """All events were lost. One sweep finds the request, and the card is posted."""
     world.aws.add()
     async with world.running():
         await world.sweep.sweep()
@@ -250,8 +247,8 @@ async def test_sweep_alone_posts_the_card(world: World) -> None:
     assert len(world.chat.of("post")) == 1
 
 
-async def test_requester_without_the_app_is_named_in_the_thread(world: World) -> None:
-    """If the requester cannot get a direct message, the thread reports it once."""
+async def test_note_in_the_thread_names_a_requester_who_has_not_installed_the_app(world: World) -> None:
+    """The requester cannot get a direct message. The note is posted once, also after a second attempt."""
     world.chat.unreachable[TARO_PERSON.object_id] = ChatProblem.NOT_INSTALLED
     key = await world.posted()
     await world.pass_time(key, 61)
@@ -282,8 +279,10 @@ async def test_click_waits_for_the_claim_of_another_process() -> None:
     assert answers[2].notice.code is NoticeCode.DECIDED
 
 
-async def test_click_is_checked_again_if_the_requester_changes_during_the_roster_call(world: World) -> None:
-    """A second person with the requester's address appears during the check: the click is refused at its claim."""
+async def test_click_is_refused_if_a_second_person_with_the_requesters_address_joins_during_the_check(
+    world: World,
+) -> None:
+    """The requester is no longer identified when the click is claimed."""
     key = await world.posted()
 
     async def appear() -> None:

@@ -61,7 +61,7 @@ class Channel:
 
 @pytest.mark.parametrize("answer", GONE, ids=str)
 async def test_deleted_card_is_posted_again_at_the_next_level(answer: FalseAnswer) -> None:
-    """One card shows the second level within a minute, and every later state is shown on that card."""
+    """Within 65 seconds, a new card shows the second level. The new card shows every later state too."""
     channel = Channel()
     key, card = await channel.posted()
     channel.teams.deleted[card.id] = answer
@@ -76,8 +76,8 @@ async def test_deleted_card_is_posted_again_at_the_next_level(answer: FalseAnswe
     assert ("'approve'" in third, "'approve'" in last) == (True, False)
 
 
-async def test_card_that_is_refused_for_less_than_a_minute_is_not_posted_again() -> None:
-    """Nobody deleted the card: Teams answers as for a deleted one for 50 seconds. Then it shows the second level."""
+async def test_card_whose_updates_are_refused_for_less_than_a_minute_is_not_posted_again() -> None:
+    """Teams answers for 50 seconds as if the card were deleted. Then the card shows the second level."""
     channel = Channel()
     key, card = await channel.posted()
     async with channel.world.running():
@@ -88,8 +88,8 @@ async def test_card_that_is_refused_for_less_than_a_minute_is_not_posted_again()
     assert ["Level2" in each for each in channel.seen()] == [True]
 
 
-async def test_other_cards_of_the_channel_stay_when_one_is_deleted() -> None:
-    """Three requests pass a level. Only the card that was deleted is posted again, and each request has one card."""
+async def test_only_the_deleted_card_of_three_is_posted_again() -> None:
+    """Each of the three requests passes a level. Afterwards each request has one card, which shows the second level."""
     channel = Channel()
     posted = [await channel.posted(number) for number in range(1, 4)]
     channel.teams.deleted[posted[1][1].id] = UNKNOWN
@@ -103,7 +103,7 @@ async def test_other_cards_of_the_channel_stay_when_one_is_deleted() -> None:
         assert sum(key.ops_item_id in each for each in channel.seen()) == 1
 
 
-async def test_card_that_is_deleted_each_time_is_posted_a_few_times_only() -> None:
+async def test_card_that_is_deleted_at_each_of_ten_levels_is_posted_again_three_times_only() -> None:
     """Somebody deletes every card before the next of ten levels. Three others follow the first card."""
     channel = Channel()
     key, _ = await channel.posted(levels=10)
@@ -114,8 +114,8 @@ async def test_card_that_is_deleted_each_time_is_posted_a_few_times_only() -> No
     assert len(channel.cards()) == 1 + 3
 
 
-async def test_deleted_card_is_posted_again_after_restarts() -> None:
-    """The bot starts again every ten seconds, so no process sees more than a few of the refusals."""
+async def test_deleted_card_is_posted_again_although_the_bot_restarts_every_ten_seconds() -> None:
+    """No process observes more than a few of the refusals."""
     channel = Channel()
     key, card = await channel.posted()
     channel.teams.deleted[card.id] = UNKNOWN
@@ -128,8 +128,8 @@ async def test_deleted_card_is_posted_again_after_restarts() -> None:
     assert ["Level2" in each for each in channel.seen()] == [True]
 
 
-async def test_deleted_card_comes_once_the_channel_accepts_posts_again() -> None:
-    """Updates and posts are refused, so the bot was removed rather than the card deleted. Later posts work."""
+async def test_deleted_card_is_posted_again_once_the_channel_accepts_posts() -> None:
+    """For ten minutes Teams refuses updates and posts, as for a removed bot."""
     channel = Channel()
     key, card = await channel.posted()
     channel.teams.deleted[card.id] = UNKNOWN
@@ -144,8 +144,8 @@ async def test_deleted_card_comes_once_the_channel_accepts_posts_again() -> None
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-async def test_deleted_card_whose_updates_fail_for_good_stops_no_other_card(status: int) -> None:
-    """Teams answers each update of one card as if it were down. A new request in that channel has its card at once."""
+async def test_new_requests_get_their_cards_while_every_update_of_a_deleted_card_fails(status: int) -> None:
+    """Teams answers each update as if it were down. Each of ten new requests has its card within ten seconds."""
     channel = Channel()
     key, card = await channel.posted(1)
     channel.teams.deleted[card.id] = FalseAnswer(status, ("", "ServiceError"))

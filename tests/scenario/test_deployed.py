@@ -71,8 +71,8 @@ async def findings(world: Product) -> list[tuple[str, str]]:
     return [(each.finding.name, each.check) for each in report.found]
 
 
-async def test_request_is_decided_on_what_the_templates_make(world: Product) -> None:
-    """Its event arrives through the queue, its row is in the table, and its approver is in the role's session name."""
+async def test_request_is_decided_with_the_resources_that_the_templates_create(world: Product) -> None:
+    """The signal is sent in the approver role under the approver's name. The table has items."""
     await asyncio.to_thread(_deploy, world)
     async with world.running():
         card = await world.card(await world.ask())
@@ -86,8 +86,8 @@ async def test_request_is_decided_on_what_the_templates_make(world: Product) -> 
     assert items
 
 
-async def test_doctor_finds_nothing_wrong_with_what_the_templates_make(world: Product) -> None:
-    """Also after a decision, beside the running bot."""
+async def test_doctor_finds_no_problem_with_the_resources_that_the_templates_create(world: Product) -> None:
+    """Doctor runs beside the running bot, after a decision."""
     await asyncio.to_thread(_deploy, world)
     async with world.running() as program:
         await world.click(HANAKO, await world.card(await world.ask()), "approve")
@@ -120,15 +120,15 @@ def other_domain(resources: dict[str, Any]) -> None:
         (other_domain, ("aws.trust", f"role {APPROVER_ROLE}")),
     ],
 )
-async def test_doctor_names_what_is_missing_in_the_template(
+async def test_doctor_reports_exactly_the_one_defect_of_the_created_resources(
     world: Product, without: Callable[[dict[str, Any]], None], finding: tuple[str, str]
 ) -> None:
-    """The finding, and nothing else."""
+    """The queue has no policy, or the approver role trusts another role or only the names of another domain."""
     await asyncio.to_thread(_deploy, world, without)
     assert await findings(world) == [finding]
 
 
-def test_templates_make_the_roles_of_the_sample_world() -> None:
-    """The simulated AWS and the templates mean the same roles."""
+def test_templates_create_the_roles_that_the_simulated_aws_has() -> None:
+    """These are the approver role, the canceller role and the bot's own role."""
     names = {each.get("RoleName") for each in bot_template().of_type("AWS::IAM::Role")}
     assert {APPROVER_ROLE.rpartition("/")[2], CANCELLER_ROLE.rpartition("/")[2], "NodeAccessBot"} <= names

@@ -67,7 +67,7 @@ def names(report: Report) -> list[str]:
     return [each.finding.name for each in report.found]
 
 
-async def test_sound_installation_has_no_problem_and_nothing_is_written(world: Product) -> None:
+async def test_doctor_finds_no_problem_in_a_sound_installation_and_writes_nothing(world: Product) -> None:
     """Doctor makes each check, only reads in AWS, posts nothing in Teams, and creates no store."""
     request = await world.ask()
     before = len(world.aws.calls())
@@ -85,8 +85,8 @@ async def test_sound_installation_has_no_problem_and_nothing_is_written(world: P
     ]
 
 
-async def test_table_says_which_channel_can_decide_each_level(world: Product) -> None:
-    """A level with other roles than the channel's has no channel."""
+async def test_policy_table_of_doctor_says_which_channel_can_decide_each_level(world: Product) -> None:
+    """A level that lists another role than those of the channel has no channel, which is a problem."""
     world.toml = TOML.replace("role/NodeAccessLead", "role/NodeAccessOther")
     report = await doctor(world)
     rows = {(each.policy, each.step): (each.approvers, each.channels, each.why) for each in report.policies}
@@ -95,8 +95,8 @@ async def test_table_says_which_channel_can_decide_each_level(world: Product) ->
     assert "aws.policy-role" in names(report)
 
 
-async def test_table_says_why_a_requester_is_not_identified(world: Product) -> None:
-    """The rules of now count, not those under which the bot stored the request."""
+async def test_requester_table_of_doctor_says_why_a_requester_is_not_identified(world: Product) -> None:
+    """The file does not trust the requester's role. The text of the report has the reason too."""
     await world.ask()
     world.toml = TOML.replace('trusted_roles = ["Operator"]', "trusted_roles = []")
     report = await doctor(world)
@@ -130,14 +130,16 @@ async def test_doctor_lists_problems_in_the_order_in_which_to_fix_them(world: Pr
     assert names(await doctor(world)) == ["teams.team", "aws.trust", "aws.trust", "aws.queue"]
 
 
-async def test_refusal_that_does_not_repeat_is_no_problem(world: Product) -> None:
+async def test_doctor_reports_no_problem_if_teams_refuses_a_call_only_once(world: Product) -> None:
     """Teams refuses about one call in a thousand for no reason."""
     world.microsoft.fault("GET", "pagedmembers$", times=1, status=404)
     assert names(await doctor(world)) == []
 
 
-async def test_without_credentials_only_microsoft_is_checked(world: Product, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The report says that AWS was not checked, and not that it is fine."""
+async def test_doctor_checks_only_microsoft_if_the_aws_credentials_do_not_work(
+    world: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report says that AWS was not checked, and why."""
     world.aws.faults.fail("GetCallerIdentity", "InvalidClientTokenId", times=None)
     report = await doctor(world)
     assert names(report) == ["aws.credentials"]
@@ -146,8 +148,8 @@ async def test_without_credentials_only_microsoft_is_checked(world: Product, mon
     assert "AWS: the AWS credentials do not work" in as_text(report)
 
 
-async def test_doctor_adds_what_the_running_bot_has_seen(world: Product) -> None:
-    """A decision that AWS denied is known to the running bot only."""
+async def test_doctor_reports_a_problem_that_only_the_running_bot_has_observed(world: Product) -> None:
+    """AWS denied a decision of the bot, and denies nothing while doctor runs."""
     async with world.running() as program:
         world.aws.faults.fail("SendAutomationSignal", "AccessDeniedException", times=None)
         await world.click(HANAKO, await world.card(await world.ask()), "approve")
@@ -158,24 +160,25 @@ async def test_doctor_adds_what_the_running_bot_has_seen(world: Product) -> None
     assert "running bot" not in report.not_checked
 
 
-async def test_doctor_reports_a_damaged_store_and_checks_the_rest(world: Product) -> None:
-    """The channel's check passes."""
+async def test_doctor_reports_a_damaged_store_and_still_checks_the_channel(world: Product) -> None:
+    """The store is the only problem."""
     world.store.write_bytes(b"noise" * 4096)
     report = await doctor(world)
     assert names(report) == ["store"]
     assert "channel approvals" in report.passed
 
 
-async def test_bot_receives_an_event_that_waited_while_doctor_ran(world: Product) -> None:
-    """Doctor reads the queue without taking the event from the bot."""
+async def test_bot_receives_an_event_that_was_in_the_queue_while_doctor_ran(world: Product) -> None:
+    """Doctor does not take the event from the bot. The sweep fails, so only the event leads to the card."""
     request = await world.ask()
     await doctor(world)
+    world.aws.faults.fail("DescribeOpsItems", "InternalServerError", times=None)
     async with world.running():
         assert await world.card(request)
 
 
-async def test_test_messages_are_sent_only_on_request(world: Product) -> None:
-    """One into the channel, and one to the person."""
+async def test_doctor_sends_one_test_message_each_to_the_requested_channel_and_person(world: Product) -> None:
+    """Both messages say that they are a test."""
     report = await doctor(world, test_card="approvals", person=HANAKO.upn)
     assert names(report) == []
     (card,) = world.microsoft.posted(APPROVERS)
@@ -184,15 +187,15 @@ async def test_test_messages_are_sent_only_on_request(world: Product) -> None:
     assert "This is a test" in str(message.card)
 
 
-async def test_doctor_reports_a_person_to_whom_the_bot_cannot_write(world: Product) -> None:
-    """Teams answers that the bot is not in the person's chat, for example because the package lacks the personal scope."""
+async def test_doctor_reports_a_person_who_cannot_get_direct_messages(world: Product) -> None:
+    """Teams answers that the bot is not in the personal chat, for example without the personal scope."""
     body = json.dumps({"error": {"code": "BotNotInConversationRoster", "message": "…"}})
     world.microsoft.fault("POST", "/v3/conversations$", times=None, status=403, body=body)
     assert names(await doctor(world, person=HANAKO.upn)) == ["teams.personal"]
 
 
-async def test_package_without_the_scope_personal_is_a_problem(world: Product, tmp_path: Path) -> None:
-    """Requesters could not get direct messages. A package for this bot, as `manifest` writes it, is no problem."""
+async def test_doctor_reports_an_app_package_without_the_personal_scope(world: Product, tmp_path: Path) -> None:
+    """Requesters could not get direct messages. The package that the command `manifest` writes is no problem."""
     package = tmp_path / "package.zip"
     made = CliRunner().invoke(
         main,
@@ -213,16 +216,16 @@ async def test_package_without_the_scope_personal_is_a_problem(world: Product, t
     assert names(await doctor(world, package=package.read_bytes())) == ["teams.personal"]
 
 
-async def test_throttled_list_is_not_called_unreadable(world: Product) -> None:
-    """Others use up AWS's quota: the list was not checked, and nothing is wrong with the reader role."""
+async def test_doctor_reports_a_throttled_list_of_requests_as_not_checked(world: Product) -> None:
+    """Others use up AWS's quota, so nothing is wrong with the reader role."""
     world.aws.faults.fail("DescribeOpsItems", "ThrottlingException", times=None)
     report = await doctor(world)
     assert "aws.reader" not in names(report)
     assert report.not_checked[f"sweep {ACCOUNT} {REGION}"] == "it could not be made now; run doctor again"
 
 
-async def test_person_who_may_be_in_an_unreadable_roster_is_not_called_unknown(world: Product) -> None:
-    """The finding is the roster."""
+async def test_doctor_does_not_report_a_person_as_unknown_while_the_roster_cannot_be_read(world: Product) -> None:
+    """The person may be a member of the channel."""
     world.microsoft.fault("GET", "pagedmembers$", times=None, status=503)
     report = await doctor(world, person=HANAKO.upn)
     assert "unknown_person" not in {each.problem.code for each in report.found}
@@ -235,8 +238,8 @@ async def test_doctor_reports_an_unknown_person_and_sends_no_message(world: Prod
     assert world.microsoft.world.messages == []
 
 
-async def test_running_bot_answers_as_the_check_of_the_public_address_expects(world: Product) -> None:
-    """The bot's own 401 is no problem, and no problem of the bot either."""
+async def test_check_of_the_public_address_accepts_the_answers_of_the_running_bot(world: Product) -> None:
+    """The check sends no token, so the bot answers 401."""
     async with world.running():
         assert await endpoint_problem(f"{world.bot_url}/api/messages", public_roots()) is None
 
@@ -255,8 +258,10 @@ async def run(environ: dict[str, str], *arguments: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_command_exits_with_1_and_prints_json_alone(world: Product, tmp_path: Path) -> None:
-    """Progress is on stderr, so that stdout is one JSON object. There is no secret and no log line in it."""
+async def test_doctor_command_with_a_problem_exits_with_1_and_prints_only_json_to_stdout(
+    world: Product, tmp_path: Path
+) -> None:
+    """The progress is on stderr. The secret is in neither."""
     world.aws.faults.fail("ReceiveMessage", "AccessDenied", times=None)
     code, out, err = await run(environment(world, tmp_path), "--json")
     assert code == 1
@@ -266,8 +271,8 @@ async def test_command_exits_with_1_and_prints_json_alone(world: Product, tmp_pa
     assert SECRET not in out + err
 
 
-async def test_doctor_refuses_an_unknown_channel_or_an_unusable_address(world: Product, tmp_path: Path) -> None:
-    """Microsoft cannot call an address with http. The exit code is 2, and no call is made to AWS."""
+async def test_doctor_command_refuses_an_unknown_channel_and_an_http_address(world: Product, tmp_path: Path) -> None:
+    """Microsoft calls https only. The exit code is 2, and no call is made to AWS."""
     environ = environment(world, tmp_path)
     for arguments, words in (
         (("--send-test-card", "approvers"), "there is no channel approvers; write one of approvals"),

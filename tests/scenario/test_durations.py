@@ -22,7 +22,7 @@ def measured(world: World, metric: str, **labels: str) -> tuple[float, float]:
 
 
 async def test_time_from_a_request_to_its_first_card_is_measured_once(world: World) -> None:
-    """An update of the card is not measured, and neither is a card that Teams did not take."""
+    """An update of the card is not measured."""
     key = world.aws.add()
     await world.clock.advance(40)
     async with world.running():
@@ -39,7 +39,7 @@ async def test_time_from_a_request_to_its_first_card_is_measured_once(world: Wor
 
 
 async def test_time_from_a_request_to_its_decision_is_measured_once(world: World) -> None:
-    """Also a decision in the AWS console. Later reads of the decided request measure nothing."""
+    """The decision is made in the AWS console. Another read of the decided request measures nothing."""
     key = world.aws.add()
     async with world.running():
         await world.rows.requeue(key)
@@ -53,8 +53,8 @@ async def test_time_from_a_request_to_its_decision_is_measured_once(world: World
     assert 100 <= seconds <= 104
 
 
-async def test_request_that_nobody_decided_is_not_measured(world: World) -> None:
-    """A request that is first seen after its decision is not, either: the bot did not watch it wait."""
+async def test_decision_made_before_the_first_read_of_the_request_is_not_measured(world: World) -> None:
+    """The bot did not observe how long the request waited."""
     key = world.aws.add()
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():

@@ -280,7 +280,7 @@ GUARDS = (
     ),
     Guard(
         "a click is claimed only on the row that allowed it",
-        DECIDING + "test_click_is_checked_again_if_the_requester_changes_during_the_roster_call",
+        DECIDING + "test_click_is_refused_if_a_second_person_with_the_requesters_address_joins_during_the_check",
         {INPUTS: around(_without_facts), OBJECTION: always(None)},
     ),
     Guard(

@@ -121,7 +121,7 @@ GUARDS = (
     ),
     Guard(
         "requesters cannot decide their own requests",
-        DECIDING + "test_requester_cannot_decide",
+        DECIDING + "test_requester_can_neither_approve_nor_reject_their_own_request",
         {
             "bot.domain.identity:Requester.is_person": around(
                 lambda same, asked, person: same(asked, person) and not asked.identified

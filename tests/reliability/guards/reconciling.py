@@ -222,7 +222,7 @@ GUARDS = (
     ),
     Guard(
         "a card that is deleted each time is posted again a few times only",
-        "tests/scenario/test_deleted_cards.py::test_card_that_is_deleted_each_time_is_posted_a_few_times_only",
+        "tests/scenario/test_deleted_cards.py::test_card_that_is_deleted_at_each_of_ten_levels_is_posted_again_three_times_only",
         {"bot.service.reconcile.retry_policy:REPOSTS": constant(1000)},
     ),
     Guard(
@@ -252,7 +252,7 @@ GUARDS = (
     ),
     Guard(
         "the sweep",
-        DECIDING + "test_sweep_alone_posts_the_card",
+        DECIDING + "test_sweep_leads_to_the_card_of_a_request_without_an_event",
         {"bot.service.sources.listed:Listed.news": around(_no_news)},
     ),
     Guard(

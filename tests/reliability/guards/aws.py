@@ -102,7 +102,7 @@ GUARDS = (
     ),
     Guard(
         "a channel by tags decides only if every node has them",
-        "tests/unit/domain/test_routing.py::test_every_node_must_have_the_tags[nodes1-False]",
+        "tests/unit/domain/test_routing.py::test_channel_matches_only_if_every_node_has_the_required_tags[nodes1-False]",
         {"bot.domain.request:AccessRequest.targets": lambda targets: lambda request: targets(request)[:1]},
     ),
     Guard(

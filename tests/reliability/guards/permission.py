@@ -364,7 +364,7 @@ GUARDS = (
     ),
     Guard(
         "a revocation is bound to its step",
-        "tests/unit/domain/test_withdrawal.py::test_revoking_is_checked_as_strictly_as_approving",
+        "tests/unit/domain/test_withdrawal.py::test_person_who_may_not_approve_at_the_settling_step_may_not_revoke",
         {MAY_DECIDE: never(Refusal.OTHER_STEP)},
     ),
     Guard(

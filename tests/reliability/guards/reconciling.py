@@ -145,7 +145,7 @@ GUARDS = (
     ),
     Guard(
         "slower reads of AWS do not overwrite newer facts",
-        RECORD + "test_older_read_does_not_replace_a_newer_one",
+        RECORD + "test_read_that_started_earlier_does_not_replace_one_that_started_later",
         {"bot.domain.record:Record.observed": around(_over_newer_facts)},
     ),
     Guard(

@@ -59,13 +59,13 @@ def listing(*approvers: str) -> Channel:
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-def test_member_may_decide(verdict: Verdict) -> None:
+def test_member_of_the_channel_may_approve_and_reject(verdict: Verdict) -> None:
     """A member of the channel may approve and reject."""
     assert refusal(verdict=verdict) is None
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-def test_request_for_unknown_nodes_is_not_decided(verdict: Verdict) -> None:
+def test_request_whose_nodes_are_not_certain_cannot_be_decided(verdict: Verdict) -> None:
     """A request for several known nodes may be decided. If the nodes are not certain, it may not."""
     nodes = (Node("i-0123456789abcdef0"), Node("mi-0123456789abcdef0"))
     assert refusal(verdict=verdict, asked=request().of_nodes(nodes)) is None
@@ -105,7 +105,7 @@ def test_unknown_kind_of_approver_allows_no_one(approver: str) -> None:
         ([f"user:{ICHIRO.object_id}", "members"], MEMBER, None),
     ],
 )
-def test_listed_approvers_are_allowed_and_others_refused(
+def test_only_people_on_the_list_of_approvers_are_allowed(
     approvers: list[str], membership: Membership, expected: Refusal | None
 ) -> None:
     """The list may have `members`, object ids and UPNs. If the roster is needed but unread, the refusal says so."""
@@ -133,7 +133,7 @@ def test_guests_and_people_of_other_tenants_are_refused(clicker: Person, tenant_
     assert refusal(clicker, channel=listing(*approvers), tenant_id=tenant_id) is Refusal.FOREIGN
 
 
-def test_tenant_ids_compare_without_case() -> None:
+def test_tenant_ids_are_compared_without_regard_to_case() -> None:
     """Tenant ids that differ only in upper and lower case are equal."""
     tenant = "AAAAAAAA-1111-4111-8111-111111111111"
     assert refusal(replace(HANAKO, tenant_id=tenant), tenant_id=tenant.lower()) is None
@@ -182,7 +182,7 @@ def test_requester_cannot_decide_on_their_own_request(known: frozenset[str], all
     )
 
 
-def test_person_with_the_name_of_an_unidentified_requester_is_refused() -> None:
+def test_approver_with_the_session_name_of_an_unidentified_requester_is_refused() -> None:
     """A name that the caller chose identifies no one, but the person with that name is still refused."""
     requester = Requester(
         Principal("x", PrincipalKind.OTHER), identified=False, spellings=spellings_of("hanako.sato@example.com")
@@ -247,7 +247,7 @@ def test_clicker_without_a_upn_is_comparable_only_with_a_matched_requester(
     assert refusal(replace(HANAKO, upn=None, mail="h@example.com"), requester=requester) is expected
 
 
-def test_member_of_an_unknown_tenant_is_refused_with_that_reason() -> None:
+def test_member_of_an_unknown_tenant_is_refused_with_the_reason_tenant_unknown() -> None:
     """The reason is TENANT_UNKNOWN instead of FOREIGN. A member who is listed by object id may decide."""
     unknown, member = replace(HANAKO, guest=True), Membership(member=True, tenant_known=False)
     assert refusal(unknown, membership=member) is Refusal.TENANT_UNKNOWN
@@ -255,7 +255,7 @@ def test_member_of_an_unknown_tenant_is_refused_with_that_reason() -> None:
     assert refusal(unknown, membership=member, channel=listing(f"user:{HANAKO.object_id}")) is None
 
 
-def test_refused_roster_is_reported_as_refused() -> None:
+def test_click_has_the_refusal_roster_refused_if_teams_refuses_the_roster() -> None:
     """The refusal differs from that of an unavailable roster, because another click in a minute does not help."""
     assert refusal(membership=Membership(member=None, refused=True)) is Refusal.ROSTER_REFUSED
 
@@ -287,7 +287,7 @@ def test_address_in_another_domain_does_not_prove_another_person(upn: str | None
     assert refusal(replace(HANAKO, upn=upn, mail=mail), requester=BY_DOMAIN) is Refusal.NOT_COMPARABLE
 
 
-def test_guests_home_address_is_compared_too() -> None:
+def test_home_address_of_a_guest_is_compared_with_the_requester() -> None:
     """The UPN `taro.yamada_example.com#EXT#@…` counts as taro.yamada@example.com."""
     guest = replace(HANAKO, upn="taro.yamada_example.com#EXT#@tenant.onmicrosoft.com", mail="other@example.com")
     assert refusal(guest, requester=BY_DOMAIN) is Refusal.OWN_REQUEST
@@ -322,7 +322,7 @@ def test_level_without_a_role_among_its_approvers_is_console_only(
     assert refusal(asked=asked) is (None if votable else Refusal.CONSOLE_ONLY)
 
 
-def test_click_on_an_outdated_card_is_refused_if_no_level_waits() -> None:
+def test_vote_is_refused_if_the_request_has_no_waiting_level_or_no_execution() -> None:
     """A click is refused if no level is known, there is no execution, or the status is not pending."""
     for asked in (
         replace(request(), levels=()),
@@ -350,7 +350,7 @@ def test_comment_is_required_only_for_the_verdicts_that_the_channel_names(
     assert refusal(verdict=verdict, comment=comment, channel=channel) is expected
 
 
-def test_replica_cannot_be_decided() -> None:
+def test_replica_of_a_request_cannot_be_decided() -> None:
     """A click on a copy in the delegated administrator account is refused."""
     assert refusal(asked=request(replica_of=KEY)) is Refusal.REPLICA
 
@@ -381,7 +381,9 @@ OTHER_ROLE = "arn:aws:iam::111122223333:role/SomebodyElse"
         (["arn:aws:iam::444455556666:role/NodeAccessApprover"], ROLE_HERE, False),  # of another account
     ],
 )
-def test_step_that_lists_only_other_roles_is_refused(listed: list[str] | None, ours: str | None, allowed: bool) -> None:
+def test_vote_at_a_step_that_does_not_list_the_role_of_the_bot_is_refused(
+    listed: list[str] | None, ours: str | None, allowed: bool
+) -> None:
     """AWS would refuse such a vote. If the step may list the bot's role, AWS decides."""
     roles = None if listed is None else tuple(Approver(ApproverKind.ROLE, each) for each in listed)
     asked = request(replace(level(), approvers=roles))

@@ -19,7 +19,7 @@ CARD = Surface("card:approvals", SurfaceKind.CARD, DeliveryState.POSTING)
 # --- decisions and surfaces
 
 
-def test_decision_replaces_its_earlier_version() -> None:
+def test_changed_decision_replaces_its_earlier_version_in_the_row() -> None:
     """A row has one entry for each decision. A changed decision leaves the others as they are."""
     first, second = decision(HANAKO), decision(ICHIRO)
     row = ROW.with_decision(first).with_decision(second)
@@ -59,8 +59,8 @@ def test_decision_has_its_result_only_after_a_later_read_of_aws() -> None:
     assert hidden.has_result_of(settled, NOW + 61 * SECOND)
 
 
-def test_live_and_confirmed_decisions_are_found() -> None:
-    """Live decisions are found by state, confirmed ones by step and verdict."""
+def test_live_decisions_are_found_by_state_and_confirmed_ones_by_step_and_verdict() -> None:
+    """Decisions at another step, or with another verdict, are not found."""
     confirmed = decision(HANAKO, Verdict.APPROVE, DecisionState.CONFIRMED)
     others = [
         decision(ICHIRO, Verdict.REJECT, DecisionState.CONFIRMED),
@@ -72,7 +72,7 @@ def test_live_and_confirmed_decisions_are_found() -> None:
     assert row.live_decisions == (others[2],)
 
 
-def test_surface_replaces_its_earlier_version() -> None:
+def test_changed_surface_replaces_its_earlier_version_in_the_row() -> None:
     """A row has one entry for each surface."""
     note = Surface("note:1", SurfaceKind.NOTE, DeliveryState.DELIVERED)
     row = ROW.with_surface(CARD).with_surface(note)
@@ -85,7 +85,7 @@ def test_surface_replaces_its_earlier_version() -> None:
 # --- the due time
 
 
-def test_due_time_is_kept_or_moved_earlier() -> None:
+def test_requeue_of_a_row_never_moves_its_due_time_later() -> None:
     """A later requeue time does not replace an earlier one."""
     row = ROW.requeue_by(NOW)
     assert row.requeue_at == NOW
@@ -102,7 +102,7 @@ def leased(row: Record, owner: str = "a", *, seconds: float = 0) -> Record | Non
     return row.leased_to(owner, now=NOW + seconds * SECOND, span=SPAN)
 
 
-def test_lease_has_one_holder() -> None:
+def test_lease_of_a_row_has_one_holder_until_it_ends() -> None:
     """Another process waits until the lease ends. The holder may renew its lease."""
     row = leased(ROW)
     assert row is not None
@@ -155,7 +155,7 @@ def test_row_requeued_for_a_later_time_is_due_when_the_lease_ends(seconds: int) 
     assert requeued.requeue_by(NOW + 99 * SECOND) is requeued
 
 
-def test_only_its_holder_gives_a_lease_back() -> None:
+def test_only_the_holder_of_a_lease_can_release_it() -> None:
     """A process without the lease cannot remove the lease of another process."""
     row = leased(ROW)
     assert row is not None
@@ -167,21 +167,21 @@ def test_only_its_holder_gives_a_lease_back() -> None:
 # --- reads of AWS
 
 
-def test_read_stores_the_facts() -> None:
-    """The row gets the facts, the requester and the time of the read, and its count of failures is reset."""
+def test_read_of_a_request_stores_its_facts_requester_and_time_in_the_row() -> None:
+    """The row's count of failures is reset."""
     row = replace(ROW, reconcile_failures=3).observed(request(), TARO_REQUESTER, at=NOW, since=7)
     assert (row.request, row.requester, row.observed_at, row.observed_from) == (request(), TARO_REQUESTER, NOW, 7)
     assert row.reconcile_failures == 0
 
 
-def test_older_read_does_not_replace_a_newer_one() -> None:
-    """A read that started earlier but finished later is ignored."""
+def test_read_that_started_earlier_does_not_replace_one_that_started_later() -> None:
+    """The earlier read finished later."""
     approved = ROW.observed(request(status=Status.APPROVED), TARO_REQUESTER, at=NOW, since=9)
     assert approved.observed(request(), TARO_REQUESTER, at=NOW + SECOND, since=8) is approved
     assert approved.observed(request(), TARO_REQUESTER, at=NOW, since=9).request == request()
 
 
-def test_incomplete_read_keeps_known_facts() -> None:
+def test_incomplete_read_keeps_the_known_name_of_the_node() -> None:
     """The node's name stays in the row if a read does not return it."""
     known = ROW.observed(replace(request(), node=Node("i-1", "web")), TARO_REQUESTER, at=NOW, since=7)
     row = known.observed(replace(request(), node=Node("i-1")), TARO_REQUESTER, at=NOW, since=8)
@@ -210,7 +210,7 @@ def test_row_is_kept_for_one_year_after_its_last_known_moment() -> None:
     assert ROW.expires_at == NOW + timedelta(days=7)
 
 
-def test_number_of_decisions_without_effect_is_limited() -> None:
+def test_number_of_decisions_without_effect_in_a_row_is_limited() -> None:
     """Clicks that AWS always refuses do not fill the row. Live and confirmed decisions are never dropped."""
     row = ROW.with_decision(replace(decision(HANAKO, state=DecisionState.CONFIRMED), id="counts"))
     row = row.with_decision(replace(decision(ICHIRO, state=DecisionState.SENT), id="live"))

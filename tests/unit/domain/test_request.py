@@ -24,7 +24,7 @@ TEXT = "111122223333/ap-northeast-1/oi-0123456789ab"
 
 
 @pytest.mark.parametrize("text", [TEXT, "111122223333/us-gov-west-1/oi-0123456789ab", str(KEY)])
-def test_key_survives_formatting_and_parsing(text: str) -> None:
+def test_request_key_is_the_same_after_parsing_and_formatting(text: str) -> None:
     """Parsing and formatting the text of a key gives the same text."""
     assert str(RequestKey.parse(text)) == text
 
@@ -49,14 +49,14 @@ def test_key_survives_formatting_and_parsing(text: str) -> None:
         TEXT.encode(),
     ],
 )
-def test_malformed_key_is_refused(text: object) -> None:
+def test_malformed_request_key_is_refused(text: object) -> None:
     """Card data is not trusted, so only a complete key with ASCII digits is accepted."""
     with pytest.raises(InvalidRequestKey):
         RequestKey.parse(text)
 
 
 @given(st.one_of(st.text(), st.from_regex(r"\d{12}/[a-z]{2}-[a-z]+-\d/oi-[0-9a-f]{12}", fullmatch=True)))
-def test_any_text_is_a_key_or_refused(text: str) -> None:
+def test_any_text_is_a_request_key_or_raises_the_declared_error(text: str) -> None:
     """Any text is parsed as a key or raises InvalidRequestKey."""
     try:
         key = RequestKey.parse(text)
@@ -82,7 +82,7 @@ def test_level_deadline_is_start_plus_timeout() -> None:
     assert replace(level(), timeout=None).deadline is None
 
 
-def test_approvals_are_counted() -> None:
+def test_approvals_of_a_level_are_counted_unless_its_votes_are_unreadable() -> None:
     """Rejections are not counted. If the votes are unreadable, the number is unknown and not zero."""
     votes = (Vote("a", Verdict.APPROVE), Vote("b", Verdict.REJECT), Vote("c", Verdict.APPROVE))
     assert replace(level(), votes=votes).approvals == 2
@@ -92,7 +92,7 @@ def test_approvals_are_counted() -> None:
 LEVELS = (level("Level1", state=LevelState.APPROVED), level("Level2"), level("Level3", state=LevelState.NOT_STARTED))
 
 
-def test_waiting_level_is_the_first_that_waits() -> None:
+def test_waiting_level_of_a_request_is_the_first_level_that_waits() -> None:
     """Requests and automation executions have the same rule."""
     asked = request(*LEVELS)
     assert asked.waiting == asked.level("Level2") == LEVELS[1]
@@ -129,26 +129,26 @@ FULL = replace(
 )
 
 
-def test_facts_of_an_earlier_read_are_kept() -> None:
+def test_fact_that_a_read_lacks_keeps_its_earlier_value() -> None:
     """A fact that the new read lacks keeps its earlier value."""
     bare = replace(request(), levels=(), execution_id=None, node=Node("i-1"), modified_at=NOW)
     assert bare.completed_from(FULL) == FULL
     assert bare.completed_from(None) == bare
 
 
-def test_newer_facts_replace_older_ones() -> None:
+def test_facts_of_a_newer_read_replace_those_of_an_older_one() -> None:
     """Status and completeness always come from the newest read."""
     newer = replace(FULL, status=Status.APPROVED, reason="other", levels=(level("Level2"),), complete=False)
     assert newer.completed_from(FULL) == newer
 
 
-def test_removed_tags_are_not_kept() -> None:
+def test_tags_that_were_removed_from_a_node_are_not_kept() -> None:
     """An empty list means that the node has no tags, not that the tags are unread."""
     empty = replace(FULL, node=replace(FULL.node, tags=()))
     assert empty.completed_from(FULL).node.tags == ()
 
 
-def test_facts_of_another_node_are_not_kept() -> None:
+def test_facts_of_an_earlier_node_are_not_kept_for_a_different_node() -> None:
     """If the request names another node, the earlier node's name is not kept."""
     assert replace(FULL, node=Node("i-2")).completed_from(FULL).node == Node("i-2")
 
@@ -162,7 +162,7 @@ def test_facts_of_several_nodes_are_kept_by_node() -> None:
     assert FULL.of_nodes(()).completed_from(earlier).targets == ()
 
 
-def test_tags_are_looked_up_by_key() -> None:
+def test_tag_of_a_node_is_found_by_its_case_sensitive_key() -> None:
     """Keys are case-sensitive. If the tags are unread, there is no value."""
     assert FULL.node.tag("Owner") == "x"
     assert FULL.node.tag("owner") is None

@@ -43,8 +43,8 @@ def test_channel_matches_requests_that_fit_every_field(match: Match, read: bool,
     assert match.matches(UNREAD) is unread
 
 
-def test_node_without_tags_does_not_match() -> None:
-    """A node that is known to have no tags does not match a channel that requires a tag."""
+def test_node_without_tags_does_not_match_a_channel_that_requires_a_tag() -> None:
+    """The node is known to have no tags."""
     assert Match(tags=tags(Environment="production")).matches(replace(REQUEST, node=Node("i-1", tags=()))) is False
 
 
@@ -57,7 +57,9 @@ def test_node_without_tags_does_not_match() -> None:
         ((), None),
     ],
 )
-def test_every_node_must_have_the_tags(nodes: tuple[Node, ...], matches: bool | None) -> None:
+def test_channel_matches_only_if_every_node_has_the_required_tags(
+    nodes: tuple[Node, ...], matches: bool | None
+) -> None:
     """One node without the tags prevents a match. If tags or nodes are unread, the result is None."""
     assert Match(tags=tags(Environment="production")).matches(REQUEST.of_nodes(nodes)) is matches
 
@@ -105,7 +107,9 @@ CHANNEL = Channel(
     ("step", "approvers", "role"),
     [("Level1", ("members",), "Approver"), ("Level2", ("user:x",), "Lead"), ("Level3", (), "Approver")],
 )
-def test_level_rule_replaces_approvers_and_role(step: str, approvers: tuple[str, ...], role: str) -> None:
+def test_rule_of_a_level_replaces_approvers_and_role_of_the_channel(
+    step: str, approvers: tuple[str, ...], role: str
+) -> None:
     """A level's list of approvers replaces the channel's, even if it is empty.
 
     A level's role replaces the channel's only if it is set.
@@ -135,17 +139,19 @@ def test_channel_without_a_role_uses_the_bots_own_credentials() -> None:
         (None, "19:a@thread.tacv2", False),
     ],
 )
-def test_conversation_ids_compare_without_the_thread(one: str | None, other: str | None, same: bool) -> None:
+def test_conversation_ids_are_compared_without_their_thread_part(
+    one: str | None, other: str | None, same: bool
+) -> None:
     """A missing conversation id is not equal to any other."""
     assert same_conversation(one, other) is same
 
 
-def test_missing_conversation_has_an_empty_root() -> None:
+def test_missing_conversation_id_has_an_empty_root() -> None:
     """The root of a thread's id is the id of its conversation."""
     assert thread_root(None) == ""
     assert thread_root("19:a@thread.tacv2;messageid=1") == "19:a@thread.tacv2"
 
 
-def test_threads_without_a_conversation_are_not_the_same() -> None:
+def test_ids_with_only_a_thread_part_are_not_the_same_conversation() -> None:
     """An id that has only a thread part is not equal to any other id."""
     assert not same_conversation(";messageid=1", ";messageid=1")

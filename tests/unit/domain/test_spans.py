@@ -23,18 +23,18 @@ INSTANT = timedelta.resolution
         (timedelta(hours=9), False),
     ],
 )
-def test_span_runs_only_for_its_own_length(end: timedelta, *, running: bool) -> None:
+def test_stored_span_is_over_after_its_end_or_if_it_ends_too_far_ahead(end: timedelta, *, running: bool) -> None:
     """Clocks may differ by SKEW. A span with a later end than that allows is over."""
     assert runs(NOW + end, now=NOW, span=SPAN) is running
 
 
-def test_times_of_the_past_may_be_ahead_by_the_difference_of_two_clocks() -> None:
+def test_stored_time_may_be_ahead_by_the_skew_of_two_clocks() -> None:
     """Only a time that is ahead by more than SKEW shows that a clock was wrong."""
     assert not is_ahead(NOW + SKEW, NOW)
     assert is_ahead(NOW + SKEW + INSTANT, NOW)
 
 
-def test_latest_end_allows_for_two_clocks() -> None:
+def test_latest_end_of_a_span_allows_for_the_skew_of_two_clocks() -> None:
     """Two clocks may differ by SKEW. An end that has passed sets no limit."""
     assert latest_end(NOW + SPAN, now=NOW) == NOW + SPAN + SKEW
     assert latest_end(NOW, now=NOW) == datetime.max.replace(tzinfo=UTC)

@@ -46,14 +46,14 @@ def wanted(record: Record) -> dict[str, Wanted]:
 
 
 @pytest.mark.parametrize(("status", "overtaken"), [(Status.PENDING, False), (Status.CANCELLED, True)])
-def test_advice_to_click_again_is_skipped_after_the_buttons_are_gone(status: Status, overtaken: bool) -> None:
+def test_note_that_advises_to_click_again_is_skipped_after_the_request_ended(status: Status, overtaken: bool) -> None:
     """The note on an unanswered decision is due while people can click again, and overtaken after the request ended."""
     row = replace(ROW, decisions=(UNANSWERED,), request=request(status=status))
     assert wanted(row)[f"note:{UNANSWERED.id}"].overtaken is overtaken
 
 
-def test_started_notes_that_are_no_longer_wanted_are_overtaken() -> None:
-    """Notes that are still wanted, and surfaces of other kinds, are not marked as overtaken."""
+def test_started_notes_that_are_no_longer_desired_are_marked_as_overtaken() -> None:
+    """Notes that are still desired, and surfaces of other kinds, are not marked."""
     begun = Surface("note:approved", SurfaceKind.NOTE, DeliveryState.WAITING)
     kept = Surface("note:revoked", SurfaceKind.NOTE, DeliveryState.WAITING)
     row = replace(ROW.with_surface(begun).with_surface(kept), request=request(status=Status.REVOKED))
@@ -61,7 +61,7 @@ def test_started_notes_that_are_no_longer_wanted_are_overtaken() -> None:
     assert [name for name in wanted(row) if name.startswith("note:")] == ["note:approved", "note:revoked"]
 
 
-def test_notes_share_a_delivery_line_and_each_card_has_its_own() -> None:
+def test_notes_share_a_delivery_line_and_each_card_has_a_separate_one() -> None:
     """Messages of one line are delivered in order. Direct messages have one line too."""
     row = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     row = replace(row, request=request(status=Status.CANCELLED))
@@ -82,7 +82,7 @@ def test_only_cards_are_shown_after_the_deciding_channel_was_removed() -> None:
     assert "card:leads" in wanted(row)
 
 
-def test_row_without_facts_has_no_view() -> None:
+def test_row_without_facts_has_no_surfaces_and_no_view() -> None:
     """Nothing is shown before the first read of AWS. To make a view raises a ValueError that names the request."""
     row = replace(ROW, request=None)
     assert wanted(row) == {}
@@ -121,7 +121,7 @@ def _views(record: Record) -> dict[str, CardView]:
     return {name: want.view for name, want in wanted(record).items() if isinstance(want.view, CardView)}
 
 
-def test_fallback_card_names_the_deciding_channel_and_has_no_buttons() -> None:
+def test_card_in_the_fallback_channel_names_the_deciding_channel_and_has_no_buttons() -> None:
     """While Teams refuses the card of the deciding channel, the fallback's card also says why.
 
     After the request ended, it names no channel.
@@ -180,14 +180,14 @@ def test_revoke_button_is_on_the_card_of_the_deciding_channel_only() -> None:
         ("revoked", {"request": replace(GRANTED.request or request(), status=Status.REVOKED)}),
     ],
 )
-def test_no_revoke_button_if_no_one_could_revoke(why: str, changed: dict[str, object]) -> None:
-    """The button is left out if every click on it would be refused."""
+def test_card_has_no_revoke_button_if_every_click_on_it_would_be_refused(why: str, changed: dict[str, object]) -> None:
+    """The parameters name the causes."""
     row = replace(GRANTED, **changed)  # type: ignore[arg-type]  # fields of the row
     assert _offered(row) == {"card:approvals": (False, "")}, why
 
 
 @pytest.mark.parametrize("asked", [None, request(status=Status.UNKNOWN)])
-def test_no_message_to_the_requester_about_an_unknown_state(asked: AccessRequest | None) -> None:
+def test_requester_gets_no_message_about_a_request_in_an_unknown_state(asked: AccessRequest | None) -> None:
     """Without facts, or with an unknown status, no direct message is due."""
     row = replace(ROW, request=asked)
     assert direct_kind(row, CONFIGURATION, NOW) is None
@@ -202,7 +202,7 @@ def test_revoke_button_disappears_at_the_end_of_the_access_window() -> None:
     assert _offered(GRANTED, now=end) == {"card:approvals": (False, "")}
 
 
-def test_no_second_revoke_button_while_a_revocation_is_live() -> None:
+def test_card_has_no_revoke_button_while_a_revocation_is_live() -> None:
     """After the click was answered, the card shows who clicked instead of the button. A live vote does not hide it."""
     pressed = replace(decision(HANAKO, state=DecisionState.SENT), verdict=Withdrawal.REVOKE, announced=True)
     row = GRANTED.with_decision(pressed)

@@ -94,7 +94,7 @@ def test_revocation_or_cancellation_without_effect_may_be_repeated(
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
 @pytest.mark.parametrize("by", [HANAKO, ICHIRO])
-def test_accepted_revocation_or_cancellation_blocks_others_for_one_minute_only(
+def test_accepted_revocation_or_cancellation_blocks_a_second_one_for_one_minute_only(
     withdrawal: Withdrawal, by: Person
 ) -> None:
     """If AWS does not show the withdrawal after a minute, the same person and others may repeat it."""
@@ -107,7 +107,7 @@ REVOCABLE = {"approved": True, **{str(each): False for each in Status if each is
 
 
 @pytest.mark.parametrize("status", Status)
-def test_only_active_access_can_be_revoked(status: Status) -> None:
+def test_only_an_approved_request_can_be_revoked(status: Status) -> None:
     """A request in any status other than approved cannot be revoked."""
     assert can_be_revoked(granted(status=status), NOW) is REVOCABLE[status]
     assert (taken_back(HANAKO, REVOKE, status=status) == Claim()) is REVOCABLE[status]
@@ -123,7 +123,7 @@ def test_access_not_known_to_be_active_cannot_be_revoked(facts: dict[str, object
     assert answer == Claim(ClaimRefusal.ENDED)
 
 
-def test_revocation_is_refused_at_any_other_step() -> None:
+def test_revocation_is_refused_at_a_step_that_did_not_settle_the_request() -> None:
     """Only the step that settled the request grants a claim."""
     answer = claim(person=HANAKO, action=REVOKE, step="Level1", request=granted(), decisions=(), now=ALONG)
     assert answer == Claim(ClaimRefusal.STEP_PASSED)
@@ -242,14 +242,14 @@ OTHERS = replace(APPROVALS, levels=(LevelRule("Level2", (f"user:{ICHIRO.object_i
         ("levels that were never read", {"asked": granted(levels=())}, Refusal.UNREADABLE),
     ],
 )
-def test_revoking_is_checked_as_strictly_as_approving(
+def test_person_who_may_not_approve_at_the_settling_step_may_not_revoke(
     why: str, asked: dict[str, object], expected: Refusal | None
 ) -> None:
-    """A person who may not approve at the step that settled the request may not revoke either."""
+    """The settling step is the one that settled the request. The parameters name the causes of the refusals."""
     assert revoking(**asked) is expected, why  # type: ignore[arg-type]  # rows of the table
 
 
-def test_approvers_cannot_cancel() -> None:
+def test_rules_for_approvers_refuse_a_cancellation() -> None:
     """The rules for approvers refuse a cancellation with NOT_REQUESTER, even where they would allow an approval."""
     refusal = may_decide(
         HANAKO,
@@ -344,7 +344,7 @@ def test_unknown_revocation_or_cancellation_is_settled_by_the_status_in_aws(
 
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.REVOKED), (CANCEL, Status.CANCELLED)])
 @pytest.mark.parametrize("state", DecisionState)
-def test_revocation_or_cancellation_that_aws_shows_names_the_person(
+def test_revoked_or_cancelled_request_names_the_person_whose_withdrawal_may_have_had_effect(
     withdrawal: Withdrawal, status: Status, state: DecisionState
 ) -> None:
     """The person of a sent, unknown or confirmed withdrawal is named. Any other withdrawal names no one."""

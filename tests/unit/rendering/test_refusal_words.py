@@ -30,7 +30,7 @@ ACTIONS = {
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("refusal", Refusal)
-def test_refusal_gives_a_reason_and_advice(refusal: Refusal, locale: str) -> None:
+def test_words_of_every_refusal_have_a_reason_and_advice(refusal: Refusal, locale: str) -> None:
     """Between the two, the text says that nothing was sent."""
     text = summary(Notice(refusal), locale=locale)
     reason, sent, action = text.partition(NOTHING_SENT[locale])

@@ -37,7 +37,7 @@ def of_type(tree: object, kind: str) -> list[dict[str, Any]]:
     return [each for each in nodes(tree) if each.get("type") == kind]
 
 
-def test_every_card_is_valid() -> None:
+def test_every_card_follows_the_schema_of_adaptive_cards() -> None:
     """Every card in every language follows the official schema, apart from Teams' own `msteams`."""
     cards = [card(view, notice, locale) for locale in LOCALES for view, notice in every_view()]
     for text in {json.dumps(without_repetitions(blanked(each))) for each in cards}:
@@ -206,7 +206,7 @@ def test_button_data_has_only_ids_and_the_verb(view: View) -> None:
     assert made["refresh"]["action"]["data"] == data
 
 
-def test_comment_field_leaves_room_for_the_persons_name() -> None:
+def test_maximum_length_of_the_comment_field_is_the_comment_limit() -> None:
     """The field accepts COMMENT_LIMIT characters, because the bot adds the name of the person who decided."""
     (field,) = of_type(card(request()), "Input.Text")
     assert (field["id"], field["maxLength"]) == ("comment", COMMENT_LIMIT)
@@ -234,13 +234,13 @@ def test_card_without_buttons_has_no_comment_field(banner: Banner) -> None:
     assert of_type(made["body"], "Action.Execute") == of_type(made, "Input.Text") == []
 
 
-def test_decided_card_shows_who_when_and_why() -> None:
+def test_decided_card_begins_with_result_person_time_and_comment() -> None:
     """The card begins with the result, then who decided, when, and with which comment."""
     text = shown(card(SAMPLES["rejected"].view))
     assert text.startswith("Rejected\nRejected by 鈴木 芽依 · Mon, Nov 23, 14:25 JST\n“先にステージング環境で")
 
 
-def test_late_click_shows_who_decided() -> None:
+def test_notice_about_a_late_click_shows_person_time_and_comment_of_the_decision() -> None:
     """The notice says who decided, when and with which comment, both above a card and alone."""
     late = Notice(NoticeCode.DECIDED, who="鈴木 芽依", verdict=Verdict.REJECT, at=AT, comment="not now")
     for view in (request(banner=Banner.REJECTED, buttons=False), late):
@@ -248,7 +248,7 @@ def test_late_click_shows_who_decided() -> None:
         assert re.search("Rejected by 鈴木 芽依 · Mon, Nov 23,( 2026,)? 14:25 JST\n“not now”", shown(made))
 
 
-def test_notice_does_not_repeat_the_cards_decision() -> None:
+def test_notice_does_not_repeat_a_decision_that_the_card_shows() -> None:
     """A decision that the card already shows is left out of the notice; any other decision is shown."""
     line = decision(Verdict.APPROVE, "田中 一郎")
     late = Notice(Outcome.STEP_PASSED, who=line.who, verdict=line.verdict, at=AT, comment=line.comment)
@@ -257,7 +257,7 @@ def test_notice_does_not_repeat_the_cards_decision() -> None:
     assert shown(card(request(decisions=(other,)), late)).count("Approved by") == 2
 
 
-def test_decision_that_aws_has_not_accepted_is_not_shown_as_done() -> None:
+def test_notice_about_a_decision_in_progress_does_not_say_that_it_is_approved() -> None:
     """A decision that AWS has not accepted is shown as a click, never as "approved"."""
     busy = Notice(NoticeCode.BUSY, who="鈴木 芽依", verdict=Verdict.APPROVE, at=AT)
     text = shown(card(request(), busy))
@@ -279,7 +279,7 @@ def test_each_connect_command_is_one_unchanged_text_run() -> None:
     assert [run for run in runs if run in view.commands] == list(view.commands)
 
 
-def test_unidentified_principal_can_be_copied() -> None:
+def test_unidentified_principal_is_one_unchanged_text_run() -> None:
     """The principal, which an administrator may copy into [people], is one TextRun without any change."""
     principal = "arn:aws:sts::111122223333:assumed-role/AnOperatorOfTheWholePlatform/a.long.name@example.com"
     for changes in ({"no_buttons": Refusal.UNIDENTIFIED, "buttons": False}, {"requester_unchecked": True}):
@@ -287,7 +287,7 @@ def test_unidentified_principal_can_be_copied() -> None:
         assert principal in [each["text"] for each in of_type(made, "TextRun")]
 
 
-def test_message_without_commands_does_not_show_how_to_connect() -> None:
+def test_direct_message_without_commands_does_not_show_how_to_connect() -> None:
     """The section for the commands is left out, not empty."""
     assert "Connect" not in shown(card(direct(kind=DirectKind.REJECTED, commands=())))
 
@@ -337,7 +337,7 @@ def test_card_stays_below_the_size_limit(character: str, locale: str) -> None:
             assert "…" in shown(made)
 
 
-def test_words_of_the_bot_are_never_cut() -> None:
+def test_times_durations_and_ids_are_complete_in_a_card_whose_other_texts_are_cut() -> None:
     """Times, durations and ids stay complete in a card whose other texts are cut."""
     heavy, _ = next(iter(_heaviest("😀")))
     text = shown(card(heavy))
@@ -365,13 +365,13 @@ def test_cut_text_says_where_the_full_text_is(locale: str, remark: str) -> None:
     assert remark not in shown(card(request(reason="line\n" * 12), locale=locale))
 
 
-def test_the_same_view_always_makes_the_same_card() -> None:
+def test_rendering_a_view_twice_gives_equal_cards() -> None:
     """If every view is rendered twice, the two cards are equal."""
     for view, notice in every_view():
         assert card(view, notice) == card(view, notice)
 
 
-def test_too_long_comment_does_not_enlarge_the_answer() -> None:
+def test_typed_comment_that_is_too_long_is_cut_in_the_answer() -> None:
     """Such a comment comes only from a forged click. It is cut, and the answer stays below the size limit."""
     made = card(request(), Notice(NoticeCode.BUSY, typed="😀" * 2000))
     (field,) = of_type(made, "Input.Text")
@@ -379,7 +379,7 @@ def test_too_long_comment_does_not_enlarge_the_answer() -> None:
     assert size(made) <= CARD_LIMIT
 
 
-def test_invisible_name_is_shown_as_a_mark() -> None:
+def test_invisible_name_is_shown_as_a_replacement_character() -> None:
     """An invisible name of a requester or approver is shown as U+FFFD, never as a blank."""
     text = shown(card(request(requester="\u200b\u2060", decisions=(decision(Verdict.REJECT, "\u3164"),))))
     assert "\ufffd asks for 4 hours of access." in text
@@ -408,7 +408,7 @@ def test_revocation_and_cancellation_need_two_clicks(sample: str, verb: str, loc
     assert (fallback["type"], fallback["data"]) == ("Action.Submit", {**action["data"], "verb": verb})
 
 
-def test_revoke_has_its_step_and_a_comment_field() -> None:
+def test_revoke_button_has_the_step_that_settled_the_request_and_a_comment_field() -> None:
     """The step is the level that settled the request. The Cancel button has an empty step and no comment field."""
     (revoke,), (cancel,) = (
         [each for each in of_type(card(SAMPLES[name].view), "Action.Execute") if each["verb"] in {"revoke", "cancel"}]

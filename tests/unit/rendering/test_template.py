@@ -47,7 +47,7 @@ def bound(value: object, data: dict[str, object] | None = None) -> Any:
         (["${count}", 1.5, None], [3, 1.5, None]),
     ],
 )
-def test_expression_becomes_the_value_at_its_path(template: object, result: object) -> None:
+def test_template_expression_becomes_the_value_at_its_path(template: object, result: object) -> None:
     """A text that is only one expression becomes its value, of any type. Any other text stays text."""
     assert bound(template) == result
     assert type(bound(template)) is type(result)
@@ -73,12 +73,12 @@ def test_expression_becomes_the_value_at_its_path(template: object, result: obje
         ("${'}' == name}", False),
     ],
 )
-def test_if_and_comparisons_return_the_documented_results(template: str, result: object) -> None:
+def test_if_and_comparisons_in_templates_return_the_documented_results(template: str, result: object) -> None:
     """`if` treats every value except false and null as true. Comparisons never treat true as equal to 1."""
     assert bound(template) == result
 
 
-def test_array_as_data_repeats_the_element() -> None:
+def test_array_as_data_repeats_the_template_element_for_each_item() -> None:
     """`$data` with an array makes one element for each item. Each has its own scope and index."""
     element = {"$data": "${rows}", "text": "${label}", "at": "${$index}", "all": "${$root.count}"}
     assert bound([element, "last"]) == [
@@ -88,26 +88,26 @@ def test_array_as_data_repeats_the_element() -> None:
     ]
 
 
-def test_empty_array_as_data_makes_no_element() -> None:
+def test_template_element_with_an_empty_array_as_data_is_left_out() -> None:
     """If `$data` is an empty array, the element is left out."""
     assert bound([{"$data": "${none}", "text": "x"}]) == []
 
 
-def test_object_as_data_becomes_the_scope() -> None:
+def test_object_as_data_becomes_the_scope_of_the_template_element() -> None:
     """If `$data` is an object, names are looked up only in that object, not in the outer scope."""
     assert bound({"$data": "${person}", "text": "${name}"}) == {"text": "Hanako"}
     with pytest.raises(BindError):
         bound({"$data": "${person}", "text": "${count}"})
 
 
-def test_element_stays_only_if_its_when_is_true() -> None:
+def test_template_element_stays_only_if_its_when_is_true() -> None:
     """`$when` is evaluated in the element's own scope. Any value other than true drops the element."""
     assert bound([{"$when": "${no}", "a": 1}, {"$when": "${yes}", "a": 2}, {"$when": "${name}", "a": 3}]) == [{"a": 2}]
     assert bound([{"$data": "${rows}", "$when": "${on}", "text": "${label}"}]) == [{"text": "a"}]
     assert bound([{"$data": "${rows}", "$when": "${$index == 1}", "text": "${label}"}]) == [{"text": "b"}]
 
 
-def test_repeated_element_may_contain_repeated_elements() -> None:
+def test_repeated_template_element_may_contain_repeated_elements() -> None:
     """Each repetition has its own scope."""
     data: dict[str, object] = {"rows": [{"lines": [["a"], ["b", "c"]]}, {"lines": []}]}
     element = {"$data": "${rows}", "items": [{"$data": "${lines}", "runs": [{"$data": "${$data}", "t": "${$data}"}]}]}
@@ -180,33 +180,33 @@ def test_template_must_be_an_object() -> None:
         [{"$data": "${nothing}"}],
     ],
 )
-def test_data_without_a_suitable_value_is_refused(template: object) -> None:
+def test_template_data_without_a_suitable_value_are_refused(template: object) -> None:
     """Binding fails if a value is missing or has the wrong type."""
     with pytest.raises(BindError):
         bound(template)
 
 
-def test_values_that_are_not_json_are_refused() -> None:
+def test_binding_a_value_that_is_not_json_to_a_template_is_refused() -> None:
     """Only JSON values can be bound."""
     with pytest.raises(BindError):
         bound("${x}", {"x": object()})
 
 
 @pytest.mark.parametrize("text", ["${name}", "{{DATE(2026-11-30T05:19:00Z)}}", "${", "$when", '"}'])
-def test_bound_text_is_never_parsed_again(text: str) -> None:
+def test_text_that_is_bound_to_a_template_is_not_parsed_as_an_expression(text: str) -> None:
     """Text from outside that looks like an expression stays text."""
     shown = bound(["${x}", "a ${x}"], {"x": text, "name": "secret"})
     assert [each.replace("\u200b", "") for each in shown] == [text, f"a {text}"]
     assert not any("{{" in each for each in shown)
 
 
-def test_binding_never_creates_a_text_function() -> None:
+def test_text_that_is_bound_to_a_template_never_creates_a_text_function() -> None:
     """If bound text would form `{{`, the braces are separated, also deep inside arrays and objects."""
     assert "{{" not in bound("{${x}", {"x": "{DATE(2026-11-30T05:19:00Z)}}"})
     assert "{{" not in bound("${x}", {"x": [{"y": "{{TIME()}}"}]})[0]["y"]
 
 
-def test_cards_share_nothing_with_the_data_or_each_other() -> None:
+def test_bound_cards_share_no_objects_with_the_data_or_each_other() -> None:
     """Changing one card changes neither the next card nor the data."""
     template = Template.parse({"fixed": [{"a": 1}], "whole": "${x}"})
     data: dict[str, object] = {"x": [{"b": 1}]}
@@ -229,7 +229,7 @@ def test_any_template_is_loaded_or_refused(tree: object) -> None:
 
 
 @given(st.text(alphabet="${}()[].,'\"if ntaume0123<=!", max_size=24))
-def test_any_expression_is_loaded_or_refused(text: str) -> None:
+def test_any_template_expression_is_loaded_or_refused(text: str) -> None:
     """Loading succeeds or raises TemplateError, however malformed the expression is."""
     try:
         Template.parse({"it": "${" + text + "}"})

@@ -11,7 +11,7 @@ from bot.sandbox.sandbox import Options, running_sandbox
 ADDRESSES = {"aws": "http://127.0.0.1:1", "browser": "http://127.0.0.1:2", "bot": "http://127.0.0.1:3"}
 
 
-def test_run_removes_the_files_of_an_earlier_run(tmp_path: Path) -> None:
+def test_sandbox_removes_the_files_of_an_earlier_run(tmp_path: Path) -> None:
     """Rows, journal, log and addresses of an earlier run are deleted; the Playground's installation stays."""
     of_before = ("node-access.db", "node-access.db-wal", "node-access.db-shm", "bot.log", "state.json")
     for name in of_before:
@@ -21,7 +21,7 @@ def test_run_removes_the_files_of_an_earlier_run(tmp_path: Path) -> None:
         assert {entry.name for entry in tmp_path.iterdir()} == {"lock", "playground-0123"}
 
 
-def test_end_of_the_run_removes_only_its_addresses(tmp_path: Path) -> None:
+def test_end_of_a_sandbox_removes_its_addresses_and_keeps_its_rows(tmp_path: Path) -> None:
     """After the end, the stored rows can still be read, but the addresses of the stopped servers are removed."""
     with held(tmp_path):
         (tmp_path / "node-access.db").write_text("rows")
@@ -32,7 +32,7 @@ def test_end_of_the_run_removes_only_its_addresses(tmp_path: Path) -> None:
         state(tmp_path)
 
 
-async def test_second_run_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+async def test_second_sandbox_in_a_folder_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     """The refusal names the address of the first run, which keeps its rows and its addresses."""
     with held(tmp_path):
         remember(tmp_path, ADDRESSES)
@@ -45,7 +45,7 @@ async def test_second_run_is_refused_and_changes_nothing(tmp_path: Path) -> None
         assert (state(tmp_path), (tmp_path / "node-access.db").read_text()) == (ADDRESSES, "rows")
 
 
-def test_second_run_is_refused_while_the_first_starts(tmp_path: Path) -> None:
+def test_second_sandbox_in_a_folder_is_refused_while_the_first_starts(tmp_path: Path) -> None:
     """Before the first run has an address, the refusal says that the first run is still starting."""
     with held(tmp_path), pytest.raises(SandboxFailed, match="still starting"), held(tmp_path):
         pass

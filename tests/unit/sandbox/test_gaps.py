@@ -24,24 +24,24 @@ def direct(member: str, tenant: str = TENANT) -> ConnectorCall | Refusal:
     return create({"members": [{"id": member}], "channelData": {"tenant": {"id": tenant}}})
 
 
-def test_click_without_a_trigger_gets_the_manual_one() -> None:
+def test_click_of_the_playground_gets_the_trigger_manual() -> None:
     """Teams sends `trigger: manual` with a click; the Playground does not."""
     whole = complete({"type": "invoke", "value": {"action": {"verb": "approve"}}})
     assert whole["value"] == {"trigger": "manual", "action": {"verb": "approve"}}
 
 
-def test_existing_trigger_is_kept() -> None:
+def test_existing_trigger_of_an_invoke_is_kept() -> None:
     """The trigger of an automatic refresh is not replaced by `manual`."""
     whole = complete({"type": "invoke", "value": {"trigger": "automatic"}})
     assert whole["value"] == {"trigger": "automatic"}
 
 
-def test_message_gets_no_trigger() -> None:
+def test_message_of_the_playground_gets_no_trigger() -> None:
     """Only invokes, such as clicks and refreshes, have a trigger."""
     assert "value" not in complete({"type": "message", "text": "pending"})
 
 
-def test_sender_gets_object_id_and_client_language() -> None:
+def test_sender_of_a_playground_activity_gets_object_id_and_client_language() -> None:
     """The sender gets a name and an object id. Locale and client info are those of the person's client."""
     whole = complete(
         {"from": {"id": MEI.mri}, "locale": "en-US", "entities": [{"type": "clientInfo"}, {"type": "mention"}]}
@@ -56,7 +56,7 @@ def test_sender_gets_object_id_and_client_language() -> None:
     ("language", "locale", "timezone", "country"), [("en", "en-US", "UTC", "US"), ("ja", "ja-JP", "Asia/Tokyo", "JP")]
 )
 @pytest.mark.parametrize("person", [MEI, ALEX])
-def test_chosen_language_applies_to_all_people(
+def test_language_of_the_sandbox_applies_to_the_activities_of_all_people(
     person: Person, language: str, locale: str, timezone: str, country: str
 ) -> None:
     """If the sandbox has a language, activities of all people have its locale, time zone and country."""
@@ -66,12 +66,12 @@ def test_chosen_language_applies_to_all_people(
     assert whole["entities"] == [{"type": "clientInfo", "locale": locale, "timezone": timezone, "country": country}]
 
 
-def test_unknown_sender_is_not_changed() -> None:
+def test_unknown_sender_of_a_playground_activity_is_not_changed() -> None:
     """A sender who is not one of the sample people gets no name and no object id."""
     assert complete({"from": {"id": "29:nobody"}})["from"] == {"id": "29:nobody"}
 
 
-def test_tenant_channel_and_service_url_are_added() -> None:
+def test_playground_activity_gets_tenant_channel_id_and_service_url() -> None:
     """An activity gets tenant, channel id and service URL, which Teams always sends. An existing tenant is kept."""
     whole = complete({"channelData": {"team": {"id": "19:t"}}, "conversation": {"id": "19:c"}})
     assert whole["channelData"] == {"tenant": {"id": TENANT}, "team": {"id": "19:t"}}
@@ -81,7 +81,7 @@ def test_tenant_channel_and_service_url_are_added() -> None:
 
 
 @pytest.mark.parametrize("spelling", [ALEX.object_id, ALEX.upn, "Alex.Wilber%40EXAMPLE.com", ALEX.mri])
-def test_member_is_requested_by_teams_id(spelling: str) -> None:
+def test_call_for_a_member_reaches_the_playground_with_the_teams_id(spelling: str) -> None:
     """A call with an object id, a UPN in any case, or a `29:` id reaches the Playground with the `29:` id."""
     call = ConnectorCall(method="GET", path=f"v3/conversations/19%3Ac/members/{spelling}")
     taken = to_playground(call, tenant_id=TENANT)
@@ -122,7 +122,7 @@ def test_direct_conversation_in_a_foreign_tenant_is_refused(tenant: str) -> None
     assert (refused.status, refused.code) == (400, "BadSyntax")
 
 
-def test_tenant_of_a_direct_conversation_may_be_in_two_members() -> None:
+def test_tenant_of_a_new_direct_conversation_may_be_in_the_member_tenant_id() -> None:
     """`tenantId` is accepted as well as `channelData.tenant.id`."""
     assert isinstance(create({"members": [{"id": HANAKO.mri}], "tenantId": TENANT}), ConnectorCall)
 
@@ -149,7 +149,7 @@ def test_message_over_100_kilobytes_in_utf_16_is_refused(length: int, status: in
     assert getattr(taken, "status", None) == status
 
 
-def test_configuration_has_every_person_once() -> None:
+def test_configuration_of_the_playground_has_every_person_once() -> None:
     """The Playground's configuration has the six people and spells the UPN member as the Playground expects."""
     written = playground_configuration(app_id="app", tenant_id=TENANT)
     users = [written["currentUser"], *written["users"]]
@@ -198,6 +198,6 @@ def test_message_of_the_bot_is_converted_for_the_playgrounds_stream(method: str,
         ("v3/conversations/c/activities", b"junk"),
     ],
 )
-def test_only_messages_are_shown(path: str, body: bytes) -> None:
+def test_only_messages_are_converted_for_the_playgrounds_stream(path: str, body: bytes) -> None:
     """A call with another activity, another path or invalid JSON is not shown on any page."""
     assert shown_message(ConnectorCall(method="POST", path=path, body=body), "1", timestamp=0) is None

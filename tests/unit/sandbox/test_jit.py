@@ -68,7 +68,7 @@ def attempt(request: AccessRequest, what: str, voter: str, now: datetime) -> Acc
     st.lists(st.integers(1, 3), min_size=1, max_size=5),
     st.lists(st.tuples(ATTEMPTS, st.sampled_from(VOTERS), st.integers(0, 40)), max_size=30),
 )
-def test_request_obeys_the_rules_of_votes_and_status_after_any_attempts(
+def test_sandbox_request_obeys_the_rules_of_votes_and_status_after_any_attempts(
     needs: list[int], attempts: list[tuple[str, str, int]]
 ) -> None:
     """Exactly one level of a waiting request waits; an approved level has all its votes, each from another person.
@@ -99,7 +99,7 @@ def check_invariants(before: AccessRequest, after: AccessRequest) -> None:
         assert (before.status, after.status) == (Status.APPROVED, Status.REVOKED)
 
 
-def test_overdue_request_ends_at_its_due_time_however_late_it_is_read() -> None:
+def test_overdue_sandbox_request_ends_at_its_due_time_however_late_it_is_read() -> None:
     """A request that is read three days late ended after its hour. A later read changes nothing."""
     late = requests.settled(waiting([1]), NOON + timedelta(days=3))
     assert late.ended_at == NOON + timedelta(hours=1)
@@ -107,13 +107,13 @@ def test_overdue_request_ends_at_its_due_time_however_late_it_is_read() -> None:
 
 
 @given(st.text(min_size=1, max_size=512))
-def test_vote_with_any_comment_fits_the_length_limit_of_aws(comment: str) -> None:
+def test_sandbox_vote_with_any_comment_fits_the_length_limit_of_aws(comment: str) -> None:
     """One element of ApproverDecisions is at most as long as AWS's model allows."""
     vote = Vote(f"arn:aws:sts::111122223333:assumed-role/Role/{'x' * 64}", ROLE, Decision.APPROVE, comment, NOON)
     assert len(decision_json(vote)) <= OUTPUT_VALUE_LIMIT
 
 
-def test_auto_approved_request_cannot_be_revoked() -> None:
+def test_auto_approved_sandbox_request_cannot_be_revoked() -> None:
     """An auto-approved request has no approvers, so Revoke is refused."""
     granted = replace(waiting([1]), steps=(), status=Status.APPROVED, granted_at=NOON)
     assert attempt(granted, "revoke", "a", NOON) == granted

@@ -60,13 +60,13 @@ def test_error_about_a_missing_nodejs_says_how_to_get_it(tmp_path: Path) -> None
         find_node(search_path=str(tmp_path), wheel="no_such_package")
 
 
-def test_npm_finds_the_same_nodejs(tmp_path: Path) -> None:
+def test_path_for_npm_begins_with_the_folder_of_the_chosen_nodejs(tmp_path: Path) -> None:
     """The PATH for npm begins with the folder of this Node.js."""
     node = Node(program=tmp_path / "node", npm=())
     assert node.environment()["PATH"].startswith(f"{tmp_path}{os.pathsep}")
 
 
-def test_unchanged_packages_are_installed_only_once(tmp_path: Path) -> None:
+def test_unchanged_npm_packages_are_installed_only_once(tmp_path: Path) -> None:
     """The second call reuses the folder of the first. After a change of a source file, a new folder is made."""
     node = Node(program=tmp_path, npm=(str(program(tmp_path / "npm", "echo x >> count; pwd > where")),))
     source = tmp_path / "source"
@@ -81,7 +81,7 @@ def test_unchanged_packages_are_installed_only_once(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").iterdir())) == 2, "no half-made folder stays behind"
 
 
-def test_failed_install_shows_the_output_of_npm_and_leaves_no_files(tmp_path: Path) -> None:
+def test_failed_npm_install_shows_the_output_of_npm_and_leaves_no_files(tmp_path: Path) -> None:
     """The message has npm's output, and no folder remains in the cache."""
     node = Node(program=tmp_path, npm=(str(program(tmp_path / "npm", "echo EINTEGRITY; exit 1")),))
     (tmp_path / "package-lock.json").write_text("{}")
@@ -96,7 +96,7 @@ def test_npm_that_cannot_start_is_an_install_failure(tmp_path: Path) -> None:
         npm_ci(Node(program=tmp_path, npm=(str(tmp_path / "gone"),)), tmp_path)
 
 
-def test_slower_of_two_installs_uses_the_result_of_the_faster(tmp_path: Path) -> None:
+def test_slower_of_two_npm_installs_uses_the_result_of_the_faster_one(tmp_path: Path) -> None:
     """Two simultaneous first uses end with one installation and no error."""
     (tmp_path / "package-lock.json").write_text("{}")
     cache = tmp_path / "cache"
@@ -109,7 +109,7 @@ def test_slower_of_two_installs_uses_the_result_of_the_faster(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: str(folder.relative_to(ROOT)))
-def test_lock_files_have_exact_versions_and_no_address(folder: Path) -> None:
+def test_npm_lock_files_have_exact_versions_and_no_address(folder: Path) -> None:
     """Lock files have exact versions and integrity hashes for every package, and no download address."""
     wanted = json.loads((folder / "package.json").read_text())
     lock = json.loads((folder / "package-lock.json").read_text())

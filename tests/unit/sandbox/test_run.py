@@ -28,7 +28,7 @@ def said() -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-async def test_long_step_of_the_start_is_printed_again(
+async def test_long_step_of_the_start_of_the_sandbox_is_printed_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A person who waits for a download sees that the sandbox is still working, and on which step."""
@@ -43,7 +43,7 @@ async def test_long_step_of_the_start_is_printed_again(
     assert printed.splitlines()[-1] == "  still starting the bot …"
 
 
-def test_approver_and_requester_get_a_page_each() -> None:
+def test_welcome_of_the_sandbox_has_an_address_for_approver_and_requester() -> None:
     """Each address has its own line, and the next line says whose page it is."""
     lines = said()
     assert HANAKO.name in lines[lines.index(APPROVER) + 1]
@@ -51,7 +51,9 @@ def test_approver_and_requester_get_a_page_each() -> None:
 
 
 @pytest.mark.parametrize("called", [".venv/bin/node-access-bot", "/usr/local/bin/node-access-bot"])
-def test_printed_commands_have_a_path_and_valid_arguments(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_in_the_welcome_have_the_path_of_the_program_and_valid_arguments(
+    called: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The path is that of the running program, because a virtual environment may not be on the PATH.
 
     The program accepts the arguments.
@@ -67,14 +69,14 @@ def test_printed_commands_have_a_path_and_valid_arguments(called: str, monkeypat
         sandbox.commands[words[1]].make_context(words[1], words[2:]).close()
 
 
-def test_commands_name_the_program_even_if_it_runs_as_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_in_the_welcome_name_the_program_even_if_it_runs_as_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """With `python -m bot`, commands begin with `node-access-bot`: `__main__.py` is not a command."""
     monkeypatch.setattr("sys.argv", ["/somewhere/bot/__main__.py", "sandbox"])
     assert [line.split()[0] for line in said() if " sandbox " in line] == ["node-access-bot"] * 2
 
 
-def test_every_node_is_listed_with_its_remark() -> None:
-    """Each node of the sample world has its own line, with a remark."""
+def test_welcome_of_the_sandbox_lists_every_node_with_its_remark() -> None:
+    """Each node has one line."""
     lines = said()
     assert set(REMARKS) == set(NODES)
     for node in NODES:
@@ -88,7 +90,7 @@ def test_welcome_shows_how_to_print_the_request() -> None:
 
 
 @pytest.mark.parametrize("locale", CLIENTS)
-def test_generated_configuration_is_valid(locale: str, tmp_path: Path) -> None:
+def test_generated_configuration_of_the_sandbox_is_valid(locale: str, tmp_path: Path) -> None:
     """The configuration has the simulated account with a role that cancels requests, and a channel in this language.
 
     The account has no read role, so the bot reads it with its own credentials.

@@ -28,14 +28,14 @@ def aws() -> Iterator[SandboxAws]:
         yield aws
 
 
-def test_bot_has_a_client_secret_by_default(aws: SandboxAws, tmp_path: Path) -> None:
+def test_bot_of_the_sandbox_has_a_client_secret_by_default(aws: SandboxAws, tmp_path: Path) -> None:
     """The bot's environment has the client secret, and `serve` accepts it."""
     environ = sandbox._environment(aws, TEAMS, Options(folder=tmp_path))
     settings, _ = load(environ)
     assert (settings.app_credential, settings.app_secret.get_secret_value()) == ("secret", SAMPLE_SECRET)
 
 
-def test_environment_of_the_bot_has_no_secret_with_federation(aws: SandboxAws, tmp_path: Path) -> None:
+def test_environment_of_a_sandbox_bot_with_federation_has_no_secret(aws: SandboxAws, tmp_path: Path) -> None:
     """The environment has no client secret and no AWS keys. The app trusts tokens of this AWS for the bot's role."""
     environ = sandbox._environment(aws, TEAMS, Options(folder=tmp_path, credential=FEDERATION))
     settings, _ = load(environ)
@@ -47,7 +47,7 @@ def test_environment_of_the_bot_has_no_secret_with_federation(aws: SandboxAws, t
     assert (credential.subject, credential.audience) == (BOT_ROLE, "api://AzureADTokenExchange")
 
 
-async def test_simulated_microsoft_has_no_secret_with_federation(
+async def test_simulated_microsoft_of_a_sandbox_with_federation_has_no_secret(
     aws: SandboxAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has a federated credential instead. By default, it has the client secret."""

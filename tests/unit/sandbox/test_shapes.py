@@ -32,7 +32,7 @@ def asked(operation: str, **params: Any) -> list[str]:
         ),
     ],
 )
-def test_valid_value_has_no_problems(operation: str, params: dict[str, Any]) -> None:
+def test_valid_parameters_of_an_aws_operation_have_no_problems(operation: str, params: dict[str, Any]) -> None:
     """Japanese text is valid where the model's pattern has Unicode classes."""
     assert asked(operation, **params) == []
 
@@ -66,7 +66,9 @@ def test_valid_value_has_no_problems(operation: str, params: dict[str, Any]) -> 
         ),
     ],
 )
-def test_every_kind_of_problem_is_named(operation: str, params: dict[str, Any], word: str) -> None:
+def test_every_kind_of_invalid_parameter_of_an_aws_operation_is_reported(
+    operation: str, params: dict[str, Any], word: str
+) -> None:
     """The check covers missing and unknown members, types, enums, patterns, lengths and ranges at any depth."""
     assert word in "; ".join(asked(operation, **params))
 
@@ -74,7 +76,7 @@ def test_every_kind_of_problem_is_named(operation: str, params: dict[str, Any], 
 @pytest.mark.parametrize(
     ("name", "fits"), [("taro.yamada+1@例.jp", True), ("e\u0301", True), ("a b", False), ("a\n", False)]
 )
-def test_unicode_classes_match_their_categories_only(name: str, fits: bool) -> None:
+def test_unicode_classes_in_patterns_of_aws_match_only_their_categories(name: str, fits: bool) -> None:
     """Classes for letters, marks, symbols and punctuation match neither blanks nor control characters."""
     model = botocore.session.get_session().get_service_model("identitystore").operation_model("DescribeUser")
     assert model.output_shape is not None

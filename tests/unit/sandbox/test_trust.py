@@ -21,13 +21,13 @@ def policy(name: str = "approver-trust.json") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["approver-trust.json", "canceller-trust.json"])
-def test_bot_is_trusted_under_the_name_of_a_person(name: str) -> None:
-    """The name must have the domain of the policy."""
+def test_trust_policies_allow_the_bot_only_a_session_name_of_the_domain(name: str) -> None:
+    """A person's session name has the domain of the policy."""
     assert is_trusted(policy(name), PERSON)
     assert not is_trusted(policy(name), replace(PERSON, session_name="hanako@example.org"))
 
 
-def test_bot_is_trusted_to_read_under_its_own_name_only() -> None:
+def test_trust_policy_of_the_reader_allows_only_the_session_name_of_the_bot() -> None:
     """A session of a person cannot read."""
     assert is_trusted(policy("reader-trust.json"), Assumption(BOT, "node-access-bot"))
     assert not is_trusted(policy("reader-trust.json"), PERSON)
@@ -38,7 +38,7 @@ def test_bot_is_trusted_to_read_under_its_own_name_only() -> None:
     [replace(PERSON, by="arn:aws:iam::111122223333:role/Other"), replace(PERSON, by="")],
     ids=["another role", "unknown caller"],
 )
-def test_other_callers_are_refused(assumption: Assumption) -> None:
+def test_trust_policy_refuses_callers_other_than_the_bot(assumption: Assumption) -> None:
     """Only the role that the policy names is trusted."""
     assert not is_trusted(policy(), assumption)
 
@@ -55,14 +55,14 @@ def test_other_callers_are_refused(assumption: Assumption) -> None:
         {"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1234567890"}}},
     ],
 )
-def test_statement_that_is_not_understood_or_not_met_allows_nothing(changed: dict[str, Any]) -> None:
+def test_trust_statement_that_is_not_understood_or_not_met_allows_no_one(changed: dict[str, Any]) -> None:
     """An unknown operator, key or principal is refused, as is a missing external id."""
     (statement,) = policy()["Statement"]
     assert not is_trusted({"Statement": [statement | changed]}, PERSON)
 
 
-def test_external_id_must_be_equal() -> None:
-    """The condition is met by the same id only."""
+def test_trust_condition_on_the_external_id_is_met_only_by_a_listed_id() -> None:
+    """The condition lists two ids."""
     (statement,) = policy()["Statement"]
     asking = {"Statement": [statement | {"Condition": {"StringEquals": {"sts:ExternalId": ["a", "b"]}}}]}
     assert is_trusted(asking, replace(PERSON, external_id="b"))

@@ -34,7 +34,7 @@ ROW = Record(key_of(1), NOW, version=1)
 
 @given(record=values(Record))
 @SOME_EXAMPLES
-def test_row_survives_encoding_and_decoding(record: Record) -> None:
+def test_row_is_equal_after_encoding_and_decoding(record: Record) -> None:
     """Decoding the JSON of a row gives an equal row."""
     assert decode(RECORD, encode(RECORD, storable(record)), where="row") == record
 
@@ -55,26 +55,26 @@ def test_making_a_storable_row_storable_again_changes_nothing(record: Record) ->
     assert storable(kept) is kept
 
 
-def test_times_are_stored_in_utc() -> None:
+def test_times_of_a_row_are_stored_in_utc() -> None:
     """A time in another time zone is converted to UTC."""
     row = storable(replace(ROW, requeue_at=NOW.astimezone(TOKYO)))
     assert row.requeue_at == NOW
     assert row.requeue_at.tzinfo is UTC
 
 
-def test_time_without_a_time_zone_is_refused() -> None:
+def test_row_with_a_time_without_a_time_zone_is_refused() -> None:
     """A ValueError is raised, because a zone would be a guess."""
     with pytest.raises(ValueError, match="time zone"):
         storable(replace(ROW, requeue_at=NOW.replace(tzinfo=None)))
 
 
-def test_lone_surrogates_are_replaced() -> None:
+def test_lone_surrogate_in_a_stored_text_is_replaced() -> None:
     """JSON allows them, but no store does, so they must not make a write fail."""
     entry = AuditEntry(NOW, "clicked", person_name="a\ud800b 佐藤")
     assert decode(AUDIT_ENTRY, encode(AUDIT_ENTRY, storable(entry)), where="entry").person_name == "a?b 佐藤"
 
 
-def test_chat_survives_encoding_and_decoding() -> None:
+def test_personal_chat_is_equal_after_encoding_and_decoding() -> None:
     """Decoding the JSON of a personal chat gives an equal chat."""
     chat = PersonalChat(Person("id", "tenant", "佐藤 花子"), "a:1", "https://smba.example.com/")
     assert decode(PERSONAL_CHAT, encode(PERSONAL_CHAT, chat), where="chat") == chat
@@ -97,7 +97,7 @@ def test_members_missing_in_old_rows_have_defaults() -> None:
         (encode(RECORD, ROW).replace("09:00:00Z", "09:00:00"), "time zone"),
     ],
 )
-def test_unreadable_row_names_row_and_member(stored: str, problem: str) -> None:
+def test_error_for_an_unreadable_row_names_the_row_and_the_problem(stored: str, problem: str) -> None:
     """The error names the row and the problem, and the member if the problem is in one. It is a StoreUnavailable."""
     with pytest.raises(RowUnreadable, match="request x cannot be read") as caught:
         decode(RECORD, stored, where="request x")
@@ -105,7 +105,7 @@ def test_unreadable_row_names_row_and_member(stored: str, problem: str) -> None:
     assert isinstance(caught.value, StoreUnavailable)
 
 
-def test_error_does_not_quote_stored_text() -> None:
+def test_error_for_an_unreadable_row_does_not_quote_stored_text() -> None:
     """A broken member may hold text that a person wrote, so neither the message nor the stack trace contains it."""
     words = str(key_of(7))  # not in the source of this test, which a trace shows
     with pytest.raises(RowUnreadable) as caught:
@@ -174,7 +174,7 @@ def test_python_name_of_a_renamed_field_is_not_read() -> None:
     assert decode(DIARY, f'{{"last":{stored}}}', where="row").last == replace(VISIT, identified=False)
 
 
-def test_error_names_the_stored_member() -> None:
+def test_error_for_an_unreadable_row_names_a_renamed_field_as_it_is_stored() -> None:
     """The person on call can find the member in the stored row by the name in the error."""
     with pytest.raises(RowUnreadable, match=r"last\.placed: bool_type"):
         decode(DIARY, '{"last":{"placed":"yes"}}', where="row")
@@ -188,12 +188,12 @@ def test_error_names_the_stored_member() -> None:
         ({"note": "text", "identified": "text"}, "two fields of Visit have the same stored name"),
     ],
 )
-def test_wrong_stored_name_is_refused_at_import(names: dict[str, str], problem: str) -> None:
-    """An entry that has no effect, or maps two fields to one name, raises an error, so no value is lost."""
+def test_stored_name_without_effect_or_used_twice_is_refused(names: dict[str, str], problem: str) -> None:
+    """Such an entry raises an error, so no value is lost."""
     with pytest.raises(ValueError, match=problem):
         adapter_of(Diary, {Visit: names})
 
 
-def test_stored_names_has_only_renamed_fields() -> None:
+def test_table_of_stored_names_has_only_renamed_fields() -> None:
     """A field that is stored under its Python name needs no entry."""
     assert [names for names in STORED_NAMES.values() for field, stored in names.items() if field == stored] == []

@@ -138,7 +138,7 @@ def test_newly_read_request_replaces_an_unrecognized_one() -> None:
     assert (written["status"], written["colour"]) == ("approved", "green")
 
 
-def test_unknown_parts_of_a_row_survive_a_second_write_and_read() -> None:
+def test_unknown_parts_of_a_row_are_kept_by_a_second_write_and_read() -> None:
     """An unknown member, and a decision with an unknown value, are in the row that this version wrote and read again."""
     row = read(stored(lambda row: (row.update(colour="green"), row["decisions"][0].update(state="queued"))))
     again = read(encode(RECORD, row))
@@ -150,8 +150,10 @@ def test_unknown_parts_of_a_row_survive_a_second_write_and_read() -> None:
     ("member", "value"),
     [("version", "many"), ("created_at", "yesterday"), ("decisions", [{"id": "1", "state": "queued"}])],
 )
-def test_malformed_row_is_still_unreadable(member: str, value: object) -> None:
-    """Only unknown members and values are accepted; wrong types and missing members raise an error."""
+def test_row_with_wrong_types_or_missing_members_is_unreadable_despite_unknown_members(
+    member: str, value: object
+) -> None:
+    """Only unknown members and values are accepted."""
     with pytest.raises(RowUnreadable):
         read(stored(lambda row: row.update({member: value, "colour": "green"})))
 

@@ -19,7 +19,7 @@ HOSTS = ServiceHosts(["smba.trafficmanager.net", " *.Teams.Example.com", "127.0.
         "http://127.0.0.1:1/",
     ],
 )
-def test_listed_hosts_are_accepted(url: str) -> None:
+def test_addresses_with_a_listed_host_are_accepted(url: str) -> None:
     """A listed host gets the token over https. A listed loopback host gets it over http too."""
     assert HOSTS.base(url) == url.rstrip("/")
 

@@ -57,7 +57,9 @@ def test_concurrent_calls_into_a_conversation_are_limited(circuit: CircuitBreake
     assert wait(circuit) == 0.0
 
 
-async def test_repeated_failures_double_the_pause(circuit: CircuitBreaker, clock: ManualClock) -> None:
+async def test_repeated_failures_double_the_pause_of_a_conversation(
+    circuit: CircuitBreaker, clock: ManualClock
+) -> None:
     """The pause after each failure in a row is twice as long, up to a minute."""
     pauses = []
     for _ in range(8):
@@ -67,8 +69,10 @@ async def test_repeated_failures_double_the_pause(circuit: CircuitBreaker, clock
     assert pauses == [FIRST_PAUSE, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
 
 
-async def test_a_successful_call_ends_the_pauses(circuit: CircuitBreaker, clock: ManualClock) -> None:
-    """The failure after it counts as the first one in a row again."""
+async def test_a_successful_call_resets_the_pause_of_a_conversation(
+    circuit: CircuitBreaker, clock: ManualClock
+) -> None:
+    """The failure after the call counts as the first one in a row again."""
     for _ in range(3):
         fail(circuit)
         await clock.advance(wait(circuit))
@@ -78,19 +82,21 @@ async def test_a_successful_call_ends_the_pauses(circuit: CircuitBreaker, clock:
 
 
 @pytest.mark.parametrize("answer", [ChatRefused(ChatProblem.BLOCKED), ChatThrottled(3)])
-def test_an_error_response_does_not_count_as_a_failure(circuit: CircuitBreaker, answer: Exception) -> None:
+def test_a_throttled_or_refused_call_does_not_count_as_a_failure_of_the_conversation(
+    circuit: CircuitBreaker, answer: Exception
+) -> None:
     """Teams answered the throttled or refused call, so the conversation does not hang."""
     fail(circuit, answer)
     assert wait(circuit) == 0.0
 
 
-def test_a_call_that_timed_out_counts_as_a_failure(circuit: CircuitBreaker) -> None:
+def test_a_call_that_timed_out_counts_as_a_failure_of_the_conversation(circuit: CircuitBreaker) -> None:
     """Other calls into the conversation are then paused too."""
     fail(circuit, TimeoutError())
     assert wait(circuit) == FIRST_PAUSE
 
 
-def test_concurrent_failures_count_as_one(circuit: CircuitBreaker) -> None:
+def test_concurrent_failures_of_a_conversation_count_as_one(circuit: CircuitBreaker) -> None:
     """Calls that fail at the same time are not failures in a row, so the pause is not doubled."""
     calls = [circuit.passing(CHANNEL) for _ in range(IN_FLIGHT)]
     for call in calls:
@@ -101,7 +107,9 @@ def test_concurrent_failures_count_as_one(circuit: CircuitBreaker) -> None:
     assert wait(circuit) == FIRST_PAUSE
 
 
-async def test_a_clock_that_is_set_back_does_not_lengthen_a_pause(circuit: CircuitBreaker, clock: ManualClock) -> None:
+async def test_a_clock_that_is_set_back_does_not_lengthen_the_pause_of_a_conversation(
+    circuit: CircuitBreaker, clock: ManualClock
+) -> None:
     """A remaining pause that is longer than the maximum is ignored."""
     await clock.advance(86400)
     fail(circuit)
@@ -109,7 +117,7 @@ async def test_a_clock_that_is_set_back_does_not_lengthen_a_pause(circuit: Circu
     assert wait(circuit) == 0.0
 
 
-async def test_throttled_conversation_is_closed_and_then_probed_by_one_call(
+async def test_throttled_conversation_pauses_for_a_minute_at_most_and_is_then_probed_by_one_call(
     circuit: CircuitBreaker, clock: ManualClock
 ) -> None:
     """Teams may ask for hours: the pause is a minute at most. The longer of two pauses counts."""
@@ -125,7 +133,7 @@ async def test_throttled_conversation_is_closed_and_then_probed_by_one_call(
 
 
 @pytest.mark.parametrize("why", ["throttled", "failing"])
-async def test_closed_conversation_is_a_problem_until_it_answers(
+async def test_paused_conversation_is_reported_as_a_problem_until_a_call_succeeds(
     circuit: CircuitBreaker, clock: ManualClock, telemetry: Telemetry, why: str
 ) -> None:
     """The metric counts the conversation, also between the end of the pause and the probe."""
@@ -141,7 +149,7 @@ async def test_closed_conversation_is_a_problem_until_it_answers(
     assert telemetry.conversations_closed._value.get() == 0
 
 
-async def test_conversation_that_nobody_writes_to_does_not_stay_a_problem(
+async def test_paused_conversation_without_further_calls_does_not_stay_a_problem(
     circuit: CircuitBreaker, clock: ManualClock, telemetry: Telemetry
 ) -> None:
     """It is reported for ten minutes only: it can be the chat of a person who got one answer to a command."""

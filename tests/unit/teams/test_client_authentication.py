@@ -70,7 +70,9 @@ def source() -> FakeSecretSource:
 # --- a stored secret
 
 
-async def test_a_rotated_secret_is_used_at_the_next_renewal(login: Login, source: FakeSecretSource) -> None:
+async def test_a_rotated_client_secret_is_used_at_the_next_renewal_of_the_token(
+    login: Login, source: FakeSecretSource
+) -> None:
     """A secret that was read more than five minutes ago is read again, because a rotation may soon delete it."""
     credentials = login.with_secret_from(source)
     first = await credentials.bearer()
@@ -87,7 +89,9 @@ async def test_a_rotated_secret_is_used_at_the_next_renewal(login: Login, source
     assert [line["event"] for line in lines] == ["app_secret_changed", "connector_token_renewed"]
 
 
-async def test_a_secret_that_is_refused_is_read_again_immediately(login: Login, source: FakeSecretSource) -> None:
+async def test_a_client_secret_that_entra_refuses_is_read_again_immediately(
+    login: Login, source: FakeSecretSource
+) -> None:
     """If the secret was rotated, one request is refused. The caller gets a token from the second request."""
     credentials = login.with_secret_from(source)
     credentials.forget(await credentials.bearer())
@@ -98,7 +102,7 @@ async def test_a_secret_that_is_refused_is_read_again_immediately(login: Login, 
     assert (source.reads, len(login.sent())) == (2, 3)
 
 
-async def test_a_refused_and_unchanged_secret_is_not_sent_twice(login: Login, source: FakeSecretSource) -> None:
+async def test_a_refused_and_unchanged_client_secret_is_not_sent_twice(login: Login, source: FakeSecretSource) -> None:
     """After a refusal the secret is read again. It is sent again only if it has changed."""
     source.value = "wrong"
     credentials = login.with_secret_from(source)
@@ -112,7 +116,9 @@ async def test_a_refused_and_unchanged_secret_is_not_sent_twice(login: Login, so
     assert (source.reads, len(login.sent())) == (3, 3)
 
 
-async def test_the_known_secret_stays_in_use_while_it_cannot_be_read(login: Login, source: FakeSecretSource) -> None:
+async def test_the_known_client_secret_stays_in_use_while_its_source_cannot_be_read(
+    login: Login, source: FakeSecretSource
+) -> None:
     """The error code is logged. Tokens are renewed with the known secret, even if Entra refused it in between."""
     credentials = login.with_secret_from(source)
     first = await credentials.bearer()
@@ -134,8 +140,8 @@ async def test_the_known_secret_stays_in_use_while_it_cannot_be_read(login: Logi
     assert codes == {"ThrottlingException"}
 
 
-async def test_token_is_unavailable_while_the_secret_was_never_read(login: Login, source: FakeSecretSource) -> None:
-    """Without a secret, no request is sent to Entra. After a pause, the bot tries to read the secret again."""
+async def test_no_token_is_requested_before_the_client_secret_was_read(login: Login, source: FakeSecretSource) -> None:
+    """The error is ChatUnavailable. After a pause, the bot tries to read the secret again."""
     source.problem = "AccessDeniedException"
     credentials = login.with_secret_from(source)
     with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):
@@ -148,7 +154,9 @@ async def test_token_is_unavailable_while_the_secret_was_never_read(login: Login
     assert await credentials.bearer()
 
 
-async def test_an_outage_of_the_login_causes_no_further_secret_reads(login: Login, source: FakeSecretSource) -> None:
+async def test_an_outage_of_the_login_causes_no_further_reads_of_the_client_secret(
+    login: Login, source: FakeSecretSource
+) -> None:
     """Ten attempts within a minute send ten requests to Entra and read the secret once."""
     login.ms.fault("POST", TOKEN, status=503, times=None)
     credentials = login.with_secret_from(source)
@@ -159,10 +167,10 @@ async def test_an_outage_of_the_login_causes_no_further_secret_reads(login: Logi
     assert (source.reads, len(login.sent())) == (1, 10)
 
 
-async def test_a_clock_that_was_set_back_does_not_keep_a_secret_for_ever(
+async def test_a_client_secret_with_a_read_time_in_the_future_is_read_again(
     login: Login, source: FakeSecretSource
 ) -> None:
-    """A secret with a read time in the future is read again."""
+    """The machine's clock was set back after the read."""
     credentials = login.with_secret_from(source)
     credentials.forget(await credentials.bearer())
     login.clock.seconds -= 86_400
@@ -173,7 +181,7 @@ async def test_a_clock_that_was_set_back_does_not_keep_a_secret_for_ever(
 # --- an assertion from AWS
 
 
-async def test_each_request_gets_a_new_assertion(login: Login, source: FakeSecretSource) -> None:
+async def test_each_token_request_has_a_new_client_assertion(login: Login, source: FakeSecretSource) -> None:
     """The form has a new client assertion with its type and no secret. Assertions are not cached."""
     credentials = login.credentials(Federation(source))
     for statement in ("statement-1", "statement-2"):
@@ -192,7 +200,7 @@ async def test_each_request_gets_a_new_assertion(login: Login, source: FakeSecre
     assert FEDERATION_AUDIENCE == "api://AzureADTokenExchange"
 
 
-async def test_no_request_is_sent_without_an_assertion(login: Login, source: FakeSecretSource) -> None:
+async def test_no_token_request_is_sent_without_a_client_assertion(login: Login, source: FakeSecretSource) -> None:
     """AWS's error code is logged, and the caller gets ChatUnavailable."""
     source.problem = "OutboundWebIdentityFederationDisabledException"
     with structlog.testing.capture_logs() as lines, pytest.raises(ChatUnavailable):

@@ -32,8 +32,10 @@ def posts(ms: FakeMicrosoft) -> int:
 # --- operations
 
 
-async def test_thread_is_started_answered_and_updated(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The bot starts a thread, replies in it, and changes the first message."""
+async def test_connector_starts_a_thread_replies_in_it_and_updates_its_first_message(
+    ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """The thread's id contains the id of its first message."""
     thread = await edge.connector.create_channel_thread(
         ms.service_url, channel=APPROVERS, tenant_id=TENANT_ID, activity=TEXT
     )
@@ -66,8 +68,8 @@ async def test_body_that_starts_a_thread_is_the_documented_one(ms: FakeMicrosoft
 
 
 @pytest.mark.parametrize("member", [HANAKO.id, HANAKO.object_id])
-async def test_personal_chat_is_the_same_every_time(member: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """Opening the chat with a person again returns the same id, for both kinds of member id."""
+async def test_opening_a_personal_chat_twice_returns_the_same_id(member: str, ms: FakeMicrosoft, edge: Edge) -> None:
+    """The member id may be of either kind."""
     chats = {
         await edge.connector.create_personal_conversation(ms.service_url, member=member, tenant_id=TENANT_ID)
         for _ in range(2)
@@ -90,7 +92,7 @@ async def test_body_that_opens_a_personal_chat_is_the_documented_one(ms: FakeMic
     }
 
 
-async def test_personal_chat_without_installation_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_opening_a_chat_with_a_person_without_the_app_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
     """A person who has not installed the bot cannot get messages. The error has the problem NOT_INSTALLED."""
     ms.world.not_installed.add(ICHIRO.id)
 
@@ -114,7 +116,7 @@ async def test_roster_is_read_page_by_page(ms: FakeMicrosoft, edge: Edge) -> Non
     assert len(ms.faults.matching("GET", "pagedmembers")) == 3
 
 
-async def test_roster_without_an_end_is_unavailable(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_roster_with_endless_pages_is_unavailable(ms: FakeMicrosoft, edge: Edge) -> None:
     """If every page has a continuation token, the bot stops reading and raises ChatUnavailable."""
     ms.fault("GET", "pagedmembers", status=200, body='{"members": [], "continuationToken": "x"}', times=None)
 
@@ -136,7 +138,9 @@ async def test_member_is_found_by_any_id(key: str, ms: FakeMicrosoft, edge: Edge
     )
 
 
-async def test_non_members_and_invalid_members_are_unknown_people(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_request_for_a_non_member_or_an_invalid_answer_raises_unknown_person(
+    ms: FakeMicrosoft, edge: Edge
+) -> None:
     """A person outside the roster and a response without a valid member raise the same error."""
     with pytest.raises(ChatRefused) as stranger:
         await edge.connector.get_member(ms.service_url, conversation=APPROVERS, member="29:nobody")
@@ -201,7 +205,7 @@ async def test_update_is_given_up_after_three_attempts_in_an_outage(ms: FakeMicr
     assert sum(edge.clock.slept) < 2
 
 
-async def test_call_is_not_repeated_after_status_500(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_update_is_not_repeated_after_status_500(ms: FakeMicrosoft, edge: Edge) -> None:
     """Microsoft asks clients not to repeat a call after status 500."""
     ms.fault("PUT", ACTIVITIES, status=500)
 
@@ -211,7 +215,7 @@ async def test_call_is_not_repeated_after_status_500(ms: FakeMicrosoft, edge: Ed
     assert len(ms.faults.matching("PUT", ACTIVITIES)) == 1
 
 
-async def test_call_is_repeated_after_a_short_throttling(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_post_is_repeated_after_a_short_throttling(ms: FakeMicrosoft, edge: Edge) -> None:
     """The call waits for a `Retry-After` of one second, and then succeeds."""
     ms.fault("POST", ACTIVITIES, status=429, headers={"Retry-After": "1"})
 
@@ -220,7 +224,7 @@ async def test_call_is_repeated_after_a_short_throttling(ms: FakeMicrosoft, edge
     assert (edge.clock.slept, len(ms.posted(APPROVERS))) == ([1.0], 1)
 
 
-async def test_long_throttling_is_raised_to_the_caller(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_post_is_not_repeated_after_a_long_throttling(ms: FakeMicrosoft, edge: Edge) -> None:
     """A call must not sleep long while its row is leased, so the error says how many seconds to wait."""
     ms.fault("POST", ACTIVITIES, status=429, headers={"Retry-After": "30"})
 
@@ -230,7 +234,7 @@ async def test_long_throttling_is_raised_to_the_caller(ms: FakeMicrosoft, edge: 
     assert (throttled.value.retry_after, edge.clock.slept, posts(ms)) == (30.0, [], 1)
 
 
-async def test_long_retry_after_of_a_503_is_raised_to_the_caller(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_post_is_not_repeated_after_a_503_with_a_long_retry_after(ms: FakeMicrosoft, edge: Edge) -> None:
     """A call does not wait for the end of a long outage."""
     ms.fault("POST", ACTIVITIES, status=503, headers={"Retry-After": "30"})
 
@@ -240,7 +244,7 @@ async def test_long_retry_after_of_a_503_is_raised_to_the_caller(ms: FakeMicroso
     assert (edge.clock.slept, posts(ms)) == ([], 1)
 
 
-async def test_refused_token_is_replaced_once(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_connector_token_that_is_refused_is_replaced_once(ms: FakeMicrosoft, edge: Edge) -> None:
     """If the Connector refuses a token, the bot gets a new one and repeats the call once."""
     await post(edge, ms)
     ms.sign_in.revoke_tokens()
@@ -323,7 +327,7 @@ async def test_unlisted_host_gets_no_request(ms: FakeMicrosoft, clock: Ticker, s
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirects_are_not_followed(
+async def test_redirect_of_a_connector_call_is_not_followed(
     status: int, ms: FakeMicrosoft, edge: Edge, stranger: tuple[str, list[str]]
 ) -> None:
     """The token is not sent to the host of a redirect."""
@@ -336,7 +340,7 @@ async def test_redirects_are_not_followed(
     assert (refused.value.detail, heard, posts(ms)) == ("redirected", [], 1)
 
 
-async def test_id_stays_one_segment_of_the_path(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_special_characters_in_an_id_do_not_change_the_path_of_the_call(ms: FakeMicrosoft, edge: Edge) -> None:
     """Slashes, dots, queries and fragments in an id have no meaning in the URL."""
     with pytest.raises(ChatRefused):
         await post(edge, ms, "../../v3/conversations/x?y#z")

@@ -32,7 +32,7 @@ async def test_simultaneous_calls_share_one_token_request(ms: FakeMicrosoft, edg
     assert (len({token.get_secret_value() for token in tokens}), fetches(ms)) == (1, 1)
 
 
-async def test_token_is_renewed_in_the_background(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+async def test_connector_token_is_renewed_in_the_background(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
     """Ten minutes before it expires, the old token is returned while a new one is fetched."""
     old = await edge.credentials.bearer()
     clock.seconds += EXPIRES_IN - RENEW_AHEAD + 1
@@ -48,7 +48,9 @@ async def test_token_is_renewed_in_the_background(ms: FakeMicrosoft, edge: Edge,
     assert (same == old, new == old) == (True, False)
 
 
-async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+async def test_failed_renewal_leaves_the_old_connector_token_in_use(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
     """An outage of the login has no effect as long as the old token is valid."""
     old = await edge.credentials.bearer()
     clock.seconds += EXPIRES_IN - RENEW_AHEAD + 1
@@ -69,7 +71,7 @@ async def test_failing_renewal_leaves_the_old_token_in_use(ms: FakeMicrosoft, ed
         {"status": 503, "headers": {"Retry-After": "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"}},
     ],
 )
-async def test_outage_of_the_login_is_retried_every_five_seconds(
+async def test_failed_token_request_is_repeated_only_after_five_seconds(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker, fault: dict[str, Any]
 ) -> None:
     """In the seconds between, every call raises ChatUnavailable without a request, whatever `Retry-After` says."""
@@ -109,7 +111,9 @@ async def test_wrong_client_secret_raises_chat_refused_with_entras_code(ms: Fake
         {"status": 500, "body": "<html>"},
     ],
 )
-async def test_invalid_token_response_is_an_outage(answer: dict[str, object], ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_invalid_token_response_raises_chat_unavailable(
+    answer: dict[str, object], ms: FakeMicrosoft, edge: Edge
+) -> None:
     """A response without a usable token raises ChatUnavailable. The secret is not sent to the address of a redirect."""
     ms.fault("POST", TOKEN, **answer)
 
@@ -119,8 +123,10 @@ async def test_invalid_token_response_is_an_outage(answer: dict[str, object], ms
     assert ms.faults.matching("POST", "elsewhere") == []
 
 
-async def test_refused_token_is_dropped_once(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A token that the Connector refused is replaced. A second refusal of the old token does not drop the new one."""
+async def test_second_refusal_of_an_old_connector_token_does_not_drop_the_new_one(
+    ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """After the first refusal, the token is replaced."""
     old = await edge.credentials.bearer()
     edge.credentials.forget(old)
     new = await edge.credentials.bearer()
@@ -129,7 +135,9 @@ async def test_refused_token_is_dropped_once(ms: FakeMicrosoft, edge: Edge) -> N
     assert (await edge.credentials.bearer() == new, fetches(ms)) == (True, 2)
 
 
-async def test_secret_and_token_are_in_no_log_line(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+async def test_client_secret_and_token_are_in_no_log_line_and_no_error(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
     """The error and the token's `repr` do not contain a secret or token, even if the response repeats the secret."""
     with structlog.testing.capture_logs() as lines:
         token = await edge.credentials.bearer()

@@ -53,7 +53,7 @@ def coded(code: str) -> str:
         (403, coded("BotDisabledByUser"), ChatProblem.BLOCKED),
     ],
 )
-def test_each_permanent_refusal_has_its_problem(status: int, body: str, problem: ChatProblem) -> None:
+def test_each_permanent_refusal_of_teams_has_its_chat_problem(status: int, body: str, problem: ChatProblem) -> None:
     """Each documented or assumed code, in each known form, gives its ChatProblem."""
     error = judged(status, body)
 
@@ -62,7 +62,7 @@ def test_each_permanent_refusal_has_its_problem(status: int, body: str, problem:
 
 
 @pytest.mark.parametrize(("status", "code"), ASSUMED_FOR_UPDATES)
-def test_refused_update_of_a_deleted_message_is_recognized(status: int, code: str) -> None:
+def test_refused_update_of_a_deleted_message_has_the_problem_activity_not_found(status: int, code: str) -> None:
     """The same answer to a post has another problem, because a post does not refer to a message."""
     body = coded(code).encode() if code else b""
     update = classify(status, {}, body, creates=False, updates=True, now=NOW)
@@ -73,7 +73,7 @@ def test_refused_update_of_a_deleted_message_is_recognized(status: int, code: st
     assert post.problem is not ChatProblem.ACTIVITY_NOT_FOUND
 
 
-def test_service_error_with_status_500_is_an_outage() -> None:
+def test_service_error_with_status_500_becomes_chat_unavailable() -> None:
     """With status 403, the same code would mean that the message of an update was deleted."""
     error = classify(500, {}, coded("ServiceError").encode(), creates=False, updates=True, now=NOW)
     assert isinstance(error, ChatUnavailable)
@@ -116,7 +116,7 @@ def test_ambiguity_of_a_lost_post_follows_from_its_status(status: int, ambiguous
         ("Thu, 99 Jan 2026 99:99:99 GMT", 1.0),
     ],
 )
-def test_error_of_a_429_has_the_seconds_to_wait(header: str, seconds: float) -> None:
+def test_error_for_status_429_has_the_seconds_to_wait(header: str, seconds: float) -> None:
     """The seconds come from `Retry-After`, a minute at most. Without a usable header it is one second."""
     error = judged(429, Retry_After=header)
 
@@ -130,7 +130,7 @@ def test_retry_after_may_be_a_date() -> None:
 
 
 @given(status=st.integers(300, 599), body=st.binary(max_size=200), header=st.text(max_size=20))
-def test_any_response_is_one_of_three_errors(status: int, body: bytes, header: str) -> None:
+def test_any_error_response_becomes_one_of_the_three_declared_errors(status: int, body: bytes, header: str) -> None:
     """The status is from 300 to 599, body and header are arbitrary. The error has a code of at most 64 characters."""
     error = classify(status, {"Retry-After": header}, body, creates=True, now=NOW)
 

@@ -87,7 +87,7 @@ def test_an_action_execute_becomes_a_click() -> None:
         {"action": {"verb": "reject", "data": {**DATA, "verb": "reject", "comment": "no"}}},
     ],
 )
-def test_every_form_gives_the_same_click_as_message_and_as_invoke(value: Json) -> None:
+def test_every_form_of_card_data_gives_the_same_click_as_message_and_as_invoke(value: Json) -> None:
     """Old clients send a message, new ones an invoke. Both work with and without an action object around the data."""
     clicks = [read_click(_submitted(value)), read_click(_valued(value))]
 
@@ -125,7 +125,7 @@ def test_only_a_message_with_a_value_and_without_text_is_a_submit() -> None:
 
 
 @pytest.mark.parametrize("field", ["replyToId", "conversation"])
-def test_an_overlong_id_is_refused(field: str) -> None:
+def test_a_click_with_an_overlong_card_or_conversation_id_is_refused(field: str) -> None:
     """The row stores these ids, and a very long one would leave no room for decisions."""
     longest = "19:approvers@thread.tacv2;messageid=".ljust(LONGEST_ID, "9")
     bodies = [activities.invoke("approve", DATA, **COMMON) for _ in range(2)]
@@ -139,7 +139,7 @@ def test_an_overlong_id_is_refused(field: str) -> None:
 # --- the person who clicks
 
 
-def test_the_person_is_never_taken_from_the_card() -> None:
+def test_the_person_of_a_click_is_never_taken_from_the_card() -> None:
     """Another person, tenant or conversation in the card's data changes nothing."""
     forged = {
         **DATA,
@@ -154,7 +154,7 @@ def test_the_person_is_never_taken_from_the_card() -> None:
     assert read_click(_invoke(forged)) == read_click(_invoke())
 
 
-def test_the_case_of_ids_does_not_matter() -> None:
+def test_a_click_with_ids_in_upper_case_has_the_same_person() -> None:
     """Teams may change the case of an id, but the id still means the same person."""
     body = activities.invoke("approve", DATA, **COMMON)
     body["from"]["aadObjectId"] = HANAKO.object_id.upper()
@@ -163,7 +163,7 @@ def test_the_case_of_ids_does_not_matter() -> None:
     assert read_click(_inbound(body)).person == read_click(_invoke()).person
 
 
-def test_a_person_of_another_tenant_keeps_their_tenant() -> None:
+def test_a_click_of_a_person_from_a_foreign_tenant_has_that_tenant() -> None:
     """In a shared channel the sender's own tenant is used, not the channel's."""
     body = activities.invoke("approve", DATA, **{**COMMON, "sender": FOREIGNER})
     body["from"]["tenantId"] = FOREIGN_TENANT_ID
@@ -232,7 +232,7 @@ def test_an_automatic_invoke_may_only_refresh_the_card(verb: Verb) -> None:
     assert read_click(_invoke(verb=verb.value, trigger="manual")).verb is verb
 
 
-def test_an_overlong_comment_is_cut() -> None:
+def test_an_overlong_comment_of_a_click_is_cut() -> None:
     """The card's field does not allow such a comment, so it is forged. LONGEST_COMMENT characters are kept."""
     assert len(read_click(_invoke({**DATA, "comment": "あ" * 100_000})).comment) == LONGEST_COMMENT
 
@@ -252,7 +252,7 @@ _VALUE = _JSON | _DATA | st.fixed_dictionaries({"action": _ACTION | _JSON}, opti
 
 @given(value=_VALUE, kind=st.sampled_from(["invoke", "message"]), account=st.none() | _JSON)
 @example(value={"action": {"type": {}, "verb": "approve", "data": DATA}}, kind="invoke", account=None)
-def test_any_body_is_a_click_or_the_declared_error(value: Any, kind: str, account: Any) -> None:
+def test_any_body_is_a_click_or_raises_a_declared_error(value: Any, kind: str, account: Any) -> None:
     """Every click has texts of limited length and a person with an object id."""
     body = copy.deepcopy(activities.invoke("approve", DATA, **COMMON)) | {"type": kind, "value": value}
     if account is not None:
@@ -273,7 +273,7 @@ def test_any_body_is_a_click_or_the_declared_error(value: Any, kind: str, accoun
 # --- responses
 
 
-def test_an_answer_with_a_card_replaces_the_card() -> None:
+def test_an_answer_with_a_card_becomes_a_response_of_the_type_card() -> None:
     """The response has the protocol's type for a card, and a status 200 inside the body."""
     answer = Answer({"type": "AdaptiveCard"}, None, "")
 
@@ -284,7 +284,7 @@ def test_an_answer_with_a_card_replaces_the_card() -> None:
     }
 
 
-def test_an_answer_without_a_card_is_a_line_of_text() -> None:
+def test_an_answer_without_a_card_becomes_a_response_of_the_type_message() -> None:
     """The response has the protocol's type for text, and the text of the notice."""
     answer = Answer(None, Notice(NoticeCode.NOT_FOUND), "There is no such request here.")
 
@@ -295,7 +295,7 @@ def test_an_answer_without_a_card_is_a_line_of_text() -> None:
     }
 
 
-def test_an_invalid_click_gets_an_error_body() -> None:
+def test_the_response_to_an_invalid_click_is_an_error_body() -> None:
     """The body has the status 400, the protocol's type for errors, a code and a message."""
     body = rejection_response(NotAClick(Rejection.VERB))
 

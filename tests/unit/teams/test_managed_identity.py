@@ -113,7 +113,7 @@ async def test_identity_that_is_not_assigned_raises_chat_refused(
     assert refused.value.detail == "invalid_request"
 
 
-async def test_redirects_are_not_followed(azure: Azure, credentials: AppCredentials) -> None:
+async def test_redirect_of_a_connector_call_is_not_followed(azure: Azure, credentials: AppCredentials) -> None:
     """The request and its header go only to the configured address."""
     azure.status, azure.location = 302, "/elsewhere"
     with pytest.raises(ChatUnavailable):

@@ -166,7 +166,7 @@ async def test_list_whose_second_page_is_refused_raises_an_error(
     async with aws_side(scene) as side:
         reading: Mapping[str, Callable[[], Awaitable[object]]] = {
             "DescribeOpsItems": lambda: side.requests.list_requests(ACCOUNT, REGION, scene.clock()),
-            "ListDocuments": lambda: side.requests.approval_policies(ACCOUNT, REGION),
+            "ListDocuments": lambda: side.requests.approval_policies(ACCOUNT, REGION, within=60),
             "ListInstances": lambda: side.identities.names(TARO),
         }
         with pytest.raises((AwsUnavailable, CallFailed)):

@@ -42,8 +42,8 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: Trust)
         yield world
 
 
-async def test_request_is_decided_without_a_secret(world: Product) -> None:
-    """The bot exchanges an assertion from AWS for its token. It posts, approves and notifies with that token."""
+async def test_request_is_decided_with_an_assertion_from_aws_instead_of_a_secret(world: Product) -> None:
+    """The bot exchanges the assertion for its token, and posts and notifies with that token."""
     assert world.settings().app_secret.get_secret_value() == ""
     async with world.running():
         card = await world.card(await world.ask())

@@ -51,7 +51,7 @@ async def test_card_names_the_member_that_the_record_identifies(world: World) ->
     assert TARO_PERSON.name in card.card
 
 
-async def test_identified_requester_cannot_decide_and_others_can(world: World) -> None:
+async def test_requester_identified_by_the_record_cannot_approve_and_another_person_can(world: World) -> None:
     """Taro is refused as the requester. Hanako's click sends one signal in her name, and Taro is notified."""
     key = _requested(world)
     await world.shown(key)
@@ -63,7 +63,9 @@ async def test_identified_requester_cannot_decide_and_others_can(world: World) -
     assert {sent.where for sent in world.chat.of("direct")} == {TARO_PERSON.object_id}
 
 
-async def test_requester_in_no_roster_is_identified_by_the_address(world: World) -> None:
+async def test_requester_in_no_roster_is_identified_by_the_address_in_the_record_if_the_file_allows_it(
+    world: World,
+) -> None:
     """The file allows addresses that no Teams user has, so the requester is identified.
 
     After Taro joins the channel, his click is refused, and another person may decide.

@@ -43,7 +43,7 @@ def hint(key: RequestKey | None, receipt: str = "1", **more: object) -> Hint:
     return Hint(receipt, key, "Requester Access Request Status Update", **more)  # type: ignore[arg-type]  # its fields
 
 
-async def test_duplicated_events_make_one_card(world: World) -> None:
+async def test_duplicated_events_cause_one_card(world: World) -> None:
     """Three copies of an event make one card, and all three messages are deleted."""
     key = world.aws.add()
     queue = FakeQueue(*(hint(key, str(number)) for number in range(3)))
@@ -54,8 +54,8 @@ async def test_duplicated_events_make_one_card(world: World) -> None:
     assert len(queue.deleted) == 3
 
 
-async def test_events_of_unconfigured_accounts_are_deleted_without_a_row(world: World) -> None:
-    """Unknown events and events of other Regions are deleted too. AWS is not called."""
+async def test_events_of_unconfigured_accounts_and_regions_are_deleted_without_a_row(world: World) -> None:
+    """So is an event without a request. AWS is not called."""
     foreign = RequestKey("999988887777", "ap-northeast-1", "oi-0123456789ab")
     elsewhere = RequestKey("111122223333", "eu-west-1", "oi-0123456789ab")
     queue = FakeQueue(hint(None, "1"), hint(foreign, "2"), hint(elsewhere, "3"))
@@ -79,7 +79,7 @@ async def test_message_that_cannot_be_stored_is_not_deleted() -> None:
     assert len(queue.deleted) == 1
 
 
-async def test_intake_continues_once_the_store_works_again(world: World) -> None:
+async def test_intake_continues_after_the_store_works_again(world: World) -> None:
     """While the store fails, the loop pauses, counts the failures and deletes no message. Later the event is stored."""
     key, registry = world.aws.add(), CollectorRegistry()
     assert isinstance(world.store, MemoryStore)
@@ -107,7 +107,7 @@ class Undeletable(FakeQueue):
         await super().delete(hint)
 
 
-async def test_message_that_cannot_be_deleted_does_not_stop_the_others(world: World) -> None:
+async def test_message_that_cannot_be_deleted_does_not_stop_other_messages(world: World) -> None:
     """The rest of the batch is processed, and the health check fails. The second delivery posts no further card."""
     keys = [world.aws.add(number) for number in (1, 2, 3)]
     queue = Undeletable(*(hint(key, str(key)) for key in keys))
@@ -135,8 +135,8 @@ async def test_event_that_arrives_before_its_ops_item_is_not_lost(world: World) 
     assert len(world.chat.of("post")) == 1
 
 
-async def test_unknown_ops_item_is_dropped_after_a_dozen_retries(world: World) -> None:
-    """An OpsItem that does not exist is read 13 times within ten minutes. Then its row is no longer due."""
+async def test_ops_item_that_does_not_exist_is_no_longer_read_after_twelve_retries(world: World) -> None:
+    """The 13 reads take less than ten minutes. Then the row is no longer due."""
     key = world.aws.add()
     del world.aws.requests[key]
     async with world.running():
@@ -146,7 +146,7 @@ async def test_unknown_ops_item_is_dropped_after_a_dozen_retries(world: World) -
     assert (await world.row(key)).requeue_at is None
 
 
-async def test_conflicting_policies_are_named_to_the_requester(world: World) -> None:
+async def test_direct_message_names_the_conflicting_policies_of_a_failed_request(world: World) -> None:
     """Only the event has the names of the conflicting policies."""
     key = world.aws.add(execution_id=None, levels=1)
     world.aws.end(key, Status.FAILED)
@@ -194,14 +194,14 @@ async def test_sweep_after_a_failed_sweep_finds_requests_since_the_last_successf
     assert (await world.row(key)).request == world.aws.requests[key]
 
 
-async def test_auto_approved_request_gets_no_card(world: World) -> None:
-    """An auto-approved request needs no decision, so no message is sent for it."""
+async def test_auto_approved_request_causes_no_message(world: World) -> None:
+    """No one has to decide the request."""
     key = world.aws.add(auto_approved=True, status=Status.APPROVED, execution_id=None)
     await world.shown(key)
     assert world.chat.sent == {}
 
 
-async def test_replica_gets_no_card(world: World) -> None:
+async def test_replica_of_a_request_causes_no_message(world: World) -> None:
     """A request is decided in its source account, not in the copy of the delegated administrator account."""
     key = world.aws.add()
     world.aws.requests[key] = replace(world.aws.requests[key], replica_of=key)

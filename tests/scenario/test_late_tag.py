@@ -30,7 +30,9 @@ class TaggingClock:
         self._ahead = LATE
 
 
-async def test_request_is_decided_once_its_execution_is_tagged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_request_can_be_decided_after_aws_tagged_its_execution_late(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The card comes at once, without buttons and without a word of missing permission. It is completed later."""
     clock = TaggingClock()
     async with product(

@@ -37,7 +37,7 @@ def lines() -> Iterator[Lines]:
     root.setLevel(level)
 
 
-async def test_lines_of_a_reconciliation_name_its_request(world: Product, lines: Lines) -> None:
+async def test_log_lines_of_a_reconciliation_have_the_key_of_the_request(world: Product, lines: Lines) -> None:
     """AWS refuses to describe the node and Teams throttles the first post: both adapters log the request's key."""
     world.aws.faults.fail("DescribeInstances", "UnauthorizedOperation")
     world.microsoft.fault("POST", "/v3/conversations$", status=429, headers={"Retry-After": "0"})

@@ -72,7 +72,7 @@ def with_refusing_store(world: World) -> RefusingStore:
     return store
 
 
-async def test_request_that_crashes_the_reconciler_does_not_stop_the_others(world: World) -> None:
+async def test_request_whose_reconcile_raises_an_unforeseen_error_does_not_stop_other_requests(world: World) -> None:
     """The request is retried after a minute; meanwhile another request gets its card."""
     bad, good = world.aws.add(1), world.aws.add(2)
     world.aws.before["observe"].append(ZeroDivisionError("an unforeseen error"))
@@ -86,8 +86,8 @@ async def test_request_that_crashes_the_reconciler_does_not_stop_the_others(worl
     assert len(world.chat.of("post")) == 2
 
 
-async def test_unavailable_store_is_retried_every_few_seconds(world: World) -> None:
-    """The loop does not spin, and continues once the store answers."""
+async def test_reconcile_loop_retries_an_unavailable_store_without_spinning(world: World) -> None:
+    """In a minute it makes 10 to 200 calls. It continues within five seconds after the store answers again."""
     store = with_refusing_store(world)
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -132,8 +132,8 @@ async def test_lagging_index_does_not_make_the_loop_spin(world: World) -> None:
     assert 60 <= store.asked <= 60 / SHORTEST_SLEEP + 2
 
 
-async def test_row_leased_by_another_process_is_retried(world: World) -> None:
-    """No retry reads AWS. The card is posted once the lease of the other process has ended."""
+async def test_row_leased_by_another_process_is_reconciled_after_the_lease_has_ended(world: World) -> None:
+    """Until then, the process does not read AWS."""
     key = world.aws.add()
     await world.rows.requeue(key)
     await world.rows.lease(key, "another process")
@@ -214,7 +214,7 @@ async def test_fifty_simultaneous_requests_all_get_their_cards(world: World) -> 
     assert len(world.chat.of("post")) == 50
 
 
-async def test_requests_leased_elsewhere_do_not_delay_other_requests() -> None:
+async def test_requests_leased_by_another_process_do_not_delay_other_requests() -> None:
     """Another process is slow with eight due requests. The ninth gets its card from this process within seconds."""
     store = MemoryStore()
     busy = new_world(store=store)
@@ -289,7 +289,9 @@ async def test_unreadable_rows_do_not_delay_other_requests(many: int) -> None:
 
 
 @pytest.mark.parametrize(("days", "events"), [(0, False), (2, False), (0, True)], ids=["file", "weekend", "events"])
-async def test_decision_is_shown_before_other_due_requests(days: int, *, events: bool) -> None:
+async def test_card_of_a_decided_request_is_updated_before_other_due_requests_are_reconciled(
+    days: int, *, events: bool
+) -> None:
     """300 requests are due, and AWS allows three reads a second. The decided request does not wait for the others.
 
     They are due because the file changed, because it changed before a weekend's downtime, or because of events.
@@ -340,7 +342,7 @@ async def test_decided_request_is_due_before_requests_that_were_due_earlier(worl
     await click
 
 
-async def test_event_loop_runs_other_tasks_while_a_returning_conversation_reads_all_rows(world: World) -> None:
+async def test_event_loop_runs_other_tasks_while_an_installation_event_reads_all_rows(world: World) -> None:
     """All open requests are read page by page. Other tasks run at least once per page."""
     await world.posted_many(2000)
     events = InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry)
@@ -359,7 +361,7 @@ class Compared(Person):
         return super().identifying_spellings
 
 
-async def test_event_loop_runs_other_tasks_while_a_requester_is_sought_among_many_people() -> None:
+async def test_event_loop_runs_other_tasks_while_a_requester_is_compared_with_many_people() -> None:
     """Every member of a large channel is compared with the requester, and with a voter outside Teams."""
     members = [Compared(**asdict(person(number))) for number in range(3 * AT_ONCE)]
     world = new_world(people=[*members, TARO_PERSON])

@@ -64,7 +64,7 @@ async def test_card_updates_mention_no_one_again() -> None:
     assert "田中 一郎" in card.card
 
 
-async def test_card_that_is_posted_again_mentions_again() -> None:
+async def test_card_that_is_posted_again_mentions_the_people_again() -> None:
     """The first card was deleted with its mentions, so the new card mentions the people again."""
     world = new_world()
     key = requested(world, required=2)

@@ -33,8 +33,8 @@ def _queued(row: Any) -> None:
     row["decisions"][-1]["state"] = "queued"
 
 
-async def test_click_claims_no_decision_while_the_row_has_an_unreadable_one(world: World) -> None:
-    """The newer version may still send its decision, so this version answers "busy" and sends no signal."""
+async def test_click_is_answered_busy_while_the_row_has_a_decision_in_an_unknown_state(world: World) -> None:
+    """The newer version may still send its decision, so this version sends no signal."""
     key = await world.posted()
     world.aws.gates["execution"] = asyncio.Event()
     async with world.running():
@@ -49,7 +49,7 @@ async def test_click_claims_no_decision_while_the_row_has_an_unreadable_one(worl
     assert world.aws.count("signal") == 0
 
 
-async def test_claimed_decision_is_not_sent_while_the_row_has_an_unreadable_one(world: World) -> None:
+async def test_claimed_decision_is_not_sent_while_the_row_has_another_one_in_an_unknown_state(world: World) -> None:
     """The newer version stores its decision after this version's claim, so this version sends no signal."""
     key = await world.posted(required=2)
     world.aws.gates["execution"] = asyncio.Event()
@@ -67,8 +67,8 @@ async def test_claimed_decision_is_not_sent_while_the_row_has_an_unreadable_one(
     assert world.aws.count("signal") == 0
 
 
-async def test_card_in_an_unreadable_state_is_not_posted_again(world: World) -> None:
-    """The card has a state that this version cannot read. The card is not posted again, and its state stays stored."""
+async def test_card_in_an_unknown_delivery_state_is_not_posted_again(world: World) -> None:
+    """Only a newer version knows the state. It stays stored."""
     key = await world.posted()
     posted = len(world.chat.of("post"))
 
@@ -104,7 +104,7 @@ def _status(row: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [_requester_kind, _route_member, _approver_kind, _level_state, _status])
-async def test_fact_that_is_unreadable_permits_no_action_and_is_read_again(
+async def test_click_sends_no_signal_while_a_fact_in_the_row_is_unknown(
     world: World, change: Callable[[Any], None]
 ) -> None:
     """A click sends nothing while the fact is unknown. After AWS is read again, the request is decided once."""
@@ -144,15 +144,17 @@ async def _click_beside(
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.WITHDRAW])
-async def test_no_button_of_a_waiting_card_acts_beside_an_unreadable_decision(world: World, verb: Verb) -> None:
+async def test_approve_reject_and_withdraw_change_nothing_beside_a_decision_in_an_unknown_state(
+    world: World, verb: Verb
+) -> None:
     """The newer version may still act on its decision, whose state this version cannot read."""
     key = await world.posted(required=2)
     who = HANAKO if verb is Verb.WITHDRAW else ICHIRO
     await _click_beside(world, key, _queued, lambda: world.press(key, who, verb))
 
 
-async def test_cancel_button_sends_nothing_beside_an_unreadable_decision(world: World) -> None:
-    """Only the newer version knows the verdict and the state of that decision."""
+async def test_cancel_changes_nothing_beside_a_decision_with_an_unknown_verdict_and_state(world: World) -> None:
+    """Only the newer version knows what that decision means. No signal is sent."""
     key = await world.posted()
 
     def extend(row: Any) -> None:
@@ -161,8 +163,8 @@ async def test_cancel_button_sends_nothing_beside_an_unreadable_decision(world: 
     await _click_beside(world, key, extend, lambda: world.click_handler.click(world.withdrawn(key)))
 
 
-async def test_unknown_members_survive_the_whole_life_of_a_request(world: World) -> None:
-    """A newer version adds members to the row, its parts and its card. Decision, card updates and end keep them."""
+async def test_unknown_members_of_a_row_are_kept_when_the_request_is_approved(world: World) -> None:
+    """A newer version adds members to the row, its parts and its card. The decision and the card's update keep them."""
     key = await world.posted()
 
     def add(row: Any) -> None:

@@ -49,8 +49,10 @@ def has_buttons(world: World) -> bool:
         ["ｕｐｎ：ｔａｒｏ．ｙａｍａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ"],
     ],
 )
-async def test_card_and_message_say_that_the_requester_is_the_only_approver(approvers: list[str], locale: str) -> None:
-    """The card has no buttons, because requesters never decide their own requests."""
+async def test_card_says_that_the_requester_is_the_only_approver_and_the_requester_is_notified(
+    approvers: list[str], locale: str
+) -> None:
+    """The card has no buttons. The direct message says that no one in Teams can decide the request."""
     world = world_of(*approvers, locale=locale)
     await world.posted()
     assert ONLY_REQUESTER[locale] in card_text(world)
@@ -72,10 +74,13 @@ async def test_card_and_message_say_that_the_requester_is_the_only_approver(appr
         (["upn:person66@example.com"], [TARO_PERSON, person(66, guest=True)]),
     ],
 )
-async def test_card_and_message_say_that_no_member_of_the_channel_may_decide(
+async def test_card_says_that_no_member_of_the_channel_may_decide_and_the_requester_is_notified(
     approvers: list[str], people: list[Person], locale: str
 ) -> None:
-    """Guests and the requester do not count. The buttons stay: a listed person may still join the channel."""
+    """Guests and the requester do not count. The buttons stay, because a listed person may still join the channel.
+
+    The direct message says that no one in Teams can decide the request.
+    """
     world = world_of(*approvers, people=people, locale=locale)
     await world.posted()
     assert NO_MEMBER[locale] in card_text(world)
@@ -84,8 +89,8 @@ async def test_card_and_message_say_that_no_member_of_the_channel_may_decide(
 
 
 @pytest.mark.parametrize("locale", ["en", "ja"])
-async def test_requester_is_notified_that_the_channel_has_no_approvers(locale: str) -> None:
-    """The direct message says that nobody can decide. The card has no buttons."""
+async def test_requester_is_notified_that_no_one_can_decide_if_the_channel_lists_no_approvers(locale: str) -> None:
+    """The card has no buttons."""
     world = world_of(locale=locale)
     await world.posted()
     assert not has_buttons(world)
@@ -128,7 +133,7 @@ async def test_missing_approvers_are_reported_only_after_the_roster_was_read() -
     assert NO_MEMBER["en"] in card_text(world)
 
 
-async def test_card_is_corrected_once_an_approver_joins_the_channel() -> None:
+async def test_card_is_corrected_after_an_approver_joined_the_channel() -> None:
     """The roster is read again after five minutes."""
     world = world_of(HANAKO_ID, people=[TARO_PERSON])
     key = await world.posted()
@@ -139,7 +144,7 @@ async def test_card_is_corrected_once_an_approver_joins_the_channel() -> None:
     assert has_buttons(world)
 
 
-async def test_card_is_corrected_once_the_configuration_names_another_approver() -> None:
+async def test_card_is_corrected_after_the_configuration_lists_another_approver() -> None:
     """After a change of node-access.toml, the next reconcile shows the buttons."""
     world = world_of(TARO_ID)
     key = await world.posted()
@@ -171,7 +176,7 @@ async def _second_level(world: World, key: RequestKey) -> None:
 
 
 async def test_requester_is_notified_when_the_last_approver_leaves() -> None:
-    """The first message says that the request waits; a second one that nobody may decide it any longer."""
+    """The first message says that the request waits; a second one that no one can decide it."""
     world = world_of(HANAKO_ID, people=[HANAKO, TARO_PERSON])
     key = await world.posted()
     world.people.people.remove(HANAKO)
@@ -181,8 +186,8 @@ async def test_requester_is_notified_when_the_last_approver_leaves() -> None:
     assert TOLD["en"] in second
 
 
-async def test_requester_is_notified_when_the_request_can_be_decided_again() -> None:
-    """The first message says that nobody may decide; the second one that the request waits for approval."""
+async def test_requester_is_notified_when_an_approver_joins_the_channel() -> None:
+    """The first message says that no one can decide; the second one that the request waits for approval."""
     world = world_of(HANAKO_ID, people=[TARO_PERSON])
     key = await world.posted()
     world.people.people.append(HANAKO)
@@ -192,8 +197,8 @@ async def test_requester_is_notified_when_the_request_can_be_decided_again() -> 
     assert "Waiting for approval" in second
 
 
-async def test_requester_is_notified_only_once_that_an_approver_is_back() -> None:
-    """The last approver leaves and joins again, twice. The requester gets three messages; the last one is right."""
+async def test_requester_is_notified_only_once_if_the_last_approver_leaves_and_returns_twice() -> None:
+    """The three messages say: the request waits, no one can decide, the request waits."""
     world = world_of(HANAKO_ID, people=[HANAKO, TARO_PERSON])
     key = await world.posted()
     for _ in range(2):
@@ -230,8 +235,8 @@ async def test_requester_can_cancel_a_request_that_no_one_may_decide() -> None:
     assert world.aws.requests[key].status is Status.CANCELLED
 
 
-async def test_card_of_a_decided_request_no_longer_reports_missing_approvers() -> None:
-    """After a decision in the console, the card no longer says that nobody may decide."""
+async def test_card_of_a_rejected_request_no_longer_reports_missing_approvers() -> None:
+    """A person rejected the request in the console."""
     world = world_of(NOBODYS_ID)
     key = await world.posted()
     assert NO_MEMBER["en"] in card_text(world)

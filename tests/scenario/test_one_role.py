@@ -70,7 +70,9 @@ async def voted_twice(world: World, verb: Verb = Verb.APPROVE) -> tuple[RequestK
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
 @pytest.mark.parametrize("second", [SecondVote.REFUSED, SecondVote.DENIED])
-async def test_card_names_the_role_as_the_cause_if_aws_refuses_its_second_vote(second: SecondVote, verb: Verb) -> None:
+async def test_card_names_the_role_as_the_cause_if_aws_refuses_the_second_vote_in_a_role(
+    second: SecondVote, verb: Verb
+) -> None:
     """The channel does not ask the person to click again.
 
     If AWS denies the vote, the card names a lost permission as another possible cause. A vote in another role approves
@@ -94,7 +96,9 @@ async def test_card_names_the_role_as_the_cause_if_aws_refuses_its_second_vote(s
 
 
 @pytest.mark.parametrize("second", [SecondVote.HIDDEN, SecondVote.UNCOUNTED])
-async def test_card_names_the_role_as_the_cause_if_aws_does_not_count_its_second_vote(second: SecondVote) -> None:
+async def test_card_names_the_role_as_the_cause_if_aws_does_not_count_the_second_vote_in_a_role(
+    second: SecondVote,
+) -> None:
     """AWS accepts the vote, but does not count it within a minute.
 
     A third person's click in the role does not approve the request either.
@@ -138,7 +142,7 @@ async def test_denied_first_vote_of_a_role_is_not_explained_by_an_earlier_vote()
 
 
 @pytest.mark.parametrize("second", [SecondVote.COUNTED, SecondVote.HIDDEN])
-async def test_vote_that_aws_records_with_the_role_is_shown_once(second: SecondVote) -> None:
+async def test_vote_that_aws_records_under_the_arn_of_the_role_is_displayed_once(second: SecondVote) -> None:
     """AWS records the role's ARN instead of the session.
 
     The card shows one vote, with the name of the person who clicked.
@@ -154,7 +158,7 @@ async def test_vote_that_aws_records_with_the_role_is_shown_once(second: SecondV
 
 
 @pytest.mark.parametrize("second", [SecondVote.REFUSED, SecondVote.DENIED])
-async def test_answer_and_card_of_the_product_name_the_cause_if_aws_refuses_a_roles_second_vote(
+async def test_answer_and_card_over_http_name_the_cause_if_aws_refuses_the_second_vote_in_a_role(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: SecondVote
 ) -> None:
     """The whole program over real HTTP: two people vote in one role, and both signals reach AWS."""

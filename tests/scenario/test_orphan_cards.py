@@ -50,7 +50,7 @@ async def card_ids(world: World, key: RequestKey) -> set[str | None]:
     return {card.activity_id for card in (await world.row(key)).cards}
 
 
-async def test_second_copy_of_a_card_is_updated_after_a_click(world: World) -> None:
+async def test_second_copy_of_a_card_is_updated_after_a_click_on_the_copy(world: World) -> None:
     """A crash left a second card. A click on it sends the decision, and then both cards show the outcome."""
     key = await world.posted()
     copy = await orphan(world, key)
@@ -83,7 +83,7 @@ async def test_card_whose_post_has_no_stored_id_is_adopted_at_a_refresh(world: W
     assert world.chat.sent[posted].buttons
 
 
-async def test_clicks_on_an_old_card_restore_its_row_after_the_store_was_lost(world: World) -> None:
+async def test_second_click_on_an_old_card_decides_the_request_after_the_store_was_lost(world: World) -> None:
     """The first click only makes the bot read AWS, which posts a new card. The next click on the old card decides.
 
     Then both cards are updated.
@@ -118,7 +118,7 @@ async def test_old_card_of_an_ended_request_shows_the_outcome_after_the_store_wa
     assert "Rejected" in world.chat.sent["1000"].card
 
 
-async def test_card_is_not_adopted_by_a_request_that_lost_no_post(world: World) -> None:
+async def test_card_is_not_adopted_by_a_request_whose_posts_are_all_stored(world: World) -> None:
     """No post of this request was lost, so the clicked card belongs to another request. It stays unchanged."""
     key, finished = world.aws.add(1), world.aws.add(2)
     for each in (finished, key):
@@ -205,10 +205,10 @@ async def test_click_on_an_unknown_request_from_outside_the_tenant_or_channel_cr
     assert (await world.store.load(key), world.aws.calls) == (None, [])
 
 
-async def test_reads_of_aws_after_clicks_on_invented_requests_are_rate_limited(world: World) -> None:
-    """In a minute, MOST_UNKNOWN clicks on invented requests are answered "looking"; further ones, "not found".
+async def test_clicks_on_invented_requests_beyond_the_limit_of_a_minute_are_answered_not_found(world: World) -> None:
+    """The limit is MOST_UNKNOWN. Clicks up to it are answered that the bot looks for the request in AWS.
 
-    After a minute, the next one is answered "looking" again.
+    After a minute, so is the next one.
     """
     codes = []
     for number in range(100, 100 + 2 * MOST_UNKNOWN):
@@ -241,8 +241,8 @@ async def test_row_has_at_most_five_cards_after_ten_copies_were_refreshed(world:
     assert len(await card_ids(world, key)) == 5
 
 
-async def test_clicks_with_invented_card_ids_cause_no_reconcile_beyond_the_limit(world: World) -> None:
-    """Once the row has its five cards, clicks with other card ids cause no AWS call and no write."""
+async def test_clicks_with_invented_card_ids_cause_no_read_or_write_if_the_row_has_five_cards(world: World) -> None:
+    """A row adopts at most five cards. Twenty refreshes read no request from AWS and do not change the row."""
     key = await world.posted()
     async with world.running():
         for _ in range(4):

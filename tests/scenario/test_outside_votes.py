@@ -30,7 +30,7 @@ async def card_after(world: World, by: str) -> str:
 
 
 @pytest.mark.parametrize("role", ["AWSReservedSSO_Lead_0123456789abcdef", "Operator", "NodeAccessApprover"])
-async def test_voter_that_teams_knows_is_shown_by_the_name_in_teams(world: World, role: str) -> None:
+async def test_card_has_the_name_in_teams_of_a_voter_whose_session_name_is_certain(world: World, role: str) -> None:
     """The caller cannot choose the session name of these roles, and it is the address of one member."""
     card = await card_after(world, session(role))
     assert HANAKO.name in card
@@ -49,15 +49,15 @@ async def test_voter_that_teams_knows_is_shown_by_the_name_in_teams(world: World
         f"arn:aws:iam::{ACCOUNT}:user/hanako.sato@example.com",
     ],
 )
-async def test_voter_whose_name_proves_no_person_is_shown_as_aws_names_them(world: World, by: str) -> None:
+async def test_card_has_the_session_name_of_a_voter_if_this_name_proves_no_person(world: World, by: str) -> None:
     """A name that does not prove who the voter is must not appear as a person's name in Teams."""
     card = await card_after(world, by)
     assert HANAKO.name not in card
     assert by.rpartition("/")[2] in card.replace("\u200b", "")
 
 
-async def test_vote_in_another_accounts_role_is_not_shown_as_the_click_of_its_namesake(world: World) -> None:
-    """AWS shows no vote of Hanako's click, but one of a role of the same name elsewhere, under her name."""
+async def test_vote_in_a_role_of_another_account_is_displayed_beside_a_click_under_the_same_name(world: World) -> None:
+    """Hanako has voted in Teams. Another account's role of the same name votes under her session name."""
     key = await world.posted(levels=2)
     async with world.running():
         await world.press(key, HANAKO)
@@ -68,7 +68,7 @@ async def test_vote_in_another_accounts_role_is_not_shown_as_the_click_of_its_na
     assert str(HANAKO.upn) in card.card.replace("\u200b", "")
 
 
-async def test_voter_whose_name_two_people_share_is_shown_as_aws_names_them() -> None:
+async def test_card_has_the_session_name_of_a_voter_if_two_people_share_this_address() -> None:
     """The mail address of one person is the UPN of another."""
     world = new_world(people=[HANAKO, replace(person(1), mail=HANAKO.upn), TARO_PERSON])
     card = await card_after(world, session("Operator"))
@@ -76,8 +76,8 @@ async def test_voter_whose_name_two_people_share_is_shown_as_aws_names_them() ->
     assert str(HANAKO.upn) in card.replace("\u200b", "")
 
 
-async def test_user_of_identity_center_is_shown_by_the_name_in_teams() -> None:
-    """AWS names the voter by an id that says nothing to people; the user record has the address."""
+async def test_card_has_the_name_in_teams_of_a_voter_whom_aws_names_by_an_identity_center_id() -> None:
+    """The user record in Identity Center has the person's address. The id is not on the card."""
     world = new_world()
     world.identities.records[USER_ID] = ("hanako", str(HANAKO.upn))
     card = await card_after(world, USER_ID)
@@ -85,7 +85,7 @@ async def test_user_of_identity_center_is_shown_by_the_name_in_teams() -> None:
     assert USER_ID not in card
 
 
-async def test_name_of_a_voter_stays_while_rosters_cannot_be_read(world: World) -> None:
+async def test_card_keeps_the_name_in_teams_of_a_voter_while_rosters_cannot_be_read(world: World) -> None:
     """The name was certain once, so the card does not change to AWS's spelling and back."""
     key = await world.posted(levels=2)
     world.aws.vote(key, session("Operator"), Verdict.APPROVE)
@@ -95,7 +95,7 @@ async def test_name_of_a_voter_stays_while_rosters_cannot_be_read(world: World) 
     assert HANAKO.name in world.chat.of("post")[0].card
 
 
-async def test_late_click_names_the_voter_as_teams_does(world: World) -> None:
+async def test_answer_to_a_late_click_and_note_have_the_name_in_teams_of_a_voter_outside_teams(world: World) -> None:
     """The answer to a click and the note in the thread have the same name as the card."""
     key = await world.posted()
     world.aws.vote(key, session("AWSReservedSSO_Lead_0123456789abcdef"), Verdict.APPROVE)
@@ -162,8 +162,8 @@ async def test_voter_who_is_no_teams_user_is_not_looked_up_at_each_reconcile(wor
     assert person(1).name in world.chat.of("post")[0].card.replace("\u200b", "")
 
 
-async def test_voter_is_looked_up_again_while_it_is_not_known_that_they_are_absent() -> None:
-    """An unreadable Identity Center record proves nothing."""
+async def test_voter_with_an_unreadable_identity_center_record_is_looked_up_at_each_reconcile() -> None:
+    """An unreadable record does not prove that the voter is no Teams user."""
     world = new_world()
     key = await world.posted(levels=2)
     world.identities.problem = "AccessDeniedException"
@@ -171,7 +171,7 @@ async def test_voter_is_looked_up_again_while_it_is_not_known_that_they_are_abse
     assert [await lookups(world, key) for _ in range(2)] == [1, 1]
 
 
-async def test_click_at_a_level_that_was_passed_outside_teams_is_told_who_approved_it(world: World) -> None:
+async def test_answer_to_a_click_at_a_level_that_was_approved_outside_teams_names_the_approver(world: World) -> None:
     """The card that the person clicked on still shows level 1, which somebody approved in the console."""
     key = await world.posted(levels=2)
     world.aws.vote(key, session("Operator"), Verdict.APPROVE, "from the console")

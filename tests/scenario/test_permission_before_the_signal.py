@@ -180,10 +180,10 @@ async def test_decision_is_not_sent_if_the_person_or_a_rule_changes_before_the_s
 
 
 @pytest.mark.parametrize("change", [each for each, _ in (*CHANGES, *MORE_CHANGES)], ids=lambda each: each.__name__)
-async def test_decision_is_not_sent_again_if_its_permission_ends_after_a_throttled_attempt(
+async def test_decision_is_not_sent_if_its_permission_ends_after_assuming_its_role_was_throttled(
     world: World, change: Callable[[World], None]
 ) -> None:
-    """AWS throttles the first attempt. Permission is checked again before the second one, so no signal is sent."""
+    """Permission is checked again before the second attempt. The decision is released."""
     key = await world.posted()
     world.aws.before["prepare"].append(SignalThrottled("ThrottlingException"))
     async with world.running():
@@ -268,8 +268,8 @@ async def _clicked_before_the_roster_fails(world: World, key: RequestKey) -> asy
     return click
 
 
-async def test_unreadable_roster_delays_the_signal_and_stops_it_after_a_minute(world: World) -> None:
-    """The decision waits while the roster cannot be read before the signal, and is released at its time limit."""
+async def test_decision_waits_while_the_roster_is_unreadable_and_is_released_after_a_minute(world: World) -> None:
+    """The roster fails after the click, while the role is assumed. No signal is sent."""
     key = await world.posted()
     async with world.running():
         click = await _clicked_before_the_roster_fails(world, key)
@@ -281,8 +281,8 @@ async def test_unreadable_roster_delays_the_signal_and_stops_it_after_a_minute(w
     assert await _last(world, key) == (DecisionState.RELEASED, Outcome.NOT_PERMITTED, Refusal.ROSTER_UNAVAILABLE)
 
 
-async def test_decision_is_sent_once_the_roster_can_be_read_again(world: World) -> None:
-    """After a short failure of the roster, the decision is sent."""
+async def test_decision_is_sent_after_a_short_failure_of_the_roster(world: World) -> None:
+    """The roster fails after the click, and can be read again 0.2 seconds later."""
     key = await world.posted()
     async with world.running():
         click = await _clicked_before_the_roster_fails(world, key)
@@ -312,7 +312,7 @@ async def test_revocation_is_not_sent_if_its_channel_is_paused_during_the_state_
     assert code_of(answer) is Refusal.PAUSED
 
 
-async def test_cancellation_is_not_sent_if_its_person_is_no_longer_the_requester(world: World) -> None:
+async def test_cancellation_is_not_sent_if_the_person_who_clicked_is_no_longer_the_requester(world: World) -> None:
     """The requester is identified as another person before the cancellation is sent. So it is not sent."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()
@@ -332,8 +332,8 @@ async def test_cancellation_is_not_sent_if_its_person_is_no_longer_the_requester
     assert await _last(world, key) == (DecisionState.RELEASED, Outcome.NOT_PERMITTED, Refusal.NOT_REQUESTER)
 
 
-async def test_decision_is_not_sent_if_the_file_changes_while_the_state_sent_is_stored() -> None:
-    """The channel is paused while the store confirms that the decision is `sent`: no signal reaches AWS."""
+async def test_decision_is_not_sent_if_its_channel_is_paused_while_the_state_sent_is_stored() -> None:
+    """The answer to the click says that the channel is paused."""
     world = new_world()
     key = await world.posted()
     apply = world.rows.apply

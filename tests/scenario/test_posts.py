@@ -110,7 +110,7 @@ async def test_posts_with_lost_replies_are_limited_to_four_and_then_one_an_hour(
         assert len(world.chat.of("post")) == retry_policy.MOST_POSTS + 1
 
 
-async def test_posts_that_cannot_be_stored_are_limited_to_four_and_then_one_an_hour(world: World) -> None:
+async def test_posts_whose_ids_cannot_be_stored_are_limited_to_four_and_then_one_an_hour(world: World) -> None:
     """The store refuses the activity id, for example because the row is full: four posts at first, then one an hour."""
 
     class Full(MemoryStore):
@@ -181,7 +181,7 @@ async def test_copy_without_an_activity_id_is_never_posted(world: World) -> None
     assert len(world.chat.of("post")) == 1
 
 
-async def test_card_posted_by_a_process_without_its_lease_is_kept_up_to_date(world: World) -> None:
+async def test_card_posted_by_a_process_whose_lease_had_expired_is_kept_up_to_date(world: World) -> None:
     """The lease of a process expired during its post, and another process posted a card too.
 
     Both cards show the outcome.
@@ -209,7 +209,9 @@ async def test_card_posted_by_a_process_without_its_lease_is_kept_up_to_date(wor
     [ChatUnavailable("no_answer", ambiguous=False), asyncio.CancelledError()],
     ids=["its reply was lost", "its process died"],
 )
-async def test_card_is_right_again_after_an_update_with_an_unknown_result(world: World, end: BaseException) -> None:
+async def test_card_gets_its_buttons_back_after_an_update_with_an_unknown_result(
+    world: World, end: BaseException
+) -> None:
     """Teams shows the update, but the row does not say so. When the earlier state returns, the card is updated again."""
     key = await world.posted()
     before = world.aws.requests[key]
@@ -243,7 +245,7 @@ async def test_unreachable_requester_does_not_delay_notes(world: World) -> None:
     assert not world.chat.of("post")[0].buttons
 
 
-async def test_later_note_is_posted_after_an_earlier_one_that_teams_did_not_accept(world: World) -> None:
+async def test_notes_are_posted_in_order_although_teams_did_not_accept_the_first_one_at_once(world: World) -> None:
     """The direct message does not wait for the notes."""
     key = await world.posted(levels=2)
     world.chat.before["reply"] = [ChatUnavailable("http_503", ambiguous=False)]
@@ -279,8 +281,8 @@ async def test_outdated_note_is_skipped(world: World) -> None:
 # --- an outage
 
 
-async def test_outage_of_teams_costs_few_reads_of_aws(world: World) -> None:
-    """During an hour's outage, AWS is read at most 13 times for each of forty requests: every five minutes.
+async def test_aws_is_read_at_most_every_five_minutes_for_each_request_during_an_outage_of_teams(world: World) -> None:
+    """In an outage of an hour, AWS is read at most 13 times for each of forty requests, the first read included.
 
     The posts are tried 10 to 45 times on average. After the outage, every message is posted once.
     """

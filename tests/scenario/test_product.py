@@ -46,8 +46,8 @@ async def test_request_is_decided_from_its_card(world: Product) -> None:
     assert "start-session" in str(world.microsoft.posted(world.microsoft.world.personal(TARO))[-1].card)
 
 
-async def test_late_clicks_never_reach_aws(world: Product) -> None:
-    """Late clicks, by the same or another person, make no call and show who decided, with the comment."""
+async def test_late_clicks_send_no_signal_and_are_answered_with_the_decision(world: Product) -> None:
+    """The clicks are by the same and by another person. The answers name who decided, and have the comment."""
     async with world.running():
         card = await world.card(await world.ask())
         early = _copy(card)
@@ -66,8 +66,8 @@ def _copy(card: Any) -> Any:
     return deepcopy(card)
 
 
-async def test_decision_during_downtime_is_shown_after_the_start(world: Product) -> None:
-    """The first sweep after the start finds the console's decision without an event."""
+async def test_card_shows_a_console_decision_that_was_made_while_the_bot_was_down(world: Product) -> None:
+    """After the next start, a sweep finds the decision without an event."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)
@@ -87,8 +87,8 @@ async def test_sweep_alone_posts_the_card_when_all_events_are_lost(world: Produc
         assert has_buttons((await world.card(await world.ask())).card)
 
 
-async def test_click_is_answered_while_aws_is_slow(world: Product) -> None:
-    """The click is answered "applying" in time, and the card shows the outcome once AWS has answered."""
+async def test_click_is_answered_applying_while_aws_does_not_answer(world: Product) -> None:
+    """No signal is sent until AWS answers. Then the card shows the approval."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)
@@ -113,7 +113,7 @@ async def test_signal_with_a_lost_reply_is_sent_once(world: Product) -> None:
     assert world.signals() == 1
 
 
-async def test_button_of_a_passed_level_sends_no_signal(world: Product) -> None:
+async def test_button_of_a_level_that_is_already_approved_sends_no_signal(world: Product) -> None:
     """A later click on the first level's button does not count for the second level."""
     async with world.running():
         request = await world.ask("db-prod-01")
@@ -128,7 +128,7 @@ async def test_button_of_a_passed_level_sends_no_signal(world: Product) -> None:
     assert [effect.step for effect in world.aws.effects()] == ["Level1", "Level2"]
 
 
-async def test_requester_cannot_decide_their_own_request(world: Product) -> None:
+async def test_requester_cannot_approve_their_own_request(world: Product) -> None:
     """The click is refused, and the card keeps its buttons and the comment."""
     async with world.running():
         card = await world.card(await world.ask())
@@ -196,7 +196,7 @@ async def test_approver_revokes_access(world: Product) -> None:
     assert all("田中 一郎" in str(each["value"]) for each in late)
 
 
-async def test_two_simultaneous_revocations_send_one_signal(world: Product) -> None:
+async def test_simultaneous_revocations_over_http_send_one_signal(world: Product) -> None:
     """Both answers name the person whose signal was sent."""
     async with world.running():
         _, card = await approved(world)
@@ -272,8 +272,8 @@ async def test_forged_cancellations_are_refused(world: Product) -> None:
     assert world.aws.calls("StopAutomationExecution") == []
 
 
-async def test_account_without_a_cancel_role_has_no_cancel_button(world: Product) -> None:
-    """Without a cancel role the bot cannot cancel, so the direct message has no button."""
+async def test_direct_message_has_no_cancel_button_if_the_account_has_no_cancel_role(world: Product) -> None:
+    """The bot cancels only in this role."""
     async with world.running():
         await world.ask()
         await world.until(lambda: bool(world.direct_messages(TARO)))

@@ -82,12 +82,12 @@ def _only_the_deadline(_: Any, decision: Decision, *, checked_at: datetime, now:
 GUARDS = (
     Guard(
         "a vote without effect is explained by the role that has voted",
-        ONE_ROLE + "test_card_names_the_role_as_the_cause_if_aws_refuses_its_second_vote",
+        ONE_ROLE + "test_card_names_the_role_as_the_cause_if_aws_refuses_the_second_vote_in_a_role",
         {"bot.domain.effects:_is_other_vote_in_role": always(False)},
     ),
     Guard(
         "a vote that AWS records with the role is not shown twice",
-        ONE_ROLE + "test_vote_that_aws_records_with_the_role_is_shown_once",
+        ONE_ROLE + "test_vote_that_aws_records_under_the_arn_of_the_role_is_displayed_once",
         {"bot.domain.claims:names_only_role": always(False), "bot.domain.shown.decided:names_only_role": always(False)},
     ),
     Guard(
@@ -137,7 +137,7 @@ GUARDS = (
     Guard(
         "a vote in a role of the same name in another account is not ours",
         "tests/scenario/test_outside_votes.py"
-        "::test_vote_in_another_accounts_role_is_not_shown_as_the_click_of_its_namesake",
+        "::test_vote_in_a_role_of_another_account_is_displayed_beside_a_click_under_the_same_name",
         {"bot.domain.identity:same_role": always(True)},
     ),
     Guard(

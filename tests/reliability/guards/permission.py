@@ -104,7 +104,8 @@ def _cut_name(_: Any, value: object, longest: int) -> str | None:
 GUARDS = (
     Guard(
         "the requester alone is no approver",
-        NO_APPROVER + "test_card_and_message_say_that_the_requester_is_the_only_approver[approvers0-en]",
+        NO_APPROVER
+        + "test_card_says_that_the_requester_is_the_only_approver_and_the_requester_is_notified[approvers0-en]",
         {"bot.domain.permission:lists_only_the_requester": always(False)},
     ),
     Guard(
@@ -354,12 +355,12 @@ GUARDS = (
     ),
     Guard(
         "a roster that fails before the signal stops it",
-        BEFORE_SIGNAL + "test_unreadable_roster_delays_the_signal_and_stops_it_after_a_minute",
+        BEFORE_SIGNAL + "test_decision_waits_while_the_roster_is_unreadable_and_is_released_after_a_minute",
         {OBJECTION: always(None)},
     ),
     Guard(
         "a file that changes while sending is stored stops the signal",
-        BEFORE_SIGNAL + "test_decision_is_not_sent_if_the_file_changes_while_the_state_sent_is_stored",
+        BEFORE_SIGNAL + "test_decision_is_not_sent_if_its_channel_is_paused_while_the_state_sent_is_stored",
         {"bot.service.clicks.signal_attempt:has_changed": always(False)},
     ),
     Guard(

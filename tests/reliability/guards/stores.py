@@ -102,17 +102,17 @@ GUARDS = (
     ),
     Guard(
         "no claim beside a decision that is not recognized",
-        NEWER + "test_click_claims_no_decision_while_the_row_has_an_unreadable_one",
+        NEWER + "test_click_is_answered_busy_while_the_row_has_a_decision_in_an_unknown_state",
         {"bot.domain.record:Record.has_unrecognized_decision": always(False)},
     ),
     Guard(
         "no signal beside a decision that is not recognized",
-        NEWER + "test_claimed_decision_is_not_sent_while_the_row_has_an_unreadable_one",
+        NEWER + "test_claimed_decision_is_not_sent_while_the_row_has_another_one_in_an_unknown_state",
         {"bot.domain.record:Record.has_unrecognized_decision": always(False)},
     ),
     Guard(
         "a surface that is not recognized is left alone",
-        NEWER + "test_card_in_an_unreadable_state_is_not_posted_again",
+        NEWER + "test_card_in_an_unknown_delivery_state_is_not_posted_again",
         {"bot.domain.record:Record.has_unrecognized_surface": always(False)},
     ),
     Guard(

@@ -49,7 +49,9 @@ async def stalls(port: int) -> dict[str, float]:
     return {name: float(value) for name, value in [*buckets, *totals]}
 
 
-async def test_event_loop_keeps_running_while_aws_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_clicks_are_answered_and_stalls_of_the_loop_are_measured_while_aws_hangs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """While GetAutomationExecution hangs, every click is answered with 200, and the loop still measures its stalls."""
     port = free_port()
     async with product(monkeypatch, tmp_path, people=[*PEOPLE, *CROWD]) as world, Processes() as processes:
@@ -72,7 +74,7 @@ async def test_event_loop_keeps_running_while_aws_hangs(monkeypatch: pytest.Monk
     assert measured["count"] >= 1
 
 
-async def test_event_loop_keeps_running_with_ten_thousand_rows(tmp_path: Path) -> None:
+async def test_refresh_is_answered_during_a_sweep_and_pending_with_ten_thousand_rows(tmp_path: Path) -> None:
     """A refresh is answered during a pause, a sweep and the command `pending`. The longest stall of each is printed."""
     memory = new_world()
     keys = await memory.posted_many(ROWS)
@@ -95,8 +97,8 @@ async def test_event_loop_keeps_running_with_ten_thousand_rows(tmp_path: Path) -
             print(f"  {name}: {1000 * stall:.0f} ms, {1000 * slowest:.0f} ms ({seconds:.1f} s in total)")
 
 
-async def test_event_loop_keeps_running_while_a_channel_of_ten_thousand_is_checked() -> None:
-    """A refresh is answered during a round of checks with six roles. The longest stall is printed."""
+async def test_refresh_is_answered_while_a_channel_of_ten_thousand_members_is_checked() -> None:
+    """The round of checks has seven roles. The longest stall is printed."""
     world = new_world()
     key = await world.posted()
     rules = tuple(LevelRule(f"Level{n}", (), f"arn:aws:iam::111122223333:role/Lead{n}") for n in range(5))

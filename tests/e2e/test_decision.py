@@ -92,7 +92,7 @@ async def test_late_click_after_a_rejection_shows_who_decided(
     await requester.shoot_card(pictures / "dm-rejected-ja.png")
 
 
-async def test_approval_sends_the_connect_commands_to_the_requester(
+async def test_requester_receives_the_connect_commands_after_an_approval(
     sandbox: Sandbox, browser: Browser, pictures: Path
 ) -> None:
     """The requester gets the commands in a direct message. Later, `pending` lists the requester's next request."""
@@ -120,10 +120,10 @@ async def test_approval_sends_the_connect_commands_to_the_requester(
     await own.shoot(pictures / "pending-ja.png")
 
 
-async def test_late_click_on_the_first_of_two_levels_decides_nothing(
+async def test_late_click_on_the_first_of_two_levels_only_updates_the_card(
     start_sandbox: Starter, browser: Browser, pictures: Path
 ) -> None:
-    """In the English sandbox, the late click only updates the card. The next click on it approves the second level."""
+    """The sandbox is English. The next click on the card approves the second level."""
     async with start_sandbox("en") as sandbox:
         await ask(sandbox, node="db-prod-01", reason=PLAIN_REASON)
         page = await channel_page(sandbox, browser, ICHIRO)

@@ -27,13 +27,13 @@ async def drawn(request: pytest.FixtureRequest, browser: Browser, pictures: Path
     return kind, data
 
 
-def test_icon_can_be_drawn(drawn: tuple[str, bytes]) -> None:
-    """The drawing passes the rules for icons. `make pictures` copies it into the package."""
+def test_drawing_of_each_icon_passes_the_rules_for_icons(drawn: tuple[str, bytes]) -> None:
+    """`make pictures` copies the drawing into the package."""
     kind, data = drawn
     assert find_mistakes(with_files({f"{kind}.png": data}), app_id=APP_ID) == []
 
 
-def test_icon_shows_its_svg_file(drawn: tuple[str, bytes]) -> None:
+def test_icon_in_the_package_looks_like_its_svg_file(drawn: tuple[str, bytes]) -> None:
     """The PNG file in the package looks as the SVG file beside it describes."""
     kind, data = drawn
     ours, theirs = read_picture((ICONS / f"{kind}.png").read_bytes()), read_picture(data)

@@ -104,14 +104,16 @@ def test_hostile_text_is_shown_exactly_and_has_no_effect(node: Node, chromium: s
         ({"type": "FactSet", "facts": [{"title": "<b>x</b>", "value": "y"}]}, "<b"),
     ],
 )
-def test_markup_that_is_not_escaped_is_reported(node: Node, chromium: str, element: dict[str, Any], sign: str) -> None:
+def test_control_the_page_reports_markup_that_is_not_escaped(
+    node: Node, chromium: str, element: dict[str, Any], sign: str
+) -> None:
     """Control: the page reports markup that the renderer does not escape."""
     card = {"type": "AdaptiveCard", "version": "1.5", "body": [element]}
     (shown,) = rendered(node, chromium, [card]).shown
     assert any(each.startswith(sign) for each in shown["live"])
 
 
-def test_date_that_the_renderer_evaluates_is_visible(node: Node, chromium: str) -> None:
+def test_control_the_page_shows_a_date_that_the_renderer_evaluates(node: Node, chromium: str) -> None:
     """Control: an unescaped text function is evaluated even in a TextRun, and the comparison would find the date."""
     run = {"type": "TextRun", "text": "{{DATE(2026-11-30T05:19:00Z)}}"}
     card = {"type": "AdaptiveCard", "version": "1.5", "body": [{"type": "RichTextBlock", "inlines": [run]}]}

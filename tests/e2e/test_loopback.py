@@ -26,7 +26,7 @@ def output_of(script: str, node: Node) -> str:
 
 
 @pytest.mark.parametrize("listen", ["0", "0, '0.0.0.0'", "{port: 0, host: '::'}", "'0'", "{port: 0}", ""])
-def test_every_server_listens_on_loopback(node: Node, listen: str) -> None:
+def test_every_server_of_the_playground_process_listens_on_loopback(node: Node, listen: str) -> None:
     """A server listens on 127.0.0.1, regardless of the address that it asks for."""
     script = (
         "const server = require('http').createServer(); server.on('listening', () => "
@@ -36,7 +36,7 @@ def test_every_server_listens_on_loopback(node: Node, listen: str) -> None:
 
 
 @pytest.mark.parametrize("connect", ["9, '192.0.2.1'", "{port: 9, host: '192.0.2.1'}", "{port: 9, host: 'a.test'}"])
-def test_no_connection_leaves_this_machine(node: Node, connect: str) -> None:
+def test_playground_process_cannot_connect_to_another_host(node: Node, connect: str) -> None:
     """A connection to another host fails with the script's own error."""
     script = (
         f"require('net').connect({connect}).on('error', (error) => "
@@ -45,7 +45,7 @@ def test_no_connection_leaves_this_machine(node: Node, connect: str) -> None:
     assert output_of(script, node).startswith("the sandbox does not leave this machine")
 
 
-def test_fetch_does_not_leave_this_machine(node: Node) -> None:
+def test_playground_process_cannot_fetch_from_another_host(node: Node) -> None:
     """A request by fetch() is refused too, because it connects in the same way."""
     script = (
         "fetch('http://192.0.2.1/').catch((error) => "
@@ -54,7 +54,7 @@ def test_fetch_does_not_leave_this_machine(node: Node) -> None:
     assert output_of(script, node).startswith("the sandbox does not leave this machine")
 
 
-def test_process_without_stdin_ends_and_removes_its_folder(node: Node, tmp_path: Path) -> None:
+def test_playground_process_without_stdin_ends_and_removes_its_folder(node: Node, tmp_path: Path) -> None:
     """When its parent ends, its stdin is closed. Then the process ends too."""
     folder = tmp_path / "running"
     folder.mkdir()

@@ -93,7 +93,7 @@ async def test_click_with_a_comment_arrives_and_its_answer_is_shown(
     assert teams.received[-1].status == 200
 
 
-async def test_policy_of_a_page_allows_only_its_own_address(teams: SandboxTeams) -> None:
+async def test_content_security_policy_of_a_page_allows_only_its_own_address_and_loopback(teams: SandboxTeams) -> None:
     """Besides it, the content security policy allows only `data:`, `blob:` and WebSockets on loopback."""
     async with aiohttp.ClientSession() as http, http.get(teams.browser_url) as response:
         policy = dict(each.split(" ", 1) for each in response.headers["Content-Security-Policy"].split("; "))
@@ -181,7 +181,7 @@ async def test_command_in_the_channel_reaches_the_bot_with_the_mention_and_its_a
     assert typed["from"]["aadObjectId"] == ICHIRO.object_id
 
 
-async def test_typed_post_is_shown_on_other_pages_and_after_a_reload(
+async def test_post_of_a_person_is_shown_on_other_pages_and_after_a_reload(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
     """Another page shows a person's post and the bot's reply. After a reload, the author's page shows both once."""
@@ -202,7 +202,7 @@ async def test_typed_post_is_shown_on_other_pages_and_after_a_reload(
     assert (shown.count("setup"), shown.count("設定はこちら")) == (1, 1)
 
 
-async def test_page_shows_its_messages_while_the_bot_writes_to_other_people(
+async def test_page_shows_replies_in_its_thread_while_the_bot_writes_to_other_people(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
     """A page shows all replies in its open thread, although the bot also sends direct messages to other people."""
@@ -217,7 +217,7 @@ async def test_page_shows_its_messages_while_the_bot_writes_to_other_people(
         await page.wait_for(f"返信 {number} です")
 
 
-async def test_installation_sends_an_installation_update_and_a_conversation_update(
+async def test_installation_in_the_sandbox_sends_installation_and_conversation_updates(
     teams: SandboxTeams, bot: StubBot
 ) -> None:
     """As from Teams, the bot gets an installationUpdate with the person's object id, and a conversationUpdate."""
@@ -227,7 +227,7 @@ async def test_installation_sends_an_installation_update_and_a_conversation_upda
     assert bot.activities[0]["from"]["aadObjectId"] == HANAKO.object_id
 
 
-async def test_invalid_configuration_is_reported_with_the_playgrounds_reason(own_directory: Path) -> None:
+async def test_invalid_configuration_of_the_playground_is_reported_with_its_reason(own_directory: Path) -> None:
     """The reason, which the Playground writes only to its log file, is in the error. No files remain."""
     configuration = playground_configuration(app_id="app", tenant_id=SAMPLE_TENANT)
     del configuration["team"]

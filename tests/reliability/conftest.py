@@ -11,12 +11,12 @@ import pytest
 
 SAMPLE: Final = int(os.environ.get("SAMPLE") or 0)
 SEED: Final = int(os.environ.get("SAMPLE_SEED") or random.SystemRandom().randrange(10_000))
-SAMPLED: Final = "test_named_test_fails_without_its_guard"  # one item for each guard
-WHOLE_TABLE: Final = "test_named_tests_pass_with_every_guard_in_place"  # `make test` runs the same tests
+SAMPLED: Final = "test_test_of_each_guard_fails_without_the_guard"  # one item for each guard
+WHOLE_TABLE: Final = "test_tests_of_all_guards_pass_with_every_guard_in_place"  # `make test` runs the same tests
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """If SAMPLE is set, run `test_named_test_fails_without_its_guard` for a random sample of the guards only."""
+    """If SAMPLE is set, run `test_test_of_each_guard_fails_without_the_guard` for a random sample of the guards only."""
     guards = [each for each in items if each.name.startswith(f"{SAMPLED}[")]
     if not SAMPLE or not guards:
         return

@@ -138,11 +138,8 @@ def _quiet(silence: None) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("replicas", [1, 3])
-async def test_every_decision_of_a_burst_takes_effect(figure: Figure, replicas: int) -> None:
-    """No signal is throttled, and all are sent as fast as the quota allows, within five minutes of their clicks.
-
-    Each click is answered within 3 seconds.
-    """
+async def test_every_decision_of_a_burst_takes_effect_within_five_minutes(figure: Figure, replicas: int) -> None:
+    """No signal is throttled, and all are sent as fast as the quota allows. Each click is answered within 3 seconds."""
     burst = await _burst(replicas, DECISIONS)
     sent, seconds = burst.sent_at(), [seconds for seconds, _ in burst.answers]
     codes = Counter(str(code_of(answer)) for _, answer in burst.answers)
@@ -167,7 +164,9 @@ async def test_every_decision_of_a_burst_takes_effect(figure: Figure, replicas: 
     assert set(codes) <= {"queued", "applying", "None"}
 
 
-async def test_burst_without_a_queue_fails_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+async def test_control_decisions_of_a_burst_without_a_queue_have_no_effect(
+    monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
     """Negative control: if no decision waits for its turn, more than 30 of 300 have no effect."""
     monkeypatch.setattr(queue, "TURNS", 10**6)
     burst = await _burst(1, 300)
@@ -237,8 +236,8 @@ def _not_overtaken(burst: Burst, keys: Sequence[RequestKey]) -> list[str]:
 
 
 @pytest.mark.timeout(3600)
-async def test_reject_overtakes_queued_approvals(figure: Figure) -> None:
-    """Each request has one effect: an approval or a reject. No reject waits behind the queued approvals."""
+async def test_reject_is_sent_before_queued_approvals_and_each_request_has_one_effect(figure: Figure) -> None:
+    """The effect is an approval or a reject. In most seeds, a reject replaces queued approvals of its request."""
     ends = {seed: await end_of(seed) for seed in range(SEEDS)}
     assert {seed: end.wrong for seed, end in ends.items() if end.wrong} == {}
     overtaken = sum(end.overtaken for end in ends.values())
@@ -246,7 +245,7 @@ async def test_reject_overtakes_queued_approvals(figure: Figure) -> None:
     assert overtaken > SEEDS / 2
 
 
-async def test_rejects_that_wait_behind_approvals_fail_the_proof(
+async def test_control_rejects_in_the_lane_of_approvals_go_wrong(
     monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
     """Negative control: if rejects wait in the same lane as approvals, more than half of the seeds go wrong."""
@@ -262,7 +261,7 @@ async def test_rejects_that_wait_behind_approvals_fail_the_proof(
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("replicas", [1, 3])
-async def test_burst_over_real_http_takes_effect(
+async def test_every_decision_of_a_burst_over_real_http_takes_effect(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int
 ) -> None:
     """All decisions take effect, although AWS allows only 3 calls a second of each operation.

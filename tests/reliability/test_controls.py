@@ -52,7 +52,7 @@ def without(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.timeout(SECONDS * 10)  # each run has its own limit; a test also waits for the runs before it
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
-def test_named_test_fails_without_its_guard(
+def test_test_of_each_guard_fails_without_the_guard(
     guard: Guard, without: Runs, turned_red: Callable[[str, str], None]
 ) -> None:
     """Without the guard, the test that the guard names fails on an assertion."""
@@ -62,8 +62,8 @@ def test_named_test_fails_without_its_guard(
 
 
 @pytest.mark.timeout(SECONDS * 2)
-def test_named_tests_pass_with_every_guard_in_place(runner: Runner, tmp_path: Path) -> None:
-    """The tests of all guards pass on the unchanged program, so only the missing guard makes them fail."""
+def test_tests_of_all_guards_pass_with_every_guard_in_place(runner: Runner, tmp_path: Path) -> None:
+    """Only the missing guard makes such a test fail."""
     reds = sorted({guard.red for guard in GUARDS})
     unchanged = runner.run(reds, tmp_path)
     assert unchanged.exit_code == 0, unchanged.output[-3000:]
@@ -79,7 +79,7 @@ def test_guard_whose_target_does_not_exist_raises_an_error(target: str) -> None:
         Guard("gone", "", {target: always(None)}).take_out()
 
 
-def test_run_that_cannot_take_out_its_guard_does_not_count_as_red(runner: Runner, tmp_path: Path) -> None:
+def test_run_that_cannot_remove_its_guard_does_not_count_as_failed(runner: Runner, tmp_path: Path) -> None:
     """A run that stops before its test starts proves nothing about the guard."""
     stopped = runner.run(["tests/unit/test_guards.py"], tmp_path, without="no such guard")
     assert "DoesNotFit" in stopped.output
@@ -106,7 +106,9 @@ def test_guard_whose_replacement_changes_nothing_raises_an_error(target: str) ->
         ),
     ],
 )
-def test_failure_without_a_failed_assertion_does_not_count_as_red(body: str, runner: Runner, tmp_path: Path) -> None:
+def test_test_that_fails_without_a_failed_assertion_does_not_count_as_failed(
+    body: str, runner: Runner, tmp_path: Path
+) -> None:
     """An import error, a wrong name or type, or a timeout does not show that the promise was broken."""
     test = tmp_path / "test_it.py"
     test.write_text(body)

@@ -61,14 +61,14 @@ async def untroubled(story: Story) -> Recorder:
     return recorder
 
 
-async def test_stories_make_every_call_of_the_ports() -> None:
-    """The crash points include every call of the ports, except those in NOT_IN_A_STORY."""
+async def test_crash_points_include_every_call_of_the_ports() -> None:
+    """The exceptions are the calls in NOT_IN_A_STORY. There is a point before and one after each call."""
     points = {point for story in STORIES for point in (await untroubled(story)).points}
     assert {f"{when} {call}" for call in calls_of(*PORTS) - NOT_IN_A_STORY for when in ("before", "after")} <= points
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-async def test_request_converges_after_any_crash(story: Story, figure: Figure) -> None:
+async def test_request_converges_after_a_crash_before_or_after_any_call(story: Story, figure: Figure) -> None:
     """The card shows AWS's state in the end, no signal is doubled, and a crash causes at most one extra message.
 
     The audit trail has every step of each decision.

@@ -127,17 +127,17 @@ async def _stopped(played: Rounds, release: Release, *, poll: bool = False, earl
     return time.monotonic() - began
 
 
-async def test_process_without_a_sigterm_handler_fails_the_proof(
+async def test_control_sigterm_ends_a_process_without_its_handler_immediately(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Negative control: without its handler, SIGTERM ends the process immediately, in the middle of a click."""
+    """Negative control: the process ends in the middle of a click."""
     async with rounds(monkeypatch, tmp_path, defect=Defect.NO_DRAIN) as played:
         with pytest.raises(AssertionError, match="ended before bot_stopping"):
             await stopped_at(Stage.CLAIMED, played)
         assert await played.bot.ended() == -15
 
 
-async def test_failed_loop_ends_the_process_with_code_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_failed_loop_ends_the_bot_process_with_code_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The exit code makes an orchestrator restart the process, and the log shows the reason."""
     async with rounds(monkeypatch, tmp_path, defect=Defect.DEAD_LOOP) as played:
         played.world.aws.events.send(END_OF_POLL)

@@ -97,14 +97,14 @@ def _shows(world: World, way: str) -> bool:
 
 
 @LISTS
-async def test_decision_outside_the_bot_is_shown_after_one_sweep(listed: bool, figure: Figure) -> None:
-    """All six ways are shown: approved, rejected, cancelled, timed out, revoked, another level."""
+async def test_decision_outside_the_bot_is_displayed_in_teams_after_one_sweep(listed: bool, figure: Figure) -> None:
+    """The six kinds are: approved, rejected, cancelled, timed out, revoked, another level."""
     right = [way for way in WAYS if await decided(way, FakeAws, listed=listed)]
     figure(10, over="fakes", changes_listed=listed, right=f"{len(right)} of {len(WAYS)}")
     assert right == list(WAYS)
 
 
-async def test_lists_that_never_change_fail_the_proof(figure: Figure) -> None:
+async def test_control_decisions_outside_the_bot_are_not_displayed_if_lists_never_change(figure: Figure) -> None:
     """Negative control: if the lists show no change, Teams shows none of the six decisions."""
     right = [way for way in WAYS if await decided(way, StaleLists, listed=True)]
     figure(10, control="stale lists", right=f"{len(right)} of {len(WAYS)}")
@@ -118,10 +118,10 @@ VERDICTS = {"approved": "approve", "rejected": "reject", "cancelled": "cancel", 
 
 
 @LISTS
-async def test_whole_program_shows_decisions_made_outside_the_bot(
+async def test_whole_program_displays_decisions_outside_the_bot_after_one_sweep(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listed: bool, figure: Figure
 ) -> None:
-    """Over real HTTP and without any event, each of the six ways is shown after one sweep."""
+    """The program runs over real HTTP, without any event. The decisions are of six kinds."""
     if not listed:
         monkeypatch.delitem(filters._TIMES, "LastModifiedTime")  # an AWS that refuses the filter
     lead = TimeOffset()

@@ -39,8 +39,10 @@ async def test_requests_converge_after_an_outage_of_any_service(
     assert there.double == 0
 
 
-async def test_outage_without_an_end_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Negative control: while Teams refuses the card, the request does not converge. After healing, the next does."""
+async def test_control_request_does_not_converge_during_an_outage_without_an_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Negative control: Teams refuses the card. After the outage ends, the next request converges."""
 
     async def not_healed(_: FaultProxy) -> None:
         """Leave the service broken."""
@@ -56,7 +58,7 @@ async def test_outage_without_an_end_fails_the_proof(monkeypatch: pytest.MonkeyP
     assert (there.cells, there.unconverged) == (2, ["connector 5xx ASKED"])
 
 
-async def test_bot_that_repeats_a_signal_after_a_lost_reply_fails_the_proof(
+async def test_control_bot_that_repeats_a_signal_after_a_lost_reply_doubles_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Negative control: a bot that retries after a lost reply, without a state check, sends a second signal."""

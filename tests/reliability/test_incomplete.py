@@ -72,7 +72,7 @@ async def test_card_is_posted_during_an_outage_and_completed_in_place_afterwards
     assert (late, unfinished) == (0, 0)
 
 
-async def test_incomplete_answer_marked_as_complete_fails_the_proof(figure: Figure) -> None:
+async def test_control_card_is_not_completed_if_incomplete_facts_are_marked_as_complete(figure: Figure) -> None:
     """Negative control: if the AWS side marks incomplete facts as complete, some card is not completed."""
     played = [await outage(seed, admits=False) for seed in range(3)]
     unfinished = sum(not whole for _, whole in played)
@@ -88,7 +88,7 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstances", "DescribeInstanceInformation"])
-async def test_whole_program_posts_one_card_that_gets_name_and_tags(
+async def test_whole_program_posts_one_card_that_gets_name_and_tags_despite_an_outage(
     world: Product, operation: str, figure: Figure
 ) -> None:
     """Over real HTTP, the card is posted while EC2 or Systems Manager's inventory fails.

@@ -115,7 +115,7 @@ def _cards(world: World, key: RequestKey) -> int:
     return sum(key.ops_item_id in sent.card for sent in world.chat.of("post"))
 
 
-async def test_any_delivery_of_messages_makes_one_card_per_request(figure: Figure) -> None:
+async def test_each_request_has_one_card_however_sqs_delivers_its_messages(figure: Figure) -> None:
     """SQS delivers one to four copies, in any order and late. Deletes and the store sometimes fail."""
     seeds = size(ci=20, long=1000)
     wrong = [seed for seed in range(seeds) if await schedule(seed) != [1] * REQUESTS]
@@ -123,7 +123,7 @@ async def test_any_delivery_of_messages_makes_one_card_per_request(figure: Figur
     assert wrong == []
 
 
-async def test_queue_that_loses_messages_fails_the_proof(figure: Figure) -> None:
+async def test_control_request_has_no_card_if_the_queue_loses_messages(figure: Figure) -> None:
     """Negative control: with an at-most-once queue, some request has no card."""
     seeds = size(ci=6, long=200)
     lost = len([seed for seed in range(seeds) if 0 in await schedule(seed, queue=LossyQueue)])
@@ -131,7 +131,7 @@ async def test_queue_that_loses_messages_fails_the_proof(figure: Figure) -> None
     assert lost > 0
 
 
-async def test_store_without_compare_and_set_fails_the_proof(figure: Figure) -> None:
+async def test_control_store_without_compare_and_set_makes_two_cards(figure: Figure) -> None:
     """Negative control: without compare-and-set, two processes post the same card."""
     seeds = size(ci=6, long=200)
     doubled = len([seed for seed in range(seeds) if max(await schedule(seed, overwriting=True)) > 1])
@@ -143,11 +143,10 @@ async def test_store_without_compare_and_set_fails_the_proof(figure: Figure) -> 
 
 
 @pytest.mark.parametrize("poison", [1, 25])
-async def test_poison_messages_do_not_block_cards(poison: int, figure: Figure) -> None:
-    """Cards are posted within 30 seconds, even if there are more poison messages than a batch holds.
-
-    The poison messages end in the dead-letter queue.
-    """
+async def test_unreadable_messages_do_not_delay_cards_and_end_in_the_dead_letter_queue(
+    poison: int, figure: Figure
+) -> None:
+    """Cards are posted within 30 seconds, even if there are more unreadable messages than a batch holds."""
     world = new_world()
     sqs = FakeSqs(world.clock, Random(poison))
     keys = [world.aws.add(number) for number in range(1, 21)]
@@ -164,10 +163,10 @@ async def test_poison_messages_do_not_block_cards(poison: int, figure: Figure) -
     assert (cards, len(sqs.dead), sqs.kept) == (len(keys), poison, [])
 
 
-async def test_poison_message_over_http_ends_in_the_dead_letter_queue(
+async def test_unreadable_message_over_http_ends_in_the_dead_letter_queue(
     monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
-    """The simulated SQS moves the poison message by its redrive policy. The valid message makes its request due."""
+    """The simulated SQS moves the message by its redrive policy. The valid message makes its request due."""
     monkeypatch.setattr(queue_module, "INVISIBLE_SECONDS", 0)
     monkeypatch.setattr(queue_module, "POLL_SECONDS", 0)
     world = new_world()

@@ -17,7 +17,7 @@ BLIND_SEEDS = size(ci=30, long=1_000)
 SEEN = 0.1  # share of the seeds that must fail without the claim
 
 
-async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
+async def test_no_random_order_of_clicks_and_crashes_doubles_a_signal(figure: Figure) -> None:
     """In the order of each seed, AWS accepts at most one signal for each click, and every request converges.
 
     A crash causes at most one extra message.
@@ -41,7 +41,9 @@ async def test_no_order_of_events_doubles_a_signal(figure: Figure) -> None:
     )
 
 
-async def test_bot_that_accepts_every_click_fails_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+async def test_control_bot_that_accepts_every_click_doubles_signals(
+    monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
     """Negative control: if every click is accepted, more than one seed in ten doubles a signal."""
     monkeypatch.setattr(claiming, "claim", lambda **_: Claim())
     monkeypatch.setattr(held_decision, "has_room", lambda *_: True)  # the second check of the same rule

@@ -52,7 +52,7 @@ async def keyed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         yield there
 
 
-async def test_first_clicks_with_a_new_key_cause_one_fetch_of_the_keys(keyed: Keyed, figure: Figure) -> None:
+async def test_first_clicks_with_a_new_signing_key_cause_one_fetch_of_the_keys(keyed: Keyed, figure: Figure) -> None:
     """Twenty people click at the same time with a token of the new key. All clicks are accepted."""
     keyed.lead.put_forward(REFRESH_GAP)
     before = keyed.fetched()
@@ -63,7 +63,7 @@ async def test_first_clicks_with_a_new_key_cause_one_fetch_of_the_keys(keyed: Ke
     assert (statuses, refreshes) == ({200}, 1)
 
 
-async def test_known_keys_are_valid_for_five_days_of_an_outage(keyed: Keyed, figure: Figure) -> None:
+async def test_known_signing_keys_are_valid_for_five_days_of_an_outage(keyed: Keyed, figure: Figure) -> None:
     """Known keys are accepted for five days, and refused after that. A token with an unknown key gets 401, not 5xx."""
     signer = keyed.world.microsoft.signer
     keyed.world.microsoft.fault("GET", KEYS, status=503, times=None)
@@ -82,7 +82,7 @@ async def test_known_keys_are_valid_for_five_days_of_an_outage(keyed: Keyed, fig
     assert (known, unknown, outdated) == ({200}, {401}, {401})
 
 
-async def test_new_key_is_accepted_once_keys_can_be_fetched_again(keyed: Keyed) -> None:
+async def test_new_signing_key_is_accepted_once_keys_can_be_fetched_again(keyed: Keyed) -> None:
     """While the keys cannot be fetched, a token of the new key is refused."""
     microsoft = keyed.world.microsoft
     microsoft.fault("GET", KEYS, status=503, times=None)
@@ -94,7 +94,9 @@ async def test_new_key_is_accepted_once_keys_can_be_fetched_again(keyed: Keyed) 
     assert await keyed.refresh() == {200}
 
 
-async def test_bot_that_never_fetches_keys_again_fails_the_proof(keyed: Keyed, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_control_bot_that_never_fetches_keys_again_refuses_a_new_key(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Negative control: if keys are never fetched again, a token with a new key is refused."""
 
     async def never(*_: object) -> None:

@@ -176,8 +176,8 @@ async def findings(world: Product, person: str | None = None) -> set[str]:
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
-async def test_doctor_names_each_misinstallation_alone(world: Product, wrong: Wrong) -> None:
-    """One name, whatever else the misinstallation breaks."""
+async def test_doctor_reports_exactly_the_finding_of_each_misinstallation(world: Product, wrong: Wrong) -> None:
+    """Further findings are reported only if the misinstallation cannot be without them."""
     if wrong.before:
         await wrong.arrange(world)
     if not wrong.running:
@@ -192,8 +192,8 @@ async def test_doctor_names_each_misinstallation_alone(world: Product, wrong: Wr
         assert await findings(world, wrong.person) == {wrong.finding} | wrong.effects
 
 
-async def test_doctor_finds_nothing_wrong_with_a_sound_installation(world: Product, figure: Figure) -> None:
-    """The control: the same question, without a misinstallation, also after a decision."""
+async def test_doctor_reports_no_finding_for_a_sound_installation(world: Product, figure: Figure) -> None:
+    """Control: the bot has no misinstallation. There is none after a decision either."""
     async with world.running() as program:
         await world.click(HANAKO, await world.card(await world.ask()), "approve")
         await program.services.checks.make()

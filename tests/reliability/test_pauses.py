@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("silence")
 SEEDS = size(ci=100, long=1_000)
 
 
-async def test_no_pause_doubles_a_signal(figure: Figure) -> None:
+async def test_no_pause_of_a_process_doubles_a_signal(figure: Figure) -> None:
     """Wherever the process pauses, no signal is doubled, every request converges, and at most one message is extra."""
     ends = {seed: await end_of(seed) for seed in range(SEEDS)}
     assert {seed: end for seed, end in ends.items() if not end.good} == {}

@@ -182,7 +182,7 @@ async def _without_false_answers() -> int:
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=str)
-async def test_false_answers_of_teams_lose_no_message(answer: FalseAnswer, figure: Figure) -> None:
+async def test_no_message_is_lost_after_one_or_two_false_answers_of_teams(answer: FalseAnswer, figure: Figure) -> None:
     """The card shows the end, and every note and direct message comes.
 
     A call that took effect despite a false answer may add one copy. After a refresh, no copy of the card has buttons.
@@ -204,14 +204,14 @@ async def test_false_answers_of_teams_lose_no_message(answer: FalseAnswer, figur
 
 
 @pytest.mark.parametrize("answer", STRANGE, ids=lambda each: f"{each} {str(each.body)[:20]}")
-async def test_undocumented_answers_of_teams_lose_no_message(answer: FalseAnswer) -> None:
+async def test_no_message_is_lost_after_an_undocumented_answer_of_teams(answer: FalseAnswer) -> None:
     """A proxy answers with a status or body that Teams does not document, or an accepted message has no usable id."""
     tally = Tally()
     await singles(answer, tally)
     assert tally.wrong == {}
 
 
-async def test_bot_that_takes_the_first_refusal_for_final_loses_messages(
+async def test_control_bot_that_treats_the_first_refusal_as_final_loses_messages(
     monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
     """Negative control: if the bot treats the first refusal as final, most stories with a refusal go wrong."""

@@ -116,20 +116,22 @@ async def _seconds_to_card(position: float, events: Events = _old_events) -> int
 
 
 @pytest.mark.parametrize("position", [0.0, 0.5, 1.0], ids=["first", "middle", "last"])
-async def test_new_request_gets_its_card_during_a_replay_of_old_events(position: float, figure: Figure) -> None:
-    """The card appears within ten seconds, wherever its event is among the old ones."""
+async def test_new_request_gets_its_card_within_ten_seconds_during_a_replay_of_old_events(
+    position: float, figure: Figure
+) -> None:
+    """The event of the request is at any position among the old ones."""
     seconds = await _seconds_to_card(position)
     figure(24, old_events=EVENTS, position=position, seconds=seconds)
     assert seconds <= WANTED
 
 
 @pytest.mark.parametrize("events", [_of_deleted_requests, _of_one_request, _half_of_foreign_accounts])
-async def test_new_request_gets_its_card_during_a_replay_of_events_without_use(events: Events) -> None:
+async def test_new_request_gets_its_card_during_a_replay_of_irrelevant_events(events: Events) -> None:
     """The OpsItems were deleted, all events are copies of one, or half of them are of accounts that are not configured."""
     assert await _seconds_to_card(1.0, events) <= WANTED
 
 
-async def test_new_request_gets_its_card_while_all_open_requests_are_due() -> None:
+async def test_new_request_gets_its_card_within_ten_seconds_while_all_open_requests_are_due() -> None:
     """A changed file or a restored channel makes them due at once. The new request does not wait for them."""
     world = new_world()
     world.aws = LimitedAws(world.clock)
@@ -149,7 +151,9 @@ async def test_new_request_gets_its_card_while_all_open_requests_are_due() -> No
     await asyncio.gather(taking, ending, return_exceptions=True)
 
 
-async def test_old_events_treated_as_new_fail_the_proof(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+async def test_control_card_of_a_new_request_is_late_if_old_events_are_treated_as_new(
+    monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
     """Negative control: if every event makes its request due immediately, the new request waits behind all others."""
     monkeypatch.setattr(intake, "OLD", timedelta.max)
     seconds = await _seconds_to_card(1.0)

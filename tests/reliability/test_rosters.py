@@ -250,7 +250,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directories, "KNOWN_PATIENCE", SHORT)
 
 
-async def test_click_with_a_degraded_roster_is_never_refused_silently_or_allowed_wrongly(figure: Figure) -> None:
+async def test_click_with_a_degraded_roster_is_never_refused_without_a_cause_or_wrongly_allowed(figure: Figure) -> None:
     """Approvers decide if Teams returns single members completely. Otherwise, their refusal names the cause."""
     cells = Random(27).sample(CELLS, size(ci=160, long=len(CELLS)))
     counts = await played(cells)
@@ -259,8 +259,8 @@ async def test_click_with_a_degraded_roster_is_never_refused_silently_or_allowed
     assert counts["allowed"] > 0
 
 
-async def test_person_of_another_tenant_is_refused_if_teams_shows_no_tenant_id() -> None:
-    """Neither the pages nor the single member show the tenant, and the click names the channel's tenant."""
+async def test_person_of_a_foreign_tenant_is_refused_if_teams_returns_no_tenant_id() -> None:
+    """Neither the pages nor the answer for the single member have the tenant, and the click names the channel's tenant."""
     async with teams() as (ms, connector):
         result = await play(Cell(DEGRADED[0], True, Verb.APPROVE, FOREIGNER), ms, connector, Directory)
     assert (result.effects, result.code) == (0, Refusal.TENANT_UNKNOWN)
@@ -268,7 +268,7 @@ async def test_person_of_another_tenant_is_refused_if_teams_shows_no_tenant_id()
 
 @pytest.mark.parametrize("approvers", APPROVED_BY)
 @pytest.mark.parametrize("missing", [("userRole",), ("userRole", "userPrincipalName")], ids=["role", "role and UPN"])
-async def test_guest_without_a_role_may_not_decide(missing: tuple[str, ...], approvers: str) -> None:
+async def test_guest_may_not_decide_if_teams_returns_no_role(missing: tuple[str, ...], approvers: str) -> None:
     """Teams returns the guest with this tenant's id and without a role, in pages and singly.
 
     An approver without a role decides; without role and UPN, the refusal names the cause.
@@ -315,7 +315,7 @@ class Content(Directory):
         self._reader = ContentReader(connector, **{name: given[name] for name in READING})
 
 
-async def test_directory_that_takes_an_unknown_tenant_for_ours_fails_the_proof(figure: Figure) -> None:
+async def test_control_clicks_are_wrongly_allowed_if_a_missing_tenant_counts_as_the_own_one(figure: Figure) -> None:
     """Negative control: if members without a tenant id count as people of this tenant, some clicks are wrongly allowed."""
     cells = [each for each in CELLS if each.degradation.name == "no tenant id" and each.identified == "by roster"]
     counts = await played(cells, Trusting)
@@ -323,7 +323,7 @@ async def test_directory_that_takes_an_unknown_tenant_for_ours_fails_the_proof(f
     assert counts["wrongly_allowed"] > 0
 
 
-async def test_directory_that_requests_no_member_singly_fails_the_proof(figure: Figure) -> None:
+async def test_control_approvers_are_refused_if_no_member_is_requested_singly(figure: Figure) -> None:
     """Negative control: some approvers are refused as guests, although Teams returns single members completely."""
     cells = [each for each in CELLS if each.degradation.name == "foreign form" and each.identified == "by roster"]
     counts = await played(cells, Content)

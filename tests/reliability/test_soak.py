@@ -27,7 +27,7 @@ def unsettled(measured: Measured) -> dict[str, int]:
 
 
 @pytest.mark.timeout(7200)
-async def test_resources_do_not_grow_with_requests(tmp_path: Path, figure: Figure) -> None:
+async def test_resources_of_the_process_do_not_grow_with_the_number_of_requests(tmp_path: Path, figure: Figure) -> None:
     """After the warm-up, no descriptors, tasks, rows or waiting callers accumulate.
 
     A request leaves fewer objects than one that is never deleted. At full size, memory grows by less than 5%.
@@ -66,15 +66,15 @@ class Hoarder(SqliteStore):
         return 0
 
 
-async def test_rows_that_are_never_deleted_fail_the_proof(tmp_path: Path) -> None:
-    """Negative control: rows that the store never deletes are counted."""
+async def test_control_rows_that_are_never_deleted_are_counted(tmp_path: Path) -> None:
+    """Negative control: the store never deletes rows."""
     async with soak(tmp_path, kind=Hoarder) as soaked:
         await soaked.live(2)
         assert unsettled(await soaked.measured()) == {"rows": 2}
 
 
-async def test_caller_that_waits_forever_fails_the_proof(tmp_path: Path) -> None:
-    """Negative control: a caller that waits for a row forever is counted."""
+async def test_control_caller_that_waits_for_a_row_forever_is_counted(tmp_path: Path) -> None:
+    """Negative control: the caller is among the waiting ones after all requests have ended."""
     async with soak(tmp_path) as soaked:
         await soaked.live(2)
         soaked.world.rows._watches[soaked.world.aws.add(3)] = None  # type: ignore[assignment]  # only counted

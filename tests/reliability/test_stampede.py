@@ -132,7 +132,7 @@ def _delete_audit_entries(client: Any) -> None:
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("replicas", "store"), REPLICAS)
-async def test_two_hundred_simultaneous_clicks_send_one_signal(
+async def test_two_hundred_simultaneous_clicks_on_a_card_send_one_signal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int, store: str
 ) -> None:
     """Every click is answered with 200, and its answer shows who decided or that a decision is in progress."""
@@ -181,7 +181,7 @@ def _has_buttons(answer: str) -> bool:
 
 
 @pytest.mark.parametrize(("replicas", "store"), REPLICAS[1:])
-async def test_two_simultaneous_approvals_both_count(
+async def test_two_simultaneous_approvals_both_count_at_a_level_that_needs_two(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int, store: str
 ) -> None:
     """Two people who click at the same time decide a level that requires two approvals."""
@@ -205,7 +205,9 @@ def _require_two_approvals(world: Product) -> None:
     ssm.close()
 
 
-async def test_bot_that_accepts_every_click_fails_the_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_control_bot_that_accepts_every_click_sends_several_signals(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Negative control: if every click is accepted, several clicks before the first effect send a signal."""
     async with crowded(monkeypatch, tmp_path, defect=Defect.NO_CLAIM) as there:
         _, card = await there.waiting_card()

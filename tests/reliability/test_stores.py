@@ -33,7 +33,9 @@ CONDITIONAL = ("PutItem", "UpdateItem", "TransactWriteItems")
 
 
 @pytest.mark.parametrize("machine", [SqliteMachine, DynamoMachine], ids=lambda machine: machine.kind)
-def test_store_never_diverges_from_the_model(machine: type[StoreMachine], figure: Figure) -> None:
+def test_store_returns_the_same_as_the_model_for_any_sequence_of_calls(
+    machine: type[StoreMachine], figure: Figure
+) -> None:
     """Rows, lists, people, service URLs, leases, watermarks, replicas and the audit trail equal those of the model."""
     before = machine.totals.copy()
     run_state_machine_as_test(machine, settings=AS_PROOF)
@@ -89,7 +91,9 @@ class UnconditionalMachine(DynamoMachine):
 
 
 @pytest.mark.parametrize("machine", [OverwritingMachine, UnconditionalMachine])
-def test_store_without_compare_and_set_fails_the_proof(machine: type[StoreMachine], figure: Figure) -> None:
+def test_control_store_without_compare_and_set_diverges_from_the_model(
+    machine: type[StoreMachine], figure: Figure
+) -> None:
     """Negative control: without compare-and-set, the stores diverge from the model."""
     before = machine.totals["examples"]
     # A race may not occur again when Hypothesis repeats it.

@@ -64,7 +64,7 @@ def without_card(world: World, keys: Sequence[RequestKey]) -> int:
     return sum(sum(key.ops_item_id in card for card in cards) != 1 for key in keys)
 
 
-async def test_one_sweep_posts_every_card(scene: Scene, figure: Figure) -> None:
+async def test_one_sweep_posts_one_card_for_each_request_without_events(scene: Scene, figure: Figure) -> None:
     """Without events, one sweep posts one card per request. A second sweep posts nothing and reads only lists."""
     keys = [key_of(scene.ask()) for _ in range(size(ci=PAGE + 10, long=1000))]
     async with aws_side(scene) as side:
@@ -79,7 +79,7 @@ async def test_one_sweep_posts_every_card(scene: Scene, figure: Figure) -> None:
     assert len(world.chat.of("post")) == len(keys)
 
 
-async def test_list_with_only_its_first_page_fails_the_proof(scene: Scene, figure: Figure) -> None:
+async def test_control_requests_have_no_card_if_only_the_first_page_is_read(scene: Scene, figure: Figure) -> None:
     """Negative control: if only the first page is read, the requests on the second page have no card."""
     keys = [key_of(scene.ask()) for _ in range(PAGE + 5)]
     async with aws_side(scene) as side:

@@ -41,7 +41,7 @@ def step(before: Decision, event: DecisionEvent) -> Decision | None:
         return None
 
 
-def test_every_transition_matches_the_matrix(figure: Figure) -> None:
+def test_every_pair_of_decision_state_and_event_matches_the_matrix(figure: Figure) -> None:
     """Legal events lead to the state in the matrix. Illegal ones raise and do not change the decision."""
     table, illegal = promised(), 0
     assert set(table) == set(product(DecisionState, DecisionEvent))
@@ -69,14 +69,14 @@ def reached(start: DecisionState, *, without: DecisionEvent | None = None) -> se
 
 
 @pytest.mark.parametrize("state", sorted(MAY_BE_SENT))
-def test_signal_that_may_have_been_sent_is_repeated_only_after_throttling(state: DecisionState) -> None:
+def test_decision_that_may_have_been_sent_can_be_sent_again_only_after_throttling(state: DecisionState) -> None:
     """A throttled signal had no effect. Without the event `throttled`, no path leads back to `claimed` or `sent`."""
     assert not reached(state, without=DecisionEvent.THROTTLED) & {DecisionState.CLAIMED, DecisionState.SENT}
     assert (DecisionState.SENT in reached(state)) == (state is DecisionState.SENT)
 
 
 @pytest.mark.parametrize("state", DecisionState)
-def test_every_live_state_can_reach_an_end(state: DecisionState) -> None:
+def test_every_live_state_of_a_decision_can_reach_an_end_and_no_event_leaves_an_end(state: DecisionState) -> None:
     """Every live state can reach an end state, and no event leaves an end state."""
     ends = {each for each in DecisionState if not each.live}
     assert bool(reached(state) & ends) == state.live

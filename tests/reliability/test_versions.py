@@ -140,8 +140,10 @@ def _turns(seed: int) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", SHELVES)
-async def test_two_versions_that_write_in_turn_lose_nothing(kind: str, tmp_path: Path, figure: Figure) -> None:
-    """Members, decisions and surfaces of the newer version survive.
+async def test_two_versions_that_write_rows_in_turn_lose_no_unknown_data(
+    kind: str, tmp_path: Path, figure: Figure
+) -> None:
+    """Members, decisions and surfaces of the newer version are kept.
 
     In a row with a decision that it cannot read, this version makes no claim.
     """
@@ -157,7 +159,7 @@ async def test_two_versions_that_write_in_turn_lose_nothing(kind: str, tmp_path:
     figure(25, store=kind, seeds=SEEDS, lost=0, double_effects=0)
 
 
-async def test_version_that_skips_unknown_members_fails_the_proof(
+async def test_control_version_that_skips_unknown_members_loses_data(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure
 ) -> None:
     """Negative control: a version that writes only what it knows loses something in more than half of the seeds."""

@@ -41,7 +41,7 @@ def _cells(line: str) -> list[str]:
         "\ufeff=1+1",
     ],
 )
-def test_no_cell_is_a_formula(hostile: str) -> None:
+def test_no_cell_of_the_audit_csv_is_a_formula(hostile: str) -> None:
     """A display name never becomes a formula in a spreadsheet, and no cell continues on another line."""
     line = as_csv(AuditEntry(NOW, "clicked", person_name=hostile))
     assert "\n" not in line
@@ -50,7 +50,7 @@ def test_no_cell_is_a_formula(hostile: str) -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_any_text_gives_one_line_without_formulas(name: str, detail: str) -> None:
+def test_any_text_gives_one_line_of_audit_csv_without_formulas(name: str, detail: str) -> None:
     """Any text gives one line with a cell per column, and no cell starts like a formula."""
     line = as_csv(AuditEntry(NOW, "clicked", person_name=name, detail=detail))
     cells = _cells(line)
@@ -59,7 +59,7 @@ def test_any_text_gives_one_line_without_formulas(name: str, detail: str) -> Non
 
 
 @given(st.text(alphabet="a =+-@;\"'\t,", max_size=12), st.text(alphabet="a=+;\"'", max_size=12))
-def test_no_cell_is_a_formula_if_semicolons_separate(name: str, detail: str) -> None:
+def test_no_cell_of_the_audit_csv_is_a_formula_if_semicolons_separate_cells(name: str, detail: str) -> None:
     """If a spreadsheet separates cells by semicolons, it finds more cells, but none of them is a formula."""
     line = as_csv(AuditEntry(NOW, "clicked", person_name=name, detail=detail, conversation="19:a@thread;messageid=1"))
     (cells,) = csv.reader(io.StringIO(line), delimiter=";")
@@ -67,7 +67,7 @@ def test_no_cell_is_a_formula_if_semicolons_separate(name: str, detail: str) -> 
 
 
 @pytest.mark.parametrize("hostile", [";=cmd|'/c calc'!A1;", "a;+1", 'a;"=1+1', "a; =1", "a;;=1", "a;b;@SUM(1)"])
-def test_text_after_a_semicolon_gets_only_an_apostrophe(hostile: str) -> None:
+def test_text_with_semicolons_in_the_audit_csv_is_changed_only_by_apostrophes(hostile: str) -> None:
     """Apart from apostrophes, which prevent formulas, the text is unchanged."""
     cell = _cells(as_csv(AuditEntry(NOW, "clicked", request=hostile)))[MEMBERS.index("request")]
     assert cell.replace("'", "") == hostile.replace("'", "")
@@ -75,7 +75,7 @@ def test_text_after_a_semicolon_gets_only_an_apostrophe(hostile: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_json_has_the_stored_text(name: str) -> None:
+def test_audit_json_has_the_stored_text_on_one_line(name: str) -> None:
     """Each object is on one line and has the unchanged text."""
     line = as_json(AuditEntry(NOW, "clicked", person_name=name))
     assert len(line.splitlines()) == 1
@@ -83,7 +83,7 @@ def test_json_has_the_stored_text(name: str) -> None:
     assert json.loads(line)["at"] == "2026-04-01T09:00:00+00:00"
 
 
-def test_header_names_the_columns() -> None:
+def test_header_of_the_audit_csv_names_the_columns() -> None:
     """The file starts with a byte order mark, so that Excel recognises the encoding."""
     assert csv_head().startswith(BYTE_ORDER_MARK)
     assert _cells(csv_head().removeprefix(BYTE_ORDER_MARK)) == list(MEMBERS)
@@ -101,7 +101,7 @@ def test_header_names_the_columns() -> None:
         ("2w", NOW - timedelta(days=14)),
     ],
 )
-def test_dates_times_and_spans_are_parsed(text: str, expected: datetime) -> None:
+def test_dates_times_and_spans_of_the_audit_command_are_parsed(text: str, expected: datetime) -> None:
     """`moment` parses a date, a time, or a span before now."""
     assert moment(text, NOW) == expected
 
@@ -113,7 +113,7 @@ def test_dates_times_and_spans_are_parsed(text: str, expected: datetime) -> None
         *("0001-01-01", "0001-01-01T00:00+14:00", "9999-12-31", "9999-12-31T23:59-12:00"),
     ],
 )
-def test_invalid_time_is_refused(text: str) -> None:
-    """A ValueError is raised, because a time would be a guess. Times at the limits of the calendar are refused too."""
+def test_invalid_time_for_the_audit_command_raises_a_value_error(text: str) -> None:
+    """A time would be a guess. Times at the limits of the calendar are refused too."""
     with pytest.raises(ValueError, match=r"."):
         moment(text, NOW)

@@ -84,7 +84,7 @@ def test_help_of_render_lists_the_cards() -> None:
     assert all(name in rest for name in SAMPLES)
 
 
-def test_approve_and_reject_together_are_refused() -> None:
+def test_sandbox_decide_refuses_approve_and_reject_together() -> None:
     """`sandbox decide` accepts only one of the two options."""
     result = run("sandbox", "decide", KEY.ops_item_id, "--approve", "--reject")
     assert (result.exit_code, "say --approve or --reject, not both" in result.stderr) == (2, True)
@@ -94,18 +94,20 @@ def test_approve_and_reject_together_are_refused() -> None:
     ("reason", "expected"),
     [("", "write a reason"), (" \n", "write a reason"), ("x" * 257, "write 1 to 256 characters, not 257")],
 )
-def test_reason_with_an_invalid_length_is_refused(reason: str, expected: str) -> None:
+def test_sandbox_request_refuses_a_reason_with_an_invalid_length(reason: str, expected: str) -> None:
     """The command exits with 2, and the error says what to write."""
     result = run("sandbox", "request", "--node", "web-prod-01", "--reason", reason)
     assert (result.exit_code, expected in result.stderr) == (2, True)
 
 
-def test_longest_reason_is_accepted() -> None:
+def test_sandbox_request_accepts_a_reason_of_256_characters() -> None:
     """A reason of 256 characters passes the check. The command then fails because no sandbox runs."""
     assert run("sandbox", "request", "--node", "web-prod-01", "--reason", "x" * 256).exit_code == 1
 
 
-def test_show_prints_the_command_for_the_store_of_the_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_without_a_store_prints_the_command_for_the_store_of_a_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the folder of a sandbox, the error contains a command to type, and that command works."""
     (tmp_path / ".sandbox").mkdir()
     asyncio.run(_store(tmp_path / ".sandbox" / "node-access.db"))
@@ -116,7 +118,7 @@ def test_show_prints_the_command_for_the_store_of_the_sandbox(tmp_path: Path, mo
     assert run(*words).exit_code == 0
 
 
-def test_interrupted_start_ends_without_an_error(tmp_path: Path) -> None:
+def test_interrupted_start_of_the_sandbox_ends_without_an_error(tmp_path: Path) -> None:
     """Ctrl-C during the start gives no traceback and no log, and unlocks the folder."""
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "bot", "sandbox"],
@@ -156,8 +158,8 @@ def test_interrupted_start_ends_without_an_error(tmp_path: Path) -> None:
         ("sandbox", "decide", "oi-0123456789ab"),
     ],
 )
-def test_wrong_usage_exits_with_2(words: tuple[str, ...]) -> None:
-    """If a command cannot be parsed, its usage is printed."""
+def test_wrong_usage_of_a_command_exits_with_2_and_prints_the_usage(words: tuple[str, ...]) -> None:
+    """The command cannot be parsed."""
     result = run(*words)
     assert result.exit_code == 2
     assert "Usage:" in result.stderr
@@ -209,14 +211,14 @@ def test_serve_with_invalid_settings_prints_every_problem(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("card", sorted(SAMPLES))
 @pytest.mark.parametrize("locale", ["en", "ja"])
-def test_every_card_renders_as_json(card: str, locale: str) -> None:
+def test_render_prints_every_card_in_every_language_as_json(card: str, locale: str) -> None:
     """`render` prints an Adaptive Card for each name in each language."""
     shown = json.loads(run("render", card, "--locale", locale).output)
     assert (shown["type"], shown["lang"]) == ("AdaptiveCard", locale)
 
 
 @pytest.mark.parametrize("name", [str(KEY), KEY.ops_item_id])
-def test_show_prints_the_row(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_prints_the_row_of_a_request(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request is found by its full key and by its OpsItem id, and printed as JSON."""
     monkeypatch.setenv("NODE_ACCESS_STORE", f"sqlite:{tmp_path / 'rows.db'}")
     asyncio.run(_store(tmp_path / "rows.db"))
@@ -250,7 +252,7 @@ def test_show_creates_no_store(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_show_of_a_file_that_is_no_store_is_an_error(tmp_path: Path) -> None:
+def test_show_reports_a_file_that_is_not_a_store(tmp_path: Path) -> None:
     """A file of another kind is reported without a traceback."""
     (tmp_path / "node-access.db").write_text("no database, and long enough to be read as one " * 40)
     result = run("show", KEY.ops_item_id)
@@ -268,8 +270,8 @@ def test_show_with_invalid_settings_exits_with_2(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     "words", [("request", "--reason", "x", "--node", "web-prod-01"), ("decide", KEY.ops_item_id, "--reject")]
 )
-def test_sandbox_commands_without_a_sandbox_are_an_error(words: tuple[str, ...]) -> None:
-    """`sandbox request` and `sandbox decide` need a running sandbox. The error says how to start one."""
+def test_sandbox_request_and_decide_fail_if_no_sandbox_runs(words: tuple[str, ...]) -> None:
+    """The error says how to start one."""
     result = run("sandbox", *words)
     assert (result.exit_code, "make sandbox" in result.stderr) == (1, True)
 
@@ -320,7 +322,7 @@ def test_audit_filters_by_time_request_and_person(tmp_path: Path, words: tuple[s
     assert [json.loads(line)["person"] for line in result.stdout.splitlines()] == found
 
 
-def test_audit_prints_csv_without_formulas(tmp_path: Path) -> None:
+def test_audit_command_prints_csv_without_formulas(tmp_path: Path) -> None:
     """The output has a header and one line per entry, and no cell is a formula."""
     result = run("audit", "--since", "30d", env=_with_trail(tmp_path))
     head, *lines = result.stdout.splitlines()
@@ -344,7 +346,7 @@ def test_audit_with_an_invalid_time_exits_with_2(tmp_path: Path, words: tuple[st
     assert "a span like 24h or 7d" in result.stderr
 
 
-def test_audit_creates_no_store(tmp_path: Path) -> None:
+def test_audit_command_creates_no_store(tmp_path: Path) -> None:
     """If there is no store, the command exits with 1 and creates none."""
     result = run("audit", "--since", "7d", env={"NODE_ACCESS_STORE": f"sqlite:{tmp_path / 'none.db'}"})
     assert result.exit_code == 1
@@ -427,7 +429,7 @@ def test_health_fails_if_another_program_answers() -> None:
     assert (result.exit_code, "is it the port of another program?" in result.stderr) == (1, True)
 
 
-def test_health_problems_needs_the_metrics_port() -> None:
-    """If this port is turned off, the command exits with 1 and names the setting."""
+def test_health_problems_fails_if_the_metrics_port_is_turned_off() -> None:
+    """The command exits with 1 and names the setting."""
     result = run("health", "--problems", env={"NODE_ACCESS_METRICS_PORT": "0"})
     assert (result.exit_code, "NODE_ACCESS_METRICS_PORT" in result.stderr) == (1, True)

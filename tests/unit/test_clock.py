@@ -10,7 +10,7 @@ from bot.clock import SystemClock
 from tests.fakes.clock import START, ManualClock, NeverQuiet, settled
 
 
-async def test_system_clock_returns_utc() -> None:
+async def test_system_clock_returns_ascending_times_in_utc() -> None:
     """Times have a time zone and increase, also as seconds since 1970. A sleep of zero or less ends immediately."""
     clock = SystemClock()
     before = datetime.now(UTC)
@@ -22,7 +22,7 @@ async def test_system_clock_returns_utc() -> None:
     assert now.timestamp() <= clock.epoch() <= datetime.now(UTC).timestamp()
 
 
-async def test_test_can_wait_for_a_sleeper() -> None:
+async def test_sleeper_of_the_manual_clock_waits_for_a_task_that_wakes_in_time() -> None:
     """`sleeper` waits until a task sleeps that wakes in time. Longer sleeps do not count."""
     clock = ManualClock()
     long = asyncio.create_task(clock.sleep(60))
@@ -35,7 +35,7 @@ async def test_test_can_wait_for_a_sleeper() -> None:
     await asyncio.gather(long, short)
 
 
-async def test_sleeper_wakes_when_time_has_passed() -> None:
+async def test_sleep_of_the_manual_clock_ends_at_its_time() -> None:
     """A sleeper wakes when its time has come, not before."""
     clock, woken = ManualClock(), list[str]()
 
@@ -51,7 +51,7 @@ async def test_sleeper_wakes_when_time_has_passed() -> None:
     await task
 
 
-async def test_sleepers_wake_in_the_order_of_their_times() -> None:
+async def test_sleeps_of_the_manual_clock_end_in_the_order_of_their_times() -> None:
     """Sleepers with the same time wake in the order in which they started. They may sleep again."""
     clock, woken = ManualClock(), list[tuple[str, float]]()
 
@@ -67,8 +67,8 @@ async def test_sleepers_wake_in_the_order_of_their_times() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_cancelled_sleeper_does_not_wake() -> None:
-    """The clock skips the time of a cancelled sleeper."""
+async def test_manual_clock_skips_a_cancelled_sleep() -> None:
+    """The clock has no next time to wake a task."""
     clock = ManualClock()
     task = asyncio.create_task(clock.sleep(1))
     await settled()
@@ -79,12 +79,12 @@ async def test_cancelled_sleeper_does_not_wake() -> None:
     assert task.cancelled()
 
 
-async def test_sleep_of_zero_ends_without_time_passing() -> None:
+async def test_manual_clock_sleep_of_zero_ends_without_time_passing() -> None:
     """Such a sleep ends although no one moves the clock."""
     await ManualClock().sleep(0)
 
 
-async def test_tasks_that_never_wait_raise_an_error() -> None:
+async def test_waiting_for_idle_tasks_fails_if_a_task_never_waits() -> None:
     """If a task runs without end while time stands still, NeverQuiet is raised, so the test does not hang."""
 
     async def spin() -> None:

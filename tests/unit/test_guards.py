@@ -19,7 +19,7 @@ def test_names_of_guards_are_unique() -> None:
     assert len({guard.name for guard in GUARDS}) == len(GUARDS)
 
 
-def test_guards_of_every_module_are_listed() -> None:
+def test_list_of_guards_has_the_guards_of_every_module() -> None:
     """A module that is left out would never be tried."""
     modules = [import_module(f"{guards.__name__}.{each.name}") for each in iter_modules(guards.__path__)]
     assert {guard.name for module in modules for guard in module.GUARDS} == {guard.name for guard in GUARDS}

@@ -46,7 +46,7 @@ pytest.main([*OPTIONS, "test_rule.py"], plugins=[Collected(work)])
         ("x: 'Row' = a", []),
     ],
 )
-def test_each_kind_of_change_is_made(code: str, changes: list[str], tmp_path: Path) -> None:
+def test_mutation_tool_makes_each_kind_of_change(code: str, changes: list[str], tmp_path: Path) -> None:
     """There is one mutant for each change, and none for a docstring or an annotation."""
     path = tmp_path / "module.py"
     path.write_text(code)
@@ -61,7 +61,9 @@ def test_each_kind_of_change_is_made(code: str, changes: list[str], tmp_path: Pa
     ],
     ids=["blind", "sharp"],
 )
-def test_mutant_survives_only_tests_that_assert_nothing(test: str, survivors: list[str], tmp_path: Path) -> None:
+def test_mutant_survives_a_test_that_asserts_nothing_but_not_one_that_asserts(
+    test: str, survivors: list[str], tmp_path: Path
+) -> None:
     """Both tests run every line of the rule, and pass. The one without an assertion notices no mutant."""
     (tmp_path / "rule.py").write_text(RULE)
     (tmp_path / "test_rule.py").write_text(test)

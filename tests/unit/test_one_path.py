@@ -76,7 +76,7 @@ def used() -> Sequence[Use]:
     return tuple(uses({name: path.read_text() for name, path in files.items() if not name.startswith(NOT_SEARCHED)}))
 
 
-def test_only_the_loop_reconciles(used: Sequence[Use]) -> None:
+def test_only_the_reconcile_loop_calls_reconcile(used: Sequence[Use]) -> None:
     """Requests are reconciled only by the loop that finds due rows."""
     assert modules(used, "reconcile") == {"bot.service.reconcile.loop"}
 
@@ -93,12 +93,12 @@ def test_every_module_that_makes_a_row_due_is_listed(used: Sequence[Use]) -> Non
     assert modules(used, *names, under=SERVICE) == set(REQUEUED_BY)
 
 
-def test_only_the_loop_asks_for_due_rows(used: Sequence[Use]) -> None:
+def test_only_the_reconcile_loop_asks_the_store_for_due_rows(used: Sequence[Use]) -> None:
     """After a restart, work continues from these rows."""
     assert modules(used, "due", of="store") == {"bot.service.reconcile.loop"}
 
 
-def test_one_module_writes_to_channels_and_requesters(used: Sequence[Use]) -> None:
+def test_only_delivery_replies_and_doctor_use_the_chat_port(used: Sequence[Use]) -> None:
     """Only delivery sends cards, notes and direct messages. Replies go only to a person who wrote or clicked.
 
     doctor sends a test message if an admin asks for it.
@@ -110,7 +110,7 @@ def test_one_module_writes_to_channels_and_requesters(used: Sequence[Use]) -> No
     assert modules(used, *port, under=SERVICE) == {"bot.service.reconcile.delivery"}
 
 
-def test_one_module_sends_signals(used: Sequence[Use]) -> None:
+def test_only_one_module_sends_signals_to_aws(used: Sequence[Use]) -> None:
     """Only one module sends signals to AWS. Its decisions come from a click, or from reconciling after a crash."""
     assert modules(used, "signal", of="requests") == {"bot.service.clicks.signal_attempt"}
     assert modules(used, "run", of="attempt") == {"bot.service.clicks.signalling"}
@@ -118,7 +118,7 @@ def test_one_module_sends_signals(used: Sequence[Use]) -> None:
     assert modules(used, "take_over") == {"bot.service.reconcile.reconciler"}
 
 
-def test_services_write_rows_through_one_object(used: Sequence[Use]) -> None:
+def test_services_write_rows_only_through_the_class_rows(used: Sequence[Use]) -> None:
     """Services write rows only through `Rows`, which wakes the tasks that wait for a row."""
     assert hasattr(Rows, "apply")
     assert modules(used, "apply", of="store", under=SERVICE) == {"bot.service.rows"}
@@ -129,7 +129,7 @@ def test_services_write_rows_through_one_object(used: Sequence[Use]) -> None:
     }
 
 
-def test_search_finds_calls_references_nested_uses_and_keywords() -> None:
+def test_search_of_the_sources_finds_calls_references_nested_uses_and_keywords() -> None:
     """The search finds a call, a method passed as an argument, a use in a nested function, and a keyword argument."""
     source = "class A:\n def f(self):\n  def g():\n   self._x.post(a=1)\n  run(self.x.reply)\n"
     assert set(uses({"m": source})) >= {Use("m", "x", "post"), Use("m", "x", "reply"), Use("m", "", "a=")}

@@ -251,7 +251,7 @@ GUARDS = (
     ),
     Guard(
         "tokens do not wait for a hanging fetch of keys",
-        "tests/unit/teams/test_keys.py::test_token_does_not_wait_for_a_hanging_fetch[True]",
+        "tests/unit/teams/test_keys.py::test_check_of_a_token_does_not_wait_for_a_hanging_fetch_of_keys[True]",
         {
             "bot.concurrency.single_flight:SingleFlight.join_briefly": around(
                 lambda _, flight, *key, **_limit: flight.join(*key)

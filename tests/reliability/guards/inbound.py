@@ -46,7 +46,7 @@ GUARDS = (
     ),
     Guard(
         "invented key ids do not delay a new key",
-        "tests/unit/teams/test_keys.py::test_invented_key_id_does_not_delay_a_new_key[7.0]",
+        "tests/unit/teams/test_keys.py::test_invented_key_id_does_not_delay_the_lookup_of_a_new_signing_key[7.0]",
         {"bot.teams.inbound.keys:UNKNOWN_FETCHES": constant(((60.0, 1),))},
     ),
     Guard(

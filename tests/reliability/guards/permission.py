@@ -289,7 +289,7 @@ GUARDS = (
     ),
     Guard(
         "a person of a tenant that Teams does not say is a guest",
-        "tests/reliability/test_rosters.py::test_person_of_another_tenant_is_refused_if_teams_shows_no_tenant_id",
+        "tests/reliability/test_rosters.py::test_person_of_a_foreign_tenant_is_refused_if_teams_returns_no_tenant_id",
         {"bot.teams.wire.people:as_person": around(_of_our_tenant)},
     ),
     Guard(

@@ -121,7 +121,7 @@ GUARDS = (
     ),
     Guard(
         "an id of Teams is one word of limited length",
-        REFUSALS + "test_undocumented_answers_of_teams_lose_no_message",
+        REFUSALS + "test_no_message_is_lost_after_an_undocumented_answer_of_teams",
         {"bot.teams.outbound.connector:_id": around(_any_text)},
     ),
     Guard(
@@ -179,7 +179,7 @@ GUARDS = (
     ),
     Guard(
         "a post that was only claimed is sent again",
-        "tests/reliability/test_crash_points.py::test_request_converges_after_any_crash[approved]",
+        "tests/reliability/test_crash_points.py::test_request_converges_after_a_crash_before_or_after_any_call[approved]",
         {
             "bot.service.reconcile.delivery:_TO_SEND": constant(
                 frozenset({DeliveryState.WAITING, DeliveryState.SKIPPED})

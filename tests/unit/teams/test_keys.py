@@ -27,7 +27,7 @@ def fetches(ms: FakeMicrosoft) -> int:
     return len(ms.faults.matching("GET", "openidconfiguration"))
 
 
-async def test_simultaneous_lookups_fetch_the_keys_once(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_simultaneous_lookups_fetch_the_signing_keys_once(ms: FakeMicrosoft, edge: Edge) -> None:
     """A hundred lookups right after the start, and then the readiness check, cause only one fetch."""
     found = await asyncio.gather(*(edge.keys.find("key-1") for _ in range(100)))
 
@@ -36,7 +36,7 @@ async def test_simultaneous_lookups_fetch_the_keys_once(ms: FakeMicrosoft, edge:
     assert fetches(ms) == 1
 
 
-async def test_new_key_is_found_after_one_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+async def test_new_signing_key_is_found_after_one_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
     """After a key rotation the first token of a new key causes a single refresh."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")
@@ -47,7 +47,9 @@ async def test_new_key_is_found_after_one_refresh(ms: FakeMicrosoft, edge: Edge,
     assert (found is not None, fetches(ms)) == (True, 2)
 
 
-async def test_invented_key_ids_cost_four_fetches_a_minute(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+async def test_invented_key_ids_cause_twelve_fetches_in_130_seconds(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
     """In 130 seconds, 130 tokens with invented key ids cause twelve fetches beside the first one."""
     await edge.keys.warm()
     for second in range(130):
@@ -58,7 +60,7 @@ async def test_invented_key_ids_cost_four_fetches_a_minute(ms: FakeMicrosoft, ed
 
 
 @pytest.mark.parametrize("gap", [0.0, 1.0, 7.0, 59.0])
-async def test_invented_key_id_does_not_delay_a_new_key(
+async def test_invented_key_id_does_not_delay_the_lookup_of_a_new_signing_key(
     gap: float, ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
     """Although an invented key id arrives every minute, a real new key is found at its first lookup."""
@@ -73,7 +75,7 @@ async def test_invented_key_id_does_not_delay_a_new_key(
     assert await edge.keys.find("key-2") is not None
 
 
-async def test_new_key_right_after_the_start_is_found(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_new_signing_key_right_after_the_start_is_found(ms: FakeMicrosoft, edge: Edge) -> None:
     """The fetch at the start does not delay the fetch for a new key."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")
@@ -93,7 +95,7 @@ async def test_missing_key_id_is_looked_up_once_a_minute(ms: FakeMicrosoft, edge
     assert await edge.keys.find("made-up") is not None
 
 
-async def test_key_id_is_not_missing_after_a_failed_fetch(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_key_id_does_not_count_as_missing_after_a_failed_fetch(ms: FakeMicrosoft, edge: Edge) -> None:
     """Microsoft fails once while a new key is looked up: the next token of that key causes another fetch."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")
@@ -110,7 +112,9 @@ async def test_key_id_that_is_too_long_causes_no_fetch(ms: FakeMicrosoft, edge: 
     assert (await edge.keys.find("x" * 257), fetches(ms)) == (None, 1)
 
 
-async def test_keys_are_refreshed_daily_in_the_background(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+async def test_signing_keys_are_refreshed_in_the_background_after_a_day(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
     """After a day a known key is returned immediately while new ones are fetched."""
     await edge.keys.warm()
     clock.seconds += REFRESH_AFTER + 1
@@ -124,7 +128,7 @@ async def test_keys_are_refreshed_daily_in_the_background(ms: FakeMicrosoft, edg
     held.gate.set()
 
 
-async def test_known_keys_are_trusted_through_an_outage_of_five_days(
+async def test_known_signing_keys_are_trusted_for_five_days_of_an_outage(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
     """After five days, the keys are not trusted without a refresh."""
@@ -139,7 +143,9 @@ async def test_known_keys_are_trusted_through_an_outage_of_five_days(
     assert (before is not None, after, edge.keys.ready) == (True, None, False)
 
 
-async def test_withdrawn_key_is_unknown_after_the_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+async def test_signing_key_that_microsoft_withdraws_is_unknown_after_the_refresh(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
     """A key that Microsoft stops publishing is dropped."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")
@@ -151,7 +157,7 @@ async def test_withdrawn_key_is_unknown_after_the_refresh(ms: FakeMicrosoft, edg
 
 
 @pytest.mark.parametrize("warm", [False, True])
-async def test_token_does_not_wait_for_a_hanging_fetch(
+async def test_check_of_a_token_does_not_wait_for_a_hanging_fetch_of_keys(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker, monkeypatch: pytest.MonkeyPatch, *, warm: bool
 ) -> None:
     """A click must be answered within 3 seconds. The fetch continues, so that a later token finds the keys."""
@@ -177,7 +183,7 @@ async def test_token_does_not_wait_for_a_hanging_fetch(
     assert await edge.keys.find("key-2" if warm else "key-1") is not None
 
 
-async def test_before_the_first_key_a_fetch_is_tried_every_five_seconds(
+async def test_fetch_of_the_first_signing_keys_is_repeated_only_after_five_seconds(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
     """Lookups between two attempts raise KeysUnavailable without a fetch."""
@@ -237,7 +243,7 @@ async def test_key_documents_behind_a_redirect_or_plain_http_are_refused(
         ("openidconfiguration", {"drop": "before"}, (None, None)),
     ],
 )
-async def test_failed_fetch_is_logged_with_address_and_answer(
+async def test_failed_fetch_of_signing_keys_is_logged_with_address_and_answer(
     path: str, how: dict[str, object], answer: tuple[object, object], ms: FakeMicrosoft, edge: Edge
 ) -> None:
     """A proxy may answer in Microsoft's place. Log and readiness name the address, the status and the media type."""
@@ -256,7 +262,7 @@ async def test_failed_fetch_is_logged_with_address_and_answer(
     assert edge.keys.why_not == ""
 
 
-async def test_short_and_unsuitable_keys_are_ignored(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_short_and_unsuitable_signing_keys_are_ignored(ms: FakeMicrosoft, edge: Edge) -> None:
     """RSA keys under 2048 bits, encryption keys, and keys of other types or algorithms are ignored.
 
     A key without a list of endorsements is known, but endorses no channel.
@@ -282,7 +288,9 @@ async def test_short_and_unsuitable_keys_are_ignored(ms: FakeMicrosoft, edge: Ed
     }
 
 
-async def test_clock_set_back_does_not_stop_the_refresh(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
+async def test_clock_that_is_set_back_does_not_prevent_a_refresh_of_signing_keys(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
     """New keys are still fetched after the machine's clock was set back."""
     await edge.keys.warm()
     ms.signer.rotate("key-2")

@@ -61,7 +61,9 @@ def _credentials(session: Any, address: IdentityAddress, clock: Ticker) -> AppCr
     )
 
 
-async def test_request_on_a_virtual_machine_is_the_documented_one(azure: Azure, credentials: AppCredentials) -> None:
+async def test_managed_identity_request_on_a_virtual_machine_is_the_documented_one(
+    azure: Azure, credentials: AppCredentials
+) -> None:
     """The request is for a Connector token of the bot's identity, and has the header Metadata that Azure requires."""
     assert (await credentials.bearer()).get_secret_value() == "token-1"
     wanted = {"api-version": "2018-02-01", "resource": "https://api.botframework.com", "client_id": APP_ID}
@@ -70,7 +72,7 @@ async def test_request_on_a_virtual_machine_is_the_documented_one(azure: Azure, 
     assert IMDS.startswith("http://169.254.169.254/")
 
 
-async def test_request_on_app_service_is_the_documented_one(azure: Azure, clock: Ticker) -> None:
+async def test_managed_identity_request_on_app_service_is_the_documented_one(azure: Azure, clock: Ticker) -> None:
     """The request has the header X-IDENTITY-HEADER.
 
     The response has only `expires_on`, in seconds since 1970, and the token is renewed before that time.
@@ -93,7 +95,7 @@ async def test_request_on_app_service_is_the_documented_one(azure: Azure, clock:
 
 
 @pytest.mark.parametrize("status", [404, 410, 429, 500, 503])
-async def test_metadata_service_that_is_being_updated_raises_chat_unavailable(
+async def test_temporary_error_of_the_metadata_service_raises_chat_unavailable(
     azure: Azure, credentials: AppCredentials, status: int
 ) -> None:
     """Microsoft's documentation says to retry after these statuses."""
@@ -103,7 +105,7 @@ async def test_metadata_service_that_is_being_updated_raises_chat_unavailable(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-async def test_identity_that_is_not_assigned_raises_chat_refused(
+async def test_managed_identity_that_is_not_assigned_raises_chat_refused(
     azure: Azure, credentials: AppCredentials, status: int
 ) -> None:
     """The error has Microsoft's code and nothing else from the response."""
@@ -113,7 +115,7 @@ async def test_identity_that_is_not_assigned_raises_chat_refused(
     assert refused.value.detail == "invalid_request"
 
 
-async def test_redirect_of_a_connector_call_is_not_followed(azure: Azure, credentials: AppCredentials) -> None:
+async def test_redirect_of_the_identity_endpoint_is_not_followed(azure: Azure, credentials: AppCredentials) -> None:
     """The request and its header go only to the configured address."""
     azure.status, azure.location = 302, "/elsewhere"
     with pytest.raises(ChatUnavailable):
@@ -156,7 +158,9 @@ async def test_proxy_is_not_used_for_the_identity_endpoint(
 @pytest.mark.parametrize(
     "address", ["http://10.0.0.1/", "http://169.253.255.255/", "http://169.255.0.0/", "http://login.example.com/"]
 )
-async def test_plain_http_is_only_for_loopback_and_link_local_addresses(address: str, clock: Ticker) -> None:
+async def test_identity_endpoint_needs_https_except_on_loopback_and_link_local_addresses(
+    address: str, clock: Ticker
+) -> None:
     """Every other address must use https."""
     async with open_session(proxied=False) as session:
         with pytest.raises(AddressRefused):

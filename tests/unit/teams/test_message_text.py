@@ -42,7 +42,7 @@ def _said(text: str, place: Place = CHANNEL, **fields: Any) -> Inbound:
         ("", ""),
     ],
 )
-def test_mentions_are_left_out(text: str, words: str) -> None:
+def test_mentions_are_left_out_of_the_text_of_a_message(text: str, words: str) -> None:
     """Mentions of the bot or of people may be anywhere in the text, in one or several tags, with any spaces."""
     assert message_text(_said(text, entities=[BOT, OTHER])) == words
 
@@ -50,14 +50,14 @@ def test_mentions_are_left_out(text: str, words: str) -> None:
 @pytest.mark.parametrize("name", ["R&D Access", 'Access <"A">', "Zugriff & mehr’s"])
 @pytest.mark.parametrize("tag", ["<at>{}</at>", "{}"])
 @pytest.mark.parametrize("form", [str, html.escape])
-def test_mention_of_a_name_with_markup_is_left_out(name: str, tag: str, form: Callable[[str], str]) -> None:
+def test_mention_of_a_bot_name_with_markup_is_left_out(name: str, tag: str, form: Callable[[str], str]) -> None:
     """Teams may encode `&` in the text, in the entity, in both or in neither."""
     for entity in (name, html.escape(name)):
         bot = {**BOT, "text": tag.format(entity)}
         assert message_text(_said(f"{tag.format(form(name))} pending", entities=[bot])) == "pending"
 
 
-def test_text_that_only_looks_like_a_mention_stays() -> None:
+def test_text_that_only_resembles_a_mention_stays_in_the_message() -> None:
     """Teams encodes what people type, so only a tag that is not encoded is a mention."""
     assert message_text(_said("&lt;at&gt;花子&lt;/at&gt; help", entities=[BOT])) == "<at>花子</at> help"
     assert message_text(_said("Node Access Bot help", entities=[BOT])) == "Node Access Bot help"
@@ -72,7 +72,7 @@ def test_malformed_mention_entities_are_ignored(change: dict[str, Any]) -> None:
     assert message_text(_said(f"{BOT_NAME} help", entities=[{**bare, **change}])) == f"{BOT_NAME} help"
 
 
-def test_mentions_are_searched_only_at_the_beginning_of_the_text() -> None:
+def test_only_the_beginning_of_a_long_message_is_used() -> None:
     """A body has room for thousands of mentions, so only the first 2,000 characters of the text are used."""
     mention = f"<at>{BOT_NAME}</at>"
     assert message_text(_said(f"{mention}{'a' * LONGEST_TEXT}", entities=[BOT])) == "a" * (LONGEST_TEXT - len(mention))
@@ -81,7 +81,7 @@ def test_mentions_are_searched_only_at_the_beginning_of_the_text() -> None:
 
 
 @given(st.text(max_size=300))
-def test_any_text_becomes_one_short_line(text: str) -> None:
+def test_any_text_of_a_message_becomes_one_short_line(text: str) -> None:
     """The result has no line ends or repeated spaces, and its length is limited."""
     words = message_text(_said(text * 20, CHAT))
 
@@ -92,12 +92,12 @@ def test_any_text_becomes_one_short_line(text: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "locale"), [("ja-JP", "ja"), ("ja", "ja"), ("JA-jp", "ja"), ("en-GB", "en"), ("de-DE", "en"), (None, "en")]
 )
-def test_the_clients_language_is_used_if_supported(sent: str | None, locale: str) -> None:
+def test_the_language_of_the_client_is_used_if_it_is_supported(sent: str | None, locale: str) -> None:
     """If the client's language is missing or not supported, English is used."""
     assert client_locale(_said("help", CHAT, locale=sent)) == locale
 
 
-def test_a_message_in_a_channel_is_not_personal() -> None:
+def test_only_a_message_in_a_personal_chat_is_personal() -> None:
     """The type of the conversation shows whether it is a personal chat."""
     assert is_personal(_said("help", CHAT))
     assert not is_personal(_said("help"))

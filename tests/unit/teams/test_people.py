@@ -14,7 +14,7 @@ def _member(entry: dict[str, str]) -> TeamMember:
     return member
 
 
-def test_a_member_becomes_a_person_with_all_ids_and_addresses() -> None:
+def test_a_roster_member_becomes_a_person_with_all_ids_and_addresses() -> None:
     """These are object id, UPN, mail and `29:` id. A requester is compared with all of them."""
     person = as_person(_member(HANAKO.as_member()), tenant_id=TENANT_ID)
 
@@ -23,7 +23,7 @@ def test_a_member_becomes_a_person_with_all_ids_and_addresses() -> None:
     assert (person.name, person.mail, person.tenant_id, person.guest) == (HANAKO.name, HANAKO.email, TENANT_ID, False)
 
 
-def test_bots_are_not_people() -> None:
+def test_roster_entry_without_an_object_id_is_not_a_person() -> None:
     """Bots have no object id, so they are left out."""
     entry = _member(HANAKO.as_member())
 
@@ -48,7 +48,7 @@ def test_members_with_a_guest_role_are_guests(role: str) -> None:
     assert person.guest
 
 
-def test_ids_become_lower_case_and_long_names_are_cut() -> None:
+def test_ids_of_a_roster_member_become_lower_case_and_a_long_name_is_cut() -> None:
     """Ids become lower case so that they can be compared. Names are only shown, so they are shortened."""
     entry = replace(
         _member(HANAKO.as_member()), object_id=HANAKO.object_id.upper(), tenant_id=TENANT_ID.upper(), name="あ" * 9999

@@ -15,7 +15,7 @@ def _refused(limit: RateLimit, conversation: str = CHANNEL) -> float:
     return caught.value.retry_after
 
 
-def test_the_eighth_message_in_a_second_is_throttled() -> None:
+def test_the_eighth_message_into_a_conversation_in_a_second_is_throttled() -> None:
     """The error has the seconds to wait. The rate limit itself does not sleep."""
     limit = RateLimit(ManualClock())
     for _ in range(7):
@@ -24,7 +24,7 @@ def test_the_eighth_message_in_a_second_is_throttled() -> None:
     assert _refused(limit) == pytest.approx(1.0)
 
 
-async def test_a_throttled_message_fits_after_retry_after() -> None:
+async def test_a_throttled_message_is_accepted_after_the_seconds_to_wait() -> None:
     """After `retry_after` seconds, the message is accepted and counted."""
     clock = ManualClock()
     limit = RateLimit(clock)
@@ -36,8 +36,8 @@ async def test_a_throttled_message_fits_after_retry_after() -> None:
     assert _refused(limit) == pytest.approx(1.0)  # eight in two seconds is the next limit
 
 
-async def test_no_window_ever_exceeds_its_limit() -> None:
-    """In two hours at the highest possible rate, no window has more messages than its limit."""
+async def test_no_window_of_the_rate_limit_is_exceeded_in_two_hours() -> None:
+    """Messages are sent at the highest possible rate."""
     clock, sent = ManualClock(), list[float]()
     limit, began = RateLimit(clock), clock.now().timestamp()
     while (now := clock.now().timestamp() - began) < 7200:
@@ -61,7 +61,7 @@ def test_messages_are_counted_separately_for_each_conversation() -> None:
     limit.take("19:leads@thread.tacv2")
 
 
-def test_a_refused_message_is_not_counted() -> None:
+def test_a_throttled_message_does_not_count_towards_the_rate_limit() -> None:
     """Trying too early does not make the wait longer."""
     limit = RateLimit(ManualClock())
     for _ in range(7):
@@ -70,7 +70,7 @@ def test_a_refused_message_is_not_counted() -> None:
     assert [_refused(limit) for _ in range(50)] == [pytest.approx(1.0)] * 50
 
 
-async def test_a_clock_that_is_set_back_does_not_lengthen_a_wait() -> None:
+async def test_a_clock_that_is_set_back_does_not_lengthen_the_wait_of_the_rate_limit() -> None:
     """The wait is never longer than the window."""
     late = ManualClock()
     await late.advance(86400)

@@ -30,7 +30,7 @@ class Reads:
         return Roster({HANAKO.object_id: HANAKO})
 
 
-async def test_a_read_is_repeated_if_a_membership_event_arrives_during_it() -> None:
+async def test_a_roster_is_read_again_if_a_membership_event_arrives_during_the_read() -> None:
     """The result of the first read may be older than the event."""
     reads = Reads(overtaken=1)
 
@@ -38,7 +38,7 @@ async def test_a_read_is_repeated_if_a_membership_event_arrives_during_it() -> N
     assert reads.count == 2
 
 
-async def test_a_read_with_endless_membership_events_times_out() -> None:
+async def test_a_read_of_a_roster_with_endless_membership_events_times_out() -> None:
     """After ATTEMPTS reads, the caller gets TimeoutError. The next caller starts a new read."""
     reads = Reads(overtaken=ATTEMPTS)
     with pytest.raises(TimeoutError):
@@ -48,8 +48,8 @@ async def test_a_read_with_endless_membership_events_times_out() -> None:
     assert await reads.cached.get(patience=5)
 
 
-async def test_a_single_member_is_added_to_the_roster() -> None:
-    """The member is added only if the whole roster was read before."""
+async def test_a_single_member_is_added_to_a_roster_that_was_read() -> None:
+    """Before the whole roster was read, the member is not added."""
     reads, mei = Reads(), Person("mei", "tenant")
     reads.cached.add(mei, generation=reads.cached.generation)
     assert mei.object_id not in (await reads.cached.get(patience=5)).people
@@ -59,7 +59,7 @@ async def test_a_single_member_is_added_to_the_roster() -> None:
     assert reads.count == 1
 
 
-async def test_an_older_response_is_not_added_to_the_roster() -> None:
+async def test_a_member_from_before_the_last_read_or_event_is_not_added_to_the_roster() -> None:
     """A response from before the last read, or from before the last event, is ignored."""
     reads, mei = Reads(), Person("mei", "tenant")
     before_the_read = reads.cached.generation
@@ -74,7 +74,7 @@ async def test_an_older_response_is_not_added_to_the_roster() -> None:
     assert mei.object_id not in (await reads.cached.get(patience=5)).people
 
 
-async def test_throttling_does_not_last_longer_after_the_clock_is_set_back() -> None:
+async def test_throttled_roster_is_read_within_a_minute_after_the_clock_was_set_back() -> None:
     """Teams throttles for a second, then the clock is set back by an hour. A minute later the roster is read."""
     clock, asked = ManualClock(), []
 
@@ -92,7 +92,7 @@ async def test_throttling_does_not_last_longer_after_the_clock_is_set_back() -> 
     assert await cached.get(patience=1) == Roster({})
 
 
-async def test_a_roster_does_not_last_longer_after_the_clock_is_set_back() -> None:
+async def test_a_cached_roster_is_read_again_after_the_clock_was_set_back() -> None:
     """A roster that was read before the change of the clock is read again."""
     clock, asked = ManualClock(), []
 

@@ -25,7 +25,7 @@ async def test_a_conversation_without_activities_gets_the_configured_url() -> No
     assert await _urls(MemoryStore()).of(CHANNEL) == DEFAULT
 
 
-async def test_the_url_of_a_thread_is_used_for_its_channel_after_a_restart() -> None:
+async def test_the_service_url_of_a_thread_is_used_for_its_channel_after_a_restart() -> None:
     """The URL is stored for the channel, without the thread."""
     store = MemoryStore()
     urls = _urls(store)
@@ -36,7 +36,7 @@ async def test_the_url_of_a_thread_is_used_for_its_channel_after_a_restart() -> 
     assert await _urls(store).of(f"{CHANNEL};messageid=2") == AMER
 
 
-async def test_a_host_that_is_not_listed_is_not_remembered() -> None:
+async def test_a_service_url_with_an_unlisted_host_is_not_stored() -> None:
     """Otherwise the bot's token would be sent to that host."""
     store = MemoryStore()
     urls = _urls(store)
@@ -47,7 +47,7 @@ async def test_a_host_that_is_not_listed_is_not_remembered() -> None:
     assert (await urls.of(CHANNEL), store.tables.service_urls) == (DEFAULT, {})
 
 
-async def test_a_stored_url_is_checked_again() -> None:
+async def test_a_stored_service_url_is_checked_again_before_use() -> None:
     """The list of hosts may be shorter now, and others may write to the store.
 
     A URL that is not valid is replaced by the configured one.
@@ -61,7 +61,7 @@ async def test_a_stored_url_is_checked_again() -> None:
     assert await _urls(store).of_chat(PersonalChat(PERSON, "a:1", AMER)) == AMER
 
 
-async def test_service_urls_are_known_while_the_store_is_unavailable() -> None:
+async def test_service_url_of_the_last_activity_is_used_while_the_store_is_unavailable() -> None:
     """If a read fails, the configured URL is used. If a write fails, the next activity repeats it.
 
     This process uses the new URL immediately.
@@ -80,7 +80,7 @@ async def test_service_urls_are_known_while_the_store_is_unavailable() -> None:
     assert store.tables.service_urls == {CHANNEL: AMER}
 
 
-async def test_only_a_new_url_is_written() -> None:
+async def test_only_a_changed_service_url_is_written_to_the_store() -> None:
     """Many clicks with one URL cause one write. A new URL replaces the old one."""
     store = MemoryStore()
     urls = _urls(store)

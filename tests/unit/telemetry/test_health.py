@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from bot.telemetry import Telemetry
 
 
-def test_expected_part_is_missing_until_it_answers_once() -> None:
+def test_expected_part_of_the_bot_is_missing_only_until_it_answers_once() -> None:
     """A part that fails after its first answer is a problem, but it is not missing again."""
     health = Telemetry(CollectorRegistry()).health
     health.expect("queue")
@@ -17,7 +17,7 @@ def test_expected_part_is_missing_until_it_answers_once() -> None:
     assert (health.missing(), health.problems()) == ({}, {"queue": "Throttled"})
 
 
-def test_each_change_of_a_problem_is_one_log_event() -> None:
+def test_each_change_of_a_failing_check_is_one_log_event() -> None:
     """A check that fails every few seconds is logged when it begins, when its code changes, and when it ends."""
     health = Telemetry(CollectorRegistry()).health
     with capture_logs() as lines:

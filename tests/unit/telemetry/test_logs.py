@@ -65,13 +65,13 @@ def events_of(tree: ast.AST) -> Iterator[str]:
             yield str(node.args[0].value)
 
 
-def test_every_event_is_listed_and_every_listed_event_is_logged() -> None:
+def test_listed_log_events_are_exactly_those_that_the_program_logs() -> None:
     """EVENTS lists exactly the events that the program logs."""
     sources = [ast.parse(path.read_text()) for path in (ROOT / "bot").rglob("*.py")]
     assert {event for tree in sources for event in events_of(tree)} == set(EVENTS)
 
 
-def test_event_names_are_lower_case_words_with_descriptions() -> None:
+def test_log_events_have_lower_case_names_and_descriptions() -> None:
     """A name has at least two words, joined by an underscore."""
     assert not [event for event in EVENTS if not re.fullmatch(r"[a-z]+(_[a-z]+)+", event)]
     assert all(EVENTS.values())
@@ -80,7 +80,7 @@ def test_event_names_are_lower_case_words_with_descriptions() -> None:
 # --- lines
 
 
-def test_line_has_the_event_and_its_fields(json_logged: Logged) -> None:
+def test_log_line_has_the_event_and_its_fields(json_logged: Logged) -> None:
     """The line is one JSON object with the time, the level and the bound fields."""
     with structlog.contextvars.bound_contextvars(request="r/1"):
         structlog.get_logger().info("bot_started", ports=(1, 2), who="佐藤")
@@ -89,7 +89,7 @@ def test_line_has_the_event_and_its_fields(json_logged: Logged) -> None:
     assert line == {"event": "bot_started", "level": "info", "ports": [1, 2], "request": "r/1", "who": "佐藤"}
 
 
-def test_line_break_in_a_value_makes_no_second_line(json_logged: Logged) -> None:
+def test_line_break_in_a_value_makes_no_second_log_line(json_logged: Logged) -> None:
     """A display name with a line break cannot forge a log line."""
     structlog.get_logger().info("bot_started", who='x\n{"event": "forged"}')
     assert line_of(json_logged)["event"] == "bot_started"
@@ -99,7 +99,7 @@ def test_line_break_in_a_value_makes_no_second_line(json_logged: Logged) -> None
     "mark",
     ["\x1b[2K\x1b[1A", "\x9b2J", "\x00", "\x08", "\x7f", "\x0b", "\x0c", "\r", "\x85", "\u2028", "\u202e", "\u2066"],
 )
-def test_terminal_control_characters_are_escaped(logged: Logged, mark: str) -> None:
+def test_terminal_control_characters_in_log_lines_are_escaped(logged: Logged, mark: str) -> None:
     """Text from outside cannot erase, add or reverse a line. Japanese characters and blanks stay."""
     structlog.get_logger().info("card_adopted", person=f"佐藤\u3000花子{mark}x")
     logging.getLogger("library").warning("what%sx", mark)
@@ -116,7 +116,7 @@ def test_lines_below_the_level_are_not_logged(logged: Logged) -> None:
     assert logged() == ""
 
 
-def test_libraries_log_in_the_same_form(json_logged: Logged) -> None:
+def test_warning_of_a_library_is_logged_in_the_same_form(json_logged: Logged) -> None:
     """A library's warning is a line of the same form, with the library's name."""
     logging.getLogger("asyncio").warning("slow: %s", 3)
     line = line_of(json_logged)
@@ -133,7 +133,7 @@ def test_libraries_log_in_the_same_form(json_logged: Logged) -> None:
         "password", "credential", "client_assertion", "cookie", "x-amz-signature", "api_key", "privateKey",
     ],
 )  # fmt: skip
-def test_field_named_like_a_secret_is_redacted(logged: Logged, name: str) -> None:
+def test_log_field_with_the_name_of_a_secret_is_redacted(logged: Logged, name: str) -> None:
     """The field may be inside other values, and its value may be a text or bytes."""
     structlog.get_logger().info("bot_started", **{name: "hunter2"}, inside={"deep": [{name: b"hunter2"}]})
     line = logged()
@@ -163,7 +163,7 @@ class Wrapped:
         Wrapped(),
     ],
 )
-def test_text_that_looks_like_a_token_is_redacted(logged: Logged, value: object) -> None:
+def test_token_in_the_value_of_a_log_field_is_redacted(logged: Logged, value: object) -> None:
     """The field has an ordinary name. The text may be inside a list, a mapping, a set, an error or another object."""
     structlog.get_logger().info("bot_started", answer=value)
     line = logged()
@@ -178,7 +178,9 @@ def fail_with_a_secret() -> None:
 
 
 @pytest.mark.parametrize("get_logger", [structlog.get_logger, logging.getLogger])
-def test_stack_traces_have_no_tokens_and_no_local_variables(logged: Logged, get_logger: Callable[[str], Any]) -> None:
+def test_logged_stack_traces_have_no_tokens_and_no_local_variables(
+    logged: Logged, get_logger: Callable[[str], Any]
+) -> None:
     """A stack trace shows the lines of code, and not the values of variables."""
     try:
         fail_with_a_secret()
@@ -190,7 +192,7 @@ def test_stack_traces_have_no_tokens_and_no_local_variables(logged: Logged, get_
     assert "104, 101" not in lines  # the value of the local variable `held`
 
 
-def test_numbers_and_booleans_stay_unchanged() -> None:
+def test_redaction_does_not_change_numbers_booleans_and_ordinary_text() -> None:
     """The event name stays unchanged too, even if it looks like the name of a secret."""
     event = {"event": "connector_token_renewed", "a": 1, "b": 0.5, "c": None, "d": True, "e": "x"}
     assert redact(None, "info", dict(event)) == event

@@ -55,7 +55,7 @@ def test_metrics_have_the_documented_labels(registry: CollectorRegistry, telemet
         telemetry.clicks.labels(person="somebody")
 
 
-def test_two_programs_in_one_process_have_separate_metrics() -> None:
+def test_two_sets_of_metrics_can_be_made_in_one_process() -> None:
     """Each program uses the registry that it is given, not a global one."""
     Telemetry(CollectorRegistry())
     Telemetry(CollectorRegistry())
@@ -95,7 +95,7 @@ def test_every_metric_is_used(telemetry: Telemetry) -> None:
 # --- health
 
 
-def test_expected_part_is_missing_until_it_answers(telemetry: Telemetry) -> None:
+def test_expected_part_of_the_bot_is_missing_until_its_first_answer(telemetry: Telemetry) -> None:
     """The program is ready once every expected part has answered."""
     health = telemetry.health
     assert health.missing() == {}
@@ -110,7 +110,9 @@ def test_expected_part_is_missing_until_it_answers(telemetry: Telemetry) -> None
     assert health.missing() == {}
 
 
-def test_part_that_answered_once_stays_ready(registry: CollectorRegistry, telemetry: Telemetry) -> None:
+def test_part_of_the_bot_that_answered_once_is_not_missing_after_a_failure(
+    registry: CollectorRegistry, telemetry: Telemetry
+) -> None:
     """If the queue fails later, the metric shows it, but the program stays ready, because clicks still work."""
     health = telemetry.health
     health.expect("queue")
@@ -121,7 +123,7 @@ def test_part_that_answered_once_stays_ready(registry: CollectorRegistry, teleme
     assert registry.get_sample_value("node_access_check_ok", {"check": "queue"}) == 0
 
 
-def test_unexpected_part_does_not_affect_readiness(telemetry: Telemetry) -> None:
+def test_failure_of_a_part_that_is_not_expected_does_not_affect_readiness(telemetry: Telemetry) -> None:
     """A failed sweep is reported as a problem, but the program stays ready."""
     telemetry.health.failed("sweep", "Timeout")
     assert telemetry.health.missing() == {}

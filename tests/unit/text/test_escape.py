@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bot.text.escape import Prose, cut, escape, one_line, prose, sanitize, strip_markup, wrappable
 
 
-def test_text_function_is_shown_as_written() -> None:
+def test_escape_separates_the_braces_of_a_text_function() -> None:
     """A TextRun shows `{{DATE(…)}}` as a date. The braces are separated, so that nothing is evaluated."""
     assert escape("{{{DATE(x)}}") == "{\u200b{\u200b{DATE(x)}}"
 
@@ -20,19 +20,19 @@ def test_text_function_is_shown_as_written() -> None:
 @pytest.mark.parametrize(
     "text", ["決済 API の 5xx *至急* [x](https://example.com) <at>all</at>", "👨‍👩‍👧 é\u0301 שלום", "a\n\tb"]
 )
-def test_text_without_functions_and_misleading_characters_is_unchanged(text: str) -> None:
+def test_escape_does_not_change_text_without_functions_and_misleading_characters(text: str) -> None:
     """Markdown, HTML, emoji, accents and right-to-left text stay as they were written."""
     assert escape(text) == text
 
 
 @pytest.mark.parametrize("mark", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\ud800", "\ufffe", "\ufdd0"])
-def test_misleading_characters_become_a_visible_mark(mark: str) -> None:
+def test_escape_replaces_misleading_characters_by_a_replacement_character(mark: str) -> None:
     """U+FFFD replaces control characters, broken characters, and characters that reverse the reading direction."""
     assert escape(f"a{mark}b") == "a\ufffdb"
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\u2028", "\u2029", "\x85"])
-def test_every_line_end_becomes_a_newline(end: str) -> None:
+def test_escape_converts_every_line_end_to_a_newline(end: str) -> None:
     """Unicode has several characters that end a line."""
     assert escape(f"a{end}b") == "a\nb"
 
@@ -54,13 +54,13 @@ def test_strip_markup_replaces_markup_by_lookalikes() -> None:
     assert unicodedata.normalize("NFKC", shown).startswith("<at>all</at> [x]")
 
 
-def test_one_line_has_no_line_ends() -> None:
+def test_one_line_removes_line_ends() -> None:
     """A name with a line end cannot look like an additional line."""
     assert one_line(" web\r\n\u2028 prod\t01 ") == "web prod 01"
     assert one_line("abcdef", 4) == "abc…"
 
 
-def test_cut_text_is_marked_and_keeps_characters_whole() -> None:
+def test_cut_text_ends_in_an_ellipsis_and_keeps_characters_whole() -> None:
     """A shortened text ends in "…". The cut is never between a character and its accent, or inside an emoji."""
     assert cut("abcd", 4) == "abcd"
     assert cut("abcde", 4) == "abc…"
@@ -84,7 +84,7 @@ def test_prose_is_limited_in_lines_and_marked_as_shortened() -> None:
     assert prose("", limit=10) == Prose()
 
 
-def test_long_words_can_be_wrapped() -> None:
+def test_wrappable_adds_positions_to_wrap_only_to_long_words_with_separators() -> None:
     """Some clients would hide the end of a long word, so it gets positions at which it can wrap."""
     shown = wrappable("arn:aws:iam::111122223333:role/NodeAccessApprover/mei.suzuki@example.com and more")
     assert shown.split("\u200b") == [
@@ -99,7 +99,7 @@ def test_long_words_can_be_wrapped() -> None:
     assert "\u200b" not in wrappable("決済" * 100)
 
 
-def test_long_address_continues_in_the_next_line() -> None:
+def test_prose_divides_a_long_address_into_lines() -> None:
     """In prose, a long word is divided by line ends, so that copied text contains nothing invisible."""
     address = "https://wiki.example.com/a/long/path/to/a/page/about/the/node"
     assert prose(f"see {address} now", limit=256).lines == (
@@ -110,14 +110,14 @@ def test_long_address_continues_in_the_next_line() -> None:
 
 
 @pytest.mark.parametrize("filler", ["x", "-", "—", "𝐀", "x\u00a0", "→", "ﷺ"])
-def test_no_word_is_too_long_for_a_card(filler: str) -> None:
+def test_prose_has_no_word_that_is_too_long_for_a_card(filler: str) -> None:
     """Clients clip what they cannot wrap, for example mathematical letters, dashes and non-breaking spaces."""
     for line in prose(filler * 200, limit=256).lines:
         assert all(len(word) <= 44 for word in line.split())
 
 
 @given(st.text(alphabet="ab/é\u0301あ -", max_size=200))
-def test_wrapping_keeps_every_character(text: str) -> None:
+def test_wrappable_keeps_every_character(text: str) -> None:
     """Only wrapping marks are added, and no word stays too long."""
     shown = wrappable(text)
     assert shown.replace("\u200b", "") == text
@@ -132,7 +132,7 @@ def test_wrapping_keeps_every_character(text: str) -> None:
         "می\u200cخواهم क्\u200dष שָׁ֖לוֹם é\u0301 Việt ệ ภาษาไทย",
     ],
 )
-def test_characters_that_scripts_and_emoji_need_stay(text: str) -> None:
+def test_sanitize_keeps_characters_that_scripts_and_emoji_need(text: str) -> None:
     """Joiners and selectors that change the drawn character stay, and as many accents as any script needs."""
     assert sanitize(text) == text
 
@@ -159,7 +159,7 @@ def test_characters_that_scripts_and_emoji_need_stay(text: str) -> None:
         ("a\u3164\u2800b", "a  b"),  # letters that look like a blank
     ],
 )
-def test_invisible_characters_are_removed(text: str, shown: str) -> None:
+def test_sanitize_removes_or_replaces_invisible_characters(text: str, shown: str) -> None:
     """The result has no hidden words, no invisible differences, and no accents that cover other lines."""
     assert sanitize(text) == shown
 
@@ -172,7 +172,7 @@ def test_sanitized_text_is_stable(text: str) -> None:
     assert escape(once) == once
 
 
-def test_no_ignorable_character_survives_between_letters() -> None:
+def test_sanitize_leaves_no_ignorable_character_between_letters() -> None:
     """Every character that Unicode calls ignorable is removed or replaced by a blank or a visible mark."""
     ignorable = [each for each in map(chr, range(sys.maxunicode + 1)) if _IGNORABLE.fullmatch(each)]
     assert len(ignorable) > 4_000
@@ -185,12 +185,12 @@ _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}")
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("filler", ["\u200c", "\u200d", "\u0301", "\ufe0f", "\u0301\u200d", "\U000e0041"])
 @pytest.mark.parametrize("start", ["क", "😀", "x", " "])
-def test_long_invisible_text_is_stripped_in_linear_time(start: str, filler: str) -> None:
+def test_sanitize_handles_long_invisible_text_within_the_time_limit(start: str, filler: str) -> None:
     """With a quadratic search, 50,000 invisible characters would exceed the time limit of the test."""
     assert len(sanitize(start + filler * 50_000)) < 100_000
 
 
-def test_strip_markup_breaks_emphasis_and_links() -> None:
+def test_strip_markup_breaks_emphasis_by_underscores_and_addresses() -> None:
     """Emphasis by underscores and addresses that would become links are broken. Underscores inside names stay."""
     assert (
         strip_markup("_root_ of web_prod_01 on www.example.com") == "＿root＿ of web_prod_01 on www\u200b.example.com"

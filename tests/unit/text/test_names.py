@@ -15,7 +15,7 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 
 
 @given(NAMES, NAMES)
-def test_names_that_are_exactly_equal_fold_to_the_same(one: str, other: str) -> None:
+def test_names_that_are_exactly_equal_are_equal_when_folded(one: str, other: str) -> None:
     """A name that grants a person something by `exact` also refuses that person by `fold`."""
     assert fold(exact(one)) == fold(one)
     assert exact(one) != exact(other) or fold(one) == fold(other)
@@ -29,12 +29,12 @@ def test_folding_a_folded_name_does_not_change_it(name: str) -> None:
 
 
 @given(NAMES)
-def test_rows_of_earlier_versions_fold_to_the_same(name: str) -> None:
+def test_names_that_earlier_versions_stored_fold_to_the_same(name: str) -> None:
     """Earlier versions stored names stripped and case-folded."""
     assert fold(name.strip().casefold()) == fold(name)
 
 
-def test_exact_names_are_equal_only_in_case() -> None:
+def test_exact_names_are_equal_only_if_they_differ_at_most_in_case() -> None:
     """No two characters have the same exact form, except a letter in both cases."""
     every = map(chr, range(0x110000))
     changing = {each for each in every if each.lower() != each or unicodedata.decomposition(each)}
@@ -70,13 +70,13 @@ def _replaces_another(letter: str) -> bool:
         ("jiro@xn--strae-oqa.example", "jiro@strasse.example"),
     ],
 )
-def test_folded_names_could_be_the_same(one: str, other: str) -> None:
+def test_names_that_differ_only_in_spelling_are_equal_when_folded(one: str, other: str) -> None:
     """Case, width, encoding, invisible characters and a dot at the end do not make another name."""
     assert fold(one) == fold(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("jiro", "taro"), ("jose", "josé"), ("jiro", "jir0"), ("a.b", "ab")])
-def test_other_letters_make_another_name(one: str, other: str) -> None:
+def test_names_with_different_letters_are_equal_under_neither_rule(one: str, other: str) -> None:
     """Neither rule drops an accent or a dot, or makes two letters equal that only look alike."""
     assert fold(one) != fold(other)
     assert exact(one) != exact(other)
@@ -85,25 +85,25 @@ def test_other_letters_make_another_name(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     "domain", ["xn--", "xn--xn--a-", "xn--99999999999", "xn--" * 500, "xn--a.xn--b", "xn--ü", "xn--www-tx7a"]
 )
-def test_domain_that_only_looks_encoded_raises_no_error(domain: str) -> None:
+def test_folding_a_name_with_an_invalid_punycode_domain_raises_no_error(domain: str) -> None:
     """The name before the domain stays, and folding again changes nothing."""
     name = f"jiro@{domain}"
     assert fold(name).startswith("jiro@")
     assert fold(fold(name)) == fold(name)
 
 
-def test_names_without_visible_characters_are_left_out() -> None:
+def test_folded_leaves_out_names_without_visible_characters() -> None:
     """An empty name would equal another empty name."""
     assert folded(["", " ", "\u200b", "A"]) == {"a"}
 
 
-def test_typed_entry_is_in_plain_letters() -> None:
+def test_as_typed_converts_full_width_letters_to_plain_ones() -> None:
     """Full-width letters of an input method become plain ones. The Kelvin sign, which looks like a K, does not."""
     assert as_typed("ｕｐｎ：ｊｉｒｏ＠ｅｘａｍｐｌｅ．ｃｏｍ") == "upn:jiro@example.com"
     assert as_typed("\u212airo@example.com") == "\u212airo@example.com"
 
 
-def test_rules_compare_names_only_with_this_module() -> None:
+def test_domain_and_service_normalize_names_only_with_the_module_for_names() -> None:
     """A separate comparison would miss spellings. The exceptions are names of roles and the UPN of a guest."""
     folding = {"casefold", "lower", "normalize"}
     found = {

@@ -34,7 +34,7 @@ async def _running(missing: Mapping[str, str] | None = None) -> AsyncIterator[st
         yield f"http://127.0.0.1:{listening.port}"
 
 
-async def test_livez_is_200_while_the_process_runs() -> None:
+async def test_livez_is_answered_200_even_if_a_part_is_not_ready() -> None:
     """`/livez` is 200 even if parts of the program are not ready."""
     async with (
         _running(missing={"keys": "gone"}) as url,
@@ -45,7 +45,7 @@ async def test_livez_is_200_while_the_process_runs() -> None:
 
 
 @pytest.mark.parametrize(("missing", "status"), [({}, 200), ({"queue": "no answer yet"}, 503)])
-async def test_public_readyz_has_only_the_status(missing: dict[str, str], status: int) -> None:
+async def test_public_readyz_returns_only_whether_the_bot_is_ready(missing: dict[str, str], status: int) -> None:
     """`/readyz` is 200 if no part is missing, else 503. Anybody may ask, so the body names no part and no reason."""
     async with (
         _running(missing=missing) as url,
@@ -57,8 +57,10 @@ async def test_public_readyz_has_only_the_status(missing: dict[str, str], status
 
 
 @pytest.mark.parametrize(("missing", "status"), [({}, 200), ({"queue": "AccessDenied"}, 503)])
-async def test_readyz_of_the_metrics_port_has_the_details(missing: dict[str, str], status: int) -> None:
-    """There, the body has each missing part, and each part whose last attempt failed, with the reason."""
+async def test_readyz_of_the_metrics_port_returns_missing_parts_and_problems(
+    missing: dict[str, str], status: int
+) -> None:
+    """The body has each missing part, and each part whose last attempt failed, with the reason."""
 
     async def ready() -> Mapping[str, str]:
         return missing
@@ -74,7 +76,7 @@ async def test_readyz_of_the_metrics_port_has_the_details(missing: dict[str, str
 
 
 @pytest.mark.parametrize("request_line", ["GET /livez HTTP/1.1", "GET /unknown HTTP/1.1", "not HTTP at all"])
-async def test_answers_do_not_name_versions(request_line: str) -> None:
+async def test_answers_of_the_public_port_do_not_name_versions(request_line: str) -> None:
     """The header `Server` has only the name of the bot, also in the answer to a malformed request."""
     async with _running() as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
@@ -110,7 +112,7 @@ SECRETS = ("AccessDenied", "111122223333", "queue", "aiohttp", "Python", "Traceb
         "*",
     ],
 )
-async def test_public_answers_have_no_details(method: str, path: str) -> None:
+async def test_answers_of_the_public_port_have_no_details(method: str, path: str) -> None:
     """No answer has a missing part, reason, account, metric or version. Only `/livez` is answered 200."""
     async with _running(missing={"queue": "AccessDenied in 111122223333"}) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
@@ -159,7 +161,7 @@ async def test_only_the_metrics_application_serves_metrics() -> None:
         assert own.headers["Content-Type"].startswith("text/plain")
 
 
-async def test_close_waits_for_open_requests() -> None:
+async def test_closing_the_server_waits_for_open_requests() -> None:
     """A request in progress is still answered while the server closes."""
     arrived, go_on = asyncio.Event(), asyncio.Event()
 

@@ -156,12 +156,10 @@ class MatrixRun:
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_click_without_permission_is_refused_and_nothing_reaches_aws(
-    state: str, edge: MatrixEdge, figure: Figure
-) -> None:
+async def test_click_without_permission_sends_no_signal_to_aws(state: str, edge: MatrixEdge, figure: Figure) -> None:
     """Each pair of verb, actor and route is tried, and by `make proofs` each combination of the three.
 
-    As a positive control, each allowed click makes exactly one call to AWS.
+    As a positive control, each allowed click sends exactly one signal.
     """
     run, clicks = MatrixRun(edge, state), list(clicks_in(state))
     await run.click_all(clicks)
@@ -171,8 +169,8 @@ async def test_click_without_permission_is_refused_and_nothing_reaches_aws(
 
 
 @pytest.mark.parametrize("state", ["waiting", "granted"])
-async def test_click_with_forged_card_data_sends_nothing_to_aws(state: str, edge: MatrixEdge, figure: Figure) -> None:
-    """The bot uses the facts of AWS and of the stored row. No actor's click with forged data has an effect."""
+async def test_click_with_forged_card_data_sends_no_signal_to_aws(state: str, edge: MatrixEdge, figure: Figure) -> None:
+    """The bot uses the facts of AWS and of the stored row. No actor's click is an exception."""
     run = MatrixRun(edge, state)
     await run.click_all(list(clicks_in(state, verbs=DECIDING, routes=CARDS, forgeries=FORGERIES)))
     assert run.counted["allowed"] == 0
@@ -259,14 +257,14 @@ def test_every_pair_of_verb_actor_route_and_forgery_is_tried(state: str, lists: 
         assert tried == set(product(each[first], each[second]))
 
 
-def test_every_click_is_tried_in_some_state() -> None:
-    """The states together make every combination of verb, actor and route, also in the short form of `make test`."""
+def test_every_combination_of_verb_actor_and_route_is_tried_in_some_state() -> None:
+    """All states together have every combination, also in the short form of `make test`."""
     tried = {click[:3] for state in STATES for click in clicks_in(state)}
     assert tried == set(product(Verb, ACTORS, ROUTES))
 
 
-def test_every_verb_and_route_is_in_the_matrix() -> None:
-    """Fails for a new verb or HTTP route, as a reminder to extend the matrix and then the lists in this test."""
+def test_bot_has_only_the_verbs_and_http_routes_that_are_listed_here() -> None:
+    """A new verb or HTTP route fails this test, as a reminder to extend the matrix and then these lists."""
     assert set(Verb) == {Verb.APPROVE, Verb.REJECT, Verb.CANCEL, Verb.REVOKE, Verb.WITHDRAW, Verb.REFRESH}
 
     async def nothing(*_: Any) -> Any:

@@ -75,14 +75,14 @@ async def test_no_one_may_decide_while_the_roster_is_unreadable(
     await _assert_no_one_decides(world, key)
 
 
-async def test_unidentified_requester_blocks_every_decision() -> None:
+async def test_no_one_may_decide_a_request_of_an_unidentified_requester() -> None:
     """An unidentified requester could be any of the people who click."""
     world = new_world()
     await _assert_no_one_decides(world, world.aws.add(requester=f"{ROLE_OF_ANYBODY}/batch"))
 
 
 @pytest.mark.parametrize("read_before", [False, True], ids=["never read", "read before"])
-async def test_unreadable_identity_center_record_blocks_every_decision(read_before: bool) -> None:
+async def test_no_one_may_decide_while_the_requesters_identity_center_record_is_unreadable(read_before: bool) -> None:
     """AWS names the requester only by an Identity Center id. Without its record, that could be any person.
 
     This holds even if the record was read before.

@@ -50,7 +50,9 @@ async def _sent(ms: FakeMicrosoft, edge: Edge, raw: bytes) -> int:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
-async def test_body_in_another_encoding_is_refused(encoding: str, ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_body_in_another_encoding_than_plain_utf_8_is_refused(
+    encoding: str, ms: FakeMicrosoft, edge: Edge
+) -> None:
     """Only UTF-8 without a byte order mark is accepted: a filter in front of the bot may not understand other encodings."""
     raw = json.dumps(_message(ms, text="ok \ud83d")).encode(encoding)
 
@@ -201,7 +203,7 @@ def _odd_heads() -> Iterator[bytes]:
         yield bytes(raw) if rng.random() < 0.9 else rng.randbytes(80)
 
 
-async def test_bytes_that_are_not_http_cause_no_server_error(
+async def test_malformed_http_requests_cause_no_server_error(
     ms: FakeMicrosoft, edge: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A thousand odd requests cause no 5xx and no turn, and aiohttp logs nothing. The next valid request is served."""
@@ -217,7 +219,7 @@ async def test_bytes_that_are_not_http_cause_no_server_error(
     assert await _sent(ms, edge, json.dumps(_message(ms)).encode()) == 200
 
 
-async def test_connection_with_an_endless_header_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connection_whose_request_header_does_not_end_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not finish its header is disconnected after a time limit, which the test shortens."""
     monkeypatch.setattr(server, "IDLE_TIME", 0.1)
 
@@ -272,8 +274,10 @@ async def test_long_comment_with_many_commas_is_accepted(ms: FakeMicrosoft, edge
     ],
     ids=["escaped", "null", "deep and escaped"],
 )
-async def test_duplicate_name_in_another_spelling_is_refused(extra: str, ms: FakeMicrosoft, edge: Edge) -> None:
-    """Names are compared after their escapes are read, and at any depth."""
+async def test_duplicate_name_with_escapes_or_a_null_value_is_refused(
+    extra: str, ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """Names are compared after their escapes are read, at any depth, whatever their values are."""
     raw = f"{json.dumps(_message(ms))[:-1]}, {extra}}}".encode()
 
     assert (await _sent(ms, edge, raw), edge.turns) == (400, [])
@@ -290,10 +294,10 @@ async def test_duplicate_name_in_another_spelling_is_refused(extra: str, ms: Fak
     ],
     ids=["long integers", "long fractions", "tiny numbers", "negative zeros", "half surrogates"],
 )
-async def test_body_full_of_odd_numbers_is_answered_within_three_seconds(
+async def test_body_full_of_values_that_are_slow_to_parse_is_answered_within_three_seconds(
     value: str, ms: FakeMicrosoft, edge: Edge
 ) -> None:
-    """Long or tiny numbers, negative zeros and unpaired surrogates are slow to read. The body is served or refused."""
+    """The values are long or tiny numbers, negative zeros or unpaired surrogates. The status is 200 or 400."""
     raw = json.dumps(_message(ms) | {"value": "VALUE"}).replace('"VALUE"', value).encode()
     async with asyncio.timeout(3):
         assert await _sent(ms, edge, raw) in (200, 400)
@@ -306,8 +310,10 @@ async def test_request_without_a_valid_token_is_refused_before_its_body_arrives(
         assert (await _first_line(edge, head + token + b"\r\n"))[9:12] == b"401"
 
 
-async def test_every_activity_of_another_tenant_gets_the_same_answer(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The answer is 403, whatever else the activity contains. No turn runs."""
+async def test_activities_of_another_tenant_get_the_same_answer_whatever_they_contain(
+    ms: FakeMicrosoft, edge: Edge
+) -> None:
+    """Four different activities are answered 403 with the same body. No turn runs."""
     body = _message(ms)
     body["conversation"]["tenantId"] = body["channelData"]["tenant"]["id"] = "99999999-9999-4999-8999-999999999999"
     odd = [body, body | {"value": [[[1]]] * 500}, body | {"type": "invoke", "name": "x"}, body | {"text": "t" * 9000}]

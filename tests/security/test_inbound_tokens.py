@@ -131,7 +131,7 @@ async def test_five_minutes_of_clock_skew_are_allowed(changed: dict[str, Any], m
 
 
 @pytest.mark.parametrize("changed", [{"nbf": None}, {"jti": 5, "iat": "odd"}])
-async def test_token_needs_no_nbf_and_no_valid_unchecked_claims(
+async def test_token_without_nbf_or_with_malformed_jti_and_iat_is_accepted(
     changed: dict[str, Any], ms: FakeMicrosoft, edge: Edge
 ) -> None:
     """The bot does not check `jti` and `iat`."""
@@ -325,8 +325,10 @@ async def test_activity_of_another_channel_than_teams_is_refused(
     assert (status, edge.turns) == (expected, [])
 
 
-async def test_remembered_token_is_refused_after_it_expired(ms: FakeMicrosoft, edge: Edge, clock: Ticker) -> None:
-    """The token was verified before. It is refused once it expired more than five minutes ago."""
+async def test_token_that_was_accepted_before_is_refused_after_it_expired(
+    ms: FakeMicrosoft, edge: Edge, clock: Ticker
+) -> None:
+    """The bot caches accepted tokens. This one expired more than five minutes ago."""
     held = f"Bearer {_good(ms.signer, exp=int(NOW) + 60)}"
     first, _ = await ms.send(edge.url, _message(), authorization=held)
     clock.seconds = NOW + 60 + 301
@@ -336,10 +338,10 @@ async def test_remembered_token_is_refused_after_it_expired(ms: FakeMicrosoft, e
     assert (first, second) == (200, 401)
 
 
-async def test_remembered_token_is_refused_once_its_key_is_withdrawn(
+async def test_token_that_was_accepted_before_is_refused_after_its_key_was_withdrawn(
     ms: FakeMicrosoft, edge: Edge, clock: Ticker
 ) -> None:
-    """A remembered token is refused as soon as the bot has fetched signing keys without that key."""
+    """The bot has fetched the signing keys again since, and they do not contain that key."""
     held = f"Bearer {_good(ms.signer, exp=int(NOW) + 90_000)}"
     first, _ = await ms.send(edge.url, _message(), authorization=held)
     ms.signer.withdraw("key-1")
@@ -352,7 +354,7 @@ async def test_remembered_token_is_refused_once_its_key_is_withdrawn(
     assert (first, second) == (200, 401)
 
 
-async def test_remembered_token_is_refused_for_another_service_url(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_token_that_was_accepted_before_is_refused_for_another_service_url(ms: FakeMicrosoft, edge: Edge) -> None:
     """A token that was valid for one body is refused for a body with another serviceUrl."""
     held = f"Bearer {_good(ms.signer)}"
     first, _ = await ms.send(edge.url, _message(), authorization=held)
@@ -363,7 +365,7 @@ async def test_remembered_token_is_refused_for_another_service_url(ms: FakeMicro
 
 
 @pytest.mark.parametrize("channel_id", ["webchat", "", None])
-async def test_remembered_token_is_refused_for_another_channel(
+async def test_token_that_was_accepted_before_is_refused_for_another_channel_id(
     channel_id: str | None, ms: FakeMicrosoft, edge: Edge
 ) -> None:
     """A token that was valid for Teams is refused for an activity of another channel, or of none."""
@@ -375,8 +377,8 @@ async def test_remembered_token_is_refused_for_another_channel(
     assert (status, len(edge.turns)) == (401, 1)
 
 
-async def test_remembered_token_with_another_signature_is_refused(ms: FakeMicrosoft, edge: Edge) -> None:
-    """The bot remembers the whole token, so it refuses the same claims with another signature or without one."""
+async def test_claims_of_an_accepted_token_with_another_signature_are_refused(ms: FakeMicrosoft, edge: Edge) -> None:
+    """The bot caches the whole token. The signature is missing, invented or cut."""
     held = _good(ms.signer)
     await ms.send(edge.url, _message(), authorization=f"Bearer {held}")
     head, claims, _ = held.split(".")
@@ -388,7 +390,7 @@ async def test_remembered_token_with_another_signature_is_refused(ms: FakeMicros
     assert len(edge.turns) == 1
 
 
-async def test_number_of_remembered_tokens_is_limited(
+async def test_number_of_cached_tokens_is_limited(
     ms: FakeMicrosoft, edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many tokens do not fill the memory: the verifier keeps at most REMEMBERED of them."""
@@ -447,7 +449,7 @@ async def test_every_forged_token_gets_the_same_answer(ms: FakeMicrosoft, edge: 
     assert {(status, json.dumps(body)) for status, body in answers} == {(401, '{"error": "Unauthorized"}')}
 
 
-async def test_verifier_without_an_app_id_is_not_built(edge: Edge) -> None:
+async def test_token_verifier_without_an_app_id_cannot_be_created(edge: Edge) -> None:
     """Without an app id, the verifier could not recognize the tokens for this bot."""
     with pytest.raises(ValueError, match="app id"):
         TokenVerifier(edge.keys, app_id="", clock=edge.clock)

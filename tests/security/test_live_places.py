@@ -78,8 +78,8 @@ def outside(card: Card) -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_text_from_outside_has_no_markup_where_clients_parse_it(locale: str) -> None:
-    """Only TextRuns and input fields show it as it is. In other fields, such as mentions, its markup is removed."""
+def test_text_from_outside_has_no_markup_in_fields_in_which_clients_parse_markup(locale: str) -> None:
+    """TextRuns and input fields have the text as it is. In other fields, such as mentions, its markup is removed."""
     seen = 0
     for view, notice in every_view():
         card = render(filled(view, MARK), locale=locale, timezone="Asia/Tokyo", notice=filled(notice, MARK))
@@ -107,7 +107,7 @@ def test_name_in_a_mention_is_never_parsed_as_markdown(html: bool) -> None:
         assert reader.render(line.strip()) == f"<p>Mentioned: {tag}</p>\n".replace('"', "&quot;"), name
 
 
-def test_the_markdown_parser_finds_markup_in_raw_names() -> None:
+def test_markdown_parser_finds_markup_in_names_from_which_it_was_not_removed() -> None:
     """Control: the parser finds markup in more than 20 of the same names, and in none after `strip_markup`."""
     reader = MarkdownIt("js-default", {"html": True})
     live = [name for name in SNIPPETS if reader.renderInline(f"a {name} b") != f"a {name} b"]

@@ -105,8 +105,10 @@ async def test_service_url_of_an_unlisted_host_is_not_stored(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_no_redirect_is_followed(ms: FakeMicrosoft, unlisted: UnlistedServer, status: int) -> None:
-    """Redirects of the login, the Connector and the signing keys are not followed."""
+async def test_redirects_of_login_connector_and_signing_keys_are_not_followed(
+    ms: FakeMicrosoft, unlisted: UnlistedServer, status: int
+) -> None:
+    """At least one call fails, and the server to which the calls are redirected gets no request."""
     for path in ("token$", "openidconfiguration$", "/v3/"):
         async with running_edge(ms, clock=Ticker()) as edge:
             for method in ("GET", "POST", "PUT"):
@@ -147,11 +149,8 @@ def modules_calling(name: str) -> set[str]:
     return {path.stem for path in product for attribute, _ in method_calls(path) if attribute == name}
 
 
-def test_only_one_module_sends_the_token() -> None:
-    """Only bot.teams.outbound.calls calls `bearer`, and it checks the host first.
-
-    Another module would have to check it too.
-    """
+def test_only_the_module_that_checks_the_host_reads_the_bearer_token() -> None:
+    """That module is bot.teams.outbound.calls. No other module calls `bearer`."""
     assert modules_calling("bearer") == {"calls"}
 
 
@@ -161,7 +160,7 @@ def test_only_modules_that_send_a_secret_read_its_value() -> None:
     assert modules_calling("get_secret_value") == {*sending, "settings"}
 
 
-def test_every_request_disables_redirects() -> None:
+def test_every_http_request_of_the_teams_adapters_disables_redirects() -> None:
     """Every call of an aiohttp session in bot.teams passes `allow_redirects=False`."""
     found: dict[str, list[Any]] = {}
     for path in (ROOT / "bot" / "teams").rglob("*.py"):

@@ -113,7 +113,7 @@ async def _posted_request(world: World, requester: str) -> RequestKey:
 
 
 @pytest.mark.parametrize("requester", (REQUESTERS | DOUBTFUL).values(), ids=(REQUESTERS | DOUBTFUL).keys())
-async def test_requester_cannot_decide_under_any_account(requester: str) -> None:
+async def test_requester_cannot_decide_their_own_request_under_any_of_their_accounts(requester: str) -> None:
     """No click sends a signal or claims a decision, even if unidentified requesters are allowed."""
     world = _world(*ACCOUNTS.values(), allow_unidentified=True)
     key = await _posted_request(world, requester)
@@ -168,7 +168,7 @@ async def test_mail_address_of_several_people_identifies_no_one() -> None:
     ],
     ids=["session", "session in capitals", "unique id", "IAM user in GovCloud"],
 )
-async def test_principal_named_by_an_object_id_is_refused_as_that_person(requester: str) -> None:
+async def test_person_whose_object_id_is_the_requesters_name_in_aws_may_not_decide(requester: str) -> None:
     """Federation from Microsoft Entra may name sessions by object id.
 
     Another approver may decide, because unidentified requesters are allowed.

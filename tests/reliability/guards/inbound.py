@@ -61,17 +61,17 @@ GUARDS = (
     ),
     Guard(
         "the channel of every body is compared with the cached token",
-        TOKENS + "test_remembered_token_is_refused_for_another_channel[webchat]",
+        TOKENS + "test_token_that_was_accepted_before_is_refused_for_another_channel_id[webchat]",
         {"bot.teams.inbound.keys:SigningKey.endorses": always(True)},
     ),
     Guard(
         "the serviceUrl of every body is compared with the token",
-        TOKENS + "test_remembered_token_is_refused_for_another_service_url",
+        TOKENS + "test_token_that_was_accepted_before_is_refused_for_another_service_url",
         {"bot.teams.inbound.tokens:VerifiedToken.check_body": around(_any_service_url)},
     ),
     Guard(
         "the token cache is bounded",
-        TOKENS + "test_number_of_remembered_tokens_is_limited",
+        TOKENS + "test_number_of_cached_tokens_is_limited",
         {"bot.teams.inbound.tokens:LRUCache": around(lambda cache, _size: cache(10**9))},
     ),
     Guard(
@@ -91,7 +91,7 @@ GUARDS = (
     ),
     Guard(
         "bodies must be UTF-8",
-        BODIES + "test_body_in_another_encoding_is_refused[utf-16]",
+        BODIES + "test_body_in_another_encoding_than_plain_utf_8_is_refused[utf-16]",
         {"bot.teams.wire.activity:strict_json": around(_any_encoding)},
     ),
     Guard(
@@ -111,7 +111,7 @@ GUARDS = (
     ),
     Guard(
         "request headers must arrive in time",
-        BODIES + "test_connection_with_an_endless_header_is_closed",
+        BODIES + "test_connection_whose_request_header_does_not_end_is_closed",
         {
             "aiohttp.web:AppRunner": around(
                 lambda runner, app, **options: runner(app, **{**options, "keepalive_timeout": 3600.0})

@@ -24,9 +24,9 @@ IDENTITY_CENTER = "tests/scenario/test_identity_center.py::"
 DIRECTORY = "tests/contract/test_directory.py::"
 UNREAD = "tests/scenario/test_unread_rosters.py::"
 RECORDS = "tests/contract/test_identity_center.py::"
-MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_is_refused_and_nothing_reaches_aws"
+MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_sends_no_signal_to_aws"
 DEFAULT_DENY = "tests/security/test_default_deny.py::"
-SPELLINGS = "tests/security/test_requester_spellings.py::test_requester_cannot_decide_under_any_account"
+SPELLINGS = "tests/security/test_requester_spellings.py::test_requester_cannot_decide_their_own_request_under_any_of_their_accounts"
 NO_APPROVER = "tests/scenario/test_no_approver.py::"
 ALIASES = "tests/scenario/test_aliases.py::"
 LOOK_ALIKES = "tests/security/test_look_alikes.py::"
@@ -225,7 +225,7 @@ GUARDS = (
     ),
     Guard(
         "a record that became unreadable identifies no one",
-        DEFAULT_DENY + "test_unreadable_identity_center_record_blocks_every_decision[read before]",
+        DEFAULT_DENY + "test_no_one_may_decide_while_the_requesters_identity_center_record_is_unreadable[read before]",
         {"bot.domain.identity:Requester.refusing_as": around(lambda keep, now, earlier: earlier or keep(now, earlier))},
     ),
     Guard(
@@ -314,7 +314,7 @@ GUARDS = (
     ),
     Guard(
         "requests of unidentified requesters cannot be decided",
-        DEFAULT_DENY + "test_unidentified_requester_blocks_every_decision",
+        DEFAULT_DENY + "test_no_one_may_decide_a_request_of_an_unidentified_requester",
         {MAY_DECIDE: around(_unidentified_too)},
     ),
     Guard(

@@ -43,7 +43,10 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: Trust)
 
 
 async def test_request_is_decided_with_an_assertion_from_aws_instead_of_a_secret(world: Product) -> None:
-    """The bot exchanges the assertion for its token, and posts and notifies with that token."""
+    """The bot exchanges an assertion for its token, with which it posts, approves and notifies.
+
+    The assertion is for Entra's audience, lives for 60 seconds, and is requested in the bot's role.
+    """
     assert world.settings().app_secret.get_secret_value() == ""
     async with world.running():
         card = await world.card(await world.ask())
@@ -79,7 +82,7 @@ class TestAnotherIssuer:
         return lambda right: replace(right, issuer=right.issuer.replace("111122223333", "444455556666"))
 
     async def test_assertion_of_an_untrusted_issuer_is_refused(self, world: Product) -> None:
-        """The log has Entra's error code for a wrong issuer."""
+        """No call reaches Teams. The log has Entra's error code for a wrong issuer."""
         assert "invalid_client AADSTS700211" in await refusals(world)
 
 
@@ -91,7 +94,7 @@ class TestAnotherSubject:
         return lambda right: replace(right, subject=f"{BOT_ROLE}s")
 
     async def test_assertion_for_an_untrusted_subject_is_refused(self, world: Product) -> None:
-        """The log has Entra's error code for a wrong subject."""
+        """No call reaches Teams. The log has Entra's error code for a wrong subject."""
         assert "invalid_client AADSTS700213" in await refusals(world)
 
 
@@ -103,7 +106,7 @@ class TestAnotherAudience:
         return lambda right: replace(right, audience="api://another")
 
     async def test_assertion_for_another_audience_is_refused(self, world: Product) -> None:
-        """The log has Entra's error code for a wrong audience."""
+        """No call reaches Teams. The log has Entra's error code for a wrong audience."""
         assert "invalid_client AADSTS700212" in await refusals(world)
 
 
@@ -119,10 +122,10 @@ async def test_assertion_signed_by_another_key_is_refused(world: Product, monkey
 
 
 @pytest.mark.parametrize(("start", "end"), [(-120, -60), (60, 120)], ids=["over", "not begun"])
-async def test_assertion_outside_its_lifetime_is_refused(
+async def test_expired_assertion_and_assertion_that_is_not_valid_at_present_are_refused(
     world: Product, monkeypatch: pytest.MonkeyPatch, start: int, end: int
 ) -> None:
-    """An assertion is refused before it becomes valid and after it expires."""
+    """An assertion ended a minute ago, or begins in a minute."""
     sign = WebIdentities.signed
 
     def shifted(self: WebIdentities, claims: dict[str, Any]) -> str:

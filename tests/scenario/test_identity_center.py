@@ -43,8 +43,8 @@ def _wait(row: Record) -> timedelta:
     return row.requeue_at - row.observed_at
 
 
-async def test_card_names_the_member_that_the_record_identifies(world: World) -> None:
-    """Exactly one member has a name that is in the record; the card has buttons from its first post."""
+async def test_card_names_the_channel_member_who_matches_the_identity_center_record(world: World) -> None:
+    """Exactly one member has a name that is in the record. The card has buttons from its first post."""
     await world.shown(_requested(world))
     (card,) = world.chat.of("post")
     assert (card.buttons, len(card.versions)) == (True, 1)
@@ -63,12 +63,12 @@ async def test_requester_identified_by_the_record_cannot_approve_and_another_per
     assert {sent.where for sent in world.chat.of("direct")} == {TARO_PERSON.object_id}
 
 
-async def test_requester_in_no_roster_is_identified_by_the_address_in_the_record_if_the_file_allows_it(
+async def test_requester_in_no_roster_is_identified_by_an_address_in_people_domains(
     world: World,
 ) -> None:
-    """The file allows addresses that no Teams user has, so the requester is identified.
+    """The setting `unmatched_requesters` is "allow".
 
-    After Taro joins the channel, his click is refused, and another person may decide.
+    After Taro has joined the channel, his click is refused, and another person may decide.
     """
     identity = replace(
         world.configuration.value.identity, allow_unmatched=True, people_domains=frozenset({"example.com"})
@@ -86,8 +86,13 @@ async def test_requester_in_no_roster_is_identified_by_the_address_in_the_record
 
 
 @pytest.mark.parametrize("names", [(), ("tyamada",), ("taro.yamada@example.com", "hanako.sato@example.com")])
-async def test_record_that_identifies_no_one_blocks_every_decision(world: World, names: tuple[str, ...]) -> None:
-    """With no names, no address, or the names of two people, the requester could be the person who clicks."""
+async def test_clicks_are_refused_while_the_identity_center_record_identifies_no_one(
+    world: World, names: tuple[str, ...]
+) -> None:
+    """With no names, no address, or the addresses of two people, each person who clicks could be the requester.
+
+    The card has no buttons.
+    """
     world.identities.records[USER_ID] = names
     key = _requested(world)
     await world.shown(key)
@@ -96,7 +101,7 @@ async def test_record_that_identifies_no_one_blocks_every_decision(world: World,
     assert (world.aws.signals, world.chat.of("post")[0].buttons) == ([], False)
 
 
-async def test_unreadable_record_does_not_delay_the_card(world: World) -> None:
+async def test_unreadable_identity_center_record_does_not_delay_the_card(world: World) -> None:
     """The card is posted without buttons, and no one may decide.
 
     Once the record is readable, the card names the requester and has buttons.
@@ -119,8 +124,8 @@ async def test_unreadable_record_does_not_delay_the_card(world: World) -> None:
     assert len(world.aws.signals) == 1
 
 
-async def test_unreadable_record_is_retried_with_growing_pauses(world: World) -> None:
-    """An hour after the first failure, the record is asked for at most every five minutes."""
+async def test_unreadable_record_is_read_at_most_every_five_minutes_after_an_hour(world: World) -> None:
+    """The second hour has at most 12 reads."""
     world.identities.problem = "AccessDeniedException"
     key = _requested(world)
     async with world.running():
@@ -132,8 +137,8 @@ async def test_unreadable_record_is_retried_with_growing_pauses(world: World) ->
     assert _wait(await world.row(key)) >= timedelta(minutes=5)
 
 
-async def test_record_that_becomes_unreadable_removes_the_buttons(world: World) -> None:
-    """The permission was removed: the buttons disappear, and a click on an old card does not reach AWS."""
+async def test_buttons_disappear_after_the_identity_center_record_became_unreadable(world: World) -> None:
+    """A click on an old card is refused and sends no signal."""
     key = _requested(world)
     await world.shown(key)
     world.identities.problem = "AccessDeniedException"
@@ -144,8 +149,8 @@ async def test_record_that_becomes_unreadable_removes_the_buttons(world: World) 
     assert world.aws.signals == []
 
 
-async def test_known_requester_stays_refused_while_the_record_is_unreadable(world: World) -> None:
-    """Even if unidentified requesters are allowed, a requester who was identified before cannot decide."""
+async def test_requester_who_was_identified_before_cannot_decide_while_the_record_is_unreadable(world: World) -> None:
+    """The row has no identified requester any longer. Unidentified requesters are allowed, but the click is refused."""
     anybody = replace(world.configuration.value.identity, allow_unidentified=True)
     world.configuration.value = replace(world.configuration.value, identity=anybody)
     key = _requested(world)
@@ -159,11 +164,8 @@ async def test_known_requester_stays_refused_while_the_record_is_unreadable(worl
     assert world.aws.signals == []
 
 
-async def test_requester_is_notified_after_the_record_becomes_readable(world: World) -> None:
-    """The request was rejected while the record was unreadable.
-
-    Once the record is readable, the requester gets a direct message.
-    """
+async def test_requester_is_notified_of_a_rejection_after_the_record_becomes_readable(world: World) -> None:
+    """The request was rejected while the record was unreadable, so no direct message was sent at first."""
     world.identities.problem = "InternalServerException"
     key = _requested(world)
     await world.shown(key)
@@ -176,8 +178,10 @@ async def test_requester_is_notified_after_the_record_becomes_readable(world: Wo
     assert {sent.where for sent in world.chat.of("direct")} == {TARO_PERSON.object_id}
 
 
-async def test_record_is_not_read_for_a_known_requester_or_a_replica(world: World) -> None:
-    """The record is not read for a requester with an ARN, a requester in [people], or a replica of a request."""
+async def test_identity_center_record_is_not_read_if_the_requester_is_known_or_the_request_a_replica(
+    world: World,
+) -> None:
+    """A requester is known by an ARN or by an entry of [people]."""
     copied = _requested(world, number=2)
     world.aws.requests[copied] = replace(world.aws.requests[copied], replica_of=world.aws.add(3))
     await world.shown(copied)
@@ -192,8 +196,10 @@ async def test_record_is_not_read_for_a_known_requester_or_a_replica(world: Worl
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT])
-async def test_only_the_requester_in_the_record_may_cancel(world: World, verb: Verb) -> None:
-    """The requester may cancel in their own chat but may not decide. Another person may not cancel."""
+async def test_requester_in_the_record_may_cancel_but_not_decide_and_another_person_may_not_cancel(
+    world: World, verb: Verb
+) -> None:
+    """The requester cancels in their personal chat. Approve and Reject are refused."""
     key = _requested(world)
     await world.shown(key)
     async with world.running():

@@ -44,7 +44,7 @@ def hint(key: RequestKey | None, receipt: str = "1", **more: object) -> Hint:
 
 
 async def test_duplicated_events_cause_one_card(world: World) -> None:
-    """Three copies of an event make one card, and all three messages are deleted."""
+    """All messages of three copies of an event are deleted."""
     key = world.aws.add()
     queue = FakeQueue(*(hint(key, str(number)) for number in range(3)))
     async with world.running():
@@ -65,8 +65,8 @@ async def test_events_of_unconfigured_accounts_and_regions_are_deleted_without_a
     assert world.aws.calls == []
 
 
-async def test_message_that_cannot_be_stored_is_not_deleted() -> None:
-    """The queue delivers the message again until it is stored."""
+async def test_message_is_not_deleted_from_the_queue_while_the_store_fails() -> None:
+    """The queue delivers the message again. It is deleted once the store works."""
     store = MemoryStore()
     world = new_world(store=store)
     queue = FakeQueue(hint(world.aws.add()))
@@ -108,7 +108,7 @@ class Undeletable(FakeQueue):
 
 
 async def test_message_that_cannot_be_deleted_does_not_stop_other_messages(world: World) -> None:
-    """The rest of the batch is processed, and the health check fails. The second delivery posts no further card."""
+    """The other messages are deleted, and the check of the queue fails. A second delivery leads to no further card."""
     keys = [world.aws.add(number) for number in (1, 2, 3)]
     queue = Undeletable(*(hint(key, str(key)) for key in keys))
     registry = CollectorRegistry()
@@ -122,8 +122,8 @@ async def test_message_that_cannot_be_deleted_does_not_stop_other_messages(world
     assert len(world.chat.of("post")) == 3
 
 
-async def test_event_that_arrives_before_its_ops_item_is_not_lost(world: World) -> None:
-    """The read is retried while the OpsItem is unreadable. Its card comes within five seconds after it is readable."""
+async def test_request_whose_ops_item_is_unreadable_at_first_gets_its_card_later(world: World) -> None:
+    """An event can arrive before its OpsItem is readable. The card comes within five seconds after it is readable."""
     key = world.aws.add()
     hidden = world.aws.requests.pop(key)
     async with world.running():
@@ -136,7 +136,7 @@ async def test_event_that_arrives_before_its_ops_item_is_not_lost(world: World) 
 
 
 async def test_ops_item_that_does_not_exist_is_no_longer_read_after_twelve_retries(world: World) -> None:
-    """The 13 reads take less than ten minutes. Then the row is no longer due."""
+    """There are 13 reads within ten minutes. Then the row is no longer due."""
     key = world.aws.add()
     del world.aws.requests[key]
     async with world.running():
@@ -159,7 +159,7 @@ async def test_direct_message_names_the_conflicting_policies_of_a_failed_request
     assert "Batch-Nodes" in message.card
 
 
-async def test_sweep_reads_only_requests_that_changed(world: World) -> None:
+async def test_sweep_reads_only_a_request_that_has_changed(world: World) -> None:
     """Ten sweeps over three unchanged requests read none of them. After one has changed, the next sweep reads it."""
     keys = [world.aws.add(number) for number in range(1, 4)]
     for key in keys:
@@ -175,10 +175,12 @@ async def test_sweep_reads_only_requests_that_changed(world: World) -> None:
     assert [key for call, key in world.aws.calls[read:] if call == "observe"] == [keys[1]]
 
 
-async def test_sweep_after_a_failed_sweep_finds_requests_since_the_last_successful_one(world: World) -> None:
-    """A request begins and ends after the first sweep.
+async def test_sweep_after_a_failed_sweep_finds_a_request_that_ended_since_the_last_successful_one(
+    world: World,
+) -> None:
+    """A request begins and ends after the first sweep. The second sweep cannot list requests.
 
-    The second sweep cannot list requests, and the third comes much later: it still finds the request.
+    The third sweep comes more than OVERLAP later and finds the request.
     """
     async with world.running():
         await world.sweep.sweep()
@@ -209,8 +211,8 @@ async def test_replica_of_a_request_causes_no_message(world: World) -> None:
     assert world.chat.sent == {}
 
 
-async def test_event_older_than_the_last_read_causes_no_read_of_aws(world: World) -> None:
-    """An event that is more than a minute older than the last read of AWS can be replayed any number of times."""
+async def test_event_over_a_minute_older_than_the_last_read_causes_no_read_of_aws(world: World) -> None:
+    """EventBridge can replay such events. Three of them are received."""
     key = await world.posted()
     reads = world.aws.count("observe")
     async with world.running():
@@ -223,7 +225,7 @@ async def test_event_older_than_the_last_read_causes_no_read_of_aws(world: World
 
 
 async def test_event_up_to_a_minute_older_than_the_last_read_causes_a_read_of_aws(world: World) -> None:
-    """Clocks may differ by a minute, so such an event may be newer than what was read."""
+    """The event is ten seconds older. Clocks may differ by a minute, so it may be newer than what was read."""
     key = await world.posted()
     reads = world.aws.count("observe")
     async with world.running():
@@ -249,8 +251,8 @@ async def test_requests_of_old_events_become_due_one_each_second(world: World) -
         assert world.aws.count("observe") == 30
 
 
-async def test_event_without_a_time_counts_as_new(world: World) -> None:
-    """The time of an event is optional. Without it, the request is due immediately."""
+async def test_requests_of_events_without_a_time_get_their_cards_within_a_second(world: World) -> None:
+    """The time of an event is optional. Without it, the event counts as new."""
     keys = [world.aws.add(number) for number in range(1, 9)]
     async with world.running():
         await world.intake(FakeQueue(*(hint(key, str(key)) for key in keys))).take()

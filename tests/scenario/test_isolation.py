@@ -57,8 +57,10 @@ async def world(ms: FakeMicrosoft) -> AsyncIterator[World]:
         yield replace(made, chat=messenger)  # type: ignore[arg-type]  # the real one instead of the fake
 
 
-async def test_hanging_channel_does_not_delay_another_channel(world: World, ms: FakeMicrosoft) -> None:
-    """Twenty requests for the hanging channel are due first; the other channel's card arrives meanwhile."""
+async def test_hanging_calls_to_one_channel_do_not_delay_the_card_of_another_channel(
+    world: World, ms: FakeMicrosoft
+) -> None:
+    """Twenty requests for the hanging channel are due first. The other channel's card is posted meanwhile."""
     held = ms.hold("POST", "/v3/conversations$", times=None, body_holds=APPROVERS)
     for number in range(1, REQUESTS + 1):
         await world.rows.requeue(world.aws.add(number))
@@ -74,8 +76,10 @@ async def test_hanging_channel_does_not_delay_another_channel(world: World, ms: 
         await ms.faults.until(lambda: len(ms.posted(APPROVERS)) == IN_FLIGHT)
 
 
-async def test_hanging_personal_chat_does_not_delay_other_people(world: World, ms: FakeMicrosoft) -> None:
-    """Direct messages to one person hang; the cards and messages of twenty other requests arrive."""
+async def test_hanging_direct_messages_to_one_person_do_not_delay_messages_to_another_person(
+    world: World, ms: FakeMicrosoft
+) -> None:
+    """All cards are posted too, also those of the requests whose direct messages hang."""
     held = ms.hold("POST", "/v3/conversations$", times=None, body_holds=TARO.id)
     for number in range(1, IN_FLIGHT + 1):
         await world.rows.requeue(world.aws.add(number))

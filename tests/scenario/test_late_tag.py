@@ -33,7 +33,7 @@ class TaggingClock:
 async def test_request_can_be_decided_after_aws_tagged_its_execution_late(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The card comes at once, without buttons and without a word of missing permission. It is completed later."""
+    """The card comes before the tag, without buttons and without the word "permission". Its buttons follow the tag."""
     clock = TaggingClock()
     async with product(
         monkeypatch, tmp_path, rates=UNPACED, now=clock, assumed=Assumptions(tagged_after=LATE)

@@ -87,7 +87,7 @@ async def test_request_whose_reconcile_raises_an_unforeseen_error_does_not_stop_
 
 
 async def test_reconcile_loop_retries_an_unavailable_store_without_spinning(world: World) -> None:
-    """In a minute it makes 10 to 200 calls. It continues within five seconds after the store answers again."""
+    """In a minute, the store refuses more than 10 and fewer than 200 calls. The loop continues once the store works."""
     store = with_refusing_store(world)
     key = world.aws.add()
     await world.rows.requeue(key)
@@ -146,8 +146,8 @@ async def test_row_leased_by_another_process_is_reconciled_after_the_lease_has_e
     assert world.aws.count("observe") == 1
 
 
-async def test_sweep_continues_after_a_failure_of_the_store(world: World) -> None:
-    """One sweep fails; the next one finds the request."""
+async def test_sweep_finds_the_request_that_the_last_sweep_missed_because_the_store_failed(world: World) -> None:
+    """The request gets its card."""
     store = with_refusing_store(world)
     world.aws.add()
     store.refused = {"watched"}
@@ -215,7 +215,7 @@ async def test_fifty_simultaneous_requests_all_get_their_cards(world: World) -> 
 
 
 async def test_requests_leased_by_another_process_do_not_delay_other_requests() -> None:
-    """Another process is slow with eight due requests. The ninth gets its card from this process within seconds."""
+    """Another process is slow with eight due requests. The ninth gets its card from this process within two seconds."""
     store = MemoryStore()
     busy = new_world(store=store)
     free = replace(busy, store=MemoryStore(store.tables), owner="replica-2")
@@ -238,9 +238,9 @@ async def test_requests_leased_by_another_process_do_not_delay_other_requests() 
 
 @pytest.mark.parametrize("writes", [False, True], ids=["nothing is written", "the card is updated"])
 async def test_event_during_a_reconcile_that_outlasts_its_lease_is_not_lost(world: World, writes: bool) -> None:
-    """AWS's answer is half a minute old when it arrives.
+    """The facts from AWS are half a minute old when they arrive.
 
-    An event meanwhile makes the row due, and the card shows the approval.
+    An event meanwhile makes the row due again, so the card shows the approval.
     """
     key = await world.posted()
     if writes:
@@ -265,8 +265,8 @@ async def test_event_during_a_reconcile_that_outlasts_its_lease_is_not_lost(worl
 
 
 @pytest.mark.parametrize("many", [SIDE_BY_SIDE, 60])
-async def test_unreadable_rows_do_not_delay_other_requests(many: int) -> None:
-    """A newer version wrote rows that this version cannot read. The next request still gets its card."""
+async def test_unreadable_rows_do_not_delay_the_card_of_another_request(many: int) -> None:
+    """A newer version wrote rows that this version cannot read. They get their cards once they are readable."""
 
     class Newer(MemoryStore):
         async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
@@ -289,12 +289,12 @@ async def test_unreadable_rows_do_not_delay_other_requests(many: int) -> None:
 
 
 @pytest.mark.parametrize(("days", "events"), [(0, False), (2, False), (0, True)], ids=["file", "weekend", "events"])
-async def test_card_of_a_decided_request_is_updated_before_other_due_requests_are_reconciled(
+async def test_card_of_a_decided_request_is_updated_without_waiting_for_299_other_due_requests(
     days: int, *, events: bool
 ) -> None:
-    """300 requests are due, and AWS allows three reads a second. The decided request does not wait for the others.
+    """AWS allows three reads a second, and the card has no buttons a minute after the click.
 
-    They are due because the file changed, because it changed before a weekend's downtime, or because of events.
+    The requests are due because the file changed, because it changed before a weekend's downtime, or because of events.
     """
 
     class Quota(FakeAws):
@@ -329,7 +329,7 @@ async def test_card_of_a_decided_request_is_updated_before_other_due_requests_ar
     assert (decided, buttons) == (Status.APPROVED, False)
 
 
-async def test_decided_request_is_due_before_requests_that_were_due_earlier(world: World) -> None:
+async def test_decided_request_is_due_before_a_request_that_was_due_earlier(world: World) -> None:
     """Another request has been due for a minute when AWS answers the signal."""
     decided, other = world.aws.add(1), world.aws.add(2)
     await world.shown(decided)

@@ -36,15 +36,15 @@ async def test_members_named_in_the_reason_are_mentioned() -> None:
     assert "@佐藤花子 @hanako" in card.card  # the reason itself stays as it was written
 
 
-async def test_person_named_in_reason_and_configuration_is_mentioned_once() -> None:
-    """A person in the channel's `mention` setting is not mentioned again because of the reason."""
+async def test_person_in_both_the_reason_and_the_mention_setting_is_mentioned_once() -> None:
+    """The other person in the reason is mentioned as well."""
     world = new_world(replace(APPROVALS, mention=(f"user:{HANAKO.object_id.upper()}",)))
     await world.shown(requested(world))
     assert mentions(world) == [(HANAKO.teams_id, "<at>佐藤 花子</at>"), (ICHIRO.teams_id, "<at>田中 一郎</at>")]
 
 
-async def test_card_updates_mention_no_one_again() -> None:
-    """Updates show the same names without mentioning anyone, and an unchanged card is not updated."""
+async def test_updates_of_a_card_mention_no_one() -> None:
+    """They have the same names as plain text. An unchanged card is not updated."""
     people = [HANAKO, ICHIRO, TARO_PERSON]
     world = new_world(replace(APPROVALS, mention=(f"user:{ICHIRO.object_id}",)), people=people)
     key = requested(world, required=2)
@@ -64,8 +64,8 @@ async def test_card_updates_mention_no_one_again() -> None:
     assert "田中 一郎" in card.card
 
 
-async def test_card_that_is_posted_again_mentions_the_people_again() -> None:
-    """The first card was deleted with its mentions, so the new card mentions the people again."""
+async def test_card_that_replaces_a_deleted_card_mentions_the_person_in_the_reason_again() -> None:
+    """The first card was deleted with its mentions."""
     world = new_world()
     key = requested(world, required=2)
     await world.shown(key)
@@ -92,9 +92,9 @@ async def test_card_is_posted_without_mentions_while_the_roster_cannot_be_read()
 
 
 async def test_card_without_buttons_mentions_no_one() -> None:
-    """While tags are unreadable, the fallback channel's card has no mentions.
+    """While the node's tags are unreadable, the fallback channel's card has neither buttons nor mentions.
 
-    Once they are read, the card in the right channel has them.
+    Once the tags are readable, the card in the right channel has mentions.
     """
     match = Match(tags=(("Environment", frozenset({"production"})),))
     production = Channel("production", "19:production@thread.tacv2", ("members",), match=match)
@@ -104,20 +104,21 @@ async def test_card_without_buttons_mentions_no_one() -> None:
     world.aws.requests[key] = replace(whole, node=replace(whole.node, tags=None))
     await world.shown(key)
     assert mentions(world) == []
+    assert not world.chat.of("post")[0].buttons
     world.aws.requests[key] = whole
     await world.shown(key)
     assert ["<at>田中 一郎</at>" in sent.card for sent in world.chat.of("post")] == [False, True]
 
 
 @pytest.mark.parametrize("name", ["everyone", "approvals"])
-async def test_whole_channel_cannot_be_mentioned(name: str) -> None:
+async def test_reason_cannot_mention_the_whole_channel(name: str) -> None:
     """@everyone and the channel's name mention no one, even if a member has that name."""
     world = new_world(people=[HANAKO, person(8, name)])
     await world.shown(requested(world, f"@{name} please"))
     assert mentions(world) == []
 
 
-async def test_mentioned_person_gets_no_right_to_decide() -> None:
+async def test_mention_in_the_reason_gives_no_right_to_decide() -> None:
     """Only the channel's entry in node-access.toml determines who may decide."""
     world = new_world(replace(APPROVALS, approvers=(f"user:{ICHIRO.object_id}",)))
     key = requested(world, "@佐藤花子")
@@ -126,8 +127,8 @@ async def test_mentioned_person_gets_no_right_to_decide() -> None:
     assert world.aws.signals == []
 
 
-async def test_reason_without_names_causes_no_further_read_of_the_roster() -> None:
-    """The reason has only a mail address. The members are read once, to see whether any of them may decide."""
+async def test_reason_without_a_mention_causes_no_further_read_of_the_roster() -> None:
+    """Without a mention the members are read once, to check whether any of them may decide; with one, twice."""
     world, other = new_world(), new_world()
     await world.shown(requested(world, "mail bob@example.com"))
     await other.shown(requested(other, "@bob@example.com"))

@@ -206,7 +206,7 @@ GUARDS = (
     ),
     Guard(
         "a record without an address identifies no one",
-        IDENTITY_CENTER + "test_record_that_identifies_no_one_blocks_every_decision[names1]",
+        IDENTITY_CENTER + "test_clicks_are_refused_while_the_identity_center_record_identifies_no_one[names1]",
         {
             "bot.domain.identity:is_identified_by_name": around(
                 lambda by_name, principal, names, rules: bool(names) or by_name(principal, names, rules)
@@ -230,12 +230,12 @@ GUARDS = (
     ),
     Guard(
         "a person named by a record stays refused while the record is unreadable",
-        IDENTITY_CENTER + "test_known_requester_stays_refused_while_the_record_is_unreadable",
+        IDENTITY_CENTER + "test_requester_who_was_identified_before_cannot_decide_while_the_record_is_unreadable",
         {"bot.domain.identity:Requester.refusing_as": around(lambda _, now, earlier: now)},
     ),
     Guard(
         "an unreadable record is read again later",
-        IDENTITY_CENTER + "test_unreadable_record_does_not_delay_the_card",
+        IDENTITY_CENTER + "test_unreadable_identity_center_record_does_not_delay_the_card",
         {"bot.service.reconcile.identifying:Identifying.identify": around(_as_complete)},
     ),
     Guard(

@@ -358,7 +358,7 @@ GUARDS = (
     ),
     Guard(
         "a replayed event reads nothing that is known",
-        INTAKE + "test_event_older_than_the_last_read_causes_no_read_of_aws",
+        INTAKE + "test_event_over_a_minute_older_than_the_last_read_causes_no_read_of_aws",
         {"bot.service.sources.intake:_was_read_after": always(False)},
     ),
     Guard(

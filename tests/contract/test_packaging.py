@@ -6,12 +6,15 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.unit.app_package.packages import OPTIONS
 
@@ -154,6 +157,27 @@ def test_pins_of_development_include_all_others() -> None:
     build, dev, runtime, sandbox = ({each.split(" ")[0] for each in requirements(path)} for path in PINS)
     assert runtime | build < sandbox < dev
     assert build
+
+
+def required() -> Iterator[tuple[str, Requirement]]:
+    """Yield each package that pyproject.toml names, with the pin file that must have it."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    project, groups = document["project"], document["dependency-groups"]
+    texts = {
+        "runtime.txt": project["dependencies"],
+        "sandbox.txt": project["optional-dependencies"]["sandbox"],
+        "build.txt": [*groups["build"], *document["build-system"]["requires"]],
+        "dev.txt": groups["dev"],
+    }
+    yield from ((name, Requirement(text)) for name, lines in texts.items() for text in lines)
+
+
+def test_every_package_of_pyproject_is_pinned_to_a_version_that_it_allows() -> None:
+    """Without `make pins` after a change of pyproject.toml, some package would be missing, or too old."""
+    pins = {path.name: dict(each.split(" ")[0].split("==") for each in requirements(path)) for path in PINS}
+    found = [(name, each, pins[name].get(canonicalize_name(each.name))) for name, each in required()]
+    wrong = [f"{name}: {each}" for name, each, pin in found if pin is None or not each.specifier.contains(pin)]
+    assert wrong == []
 
 
 def test_no_file_contains_a_path_of_a_machine() -> None:

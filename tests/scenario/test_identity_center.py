@@ -51,7 +51,7 @@ async def test_card_names_the_channel_member_who_matches_the_identity_center_rec
     assert TARO_PERSON.name in card.card
 
 
-async def test_requester_identified_by_the_record_cannot_approve_and_another_person_can(world: World) -> None:
+async def test_requester_whom_the_identity_center_record_identifies_cannot_approve_but_others_can(world: World) -> None:
     """Taro is refused as the requester. Hanako's click sends one signal in her name, and Taro is notified."""
     key = _requested(world)
     await world.shown(key)

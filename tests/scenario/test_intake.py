@@ -107,7 +107,7 @@ class Undeletable(FakeQueue):
         await super().delete(hint)
 
 
-async def test_message_that_cannot_be_deleted_does_not_stop_other_messages(world: World) -> None:
+async def test_queue_message_that_cannot_be_deleted_does_not_stop_other_messages(world: World) -> None:
     """The other messages are deleted, and the check of the queue fails. A second delivery leads to no further card."""
     keys = [world.aws.add(number) for number in (1, 2, 3)]
     queue = Undeletable(*(hint(key, str(key)) for key in keys))
@@ -235,7 +235,7 @@ async def test_event_up_to_a_minute_older_than_the_last_read_causes_a_read_of_aw
     assert world.aws.count("observe") == reads + 1
 
 
-async def test_requests_of_old_events_become_due_one_each_second(world: World) -> None:
+async def test_requests_of_replayed_old_events_become_due_one_each_second(world: World) -> None:
     """Events of last month are replayed for thirty requests.
 
     AWS is read about ten times in ten seconds, and thirty times in the end.

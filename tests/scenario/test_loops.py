@@ -100,7 +100,7 @@ async def test_reconcile_loop_retries_an_unavailable_store_without_spinning(worl
     assert len(world.chat.of("post")) == 1
 
 
-async def test_row_that_cannot_be_rescheduled_does_not_make_the_loop_spin(world: World) -> None:
+async def test_row_that_cannot_be_written_does_not_make_the_reconcile_loop_spin(world: World) -> None:
     """The store refuses every write for a minute, and is asked for due rows at most 200 times. Then the card comes."""
     store = with_refusing_store(world)
     await world.rows.requeue(world.aws.add())
@@ -114,7 +114,7 @@ async def test_row_that_cannot_be_rescheduled_does_not_make_the_loop_spin(world:
     assert len(world.chat.of("post")) == 1
 
 
-async def test_lagging_index_does_not_make_the_loop_spin(world: World) -> None:
+async def test_lagging_index_of_due_rows_does_not_make_the_reconcile_loop_spin(world: World) -> None:
     """`next_due` returns a past time, but `due` does not return the row. The loop pauses between its calls of `due`."""
 
     class Lagging(MemoryStore):

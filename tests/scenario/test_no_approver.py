@@ -197,7 +197,7 @@ async def test_requester_is_notified_when_an_approver_joins_the_channel() -> Non
     assert "Waiting for approval" in second
 
 
-async def test_requester_is_notified_only_once_if_the_last_approver_leaves_and_returns_twice() -> None:
+async def test_requester_gets_no_further_message_if_the_last_approver_leaves_and_returns_again() -> None:
     """The three messages say: the request waits, no one can decide, the request waits."""
     world = world_of(HANAKO_ID, people=[HANAKO, TARO_PERSON])
     key = await world.posted()

@@ -119,7 +119,7 @@ async def test_voters_outside_teams_are_not_looked_up_while_rosters_cannot_be_re
     assert str(HANAKO.upn) in card.card.replace("\u200b", "")
 
 
-async def test_identity_center_record_of_a_voter_that_may_not_be_read_is_no_problem() -> None:
+async def test_unreadable_identity_center_record_of_a_voter_is_not_counted_as_a_failure() -> None:
     """A voter's name on the card is optional.
 
     So the missing permission to read Identity Center is not counted as a failure.

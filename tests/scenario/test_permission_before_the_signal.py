@@ -211,7 +211,9 @@ async def test_decision_is_not_sent_if_unidentified_requesters_are_disallowed_be
 
 
 @pytest.mark.parametrize("removed", ["cancel_role", "account"])
-async def test_cancellation_is_not_sent_without_the_role_or_the_account(world: World, removed: str) -> None:
+async def test_cancellation_is_not_sent_if_its_role_or_account_is_removed_during_the_state_check(
+    world: World, removed: str
+) -> None:
     """The account, or its `cancel_role`, is removed from the file before the cancellation is sent."""
     key = await world.posted()
     gate = world.aws.gates["execution"] = asyncio.Event()

@@ -146,7 +146,7 @@ async def _adopted(world: World, key: RequestKey) -> str:
     return posted.activity_id
 
 
-async def test_adopted_copy_shows_the_same_as_the_first_card(world: World) -> None:
+async def test_adopted_copy_of_a_card_has_the_same_content_as_the_first_card(world: World) -> None:
     """Both cards are updated in place; notes go to the thread of the first."""
     key = await world.posted()
     activity = await _adopted(world, key)

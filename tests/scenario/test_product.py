@@ -28,8 +28,10 @@ def has_buttons(card: object) -> bool:
     return "'verb': 'approve'" in str(card)
 
 
-async def test_request_is_decided_from_its_card(world: Product) -> None:
-    """The signal has the person's name. The card is updated; a note and a direct message with the commands are sent."""
+async def test_approval_over_http_sends_one_signal_a_note_and_a_direct_message_and_updates_the_card(
+    world: Product,
+) -> None:
+    """The signal has the person's name and comment. The direct message has a command to start a session."""
     async with world.running():
         request = await world.ask()
         card = await world.card(request)

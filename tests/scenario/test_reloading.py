@@ -130,7 +130,7 @@ def _verbs(card: str) -> set[str]:
     "broken",
     ["[[channels", "", NOBODY + "approvers = 5", NOBODY.replace("trusted_roles", "trusted"), b"\xff", "channels = 1"],
 )
-async def test_invalid_file_is_ignored_and_reported(bot: FileBot, broken: str | bytes) -> None:
+async def test_invalid_configuration_file_has_no_effect_and_is_reported(bot: FileBot, broken: str | bytes) -> None:
     """Not even its valid parts take effect; a valid file clears the problem."""
     key = await bot.posted()
     with capture_logs() as logs:
@@ -144,15 +144,15 @@ async def test_invalid_file_is_ignored_and_reported(bot: FileBot, broken: str | 
     assert bot.problem is None
 
 
-async def test_missing_file_leaves_the_configuration_unchanged(bot: FileBot) -> None:
-    """The problem is reported, and decisions continue under the last valid file."""
+async def test_missing_configuration_file_leaves_the_configuration_unchanged_and_is_reported(bot: FileBot) -> None:
+    """Decisions continue under the last valid file."""
     bot.path.unlink()
     await bot.settle()
     assert bot.problem is not None
     assert await bot.code(await bot.posted()) is None
 
 
-async def test_changed_file_takes_effect_after_two_identical_reads(bot: FileBot) -> None:
+async def test_changed_configuration_file_takes_effect_after_two_identical_reads(bot: FileBot) -> None:
     """A half-written file may be valid too, so a single read has no effect on a click."""
     key = await bot.posted()
     bot.path.write_text(NOBODY)
@@ -173,7 +173,9 @@ def approvers_of(bot: FileBot) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("how", ["rename", "symlink"])
-async def test_file_can_be_replaced_by_rename_or_symlink(bot: FileBot, how: str, tmp_path: Path) -> None:
+async def test_configuration_file_can_be_replaced_by_rename_or_symbolic_link(
+    bot: FileBot, how: str, tmp_path: Path
+) -> None:
     """Editors rename a new file into place; Kubernetes switches a symbolic link."""
     other = tmp_path / "other.toml"
     other.write_text(NOBODY)
@@ -186,7 +188,7 @@ async def test_file_can_be_replaced_by_rename_or_symlink(bot: FileBot, how: str,
     assert await bot.code(await bot.posted()) is Refusal.NOBODY
 
 
-async def test_new_comment_in_the_file_makes_no_request_due(bot: FileBot) -> None:
+async def test_new_comment_in_the_configuration_file_makes_no_request_due(bot: FileBot) -> None:
     """A file that differs only in a comment and in its modification time is not a change."""
     key = await bot.posted()
     version = (await bot.world.row(key)).version
@@ -224,7 +226,7 @@ async def test_role_that_is_no_longer_trusted_identifies_no_requester(bot: FileB
     assert bot.world.aws.count("signal") == 0
 
 
-async def test_reload_keeps_the_roles_of_the_accounts(bot: FileBot) -> None:
+async def test_reload_of_the_configuration_file_keeps_the_cancel_role_of_an_account(bot: FileBot) -> None:
     """[[accounts]] waits for a restart as a whole: requesters can still cancel after another change."""
     key = await bot.posted()
     accounts = bot.world.configuration.value.accounts
@@ -344,7 +346,7 @@ async def test_changed_order_of_channels_takes_effect(tmp_path: Path) -> None:
         assert "configuration_read" in {each["event"] for each in logs}
 
 
-async def test_file_that_is_valid_again_is_logged(bot: FileBot) -> None:
+async def test_configuration_file_that_is_valid_again_is_logged(bot: FileBot) -> None:
     """The event is logged even if the content equals the current configuration."""
     await bot.put("[[channels")
     with capture_logs() as logs:
@@ -380,7 +382,7 @@ async def _paused_cards(bot: FileBot) -> int:
     return sum("decide = false" in str(each.card) for each in bot.world.chat.of("post"))
 
 
-async def test_waiting_click_is_checked_again_before_its_claim(bot: FileBot) -> None:
+async def test_click_that_waits_for_another_decision_is_checked_again_before_its_claim(bot: FileBot) -> None:
     """An approver who is removed while their click waits is refused."""
     key = await bot.posted()
     gate = bot.world.aws.gates["prepare"] = asyncio.Event()
@@ -481,7 +483,7 @@ async def _identified_by_an_earlier_version(world: World, key: RequestKey) -> No
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.REJECT, Verb.REVOKE, Verb.CANCEL])
-async def test_first_click_after_an_upgrade_is_sent(verb: Verb) -> None:
+async def test_first_click_after_an_upgrade_of_the_bot_sends_its_signal(verb: Verb) -> None:
     """After an upgrade that changes no rule, no click is lost: the requester is identified again during the click."""
     world = new_world()
     key = await world.posted()
@@ -498,7 +500,9 @@ async def test_first_click_after_an_upgrade_is_sent(verb: Verb) -> None:
 
 
 @pytest.mark.parametrize("problem", [AwsThrottled("ThrottlingException"), AwsUnavailable("InternalServerError")])
-async def test_first_click_after_an_upgrade_is_sent_although_one_read_fails(problem: Exception) -> None:
+async def test_first_click_after_an_upgrade_of_the_bot_sends_its_signal_although_one_read_fails(
+    problem: Exception,
+) -> None:
     """The read that identifies the requester again fails once. The click is still sent within its three seconds."""
     world = new_world()
     key = await world.posted()
@@ -511,7 +515,7 @@ async def test_first_click_after_an_upgrade_is_sent_although_one_read_fails(prob
         assert world.aws.count("signal") == 1
 
 
-async def test_first_click_after_an_upgrade_is_refused_while_the_roster_cannot_be_read() -> None:
+async def test_first_click_after_an_upgrade_of_the_bot_is_refused_while_the_roster_cannot_be_read() -> None:
     """The rosters fail at that moment. The click is refused for this cause, and the next one after a minute is sent."""
     world = new_world()
     key = await world.posted()

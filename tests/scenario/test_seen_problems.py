@@ -411,7 +411,7 @@ async def test_policy_is_compared_with_the_channels_that_may_get_its_requests(
     assert [step for step in ("Level1", "Level2") if step in found] == ([wrong] if wrong else [])
 
 
-async def test_at_most_five_wrong_or_unreadable_policies_are_named(site: Site) -> None:
+async def test_problem_names_at_most_five_wrong_or_unreadable_policies(site: Site) -> None:
     """One policy cannot be read, and nine list another role. The problem names five of the ten and counts the others."""
     site.aws.policies = [ApprovalPolicy("Broken", None)]
     site.aws.policies += [ApprovalPolicy(f"P{number}", (_level("Level1", LEAD),)) for number in range(9)]

@@ -42,7 +42,7 @@ async def bot() -> AsyncIterator[StoredBot]:
             await loop
 
 
-async def test_approver_who_is_removed_from_the_object_is_refused_after_one_read(bot: StoredBot) -> None:
+async def test_approver_who_is_removed_from_the_configuration_object_is_refused_after_one_read(bot: StoredBot) -> None:
     """An object is replaced as a whole, so no second read is needed. The approver in the new version decides."""
     key = await bot.posted()
     bot.place.put(ONLY_ICHIRO)
@@ -54,7 +54,7 @@ async def test_approver_who_is_removed_from_the_object_is_refused_after_one_read
     assert bot.world.aws.count("signal") == 1
 
 
-async def test_each_new_version_that_takes_effect_is_logged_once(bot: StoredBot) -> None:
+async def test_each_new_version_of_the_configuration_object_that_takes_effect_is_logged_once(bot: StoredBot) -> None:
     """A new version is logged even if it differs in a comment only; the version at the start is not logged again."""
     with capture_logs() as logs:
         await bot.reads(2)
@@ -65,7 +65,7 @@ async def test_each_new_version_that_takes_effect_is_logged_once(bot: StoredBot)
     assert [each["version"] for each in logs if each["event"] == "configuration_read"] == ["2", "3"]
 
 
-async def test_invalid_version_leaves_the_configuration_unchanged_and_is_reported(bot: StoredBot) -> None:
+async def test_invalid_version_of_the_configuration_object_has_no_effect_and_is_reported(bot: StoredBot) -> None:
     """Not even its valid parts take effect. The problem says what is wrong and ends with a valid version."""
     key = await bot.posted()
     with capture_logs() as logs:
@@ -86,8 +86,8 @@ async def test_invalid_version_leaves_the_configuration_unchanged_and_is_reporte
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf"])
-async def test_empty_version_leaves_the_configuration_unchanged(bot: StoredBot, content: bytes) -> None:
-    """An upload that stores nothing is a mistake, not a configuration without channels."""
+async def test_empty_version_of_the_configuration_object_has_no_effect(bot: StoredBot, content: bytes) -> None:
+    """An empty upload is reported as a problem. It is not a configuration without channels."""
     key = await bot.posted()
     bot.place.put(content)
     await bot.reads()
@@ -96,7 +96,7 @@ async def test_empty_version_leaves_the_configuration_unchanged(bot: StoredBot, 
     assert bot.world.aws.count("signal") == 1
 
 
-async def test_deleted_object_leaves_the_configuration_unchanged(bot: StoredBot) -> None:
+async def test_deleted_configuration_object_leaves_the_configuration_unchanged(bot: StoredBot) -> None:
     """The problem says what to do, is logged once, and ends when the object is back, even with the same content."""
     key = await bot.posted()
     bot.place.unreadable = DELETED
@@ -111,7 +111,7 @@ async def test_deleted_object_leaves_the_configuration_unchanged(bot: StoredBot)
     assert bot.problem is None
 
 
-async def test_invalid_version_is_still_reported_after_an_outage(bot: StoredBot) -> None:
+async def test_invalid_version_of_the_configuration_object_is_still_reported_after_an_outage(bot: StoredBot) -> None:
     """The object can be read again, but its content is still invalid."""
     bot.place.put("[[channels")
     await bot.reads()
@@ -122,7 +122,7 @@ async def test_invalid_version_is_still_reported_after_an_outage(bot: StoredBot)
     assert str(bot.problem).startswith("ConfigurationInvalid")
 
 
-async def test_return_to_earlier_content_takes_effect(bot: StoredBot) -> None:
+async def test_configuration_object_with_the_content_of_an_earlier_version_takes_effect(bot: StoredBot) -> None:
     """A rollback is a new version with earlier content."""
     bot.place.put(ONLY_ICHIRO)
     await bot.reads()

@@ -207,7 +207,7 @@ async def test_request_whose_retries_have_ended_is_read_again_when_a_sweep_lists
     assert len(world.chat.of("post")) == 1
 
 
-async def test_replica_that_a_list_does_not_mark_is_read_once(world: World) -> None:
+async def test_replica_that_aws_does_not_mark_in_its_list_is_read_only_once(world: World) -> None:
     """A list without operational data does not mark replicas. The row does, so later changes are ignored."""
     key = world.aws.add()
     source = RequestKey(OTHER, REGION, key.ops_item_id)
@@ -306,7 +306,9 @@ def with_places(world: World, places: dict[str, frozenset[str]]) -> SeveralPlace
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ThrottlingException", "hangs"])
-async def test_failing_account_or_region_does_not_delay_the_sweeps_of_others(world: World, code: str) -> None:
+async def test_failing_account_or_region_does_not_delay_the_sweeps_of_other_accounts_and_regions(
+    world: World, code: str
+) -> None:
     """While AWS denies, throttles or does not answer calls for one account and Region, the others are swept on time."""
     aws = with_places(world, PLACES)
     gate = asyncio.Event()

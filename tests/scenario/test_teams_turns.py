@@ -168,7 +168,7 @@ async def test_first_invoke_of_a_conversation_does_not_wait_for_the_store(
     assert list(bot.store.tables.service_urls) == [APPROVERS]
 
 
-async def test_click_is_received_at_the_arrival_of_its_http_request_not_after_the_token_check(
+async def test_click_has_the_arrival_time_of_its_http_request_not_the_time_after_the_token_check(
     ms: FakeMicrosoft, bot: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The token check takes 1.5 s. It is part of the time for the answer, which counts from `received_at`."""
@@ -203,7 +203,7 @@ async def test_submit_in_a_personal_chat_reaches_the_click_handler_before_the_ch
     assert handled == [Verb.CANCEL]
 
 
-async def test_submit_reaches_the_click_handler_like_an_invoke(ms: FakeMicrosoft, bot: Turns) -> None:
+async def test_action_submit_reaches_the_click_handler_like_an_invoke(ms: FakeMicrosoft, bot: Turns) -> None:
     """Old clients send a message instead of an invoke. An accepted click gets no message as an answer."""
     value = {**DATA, "verb": "reject", "comment": "no"}
     status, body = await ms.post_submit(bot.url, HANAKO, THREAD, value, replyToId="1795456557005")

@@ -152,11 +152,11 @@ POSTPONED = Record(KEY, NOW, request=request(), observed_at=NOW, requeue_at=NOW 
         ({"decisions": (decision(HANAKO, state=DecisionState.RELEASED),)}, True),
     ],
 )
-def test_postponed_delivery_needs_no_read_of_aws_only_while_all_conditions_are_met(
+def test_aws_is_read_before_a_postponed_delivery_unless_the_facts_in_the_row_are_recent(
     changed: dict[str, Any], *, recent: bool
 ) -> None:
-    """The delivery is postponed, the facts are recent, and no decision is under way. A released decision is not.
+    """Facts that are missing, unknown, older than FACTS_KEPT or from the future make a read necessary.
 
-    Each condition that is not met makes a read necessary.
+    So do a failed read, a row that is not due for a delivery, and a decision under way. A released decision does not.
     """
     assert is_recent(replace(POSTPONED, **changed), NOW + SECOND) is recent

@@ -179,7 +179,7 @@ def test_card_with_the_longest_texts_is_within_the_size_limits(figure: Figure) -
     ("text", "broken"),
     [("a\nb", lambda card: card["body"].pop()), ("<b>", lambda card: card["body"].append({"type": "Image"}))],
 )
-def test_comparison_finds_a_changed_structure(text: str, broken: Any) -> None:
+def test_comparison_of_cards_finds_a_changed_structure(text: str, broken: Any) -> None:
     """Control: one block more or less is a difference."""
     (view, notice), formatter = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
     card: dict[str, Any] = made(filled(view, text), notice, formatter)
@@ -189,7 +189,7 @@ def test_comparison_finds_a_changed_structure(text: str, broken: Any) -> None:
 
 
 @pytest.mark.parametrize("lost", ["a", "決", "*", "@", "😀", "1"])
-def test_comparison_finds_a_lost_character(lost: str) -> None:
+def test_comparison_of_cards_finds_a_lost_character(lost: str) -> None:
     """Control: a card without one visible character of the text does not show the text."""
     (view, notice), formatter = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
     text = f"x{lost}y"

@@ -184,7 +184,9 @@ async def test_person_whose_object_id_is_the_requesters_name_in_aws_may_not_deci
 
 @pytest.mark.parametrize("requester", [f"arn:aws:iam::{ACCOUNT}:root", f"arn:aws-cn:iam::{ACCOUNT}:root", ACCOUNT, ""])
 @pytest.mark.parametrize("allowed", [False, True], ids=["refuse", "allow"])
-async def test_requester_without_a_name_blocks_decisions_unless_allowed(requester: str, allowed: bool) -> None:
+async def test_requester_without_a_name_blocks_decisions_unless_unidentified_requesters_are_allowed(
+    requester: str, allowed: bool
+) -> None:
     """The root user, a bare account id and an empty text name no person.
 
     With "allow", the card has buttons, and says that the requester was not checked.
@@ -198,7 +200,7 @@ async def test_requester_without_a_name_blocks_decisions_unless_allowed(requeste
     assert (answer.refused, len(world.aws.signals)) == (not allowed, int(allowed))
 
 
-async def test_address_with_a_plus_part_does_not_identify_the_person_without_it() -> None:
+async def test_address_with_a_plus_part_does_not_identify_the_person_with_the_plain_address() -> None:
     """The session `taro.yamada+cli@…` of a trusted role identifies no one.
 
     So neither Taro nor another approver may decide.

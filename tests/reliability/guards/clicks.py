@@ -246,7 +246,7 @@ GUARDS = (
     ),
     Guard(
         "the time of a click counts from the arrival of its request",
-        "tests/scenario/test_teams_turns.py::test_click_is_received_at_the_arrival_of_its_http_request_not_after_the_token_check",
+        "tests/scenario/test_teams_turns.py::test_click_has_the_arrival_time_of_its_http_request_not_the_time_after_the_token_check",
         {"bot.teams.wire.invoke:read_click": around(lambda read, inbound: replace(read(inbound), received_at=None))},
     ),
     Guard(
@@ -275,7 +275,7 @@ GUARDS = (
     ),
     Guard(
         "a click is claimed only under the rules that allowed it",
-        RELOADING + "test_waiting_click_is_checked_again_before_its_claim",
+        RELOADING + "test_click_that_waits_for_another_decision_is_checked_again_before_its_claim",
         {INPUTS: around(lambda inputs, *given: replace(inputs(*given), revision=0)), OBJECTION: always(None)},
     ),
     Guard(

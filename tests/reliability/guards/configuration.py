@@ -37,12 +37,12 @@ async def _empty_if_deleted(read: Any, source: object) -> Any:
 GUARDS = (
     Guard(
         "an invalid configuration keeps the former one",
-        STORED + "test_invalid_version_leaves_the_configuration_unchanged_and_is_reported",
+        STORED + "test_invalid_version_of_the_configuration_object_has_no_effect_and_is_reported",
         {"bot.config.file:parse_configuration": around(_empty_if_invalid)},
     ),
     Guard(
         "an unreadable configuration keeps the former one",
-        STORED + "test_deleted_object_leaves_the_configuration_unchanged",
+        STORED + "test_deleted_configuration_object_leaves_the_configuration_unchanged",
         {"bot.config.reload:ConfigurationReload._refuse": around(_empty_if_refused)},
     ),
     Guard(

@@ -353,7 +353,7 @@ GUARDS = (
     ),
     Guard(
         "replayed events do not delay new requests",
-        INTAKE + "test_requests_of_old_events_become_due_one_each_second",
+        INTAKE + "test_requests_of_replayed_old_events_become_due_one_each_second",
         {"bot.service.sources.intake:OLD": constant(timedelta.max)},
     ),
     Guard(
@@ -363,12 +363,12 @@ GUARDS = (
     ),
     Guard(
         "a configuration file is applied only after two equal reads",
-        RELOADING + "test_changed_file_takes_effect_after_two_identical_reads",
+        RELOADING + "test_changed_configuration_file_takes_effect_after_two_identical_reads",
         {"bot.config.file_source:FileSource.read": around(_at_once)},
     ),
     Guard(
         "a reload keeps the cancel roles",
-        RELOADING + "test_reload_keeps_the_roles_of_the_accounts",
+        RELOADING + "test_reload_of_the_configuration_file_keeps_the_cancel_role_of_an_account",
         {
             "bot.service.current_configuration:CurrentConfiguration.replace": around(
                 lambda make_active, current, value: make_active(current, replace(value, accounts=()))

@@ -77,7 +77,7 @@ async def test_reader_session_is_renewed_before_it_expires(scene: Scene, reader:
     assert len(scene.aws.calls("AssumeRole")) == 2
 
 
-async def test_session_that_aws_refuses_as_expired_is_replaced(scene: Scene, reader: AwsSide) -> None:
+async def test_reader_session_that_aws_refuses_as_expired_is_replaced(scene: Scene, reader: AwsSide) -> None:
     """If AWS refuses a session as expired, the role is assumed again and the read succeeds."""
     asked = scene.ask()
     scene.aws.faults.fail("GetOpsItem", "ExpiredTokenException", times=1)
@@ -287,7 +287,9 @@ async def test_calls_to_aws_are_counted_by_operation_and_result(scene: Scene) ->
     assert calls_by_result(registry, "get_caller_identity") == {"ok": 1}
 
 
-async def test_number_of_error_codes_in_the_metric_is_limited(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_number_of_error_codes_in_the_metric_of_aws_calls_is_limited(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Invented codes must not fill the memory of this process and of Prometheus: codes beyond the limit are `other`."""
     monkeypatch.setattr(clients, "MAX_CODES", 2)
     asked, registry = scene.ask(), CollectorRegistry()

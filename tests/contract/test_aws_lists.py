@@ -55,7 +55,7 @@ async def test_requests_that_ended_before_the_watermark_are_not_listed(scene: Sc
     assert set(await listed(scene, side, minutes=5)) == {pending.id}
 
 
-async def test_current_step_is_listed(scene: Scene, side: AwsSide) -> None:
+async def test_current_step_of_a_pending_request_is_listed(scene: Scene, side: AwsSide) -> None:
     """After an approval of the first level, the list names the second level as the current step."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
@@ -68,7 +68,7 @@ async def test_auto_approved_requests_are_not_listed(scene: Scene, side: AwsSide
     assert await listed(scene, side) == {}
 
 
-async def test_replicas_are_listed_with_their_source(scene: Scene, side: AwsSide) -> None:
+async def test_replica_of_a_request_is_listed_with_its_source(scene: Scene, side: AwsSide) -> None:
     """A copy in the delegated administrator account is listed with the account, Region and id of its source."""
     asked = scene.ask()
 
@@ -100,7 +100,7 @@ async def test_revoked_requests_created_since_a_time_are_listed(scene: Scene, si
     assert len(scene.aws.calls("DescribeOpsItems")) == 1
 
 
-async def test_unreadable_list_of_revocations_is_empty(scene: Scene, side: AwsSide) -> None:
+async def test_unreadable_list_of_revocations_counts_as_empty(scene: Scene, side: AwsSide) -> None:
     """A failure of this list is not an error, because the list only makes up for lost events."""
     since, asked = scene.clock() - timedelta(minutes=5), scene.ask()
     signal(scene.approver(), asked)
@@ -110,7 +110,7 @@ async def test_unreadable_list_of_revocations_is_empty(scene: Scene, side: AwsSi
     assert await side.requests.revoked(ACCOUNT, REGION, since) == []
 
 
-async def test_row_without_operational_data_is_listed(scene: Scene, side: AwsSide) -> None:
+async def test_request_without_operational_data_is_listed_with_status_and_time(scene: Scene, side: AwsSide) -> None:
     """A row without operational data still has its status and the time of its last change."""
     asked = scene.ask()
 
@@ -123,7 +123,9 @@ async def test_row_without_operational_data_is_listed(scene: Scene, side: AwsSid
 
 
 @pytest.mark.parametrize("how_many", [50, 120])
-async def test_all_pages_of_both_lists_are_read(scene: Scene, side: AwsSide, how_many: int) -> None:
+async def test_all_pages_of_the_lists_of_ops_items_and_executions_are_read(
+    scene: Scene, side: AwsSide, how_many: int
+) -> None:
     """A page has 50 rows. The rows of all pages are listed, with one call for each page of each list."""
     asked = {scene.ask().id for _ in range(how_many)}
     scene.aws.forget_calls()
@@ -169,7 +171,7 @@ async def test_list_with_endless_pages_raises_an_error(
     assert 3 <= len(scene.aws.calls("DescribeOpsItems")) <= 2 * 3
 
 
-async def test_rows_that_are_not_access_requests_are_left_out(scene: Scene, side: AwsSide) -> None:
+async def test_ops_items_that_are_not_access_requests_are_not_listed(scene: Scene, side: AwsSide) -> None:
     """A row without an id, or of another type, is left out."""
     scene.ask()
 

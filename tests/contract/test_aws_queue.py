@@ -124,7 +124,9 @@ async def test_waiting_time_of_events_is_measured(scene: Scene, queue: SqsQueue,
     assert 2 * 90 <= waited < 2 * 150
 
 
-async def test_negative_waiting_time_counts_as_zero(scene: Scene, queue: SqsQueue, registry: CollectorRegistry) -> None:
+async def test_negative_waiting_time_of_an_event_counts_as_zero(
+    scene: Scene, queue: SqsQueue, registry: CollectorRegistry
+) -> None:
     """Clocks may differ, and the sum of a histogram must not decrease."""
     scene.ask("batch-01")
     scene.clock.moment = datetime.now(UTC) - timedelta(seconds=90)

@@ -480,7 +480,9 @@ async def test_session_without_optional_settings_has_only_a_role_and_a_name(scen
     ],
     ids=["identity", "external id", "tag", "case"],
 )
-async def test_sessions_that_differ_in_any_member_are_separate(scene: Scene, side: AwsSide, other: RoleSession) -> None:
+async def test_role_sessions_that_differ_in_any_member_are_separate(
+    scene: Scene, side: AwsSide, other: RoleSession
+) -> None:
     """A session is not reused for another source identity, external id, tag or spelling of the name."""
     await send(side, signal_of(scene.ask(), session=MADE_OF))
     await side.requests.prepare(signal_of(scene.ask("db-prod-01"), session=other))

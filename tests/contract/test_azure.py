@@ -47,7 +47,7 @@ def commands(name: str) -> list[str]:
     return [found for block in blocks for found in re.findall(r"^ *az (.+(?:\n {2,}.+)*)", block, re.MULTILINE)]
 
 
-def test_bot_is_a_resource_that_azure_knows() -> None:
+def test_bot_of_the_azure_template_agrees_with_the_model_of_azure() -> None:
     """Every member of the bot is Azure's, no required one is missing, and the app is of one tenant."""
     bot = known(models.Bot, body(BOT))
     assert (bot.serialize(), missing(bot)) == (body(BOT), [])
@@ -56,7 +56,7 @@ def test_bot_is_a_resource_that_azure_knows() -> None:
     assert (BOT["kind"], BOT["sku"]["name"]) == (models.Kind.AZUREBOT, models.SkuName.F0)
 
 
-def test_teams_channel_is_a_resource_that_azure_knows() -> None:
+def test_teams_channel_of_the_azure_template_agrees_with_the_model_of_azure() -> None:
     """The channel is Teams', enabled, and created after its bot."""
     channel = known(models.BotChannel, body(CHANNEL))
     assert isinstance(channel.properties, models.MsTeamsChannel)
@@ -66,21 +66,21 @@ def test_teams_channel_is_a_resource_that_azure_knows() -> None:
     assert CHANNEL["dependsOn"] == [f"[resourceId('{BOT['type']}', parameters('name'))]"]
 
 
-def test_misspelled_member_does_not_survive_the_model() -> None:
-    """Control: the comparison finds a wrong name, and a missing member."""
+def test_control_comparison_with_the_model_of_azure_finds_wrong_and_missing_members() -> None:
+    """Control: a misspelled member is dropped, and a missing one is reported."""
     wrong = {**body(BOT), "properties": {**BOT["properties"], "msaApType": "SingleTenant"}}
     assert known(models.Bot, wrong).serialize() == body(BOT)
     without = {name: value for name, value in BOT["properties"].items() if name != "msaAppId"}
     assert missing(known(models.Bot, {**body(BOT), "properties": without})) == ["msa_app_id"]
 
 
-def test_template_uses_every_parameter_and_declares_every_used_one() -> None:
+def test_azure_template_uses_exactly_the_parameters_that_it_declares() -> None:
     """A parameter without a use would have no effect."""
     assert set(PARAMETER.findall(json.dumps(TEMPLATE["resources"]))) == set(TEMPLATE["parameters"])
 
 
-def test_installation_guide_has_az_commands() -> None:
-    """The next test has commands to check."""
+def test_installation_guide_has_az_commands_to_check() -> None:
+    """The test of documented `az` commands has parameters."""
     assert any(each.startswith("deployment group create") for each in commands(documents.INSTALLATION))
 
 
@@ -91,7 +91,7 @@ def test_documented_az_command_has_existing_arguments(command: str) -> None:
     fake.parse(words, KNOWN)
 
 
-def test_documented_deployment_gives_the_parameters_of_the_template() -> None:
+def test_documented_deployment_gives_the_parameters_of_the_azure_template() -> None:
     """Each parameter without a default value has a value in the command, and no other name is used."""
     (command,) = [each for each in commands(documents.INSTALLATION) if each.startswith("deployment")]
     given = set(re.findall(r"\b(\w+)=", command.partition("--parameters")[2]))
@@ -100,7 +100,7 @@ def test_documented_deployment_gives_the_parameters_of_the_template() -> None:
 
 
 @pytest.mark.parametrize("line", ["bot create --name x", "bot make --name x", "group exists --name x --nam y"])
-def test_arguments_that_az_does_not_take_are_found(line: str) -> None:
+def test_control_unknown_and_missing_arguments_of_az_are_refused(line: str) -> None:
     """Control: a missing argument, an unknown command and an unknown argument are refused."""
     with pytest.raises(Refused):
         fake.parse(line.split(), KNOWN)

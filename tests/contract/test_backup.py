@@ -78,7 +78,7 @@ def modes_in(folder: Path) -> dict[str, int]:
     return {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()}
 
 
-async def test_copy_has_every_row_that_another_process_committed_before(path: Path, copy: Path) -> None:
+async def test_backup_has_every_write_that_another_process_committed_before(path: Path, copy: Path) -> None:
     """A process writes without a pause. The copy has each write that it has acknowledged, and works as a store."""
     writer = await asyncio.create_subprocess_exec(
         sys.executable, "-c", test_sqlite.WRITER, str(path), stdout=asyncio.subprocess.PIPE, cwd=ROOT
@@ -98,7 +98,7 @@ async def test_copy_has_every_row_that_another_process_committed_before(path: Pa
     assert later > max(acknowledged)
 
 
-async def test_copy_has_what_is_only_in_the_write_ahead_log(path: Path, copy: Path) -> None:
+async def test_backup_has_writes_that_are_only_in_the_write_ahead_log(path: Path, copy: Path) -> None:
     """The bot is open, so its last writes are in the log beside the file. They are in the copy, too."""
     async with SqliteStore(path) as store:
         written = await store.apply(KEY, counted, now=NOW)
@@ -109,14 +109,16 @@ async def test_copy_has_what_is_only_in_the_write_ahead_log(path: Path, copy: Pa
 
 
 @pytest.mark.usefixtures("without_umask")
-def test_copy_is_one_private_file(path: Path, copy: Path) -> None:
+def test_backup_is_one_private_file(path: Path, copy: Path) -> None:
     """Reasons and names are private. Nothing else is left in the folder."""
     fill(path)
     assert backup(copy).exit_code == 0
     assert modes_in(copy.parent) == {copy.name: 0o600}
 
 
-def test_copy_and_its_name_are_on_disk(path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backup_flushes_the_copy_and_its_folder_to_the_disk(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The copy survives a power cut right after the command has ended."""
     synced, fsync = set[int](), os.fsync
 
@@ -139,7 +141,7 @@ def test_backup_does_not_change_the_store(path: Path, copy: Path) -> None:
 
 
 @pytest.mark.parametrize("link", [False, True], ids=["a file", "a link to a file that does not exist"])
-def test_existing_file_is_not_replaced(path: Path, copy: Path, *, link: bool) -> None:
+def test_backup_does_not_replace_an_existing_file_or_link(path: Path, copy: Path, *, link: bool) -> None:
     """A former backup is kept. Nothing is written through a link."""
     fill(path)
     if link:
@@ -150,7 +152,7 @@ def test_existing_file_is_not_replaced(path: Path, copy: Path, *, link: bool) ->
     assert copy.is_symlink() if link else copy.read_text() == "former"
 
 
-def test_unfinished_copy_is_not_replaced(path: Path, copy: Path) -> None:
+def test_backup_does_not_replace_an_unfinished_copy(path: Path, copy: Path) -> None:
     """Another backup to the same file may be running, or was killed. The error names its file."""
     fill(path)
     partial = copy.with_name("copy.db.partial")
@@ -159,26 +161,26 @@ def test_unfinished_copy_is_not_replaced(path: Path, copy: Path) -> None:
     assert partial.read_text() == "half"
 
 
-def test_missing_store_is_not_created(path: Path, copy: Path) -> None:
+def test_backup_of_a_missing_store_creates_no_store(path: Path, copy: Path) -> None:
     """A copy of nothing would look like a backup."""
     assert f"there is no store at {path}; check NODE_ACCESS_STORE" in refusal(copy)
     assert not path.exists()
 
 
-def test_file_of_another_program_is_not_copied(path: Path, copy: Path) -> None:
+def test_backup_refuses_the_database_of_another_program(path: Path, copy: Path) -> None:
     """The setting names another database by mistake."""
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE customers (name TEXT)")
     assert "is not the bot's database: check NODE_ACCESS_STORE" in refusal(copy)
 
 
-def test_file_that_is_no_database_is_not_copied(path: Path, copy: Path) -> None:
+def test_backup_refuses_a_file_that_is_not_a_database(path: Path, copy: Path) -> None:
     """The file has other contents."""
     path.write_text("no database, and long enough to be read as one " * 40)
     assert "cannot be copied: the file is damaged (SQLITE_NOTADB" in refusal(copy)
 
 
-def test_damaged_store_gives_no_copy(path: Path, copy: Path) -> None:
+def test_backup_of_a_damaged_store_fails_and_leaves_no_copy(path: Path, copy: Path) -> None:
     """Noise in the pages of the rows is copied like any other page. The check of the copy finds it."""
     fill(path, rows=200)
     content = bytearray(path.read_bytes())
@@ -187,14 +189,16 @@ def test_damaged_store_gives_no_copy(path: Path, copy: Path) -> None:
     assert "damaged" in refusal(copy)
 
 
-def test_full_disk_leaves_no_copy(path: Path, copy: Path, limited_files: Callable[[int], None]) -> None:
+def test_backup_to_a_full_disk_fails_and_leaves_no_copy(
+    path: Path, copy: Path, limited_files: Callable[[int], None]
+) -> None:
     """Half a copy would look like a backup. The error has SQLite's code."""
     fill(path, rows=50)
     limited_files(path.stat().st_size // 2)
     assert "SQLITE_" in refusal(copy)
 
 
-def test_folder_that_does_not_exist_is_named(path: Path, copy: Path) -> None:
+def test_backup_names_a_folder_that_does_not_exist(path: Path, copy: Path) -> None:
     """The command creates no folders."""
     fill(path)
     assert f"{copy.parent / 'none' / 'copy.db'} cannot be created: No such file" in refusal(
@@ -202,7 +206,9 @@ def test_folder_that_does_not_exist_is_named(path: Path, copy: Path) -> None:
     )
 
 
-def test_table_is_referred_to_its_recovery(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backup_of_a_dynamodb_store_refers_to_point_in_time_recovery(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A DynamoDB store is no file."""
     monkeypatch.setenv("NODE_ACCESS_STORE", "dynamodb:node-access")
     monkeypatch.setenv("AWS_REGION", "ap-northeast-1")

@@ -110,7 +110,7 @@ def stored(address: str) -> dict[str, str]:
     return {arn: client.get_secret_value(SecretId=arn)["SecretString"] for arn in arns}
 
 
-def test_first_run_creates_everything_in_order(cloud: Cloud) -> None:
+def test_create_bot_script_creates_app_secret_bot_and_channel_in_order(cloud: Cloud) -> None:
     """The app is of one tenant, the bot is free and has the app, the tenant, the endpoint and the Teams channel."""
     done = cloud.create(*BOT, "--secret-file", "secret")
     assert (done.returncode, done.stdout.splitlines()) == (0, IDS), done.stderr
@@ -136,7 +136,7 @@ def test_first_run_creates_everything_in_order(cloud: Cloud) -> None:
     }
 
 
-def test_secret_is_in_a_file_that_only_its_owner_can_read(cloud: Cloud) -> None:
+def test_create_bot_script_writes_the_secret_to_a_file_that_only_its_owner_can_read(cloud: Cloud) -> None:
     """The file has the secret alone, without a line end, and the mode 600."""
     assert cloud.create(*BOT, "--secret-file", "secret").returncode == 0
     file = cloud.folder / "secret"
@@ -146,7 +146,9 @@ def test_secret_is_in_a_file_that_only_its_owner_can_read(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("credential", [("--secret-file", "secret"), FEDERATION], ids=lambda each: each[0])
-def test_second_run_creates_nothing_and_prints_the_same(cloud: Cloud, credential: tuple[str, ...]) -> None:
+def test_second_run_of_create_bot_creates_nothing_and_prints_the_same(
+    cloud: Cloud, credential: tuple[str, ...]
+) -> None:
     """Everything is found again, and there is no second secret or bot."""
     first = cloud.create(*BOT, *credential)
     before = cloud.azure
@@ -158,7 +160,7 @@ def test_second_run_creates_nothing_and_prints_the_same(cloud: Cloud, credential
     assert after == before
 
 
-def test_run_that_stopped_is_completed_by_the_next(cloud: Cloud) -> None:
+def test_next_run_of_create_bot_completes_a_run_that_stopped(cloud: Cloud) -> None:
     """After a refused step, the exit code is 1 and no ids are printed. The next run creates what is missing."""
     refusing = cloud.azure
     refusing.failing = "bot create"
@@ -174,7 +176,7 @@ def test_run_that_stopped_is_completed_by_the_next(cloud: Cloud) -> None:
     assert (len(azure.apps), azure.secrets, list(azure.bots), azure.channels) == (1, 1, [NAME], [NAME])
 
 
-def test_refused_secret_leaves_no_file(cloud: Cloud) -> None:
+def test_create_bot_script_writes_no_file_if_the_secret_is_refused(cloud: Cloud) -> None:
     """A file without a secret would count as one in the next run."""
     refusing = cloud.azure
     refusing.failing = "ad app credential reset"
@@ -183,7 +185,7 @@ def test_refused_secret_leaves_no_file(cloud: Cloud) -> None:
     assert not (cloud.folder / "secret").exists()
 
 
-def test_secret_goes_to_aws_secrets_manager_without_a_file(cloud: Cloud, aws: str) -> None:
+def test_create_bot_script_stores_the_secret_in_aws_without_a_file(cloud: Cloud, aws: str) -> None:
     """The ARN is printed for the bot's settings. A second run keeps the secret that is there."""
     done = cloud.create(*BOT, "--secrets-manager", "node-access-bot")
     again = cloud.create(*BOT, "--secrets-manager", "node-access-bot")
@@ -196,7 +198,7 @@ def test_secret_goes_to_aws_secrets_manager_without_a_file(cloud: Cloud, aws: st
     assert [path for path in cloud.folder.rglob("*") if path.is_file() and SECRET in path.read_text()] == []
 
 
-def test_refused_secret_stores_nothing_in_aws(cloud: Cloud, aws: str) -> None:
+def test_create_bot_script_stores_nothing_in_aws_if_the_secret_is_refused(cloud: Cloud, aws: str) -> None:
     """An empty secret in AWS would count as one in the next run. No bot is created."""
     refusing = cloud.azure
     refusing.failing = "ad app credential reset"
@@ -207,7 +209,7 @@ def test_refused_secret_stores_nothing_in_aws(cloud: Cloud, aws: str) -> None:
     assert (done.stdout, cloud.azure.bots, stored(aws)) == ("", {}, {})
 
 
-def test_federated_credential_trusts_the_role_of_the_bot(cloud: Cloud) -> None:
+def test_create_bot_script_makes_a_federated_credential_for_the_role_of_the_bot(cloud: Cloud) -> None:
     """The app gets no secret. A run with another role changes the credential instead of adding one."""
     done = cloud.create(*BOT, *FEDERATION)
     assert done.stdout.splitlines() == [*IDS, "NODE_ACCESS_APP_CREDENTIAL=aws-federation"], done.stderr
@@ -218,7 +220,7 @@ def test_federated_credential_trusts_the_role_of_the_bot(cloud: Cloud) -> None:
     assert cloud.azure.federated == {"aws": {**trust, "subject": other}}
 
 
-def test_endpoint_can_be_given_later(cloud: Cloud) -> None:
+def test_second_run_of_create_bot_adds_the_endpoint(cloud: Cloud) -> None:
     """With infra/aws/bot.yaml, the address is known only after the stack is created."""
     assert cloud.create(*WHERE, *FEDERATION).returncode == 0
     assert "endpoint" not in cloud.azure.bots[NAME]
@@ -226,14 +228,14 @@ def test_endpoint_can_be_given_later(cloud: Cloud) -> None:
     assert cloud.azure.bots[NAME]["endpoint"] == ENDPOINT
 
 
-def test_nothing_is_created_without_the_resource_group(cloud: Cloud) -> None:
+def test_create_bot_script_creates_nothing_without_the_resource_group(cloud: Cloud) -> None:
     """The message has the command that creates it."""
     done = cloud.create("--name", NAME, "--resource-group", "other", *FEDERATION)
     assert (done.returncode, done.stdout, cloud.changes()) == (1, "", [])
     assert "az group create --name other" in done.stderr
 
 
-def test_nothing_is_created_for_a_bot_of_another_app(cloud: Cloud) -> None:
+def test_create_bot_script_creates_nothing_if_the_bot_has_another_app_id(cloud: Cloud) -> None:
     """An Azure Bot with this name and another app id is not changed."""
     cloud.set(Azure(groups=[GROUP], bots={NAME: {"msaAppId": "another"}}))
     done = cloud.create(*BOT, *FEDERATION)
@@ -241,7 +243,7 @@ def test_nothing_is_created_for_a_bot_of_another_app(cloud: Cloud) -> None:
     assert "another app id" in done.stderr
 
 
-def test_nothing_is_created_if_the_name_is_ambiguous(cloud: Cloud) -> None:
+def test_create_bot_script_creates_nothing_if_several_apps_have_the_name(cloud: Cloud) -> None:
     """Entra allows several apps of one name. The script does not choose among them."""
     apps = [{"appId": f"{number}", "displayName": NAME} for number in range(2)]
     cloud.set(Azure(groups=[GROUP], apps=apps))
@@ -267,8 +269,10 @@ def test_nothing_is_created_if_the_name_is_ambiguous(cloud: Cloud) -> None:
         ((*BOT, "--password", "x"), 2),
     ],
 )
-def test_unusable_arguments_call_nothing(cloud: Cloud, words: tuple[str, ...], code: int) -> None:
-    """The script explains what to write and calls Azure not once."""
+def test_create_bot_script_with_unusable_arguments_does_not_call_azure(
+    cloud: Cloud, words: tuple[str, ...], code: int
+) -> None:
+    """The script explains what to write."""
     done = cloud.create(*words)
     assert (done.returncode, done.stdout, cloud.azure.calls) == (code, "", [])
     assert "usage:" in done.stderr or "write" in done.stderr

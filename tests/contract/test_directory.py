@@ -162,7 +162,7 @@ async def test_a_roster_has_the_members_of_its_channel(room: Room) -> None:
     assert room.rosters(LEADS) == 1
 
 
-async def test_a_roster_that_cannot_be_read_is_an_error(room: Room) -> None:
+async def test_a_roster_that_cannot_be_read_raises_an_error(room: Room) -> None:
     """An empty list would mean that the channel has no members."""
     room.ms.fault("GET", ROSTER, times=None, status=500)
 
@@ -300,7 +300,7 @@ async def test_an_expired_roster_is_not_used_if_the_new_read_fails(room: Room) -
         await room.directory.member(APPROVERS, HANAKO.object_id)
 
 
-async def test_a_failing_page_fails_the_whole_roster(room: Room) -> None:
+async def test_a_roster_with_a_failed_page_is_unavailable(room: Room) -> None:
     """Half a roster is not used, because the people on the second page would not count as members."""
     room.ms.world.conversations[APPROVERS].members[:] = crowd(600)
     first = room.ms.fault("GET", ROSTER, status=200, body='{"members": [], "continuationToken": "500"}')
@@ -730,7 +730,7 @@ async def test_a_stored_address_is_replaced_by_the_address_that_teams_returns(ro
     assert room.ones() == 2
 
 
-async def test_an_address_is_cached_for_a_day(room: Room) -> None:
+async def test_the_address_of_a_stored_person_is_cached_for_a_day(room: Room) -> None:
     """The address is requested once for twenty calls, and again for a call on the next day."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     await room.store.remember_chat(_kept(room, TARO))
@@ -789,7 +789,7 @@ async def test_missing_upn_and_mail_address_of_a_person_are_read_from_the_person
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"status": 200, "body": '{"id": "29:x"}'}])
-async def test_a_person_who_cannot_be_completed_is_unchanged(room: Room, fault: dict[str, object]) -> None:
+async def test_a_person_whose_addresses_cannot_be_read_is_unchanged(room: Room, fault: dict[str, object]) -> None:
     """The person never gets the addresses of another person."""
     sent = Person(TARO.object_id, TENANT_ID, "Taro", teams_id=TARO.id)
     chat = room.ms.world.personal(TARO).id

@@ -13,8 +13,8 @@ NAMES = documents.names()
 LONGEST_README = 1100  # words; a newcomer has five minutes
 
 
-def test_all_documents_are_found() -> None:
-    """The list of documents has those at the root of the repository, and those in folders."""
+def test_list_of_documents_has_those_at_the_root_and_in_folders() -> None:
+    """The list is what the tests for documents check."""
     assert {documents.README, documents.INSTALLATION, documents.CONFIGURATION, documents.OPERATIONS} <= set(NAMES)
     assert {documents.CONTRIBUTING, documents.SECURITY, "CHANGELOG.md", "bot/README.md", "tests/README.md"} <= set(
         NAMES

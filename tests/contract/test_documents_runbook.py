@@ -38,14 +38,14 @@ def anchor_of(address: str) -> str:
     return anchor
 
 
-def test_every_alert_leads_to_its_place_in_the_runbook() -> None:
+def test_every_alert_names_the_same_heading_of_the_runbook_as_its_table() -> None:
     """The table has exactly the alerts, and each row leads to the same heading as the alert itself."""
     (group,) = yaml.safe_load(documents.read("infra/prometheus/rules.yaml"))["groups"]
     leads = {each["alert"]: anchor_of(each["annotations"]["runbook"]) for each in group["rules"]}
     assert {name: LINK.findall(see)[0] for name, (_, see) in listed("alert", "it means", "see").items()} == leads
 
 
-def test_every_alarm_leads_to_its_place_in_the_runbook() -> None:
+def test_every_alarm_names_the_same_heading_of_the_runbook_as_its_table() -> None:
     """The table has exactly the alarms of the template. The text of each, which a person gets by mail, ends with it."""
     leads = {}
     for alarm in bot().of_type("AWS::CloudWatch::Alarm"):
@@ -54,7 +54,7 @@ def test_every_alarm_leads_to_its_place_in_the_runbook() -> None:
     assert {name: LINK.findall(see)[0] for name, (_, see) in listed("alarm", "it means", "see").items()} == leads
 
 
-def test_alarms_can_be_sent() -> None:
+def test_topic_of_the_alarms_is_not_encrypted_with_a_kms_key() -> None:
     """CloudWatch may not use the key alias/aws/sns, so with it nobody would get an alarm.
 
     https://repost.aws/knowledge-center/cloudwatch-configure-alarm-sns
@@ -97,7 +97,7 @@ def modules() -> list[Path]:
     return [path for path in PROGRAM.rglob("*.py") if "sandbox" not in path.relative_to(PROGRAM).parts]
 
 
-def test_every_warning_and_error_says_what_to_do() -> None:
+def test_runbook_says_what_to_do_for_every_warning_and_error() -> None:
     """The table has exactly the events that can be a warning or an error, with their levels."""
     expected = {event: level for path in modules() for event, level in logged_in(path)}
     assert {"activity_refused", "signal_sent", "problem_began"} <= expected.keys()
@@ -109,14 +109,14 @@ def test_every_warning_and_error_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     "call", ["log.warning('e')", "w = log.error if x else log.info\n    w('e')", "log.exception('e')"]
 )
-def test_warnings_are_found_in_every_form(call: str, tmp_path: Path) -> None:
-    """The test above sees a direct call, and a method that was chosen first."""
+def test_control_search_finds_warnings_and_errors_in_every_form(call: str, tmp_path: Path) -> None:
+    """The search sees a direct call, and a method that was chosen first."""
     module = tmp_path / "module.py"
     module.write_text(f"def f(x):\n    {call}\n    log.info('other')\n")
     assert [event for event, _ in logged_in(module)] == ["e"]
 
 
-def test_every_finding_of_the_app_package_says_what_to_do() -> None:
+def test_runbook_says_what_to_do_for_every_finding_of_the_app_package() -> None:
     """The table has exactly the names of the rules for app packages."""
     tree = ast.parse((PROGRAM / "app_package" / "rules.py").read_text("utf-8"))
     calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)]

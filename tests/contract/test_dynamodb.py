@@ -217,7 +217,7 @@ async def test_every_call_to_the_table_with_a_lost_reply_is_repeated(
     assert await store.load(KEY) == Record(KEY, NOW, version=2, reconcile_failures=1, requeue_at=NOW)
 
 
-async def test_sweep_lease_survives_a_lost_reply(store: DynamoStore, server: FakeDynamo) -> None:
+async def test_sweep_lease_is_held_after_a_lost_reply(store: DynamoStore, server: FakeDynamo) -> None:
     """DynamoDB stores the lease, but its reply is lost. The repeated call finds that its owner has the lease."""
     server.plan("UpdateItem", before=False, cut=True)
     assert await store.lease_sweep(KEY.account, KEY.region, "a", now=NOW, until=NOW + SECOND)
@@ -275,7 +275,7 @@ async def test_concurrent_changes_of_a_row_share_writes(store: DynamoStore, serv
     assert await store.load(KEY) == Record(KEY, NOW, version=200, reconcile_failures=200)
 
 
-async def test_change_of_a_cancelled_caller_is_skipped_unless_it_has_begun(
+async def test_change_of_a_cancelled_caller_is_skipped_unless_the_change_has_begun(
     shelf: DynamoShelf, server: FakeDynamo, by_hand: Hand
 ) -> None:
     """A change whose caller was cancelled before it began is not made; one that has begun is made completely."""
@@ -337,7 +337,7 @@ async def test_row_that_is_due_or_watched_only_in_an_outdated_index_is_not_retur
     assert await other.next_due() is None
 
 
-async def test_all_reads_but_index_queries_are_consistent(store: DynamoStore, server: FakeDynamo) -> None:
+async def test_all_reads_of_dynamodb_but_index_queries_are_consistent(store: DynamoStore, server: FakeDynamo) -> None:
     """GetItem and BatchGetItem are consistent, and so is Query, except on the indexes `due` and `watched`."""
     await store.apply(KEY, due_at(NOW), now=NOW)
     seen = len(server.calls)
@@ -441,7 +441,7 @@ async def test_call_to_a_store_that_is_not_open_raises_an_error(shelf: DynamoShe
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
-async def test_throttled_call_is_repeated(store: DynamoStore, server: FakeDynamo, code: str) -> None:
+async def test_throttled_call_to_dynamodb_is_repeated(store: DynamoStore, server: FakeDynamo, code: str) -> None:
     """Every call succeeds after two throttled attempts."""
     for name, call in EVERY_CALL.items():
         fault = server.plan("*", times=2, error=(400, code))
@@ -665,8 +665,8 @@ async def test_table_with_a_newer_schema_is_refused(store: DynamoStore, shelf: D
     assert shelf.server.operations(seen) == ["DescribeTable", "GetItem"]
 
 
-async def test_first_process_stores_the_schema_version(store: DynamoStore, by_hand: Hand) -> None:
-    """A table that was created without `doctor --create-table` gets its schema version when a store opens it."""
+async def test_opening_a_store_on_a_new_table_stores_the_schema_version(store: DynamoStore, by_hand: Hand) -> None:
+    """The table was created without `doctor --create-table`."""
     assert by_hand("get_item", Key=SCHEMA_KEY)["Item"]["version"] == {"N": "1"}
 
 

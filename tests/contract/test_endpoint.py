@@ -196,7 +196,9 @@ async def test_client_that_disconnects_inside_a_body_does_not_affect_the_next_re
         assert (status, len(edge.turns)) == (200, 1)
 
 
-async def test_body_that_does_not_arrive_is_answered_408(ms: FakeMicrosoft, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_whose_body_does_not_arrive_is_answered_408(
+    ms: FakeMicrosoft, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A client that does not send the whole announced body within BODY_LIMIT gets 408."""
     monkeypatch.setattr(endpoint, "BODY_LIMIT", 0.05)
     async with running_edge(ms) as edge:
@@ -239,8 +241,8 @@ async def test_invoke_is_answered_200_with_the_body_of_the_turn(ms: FakeMicrosof
         assert await ms.send(edge.url, _invoke(ms)) == (200, CARD_ANSWER)
 
 
-async def test_invoke_body_may_be_a_model_of_the_sdk(ms: FakeMicrosoft) -> None:
-    """The response has the model as a JSON object."""
+async def test_invoke_is_answered_with_a_model_of_the_sdk_as_a_json_object(ms: FakeMicrosoft) -> None:
+    """The turn returns the model as the body."""
 
     async def turn(context: TurnContext) -> None:
         body = AdaptiveCardInvokeResponse(status_code=200, type="x", value={"a": 1})
@@ -281,7 +283,7 @@ async def test_invoke_whose_turn_fails_is_answered_200_with_an_error_body(
 
 
 async def test_message_whose_turn_fails_is_answered_200(ms: FakeMicrosoft) -> None:
-    """With another status, Teams would send the message again."""
+    """The turn raises an error. Teams gets no error status."""
     async with running_edge(ms, turn=_fail) as edge:
         assert await ms.send(edge.url, _message(ms)) == (200, None)
 

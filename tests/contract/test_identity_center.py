@@ -119,7 +119,7 @@ async def test_lookups_of_identity_center_users_are_rate_limited(scene: Scene) -
         ({"UserId": TARO.upper()}, NAMES),
     ],
 )
-async def test_usable_user_name_and_primary_address_are_the_names(
+async def test_usable_user_name_and_primary_address_are_the_names_of_a_user(
     scene: Scene, side: AwsSide, changed: dict[str, object], expected: tuple[str, ...]
 ) -> None:
     """Blanks around an address are removed. A name that is too long or has invisible characters is left out."""
@@ -151,7 +151,7 @@ def test_user_name_or_address_that_is_too_long_or_has_invisible_characters_is_no
     assert identity_center.names_in(record, TARO) == ()
 
 
-def test_of_several_primary_addresses_none_is_used() -> None:
+def test_no_address_of_a_user_with_several_primary_addresses_is_used() -> None:
     """The record does not show which of them is the right one."""
     record = {"UserName": "taro", "Emails": mail("a@example.com", "b@example.com")}
     assert identity_center.names_in(record, TARO) == ("taro",)

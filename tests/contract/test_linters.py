@@ -25,23 +25,23 @@ def lint(program: str, path: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_scripts_are_found() -> None:
-    """The next test has scripts to check."""
+def test_linters_have_shell_scripts_to_check() -> None:
+    """The test of each script has parameters."""
     assert {"run", "container", "compile", "python"} <= {path.name for path in scripts()}
 
 
 @pytest.mark.parametrize("path", scripts(), ids=lambda path: path.name)
-def test_shellcheck_finds_nothing(path: Path) -> None:
-    """https://www.shellcheck.net."""
+def test_shellcheck_finds_no_problem_in_each_shell_script(path: Path) -> None:
+    """The tool is documented at https://www.shellcheck.net."""
     assert lint("shellcheck", path) == (0, "")
 
 
-def test_hadolint_finds_nothing_in_the_containerfile() -> None:
-    """https://github.com/hadolint/hadolint."""
+def test_hadolint_finds_no_problem_in_the_containerfile() -> None:
+    """The tool is documented at https://github.com/hadolint/hadolint."""
     assert lint("hadolint", CONTAINERFILE) == (0, "")
 
 
-def test_linters_report_a_defect(tmp_path: Path) -> None:
+def test_control_linters_report_a_defect_in_a_script_and_a_containerfile(tmp_path: Path) -> None:
     """Control: an unquoted variable and an image without a version are found."""
     script, image = tmp_path / "script", tmp_path / "Containerfile"
     script.write_text("#!/bin/sh\nrm -r $1\n")

@@ -79,7 +79,7 @@ def test_installation_prints_the_number_of_packages_before_and_after(tmp_path: P
     assert last == "installed 2 packages"
 
 
-def test_failed_installation_prints_the_reason_and_stops(tmp_path: Path) -> None:
+def test_failed_installation_of_packages_prints_the_reason_and_fails(tmp_path: Path) -> None:
     """The output is pip's error, followed by what to do. The exit code stops make."""
     done = install(tmp_path / "venv", pip="echo Collecting alpha==1.0; echo 'ERROR: hashes differ' >&2; exit 2")
     assert done.returncode == 1

@@ -188,10 +188,10 @@ async def test_a_personal_chat_is_requested_once_and_stored(room: Room) -> None:
 
 
 @pytest.mark.parametrize(("teams_id", "asked_by"), [(TARO.id, TARO.id), (None, TARO.object_id)])
-async def test_a_personal_chat_is_requested_by_the_29_id_if_known(
+async def test_a_personal_chat_is_requested_by_the_teams_id_or_else_the_object_id(
     room: Room, teams_id: str | None, asked_by: str
 ) -> None:
-    """Without a `29:…` id, the request has the Entra object id."""
+    """A Teams id begins with `29:`."""
     await room.messenger.direct(Person(TARO.object_id, TENANT_ID, teams_id=teams_id), _message())
 
     [call] = room.ms.faults.matching("POST", r"/v3/conversations$")

@@ -108,7 +108,9 @@ def test_source_archive_has_every_file_of_the_repository(source: Path) -> None:
     assert files_of(source) == {"PKG-INFO", *(name for name in listed if (ROOT / name).is_file())}
 
 
-def test_other_machine_builds_the_same_bytes(archives: Path, source: Path, tmp_path: Path) -> None:
+def test_build_with_another_folder_umask_and_time_zone_gives_the_same_bytes(
+    archives: Path, source: Path, tmp_path: Path
+) -> None:
     """Folder, umask, time zone and the order of sets do not change the archives. Both build the same from the source."""
     for path in (source, *source.rglob("*")):
         path.chmod(path.stat().st_mode & 0o700)  # as after a clone with the umask 077
@@ -152,7 +154,7 @@ def test_every_pin_has_an_exact_version_and_hashes(path: Path) -> None:
         )
 
 
-def test_pins_of_development_include_all_others() -> None:
+def test_pins_of_development_include_those_of_sandbox_runtime_and_build() -> None:
     """The pins of the runtime and the build are among the sandbox's, and these among development's, with equal versions."""
     build, dev, runtime, sandbox = ({each.split(" ")[0] for each in requirements(path)} for path in PINS)
     assert runtime | build < sandbox < dev

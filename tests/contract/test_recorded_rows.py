@@ -92,7 +92,7 @@ async def test_recorded_requests_are_read_without_loss(store: Store) -> None:
         assert record in await store.find(row["key"]["ops_item_id"])
 
 
-async def test_recorded_people_are_read_without_loss(store: Store) -> None:
+async def test_recorded_personal_chats_are_read_without_loss(store: Store) -> None:
     """Every chat is read, and each is found by the person's object id in capital letters."""
     found = await store.personal_chats()
     assert losses(every("people"), [as_stored("people", each) for each in found]) == []
@@ -288,7 +288,7 @@ async def test_dynamodb_stores_the_same_audit_trail_as_the_first_release(table: 
 
 
 @pytest.mark.parametrize(("kind", "path"), MEMBERS)
-def test_comparison_finds_a_member_that_a_reader_skips(kind: str, path: str) -> None:
+def test_comparison_of_recorded_rows_finds_a_member_that_a_reader_skips(kind: str, path: str) -> None:
     """If a reader skips a member, the comparison of at least one recorded row fails."""
 
     def kept(row: Any) -> bool:
@@ -300,7 +300,7 @@ def test_comparison_finds_a_member_that_a_reader_skips(kind: str, path: str) -> 
     assert not all(map(kept, every(kind)))
 
 
-def test_comparison_finds_a_member_that_a_writer_renames() -> None:
+def test_comparison_of_recorded_rows_finds_a_member_that_a_writer_renames() -> None:
     """It passes for the product's own writer."""
 
     def renaming(adapter: TypeAdapter[Any], value: Any) -> str:
@@ -313,7 +313,7 @@ def test_comparison_finds_a_member_that_a_writer_renames() -> None:
     ]
 
 
-def test_comparison_finds_a_changed_value() -> None:
+def test_comparison_of_recorded_rows_finds_a_changed_value() -> None:
     """The comparison finds another enum value, a time that differs by a microsecond, and a number for a boolean."""
     row = ROWS["requests"]["waiting"]
     for old, new in [

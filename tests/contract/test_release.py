@@ -186,7 +186,7 @@ def early_problems(script: ModuleType, folder: Path) -> list[str]:
         ),
     ],
 )  # fmt: skip
-def test_commit_that_is_not_ready_is_refused_before_a_build(
+def test_release_script_refuses_a_commit_that_is_not_ready_before_a_build(
     script: ModuleType, repository: Repository, change: Callable[[Repository], object], expected: list[str]
 ) -> None:
     """The refusal has a line for each problem, and no other. Nothing is built, and earlier archives are removed."""
@@ -198,7 +198,7 @@ def test_commit_that_is_not_ready_is_refused_before_a_build(
     assert not (repository.folder / "dist").exists()
 
 
-def test_all_early_problems_are_listed_together(script: ModuleType, repository: Repository) -> None:
+def test_release_script_lists_all_early_problems_together(script: ModuleType, repository: Repository) -> None:
     """A person corrects them in one go."""
     repository.replace("CHANGELOG.md", "Nothing yet.", "- More.")
     repository.replace("README.md", "1.2.3", "1.2.2")
@@ -206,7 +206,7 @@ def test_all_early_problems_are_listed_together(script: ModuleType, repository: 
     assert len(early_problems(script, repository.folder)) == 3
 
 
-def test_refusal_ends_the_command_with_exit_code_1(repository: Repository) -> None:
+def test_refusal_of_the_release_script_has_exit_code_1(repository: Repository) -> None:
     """The reasons are on stderr, and make stops."""
     repository.write(".ci/release", (ROOT / ".ci" / "release").read_text())
     command: list[str | Path] = [sys.executable, repository.folder / ".ci" / "release"]
@@ -224,7 +224,7 @@ def test_refusal_ends_the_command_with_exit_code_1(repository: Repository) -> No
         ("echo no such package >&2; exit 2", "compile failed: no such package"),
     ],
 )
-def test_pins_that_are_not_current_are_refused(
+def test_release_script_refuses_pins_that_are_not_current(
     script: ModuleType, repository: Repository, compile_pins: str, expected: str
 ) -> None:
     """The pins of the repository stay as they are; only a copy is compiled."""
@@ -235,12 +235,12 @@ def test_pins_that_are_not_current_are_refused(
     assert (repository.folder / ".ci" / "pins" / "runtime.txt").read_text() == "alpha==1.0\n"
 
 
-def test_current_pins_are_accepted(script: ModuleType, repository: Repository) -> None:
+def test_release_script_accepts_current_pins(script: ModuleType, repository: Repository) -> None:
     """Control: pins that stay the same are no reason for a refusal."""
     script.check_pins(repository.folder)
 
 
-def test_archives_have_the_last_commit_only(script: ModuleType, repository: Repository) -> None:
+def test_archives_of_a_release_have_only_files_of_the_last_commit(script: ModuleType, repository: Repository) -> None:
     """A file that is not committed is in neither archive."""
     repository.write("bot/draft.py", "")
     archives = script.build_twice(repository.folder)
@@ -251,7 +251,7 @@ def test_archives_have_the_last_commit_only(script: ModuleType, repository: Repo
         assert [name for name in source.getnames() if "/bot/" in name] == ["node_access_bot-1.2.3/bot/__init__.py"]
 
 
-def test_builds_that_differ_are_refused(script: ModuleType, repository: Repository) -> None:
+def test_release_script_refuses_two_builds_that_differ(script: ModuleType, repository: Repository) -> None:
     """A build that writes the time zone of the machine into the wheel gives two different wheels."""
     repository.write("pyproject.toml", f'{PYPROJECT}[tool.hatch.build.targets.wheel.hooks.custom]\npath = "hook.py"\n')
     repository.write(
@@ -276,7 +276,7 @@ def test_builds_that_differ_are_refused(script: ModuleType, repository: Reposito
         ("NODE_ACCESS_APP_ID: missing", "Traceback", "doctor.*APP_ID.*ended with 2 .*Traceback"),
     ],
 )
-def test_installed_program_that_does_not_work_is_refused(
+def test_release_script_refuses_an_installed_program_that_does_not_work(
     script: ModuleType, repository: Repository, right: str, wrong: str, expected: str
 ) -> None:
     """The refusal names the command, and what it printed. The archives are not kept."""
@@ -287,7 +287,7 @@ def test_installed_program_that_does_not_work_is_refused(
     assert not (repository.folder / "dist").exists()
 
 
-def test_commit_that_is_ready_gets_its_archives_and_the_next_steps(
+def test_release_script_writes_archives_and_prints_the_next_steps(
     script: ModuleType, repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The output ends with the sums and the steps. The repository has no new tag and no change."""
@@ -303,7 +303,7 @@ def test_commit_that_is_ready_gets_its_archives_and_the_next_steps(
 
 
 @pytest.mark.parametrize(("version", "candidate"), [("1.2.3", False), ("1.2.3rc1", True)])
-def test_next_steps_have_the_version_and_valid_commands(
+def test_next_steps_of_a_release_have_the_version_and_valid_commands(
     script: ModuleType, repository: Repository, version: str, candidate: bool
 ) -> None:
     """Each command names the same version, a release candidate is published as one, and our own commands exist."""
@@ -319,7 +319,7 @@ def test_next_steps_have_the_version_and_valid_commands(
         assert shown.exit_code == 0, shown.output
 
 
-def test_files_and_headings_in_the_next_steps_exist(script: ModuleType, repository: Repository) -> None:
+def test_files_and_headings_in_the_next_steps_of_a_release_exist(script: ModuleType, repository: Repository) -> None:
     """A person finds each file of this repository, and each heading of operations.md."""
     steps = script.next_steps(repository.folder, "1.2.3", NAMES)
     files = set(re.findall(r"infra/[\w./-]+\w", steps))

@@ -171,7 +171,7 @@ async def test_simulated_sign_in_has_the_response_formats_that_microsoft_documen
         ({"scope": "https://graph.microsoft.com/.default"}, 400, "invalid_scope"),
     ],
 )
-async def test_invalid_token_request_is_refused_as_by_entra(
+async def test_sandbox_refuses_an_invalid_token_request_with_the_error_of_entra(
     front: TeamsFront, http: aiohttp.ClientSession, changed: dict[str, str], status: int, error: str
 ) -> None:
     """Tenant, grant, client, secret and scope are checked, and the errors have the form of Microsoft Entra's."""
@@ -182,7 +182,7 @@ async def test_invalid_token_request_is_refused_as_by_entra(
 
 
 @pytest.mark.parametrize("header", ["", "Basic abc", "Bearer junk", "Bearer"])
-async def test_connector_call_without_a_token_of_the_sandbox_is_401(
+async def test_connector_call_without_a_token_of_the_sandbox_is_answered_401(
     front: TeamsFront, double: tuple[Double, str], http: aiohttp.ClientSession, header: str
 ) -> None:
     """A call without a token that this sandbox granted does not reach the Playground."""
@@ -209,7 +209,7 @@ POST = "v3/conversations/19%3Aapprovers%40thread.tacv2/activities"
         ),
     ],
 )
-async def test_both_connectors_refuse_in_the_documented_error_form(
+async def test_sandbox_and_fake_connector_refuse_calls_in_the_documented_error_form(
     front: TeamsFront, token: bool, path: str, body: dict[str, Any], refusal: tuple[int, str, str]
 ) -> None:
     """The sandbox's Connector and that of the tests share these refusals; status and body are spelled out here."""
@@ -224,7 +224,7 @@ async def test_both_connectors_refuse_in_the_documented_error_form(
 
 
 @pytest.mark.parametrize("now", [1_000_000.0, time.time() + 31.0], ids=["in the past", "ahead of this machine"])
-async def test_outbound_token_expires_after_an_hour(now: float) -> None:
+async def test_connector_token_of_the_sandbox_expires_after_an_hour(now: float) -> None:
     """The validity follows the injected clock, also if that clock is ahead of the machine's."""
     microsoft = Microsoft(BOT, now=lambda: now)
     token = microsoft.outbound_token()

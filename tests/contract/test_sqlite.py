@@ -236,7 +236,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def test_store_waits_for_a_file_that_another_process_is_creating(
+def test_store_waits_for_a_sqlite_file_that_another_process_is_creating(
     locked: sqlite3.Connection, by_hand: sqlite3.Connection
 ) -> None:
     """SQLite does not wait for a lock when it switches to WAL, so the store tries until the lock is released."""
@@ -252,7 +252,7 @@ def test_store_waits_for_a_file_that_another_process_is_creating(
     assert by_hand.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_file_that_stays_locked_while_it_is_created_raises_an_error(
+def test_sqlite_file_that_stays_locked_during_its_creation_raises_an_error(
     locked: sqlite3.Connection, by_hand: sqlite3.Connection
 ) -> None:
     """The store tries to switch to WAL only a limited number of times."""
@@ -262,7 +262,7 @@ def test_file_that_stays_locked_while_it_is_created_raises_an_error(
     assert len(pauses) == schema.WAL_ATTEMPTS - 1
 
 
-async def test_file_with_a_newer_schema_is_refused(path: Path) -> None:
+async def test_sqlite_file_with_a_newer_schema_is_refused(path: Path) -> None:
     """The error says that the newer version must be installed again. The file is not changed."""
     async with SqliteStore(path) as store:
         await store.apply(KEY, counted, now=NOW)
@@ -285,7 +285,7 @@ async def test_migration_is_refused_if_a_newer_version_has_migrated_the_file(
     assert not by_hand.in_transaction
 
 
-async def test_database_of_another_program_is_refused(path: Path) -> None:
+async def test_sqlite_database_of_another_program_is_refused(path: Path) -> None:
     """A mistyped path must not put the bot's tables into another program's file."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE requests (id INTEGER)")
@@ -507,7 +507,7 @@ async def test_write_to_sqlite_is_refused_if_the_row_changed_since_it_was_read(s
         await store.apply(KEY, overtaken, now=NOW)
 
 
-async def test_write_of_a_cancelled_caller_is_skipped(store: SqliteStore) -> None:
+async def test_write_that_has_not_begun_is_skipped_if_its_caller_is_cancelled(store: SqliteStore) -> None:
     """A write whose caller was cancelled before it began is not made."""
     ran: list[int] = []
 

@@ -150,7 +150,7 @@ def metrics() -> dict[str, list[str]]:
 # --- the tests
 
 
-def test_members_of_rows_keep_their_names() -> None:
+def test_members_of_stored_rows_are_not_renamed() -> None:
     """names.json has every member of every stored JSON object, with its path."""
     compare("row members", row_members())
 
@@ -205,13 +205,13 @@ def test_fields_of_logged_audit_entries_are_not_renamed() -> None:
     compare("audit log fields", ordered(line.keys() - {"event", "log_level"}))
 
 
-def test_metrics_keep_their_names() -> None:
-    """A metric or label has a new name only if CHANGELOG.md announces it."""
+def test_metrics_are_renamed_only_with_a_line_in_the_changelog() -> None:
+    """The labels of a metric are compared too."""
     compare("metrics", metrics())
 
 
-def test_log_events_keep_their_names() -> None:
-    """A log event has a new name only if CHANGELOG.md announces it."""
+def test_log_events_are_renamed_only_with_a_line_in_the_changelog() -> None:
+    """No listed event is missing without such a line."""
     compare("log events", [*EVENTS])
 
 

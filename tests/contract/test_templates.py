@@ -200,7 +200,7 @@ def test_public_address_of_the_template_has_only_the_path_of_teams(address: str,
     assert [*routes, *paths] == ["/api/messages"]
 
 
-def test_second_region_of_an_account_takes_no_name_of_the_first() -> None:
+def test_template_for_a_second_region_creates_nothing_with_a_name_of_the_first_stack() -> None:
     """Names of roles and buckets are global. The first stack's role gets more policies, and none is replaced."""
     first, second = bot(), bot(Roles="no")
     assert [each.get("RoleName") for each in second.of_type("AWS::IAM::Role")] == [None]  # ECS starts the container

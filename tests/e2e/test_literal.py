@@ -76,7 +76,7 @@ def with_single_spaces(shown: dict[str, Any]) -> dict[str, Any]:
     return {name: [" ".join(text.split()) for text in texts] for name, texts in shown.items()}
 
 
-def test_hostile_text_is_shown_exactly_and_has_no_effect(node: Node, chromium: str, figure: Figure) -> None:
+def test_hostile_text_is_displayed_as_written_and_has_no_effect(node: Node, chromium: str, figure: Figure) -> None:
     """The text makes no link, picture, script, emphasis or date. Only the card's own mentions work.
 
     A page shows repeated spaces as one.

@@ -61,7 +61,7 @@ async def bot(teams: SandboxTeams) -> AsyncIterator[StubBot]:
         yield bot
 
 
-async def test_click_with_a_comment_arrives_and_its_answer_is_shown(
+async def test_click_with_a_comment_reaches_the_bot_and_its_answer_is_displayed(
     teams: SandboxTeams, bot: StubBot, browser: Browser, pictures: Path
 ) -> None:
     """A page shows a card that was posted before. A click reaches the bot with the comment and the page's person."""
@@ -127,7 +127,7 @@ async def test_late_click_on_a_page_with_held_updates_reaches_the_bot(
     await late.wait_for("却下済み")
 
 
-async def test_update_reaches_every_open_page_and_is_shown_after_a_reload(
+async def test_update_of_a_card_reaches_every_open_page_and_is_displayed_after_a_reload(
     teams: SandboxTeams, bot: StubBot, browser: Browser
 ) -> None:
     """Two open pages show a reply and an updated card. One of them shows both again after a reload."""
@@ -149,7 +149,7 @@ async def test_update_reaches_every_open_page_and_is_shown_after_a_reload(
 
 
 @pytest.mark.parametrize("recipient", [HANAKO, TARO], ids=["current-user", "another-person"])
-async def test_direct_message_is_shown_only_to_its_person(
+async def test_direct_message_is_displayed_only_on_the_page_of_its_recipient(
     teams: SandboxTeams, bot: StubBot, browser: Browser, recipient: Person
 ) -> None:
     """A direct message to an object id appears only on that person's page; a reply to it comes from that person."""

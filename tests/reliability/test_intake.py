@@ -189,7 +189,7 @@ async def test_unreadable_message_over_http_ends_in_the_dead_letter_queue(
 # --- bounds
 
 
-async def test_store_outage_leaves_messages_in_the_queue() -> None:
+async def test_messages_stay_in_the_queue_during_an_outage_of_the_store() -> None:
     """During an hour without a store, the intake receives one batch, and no message is dead-lettered.
 
     After the outage, every request gets its card.

@@ -54,7 +54,7 @@ async def test_sigkill_at_any_point_loses_no_stored_decision(
 
 
 @pytest.mark.parametrize(("defect", "signals"), [("", 1), (Defect.LOST_WRITE, 2)], ids=["product", "lost write"])
-async def test_late_signal_of_a_killed_process_is_sent_again_only_after_a_lost_write(
+async def test_late_signal_of_a_killed_process_is_doubled_only_by_a_store_that_loses_a_write(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, defect: str, signals: int
 ) -> None:
     """AWS accepts the signal only after the restart, and the next process sends none.

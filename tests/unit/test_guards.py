@@ -26,7 +26,7 @@ def test_list_of_guards_has_the_guards_of_every_module() -> None:
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
-def test_target_and_test_of_a_guard_exist(guard: Guard) -> None:
+def test_target_and_test_of_every_guard_exist(guard: Guard) -> None:
     """A renamed function or test fails here immediately, not only when the controls run."""
     for target in guard.without:
         find(target)

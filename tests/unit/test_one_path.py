@@ -81,7 +81,7 @@ def test_only_the_reconcile_loop_calls_reconcile(used: Sequence[Use]) -> None:
     assert modules(used, "reconcile") == {"bot.service.reconcile.loop"}
 
 
-def test_second_caller_of_reconcile_is_found(used: Sequence[Use]) -> None:
+def test_control_search_finds_a_second_caller_of_reconcile(used: Sequence[Use]) -> None:
     """If another module calls `reconcile`, the search finds that module."""
     second = "async def sweep(self, key):\n    await self._rows.reconcile(key)\n"
     assert "bot.service.second" in modules([*used, *uses({"bot.service.second": second})], "reconcile")

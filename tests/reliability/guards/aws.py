@@ -72,7 +72,7 @@ GUARDS = (
     ),
     Guard(
         "a span can be added to every time of AWS",
-        "tests/unit/boto/test_fields.py::test_times_are_read_in_utc",
+        "tests/unit/boto/test_fields.py::test_times_of_aws_are_read_in_utc",
         {"bot.boto.fields:LATEST": constant(10_000)},
     ),
     Guard(

@@ -52,7 +52,7 @@ GUARDS = (
     ),
     Guard(
         "a queue of another Region is refused",
-        SETTINGS + "test_queue_of_another_region_is_refused",
+        SETTINGS + "test_queue_url_of_another_region_than_the_bots_is_refused",
         {"bot.config.settings:_same_region": always(None)},
     ),
     Guard(

@@ -44,12 +44,12 @@ GUARDS = (
     ),
     Guard(
         "a backup is checked",
-        "tests/contract/test_backup.py::test_damaged_store_gives_no_copy",
+        "tests/contract/test_backup.py::test_backup_of_a_damaged_store_fails_and_leaves_no_copy",
         {"bot.store.sqlite.backup:_check": always(None)},
     ),
     Guard(
         "a backup is of the bot's store",
-        "tests/contract/test_backup.py::test_file_of_another_program_is_not_copied",
+        "tests/contract/test_backup.py::test_backup_refuses_the_database_of_another_program",
         {"bot.store.sqlite.backup:_OWNER": constant(f"SELECT {APPLICATION_ID}")},
     ),
     Guard(

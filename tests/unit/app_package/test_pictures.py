@@ -66,7 +66,7 @@ def test_every_filter_of_png_gives_the_same_pixels(kind: int, color_type: int, s
     ],
     ids=["unknown filter", "too few lines", "not compressed", "cut off"],
 )
-def test_damaged_picture_is_refused(data: bytes) -> None:
+def test_damaged_png_file_is_refused(data: bytes) -> None:
     """The pixels of a damaged file are unknown."""
     with pytest.raises(NotAPicture, match="damaged"):
         list(read_picture(data).pixels())

@@ -79,7 +79,7 @@ def test_status_of_an_execution_follows_from_the_word_of_aws(word: str, status: 
         ("Failed", "Waiting", Status.FAILED),
     ],
 )
-def test_steps_show_why_an_execution_failed(step_word: str, approval: str, status: Status) -> None:
+def test_status_of_a_failed_execution_follows_from_its_steps(step_word: str, approval: str, status: Status) -> None:
     """A failed execution counts as rejected or timed out if a step's status or output says so, else as failed."""
     outputs = {"ApprovalStatus": [approval]}
     assert read(step(status=step_word, Outputs=outputs), AutomationExecutionStatus="Failed").status is status
@@ -137,7 +137,7 @@ def test_comment_of_a_rejection_is_read(comment: object) -> None:
 @pytest.mark.parametrize(
     "outputs", [{}, {"ApproverDecisions": ["{"]}, {"ApproverDecisions": [decision(), decision(decision="perhaps")]}]
 )
-def test_votes_are_unreadable_if_their_list_or_one_of_them_is(outputs: object) -> None:
+def test_votes_are_unreadable_if_one_vote_is_malformed_or_their_list_is_missing(outputs: object) -> None:
     """If a vote is unreadable, or the list is missing or malformed, `votes` is None: their number is unknown."""
     assert read(step(Outputs=outputs)).waiting.votes is None
 
@@ -180,7 +180,7 @@ def test_approvers_are_recognized_by_type_and_by_form(entry: object, kind: Appro
         {"EnhancedApprovals": {"Approvers": [ROLE, {"approver": "who?", "type": "SomethingNew"}]}},
     ],
 )
-def test_approvers_are_unreadable_if_their_list_or_one_of_them_is(inputs: object) -> None:
+def test_approvers_are_unreadable_if_one_of_them_is_malformed_or_their_list_is_missing(inputs: object) -> None:
     """If an approver is unreadable, or the list is missing or malformed, `approvers` is None."""
     assert read(step(Inputs=inputs)).waiting.approvers is None
 

@@ -81,7 +81,7 @@ async def test_calls_to_aws_follow_the_rate_after_a_burst_of_two_calls(timeline:
     assert busiest <= 5, "a burst of 2, and 3 more within the second"
 
 
-async def test_replicas_together_follow_the_rate(timeline: Timeline) -> None:
+async def test_three_replicas_together_follow_the_rate_of_calls_to_aws(timeline: Timeline) -> None:
     """Each of three replicas takes a third of the rate: a burst of 1 each, and then one call a second each."""
     limiters = [RateLimiter(clock=timeline, rates={"ssm": 3.0}, share=3) for _ in range(3)]
     taken = [at for each in await asyncio.gather(*(turns(it, timeline, 10) for it in limiters)) for at in each]

@@ -68,7 +68,7 @@ async def test_session_that_was_just_assumed_is_not_stale() -> None:
     assert not sessions.renew_if_stale(current)
 
 
-async def test_stale_session_is_kept_for_reads_until_there_is_another() -> None:
+async def test_stale_session_is_used_for_reads_until_a_new_one_is_assumed() -> None:
     """STS does not answer. A single permission may be missing: other reads with the session still work.
 
     A decision needs another session, because AWS has denied this one.

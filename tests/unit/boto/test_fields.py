@@ -29,7 +29,7 @@ from tests.unit.aws.samples import MANY_EXAMPLES, anything
         (None, None),
     ],
 )
-def test_times_are_read_in_utc(value: object, read: datetime | None) -> None:
+def test_times_of_aws_are_read_in_utc(value: object, read: datetime | None) -> None:
     """A datetime, ISO 8601 and `… UTC` are read, without a zone as UTC. Anything else gives None.
 
     So does a time before 1970 or after the year 8999: spans are added to times, which must not overflow.

@@ -38,7 +38,7 @@ async def test_callers_with_the_same_key_share_the_run_in_progress() -> None:
     assert not flight.running("a")
 
 
-async def test_runs_for_different_keys_are_concurrent() -> None:
+async def test_runs_of_a_single_flight_for_different_keys_are_concurrent() -> None:
     """A run for one key does not wait for the run of another key."""
     work = Work()
     flight = SingleFlight[str, int](work)
@@ -60,7 +60,7 @@ async def test_cancelled_caller_does_not_cancel_the_shared_run() -> None:
     assert await staying == 1
 
 
-async def test_slow_run_continues_after_a_brief_wait() -> None:
+async def test_shared_run_continues_after_a_caller_stopped_waiting() -> None:
     """The caller gets None after the limit. The run continues, and the next caller gets its result."""
     work = Work()
     flight = SingleFlight[int](work)

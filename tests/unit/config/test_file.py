@@ -232,7 +232,7 @@ def test_configuration_without_exactly_one_fallback_channel_is_refused(text: str
         ('[people]\n"arn:aws:sts::111122223333:federated-user/t" = "t@example.com"', "write the ARN of a session"),
     ],
 )
-def test_invalid_value_is_reported_with_the_correct_form(line: str, expected: str) -> None:
+def test_invalid_configuration_value_is_reported_with_the_correct_form(line: str, expected: str) -> None:
     """One of the reported problems has the expected text: the place in the file, what to write there, or both."""
     assert any(expected in each for each in problems_of(CHANNEL + line))
 
@@ -286,7 +286,7 @@ def test_link_or_encoded_id_of_a_channel_is_accepted_as_its_id(conversation: str
     assert channel.conversation == "19:approvers@thread.tacv2"
 
 
-def test_old_channel_id_is_accepted() -> None:
+def test_channel_id_with_the_older_ending_is_accepted() -> None:
     """Channels of old teams still have an id with the older ending."""
     assert parsed(CHANNEL.replace("tacv2", "skype")).channels[0].conversation == "19:approvers@thread.skype"
 
@@ -320,7 +320,7 @@ def test_invalid_conversation_id_is_reported_with_the_correct_form(conversation:
     assert expected in problem_of(CHANNEL.replace("19:approvers@thread.tacv2", conversation))
 
 
-def test_person_for_a_session_of_an_untrusted_role_is_refused() -> None:
+def test_people_entry_for_a_session_of_an_untrusted_role_is_refused() -> None:
     """A caller of that role chooses the session name, so with such an entry any caller could claim to be this person."""
     entry = '[people]\n"arn:aws:sts::111122223333:assumed-role/Operator/batch" = "hanako.sato@example.com"\n'
     assert "trusted_roles" in problem_of(CHANNEL + entry)

@@ -307,7 +307,7 @@ QUEUE = "https://sqs.{region}.amazonaws.com/111122223333/node-access-events"
         "http://sqs.{region}.localhost.localstack.cloud:4566/111122223333/node-access-events",
     ],
 )
-def test_queue_of_another_region_is_refused(complete: dict[str, str], url: str) -> None:
+def test_queue_url_of_another_region_than_the_bots_is_refused(complete: dict[str, str], url: str) -> None:
     """AWS answers a call for such a queue as if it did not exist. Each of these forms of a URL names the Region."""
     assert load(complete | {"NODE_ACCESS_QUEUE_URL": url.format(region="ap-northeast-1")})[0].queue_url
     (problem,) = problems_of(complete | {"NODE_ACCESS_QUEUE_URL": url.format(region="us-east-1")})
@@ -375,7 +375,7 @@ def test_problem_of_a_half_set_cloud_names_the_cloud_and_what_to_do(complete: di
     )
 
 
-def test_federation_in_the_government_cloud_is_refused(complete: dict[str, str]) -> None:
+def test_aws_federation_in_the_us_government_cloud_is_refused(complete: dict[str, str]) -> None:
     """The audience of federated credentials exists in the public cloud only."""
     (problem,) = problems_of(without_secret(complete, APP_CREDENTIAL="aws-federation") | GOVERNMENT)
     assert problem == (
@@ -535,14 +535,16 @@ def test_settings_of_the_store_are_read_without_the_other_settings() -> None:
     assert settings.region == "us-east-1"
 
 
-def test_dynamodb_table_needs_a_region() -> None:
+def test_store_setting_with_a_dynamodb_table_needs_a_region() -> None:
     """For DynamoDB a missing Region is a problem; for a file it is not."""
     with pytest.raises(ConfigurationProblems, match="the AWS Region of the table"):
         load_store({"NODE_ACCESS_STORE": "dynamodb:rows"})
     assert load_store({}).region is None
 
 
-def test_the_process_environment_is_the_default(complete: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read_from_the_environment_of_the_process_by_default(
+    complete: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without an argument, the environment of the process is read."""
     for name in [name for name in os.environ if name.startswith((PREFIX, "AWS_"))]:
         monkeypatch.delenv(name)

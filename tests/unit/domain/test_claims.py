@@ -132,7 +132,9 @@ def test_live_vote_at_a_level_that_needs_one_approval_blocks_other_people(
         (1, 0, 1, False),
     ],
 )
-def test_live_approvals_never_exceed_the_missing_ones(required: int, seen: int, live: int, granted: bool) -> None:
+def test_claim_is_refused_if_live_approvals_would_exceed_the_missing_ones(
+    required: int, seen: int, live: int, granted: bool
+) -> None:
     """The number of live approvals is never higher than the number that AWS still needs."""
     asked = request(level(required=required, approvals=seen))
     others = [decision(person(number)) for number in range(live)]

@@ -50,7 +50,7 @@ def test_vote_of_the_same_session_name_in_another_role_is_not_the_persons_vote(b
     assert not may_be_of(Vote(by, APPROVE), in_role)
 
 
-def test_role_with_another_path_is_another_role() -> None:
+def test_vote_that_aws_records_under_a_role_with_another_path_is_not_the_persons_vote() -> None:
     """AWS may record the role in place of its session. A session's ARN has no path, so it is compared without."""
     in_role = replace(SENT, role=ROLE.replace("role/", "role/team/"), sent_comment="by Hanako")
     for by, mine in ((in_role.role, True), (ROLE, False), (ROLE.replace("role/", "role/other/"), False)):
@@ -59,7 +59,7 @@ def test_role_with_another_path_is_another_role() -> None:
 
 
 @pytest.mark.parametrize("seconds", [1, LATE])
-def test_decision_is_confirmed_if_aws_shows_its_vote(seconds: float) -> None:
+def test_unknown_decision_is_confirmed_if_aws_shows_its_vote(seconds: float) -> None:
     """AWS may show it a second, or over a minute, after the click."""
     shown = replace(level(required=2), votes=(Vote(MINE, APPROVE),))
     assert settled(SENT, request(shown), seconds=seconds) == (DecisionState.CONFIRMED, None)

@@ -153,7 +153,7 @@ def test_session_name_that_is_only_part_of_an_address_identifies_no_one(session:
     assert (requester.identified, requester.person, requester.name) == (False, None, session)
 
 
-def test_mail_address_identifies_a_person() -> None:
+def test_mail_address_of_a_person_identifies_the_requester() -> None:
     """The mail address identifies the person even if the UPN is different."""
     other = replace(TARO_PERSON, upn="t.yamada@corp.example.com")
     assert identified(OPERATOR, directory=Directory((other,))).person == other
@@ -172,7 +172,7 @@ def test_address_of_two_people_identifies_neither_of_them() -> None:
     assert not identified(OPERATOR, everything, Directory((TARO_PERSON, twin))).identified
 
 
-def test_person_in_two_rosters_is_one_person() -> None:
+def test_person_in_two_rosters_counts_as_one_person() -> None:
     """Entries with the same object id, in upper or lower case, are one person."""
     again = replace(TARO_PERSON, object_id=TARO_PERSON.object_id.upper(), mail=None)
     assert identified(OPERATOR, directory=Directory((TARO_PERSON, again))).identified

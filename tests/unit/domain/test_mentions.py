@@ -117,7 +117,7 @@ def test_requester_whose_name_is_in_the_reason_is_not_mentioned() -> None:
 
 
 @pytest.mark.parametrize("everybody", ["channel", "Team", "EVERYONE", "全員", "チーム", "Production approvals"])
-def test_names_of_groups_are_never_mentioned(everybody: str) -> None:
+def test_name_of_a_group_in_the_reason_is_never_a_mention(everybody: str) -> None:
     """The name of a group is not a mention, even if a member has the same name."""
     assert named(f"@{everybody}", person(7, everybody), never=("production Approvals",)) == []
 

@@ -417,7 +417,7 @@ LISTED_ID, LISTED_UPN = [f"user:{HANAKO.object_id}"], [f"upn:{HANAKO.upn}"]
         ([], HANAKO, False),
     ],
 )
-def test_member_may_be_approver_unless_it_is_certain_that_they_are_not(
+def test_member_counts_as_a_possible_approver_unless_their_data_exclude_it(
     approvers: list[str], member: Person, possible: bool
 ) -> None:
     """A tenant or UPN that Teams does not return makes it uncertain. The requester is no approver."""
@@ -428,8 +428,8 @@ def test_member_may_be_approver_unless_it_is_certain_that_they_are_not(
 @pytest.mark.parametrize(
     "missing", [{"execution_id": None}, {"levels": ()}, {"node": Node("")}, {"status": Status.UNKNOWN}]
 )
-def test_request_can_be_decided_only_if_all_is_known(missing: dict[str, Any]) -> None:
-    """It needs an execution to signal, a level that waits, and the nodes for which access is requested."""
+def test_request_can_be_decided_only_with_execution_waiting_level_and_nodes(missing: dict[str, Any]) -> None:
+    """The execution gets the signal, and the nodes are those for which access is requested."""
     asked = request()
     assert can_be_decided(asked)
     assert not can_be_decided(replace(asked, **missing))

@@ -238,7 +238,7 @@ ENDED = request(level(state=LevelState.REJECTED), status=Status.REJECTED)
         (replace(ENDED, modified_at=NOW), NOT_READ, NOW - LOOKUP_SPAN, True),
     ],
 )
-def test_requester_may_still_be_identified_until_a_while_after_the_end(
+def test_requester_may_be_identified_for_a_limited_time_after_the_request_ended(
     asked: AccessRequest | None, requester: Requester | None, observed: datetime | None, possible: bool
 ) -> None:
     """The time of the end is that of the last change, or of the last read if AWS does not say it."""

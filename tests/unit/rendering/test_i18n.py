@@ -19,7 +19,7 @@ MOMENT = datetime(2026, 11, 30, 5, 19, tzinfo=UTC)
         ("en", "Asia/Kathmandu", "Mon, Nov 30, 11:04 UTC+05:45"),
     ],
 )
-def test_moment_has_day_time_and_zone(locale: str, timezone: str, shown: str) -> None:
+def test_shown_time_has_day_time_and_zone(locale: str, timezone: str, shown: str) -> None:
     """The zone is a common abbreviation or, without one, the offset from UTC."""
     assert Localizer(locale, timezone).moment(MOMENT, beside=MOMENT) == shown
 
@@ -65,7 +65,7 @@ def test_phrases_have_plain_emphasized_and_code_placeholders() -> None:
 
 
 @pytest.mark.parametrize("phrase", ["{", "{}", "{a.b}", "{a!r}", "{a:>10}", "}"])
-def test_malformed_phrase_is_refused(phrase: str) -> None:
+def test_malformed_phrase_of_a_language_is_refused(phrase: str) -> None:
     """Braces must be paired. A placeholder must have a name and no other format than a known style."""
     with pytest.raises(WordsError):
         parse_phrase(phrase)

@@ -109,7 +109,7 @@ def test_terminal_control_characters_in_log_lines_are_escaped(logged: Logged, ma
     assert "佐藤\u3000花子" in shown
 
 
-def test_lines_below_the_level_are_not_logged(logged: Logged) -> None:
+def test_log_lines_below_the_level_are_not_written(logged: Logged) -> None:
     """Lines of libraries below warning are left out too, because their debug lines contain signed headers."""
     structlog.get_logger().debug("bot_started")
     logging.getLogger("botocore").info("signed")
@@ -198,7 +198,7 @@ def test_redaction_does_not_change_numbers_booleans_and_ordinary_text() -> None:
     assert redact(None, "info", dict(event)) == event
 
 
-def test_log_goes_to_stderr_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_is_written_to_stderr_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     """Standard output is only for the output of commands."""
     root = logging.getLogger()
     handlers, root.handlers = root.handlers[:], []

@@ -43,8 +43,8 @@ def in_ops_item(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Cal
     return rewrite
 
 
-async def test_every_fact_of_a_pending_request_is_read(scene: Scene, side: AwsSide) -> None:
-    """The request has its requester, reason, policy, duration and deadline."""
+async def test_requester_reason_policy_duration_and_deadline_of_a_request_are_read(scene: Scene, side: AwsSide) -> None:
+    """The request is pending and complete."""
     asked = scene.ask(reason="障害 INC-2041 の調査 <b>**")
     request = await side.requests.observe(key_of(asked))
     assert request.complete

@@ -163,7 +163,7 @@ async def test_record_with_another_user_id_than_requested_raises_an_error(scene:
     assert await code_of(side) == "AnotherUser"
 
 
-async def test_only_two_names_of_a_record_are_kept(scene: Scene, side: AwsSide) -> None:
+async def test_only_two_names_of_a_user_record_are_kept(scene: Scene, side: AwsSide) -> None:
     """Other members of the record, such as title and nickname, are not kept."""
     scene.aws.faults.rewrite(READING, record(Title="secret title", NickName="secret nickname"))
     await side.identities.names(TARO)
@@ -213,7 +213,9 @@ async def test_only_identity_store_is_used_although_other_instances_exist(
     assert await side.identities.names(TARO) == NAMES
 
 
-async def test_second_page_of_instances_is_read_and_endless_pages_raise_an_error(scene: Scene, side: AwsSide) -> None:
+async def test_second_page_of_identity_center_instances_is_read_and_endless_pages_fail(
+    scene: Scene, side: AwsSide
+) -> None:
     """The second page has a second store."""
     second = instance("d-0987654321", owner=ACCOUNT)
     scene.aws.faults.rewrite(LISTING, lambda answer: {**answer, "NextToken": "more"}, times=1)

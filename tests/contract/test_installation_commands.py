@@ -80,7 +80,9 @@ def run(scene: Scene, words: list[str]) -> int:
     return int(create_clidriver().main(["--endpoint-url", scene.aws.endpoint, *given]))
 
 
-def test_commands_by_hand_succeed_in_their_order(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_installation_commands_succeed_in_the_order_of_the_page(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each command needs only what the commands before it have made. In the end, the rule sends to the bot's queue."""
     iam = scene.aws.client("iam")
     iam.create_role(RoleName=ADMIN, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []}))
@@ -97,7 +99,7 @@ def test_commands_by_hand_succeed_in_their_order(scene: Scene, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("section", ["### Approver roles", "### Cancel roles"])
-def test_role_that_trusts_the_bot_is_refused_before_the_bots_role_exists(
+def test_role_that_trusts_the_bot_cannot_be_created_before_the_bots_role(
     scene: Scene, section: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The order of the page matters: the same command in another order fails, as in AWS."""
@@ -107,7 +109,7 @@ def test_role_that_trusts_the_bot_is_refused_before_the_bots_role_exists(
     assert scene.aws.client("iam").list_roles()["Roles"] == []
 
 
-def test_deploy_commands_name_parameters_that_the_template_has() -> None:
+def test_documented_deploy_commands_give_only_parameters_of_the_template() -> None:
     """A parameter that the template does not know makes the command fail. The first one gives all without a default."""
     template = (documents.ROOT / "infra/aws/bot.yaml").read_text("utf-8").replace("!", "")
     parameters = yaml.safe_load(re.split(r"^Rules:$", template, flags=re.MULTILINE)[0])["Parameters"]
@@ -121,7 +123,7 @@ def test_deploy_commands_name_parameters_that_the_template_has() -> None:
 
 
 @pytest.mark.parametrize("name", [documents.INSTALLATION, documents.OPERATIONS])
-def test_every_aws_command_has_options_that_exist(
+def test_every_documented_aws_command_has_existing_options(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The AWS CLI accepts each command of the document, with its options and the form of its values, without a call."""

@@ -132,7 +132,7 @@ def test_installed_wheel_renders_a_card_outside_the_repository(wheel: Path, tmp_
     assert "version" in run(command, "manifest", *OPTIONS, cwd=tmp_path, PYTHONPATH=str(target))
 
 
-def test_all_three_pin_files_and_both_lock_files_exist() -> None:
+def test_all_pin_files_and_lock_files_exist() -> None:
     """The other tests of pins have files to check."""
     assert [path.name for path in PINS] == ["build.txt", "dev.txt", "runtime.txt", "sandbox.txt"]
     assert all(path.exists() for path in LOCKS)

@@ -99,7 +99,7 @@ async def test_rows_of_a_list_after_empty_pages_are_read(scene: Scene, asked: li
     assert MORE in {call.params.get("NextToken") for call in scene.aws.calls(operation)}
 
 
-async def test_instance_after_an_empty_page_is_read(scene: Scene) -> None:
+async def test_ec2_node_after_an_empty_page_is_read(scene: Scene) -> None:
     """The name of an EC2 node is read from the second page.
 
     The test plans both pages, because moto answers with one.

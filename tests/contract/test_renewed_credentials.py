@@ -81,7 +81,7 @@ async def test_renewed_credentials_file_is_read_after_the_session_expired(
         file.expire()
 
 
-async def test_call_is_repeated_immediately_with_renewed_credentials(
+async def test_call_is_repeated_immediately_with_renewed_own_credentials(
     scene: Scene, side: AwsSide, file: SharedFile
 ) -> None:
     """No caller has to repeat its call: not a click's state check, the preparation of a signal, or the queue."""

@@ -307,7 +307,7 @@ def test_every_sqlite_schema_version_has_a_sample_file() -> None:
     assert tables[0] == tables[1]
 
 
-async def test_earlier_version_opens_a_file_with_a_table_of_a_newer_version(
+async def test_earlier_version_of_the_bot_opens_a_file_with_a_table_of_a_newer_version(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table or index that a newer version added does not keep an earlier version from starting, and is not lost."""
@@ -337,7 +337,7 @@ async def test_sqlite_file_of_every_schema_version_is_read(path: Path, version: 
         assert (await store.apply(KEY, counted, now=NOW)).version == 4
 
 
-async def test_leases_and_expiry_times_of_version_2_are_kept(path: Path) -> None:
+async def test_sweep_leases_and_expiry_times_of_schema_version_2_are_kept(path: Path) -> None:
     """A file of schema version 2 keeps its sweep leases and the times when its rows expire."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSIONS[2])
@@ -350,7 +350,9 @@ async def test_leases_and_expiry_times_of_version_2_are_kept(path: Path) -> None
         assert await store.load(OTHER) is None
 
 
-async def test_rows_of_version_1_get_a_watched_flag_and_an_expiry_time(path: Path, by_hand: sqlite3.Connection) -> None:
+async def test_rows_of_schema_version_1_get_a_watched_flag_and_an_expiry_time(
+    path: Path, by_hand: sqlite3.Connection
+) -> None:
     """Rows that are open or due stay watched; ended rows expire 400 days after their creation."""
     by_hand.executescript(VERSION_1)
     copy = "INSERT INTO requests SELECT ?, ops_item_id, version, created_at, ?, ?, record FROM requests LIMIT 1"
@@ -612,7 +614,7 @@ def limited_files() -> Iterator[Callable[[int], None]]:
     signal.signal(signal.SIGXFSZ, handler)
 
 
-async def test_check_reports_a_full_disk_and_writes_succeed_once_there_is_space(
+async def test_check_of_the_store_reports_a_full_disk_and_writes_succeed_once_there_is_space(
     path: Path, limited_files: Callable[[int], None]
 ) -> None:
     """While the disk is full, writes and the check fail with SQLite's code, and reads succeed."""
@@ -679,7 +681,7 @@ async def test_check_of_the_store_does_not_change_the_content_of_the_file(
         "made another program's",
     ],
 )
-async def test_check_reports_a_file_that_is_lost_or_damaged_while_it_is_open(
+async def test_check_of_the_store_reports_a_file_that_is_lost_or_damaged_while_open(
     tmp_path: Path, happen: Breaking, problem: str
 ) -> None:
     """The check names the problem. Later reads and writes fail, because a new write would be lost."""

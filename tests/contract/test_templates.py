@@ -105,7 +105,7 @@ def test_template_of_an_account_has_every_statement_of_the_policy_files_for_it()
     assert {sid for name in names for sid in file(f"{name}.json")} <= given
 
 
-def test_template_without_roles_has_only_the_event_rule_and_its_role() -> None:
+def test_account_template_without_roles_has_only_the_event_rule_and_the_role_of_the_rule() -> None:
     """A second Region of an account needs no roles for the bot, because they exist once in an account."""
     kinds = sorted(each["Type"] for each in account(Roles="no").resources.values())
     assert kinds == ["AWS::Events::Rule", "AWS::IAM::Role"]

@@ -164,7 +164,7 @@ async def test_every_decision_of_a_burst_takes_effect_within_five_minutes(figure
     assert set(codes) <= {"queued", "applying", "None"}
 
 
-async def test_control_decisions_of_a_burst_without_a_queue_have_no_effect(
+async def test_control_some_decisions_of_a_burst_without_a_queue_have_no_effect(
     monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
     """Negative control: if no decision waits for its turn, more than 30 of 300 have no effect."""
@@ -245,7 +245,7 @@ async def test_reject_is_sent_before_queued_approvals_and_each_request_has_one_e
     assert overtaken > SEEDS / 2
 
 
-async def test_control_rejects_in_the_lane_of_approvals_go_wrong(
+async def test_control_most_seeds_fail_if_rejects_wait_in_the_lane_of_approvals(
     monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
     """Negative control: if rejects wait in the same lane as approvals, more than half of the seeds go wrong."""

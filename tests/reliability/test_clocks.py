@@ -105,7 +105,7 @@ async def test_request_converges_although_every_stored_time_is_wrong(story: Stor
     assert stuck == 0
 
 
-async def test_control_requests_of_a_bot_that_trusts_wrong_stored_times_are_stuck(
+async def test_control_some_requests_of_a_bot_that_trusts_wrong_stored_times_are_stuck(
     monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
     """Negative control: if the bot trusts stored times up to a year ahead, some requests are stuck for 70 seconds."""

@@ -323,7 +323,7 @@ async def test_control_clicks_are_wrongly_allowed_if_a_missing_tenant_counts_as_
     assert counts["wrongly_allowed"] > 0
 
 
-async def test_control_approvers_are_refused_if_no_member_is_requested_singly(figure: Figure) -> None:
+async def test_control_some_approvers_are_refused_if_no_member_is_requested_singly(figure: Figure) -> None:
     """Negative control: some approvers are refused as guests, although Teams returns single members completely."""
     cells = [each for each in CELLS if each.degradation.name == "foreign form" and each.identified == "by roster"]
     counts = await played(cells, Content)

@@ -394,7 +394,7 @@ def test_health_succeeds_while_the_bot_is_alive(bot_on_this_machine: dict[str, s
 
 
 @pytest.mark.parametrize(("missing", "code"), [({}, 0), ({"queue": "AccessDenied"}, 1)])
-def test_health_problems_prints_the_details(
+def test_health_problems_prints_missing_parts_and_problems(
     missing: dict[str, str], code: int, bot_on_this_machine: dict[str, str]
 ) -> None:
     """They come from the metrics port. The exit code says whether the bot is ready."""

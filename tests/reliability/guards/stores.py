@@ -34,12 +34,12 @@ def _in_separate_writes(put: Any, calls: object, row: object, *entries: object) 
 GUARDS = (
     Guard(
         "the check of the store notices that nothing can be written",
-        "tests/contract/test_sqlite.py::test_check_reports_a_full_disk_and_writes_succeed_once_there_is_space",
+        "tests/contract/test_sqlite.py::test_check_of_the_store_reports_a_full_disk_and_writes_succeed_once_there_is_space",
         {"bot.store.sqlite.integrity:check_writing": always(None)},
     ),
     Guard(
         "the check of the store notices a lost table",
-        "tests/contract/test_sqlite.py::test_check_reports_a_file_that_is_lost_or_damaged_while_it_is_open[table dropped]",
+        "tests/contract/test_sqlite.py::test_check_of_the_store_reports_a_file_that_is_lost_or_damaged_while_open[table dropped]",
         {"bot.store.sqlite.schema:TABLES": constant(frozenset())},
     ),
     Guard(
@@ -82,12 +82,12 @@ GUARDS = (
     ),
     Guard(
         "the store checks that its file is still there",
-        "tests/contract/test_sqlite.py::test_check_reports_a_file_that_is_lost_or_damaged_while_it_is_open[replaced]",
+        "tests/contract/test_sqlite.py::test_check_of_the_store_reports_a_file_that_is_lost_or_damaged_while_open[replaced]",
         {"bot.store.sqlite.integrity:_check_identity": always(None)},
     ),
     Guard(
         "the store checks its pages",
-        "tests/contract/test_sqlite.py::test_check_reports_a_file_that_is_lost_or_damaged_while_it_is_open[noise]",
+        "tests/contract/test_sqlite.py::test_check_of_the_store_reports_a_file_that_is_lost_or_damaged_while_open[noise]",
         {"bot.store.sqlite.integrity:check_pages": always(None)},
     ),
     Guard(

@@ -71,7 +71,9 @@ def test_requested_package_version_is_used_if_it_is_higher() -> None:
         (changed("version", "1.0"), "no version"),
     ],
 )
-def test_version_cannot_follow_a_file_that_is_no_package_of_the_app(former: bytes, expected: str) -> None:
+def test_package_version_cannot_follow_that_of_a_file_that_is_no_package_of_the_app(
+    former: bytes, expected: str
+) -> None:
     """The error says why. The file may be needed."""
     with pytest.raises(UpdateRefused, match=expected):
         stamp(DETAILS, own=OWN, requested=None, former=former)

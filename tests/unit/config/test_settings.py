@@ -362,7 +362,7 @@ def test_addresses_of_two_microsoft_clouds_are_refused(complete: dict[str, str],
         assert "NODE_ACCESS_OPENID_METADATA_URL" in problem
 
 
-def test_problem_of_a_half_set_cloud_names_the_cloud_and_what_to_do(complete: dict[str, str]) -> None:
+def test_problem_of_one_address_in_another_cloud_names_both_clouds_and_the_fix(complete: dict[str, str]) -> None:
     """The default address counts like a given one: the most likely mistake is to set only the first address."""
     name = "NODE_ACCESS_OPENID_METADATA_URL"
     says = (

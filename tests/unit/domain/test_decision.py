@@ -34,13 +34,13 @@ EXPECTED = {
 }
 
 
-def test_transition_table_has_the_ten_documented_transitions() -> None:
+def test_transition_table_of_decisions_has_the_ten_expected_transitions() -> None:
     """The table has these ten transitions and no others."""
     assert TRANSITIONS == EXPECTED
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(DecisionState, DecisionEvent)))
-def test_every_pair_of_state_and_event_follows_the_table(state: DecisionState, event: DecisionEvent) -> None:
+def test_every_pair_of_decision_state_and_event_follows_the_table(state: DecisionState, event: DecisionEvent) -> None:
     """A legal event leads to the state in the table; an illegal one raises and changes nothing."""
     before = decision(HANAKO, state=state)
     copy = replace(before)
@@ -55,7 +55,7 @@ def test_every_pair_of_state_and_event_follows_the_table(state: DecisionState, e
     assert before == copy
 
 
-def test_no_transition_leaves_a_final_state() -> None:
+def test_no_transition_leaves_a_final_state_of_a_decision() -> None:
     """Confirmed, refused and released decisions are final and not live; all others are live."""
     ends = {state for state in DecisionState if not state.live}
     assert ends == {CONFIRMED, REFUSED, RELEASED}

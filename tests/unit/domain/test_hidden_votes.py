@@ -98,7 +98,7 @@ def test_each_vote_that_a_card_names_is_in_aws_or_recent_or_unreadable(row: Reco
 
 
 @given(records())
-def test_every_hidden_vote_was_accepted_more_than_its_span_ago(row: Record) -> None:
+def test_every_hidden_vote_was_accepted_its_span_before_the_last_complete_read(row: Record) -> None:
     """A hidden vote was accepted and is not young, and AWS's votes are readable.
 
     If AWS has votes of its person and verdict, there are at least as many later decisions to which they may belong.

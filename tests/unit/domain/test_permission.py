@@ -417,7 +417,7 @@ LISTED_ID, LISTED_UPN = [f"user:{HANAKO.object_id}"], [f"upn:{HANAKO.upn}"]
         ([], HANAKO, False),
     ],
 )
-def test_member_counts_as_a_possible_approver_unless_their_data_exclude_it(
+def test_member_counts_as_a_possible_approver_unless_their_data_exclude_this(
     approvers: list[str], member: Person, possible: bool
 ) -> None:
     """A tenant or UPN that Teams does not return makes it uncertain. The requester is no approver."""

@@ -24,7 +24,7 @@ def test_shown_time_has_day_time_and_zone(locale: str, timezone: str, shown: str
     assert Localizer(locale, timezone).moment(MOMENT, beside=MOMENT) == shown
 
 
-def test_year_is_shown_unless_another_moment_shows_it() -> None:
+def test_year_of_a_time_is_shown_unless_a_time_beside_it_has_the_same_year() -> None:
     """The year is left out only if `beside` has the same year in the card's time zone."""
     tokyo, utc = Localizer("en", "Asia/Tokyo"), Localizer("en", "UTC")
     assert tokyo.moment(MOMENT) == "Mon, Nov 30, 2026, 14:19 JST"

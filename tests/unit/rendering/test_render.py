@@ -349,7 +349,7 @@ def test_times_durations_and_ids_are_complete_in_a_card_whose_other_texts_are_cu
     assert all(each in text for each in [*whole, "i-02999bd501754105a", "ap-northeast-1", "· Mon, Nov 23, 14:25 JST"])
 
 
-def test_texts_of_the_longest_accepted_length_are_not_cut() -> None:
+def test_reason_and_comment_of_the_longest_accepted_length_are_not_cut_in_a_card() -> None:
     """A reason as long as AWS accepts, and a comment as long as the field accepts, are shown in full."""
     reason, comment = "理" * 256, "由" * COMMENT_LIMIT
     text = shown(card(request(reason=reason, decisions=(replace(decision(Verdict.REJECT), comment=comment),))))

@@ -291,7 +291,7 @@ async def test_post_without_an_id_is_accepted_once(body: str, ms: FakeMicrosoft,
     assert (found, posts(ms)) == (None, 1)
 
 
-async def test_oversized_response_is_unavailable(ms: FakeMicrosoft, edge: Edge) -> None:
+async def test_oversized_response_of_the_connector_raises_chat_unavailable(ms: FakeMicrosoft, edge: Edge) -> None:
     """A response larger than READ_LIMIT raises ChatUnavailable."""
     ms.fault("GET", "pagedmembers", status=200, body=" " * (READ_LIMIT + 1), times=None)
 
@@ -315,7 +315,9 @@ async def stranger() -> AsyncIterator[tuple[str, list[str]]]:
         yield f"http://127.0.0.1:{port}/", heard
 
 
-async def test_unlisted_host_gets_no_request(ms: FakeMicrosoft, clock: Ticker, stranger: tuple[str, list[str]]) -> None:
+async def test_connector_sends_no_request_to_an_unlisted_host(
+    ms: FakeMicrosoft, clock: Ticker, stranger: tuple[str, list[str]]
+) -> None:
     """A call to a host that is not listed is refused before a token is requested."""
     url, heard = stranger
     async with running_edge(ms, clock=clock, hosts=("smba.trafficmanager.net",)) as edge:
@@ -350,7 +352,7 @@ async def test_special_characters_in_an_id_do_not_change_the_path_of_the_call(ms
     assert call.query == {}
 
 
-async def test_proxy_of_the_environment_is_used(ms: FakeMicrosoft, clock: Ticker, monkeypatch: Any) -> None:
+async def test_connector_uses_the_proxy_of_the_environment(ms: FakeMicrosoft, clock: Ticker, monkeypatch: Any) -> None:
     """If `HTTPS_PROXY` is set, the call goes through a tunnel of this proxy, which does not see the token."""
     asked: list[bytes] = []
 

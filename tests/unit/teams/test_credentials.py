@@ -152,7 +152,7 @@ async def test_client_secret_and_token_are_in_no_log_line_and_no_error(
     assert token.get_secret_value() not in everything
 
 
-async def test_login_address_with_plain_http_is_refused_at_the_start(clock: Ticker) -> None:
+async def test_login_address_of_the_credentials_with_plain_http_is_refused(clock: Ticker) -> None:
     """The login must use https, except on loopback, because the secret is sent to it."""
     async with open_session() as session:
         with pytest.raises(AddressRefused):

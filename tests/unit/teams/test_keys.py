@@ -299,7 +299,7 @@ async def test_clock_that_is_set_back_does_not_prevent_a_refresh_of_signing_keys
     assert await edge.keys.find("key-2") is not None
 
 
-async def test_metadata_address_with_plain_http_is_refused_at_the_start(clock: Ticker) -> None:
+async def test_metadata_address_of_the_signing_keys_with_plain_http_is_refused(clock: Ticker) -> None:
     """The address of the metadata must be https, except on loopback."""
     async with open_session() as session:
         with pytest.raises(AddressRefused):

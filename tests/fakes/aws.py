@@ -36,7 +36,7 @@ TARO = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/taro.yamada@example.com"
 
 
 def key_of(number: int) -> RequestKey:
-    """Return the key of the nth sample request."""
+    """Return the key of the sample request with this number."""
     return RequestKey(ACCOUNT, REGION, f"oi-{number:012x}")
 
 
@@ -195,7 +195,10 @@ class FakeAws:
         self.end(key, STATUS_AFTER[withdrawal])
 
     def vote(self, key: RequestKey, voter: str, verdict: Verdict, comment: str = "") -> None:
-        """Count a vote at the waiting level. Raises SignalRefused where AWS would refuse."""
+        """Add a vote at the waiting level. Raises SignalRefused where AWS would refuse.
+
+        `second_vote` says what happens to the vote of another session of a role that has voted at this level.
+        """
         request = self.requests[key]
         level = request.waiting
         if level is None or any(vote.by == voter for vote in level.votes or ()):
@@ -215,7 +218,7 @@ class FakeAws:
         self._settle(request, voted if uncounted else self._judged(voted))
 
     def decide(self, key: RequestKey, verdict: Verdict, comment: str = "") -> None:
-        """Count the vote of a person in the AWS console, at the waiting level. Raises SignalRefused as `vote` does."""
+        """Add the vote of a person in the AWS console, at the waiting level. Raises SignalRefused as `vote` does."""
         self.vote(key, f"arn:aws:sts::{ACCOUNT}:assumed-role/ConsoleApprover/console-approver", verdict, comment)
 
     def end(self, key: RequestKey, status: Status) -> None:

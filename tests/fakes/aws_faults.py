@@ -79,7 +79,7 @@ class _Fault:
 
 
 class Faults:
-    """The planned faults. Thread-safe."""
+    """The planned faults. Thread-safe. `times` is the number of calls that a fault affects; None: all calls."""
 
     def __init__(self) -> None:
         self._faults: list[_Fault] = []
@@ -220,9 +220,9 @@ class FaultyAws(SandboxAws):
 
     @classmethod
     def start(cls, *, port: int = 0, per_second: float | None = None, **settings: Any) -> Self:
-        """Start with the sample world. `per_second` is the limit of calls for each SSM operation; None is no limit."""
+        """Start with the sample data. `per_second` is the limit of calls for each SSM operation; None is no limit."""
         aws = super().start(port=port, **settings)
-        aws.throttle.per_second = per_second  # set after the sample world is built, which makes more calls a second
+        aws.throttle.per_second = per_second  # set after the sample data is created, which takes more calls a second
         return aws
 
     def stop(self) -> None:

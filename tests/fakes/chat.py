@@ -1,4 +1,4 @@
-"""Teams behind the Chat and People ports, in memory: posted messages by place, and planned faults."""
+"""Teams behind the Chat and People ports, in memory: messages by activity id, rosters, and planned faults."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ CHANNEL = "19:approvers@thread.tacv2"
 
 
 def person(number: int, name: str = "", *, tenant: str = TENANT, guest: bool = False) -> Person:
-    """Return the nth sample person."""
+    """Return a sample person whose ids and addresses have this number."""
     return Person(
         object_id=f"aaaaaaaa-0000-4000-8000-{number:012d}",
         tenant_id=tenant,
@@ -78,7 +78,10 @@ class Sent:
 
 
 class FakeChat:
-    """Keeps every message of the bot, in order. Errors in `before` and `after` are raised before or after an effect."""
+    """Keeps every message of the bot, in order.
+
+    `before` and `after` have, by kind of call, the errors that the next calls raise before or after their effect.
+    """
 
     def __init__(self) -> None:
         self.sent: dict[str, Sent] = {}
@@ -177,7 +180,7 @@ class FakePeople:
         self.asked_known = 0
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
-        """Return the person with this object id, or None. Raises RosterUnavailable."""
+        """Return the member of the conversation with this object id, or None. Raises RosterUnavailable."""
         self.asked += 1
         if self.before_member:
             await self.before_member.pop(0)()
@@ -186,7 +189,7 @@ class FakePeople:
         return next((each for each in self.rosters.get(conversation, self.people) if each.object_id == object_id), None)
 
     async def roster(self, conversation: str) -> Sequence[Person]:
-        """Return all people. Raises RosterUnavailable."""
+        """Return the people of this conversation. Raises RosterUnavailable."""
         self.asked += 1
         if self.failing:
             raise RosterUnavailable

@@ -36,6 +36,7 @@ class Fault:
     """Only calls whose body contains this text. The call that starts a thread has its channel only in the body."""
     times: int | None = 1
     status: int | None = None
+    """Answer with this status, `headers` and `body` instead of an effect, or with `late` after the effect."""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     drop: str = ""

@@ -9,9 +9,10 @@ Site = TypeVar("Site")
 
 @dataclass(frozen=True, slots=True)
 class Case(Generic[Site]):
-    """One faulty installation: the name of its problem, the code, and words that the problem must contain.
+    """One faulty installation. `what` names it, and `arrange` makes it out of a sound one.
 
-    `arrange` makes the fault in an installation. infra/docs/operations.md lists `what`, `check` and `code`.
+    The check named `check` must report a problem with this `code`, and its advice must contain `words`.
+    infra/docs/operations.md lists `what`, `check` and `code`.
     """
 
     what: str

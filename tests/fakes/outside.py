@@ -69,7 +69,7 @@ class Outside:
 
     @property
     def marks(self) -> tuple[object, ...]:
-        """Return values that change with the time, rows, audit trail, sweeps, messages, signals, events and story."""
+        """Return values that change with the time, rows, audit trail, sweeps, messages, signals, events, clicks and steps."""
         tables, chat = self.tables, self.chat.sent.values()
         return (
             self.clock.now(),

@@ -1,4 +1,4 @@
-"""Probes of a correct installation, for checks of what a process has seen by itself."""
+"""Fakes of the probes of Microsoft and AWS. They report a correct installation, unless a test sets an error."""
 
 from collections.abc import Sequence
 

@@ -131,7 +131,7 @@ class Product:
     # --- observations in Teams and AWS
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the condition holds. It is checked after each call of the bot to Microsoft.
+        """Wait until the condition holds. It is checked now and after each call to Microsoft.
 
         Raises TimeoutError after SOON.
         """
@@ -189,9 +189,9 @@ async def product(
 ) -> AsyncIterator[Product]:
     """Start AWS and Microsoft, without the bot. At the end, check all calls to AWS against its service model.
 
-    `rates` has, by service, the calls a second of one operation that the bot allows itself: UNPACED spares tests of
-    other things the waits. `timestamp` is Microsoft's clock. `registration` is the bot's registration at Microsoft; by default, with its
-    secret.
+    `rates` has, by service, how many calls a second of one operation the bot allows itself. With UNPACED, tests of
+    other things do not wait. `timestamp` is Microsoft's clock. `registration` returns the bot's registration at
+    Microsoft; by default, it has a secret.
     """
     aws = await asyncio.to_thread(FaultyAws.start, **aws_settings)
     try:

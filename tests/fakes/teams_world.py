@@ -61,7 +61,7 @@ class Conversation:
 
 
 class TeamsWorld:
-    """The state of the small Teams, and the handlers of the Connector's routes."""
+    """The state of a small Teams, and the handlers of the Connector's routes."""
 
     def __init__(self, people: Iterable[Person] = PEOPLE) -> None:
         self.people = list(people)
@@ -91,7 +91,7 @@ class TeamsWorld:
         return place
 
     def place(self, conversation: str) -> Place:
-        """Return the place of a conversation or a thread by its id. KeyError if there is no such conversation."""
+        """Return the conversation or thread with this id as a `Place`. KeyError if there is no such conversation."""
         base, _, _ = conversation.partition(";")
         known = self.conversations[base].place
         return Place(id=conversation, kind=known.kind, team=known.team, tenant_id=known.tenant_id)

@@ -1,4 +1,4 @@
-"""A bot over fakes that reloads its configuration, and a place that keeps versions of it, as a bucket in S3 does."""
+"""A bot over fakes that reloads its configuration, and a source that keeps versions of it, as a bucket in S3 does."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ class VersionedPlace:
         self._versions.append(text.encode() if isinstance(text, str) else text)
 
     async def read(self) -> Content | None:
-        """Return the newest version, if the last call did not return it."""
+        """Return the newest version, or None if the last call returned it. Raises SourceUnreadable."""
         self.reads += 1
         number, returned = len(self._versions), self._returned
         self._returned = None if self.unreadable else number

@@ -84,7 +84,7 @@ async def test_card_says_that_an_allowed_unmatched_requester_was_not_checked(req
 
 @pytest.mark.parametrize("name", ["Identity Center record", "session name"])
 async def test_click_is_refused_if_an_unmatched_requesters_address_is_not_in_people_domains(name: str) -> None:
-    """The setting `unmatched_requesters` is "allow", but it applies only to addresses in `people_domains`.
+    """The setting `unmatched_requesters` is "allow", but it does not apply to such an address.
 
     The card has no buttons. This holds for Identity Center records and for session names.
     """

@@ -265,7 +265,7 @@ async def test_clicks_after_the_clock_was_set_back_have_their_own_audit_entries(
     assert sum(each.outcome == "later" for each in stored) == 3 + MOST_CLICKS
 
 
-async def test_count_of_further_clicks_is_stored_soon_after_the_clock_was_set_back(world: World) -> None:
+async def test_count_of_clicks_beyond_the_limit_is_stored_soon_after_the_clock_was_set_back(world: World) -> None:
     """The person does not click again. The loop stores the count within RETRY_SECONDS."""
     for _ in range(MOST_CLICKS + 5):
         world.auditing.clicked(AuditEntry(world.clock.now(), CLICKED, person="one"))

@@ -94,7 +94,7 @@ async def test_click_is_answered_not_found_if_the_row_is_deleted_before_the_sign
     assert world.aws.count("signal") == 0
 
 
-async def test_repeated_click_is_answered_like_the_first_while_the_queue_is_full(
+async def test_repeated_click_is_answered_like_the_first_click_while_the_queue_is_full(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue holds one decision of a person. The click on a second request is answered "queue full"."""

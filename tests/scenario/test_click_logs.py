@@ -56,7 +56,7 @@ async def test_log_lines_of_adapters_during_a_click_have_the_key_of_the_clicks_r
 
 
 async def test_log_line_after_the_answer_to_a_click_has_no_request() -> None:
-    """A line that is logged after the answer has no request."""
+    """The context that the click added to its log lines has ended."""
     world = new_world()
     key = await world.posted()
     async with world.running():

@@ -238,8 +238,8 @@ async def test_card_displays_a_console_decision_made_while_the_bot_was_down(worl
     assert not card.buttons
 
 
-async def test_sweep_leads_to_the_card_of_a_request_without_an_event(world: World) -> None:
-    """All events were lost. One sweep finds the request, and the card is posted."""
+async def test_card_of_a_request_without_an_event_is_posted_after_one_sweep(world: World) -> None:
+    """The sweep finds the request in AWS's list."""
     world.aws.add()
     async with world.running():
         await world.sweep.sweep()

@@ -121,7 +121,7 @@ async def test_doctor_prints_name_reason_and_fix_of_a_problem(world: Product) ->
 
 
 async def test_doctor_lists_problems_in_the_order_in_which_to_fix_them(world: Product) -> None:
-    """A problem that stops everything comes before one that stops a part, in whatever order they were found."""
+    """The roster comes first, then the two roles that cannot be assumed, then the queue."""
     world.aws.faults.fail("ReceiveMessage", "AccessDenied", times=None)
     world.aws.faults.fail("AssumeRole", "AccessDenied", times=None)
     body = json.dumps({"error": {"code": "BotNotInConversationRoster", "message": "…"}})

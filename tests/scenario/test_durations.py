@@ -64,7 +64,7 @@ async def test_decision_made_before_the_first_read_of_the_request_is_not_measure
 
 
 async def test_time_from_a_click_to_the_answer_of_aws_is_measured(world: World) -> None:
-    """From the click to the answer that AWS accepts the decision, by verdict."""
+    """The time ends when AWS accepts the decision. The verdict is a label of the metric."""
     key = await world.posted()
     async with world.running():
         await world.press(key, HANAKO)

@@ -122,7 +122,7 @@ async def test_assertion_signed_by_another_key_is_refused(world: Product, monkey
 
 
 @pytest.mark.parametrize(("start", "end"), [(-120, -60), (60, 120)], ids=["over", "not begun"])
-async def test_expired_assertion_and_assertion_that_is_not_valid_at_present_are_refused(
+async def test_assertion_is_refused_before_it_becomes_valid_and_after_it_has_expired(
     world: Product, monkeypatch: pytest.MonkeyPatch, start: int, end: int
 ) -> None:
     """An assertion ended a minute ago, or begins in a minute."""

@@ -252,7 +252,7 @@ GUARDS = (
     ),
     Guard(
         "the sweep",
-        DECIDING + "test_sweep_leads_to_the_card_of_a_request_without_an_event",
+        DECIDING + "test_card_of_a_request_without_an_event_is_posted_after_one_sweep",
         {"bot.service.sources.listed:Listed.news": around(_no_news)},
     ),
     Guard(

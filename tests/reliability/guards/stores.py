@@ -77,7 +77,7 @@ GUARDS = (
     ),
     Guard(
         "a minute of counted clicks is over when the clock is set back",
-        "tests/scenario/test_auditing.py::test_count_of_further_clicks_is_stored_soon_after_the_clock_was_set_back",
+        "tests/scenario/test_auditing.py::test_count_of_clicks_beyond_the_limit_is_stored_soon_after_the_clock_was_set_back",
         {"bot.service.auditing:_Tally.covers": around(lambda _, tally, moment: moment < tally.since + MINUTE)},
     ),
     Guard(

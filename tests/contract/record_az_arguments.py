@@ -14,7 +14,10 @@ RECORDED = Path(__file__).parent / "recorded" / "az-arguments.json"
 COMMANDS = (
     "account show",
     "ad app create",
+    "ad app credential delete",
+    "ad app credential list",
     "ad app credential reset",
+    "ad app delete",
     "ad app federated-credential create",
     "ad app federated-credential list",
     "ad app federated-credential update",
@@ -22,6 +25,7 @@ COMMANDS = (
     "ad sp create",
     "ad sp list",
     "bot create",
+    "bot delete",
     "bot msteams create",
     "bot show",
     "bot update",

@@ -82,12 +82,17 @@ def test_azure_template_uses_exactly_the_parameters_that_it_declares() -> None:
 def test_installation_guide_has_az_commands_to_check() -> None:
     """The test of documented `az` commands has parameters."""
     assert any(each.startswith("deployment group create") for each in commands(documents.INSTALLATION))
+    assert any(each.startswith("bot update") for each in commands(documents.OPERATIONS))
 
 
-@pytest.mark.parametrize("command", commands(documents.INSTALLATION), ids=lambda each: each.split(" --")[0])
+@pytest.mark.parametrize(
+    "command",
+    [*commands(documents.INSTALLATION), *commands(documents.OPERATIONS)],
+    ids=lambda each: each.split(" --")[0],
+)
 def test_documented_az_command_has_existing_arguments(command: str) -> None:
     """The command and each argument exist, and no required argument is missing."""
-    words = shlex.split(command.replace("\\\n", " "), comments=True)
+    words = shlex.split(command.partition(" | ")[0].replace("\\\n", " "), comments=True)
     fake.parse(words, KNOWN)
 
 

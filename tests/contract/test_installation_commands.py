@@ -136,3 +136,12 @@ def test_every_documented_aws_command_has_existing_options(
         given = [word.replace("file:///dev/stdin", "secret") for word in words[1:]]
         code = create_clidriver().main([*given, "--generate-cli-skeleton", "input", "--region", REGION])
         assert code == 0, (words, capsys.readouterr().err)
+
+
+def test_time_of_the_installation_is_the_sum_of_its_steps() -> None:
+    """The page says how long all steps take in the shortest way: the first figure of each row."""
+    rows = documents.table(TEXT, "step", "result", "time (estimate)", "who")
+    minutes = [int(re.match(r"(\d+) min", time)[1]) for _, _, time, _ in rows]  # type: ignore[index]
+    assert f"These are {sum(minutes)} min" in TEXT
+    steps = [each for each in documents.anchors(TEXT) if re.match(r"\d-", each)]
+    assert len(rows) == len(steps) + 1  # and what comes before them

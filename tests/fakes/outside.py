@@ -69,7 +69,7 @@ class Outside:
 
     @property
     def marks(self) -> tuple[object, ...]:
-        """Return values that change with the time, rows, audit trail, sweeps, messages, signals, events, clicks and steps."""
+        """Return values that change with time, rows, audit trail, sweeps, messages, signals, events and clicks."""
         tables, chat = self.tables, self.chat.sent.values()
         return (
             self.clock.now(),

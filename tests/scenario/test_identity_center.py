@@ -124,7 +124,7 @@ async def test_unreadable_identity_center_record_does_not_delay_the_card(world: 
     assert len(world.aws.signals) == 1
 
 
-async def test_unreadable_record_is_read_at_most_every_five_minutes_after_an_hour(world: World) -> None:
+async def test_unreadable_identity_center_record_is_read_at_most_every_five_minutes_after_an_hour(world: World) -> None:
     """The second hour has at most 12 reads."""
     world.identities.problem = "AccessDeniedException"
     key = _requested(world)

@@ -55,7 +55,7 @@ async def test_duplicated_events_cause_one_card(world: World) -> None:
 
 
 async def test_events_of_unconfigured_accounts_and_regions_are_deleted_without_a_row(world: World) -> None:
-    """So is an event without a request. AWS is not called."""
+    """An event without a request is deleted too. AWS is not called."""
     foreign = RequestKey("999988887777", "ap-northeast-1", "oi-0123456789ab")
     elsewhere = RequestKey("111122223333", "eu-west-1", "oi-0123456789ab")
     queue = FakeQueue(hint(None, "1"), hint(foreign, "2"), hint(elsewhere, "3"))

@@ -38,7 +38,10 @@ def lines() -> Iterator[Lines]:
 
 
 async def test_log_lines_of_a_reconciliation_have_the_key_of_the_request(world: Product, lines: Lines) -> None:
-    """AWS refuses to describe the node and Teams throttles the first post: both adapters log the request's key."""
+    """AWS refuses to describe the node and Teams throttles the first post: both adapters log the request's key.
+
+    A line of the sweep has no request.
+    """
     world.aws.faults.fail("DescribeInstances", "UnauthorizedOperation")
     world.microsoft.fault("POST", "/v3/conversations$", status=429, headers={"Retry-After": "0"})
     async with world.running():

@@ -362,7 +362,10 @@ class Compared(Person):
 
 
 async def test_event_loop_runs_other_tasks_while_a_requester_is_compared_with_many_people() -> None:
-    """Every member of a large channel is compared with the requester, and with a voter outside Teams."""
+    """Every member of a large channel is compared with the requester and with a voter outside Teams.
+
+    At most AT_ONCE names are compared between two turns of another task.
+    """
     members = [Compared(**asdict(person(number))) for number in range(3 * AT_ONCE)]
     world = new_world(people=[*members, TARO_PERSON])
     key = world.aws.add(levels=2)

@@ -20,6 +20,7 @@ TENANT_ID: Final = "11111111-1111-4111-8111-111111111111"
 SECRET: Final = "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:node-access-??????"
 BUS: Final = "arn:aws:events:ap-northeast-1:111122223333:event-bus/default"
 ROLE: Final = "arn:aws:iam::111122223333:role/NodeAccessBot"
+MOST_INLINE: Final = 10_240  # characters in all inline policies of a role; a quota of IAM that cannot be raised
 
 
 def bot(**values: Any) -> Template:
@@ -210,6 +211,8 @@ def test_template_for_a_second_region_creates_nothing_with_a_name_of_the_first_s
         f"{name}-ap-northeast-1" for name in ("Bot", "Read", "Table", "AppSecret", "Configuration")
     }
     assert policies.isdisjoint(each["PolicyName"] for each in added)
+    every = [each["PolicyDocument"] for each in (*first.of_type("AWS::IAM::Policy"), *added)]
+    assert sum(len(json.dumps(each, separators=(",", ":"))) for each in every) < MOST_INLINE
     assert {*(role for each in added for role in each["Roles"])} == {"NodeAccessBot"}
     (bucket,), (former,) = second.of_type("AWS::S3::Bucket"), first.of_type("AWS::S3::Bucket")
     assert bucket["BucketName"] == f"{former['BucketName']}-ap-northeast-1"

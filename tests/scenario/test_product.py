@@ -259,7 +259,7 @@ async def test_cancellation_with_a_lost_reply_is_sent_once(world: Product) -> No
 
 
 async def test_forged_cancellations_are_refused(world: Product) -> None:
-    """An approver and the requester click in the channel, and an approver in the requester's chat: no call is made."""
+    """An approver and the requester click in the channel, and an approver in the requester's chat. AWS gets no stop call."""
     request = await waiting(world)
     async with world.running():
         card = await world.card(request)

@@ -541,7 +541,7 @@ async def test_lasting_refusals_are_counted_by_kind_of_message_and_problem(world
     assert counted == {("card", "not_installed"): 1.0, ("direct", "blocked"): 1.0}
 
 
-def test_pauses_between_retries_grow_up_to_a_maximum() -> None:
+def test_pauses_between_retries_grow_until_they_reach_a_maximum() -> None:
     """Jitter shortens a pause by a quarter at most, and never below the pause that Teams asked for."""
     for failures in (0, 1, 5, 50, 5000):
         surface = replace(_SURFACE, failures=failures)

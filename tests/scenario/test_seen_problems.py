@@ -322,7 +322,7 @@ async def test_roster_is_read_once_in_a_round_that_checks_seven_roles(site: Site
 
 
 async def test_other_tasks_run_while_the_domains_of_a_large_roster_are_counted(site: Site) -> None:
-    """With 10,000 members, other tasks run at least 20 times more often than with a few."""
+    """With 10,000 members, other tasks get at least 20 turns more than with a few."""
     site.world.people.people = [replace(HANAKO, object_id=f"{n:032x}") for n in range(10_000)]
     assert await _turns_of_a_round(site) - await _turns_of_a_round(installed(new_world())) >= 20
 

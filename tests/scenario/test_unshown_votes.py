@@ -278,8 +278,8 @@ async def test_second_vote_of_a_person_is_not_sent_if_aws_may_show_the_hidden_fi
 
 
 @pytest.mark.parametrize("late", [1, 2])
-async def test_card_names_a_person_who_voted_twice_once_for_each_vote_that_aws_shows(world: World, late: int) -> None:
-    """The repeated vote counts. If AWS shows the first one too, that counts as well."""
+async def test_card_names_a_person_as_often_as_aws_shows_a_vote_of_this_person(world: World, late: int) -> None:
+    """The person voted twice. If AWS shows the first vote too, the card names the person twice."""
     key = await world.posted(required=3)
     async with world.running():
         await swallowed(world, key)

@@ -368,7 +368,7 @@ async def test_cancellation_from_the_channel_is_refused(world: World) -> None:
 
 
 async def test_cancellation_in_a_chat_without_a_direct_message_about_the_request_is_refused(world: World) -> None:
-    """In their own chat, a person tries to cancel another person's request, and one that the bot does not know."""
+    """The request is another person's, or does not exist. In the second case the answer is "not found"."""
     await world.posted()
     stranger = world.aws.add(2, requester=TARO.replace("taro.yamada", "ichiro.tanaka"))
     await world.shown(stranger)

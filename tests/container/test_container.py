@@ -5,7 +5,7 @@ import re
 import stat
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from tests.fakes.processes import BotProcess, Processes, environment
 from tests.fakes.product import Product, product
 
 DATABASE = "node-access.db"  # the name in the image's NODE_ACCESS_STORE
+PROGRAM = "/app/lib/python3.11/site-packages/bot/x"
 OF_THE_IMAGE = {"NODE_ACCESS_CONFIG", "NODE_ACCESS_STORE"}  # settings that the image has already
 REQUIRED = ("NODE_ACCESS_APP_ID", "NODE_ACCESS_APP_SECRET", "NODE_ACCESS_TENANT_ID", "AWS_REGION")
 
@@ -80,7 +81,7 @@ def test_installation_guide_mounts_and_publishes_what_the_image_uses(image: Imag
     (command,) = [
         each for each in documents.blocks(documents.read(documents.INSTALLATION), "sh") if "docker run" in each
     ]
-    assert re.findall(r"--volume \S+?:(\S+)", command) == ["/config:ro", "/data"]
+    assert re.findall(r"--volume \S+?:([\w/:]+)", command) == ["/config:ro", "/data"]
     assert [f"{port}/tcp" for port in re.findall(r"--publish \S+:(\d+)", command)] == list(image.config["ExposedPorts"])
 
 
@@ -113,13 +114,22 @@ def test_health_check_fails_while_no_bot_runs(container: Container) -> None:
     assert "the bot does not answer" in done.stderr
 
 
-@pytest.mark.parametrize("path", ["/x", "/app/x", "/app/lib/python3.11/site-packages/bot/x", "/tmp/x", "/config/x"])
+@pytest.mark.parametrize("path", ["/x", "/app/x", PROGRAM, "/tmp/x", "/config/x"])
 def test_only_the_data_volume_is_writable(container: Container, path: str) -> None:
     """Writing to any other place is refused, also in the program's own folder."""
     done = container.run(path, entrypoint=["touch"])
     assert done.returncode == 1
     assert "Read-only file system" in done.stderr
     assert container.run("/data/x", entrypoint=["touch"]).returncode == 0
+
+
+@pytest.mark.parametrize("path", ["/x", PROGRAM])
+def test_program_cannot_be_changed_even_in_a_writable_file_system(container: Container, path: str) -> None:
+    """The image's user owns nothing but /data, so its own rights forbid it as well."""
+    writable = replace(container, read_only=False)
+    done = writable.run(path, entrypoint=["touch"])
+    assert done.returncode == 1
+    assert "Permission denied" in done.stderr
 
 
 async def test_request_is_decided_by_the_bot_in_the_container(started: Started) -> None:

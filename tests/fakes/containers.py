@@ -1,4 +1,4 @@
-"""Containers of the product's image: the file system is read-only, and the process has no capability.
+"""Containers of the product's image. Unless a test says otherwise, the root is read-only; no process has a capability.
 
 runc runs them, as container platforms do. They share the network of this machine, where the sandbox listens.
 """
@@ -54,6 +54,8 @@ class Container:
 
     image: Image
     folder: Path
+    read_only: bool = True
+    """True if only the volume at /data can be written."""
 
     @property
     def volumes(self) -> dict[str, Path]:
@@ -106,7 +108,7 @@ class Container:
         ]
         return {
             "ociVersion": "1.0.2",
-            "root": {"path": str(self.image.root), "readonly": True},
+            "root": {"path": str(self.image.root), "readonly": self.read_only},
             "mounts": [*MOUNTS, *volumes],
             "linux": {"namespaces": [{"type": each} for each in NAMESPACES]},
             "process": {

@@ -188,6 +188,13 @@ def test_no_file_contains_a_path_of_a_machine() -> None:
     assert found == []
 
 
+def test_no_file_contains_the_marks_of_a_merge() -> None:
+    """Git leaves both versions of a line between such marks, and in a document nothing else would notice them."""
+    marks = tuple(mark * 7 + " " for mark in "<>")
+    found = [f"{path}: {line}" for path in our_files() for line in lines(path) if line.startswith(marks)]
+    assert found == []
+
+
 def requirements(path: Path) -> list[str]:
     """Return each requirement with its hashes in one line, without comments."""
     text = re.sub(r"^ *#.*\n", "", path.read_text("utf-8"), flags=re.MULTILINE).replace("\\\n", "\\")

@@ -11,7 +11,7 @@ from jsonschema import Draft4Validator
 
 from bot.app_package.archive import MANIFEST
 from bot.app_package.manifest import LANGUAGE_FILES, SCHEMA, manifest, translation
-from bot.app_package.rules import LONGEST, LONGEST_DESCRIPTION, LONGEST_TITLE, MOST_COMMANDS
+from bot.app_package.rules import LONGEST, LONGEST_ADDRESS, LONGEST_DESCRIPTION, LONGEST_TITLE, MOST_COMMANDS
 from bot.rendering.i18n import LOCALES
 from bot.sandbox.node import InstallFailed, NodeMissing
 from tests.e2e.node import HERE, install_node_packages
@@ -73,9 +73,13 @@ def test_schema_rejects_a_manifest_with_one_invalid_member(schemas: Path, member
     assert mistakes(schemas, "MicrosoftTeams", document) != []
 
 
-def test_limits_in_the_package_rules_are_those_of_the_schema(schemas: Path) -> None:
-    """The rules have their own limits, because the wheel contains no schema."""
-    members = schema(schemas, "MicrosoftTeams")["properties"]
+def test_limits_in_the_package_rules_equal_those_of_the_schema(schemas: Path) -> None:
+    """The rules contain a copy of these limits, because the wheel does not contain the schema."""
+    document = schema(schemas, "MicrosoftTeams")
+    members = document["properties"]
+    address = members["developer"]["properties"]["privacyUrl"]
+    address = document["definitions"][address["$ref"].rpartition("/")[2]] if "$ref" in address else address
+    assert address["maxLength"] == LONGEST_ADDRESS
     for place, most in LONGEST.items():
         group, name = place.split(".")
         assert members[group]["properties"][name]["maxLength"] == most

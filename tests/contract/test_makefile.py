@@ -133,7 +133,7 @@ def test_make_lets_its_processes_write_bytecode_although_the_environment_forbids
     (tmp_path / ".pins").touch()
     (tmp_path / ".project").touch()
     forbidding = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    words = ["make", "weaknesses", f"VENV={tmp_path}"]
+    words = ["make", "--no-print-directory", "weaknesses", f"VENV={tmp_path}"]
     done = subprocess.run(words, cwd=ROOT, env=forbidding, capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.splitlines()[-1] == "False"
 

@@ -169,7 +169,10 @@ def votes(outside: Outside) -> set[tuple[str, str, str]]:
 
 
 def taken_back(outside: Outside) -> set[tuple[str, str, str]]:
-    """Return the withdrawals from Teams that AWS accepted, in the form of `votes`. There is at most one."""
+    """Return session name, step and verb of the revocation or cancellation from Teams that took effect in AWS.
+
+    A correct bot causes at most one.
+    """
     status = outside.truth.status
     return {
         ((each.session_name or "").casefold(), step, verb)

@@ -1,6 +1,7 @@
-"""Calls to one DynamoDB table, and the errors of the store's port for those that fail. Blocking, for any thread.
+"""Makes calls to one DynamoDB table, and raises errors of `bot.ports.store` if they fail.
 
-It must not know what the table holds. Importing or constructing starts nothing.
+Calls block; any thread may make them. This module must not know what the table holds. Importing it, or constructing
+`Calls`, starts nothing.
 """
 
 import random

@@ -27,7 +27,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_on_this_link(host: str) -> bool:
-    """Return whether a host name or IP address means this machine or its local link."""
+    """Return whether a host means this machine, or is an IPv4 link-local address (169.254.0.0/16)."""
     if is_loopback(host):
         return True
     try:

@@ -148,8 +148,10 @@ async def test_call_for_a_click_precedes_a_sweep_that_already_waits_for_the_quot
     assert order == ["click", "sweep"]
 
 
-async def test_reconciliation_gives_up_after_its_patience_while_clicks_use_the_whole_quota(timeline: Timeline) -> None:
-    """While clicks use the whole quota, a reconciliation waits for its PATIENCE and then gets QuotaWaitTooLong."""
+async def test_reconciliation_stops_waiting_after_its_longest_wait_while_clicks_use_the_quota(
+    timeline: Timeline,
+) -> None:
+    """It waits `PATIENCE[Lane.RECONCILE]` seconds. Then QuotaWaitTooLong is raised."""
     limiter = RateLimiter(clock=timeline, rates={"ssm": 1.0})
 
     async def clicks() -> None:

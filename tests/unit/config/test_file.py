@@ -137,7 +137,7 @@ def test_only_channel_without_match_is_the_fallback() -> None:
 
 
 def test_channel_without_match_and_fallback_is_allowed() -> None:
-    """A channel with neither setting is valid, and is not the fallback."""
+    """Beside a fallback channel, a channel with neither `match` nor `fallback` is valid, and is not the fallback."""
     assert [each.fallback for each in parsed(CHANNEL + "fallback = true\n" + LEADS).channels] == [True, False]
 
 

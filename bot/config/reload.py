@@ -46,6 +46,7 @@ class ConfigurationReload:
         self._rows, self._clock, self._telemetry = rows, clock, telemetry
         self._at_start = _fixed(file)
         self._refused: tuple[object, ...] | None = None  # version and problems of the last contents, if refused
+        self._was_invalid = False  # True after contents that were read, but are not valid
         self._to_requeue: dict[RequestKey, None] = {}  # in the order in which they are tried
         self._changed: frozenset[str] | None = frozenset()  # names of changed channels; None: everything changed
 
@@ -85,11 +86,12 @@ class ConfigurationReload:
         if self._refused != (version, problems):
             log.error("configuration_refused", file=self._source.name, problems=list(problems), **_named(version))
         self._refused = version, problems
+        self._was_invalid = self._was_invalid or code == INVALID
 
     def _accept(self, configuration: Configuration, version: str | None) -> None:
         previous, self._file = self._file, configuration
-        is_news = self._refused is not None or configuration != previous or version != self._version
-        self._refused, self._version = None, version
+        is_news = self._was_invalid or configuration != previous or version != self._version
+        self._refused, self._was_invalid, self._version = None, False, version
         if _rules_of(configuration) != _rules_of(previous):
             self._apply(previous, configuration)
         if is_news:

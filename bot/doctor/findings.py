@@ -6,6 +6,7 @@ has one heading for each. The text on how to fix it comes from the check (`bot.s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final
 
 from bot.doctor import endpoint
@@ -43,8 +44,10 @@ class Finding:
     codes: tuple[str, ...] = ()
 
     def describes(self, check: str, problem: Problem) -> bool:
-        """Return whether a problem that this check has found is of this kind."""
-        return check.startswith(self.checks) and (not self.codes or not {*problem.code.split()}.isdisjoint(self.codes))
+        """Return whether a problem that this check has found is of this kind. A code may have the wildcard `*`."""
+        words = problem.code.split()
+        fits = not self.codes or any(fnmatchcase(word, code) for word in words for code in self.codes)
+        return check.startswith(self.checks) and fits
 
 
 _MICROSOFT: Final = ("token", "keys", "channel ", "roster ")
@@ -89,6 +92,8 @@ FINDINGS: Final[Sequence[Finding]] = (
         ("token",),
         ("AccessDeniedException", "ResourceNotFoundException", "NoClientSecretInIt"),
     ),
+    Finding("entra.other", NOT_SIGNED_IN, ("token",), ("AADSTS*", "invalid_*", "unauthorized_*")),
+    Finding("aws.secret", NOT_SIGNED_IN, ("token",), ("*Exception", "DecryptionFailure")),
     Finding("net.blocked", "The bot cannot work without this host.", ("token", "keys")),
     Finding("net.certificate", NO_CALLS, (PUBLIC_ADDRESS,), (endpoint.CERTIFICATE,)),
     Finding(
@@ -107,6 +112,7 @@ FINDINGS: Final[Sequence[Finding]] = (
     Finding("teams.channel", NO_CARDS, ("channel ", "cards ", TEST_CARD)),
     Finding("teams.roster", NO_CLICKS, ("roster ",)),
     Finding("teams.policy", NO_DIRECT, ("direct messages", PERSON), ("blocked", "writes_blocked")),
+    Finding("teams.person", "Nobody was tried: the name is not known.", (PERSON,), ("unknown_person",)),
     Finding("teams.personal", NO_DIRECT, ("direct messages", PERSON)),
     Finding("teams.conversations", "Messages to these conversations wait.", ("conversations",)),
     Finding("configuration", "The former rules are in force: somebody who was removed may decide.", ("configuration",)),

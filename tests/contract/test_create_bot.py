@@ -11,6 +11,7 @@ from pathlib import Path
 import boto3
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.secretsmanager.models import secretsmanager_backends
 
 from tests.fakes.azure import SECRET, TENANT, Azure
 
@@ -83,6 +84,7 @@ def cloud(tmp_path: Path) -> Cloud:
 @pytest.fixture
 def aws(cloud: Cloud) -> Iterator[str]:
     """Start AWS Secrets Manager for the script. Yield its address."""
+    secretsmanager_backends.reset()  # moto keeps the secrets of other tests in this process
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -179,7 +179,7 @@ def test_container_of_the_template_has_a_read_only_file_system_and_an_unprivileg
     """The template also has the health check, because ECS ignores that of the image."""
     (task,) = bot().of_type("AWS::ECS::TaskDefinition")
     (container,) = task["ContainerDefinitions"]
-    assert (container["ReadonlyRootFilesystem"], container["User"]) == (True, "10001")
+    assert (container["ReadonlyRootFilesystem"], container["User"]) == (True, "10001:10001")
     assert container["HealthCheck"]["Command"] == ["CMD", "node-access-bot", "health"]
 
 
@@ -225,7 +225,7 @@ def test_template_for_a_second_region_creates_nothing_with_a_name_of_the_first_s
 def test_template_keeps_the_bucket_and_creates_no_configuration_in_it() -> None:
     """Otherwise an update of the stack could bring back an approver who was removed, or delete the versions."""
     body = bot().body["Resources"]["Bucket"]
-    assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert body["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
     assert "toml" not in json.dumps(body["Properties"])
     (policy,) = bot().of_type("AWS::S3::BucketPolicy")
@@ -248,6 +248,21 @@ def test_every_alarm_of_the_template_has_a_metric_filter_for_existing_log_events
     assert events
     assert events <= set(EVENTS)
     assert all(each["AlarmDescription"] and each["AlarmActions"] for each in alarms)
+
+
+@pytest.mark.parametrize(("address", "front"), [("http-api", "Route"), ("load-balancer", "ListenerRule")])
+def test_service_is_created_after_what_is_in_front_of_it(address: str, front: str) -> None:
+    """ECS refuses a service whose target group has no listener yet."""
+    (service,) = bot(PublicAddress=address, CertificateArn="arn:c").of_type("AWS::ECS::Service")
+    assert {"Key": "front", "Value": front} in service["Tags"]
+
+
+def test_alarm_about_an_event_that_is_logged_once_does_not_report_its_end() -> None:
+    """Five minutes without a new line do not mean that the problem is over."""
+    template = bot()
+    lasting = {"SweepDone", "ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"}
+    ends = {each["MetricName"] for each in template.of_type("AWS::CloudWatch::Alarm") if "OKActions" in each}
+    assert ends == lasting
 
 
 def test_dashboard_of_the_template_has_only_metrics_with_a_filter() -> None:

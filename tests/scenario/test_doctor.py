@@ -19,10 +19,12 @@ from bot.config.file import parse_configuration
 from bot.doctor import examination
 from bot.doctor.endpoint import endpoint_problem, public_roots
 from bot.doctor.examination import Questions, examine
+from bot.doctor.findings import findings_of
 from bot.doctor.printing import as_json, as_text
 from bot.doctor.report import Report
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION
 from bot.sandbox.sandbox import free_port
+from bot.service.checks.check import Problem
 from tests.fakes.people import APP_ID, HANAKO, TARO
 from tests.fakes.processes import environment
 from tests.fakes.product import TOML, Product, product
@@ -242,7 +244,7 @@ async def test_doctor_does_not_report_a_person_as_unknown_while_the_roster_canno
 async def test_doctor_reports_an_unknown_person_and_sends_no_message(world: Product) -> None:
     """The address belongs to no member of a channel."""
     report = await doctor(world, person="nobody@example.com")
-    assert [each.problem.code for each in report.found] == ["unknown_person"]
+    assert [(each.finding.name, each.problem.code) for each in report.found] == [("teams.person", "unknown_person")]
     assert world.microsoft.world.messages == []
 
 
@@ -290,3 +292,20 @@ async def test_doctor_command_refuses_an_unknown_channel_and_an_http_address(wor
         assert code == 2
         assert words in err
     assert world.aws.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("invalid_client AADSTS7000218", "entra.other"),
+        ("temporarily_unavailable AADSTS90033", "entra.other"),
+        ("invalid_scope", "entra.other"),
+        ("InvalidRequestException", "aws.secret"),
+        ("DecryptionFailure", "aws.secret"),
+        ("ClientConnectorDNSError", "net.blocked"),
+        ("JSONDecodeError", "net.blocked"),
+    ],
+)
+def test_doctor_blames_the_network_only_if_neither_entra_nor_aws_answered(code: str, name: str) -> None:
+    """An error code of Entra, or an exception of AWS, shows that the host was reached."""
+    assert [each.name for each in findings_of("token", Problem(code, ""))] == [name]

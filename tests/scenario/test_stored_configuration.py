@@ -111,6 +111,16 @@ async def test_deleted_configuration_object_leaves_the_configuration_unchanged(b
     assert bot.problem is None
 
 
+async def test_configuration_object_that_was_unreadable_for_a_while_is_not_logged_as_read(bot: StoredBot) -> None:
+    """The version is the same, so an alarm about changes would be wrong. The end of the problem is logged."""
+    bot.place.unreadable = SourceUnreadable("NotAnswering", "s3://…: no answer")
+    await bot.reads()
+    bot.place.unreadable = None
+    with capture_logs() as logs:
+        await bot.reads()
+    assert [each["event"] for each in logs if each["event"] != "request_served"] == ["problem_ended"]
+
+
 async def test_invalid_version_of_the_configuration_object_is_still_reported_after_an_outage(bot: StoredBot) -> None:
     """The object can be read again, but its content is still invalid."""
     bot.place.put("[[channels")

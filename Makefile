@@ -34,8 +34,8 @@ setup: $(VENV)/.project ## Create .venv with everything that development needs
 sandbox: $(if $(wildcard $(VENV)/.pins),setup,$(VENV)/.sandbox) ## Run the whole product on this machine and print the address to open
 	$(BIN)/node-access-bot sandbox --locale $(LOCALE)
 
-test: setup ## Run the fast tests, about 3 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
-	@echo "make test: unit, contract, scenario and security tests on every core; about 3 minutes on 2 cores"
+test: setup ## Run the fast tests, about 4 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
+	@echo "make test: unit, contract, scenario and security tests on every core; about 4 minutes on 2 cores"
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
 	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) $(PYTEST_ARGS)
 

@@ -75,6 +75,7 @@ async def test_late_click_after_a_rejection_shows_who_decided(
     sandbox.teams.hold_updates(sandbox.teams.browser_url_for(MEI, page="late"))
     await page.comment("作業チケットがありません。起票してから再申請してください。")
     await page.click("却下")
+    await page.wait_for("さんが却下")  # until AWS has answered, the card says who clicked
     await page.wait_for("作業チケットがありません")
     await page.shoot_card(pictures / "rejected-ja.png")
     assert signals(sandbox) == 1

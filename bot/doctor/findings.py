@@ -115,7 +115,11 @@ FINDINGS: Final[Sequence[Finding]] = (
     Finding("teams.person", "Nobody was tried: the name is not known.", (PERSON,), ("unknown_person",)),
     Finding("teams.personal", NO_DIRECT, ("direct messages", PERSON)),
     Finding("teams.conversations", "Messages to these conversations wait.", ("conversations",)),
-    Finding("configuration", "The former rules are in force: somebody who was removed may decide.", ("configuration",)),
+    Finding(
+        "configuration",
+        "The bot still uses the previous configuration, so a person who was removed may still decide.",
+        ("configuration",),
+    ),
     Finding("aws.trust", NO_SIGNAL, ("role ",)),
     Finding("aws.reader", NO_READS, ("sweep ",)),
     Finding("aws.region", "No request can arise there.", ("policies ",), ("no_jit_region",)),

@@ -1,7 +1,7 @@
 """Renews recorded/az-arguments.json: the commands of the Azure command line that infra uses, with their arguments.
 
 Run `python -m tests.contract.record_az_arguments AZ`, with the path of an `az`. It is not installed for the tests: its
-packages take 730 MB. https://pypi.org/project/azure-cli
+packages take 730 MB. The Python package is called `azure-cli`.
 """
 
 import json

@@ -116,7 +116,7 @@ def test_documented_deploy_commands_give_only_parameters_of_the_template() -> No
     required = {name for name, each in parameters.items() if "Default" not in each}
     everywhere = TEXT + documents.read(documents.OPERATIONS)
     deploys = [each for each in commands(everywhere) if each[1:3] == ["cloudformation", "deploy"]]
-    given = [{PARAMETER.match(word)[1] for word in each if PARAMETER.match(word)} for each in deploys]  # type: ignore[index]
+    given = [{found[1] for word in each if (found := PARAMETER.match(word))} for each in deploys]
     assert len(given) >= 3
     assert all(each <= parameters.keys() for each in given)
     assert required <= given[0]
@@ -141,7 +141,8 @@ def test_every_documented_aws_command_has_existing_options(
 def test_time_of_the_installation_is_the_sum_of_its_steps() -> None:
     """The page says how long all steps take in the shortest way: the first figure of each row."""
     rows = documents.table(TEXT, "step", "result", "time (estimate)", "who")
-    minutes = [int(re.match(r"(\d+) min", time)[1]) for _, _, time, _ in rows]  # type: ignore[index]
+    minutes = [int(found[1]) for _, _, time, _ in rows if (found := re.match(r"(\d+) min", time))]
+    assert len(minutes) == len(rows)
     assert f"These are {sum(minutes)} min" in TEXT
     steps = [each for each in documents.anchors(TEXT) if re.match(r"\d-", each)]
     assert len(rows) == len(steps) + 1  # and what comes before them

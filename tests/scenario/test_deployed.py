@@ -19,24 +19,8 @@ from tests.contract.deploying import deploy
 from tests.contract.test_templates import bot as bot_template
 from tests.fakes.people import HANAKO, TARO
 from tests.fakes.product import Product, product
-from tests.fakes.teams_world import APPROVERS
 
 KEY = "node-access.toml"
-TOML = f"""
-[[channels]]
-name = "approvals"
-conversation = "{APPROVERS}"
-approvers = ["members"]
-approver_role = "arn:aws:iam::{{account}}:role/NodeAccessApprover"
-
-[[channels.levels]]
-step = "Level2"
-approvers = ["members"]
-approver_role = "arn:aws:iam::{{account}}:role/NodeAccessLead"
-
-[identity]
-trusted_roles = ["Operator"]
-"""
 
 
 @pytest.fixture
@@ -44,7 +28,6 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
     """AWS without the sample queues and roles, and Teams; nothing is deployed, and the bot is not started."""
     monkeypatch.setattr(examination, "REPEATED_AFTER", 0.0)
     async with product(monkeypatch, tmp_path) as world:
-        world.toml = TOML
         yield world
 
 

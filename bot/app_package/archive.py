@@ -55,8 +55,9 @@ def unpack(package: bytes) -> dict[str, bytes]:
             if sum(entry.file_size for entry in entries) > LARGEST:
                 raise NotAPackage(f"its files have more than {LARGEST // 1_000_000} MB")
             return {entry.filename: archive.read(entry) for entry in entries}
+    # what zipfile raises for an encrypted, cut off, damaged or unusual archive
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise NotAPackage(f"it is not a readable zip file ({error})") from None  # encrypted, cut off, damaged
+        raise NotAPackage(f"it is not a readable zip file ({error})") from None
 
 
 def read_manifest(entries: Mapping[str, bytes]) -> Json:

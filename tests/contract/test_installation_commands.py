@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from awscli.clidriver import create_clidriver  # type: ignore[import-untyped]
+from awscli.clidriver import create_clidriver  # type: ignore[import-untyped]  # it ships no types
 from moto.iam.exceptions import MalformedPolicyDocument
 from moto.iam.models import IAMBackend
 

@@ -231,15 +231,16 @@ def _listed_person(entry: str) -> Person | None:
     return Person("", "", upn=name) if kind == "upn" else None
 
 
-def may_be_approver(person: Person, listed: frozenset[str], *, requester: Requester, tenant_id: str) -> bool:
+def may_be_approver(person: Person, listed: frozenset[str], *, requester: Requester | None, tenant_id: str) -> bool:
     """True unless it is certain that a channel's member is no approver, or may be the requester.
 
-    `listed` has the approvers as `listed_approvers` returns them. A member whose tenant or UPN Teams does not return
-    may be an approver. Quick for other members, because a channel may have 25,000.
+    If `requester` is None, no one is excluded as the requester. `listed` has the approvers as `listed_approvers`
+    returns them. A member whose tenant or UPN Teams does not return may be an approver. Quick for other members,
+    because a channel may have 25,000.
     """
     unknown = not person.tenant_id or (not person.upn and any(each.startswith("upn:") for each in listed))
     named = f"user:{person.user}" in listed or f"upn:{exact(person.upn or '')}" in listed
-    if not (unknown or named or MEMBERS in listed) or requester.is_person(person):
+    if not (unknown or named or MEMBERS in listed) or (requester and requester.is_person(person)):
         return False
     return unknown or _refused_as_approver(person, listed, Membership(member=True), tenant_id) is None
 

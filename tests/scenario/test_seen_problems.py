@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
 from structlog.testing import capture_logs
@@ -29,6 +30,7 @@ from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, new_world
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
 LASTS = 61.0  # seconds; from then on a refusal of Teams counts as lasting
+LEAD = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead"
 USER = "94482488-3041-7026-5e3b-b6d6f5f7a1a1"  # an Identity Center user id
 STRANGER = "arn:aws:sts::111122223333:assumed-role/Developer/jiro"
 
@@ -72,6 +74,11 @@ def unreachable(
         await ask(site, *people)
 
     return arrange
+
+
+def _person(upn: str) -> Person:
+    """Return a member with this UPN."""
+    return replace(HANAKO, object_id=str(uuid5(NAMESPACE_DNS, upn)), upn=upn)
 
 
 async def ask(site: Site, *people: Person) -> None:
@@ -311,9 +318,72 @@ async def test_session_name_for_the_check_of_a_role_has_the_domain_of_the_member
     assert (names[ROLE], names[lead]) == ("node-access-bot@example.com", "node-access-bot@example.net")
 
 
+def _names(site: Site, role: str) -> list[str]:
+    """Return the names under which the role was requested, in order."""
+    return [each.name.removeprefix("node-access-bot@") for each in site.aws.sessions if each.role == role]
+
+
+async def test_domain_of_an_approver_is_spelled_in_the_check_of_the_role_as_in_the_upn(site: Site) -> None:
+    """Trust policies compare letter case, and a decision is sent under the UPN as Teams spells it."""
+    site.world.people.people = [replace(HANAKO, upn="hanako@Example.COM")]
+    await site.problems()
+    assert _names(site, ROLE) == ["Example.COM"]
+
+
+async def test_role_is_checked_in_each_domain_of_its_approvers_and_the_problem_names_the_refused_ones(
+    site: Site,
+) -> None:
+    """One of three people has another domain, and one has another letter case. The trust policy allows one spelling."""
+    upns = ("hanako@example.com", "ichiro@example.com", "mei@Example.com", "ren@example.net")
+    site.world.people.people = [_person(upn) for upn in upns]
+    site.aws.trusted = ("@example.com",)
+    found = (await site.problems())[f"role {ROLE}"]
+    assert found.startswith("AccessDenied: the bot may not assume the role as ")
+    assert "as node-access-bot@Example.com, node-access-bot@example.net. " in found
+    assert "letter case" in found
+
+
+async def test_role_is_checked_in_the_domains_of_possible_approvers_only(site: Site) -> None:
+    """Many members of the channel have another domain, or are guests. None of them is a listed approver."""
+    others = [_person(f"p{number}@contractor.example") for number in range(9)]
+    guest = replace(_person("guest@partner.example"), guest=True)
+    site.world.people.people = [*others, guest, HANAKO, _person("lead@example.net")]
+    listed = replace(
+        APPROVALS,
+        approvers=(f"user:{HANAKO.object_id}",),
+        levels=(LevelRule("Lead", ("upn:Lead@example.net",), LEAD),),
+    )
+    site.world.configuration.replace(replace(site.world.configuration.value, channels=(listed,)))
+    await site.problems()
+    assert (_names(site, ROLE), _names(site, LEAD)) == (["example.com"], ["example.net"])
+
+
+async def test_role_is_checked_in_five_domains_at_most(site: Site) -> None:
+    """The most frequent ones come first."""
+    domains = [f"d{number}.example" for number in range(8)]
+    people = [_person(f"p{n}@{domain}") for number, domain in enumerate(domains) for n in range(9 - number)]
+    site.world.people.people = people
+    await site.problems()
+    assert _names(site, ROLE) == domains[:5]
+
+
+async def test_role_that_cancels_is_checked_in_the_most_frequent_domain_of_the_members(site: Site) -> None:
+    """Any member may make a request. A single member with another domain, such as an admin, is no problem."""
+    site.world.people.people = [HANAKO, ICHIRO, _person("admin@example.onmicrosoft.com")]
+    await site.problems()
+    assert _names(site, CANCEL_ROLE) == ["example.com"]
+
+
+async def test_domain_that_cannot_be_part_of_a_session_name_is_not_checked(site: Site) -> None:
+    """Such people decide under their object id. AWS would refuse the name, whatever the role's trust policy says."""
+    site.world.people.people = [HANAKO, _person("mei@bücher.example"), _person("o'brien@example.net")]
+    await site.problems()
+    assert _names(site, ROLE) == ["example.com"]
+
+
 async def test_roster_is_read_once_in_a_round_that_checks_seven_roles(site: Site) -> None:
     """Each session name needs the domain of the members."""
-    rules = tuple(LevelRule(f"Level{n}", (), f"arn:aws:iam::{ACCOUNT}:role/Lead{n}") for n in range(5))
+    rules = tuple(LevelRule(f"Level{n}", ("members",), f"arn:aws:iam::{ACCOUNT}:role/Lead{n}") for n in range(5))
     value = replace(site.world.configuration.value, channels=(replace(APPROVALS, levels=rules),))
     site.world.configuration.replace(value)
     await site.problems()
@@ -385,9 +455,6 @@ async def test_no_role_is_checked_while_the_domain_of_the_members_is_unknown(sit
 def _level(step: str, *roles: str) -> Level:
     approvers = tuple(Approver(ApproverKind.ROLE, role) for role in roles)
     return Level(step=step, required=1, approvers=approvers, votes=(), timeout=None)
-
-
-LEAD = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead"
 
 
 @pytest.mark.parametrize(
@@ -553,7 +620,7 @@ async def test_role_is_checked_with_a_domain_of_the_configuration_if_the_members
     listed = replace(APPROVALS, levels=(LevelRule("Level2", ("upn:Mei@Example.NET",), ROLE),))
     site.world.configuration.replace(replace(value, channels=(listed,)))
     await site.problems()
-    assert {each.name for each in site.aws.sessions} == {"node-access-bot@example.org", "node-access-bot@example.net"}
+    assert {each.name for each in site.aws.sessions} == {"node-access-bot@example.org", "node-access-bot@Example.NET"}
 
 
 async def test_problem_with_direct_messages_names_five_people_and_counts_the_rest(site: Site) -> None:

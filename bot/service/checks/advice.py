@@ -192,14 +192,14 @@ DENIED_SIGNAL: Final = (
 )
 TRUST: Final = (
     "the bot may not assume the role as {name}. Its trust policy must name the bot's role (write it again if that "
-    "role was created again) and allow the session name; the bot's own policy must allow sts:AssumeRole for it. "
-    "Compare both with infra/aws"
+    "role was created again) and allow the session name, in the same letter case; the bot's own policy must allow "
+    "sts:AssumeRole for it. Compare both with infra/aws"
 )
 WRONG_CLOCK: Final = "the clock of this machine is about {minutes} min {how} {whose}. Synchronise it (NTP)"
 
 
 def role_advice(code: str, name: str) -> str:
-    """Return what to do about a role that could not be assumed. `name` is the name of the session."""
+    """Return what to do about a role that could not be assumed. `name` is the name of the session, or several."""
     return AWS.get(code) or TRUST.format(name=name)
 
 

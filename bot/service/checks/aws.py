@@ -18,6 +18,7 @@ from bot.service.checks.outcomes import Outcomes, Work
 QUEUE_SETTINGS: Final = "queue settings"
 IDENTITY_CENTER: Final = "identity center"
 AWS_MANAGED_KEY: Final = "alias/aws/sqs"
+DENIED: Final = "AccessDenied"  # STS's code, which may depend on the name of the session
 LASTS: Final = timedelta(days=1)  # a failure that has not occurred again for this long is no longer a problem
 SWEPT: Final = timedelta(minutes=10)  # what a sweep reports is reported again by the next one
 REPEATED: Final = 2  # failures in a row: one event may be lost, and one lookup may be slow
@@ -27,18 +28,24 @@ MOST_NAMED: Final = 5  # policies in one problem
 log = structlog.get_logger(__name__)
 
 
-def role(arn: str, session: Callable[[], Awaitable[RoleSession]], probes: AwsProbes) -> Check:
-    """Check that the bot can assume a role. `session` returns the session to request, and may raise NotChecked."""
+def role(arn: str, sessions: Callable[[], Awaitable[Sequence[RoleSession]]], probes: AwsProbes) -> Check:
+    """Check that the bot can assume a role in each of some sessions, which differ in their names.
+
+    `sessions` returns them, and may raise NotChecked.
+    """
 
     async def find() -> Problem | None:
-        named = await session()
-        try:
-            await probes.assume(named)
-        except AwsThrottled:
-            raise NotChecked from None
-        except AwsUnavailable as unavailable:
-            return Problem(unavailable.code, advice.role_advice(unavailable.code, named.name))
-        return None
+        denied = []
+        for each in await sessions():
+            try:
+                await probes.assume(each)
+            except AwsThrottled:
+                raise NotChecked from None
+            except AwsUnavailable as unavailable:
+                if unavailable.code != DENIED:
+                    return Problem(unavailable.code, advice.role_advice(unavailable.code, each.name))
+                denied.append(each.name)
+        return Problem(DENIED, advice.role_advice(DENIED, ", ".join(denied))) if denied else None
 
     return Check(f"role {arn}", find)
 

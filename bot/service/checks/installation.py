@@ -1,25 +1,27 @@
 """All checks of an installation, for its current configuration."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from bot.domain.configuration import Configuration
 from bot.domain.identity import PERSON_TAG
-from bot.domain.routing import Account, Channel
+from bot.domain.routing import MEMBERS
 from bot.ports.aws import READER_SESSION, AwsUnavailable, RoleSession
 from bot.ports.probes import AwsProbes, MicrosoftRefused, TeamsProbes
 from bot.ports.teams import People
 from bot.service.checks import advice, aws, microsoft
 from bot.service.checks.check import Check, NotChecked, Problem
-from bot.service.checks.domains import Domains
+from bot.service.checks.domains import Domains, Group
 from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
 
 CLOCK: Final = "clock"
 MOST_AHEAD: Final = 60.0  # seconds, either way; AWS and Microsoft refuse what is signed five minutes apart
 LONGEST_SESSION: Final = 64  # characters of a session name
+MOST_DOMAINS: Final = 5  # of approvers, in the check of one role
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,63 +79,68 @@ class Installation:
 
         One more is about decisions that are sent with the bot's own credentials.
         """
-        people, domains = _roles_of_people(configuration), Domains(configuration, self.people)
-        for arn in sorted(people):
-            yield aws.role(arn, self._session_like(arn, domains, people[arn]), self.aws)
-        for arn in [*sorted(people), ""]:
+        domains = Domains(self.configuration, self.people)
+        deciding, cancelling = _deciding_groups(configuration), _cancelling_groups(configuration)
+        people = sorted({*deciding, *cancelling})
+        for arn in people:
+            groups, most = (deciding[arn], MOST_DOMAINS) if arn in deciding else (cancelling[arn], 1)
+            yield aws.role(arn, self._sessions_like(arn, domains, groups, most=most), self.aws)
+        for arn in [*people, ""]:
             yield aws.decisions(arn, self.outcomes)
         for arn in sorted({each.reader_role for each in configuration.accounts if each.reader_role} - {*people}):
             yield aws.role(arn, self._reader_session(arn), self.aws)
 
-    def _reader_session(self, arn: str) -> Callable[[], Awaitable[RoleSession]]:
-        async def session() -> RoleSession:
-            return RoleSession(arn, READER_SESSION, external_id=self.configuration.value.identity.external_id)
+    def _reader_session(self, arn: str) -> Callable[[], Awaitable[Sequence[RoleSession]]]:
+        async def session() -> Sequence[RoleSession]:
+            return [RoleSession(arn, READER_SESSION, external_id=self.configuration.value.identity.external_id)]
 
         return session
 
-    def _session_like(
-        self, arn: str, domains: Domains, channels: Sequence[Channel]
-    ) -> Callable[[], Awaitable[RoleSession]]:
-        async def session() -> RoleSession:
-            """Return a session in the bot's name, and in the domain of the channels' people, as trust policies require.
+    def _sessions_like(
+        self, arn: str, domains: Domains, groups: Collection[Group], *, most: int
+    ) -> Callable[[], Awaitable[Sequence[RoleSession]]]:
+        async def sessions() -> Sequence[RoleSession]:
+            """Return sessions in the bot's name, in the domains of the groups' people, as trust policies require.
 
             Never in a person's name: CloudTrail would show that the person assumed the role. Raises NotChecked if no
-            domain is known, or if the name is longer than LONGEST_SESSION.
+            domain is known, or if all names are longer than LONGEST_SESSION.
             """
-            rules, name = self.configuration.value.identity, f"{READER_SESSION}@{await domains.most_frequent(channels)}"
-            if len(name) > LONGEST_SESSION:
+            names = [f"{READER_SESSION}@{domain}" for domain in await domains.most_frequent(groups, most=most)]
+            possible = [self._session(arn, name) for name in names if len(name) <= LONGEST_SESSION]
+            if not possible:
                 raise NotChecked
-            return RoleSession(
-                arn,
-                name,
-                source_identity=name if rules.source_identity else None,
-                external_id=rules.external_id,
-                tags=((PERSON_TAG, READER_SESSION),) if rules.session_tags else (),
-            )
+            return possible
 
-        return session
+        return sessions
+
+    def _session(self, arn: str, name: str) -> RoleSession:
+        rules = self.configuration.value.identity
+        return RoleSession(
+            arn,
+            name,
+            source_identity=name if rules.source_identity else None,
+            external_id=rules.external_id,
+            tags=((PERSON_TAG, READER_SESSION),) if rules.session_tags else (),
+        )
 
 
-def _roles_of_people(configuration: Configuration) -> dict[str, list[Channel]]:
-    """Return the roles in which approvers decide and requesters cancel, each with the channels whose people use it."""
-    roles = {each.cancel_role: list(configuration.channels) for each in configuration.accounts if each.cancel_role}
+def _cancelling_groups(configuration: Configuration) -> dict[str, set[Group]]:
+    """Return the roles in which requesters cancel, each with the members of all channels."""
+    groups = {Group(each.conversation, (MEMBERS,)) for each in configuration.channels}
+    return {each.cancel_role: groups for each in configuration.accounts if each.cancel_role}
+
+
+def _deciding_groups(configuration: Configuration) -> dict[str, set[Group]]:
+    """Return the roles in which approvers decide, each with these approvers."""
+    found: defaultdict[str, set[Group]] = defaultdict(set)
     for channel in configuration.channels:
-        for role in sorted(_deciding_roles(channel, configuration.accounts)):
-            users = roles.setdefault(role, [])
-            if channel not in users:
-                users.append(channel)
-    return roles
-
-
-def _deciding_roles(channel: Channel, accounts: Sequence[Account]) -> set[str]:
-    """Return the roles in which approvers of a channel decide the requests of the accounts that it may get."""
-    roles = {
-        channel.role_at(step, account.id)
-        for account in accounts
-        if channel.match is None or not channel.match.accounts or account.id in channel.match.accounts
-        for step in ("", *(rule.step for rule in channel.levels))
-    }
-    return {role for role in roles if role}
+        for account in configuration.accounts:
+            if channel.match and channel.match.accounts and account.id not in channel.match.accounts:
+                continue
+            for step in ("", *(rule.step for rule in channel.levels)):  # "" stands for each step without a rule
+                if role := channel.role_at(step, account.id):
+                    found[role].add(Group(channel.conversation, channel.approvers_at(step)))
+    return found
 
 
 def _clock_problem(whose: str, ahead: float | None) -> Problem | None:

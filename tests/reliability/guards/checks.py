@@ -9,8 +9,8 @@ SEEN = "tests/scenario/test_seen_problems.py::"
 ENDPOINT = "tests/contract/test_endpoint.py::"
 
 
-async def _guessed() -> str:
-    return "example.org"
+async def _guessed() -> list[str]:
+    return ["example.org"]
 
 
 GUARDS = (
@@ -66,7 +66,26 @@ GUARDS = (
     Guard(
         "roles are never checked in a guessed domain",
         SEEN + "test_no_role_is_checked_while_the_domain_of_the_members_is_unknown",
-        {"bot.service.checks.domains:Domains.most_frequent": lambda _: lambda *_args: _guessed()},
+        {"bot.service.checks.domains:Domains.most_frequent": lambda _: lambda *_args, most: _guessed()},
+    ),
+    Guard(
+        "roles are checked in the domains of possible approvers only",
+        SEEN + "test_role_is_checked_in_the_domains_of_possible_approvers_only",
+        {"bot.domain.permission:may_be_approver": always(True)},
+    ),
+    Guard(
+        "roles are checked in a few domains only",
+        SEEN + "test_role_is_checked_in_five_domains_at_most",
+        {"bot.service.checks.installation:MOST_DOMAINS": lambda _: 99},
+    ),
+    Guard(
+        "requesters of a rare domain are no problem of the role that cancels",
+        SEEN + "test_role_that_cancels_is_checked_in_the_most_frequent_domain_of_the_members",
+        {
+            "bot.service.checks.domains:Domains.most_frequent": around(
+                lambda most_frequent, domains, groups, *, most: most_frequent(domains, groups, most=max(most, 5))
+            )
+        },
     ),
     Guard(
         "each wrong value of an activity is one warning an hour",

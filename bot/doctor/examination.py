@@ -4,12 +4,10 @@ Nothing is written, except what a flag asks for. The store is opened only if it 
 """
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -39,7 +37,7 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.identifying import Identifying
 from bot.service.store_check import CHECK as STORE
 from bot.service.store_check import store_check
-from bot.store.assembly import store_at
+from bot.store.assembly import empty_store, store_at
 from bot.teams.assembly import TeamsSide
 from bot.telemetry import Telemetry
 
@@ -250,7 +248,7 @@ class _Examination:
         return configuration.with_own_account(account, self._settings.region)
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
-        """Return the store, or an empty temporary one if the store does not exist yet or cannot be opened."""
+        """Return the store, or an empty one in memory if the store does not exist yet or cannot be opened."""
         path = self._settings.sqlite_path
         if path and not path.is_file():
             self._not_checked[STORE] = NO_STORE
@@ -259,7 +257,7 @@ class _Examination:
                 return await stack.enter_async_context(store_at(self._settings.store, region=self._settings.region))
             except StoreUnavailable as unavailable:
                 self._result(STORE, Problem("unavailable", str(unavailable)))
-        return await stack.enter_async_context(_empty_store())
+        return await stack.enter_async_context(empty_store())
 
     async def _ask_running_bot(self) -> None:
         """Add the problems of the running bot whose checks this process has not made."""
@@ -285,13 +283,6 @@ class _Examination:
     def _result(self, name: str, problem: Problem | None) -> None:
         self._results[name] = problem
         self._seen(name, problem)
-
-
-@asynccontextmanager
-async def _empty_store() -> AsyncIterator[Store]:
-    with tempfile.TemporaryDirectory() as folder:
-        async with store_at(f"sqlite:{Path(folder) / 'empty.db'}", region=None) as store:
-            yield store
 
 
 def _is_doubtful(problem: Problem | None) -> bool:

@@ -1,4 +1,4 @@
-"""Returns the store that a setting names, for `bot.app` and `bot.cli`. Opens nothing."""
+"""Returns the store that a setting names, or an empty one in memory. Opens nothing."""
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -20,3 +20,8 @@ def store_at(where: str, *, region: str | None) -> AbstractAsyncContextManager[S
     if region is None:
         raise ValueError("a DynamoDB table needs a Region")
     return DynamoStore(name, region=region)
+
+
+def empty_store() -> AbstractAsyncContextManager[Store]:
+    """Return an empty store in memory, for a process that has no store and must write no file."""
+    return SqliteStore(None)

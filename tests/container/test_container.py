@@ -1,5 +1,7 @@
 """The image of infra/container, run as a container platform runs it. `make container` builds it and runs these tests."""
 
+import asyncio
+import json
 import os
 import re
 import stat
@@ -12,6 +14,7 @@ import pytest
 
 from bot.domain.decision import DecisionState
 from bot.domain.request import RequestKey
+from bot.sandbox.aws.world import ACCOUNT, REGION
 from bot.sandbox.sandbox import END_OF_POLL, free_port
 from bot.store.sqlite.store import SqliteStore
 from tests.contract import documents
@@ -156,6 +159,26 @@ async def test_health_check_succeeds_in_the_container_of_a_running_bot(started: 
     done: subprocess.CompletedProcess[str] = started.container.check_health()
     assert (done.returncode, done.stderr) == (0, "")
     assert await _stopped(started) == 0
+
+
+async def test_doctor_runs_in_the_container_of_the_template_and_reports_a_missing_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, container: Container
+) -> None:
+    """No place is writable there, not even /data. Doctor reports the table as its only problem."""
+    async with product(monkeypatch, tmp_path) as world:
+        s3, bucket = world.aws.client("s3"), f"node-access-{ACCOUNT}"
+        await asyncio.to_thread(
+            s3.create_bucket, Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        await asyncio.to_thread(s3.put_object, Bucket=bucket, Key="node-access.toml", Body=world.toml.encode())
+        settings = environment(world, tmp_path) | {
+            "NODE_ACCESS_CONFIG": f"s3://{bucket}/node-access.toml",
+            "NODE_ACCESS_STORE": "dynamodb:missing",
+        }
+        bare = replace(container, mounted=False)
+        done = await asyncio.to_thread(bare.run, "doctor", "--json", environment=settings)
+    assert done.returncode == 1, done.stderr
+    assert [each["finding"] for each in json.loads(done.stdout)["findings"]] == ["store"]
 
 
 async def _stopped(started: Started) -> int:

@@ -76,6 +76,10 @@ def content_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def files_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
 # --- the file
 
 
@@ -83,6 +87,36 @@ def test_constructing_a_store_creates_no_file(path: Path) -> None:
     """The file is created only when the store is opened."""
     SqliteStore(path)
     assert not path.exists()
+
+
+async def test_file_named_like_the_memory_of_sqlite_keeps_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path never means SQLite's database in memory, whose rows would be lost with the process."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        async with SqliteStore(Path(":memory:")) as store:
+            await store.apply(KEY, counted, now=NOW)
+            await store.check()
+            row = await store.load(KEY)
+    assert row is not None
+    assert row.reconcile_failures == 2
+
+
+async def test_store_in_memory_has_no_file_and_is_empty_each_time_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Doctor uses it while the bot's own store cannot be opened."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        async with SqliteStore(None) as store:
+            assert store.created
+            await store.apply(KEY, counted, now=NOW)
+            await store.check()
+            row = await store.load(KEY)
+            assert row is not None
+            assert row.reconcile_failures == 1
+    assert files_in(tmp_path) == []
 
 
 async def test_database_file_is_readable_only_for_its_owner(store: SqliteStore, path: Path) -> None:

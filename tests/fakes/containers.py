@@ -56,10 +56,12 @@ class Container:
     folder: Path
     read_only: bool = True
     """True if only the volume at /data can be written."""
+    mounted: bool = True
+    """False if no folder of this machine is mounted, as in the container of the template."""
 
     @property
     def volumes(self) -> dict[str, Path]:
-        """The folders on this machine that are mounted, by their paths in the container."""
+        """The folders on this machine that are mounted if `mounted`, by their paths in the container."""
         return {"/data": self.folder / "data", "/config": self.folder / "config"}
 
     def command(
@@ -78,9 +80,11 @@ class Container:
         (self.folder / "config.json").write_text(json.dumps(specification), "utf-8")
         return [*self._runc, "run", "--bundle", str(self.folder), self._name]
 
-    def run(self, *words: str, entrypoint: Sequence[str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run the container with these arguments until it ends, without settings."""
-        return _ran(self.command(*words, environment={}, entrypoint=entrypoint))
+    def run(
+        self, *words: str, entrypoint: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the container with these arguments until it ends, by default without settings."""
+        return _ran(self.command(*words, environment=environment or {}, entrypoint=entrypoint))
 
     def check_health(self) -> subprocess.CompletedProcess[str]:
         """Run the image's health check in the running container, as a container platform does."""
@@ -109,7 +113,7 @@ class Container:
         return {
             "ociVersion": "1.0.2",
             "root": {"path": str(self.image.root), "readonly": self.read_only},
-            "mounts": [*MOUNTS, *volumes],
+            "mounts": [*MOUNTS, *(volumes if self.mounted else ())],
             "linux": {"namespaces": [{"type": each} for each in NAMESPACES]},
             "process": {
                 "user": {"uid": uid, "gid": gid},

@@ -6,6 +6,7 @@ tests/reliability/test_misinstallations.py has the whole table of misinstallatio
 import asyncio
 import json
 import sys
+import tempfile
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -165,6 +166,17 @@ async def test_doctor_reports_a_problem_that_only_the_running_bot_has_observed(w
 async def test_doctor_reports_a_damaged_store_and_still_checks_the_channel(world: Product) -> None:
     """The store is the only problem."""
     world.store.write_bytes(b"noise" * 4096)
+    report = await doctor(world)
+    assert names(report) == ["store"]
+    assert "channel approvals" in report.passed
+
+
+async def test_doctor_without_a_temporary_folder_reports_a_store_that_cannot_be_opened(
+    world: Product, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The container of the template can write nowhere. The table of the store does not exist."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    world.changed["store"] = "dynamodb:missing"
     report = await doctor(world)
     assert names(report) == ["store"]
     assert "channel approvals" in report.passed

@@ -13,6 +13,7 @@ from pathlib import Path
 from bot.ports.store import StoreDamaged, StoreUnavailable
 from bot.store.sqlite.integrity import check_pages, unavailable
 
+IN_MEMORY = ":memory:"  # SQLite's name of a database without a file
 APPLICATION_ID = 0x4E414231  # "NAB1": distinguishes the bot's file from other SQLite databases
 WAL_ATTEMPTS = 50  # switching to WAL does not wait for locks, and two processes may create the file at once
 WAL_PAUSE = 0.02  # seconds between two attempts
@@ -114,13 +115,23 @@ def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
     """
     try:
         _create(path)
-        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
-        connection.text_factory = _as_text
+        connection = _opened(str(path.absolute()), busy_seconds=busy_seconds)  # never SQLite's own name :memory:
     except OSError as error:
         raise StoreUnavailable(_advice(path, error)) from error
     except sqlite3.Error as error:
         raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
     return _prepared(connection, path)
+
+
+def connect_in_memory() -> sqlite3.Connection:
+    """Open an empty database without a file, with this version's schema. Its data ends with the connection."""
+    return _prepared(_opened(IN_MEMORY, busy_seconds=0), Path(IN_MEMORY))
+
+
+def _opened(name: str, *, busy_seconds: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(name, timeout=busy_seconds, isolation_level=None)
+    connection.text_factory = _as_text
+    return connection
 
 
 def _advice(path: Path, error: OSError) -> str:

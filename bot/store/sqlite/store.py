@@ -42,7 +42,7 @@ from bot.store.rows import (
     watched_rows,
 )
 from bot.store.sqlite.integrity import check_file, check_writing, open_files
-from bot.store.sqlite.schema import APPLICATION_ID, TABLES, connect
+from bot.store.sqlite.schema import APPLICATION_ID, TABLES, connect, connect_in_memory
 from bot.store.sqlite.thread import DatabaseThread
 
 BUSY_SECONDS = 2.0  # for another process's lock; a click must be answered within 3, even if only with "not stored"
@@ -110,18 +110,19 @@ _FORGET_AUDIT = """
 class SqliteStore:
     """`ports.store.Store` in a file, which `async with` opens and closes.
 
-    `busy_seconds` limits the wait for another process's lock.
+    With `path` None, it is an empty store in memory, which ends when it is closed. `busy_seconds` limits the wait for
+    another process's lock.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
-        self._thread = DatabaseThread(partial(connect, path, busy_seconds=busy_seconds))
+    def __init__(self, path: Path | None, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._thread = DatabaseThread(partial(connect, path, busy_seconds=busy_seconds) if path else connect_in_memory)
         self._path, self._files, self.created = path, dict[Path, tuple[int, int]](), False
 
     async def __aenter__(self) -> Self:
         """Open the file; create or migrate it if necessary. Raises StoreUnavailable, SchemaRefused."""
-        self.created = not self._path.exists() or self._path.stat().st_size == 0
+        self.created = self._path is None or not self._path.exists() or self._path.stat().st_size == 0
         await self._thread.__aenter__()
-        self._files = dict(open_files(self._path))
+        self._files = dict(open_files(self._path)) if self._path else {}
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -129,11 +130,13 @@ class SqliteStore:
         await self._thread.__aexit__(*error)
 
     async def check(self) -> None:
-        """Check the file, and that it can be written.
+        """Check the file, and that it can be written. A store in memory has nothing to check.
 
         Raises StoreUnavailable, or StoreDamaged if the file was deleted, replaced or damaged, or if a call met damage
         since the last check. After this check finds damage in the file, every call fails until a check finds none.
         """
+        if self._path is None:
+            return
         met, self._thread.damage = self._thread.damage, None
         try:
             await asyncio.to_thread(check_file, self._path, self._files, owner=APPLICATION_ID, tables=TABLES)

@@ -13,6 +13,7 @@ from bot.aws.queue import SqsQueue
 from bot.ports.aws import AwsUnavailable
 from bot.sandbox.aws.world import MAX_RECEIVES
 from bot.telemetry import Telemetry
+from tests.contract import documents
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, staged
 
@@ -89,6 +90,12 @@ async def test_unreadable_message_goes_to_the_dead_letter_queue(
         assert await queue.receive() == []
     assert size(scene, scene.aws.world.queue_url) == 0
     assert size(scene, scene.aws.world.dead_letter_queue_url) == 1
+
+
+def test_simulated_queue_moves_a_message_after_as_many_receives_as_the_documented_queue() -> None:
+    """The proofs use this value, too."""
+    attributes = json.loads((documents.ROOT / "infra" / "aws" / "queue.json").read_text("utf-8"))
+    assert json.loads(attributes["RedrivePolicy"])["maxReceiveCount"] == MAX_RECEIVES
 
 
 async def test_readable_messages_are_returned_beside_an_unreadable_one(scene: Scene, queue: SqsQueue) -> None:

@@ -8,11 +8,11 @@ from random import Random
 from bot.domain.request import RequestKey
 from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.clock import Clock
+from bot.sandbox.aws.world import MAX_RECEIVES
 
 LONG_POLL = 5.0  # seconds that `receive` waits for messages
 BATCH = 10  # the most that SQS returns at once
 INVISIBLE = timedelta(seconds=60)  # the visibility timeout that bot.aws.queue requests
-MAX_RECEIVES = 5  # as in infra/aws/queue.json
 
 
 class MemoryQueue:

@@ -22,7 +22,7 @@ from bot.store.rows import apply_change
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import staged
 from tests.fakes.clock import ManualClock
-from tests.fakes.queue import FakeSqs, LossyQueue
+from tests.fakes.queue import INVISIBLE, FakeSqs, LossyQueue
 from tests.fakes.store import MemoryStore, all_watched
 from tests.fakes.world import World, new_world
 from tests.figures import Figure, size
@@ -157,7 +157,7 @@ async def test_unreadable_messages_do_not_delay_cards_and_end_in_the_dead_letter
     async with world.running():
         await world.clock.advance(30)
         cards = len(world.chat.of("post"))
-        await world.clock.advance(600)
+        await world.clock.advance(2 * MAX_RECEIVES * INVISIBLE.total_seconds())
     running.cancel()
     figure(8, poison=poison, dead_lettered=len(sqs.dead), cards_within_30s=cards, requests=len(keys))
     assert (cards, len(sqs.dead), sqs.kept) == (len(keys), poison, [])

@@ -199,6 +199,14 @@ async def test_bot_receives_an_event_that_was_in_the_queue_while_doctor_ran(worl
         assert await world.card(request)
 
 
+async def test_ten_runs_of_doctor_leave_an_event_in_the_queue(world: Product) -> None:
+    """Each run may receive the event, which SQS counts. The event must not become a dead letter while no bot runs."""
+    await world.ask()
+    for _ in range(10):
+        await doctor(world)
+    assert await asyncio.to_thread(visible, world) == len(world.aws.events.published)
+
+
 async def test_doctor_sends_one_test_message_each_to_the_requested_channel_and_person(world: Product) -> None:
     """Both messages say that they are a test."""
     report = await doctor(world, test_card="approvals", person=HANAKO.upn)

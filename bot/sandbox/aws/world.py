@@ -25,7 +25,7 @@ CANCELLER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/{CANCELLER}"
 OPERATOR_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/Operator"
 BOT_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessBot"
 REQUESTER: Final = "taro.yamada@example.com"
-MAX_RECEIVES = 5  # deliveries; after that, SQS moves a message to the dead-letter queue
+MAX_RECEIVES = 20  # deliveries; after that, SQS moves a message to the dead-letter queue
 
 
 @dataclass(frozen=True, slots=True)

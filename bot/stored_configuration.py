@@ -27,9 +27,8 @@ async def read_at_start(place: ObjectPlace, region: str, stopping: asyncio.Event
     except SourceUnreadable as unreadable:
         raise ConfigurationProblems([unreadable.advice]) from None
     configuration = parse_configuration(content.raw, name=str(place))
-    log.info(
-        "configuration_read", channels=[channel.name for channel in configuration.channels], version=content.version
-    )
+    names = [channel.name for channel in configuration.channels]
+    log.info("configuration_read", channels=names, version=content.version, at_start=True)
     return configuration, content.version
 
 

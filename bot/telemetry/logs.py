@@ -56,8 +56,8 @@ EVENTS: Mapping[str, str] = {
     "check_unfinished": "a check has read a part of the approval policies; it continues in a minute",
     "click_answered": "a person clicked a button and got the answer `outcome`",
     "click_not_understood": "a button carries data that no card of the bot contains",
-    "configuration_read": "node-access.toml has changed and is now active, or was read from S3 at the start; in S3, "
-    "`version` is its version id, or its ETag if the bucket keeps no versions",
+    "configuration_read": "node-access.toml has changed and is now active, or was read from S3 at the start (then "
+    "`at_start` is true); in S3, `version` is its version id, or its ETag if the bucket keeps no versions",
     "configuration_refused": "node-access.toml has changed and is invalid, or cannot be read; the previous version "
     "stays active",
     "connector_call_repeated": "Teams throttled a call or failed; the call is repeated",

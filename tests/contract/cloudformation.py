@@ -26,6 +26,9 @@ class _Loader(yaml.SafeLoader):
     """Loads the short forms of functions, such as `!Ref`, as their long forms."""
 
 
+_CONDITION: Final = re.compile(r"\$\.(?P<name>\w+) (?:(?P<operator>=|!=) \"(?P<value>\w+)\"|(?P<missing>NOT EXISTS))")
+
+
 def _function(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
     name = tag if tag in {"Ref", "Condition"} else f"Fn::{tag}"
     match node:
@@ -157,3 +160,26 @@ class Template:
                 return self._holds(name)
             case _:
                 raise ValueError(f"a condition that is not known here: {condition}")
+
+
+def counts(template: Template, metric: str, line: Mapping[str, Any]) -> bool:
+    """Return whether the metric filter of a metric counts a line of the log.
+
+    Of the syntax of filters, it knows what the template uses; ValueError for anything else.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
+    """
+    (pattern,) = (
+        each["FilterPattern"]
+        for each in template.of_type("AWS::Logs::MetricFilter")
+        if each["MetricTransformations"][0]["MetricName"] == metric
+    )
+    return all(_is_true(condition.strip(), line) for condition in pattern.strip("{ }").split("&&"))
+
+
+def _is_true(condition: str, line: Mapping[str, Any]) -> bool:
+    found = _CONDITION.fullmatch(condition)
+    if not found:
+        raise ValueError(f"a condition that is not known here: {condition}")
+    if found["missing"]:
+        return found["name"] not in line
+    return (line.get(found["name"]) == found["value"]) is (found["operator"] == "=")

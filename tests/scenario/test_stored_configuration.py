@@ -9,6 +9,8 @@ from structlog.testing import capture_logs
 
 from bot.domain.permission import Refusal
 from bot.ports.configuration import SourceUnreadable
+from tests.contract.cloudformation import counts
+from tests.contract.test_templates import bot as bot_template
 from tests.fakes.chat import ICHIRO
 from tests.fakes.watching import TOML, VersionedPlace, WatchingBot
 from tests.fakes.world import new_world
@@ -55,14 +57,19 @@ async def test_approver_who_is_removed_from_the_configuration_object_is_refused_
 
 
 async def test_each_new_version_of_the_configuration_object_that_takes_effect_is_logged_once(bot: StoredBot) -> None:
-    """A new version is logged even if it differs in a comment only; the version at the start is not logged again."""
+    """A new version is logged even if it differs in a comment only; the version at the start is not logged again.
+
+    The alarm of the template counts each.
+    """
     with capture_logs() as logs:
         await bot.reads(2)
         bot.place.put("# a comment\n" + TOML)
         await bot.reads(2)
         bot.place.put(ONLY_ICHIRO)
         await bot.reads(2)
-    assert [each["version"] for each in logs if each["event"] == "configuration_read"] == ["2", "3"]
+    read = [each for each in logs if each["event"] == "configuration_read"]
+    assert [each["version"] for each in read] == ["2", "3"]
+    assert all(counts(bot_template(), "ConfigurationRead", each) for each in read)
 
 
 async def test_invalid_version_of_the_configuration_object_has_no_effect_and_is_reported(bot: StoredBot) -> None:

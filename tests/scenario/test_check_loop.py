@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from bot.service.checks import loop
-from bot.service.checks.check import EACH_MINUTE, HOURLY, Check, NotChecked, Problem
+from bot.service.checks.check import EACH_MINUTE, HOURLY, LONGEST, Check, NotChecked, Problem
 from bot.service.checks.loop import Checks
 from bot.telemetry import Telemetry
 from tests.fakes.clock import ManualClock
@@ -24,22 +24,34 @@ REFUSED = Problem("refused", "add the app to the team")
 class Installation:
     """A check per name. `problems` has what each finds now; an Exception is raised."""
 
+    clock: ManualClock = field(default_factory=ManualClock)
     problems: dict[str, Problem | Exception | None] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     made: dict[str, int] = field(default_factory=dict)
 
-    def check(self, name: str, *, every: float = HOURLY, needs: str | None = None, is_memory: bool = False) -> None:
-        """Add a check."""
+    def check(
+        self,
+        name: str,
+        *,
+        every: float = HOURLY,
+        needs: str | None = None,
+        is_memory: bool = False,
+        takes: float = 0.0,
+        longest: float = LONGEST,
+    ) -> None:
+        """Add a check whose runs take some seconds."""
 
         async def find() -> Problem | None:
             self.made[name] = self.made.get(name, 0) + 1
+            await self.clock.sleep(takes)
             match self.problems.get(name):
                 case Exception() as error:
                     raise error
                 case found:
                     return found
 
-        self.checks.append(Check(name, find, every=every, needs=needs, is_memory=is_memory))
+        found = Check(name, find, every=every, longest=longest, needs=needs, is_memory=is_memory)
+        self.checks.append(found)
 
     def named(self) -> Sequence[Check]:
         """Return the checks."""
@@ -50,7 +62,7 @@ class Running:
     """The running loop over an installation."""
 
     def __init__(self, installation: Installation) -> None:
-        self.clock, self.registry = ManualClock(), CollectorRegistry()
+        self.clock, self.registry = installation.clock, CollectorRegistry()
         self.telemetry, self.configuration = Telemetry(self.registry), current_configuration()
         self.loop = Checks(
             installation.named, configuration=self.configuration, clock=self.clock, telemetry=self.telemetry
@@ -103,6 +115,68 @@ async def test_problem_is_reported_within_a_minute_of_the_start(installation: In
     ]
 
 
+async def test_problem_of_a_check_that_answers_as_late_as_it_may_is_reported_within_a_minute_of_the_start(
+    installation: Installation,
+) -> None:
+    """Both runs take nearly the time limit, because the network loses what is sent."""
+    installation.check("channel production", takes=LONGEST - 0.1)
+    installation.problems["channel production"] = REFUSED
+    async with running(installation) as it:
+        await it.clock.advance(MINUTE)
+        assert set(it.problems) == {"channel production"}
+
+
+async def test_checks_that_take_long_delay_no_other_check(installation: Installation) -> None:
+    """Many policies are read for 40 seconds, in each of twelve accounts.
+
+    All other problems are reported within a minute of the start, also those of checks that wait for another one.
+    Meanwhile a problem that ends, and one that the bot's own work reveals, are reported within a minute, too.
+    """
+    for number in range(12):
+        installation.check(f"policies {number}", takes=40, longest=45)
+    installation.check("role", takes=14)
+    installation.check("token")
+    installation.check("channel production", needs="token", takes=14)
+    installation.check("decisions", every=EACH_MINUTE, is_memory=True)
+    installation.problems = {"role": REFUSED, "channel production": REFUSED}
+    async with running(installation) as it:
+        await it.clock.advance(MINUTE)
+        assert set(it.problems) == {"role", "channel production"}
+        installation.problems = {"decisions": REFUSED}
+        await it.clock.advance(MINUTE + 2 * 14)
+        assert set(it.problems) == {"decisions"}
+
+
+async def test_check_waits_only_for_the_check_that_it_needs(installation: Installation) -> None:
+    """The channel is checked as soon as there is a token, although a role does not answer."""
+    installation.check("role", takes=14)
+    installation.check("token")
+    installation.check("channel production", needs="token", is_memory=True)
+    installation.problems["channel production"] = REFUSED
+    async with running(installation) as it:
+        await it.clock.advance(loop.FIRST_AFTER)
+        assert set(it.problems) == {"channel production"}
+
+
+async def test_eight_checks_are_made_at_once_also_when_many_are_repeated(installation: Installation) -> None:
+    """Twenty checks fail at once, and are made again at once. No more than eight calls are open."""
+    open_calls = []
+
+    async def find() -> Problem | None:
+        open_calls.append(1)
+        most.append(len(open_calls))
+        await installation.clock.sleep(1)
+        open_calls.pop()
+        return REFUSED
+
+    most: list[int] = []
+    installation.checks += [Check(f"channel {number}", find) for number in range(20)]
+    async with running(installation) as it:
+        await it.clock.advance(2 * MINUTE)
+        assert len(it.problems) == 20
+    assert max(most) == 8
+
+
 async def test_check_that_makes_no_call_reports_its_problem_after_one_run(installation: Installation) -> None:
     """The problem of a check that makes calls is reported after a second run: one refusal may be a passing one."""
     installation.check("direct messages", every=EACH_MINUTE, is_memory=True)
@@ -147,7 +221,7 @@ async def test_check_that_fails_only_once_reports_no_problem(installation: Insta
     installation.problems["channel production"] = REFUSED
     with capture_logs() as logs:
         async with running(installation) as it:
-            await it.clock.advance(31)
+            await it.clock.advance(loop.FIRST_AFTER + 1)
             installation.problems["channel production"] = None
             await it.clock.advance(MINUTE)
             assert it.ok("channel production") == 1.0
@@ -223,6 +297,24 @@ async def test_problem_and_metric_of_a_channel_end_after_the_channel_is_removed_
         await it.clock.advance(MINUTE + 10)
         assert (it.problems, it.ok("channel production")) == ({}, None)
     assert installation.made["channel leads"] == 2
+
+
+async def test_check_that_ran_while_the_configuration_changed_is_run_again_in_the_next_round(
+    installation: Installation,
+) -> None:
+    """The file changes while the channel is checked, and a round of slow checks begins before the check has ended."""
+    installation.check("policies", takes=loop.PERIOD - 10, longest=2 * loop.PERIOD)
+    installation.check("channel production", takes=14)
+    async with running(installation) as it:
+        await it.clock.advance(loop.FIRST_AFTER + 1)
+        assert installation.made == {"policies": 1, "channel production": 1}
+        it.configuration.replace(it.configuration.value)
+        other_round = asyncio.create_task(it.loop.make())
+        await it.clock.advance(13)
+        other_round.cancel()
+        installation.problems["channel production"] = REFUSED
+        await it.clock.advance(2 * MINUTE)
+        assert list(it.problems) == ["channel production"]
 
 
 async def test_hanging_check_is_reported_as_a_problem_and_another_check_still_runs(

@@ -24,26 +24,28 @@ async def make_checks(
     *,
     known: Mapping[str, Problem | None],
     seen: Callable[[Check, Results], None] = _nothing,
+    slots: asyncio.Semaphore | None = None,
 ) -> Results:
     """Return the results of the checks that could be made.
 
     `known` has earlier results by the name of the check. A check is left out while the one that it needs has a problem.
     `seen` is called after each attempt, with the results so far; they lack the check if it could not be made. An
-    unexpected error of a check is logged, and the check has no result.
+    unexpected error of a check is logged, and the check has no result. `slots` limits the checks at once, also those of
+    other calls; without it, the limit is SIDE_BY_SIDE for this call.
     """
-    slots, found, left = asyncio.Semaphore(SIDE_BY_SIDE), Results(), list(checks)
+    slots, found = slots or asyncio.Semaphore(SIDE_BY_SIDE), Results()
+    over = {each.name: asyncio.Event() for each in checks}
 
     async def make(check: Check) -> None:
-        async with slots:
-            await _make(check, found)
-        seen(check, found)
+        if check.needs in over:
+            await over[check.needs].wait()
+        if says_something(check, {**known, **found}):
+            async with slots:
+                await _make(check, found)
+            seen(check, found)
+        over[check.name].set()
 
-    while left:
-        names = {each.name for each in left}
-        wave = [each for each in left if each.needs not in names]
-        before = {**known, **found}
-        await asyncio.gather(*(make(each) for each in wave if says_something(each, before)))
-        left = [each for each in left if each.needs in names]
+    await asyncio.gather(*map(make, checks))
     return found
 
 

@@ -1,5 +1,6 @@
 """The commands of infra/README.md for a configuration in S3, run by the real AWS CLI against the simulated AWS."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.fakes.people import APP_ID, TENANT_ID
 
 LIMIT = 120  # real seconds for the commands of one block; they need about ten on a quiet machine
 TEXT = documents.section(documents.read(documents.INSTALLATION), "### In Amazon S3")
-CREATE, UPLOAD, GO_BACK = documents.blocks(TEXT, "sh")
+CREATE, UPLOAD, GO_BACK, REMOVE = documents.blocks(TEXT, "sh")
 PLACE = TEXT.partition("`NODE_ACCESS_CONFIG=")[2].partition("`")[0]
 
 
@@ -63,6 +64,7 @@ async def test_pasted_commands_create_change_and_restore_the_configuration(
     scene: Scene, source: ConfigurationObject, tmp_path: Path
 ) -> None:
     """The bot reads each version. Going back restores a deleted file. The bucket is private and keeps versions."""
+    (tmp_path / "infra").symlink_to(documents.ROOT / "infra")  # a reader is in the folder of the clone
     file = tmp_path / "node-access.toml"
     file.write_text("first")
     run(scene, tmp_path, CREATE + UPLOAD)
@@ -84,3 +86,26 @@ async def test_pasted_commands_create_change_and_restore_the_configuration(
     assert (first.raw, second.raw, restored.raw) == (b"first", b"second", b"first")
     blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
     assert set(blocked.values()) == {True}
+
+
+async def test_pasted_commands_remove_a_version_and_restore_the_policy_of_the_bucket(
+    scene: Scene, source: ConfigurationObject, tmp_path: Path
+) -> None:
+    """The newest version stays. The bucket then denies the removal of versions again, as the policy file says."""
+    (tmp_path / "infra").symlink_to(documents.ROOT / "infra")
+    file = tmp_path / "node-access.toml"
+    file.write_text("first")
+    run(scene, tmp_path, CREATE + UPLOAD)
+    first = await source.read()
+    file.write_text("second")
+    run(scene, tmp_path, UPLOAD)
+    assert first
+    s3, bucket = scene.aws.client("s3"), PLACE.split("/")[2]
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    assert policy == json.loads(documents.read("infra/aws/bucket-policy.json"))
+    run(scene, tmp_path, REMOVE.replace("<version id>", str(first.version)))
+    assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 1
+    left = await source.read()
+    assert left
+    assert left.raw == b"second"
+    assert json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"]) == policy

@@ -233,6 +233,20 @@ def test_template_keeps_the_bucket_and_creates_no_configuration_in_it() -> None:
     assert (denied["Effect"], denied["Principal"], denied["NotAction"]) == ("Deny", {"AWS": ROLE}, "s3:GetObject")
 
 
+def test_nobody_may_remove_versions_of_the_configuration_from_the_bucket() -> None:
+    """Without the newest version, the one before counts again, with an approver who was removed since.
+
+    The template denies it as the policy file does, to every principal and without a condition.
+    """
+    wanted = file("bucket-policy.json")
+    (policy,) = bot().of_type("AWS::S3::BucketPolicy")
+    given = {each["Sid"]: each for each in policy["PolicyDocument"]["Statement"]}
+    assert wanted.items() <= given.items()
+    (denied,) = wanted.values()
+    assert (denied["Effect"], denied["Principal"], "Condition" in denied) == ("Deny", "*", False)
+    assert set(denied["Action"]) == {"s3:DeleteObjectVersion", "s3:PutLifecycleConfiguration"}
+
+
 def test_every_alarm_of_the_template_has_a_metric_filter_for_existing_log_events() -> None:
     """A filter for an event that the bot does not log would never count anything."""
     template = bot()

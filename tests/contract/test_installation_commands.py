@@ -109,6 +109,27 @@ def test_role_that_trusts_the_bot_cannot_be_created_before_the_bots_role(
     assert scene.aws.client("iam").list_roles()["Roles"] == []
 
 
+@pytest.mark.parametrize("name", [documents.INSTALLATION, documents.OPERATIONS])
+def test_permission_to_create_a_table_comes_before_each_command_that_creates_one(name: str) -> None:
+    """In the same block: a person who pastes it needs nothing else."""
+    blocks = [each for each in documents.blocks(documents.read(name), "sh") if "doctor --create-table" in each]
+    assert blocks
+    for block in blocks:
+        before, _, _ = block.partition("doctor --create-table")
+        assert "--policy-document file://infra/aws/table-creation-policy.json" in before
+
+
+def test_documented_restore_gives_the_template_the_name_of_the_restored_table() -> None:
+    """Point-in-time recovery makes a table of another name, which the stack must then use."""
+    restore = documents.section(documents.read(documents.OPERATIONS), "### DynamoDB")
+    (restored,) = [each for each in commands(restore) if "restore-table-to-point-in-time" in each]
+    target = restored[restored.index("--target-table-name") + 1]
+    deploys = [each for each in commands(restore) if each[1:3] == ["cloudformation", "deploy"]]
+    assert ["Running=no"] in [each[each.index("--parameter-overrides") + 1 :] for each in deploys]
+    assert f"TableName={target}" in deploys[-1]
+    assert f"NODE_ACCESS_STORE=dynamodb:{target} node-access-bot doctor --create-table" in restore
+
+
 def test_documented_deploy_commands_give_only_parameters_of_the_template() -> None:
     """A parameter that the template does not know makes the command fail. The first one gives all without a default."""
     template = (documents.ROOT / "infra/aws/bot.yaml").read_text("utf-8").replace("!", "")

@@ -20,6 +20,7 @@ TENANT_ID: Final = "11111111-1111-4111-8111-111111111111"
 SECRET: Final = "arn:aws:secretsmanager:ap-northeast-1:111122223333:secret:node-access-??????"
 BUS: Final = "arn:aws:events:ap-northeast-1:111122223333:event-bus/default"
 ROLE: Final = "arn:aws:iam::111122223333:role/NodeAccessBot"
+TABLE: Final = "table-policy.json"
 MOST_INLINE: Final = 10_240  # characters in all inline policies of a role; a quota of IAM that cannot be raised
 
 
@@ -147,6 +148,20 @@ def test_table_of_the_template_equals_the_one_that_doctor_creates() -> None:
     assert {name: made[name] for name in table.definition()} == table.definition()
     assert made["TimeToLiveSpecification"] == {"AttributeName": table.TIME_TO_LIVE, "Enabled": True}
     assert made["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_template_with_the_name_of_a_table_uses_that_table_and_makes_none() -> None:
+    """A restored table has another name. The former one leaves the stack, and is kept."""
+    template = bot(TableName="node-access-restored")
+    assert template.of_type("AWS::DynamoDB::Table") == []
+    kept = template.body["Resources"]["Table"]
+    assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+    given = {sid: statement for _, statement in documents(template) if (sid := statement["Sid"]) in file(TABLE)}
+    wanted = json.dumps(file(TABLE)).replace(":table/node-access", ":table/node-access-restored")
+    assert given == json.loads(wanted)
+    (task,) = template.of_type("AWS::ECS::TaskDefinition")
+    environment = {each["Name"]: each["Value"] for each in task["ContainerDefinitions"][0]["Environment"]}
+    assert environment["NODE_ACCESS_STORE"] == "dynamodb:node-access-restored"
 
 
 @pytest.mark.parametrize("template", [bot(), federated(), bot(PublicAddress="load-balancer", CertificateArn="arn:c")])

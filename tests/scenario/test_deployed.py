@@ -13,14 +13,17 @@ import pytest
 from bot.config.file import parse_configuration
 from bot.doctor import examination
 from bot.doctor.examination import Questions, examine
-from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE
+from bot.domain.decision import DecisionState
+from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE, REGION
 from bot.sandbox.sandbox import free_port
+from bot.store.assembly import store_at
+from bot.store.dynamodb.creation import create_table
 from tests.contract.deploying import deploy
 from tests.contract.test_templates import bot as bot_template
 from tests.fakes.people import HANAKO, TARO
 from tests.fakes.product import Product, product
 
-KEY = "node-access.toml"
+KEY, RESTORED = "node-access.toml", "node-access-restored"
 
 
 @pytest.fixture
@@ -76,6 +79,29 @@ async def test_doctor_finds_no_problem_with_the_resources_that_the_templates_cre
         await world.click(HANAKO, await world.card(await world.ask()), "approve")
         await program.services.checks.make()
         assert await findings(world) == []
+
+
+async def test_doctor_finds_no_problem_with_a_restored_table_that_the_template_names(world: Product) -> None:
+    """The row of a decided request is in the restored table, to which doctor adds what a restored table lacks."""
+    await asyncio.to_thread(_deploy, world)
+    async with world.running():
+        request = await world.ask()
+        await world.click(HANAKO, await world.card(request), "approve")
+        await world.until(lambda: bool(world.direct_messages(TARO)))
+    names = {"SourceTableName": "node-access", "TargetTableName": RESTORED, "UseLatestRestorableTime": True}
+    await asyncio.to_thread(world.aws.client("dynamodb").restore_table_to_point_in_time, **names)
+    said: list[str] = []
+    await asyncio.to_thread(create_table, RESTORED, region=REGION, say=said.append)
+    assert "time to live: switched on" in said
+    template = bot_template(TableName=RESTORED)
+    (task,) = template.of_type("AWS::ECS::TaskDefinition")
+    environment = {each["Name"]: each["Value"] for each in task["ContainerDefinitions"][0]["Environment"]}
+    world.changed["store"] = environment["NODE_ACCESS_STORE"]
+    async with world.running():
+        assert await findings(world) == []
+    async with store_at(world.changed["store"], region=REGION) as store:
+        (row,) = await store.find(request)
+    assert [each.state for each in row.decisions] == [DecisionState.CONFIRMED]
 
 
 def no_queue_policy(resources: dict[str, Any]) -> None:

@@ -132,6 +132,20 @@ def test_installed_wheel_renders_a_card_outside_the_repository(wheel: Path, tmp_
     assert "version" in run(command, "manifest", *OPTIONS, cwd=tmp_path, PYTHONPATH=str(target))
 
 
+def test_documented_installation_downloads_only_files_with_a_known_hash(source: Path, tmp_path: Path) -> None:
+    """Every package comes from a pin file, with its hash. The program itself is then built without a download."""
+    commands = re.findall(r"\bpip install ([^&\n]+)", (ROOT / "infra" / "README.md").read_text("utf-8"))
+    hashed = [each.split() for each in commands if "--require-hashes" in each]
+    assert {path for words in hashed for path in words if path.endswith(".txt")} == {
+        ".ci/pins/build.txt",
+        ".ci/pins/runtime.txt",
+    }
+    (own,) = [each.split() for each in commands if "--require-hashes" not in each]
+    target = tmp_path / "site"
+    run(sys.executable, "-m", "pip", "install", *own, "--target", target, cwd=source, PIP_NO_INDEX="1")
+    assert "version" in run(target / "bin" / "node-access-bot", "--version", cwd=tmp_path, PYTHONPATH=str(target))
+
+
 def test_all_pin_files_and_lock_files_exist() -> None:
     """The other tests of pins have files to check."""
     assert [path.name for path in PINS] == ["build.txt", "dev.txt", "runtime.txt", "sandbox.txt"]

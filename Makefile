@@ -12,7 +12,7 @@ AGAINST ?=
 MUTANTS_ARGS ?=
 # on every core; a test that hangs although its own time limit has passed ends its worker, not the whole run
 PARALLEL := -n auto --dist worksteal -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
-# many of the fast tests wait for processes and sockets; one worker more than cores keeps the cores busy
+# tests that wait for processes: one worker more than cores keeps the cores busy
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PROOFS := tests/reliability $(patsubst %,tests/security/test_%.py,junk authorisation parsers injection) \
 	--ignore=tests/reliability/test_controls.py
@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test proofs e2e bench chaos controls coverage mutants container check weaknesses format render pictures pins build release clean
+.PHONY: help setup sandbox test system proofs e2e bench chaos controls coverage mutants container check weaknesses format render pictures pins build release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,10 +34,14 @@ setup: $(VENV)/.project ## Create .venv with everything that development needs
 sandbox: $(if $(wildcard $(VENV)/.pins),setup,$(VENV)/.sandbox) ## Run the whole product on this machine and print the address to open
 	$(BIN)/node-access-bot sandbox --locale $(LOCALE)
 
-test: setup ## Run the fast tests, about 4 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
-	@echo "make test: unit, contract, scenario and security tests on every core; about 4 minutes on 2 cores"
+test: setup ## Run the fast tests, about 2.5 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
+	@echo "make test: unit, contract, scenario and security tests on every core; about 2.5 minutes on 2 cores"
+	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/system $(PYTEST_ARGS)
+
+system: setup ## Run the tests that start programs or use the templates, about 1 minute on 2 cores
+	@echo "make system: the bot and other programs as processes, and the templates; about 1 minute on 2 cores"
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
-	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) tests/system $(PYTEST_ARGS)
 
 proofs: setup ## Run the proofs of tests/README.md at the size for CI, about 3 minutes on 2 cores
 	@echo "make proofs: the proofs of tests/README.md at the size for CI; about 3 minutes on 2 cores"
@@ -58,8 +62,8 @@ bench: setup ## Print how long the event loop stalls, and what a click, an event
 controls: setup ## Run a test without each guard of the program and show that it fails (SAMPLE=12 takes 12 guards)
 	SAMPLE=$(SAMPLE) $(BIN)/python -m pytest tests/reliability/test_controls.py --timeout=600 -v -p no:randomly $(PYTEST_ARGS)
 
-coverage: setup ## Run the fast tests and print the lines and branches that none of them runs, about 10 minutes on 2 cores
-	@echo "make coverage: the fast tests with coverage on every core; about 10 minutes on 2 cores"
+coverage: setup ## Run the fast tests and those of programs, and print the lines and branches that none of them runs, about 10 minutes on 2 cores
+	@echo "make coverage: the tests of make test and make system with coverage on every core; about 10 minutes on 2 cores"
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -p tests.mutation.contexts $(PARALLEL) $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet

@@ -15,6 +15,7 @@ COMMANDS = [
     "make weaknesses",
     "make check",
     "make test",
+    "make system",
     "make proofs",
     "make e2e",
     "make bench",

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.contract import documents
-from tests.contract.test_templates import bot
+from tests.system.test_templates import bot
 
 TEXT: Final = documents.read(documents.OPERATIONS)
 HEADINGS: Final = documents.anchors(TEXT)

@@ -138,7 +138,7 @@ def test_make_lets_its_processes_write_bytecode_although_the_environment_forbids
     assert done.stdout.splitlines()[-1] == "False"
 
 
-@pytest.mark.parametrize("target", ["test", "proofs", "e2e"])
+@pytest.mark.parametrize("target", ["test", "system", "proofs", "e2e"])
 def test_make_announces_a_long_test_run_with_its_approximate_time(target: str, tmp_path: Path) -> None:
     """Before the tests start, make prints a line with the target and the time in minutes."""
     before, started, _ = rules(target, tmp_path).partition("-m pytest")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_packaging import lines, our_files
+from tests.system.test_packaging import lines, our_files
 
 SECRETS = {
     "AWS access key": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",

@@ -9,11 +9,11 @@ from structlog.testing import capture_logs
 
 from bot.domain.permission import Refusal
 from bot.ports.configuration import SourceUnreadable
-from tests.contract.cloudformation import counts
-from tests.contract.test_templates import bot as bot_template
 from tests.fakes.chat import ICHIRO
 from tests.fakes.watching import TOML, VersionedPlace, WatchingBot
 from tests.fakes.world import new_world
+from tests.system.cloudformation import counts
+from tests.system.test_templates import bot as bot_template
 
 ONLY_ICHIRO = TOML.replace('["members"]', f'["user:{ICHIRO.object_id}"]')
 DELETED = SourceUnreadable("NoSuchKey", "s3://node-access/node-access.toml: there is no such object")

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -27,7 +25,6 @@ from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
 from bot.rendering.gallery import SAMPLES
-from bot.sandbox.folder import held
 from bot.sandbox.sandbox import Options, free_port
 from bot.store.sqlite.store import SqliteStore
 from bot.web import server
@@ -116,28 +113,6 @@ def test_show_without_a_store_prints_the_command_for_the_store_of_a_sandbox(
     setting, _program, *words = line.split()
     monkeypatch.setenv(*setting.split("=", 1))
     assert run(*words).exit_code == 0
-
-
-def test_interrupted_start_of_the_sandbox_ends_without_an_error(tmp_path: Path) -> None:
-    """Ctrl-C during the start gives no traceback and no log, and unlocks the folder."""
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "bot", "sandbox"],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as starting:
-        assert starting.stdout is not None
-        assert starting.stdout.readline() == "  loading the simulators …\n"
-        assert starting.stdout.readline() == "  starting the simulated AWS …\n"
-        starting.send_signal(signal.SIGINT)
-        out, err = starting.communicate(timeout=55)
-    *steps, end = out.splitlines()
-    assert (starting.returncode, end, err) == (0, "stopping …", "")
-    assert all(step.startswith("  starting ") for step in steps)
-    with held(tmp_path / ".sandbox"):
-        pass
 
 
 @pytest.mark.parametrize(

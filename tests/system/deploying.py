@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.sandbox.aws.server import SandboxAws
-from tests.contract.cloudformation import PSEUDO, Template
+from tests.system.cloudformation import PSEUDO, Template
 
 NOT_MADE: Final = frozenset(
     {

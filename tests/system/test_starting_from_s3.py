@@ -9,13 +9,13 @@ import pytest
 
 from bot.sandbox.aws.world import REGION
 from bot.sandbox.sandbox import END_OF_POLL
-from tests.contract.cloudformation import counts
-from tests.contract.test_templates import bot as bot_template
 from tests.fakes.people import HANAKO
 from tests.fakes.processes import BotProcess, environment
 from tests.fakes.product import TOML, Product, product
-from tests.scenario.test_doctor import run
-from tests.scenario.test_starting import failed
+from tests.system.cloudformation import counts
+from tests.system.test_doctor import run
+from tests.system.test_starting import failed
+from tests.system.test_templates import bot as bot_template
 
 BUCKET, KEY = "node-access-111122223333", "node-access.toml"
 PLACE = f"s3://{BUCKET}/{KEY}"

@@ -13,7 +13,7 @@ import pytest
 from bot.config.settings import Settings
 from bot.store.dynamodb import table
 from bot.telemetry import EVENTS
-from tests.contract.cloudformation import FOLDER, Template
+from tests.system.cloudformation import FOLDER, Template
 
 APP_ID: Final = "22222222-2222-4222-8222-222222222222"
 TENANT_ID: Final = "11111111-1111-4111-8111-111111111111"

@@ -18,10 +18,10 @@ from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE, REGION
 from bot.sandbox.sandbox import free_port
 from bot.store.assembly import store_at
 from bot.store.dynamodb.creation import create_table
-from tests.contract.deploying import deploy
-from tests.contract.test_templates import bot as bot_template
 from tests.fakes.people import HANAKO, TARO
 from tests.fakes.product import Product, product
+from tests.system.deploying import deploy
+from tests.system.test_templates import bot as bot_template
 
 KEY, RESTORED = "node-access.toml", "node-access-restored"
 

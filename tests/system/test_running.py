@@ -1,8 +1,10 @@
 """How the program ends: after a signal to stop, and after a loop failed."""
 
 import asyncio
+import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ import pytest
 from bot.app import run
 from bot.domain.decision import DecisionState
 from bot.domain.request import RequestKey
+from bot.sandbox.folder import held
 from bot.sandbox.sandbox import END_OF_POLL
 from bot.store.sqlite.store import SqliteStore
 from tests.fakes.people import HANAKO, TENANT_ID
@@ -111,3 +114,25 @@ async def test_start_without_aws_credentials_fails_and_names_the_cause(world: Pr
         assert await process.wait() == 1
     assert b"no AWS credentials were found" in output
     assert b"Traceback" not in output
+
+
+def test_interrupted_start_of_the_sandbox_ends_without_an_error(tmp_path: Path) -> None:
+    """Ctrl-C during the start gives no traceback and no log, and unlocks the folder."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "bot", "sandbox"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as starting:
+        assert starting.stdout is not None
+        assert starting.stdout.readline() == "  loading the simulators …\n"
+        assert starting.stdout.readline() == "  starting the simulated AWS …\n"
+        starting.send_signal(signal.SIGINT)
+        out, err = starting.communicate(timeout=55)
+    *steps, end = out.splitlines()
+    assert (starting.returncode, end, err) == (0, "stopping …", "")
+    assert all(step.startswith("  starting ") for step in steps)
+    with held(tmp_path / ".sandbox"):
+        pass

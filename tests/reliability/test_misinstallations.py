@@ -4,6 +4,7 @@ Against the simulated AWS and Teams over real HTTP, with the bot running beside 
 misinstallations that the running bot notices as well; this proof adds those that only doctor can ask about.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from bot.config.file import parse_configuration
+from bot.config.reload import ConfigurationReload
 from bot.doctor import examination
 from bot.doctor.examination import Questions, examine
+from bot.sandbox.aws.world import ACCOUNT, REGION
 from bot.sandbox.sandbox import free_port
 from bot.service.checks import loop
 from tests.fakes.people import HANAKO
-from tests.fakes.product import Product, product
+from tests.fakes.product import CANCELLING, Product, product
 from tests.figures import Figure
 from tests.scenario.test_checks import CASES, CASES_AT_START, SERVERS, Setup, aws
 
@@ -26,7 +29,8 @@ from tests.scenario.test_checks import CASES, CASES_AT_START, SERVERS, Setup, aw
 class Wrong:
     """A misinstallation, and the name that doctor gives it. `before` arranges it before the bot starts.
 
-    If not `running`, no bot runs beside doctor. `effects` are names that it cannot be without.
+    If not `running`, no bot runs beside doctor. If `in_s3`, node-access.toml is in S3. `effects` are names that it
+    cannot be without.
     """
 
     what: str
@@ -34,6 +38,7 @@ class Wrong:
     arrange: Setup
     before: bool = False
     running: bool = True
+    in_s3: bool = False
     person: str | None = None
     effects: frozenset[str] = frozenset()
 
@@ -117,6 +122,59 @@ async def damaged_store(world: Product) -> None:
     world.store.write_bytes(b"noise" * 4096)
 
 
+def object_with(text: str | None) -> Setup:
+    """The object in S3 gets this content, or is deleted."""
+
+    async def arrange(world: Product) -> None:
+        s3 = world.aws.client("s3")
+        if text is None:
+            await asyncio.to_thread(s3.delete_object, Bucket=BUCKET, Key=KEY)
+        else:
+            await asyncio.to_thread(s3.put_object, Bucket=BUCKET, Key=KEY, Body=text.encode())
+        await reread(world)
+
+    return arrange
+
+
+async def object_denied(world: Product) -> None:
+    """The bot's role may not read the object any longer."""
+    await aws("GetObject", "AccessDenied")(world)
+    await reread(world)
+
+
+def file_with(text: str) -> Setup:
+    """The file on this machine gets this content in addition."""
+
+    async def arrange(world: Product) -> None:
+        await asyncio.to_thread(world.file.write_text, world.toml + text)
+        await reread(world)
+
+    return arrange
+
+
+async def other_accounts(world: Product) -> None:
+    """The file gets [[accounts]], which take effect at the next start. Doctor reads the same file."""
+    await file_with(CANCELLING)(world)
+    world.toml += CANCELLING
+
+
+async def reread(world: Product) -> None:
+    """Read the configuration as the loop does. A file must look the same twice before it counts."""
+    assert world.program is not None
+    (reload,) = [each for each in world.program.sources if isinstance(each, ConfigurationReload)]
+    for _ in range(2):
+        await reload.check()
+
+
+async def put_into_s3(world: Product) -> None:
+    """Keep node-access.toml in S3, before the bot starts."""
+    s3 = world.aws.client("s3")
+    place = {"LocationConstraint": REGION}
+    await asyncio.to_thread(s3.create_bucket, Bucket=BUCKET, CreateBucketConfiguration=place)
+    await asyncio.to_thread(s3.put_object, Bucket=BUCKET, Key=KEY, Body=world.toml.encode())
+    world.changed["config"] = f"s3://{BUCKET}/{KEY}"
+
+
 async def other_region(world: Product) -> None:
     """The Region has no just-in-time access."""
     world.changed |= {"region": "af-south-1", "queue_url": None}
@@ -144,9 +202,15 @@ ONLY_DOCTOR = [
         direct_messages("BotDisabledByAdmin"),
         person=HANAKO.upn,
     ),
+    Wrong("a configuration object that became invalid", "configuration", object_with("[[channels"), in_s3=True),
+    Wrong("a configuration object that was deleted", "configuration", object_with(None), in_s3=True),
+    Wrong("a configuration object that may not be read any longer", "configuration", object_denied, in_s3=True),
+    Wrong("a configuration file that became invalid", "configuration", file_with("[[channels")),
+    Wrong("a change of [[accounts]] without a restart", "configuration", other_accounts),
     Wrong("a Region without just-in-time access", "aws.region", other_region, before=True),
     Wrong("a role whose sessions are not trusted", "people.requesters", unknown_requester, before=True),
 ]
+BUCKET, KEY = f"node-access-{ACCOUNT}", "node-access.toml"
 EFFECTS = {"activities for another app": frozenset({"teams.team"})}  # the configured app is not in the team
 WRONG = [
     *(Wrong(each.what, NAMES[each.what], each.arrange, before=True) for each in CASES_AT_START),
@@ -178,6 +242,8 @@ async def findings(world: Product, person: str | None = None) -> set[str]:
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.what)
 async def test_doctor_reports_exactly_the_finding_of_each_misinstallation(world: Product, wrong: Wrong) -> None:
     """Further findings are reported only if the misinstallation cannot be without them."""
+    if wrong.in_s3:
+        await put_into_s3(world)
     if wrong.before:
         await wrong.arrange(world)
     if not wrong.running:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,7 +31,8 @@ from tests.fakes.people import APP_ID, HANAKO, TARO
 from tests.fakes.processes import environment
 from tests.fakes.product import TOML, Product, product
 from tests.fakes.signing import SECRET
-from tests.fakes.teams_world import APPROVERS
+from tests.fakes.teams_world import APPROVERS, LEADS, TEAM
+from tests.figures import Figure
 
 READS = {
     "AssumeRole",
@@ -299,6 +301,38 @@ async def test_doctor_command_with_a_problem_exits_with_1_and_prints_only_json_t
     assert "ok       token" in err.splitlines()
     assert "problem  queue receive" in err.splitlines()
     assert SECRET not in out + err
+
+
+async def test_doctor_command_shows_each_check_and_takes_less_than_20_seconds_for_three_channels(
+    world: Product, tmp_path: Path, figure: Figure
+) -> None:
+    """One account and Region, in which a request waits, and AWS takes 0.3 s for each answer."""
+    world.toml = TOML.replace("[identity]", f"{channel('leads', LEADS)}{channel('team', TEAM)}\n[identity]")
+    world.toml = world.toml.replace('name = "approvals"', 'name = "approvals"\nfallback = true')
+    await world.ask()
+    for operation in READS:
+        world.aws.faults.delay(operation, 0.3)
+    began = time.perf_counter()
+    code, out, err = await run(environment(world, tmp_path), "--json")
+    seconds = time.perf_counter() - began
+    figure(28, doctor_seconds=round(seconds, 1), channels=3)
+    passed = json.loads(out)["passed"]
+    assert code == 0
+    assert {f"channel {name}" for name in ("approvals", "leads", "team")} <= {*passed}
+    assert sorted(err.splitlines()) == sorted(f"ok       {name}" for name in passed)
+    assert seconds < 20
+
+
+def channel(name: str, conversation: str) -> str:
+    """Return an entry of node-access.toml."""
+    return f"""
+[[channels]]
+name = "{name}"
+conversation = "{conversation}"
+approvers = ["members"]
+approver_role = "arn:aws:iam::{{account}}:role/NodeAccessApprover"
+match = {{ tags = {{ Environment = ["{name}"] }} }}
+"""
 
 
 async def test_doctor_command_refuses_an_unknown_channel_and_an_http_address(world: Product, tmp_path: Path) -> None:

@@ -89,6 +89,16 @@ def shares_role(record: Record, decision: Decision) -> bool:
     return level.votes is None and any((each.step, each.role) == (decision.step, decision.role) for each in accepted)
 
 
+def follows_vote_in_role(record: Record, decision: Decision) -> bool:
+    """True if `shares_role`, or if AWS accepted another vote in the same role that the last read does not show yet."""
+    accepted = (each for each in record.decisions if each.state is DecisionState.CONFIRMED and each.id != decision.id)
+    place = (decision.step, decision.role)
+    return isinstance(decision.verdict, Verdict) and (
+        shares_role(record, decision)
+        or any((each.step, each.role) == place and isinstance(each.verdict, Verdict) for each in accepted)
+    )
+
+
 def failed_by_role(record: Record, decision: Decision) -> bool:
     """True for a vote without effect, if the cause may be that its role had voted already."""
     refused = decision.state is DecisionState.REFUSED and decision.outcome in {Outcome.AWS_DENIED, Outcome.AWS_REFUSED}

@@ -289,7 +289,7 @@ CASES: list[Case[Product]] = [
         "was not answered",
         keys(drop="before"),
     ),
-    Case("a clock that is off", "clock", "clock_off", "min behind Microsoft's", wrong_date),
+    Case("a clock that is off", "clock", "clock_off", "more than a day behind Microsoft's", wrong_date),
     Case(
         "an Azure Bot of another type or app id", "channel approvals", "unauthorized", "Azure Bot's app id", roster(401)
     ),

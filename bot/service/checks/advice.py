@@ -84,8 +84,8 @@ ACTIVITY: Final[Mapping[str, str]] = {
     "NODE_ACCESS_OPENID_METADATA_URL",
     "other_tenant": "the activity comes from the tenant {seen}, but NODE_ACCESS_TENANT_ID is {tenant_id}. The Azure "
     "Bot must serve the tenant of your Teams",
-    "expired": "the activity's token has expired ({seen}). Check the clock of this machine",
-    "not_yet_valid": "the activity's token is not valid yet ({seen}). Check the clock of this machine",
+    "expired": "the activity's token has expired. Check the clock of this machine",
+    "not_yet_valid": "the activity's token is not valid yet. Check the clock of this machine",
     "other_channel": "the activity comes from {seen}, not from Teams. Switch that channel off in the Azure Bot",
     "channel": "the activity's key may not sign for {seen}. Report this to Microsoft",
     "service_url": "the activity names the service address {seen}, and its token another one or none",
@@ -195,7 +195,7 @@ TRUST: Final = (
     "role was created again) and allow the session name, in the same letter case; the bot's own policy must allow "
     "sts:AssumeRole for it. Compare both with infra/aws"
 )
-WRONG_CLOCK: Final = "the clock of this machine is about {minutes} min {how} {whose}. Synchronise it (NTP)"
+WRONG_CLOCK: Final = "the clock of this machine is more than {span} {how} {whose}. Synchronise it (NTP)"
 
 
 def role_advice(code: str, name: str) -> str:

@@ -19,7 +19,9 @@ from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
 
 CLOCK: Final = "clock"
-MOST_AHEAD: Final = 60.0  # seconds, either way; AWS and Microsoft refuse what is signed five minutes apart
+SPANS: Final = {86_400.0: "a day", 3600.0: "an hour", 300.0: "5 minutes", 60.0: "a minute"}
+"""Words by the seconds, either way, from which a clock is wrong. AWS and Microsoft refuse what is signed five minutes
+apart."""
 LONGEST_SESSION: Final = 64  # characters of a session name
 MOST_DOMAINS: Final = 5  # of approvers, in the check of one role
 
@@ -144,7 +146,9 @@ def _deciding_groups(configuration: Configuration) -> dict[str, set[Group]]:
 
 
 def _clock_problem(whose: str, ahead: float | None) -> Problem | None:
-    if ahead is None or abs(ahead) <= MOST_AHEAD:
+    """Return the problem of a clock, with a rough span: an exact one would begin the problem again in the log."""
+    span = next((words for seconds, words in SPANS.items() if ahead is not None and abs(ahead) > seconds), None)
+    if ahead is None or span is None:
         return None
     how = "behind" if ahead > 0 else "ahead of"
-    return Problem("clock_off", advice.WRONG_CLOCK.format(minutes=round(abs(ahead) / 60), how=how, whose=whose))
+    return Problem("clock_off", advice.WRONG_CLOCK.format(span=span, how=how, whose=whose))

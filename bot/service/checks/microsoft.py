@@ -66,10 +66,9 @@ def channel(configured: Channel, probes: TeamsProbes, outcomes: Outcomes) -> Che
             if refused.detail == HOST_NOT_LISTED:
                 return Problem(HOST_NOT_LISTED, advice.SERVICE_HOST)
             if words := advice.CHANNEL.get(refused.problem):
-                outcomes.failed(Work.CHANNEL, configured.name, code=refused.problem)
+                outcomes.failed(Work.CHANNEL, configured.conversation, code=refused.problem)
                 return Problem(refused.problem, words)
-        else:
-            outcomes.succeeded(Work.CHANNEL, configured.name)
+        outcomes.succeeded(Work.CHANNEL, configured.conversation)
         return None
 
     return Check(_channel(configured), find, needs=TOKEN)
@@ -95,7 +94,7 @@ def cards(configured: Channel, outcomes: Outcomes) -> Check:
     """Check that Teams accepts new cards in the channel, as far as this process has posted any."""
 
     async def find() -> Problem | None:
-        refused = outcomes.failure(Work.POST, configured.name, within=LASTS)
+        refused = outcomes.failure(Work.POST, configured.conversation, within=LASTS)
         return Problem(refused.code, advice.POST.get(refused.code, advice.REFUSED_CARD)) if refused else None
 
     return Check(f"cards {configured.name}", find, every=EACH_MINUTE, is_memory=True)
@@ -137,7 +136,7 @@ def activities(outcomes: Outcomes, channels: Sequence[Channel], *, app_id: str, 
         if outcomes.has_succeeded(Work.ACTIVITY, within=LASTS):
             return None
         refusals = outcomes.failures(Work.ACTIVITY, within=LASTS)
-        if any(outcomes.failure(Work.CHANNEL, each.name, within=LASTS) is None for each in channels):
+        if any(outcomes.failure(Work.CHANNEL, each.conversation, within=LASTS) is None for each in channels):
             refusals = {reason: each for reason, each in refusals.items() if reason not in FROM_ANYBODY}
         refused = max(refusals.values(), key=lambda each: each.at, default=None)
         if refused is None:
@@ -163,5 +162,6 @@ def _channel(configured: Channel) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    """Return the first names. Further ones are not counted: each of them would begin the problem again in the log."""
+    more = " and others" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more

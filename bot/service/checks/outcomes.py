@@ -7,23 +7,23 @@ accepts a direct message.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
-
-from cachetools import LRUCache
+from typing import Final, TypeVar
 
 from bot.ports.clock import Clock
 
-KEPT: Final = 1024  # subjects; each is a person, a role, a channel or a host
+KEPT: Final = 1024  # subjects of one kind of work; each is a person, a role, a conversation or a host
+
+T = TypeVar("T")
 
 
 class Work(StrEnum):
     """The kinds of work that are reported. A subject distinguishes the failures of one kind."""
 
-    POST = "post"  # a new card; the subject is the channel's name
+    POST = "post"  # a new card; the subject is the conversation
     DIRECT = "direct"  # a direct message; the subject is a person's object id
     SIGNAL = "signal"  # a decision that was sent; the subject is the role's ARN, empty for the bot's own credentials
     ACTIVITY = "activity"  # an activity with a valid signature; the subject is the reason for refusing it
-    CHANNEL = "channel"  # the check of a channel: Teams knows it, and the bot is in it; the subject is its name
+    CHANNEL = "channel"  # the check of a channel: Teams knows it, and the bot is in it; the subject is the conversation
     SERVICE_HOST = "service_host"  # a service URL; the subject is its host
     IDENTITY_CENTER = "identity_center"  # a user record; no subject
     EVENT = "event"  # an event of a new request; the subject is account and Region
@@ -41,29 +41,31 @@ class Failure:
 
 
 class Outcomes:
-    """The last failure of each kind of work and subject, until the same succeeds."""
+    """The last failure of each kind of work and subject, until the same succeeds.
+
+    Of each kind, the KEPT subjects that were reported last are remembered.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failures: LRUCache[tuple[Work, str], Failure] = LRUCache(KEPT)
-        self._succeeded: LRUCache[tuple[Work, str], datetime] = LRUCache(KEPT)
+        self._failures: dict[Work, dict[str, Failure]] = {each: {} for each in Work}
+        self._succeeded: dict[Work, dict[str, datetime]] = {each: {} for each in Work}
 
     def failed(self, work: Work, subject: str = "", *, code: str, detail: str = "") -> None:
         """Remember a failure, and count it if earlier ones have not been followed by a success."""
-        earlier = self._failures.get((work, subject))
-        self._failures[work, subject] = Failure(code, detail, self._clock.now(), 1 + (earlier.count if earlier else 0))
+        earlier = self._failures[work].get(subject)
+        failure = Failure(code, detail, self._clock.now(), 1 + (earlier.count if earlier else 0))
+        _remember(self._failures[work], subject, failure)
 
     def succeeded(self, work: Work, subject: str = "") -> None:
         """Forget the failure of this work and subject, and remember the success."""
-        self._failures.pop((work, subject), None)
-        self._succeeded[work, subject] = self._clock.now()
+        self._failures[work].pop(subject, None)
+        _remember(self._succeeded[work], subject, self._clock.now())
 
     def failures(self, work: Work, *, within: timedelta) -> dict[str, Failure]:
         """Return the failures of this kind by subject, without those that are older than `within`."""
         earliest = self._clock.now() - within
-        return {
-            subject: each for (kind, subject), each in self._failures.items() if kind is work and each.at >= earliest
-        }
+        return {subject: each for subject, each in self._failures[work].items() if each.at >= earliest}
 
     def failure(self, work: Work, subject: str = "", *, within: timedelta) -> Failure | None:
         """Return the failure of one subject; None if there is none, or it is older than `within`."""
@@ -71,9 +73,17 @@ class Outcomes:
 
     def last_success(self, work: Work) -> datetime | None:
         """Return when this kind of work last succeeded, for any subject; None if it has not, or if it was forgotten."""
-        return max((at for (kind, _), at in self._succeeded.items() if kind is work), default=None)
+        return max(self._succeeded[work].values(), default=None)
 
     def has_succeeded(self, work: Work, *, within: timedelta) -> bool:
         """Return whether this kind of work succeeded within the span, for any subject."""
         last = self.last_success(work)
         return last is not None and abs(self._clock.now() - last) < within
+
+
+def _remember(known: dict[str, T], subject: str, value: T) -> None:
+    """Make a subject the newest one, and forget the oldest if there are more than KEPT."""
+    known.pop(subject, None)
+    known[subject] = value
+    if len(known) > KEPT:
+        del known[next(iter(known))]

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.domain.decision import Decision, DecisionEvent, IllegalTransition, Outcome
+from bot.domain.effects import follows_vote_in_role
 from bot.domain.record import Record
 from bot.domain.request import Level
 from bot.ports.aws import AwsThrottled, AwsUnavailable, Requests, Signal, SignalLost, SignalRefused, SignalThrottled
@@ -142,16 +143,20 @@ class SignalAttempt:
         self._telemetry.signals.labels(verdict=decision.verdict, result=result.event).inc()
         write = log.warning if result.outcome is Outcome.AWS_DENIED else log.info
         write("signal_sent", decision=decision.id, result=result.event, code=result.detail)
-        self._report(signal, result)
+        self._report(signal, result, sending.decision(decision.id), sending)
         if result.event is DecisionEvent.ANSWERED:
             histogram = self._telemetry.click_to_confirmed.labels(verdict=decision.verdict)
             observe_wait(histogram, decision.clicked_at, self._clock.now())
         return await self._held.settle(result)
 
-    def _report(self, signal: Signal, result: SignalResult) -> None:
-        """Report to the checks whether AWS lets the role decide."""
+    def _report(self, signal: Signal, result: SignalResult, sent: Decision | None, record: Record) -> None:
+        """Report to the checks whether AWS lets the role decide.
+
+        AWS may deny the second vote of a role at a level although the role has the permission.
+        """
         if result.outcome is Outcome.AWS_DENIED:
-            self._outcomes.failed(Work.SIGNAL, signal.role or "", code=result.detail)
+            if sent is None or not follows_vote_in_role(record, sent):
+                self._outcomes.failed(Work.SIGNAL, signal.role or "", code=result.detail)
         elif result.event is DecisionEvent.ANSWERED:
             self._outcomes.succeeded(Work.SIGNAL, signal.role or "")
 

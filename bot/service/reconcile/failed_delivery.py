@@ -219,7 +219,7 @@ class FailedDelivery:
         """
         if task is Task.DIRECT and self._wanted.person:
             return Work.DIRECT, self._wanted.person.object_id
-        return (Work.POST, self._wanted.channel.name) if task is Task.CARD else None
+        return (Work.POST, self._wanted.channel.conversation) if task is Task.CARD else None
 
     def _has_ended(self) -> bool:
         request = self._entry.record.request

@@ -267,8 +267,10 @@ class PlaceSweep:
     def _report_requesters(self, unidentified: list[str]) -> None:
         """Report to the checks the requesters whose requests no one can decide, or that there are none."""
         if unidentified:
-            names = ", ".join(dict.fromkeys(unidentified[:MOST_NAMED]))
-            self._outcomes.failed(Work.REQUESTER, self._subject, code="unidentified", detail=one_line(names, LONGEST))
+            names = sorted(set(unidentified))
+            shown = one_line(", ".join(names[:MOST_NAMED]), LONGEST)
+            detail = f"{shown} and others" if len(names) > MOST_NAMED else shown
+            self._outcomes.failed(Work.REQUESTER, self._subject, code="unidentified", detail=detail)
         else:
             self._outcomes.succeeded(Work.REQUESTER, self._subject)
 

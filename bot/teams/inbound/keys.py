@@ -5,6 +5,7 @@ https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connec
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ WAIT_LIMIT: Final = 1.5
 ALGORITHM: Final = "RS256"  # the only one in the vendor's metadata
 SMALLEST_MODULUS: Final = 2048  # bits; shorter RSA keys can be factored
 LONGEST_SHOWN: Final = 200  # characters of an address or a media type in the log; both come from outside
+
+_AGE: Final = re.compile(r"[0-9]{1,9}")  # seconds in the header Age
 
 log = structlog.get_logger(__name__)
 
@@ -207,14 +210,20 @@ class SigningKeys:
         checked(url)
         async with self._session.get(url, allow_redirects=False) as answer:
             self._answer = Answer(url[:LONGEST_SHOWN], answer.status, answer.content_type[:LONGEST_SHOWN])
-            self._note_time(answer.headers.get("Date"))
+            self._note_time(answer.headers)
             if answer.status != 200:
                 raise ValueError("status is not 200")
             return as_object(await read_bounded(answer))
 
-    def _note_time(self, date: str | None) -> None:
+    def _note_time(self, headers: Mapping[str, str]) -> None:
+        """Read Microsoft's time from an answer. A cache keeps Date, and says in Age how many seconds it had the answer.
+
+        https://www.rfc-editor.org/rfc/rfc9111#section-5.1
+        """
+        age = headers.get("Age", "")
+        held = int(age) if _AGE.fullmatch(age) else 0
         with suppress(ValueError, TypeError):
-            self._ahead = parsedate_to_datetime(date or "").timestamp() - self._clock.epoch()
+            self._ahead = parsedate_to_datetime(headers.get("Date", "")).timestamp() + held - self._clock.epoch()
 
 
 def _usable(entries: object) -> Iterator[SigningKey]:

@@ -64,6 +64,11 @@ GUARDS = (
         {"bot.domain.configuration:Configuration.channel_at": always(True)},
     ),
     Guard(
+        "a denied second vote of a role is no problem of the role",
+        "tests/scenario/test_problem_log.py::test_second_vote_of_a_role_that_aws_denies_is_no_problem_of_the_role",
+        {"bot.domain.effects:follows_vote_in_role": always(False)},
+    ),
+    Guard(
         "roles are never checked in a guessed domain",
         SEEN + "test_no_role_is_checked_while_the_domain_of_the_members_is_unknown",
         {"bot.service.checks.domains:Domains.most_frequent": lambda _: lambda *_args, most: _guessed()},

@@ -1,6 +1,8 @@
 """Tests for bot.teams.inbound.keys: signing keys are fetched once, refreshed, rotated, and used through an outage."""
 
 import asyncio
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import pytest
 import structlog
@@ -304,3 +306,15 @@ async def test_metadata_address_of_the_signing_keys_with_plain_http_is_refused(c
     async with open_session() as session:
         with pytest.raises(AddressRefused):
             SigningKeys(session, metadata_url="http://login.example.com/openid", clock=clock)
+
+
+async def test_date_of_a_cached_answer_is_corrected_by_its_age(ms: FakeMicrosoft, edge: Edge) -> None:
+    """A cache between the bot and Microsoft keeps the date of the answer, and adds how long it has had it."""
+    made = format_datetime(datetime.fromtimestamp(edge.clock.epoch() - 7200, UTC), usegmt=True)
+    for age, ahead in (("7200", 0), ("7140", -60), ("", -7200), ("x" * 9, -7200), ("9" * 40, -7200)):
+        headers = {"Date": made, "Age": age} if age else {"Date": made}
+        ms.fault("GET", "openidconfiguration", status=403, body="", headers=headers)
+        await edge.keys.warm()
+        edge.clock.seconds += EMPTY_GAP
+        assert edge.keys.microsoft_ahead == pytest.approx(ahead, abs=1)
+        made = format_datetime(datetime.fromtimestamp(edge.clock.epoch() - 7200, UTC), usegmt=True)

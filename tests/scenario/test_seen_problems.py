@@ -487,6 +487,12 @@ async def test_problem_names_at_most_five_wrong_or_unreadable_policies(site: Sit
     assert found.endswith("; and 5 more")
 
 
+async def test_other_tasks_run_while_many_policies_are_compared_with_the_channels(site: Site) -> None:
+    """With 100 policies, other tasks get at least 90 turns more than with one."""
+    site.aws.policies = [ApprovalPolicy(f"P{number}", (_level("Level1", ROLE),)) for number in range(100)]
+    assert await _turns_of_a_round(site) - await _turns_of_a_round(installed(new_world())) >= 90
+
+
 async def test_check_of_many_policies_continues_in_the_next_round_and_logs_its_progress(site: Site) -> None:
     """Until all policies are read, only those that are read can be a problem. The check is due each minute."""
     name, site.aws.unread = f"policies {PLACE}", 200

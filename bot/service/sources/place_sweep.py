@@ -277,10 +277,11 @@ class PlaceSweep:
     def _report_unannounced(self, new: Iterable[ListedRequest]) -> None:
         """Report to the checks the requests that no event has announced to any process.
 
-        Requests from before the start of this process, or from the last ANNOUNCED_WITHIN, do not count.
+        Requests from before the start of this process, or from the last ANNOUNCED_WITHIN, do not count, nor do those
+        that wait for no decision: AWS sends no events for automatically approved ones.
         """
         now = self._clock.now()
-        for each in new:
+        for each in (request for request in new if request.status is Status.PENDING):
             if each.modified_at and self._started_at < each.modified_at < now - ANNOUNCED_WITHIN:
                 self._outcomes.failed(Work.EVENT, self._subject, code="no_event")
 

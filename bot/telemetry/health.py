@@ -21,6 +21,7 @@ class Health:
         self._answering = answering
         self._missing: dict[str, str] = {}
         self._problems: dict[str, str] = {}
+        self._sound: set[str] = set()  # the parts whose last call succeeded
 
     def expect(self, name: str) -> None:
         """Count the program as not ready until this part has answered."""
@@ -28,13 +29,21 @@ class Health:
 
     def succeeded(self, name: str) -> None:
         """Record that a part answered."""
+        self._sound.add(name)
         self._answering.labels(check=name).set(1)
         self._missing.pop(name, None)
         if self._problems.pop(name, None) is not None:
             log.info("problem_ended", check=name)
 
-    def failed(self, name: str, code: str, advice: str = "") -> None:
-        """Record that a part failed, with the code, and what to do. A part that has answered once is never missing."""
+    def failed(self, name: str, code: str, advice: str = "", *, may_pass: bool = False) -> None:
+        """Record that a part failed, with the code, and what to do. A part that has answered once is never missing.
+
+        With `may_pass`, the first failure after a success is no problem: one call of thousands fails for no reason.
+        """
+        was_sound = name in self._sound
+        self._sound.discard(name)
+        if may_pass and was_sound:
+            return
         self._answering.labels(check=name).set(0)
         words = f"{code}: {advice}" if advice else code
         if self._problems.get(name) != words:
@@ -47,6 +56,7 @@ class Health:
         """Drop a part that no longer exists, such as a channel that was removed from node-access.toml."""
         if self._problems.pop(name, None) is not None:
             log.info("problem_ended", check=name)
+        self._sound.discard(name)
         with suppress(KeyError):  # the part never reported
             self._answering.remove(name)
 

@@ -3,6 +3,8 @@
 Each event raises the alarm for problems, so a figure that changes by itself must not cause one.
 """
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.domain.request import Verdict, Withdrawal
-from bot.ports.aws import SignalRefused
+from bot.ports.aws import AwsUnavailable, Hint, SignalRefused
 from bot.ports.teams import ChatProblem, ChatRefused
 from bot.sandbox.aws.jit.requests import SecondVote
 from bot.service.checks.loop import PERIOD
@@ -19,6 +21,7 @@ from bot.service.clicks.click import Verb
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO
 from tests.fakes.clock import ManualClock
+from tests.fakes.queue import MemoryQueue
 from tests.fakes.world import APPROVALS, new_world
 from tests.scenario.test_seen_problems import LASTS, PLACE, ROLE, Site, installed
 
@@ -90,6 +93,72 @@ async def test_problem_names_three_unidentified_requesters_however_often_each_as
     await site.world.sweep.sweep()
     found = (await site.problems())[f"requesters {PLACE}"]
     assert f"{strangers[0]}, {strangers[3]}, {strangers[4]} and others: it is not known" in found
+
+
+async def test_sweep_that_fails_once_between_others_is_no_problem(site: Site) -> None:
+    """AWS's list fails about once a day. Two failures in a row are a problem, and at the start the first one is."""
+    failure = AwsUnavailable("InternalServerError")
+    with capture_logs() as logs:
+        for failing in (True, False, True, False, True, True):
+            site.world.aws.before["list_requests"] = [failure] if failing else []
+            await site.world.sweep.sweep()
+    assert [line["event"] for line in logs if line["event"].startswith(("problem", "sweep"))] == [
+        *("problem_began", "sweep_failed"),
+        *("sweep_done", "problem_ended"),
+        *("sweep_failed", "sweep_done"),
+        *("sweep_failed", "problem_began", "sweep_failed"),
+    ]
+
+
+async def test_queue_that_fails_once_between_others_is_no_problem() -> None:
+    """A long poll ends without an answer, and the next one works. Two failures in a row are a problem."""
+    world = new_world()
+    health, queue = world.telemetry.health, FailingQueue(world.clock)
+    intake = asyncio.create_task(world.intake(queue, telemetry=world.telemetry).run())
+    await world.clock.advance(1)
+    with capture_logs() as logs:
+        queue.failures = 1
+        await world.clock.advance(20)
+    assert [line["event"] for line in logs] == ["queue_unavailable"]
+    queue.failures = 9
+    await world.clock.advance(20)
+    assert list(health.problems()) == ["queue"]
+    queue.failures = 0
+    await world.clock.advance(20)
+    assert health.problems() == {}
+    intake.cancel()
+
+
+async def test_queue_from_which_the_bot_may_not_delete_is_a_problem_at_once() -> None:
+    """Between two deliveries of a message, long polls without messages succeed."""
+    world = new_world()
+    queue = UndeletableQueue(world.clock)
+    intake = world.intake(queue, telemetry=world.telemetry)
+    queue.send(world.aws.add())
+    await intake.check()
+    await intake.take()
+    assert world.telemetry.health.problems().keys() == {"queue"}
+
+
+class UndeletableQueue(MemoryQueue):
+    """A queue from which the bot may not delete."""
+
+    async def delete(self, hint: Hint) -> None:
+        """Raise AwsUnavailable."""
+        raise AwsUnavailable("AccessDenied")
+
+
+class FailingQueue(MemoryQueue):
+    """A queue that fails `failures` times, before it waits for messages."""
+
+    failures = 0
+
+    async def receive(self) -> Sequence[Hint]:
+        """Return the messages, or raise AwsUnavailable."""
+        if self.failures:
+            self.failures -= 1
+            raise AwsUnavailable("ConnectionClosedError")
+        return await super().receive()
 
 
 # --- what ends a problem, and what is none

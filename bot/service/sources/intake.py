@@ -64,7 +64,7 @@ class Intake:
             await step()
         except AwsUnavailable as problem:
             log.warning("queue_unavailable", code=problem.code)
-            self._telemetry.health.failed(QUEUE, problem.code, aws_advice(problem.code, QUEUE_CODES))
+            self._failed(problem, may_pass=True)
             await self._clock.sleep(PAUSE)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
@@ -102,9 +102,13 @@ class Intake:
             await self._queue.delete(hint)
         except AwsUnavailable as problem:
             log.warning("event_not_deleted", code=problem.code)
-            self._telemetry.health.failed(QUEUE, problem.code, aws_advice(problem.code, QUEUE_CODES))
+            self._failed(problem, may_pass=False)  # empty batches between two such failures prove nothing
             return False
         return True
+
+    def _failed(self, problem: AwsUnavailable, *, may_pass: bool) -> None:
+        words = aws_advice(problem.code, QUEUE_CODES)
+        self._telemetry.health.failed(QUEUE, problem.code, words, may_pass=may_pass)
 
     async def _store(self, hint: Hint) -> None:
         if hint.key is None or not self._configuration.value.covers(hint.key):

@@ -108,7 +108,7 @@ class PlaceSweep:
     async def _failed(self, code: str, advice: str = "") -> None:
         """Report a failure and let another process try."""
         self._count("failed")
-        self._telemetry.health.failed(self._check, code, advice)
+        self._telemetry.health.failed(self._check, code, advice, may_pass=True)
         log.warning("sweep_failed", account=self._account, region=self._region, code=code)
         await self.release()
 

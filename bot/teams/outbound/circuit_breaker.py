@@ -24,6 +24,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds, doubled with every failure in
 KNOWN: Final = 1024  # conversations
 CHECK: Final = "conversations"  # the name of this check in /readyz
 FAILING, THROTTLED = "failing", "throttled"
+LASTING: Final = 2  # failures in a row that are a problem: the probe failed, too
 REPORTED: Final = 600.0  # seconds after the last pause; a conversation that nothing probed since is not reported
 
 log = structlog.get_logger(__name__)
@@ -100,9 +101,9 @@ class CircuitBreaker:
 
     def _report(self, why: str) -> None:
         now = self._clock.epoch()
-        closed = sum(1 for each in self._states.values() if each.failures and now < each.closed_until + REPORTED)
-        self._telemetry.conversations_closed.set(closed)
-        if not closed:
+        closed = [each for each in self._states.values() if each.failures and now < each.closed_until + REPORTED]
+        self._telemetry.conversations_closed.set(len(closed))
+        if not any(each.failures >= LASTING for each in closed):
             self._telemetry.health.succeeded(CHECK)
         elif why:
             self._telemetry.health.failed(CHECK, why)

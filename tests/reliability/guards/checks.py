@@ -29,6 +29,11 @@ GUARDS = (
         },
     ),
     Guard(
+        "a conversation that pauses once is no problem",
+        "tests/unit/teams/test_circuit_breaker.py::test_paused_conversation_is_reported_as_a_problem_until_a_call_succeeds",
+        {"bot.teams.outbound.circuit_breaker:LASTING": lambda _: 1},
+    ),
+    Guard(
         "a check waits for the one that it needs",
         LOOP + "test_check_is_not_run_while_the_check_that_it_needs_has_a_problem",
         {"bot.service.checks.running:says_something": always(True)},

@@ -136,13 +136,18 @@ async def test_throttled_conversation_pauses_for_a_minute_at_most_and_is_then_pr
 async def test_paused_conversation_is_reported_as_a_problem_until_a_call_succeeds(
     circuit: CircuitBreaker, clock: ManualClock, telemetry: Telemetry, why: str
 ) -> None:
-    """The metric counts the conversation, also between the end of the pause and the probe."""
-    if why == "throttled":
-        circuit.throttled(CHANNEL, 30.0)
-    else:
-        fail(circuit)
-    assert telemetry.health.problems() == {"conversations": why}
-    await clock.advance(30)
+    """The metric counts the conversation at once, also between the end of the pause and the probe.
+
+    It is a problem only if the probe fails, too: Teams often throttles, and one call now and then is lost.
+    """
+    for problems in ({}, {"conversations": why}):
+        if why == "throttled":
+            circuit.throttled(CHANNEL, 30.0)
+        else:
+            fail(circuit)
+        assert telemetry.health.problems() == problems
+        assert telemetry.conversations_closed._value.get() == 1
+        await clock.advance(30)
     assert telemetry.conversations_closed._value.get() == 1
     assert wait(circuit) == 0.0
     assert telemetry.health.problems() == {}
@@ -153,7 +158,9 @@ async def test_paused_conversation_without_further_calls_does_not_stay_a_problem
     circuit: CircuitBreaker, clock: ManualClock, telemetry: Telemetry
 ) -> None:
     """It is reported for ten minutes only: it can be the chat of a person who got one answer to a command."""
-    circuit.throttled("19:leads@thread.tacv2", 5.0)
+    for seconds in (5.0, 6.0):
+        circuit.throttled("19:leads@thread.tacv2", seconds)
+    assert telemetry.health.problems() == {"conversations": "throttled"}
     await clock.advance(700)
     fail(circuit)
     assert wait(circuit) == FIRST_PAUSE

@@ -6,26 +6,16 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 
 from bot.rendering.i18n import Localizer
 
 
 @cache
-def card_schema() -> jsonschema.Draft6Validator:
+def card_schema() -> jsonschema_rs.Draft6Validator:
     """Return a validator with the official schema of Adaptive Cards 1.5."""
     path = files("adaptive_cards") / "schemas" / "schema-1.5.json"
-    return jsonschema.Draft6Validator(json.loads(path.read_text("utf-8")))
-
-
-def without_repetitions(tree: Any) -> Any:
-    """Return a card without the elements that equal the element before them, so that each is validated once."""
-    if isinstance(tree, dict):
-        return {key: without_repetitions(each) for key, each in tree.items()}
-    if not isinstance(tree, list):
-        return tree
-    elements = [without_repetitions(each) for each in tree]
-    return [each for each, before in zip(elements, [None, *elements], strict=False) if each != before]
+    return jsonschema_rs.Draft6Validator(json.loads(path.read_text("utf-8")))
 
 
 def nodes(tree: object) -> Iterator[dict[str, Any]]:

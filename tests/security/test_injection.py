@@ -22,7 +22,7 @@ from bot.rendering.i18n import LOCALES, Localizer
 from bot.rendering.render import CARD_LIMIT, presentation, size, template_data
 from bot.rendering.template import Card, Template
 from bot.text.escape import prose
-from tests.fakes.card_text import card_schema, nodes, without_repetitions
+from tests.fakes.card_text import card_schema, nodes
 from tests.fakes.hostile import filled, texts
 from tests.fakes.views import every_view
 from tests.figures import Figure
@@ -146,12 +146,12 @@ def test_cards_with_hostile_texts_follow_the_schema(figure: Figure) -> None:
     ):
         card = render(filled(view, text), locale=locale, timezone="UTC", notice=filled(notice, text))
         card.pop("msteams", None)  # Teams' own
-        shape = json.dumps(without_repetitions(blanked(card)))
+        shape = json.dumps(blanked(card))
         if shape in checked:
             continue
         checked.add(shape)
         problems = [
-            f"{list(error.absolute_path)}: {error.message}" for error in card_schema().iter_errors(json.loads(shape))
+            f"{list(error.instance_path)}: {error.message}" for error in card_schema().iter_errors(json.loads(shape))
         ]
         assert problems == []
     figure(18, shapes_valid=len(checked))

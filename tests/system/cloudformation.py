@@ -22,14 +22,14 @@ PSEUDO: Final[Mapping[str, Any]] = {
 }
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Loads the short forms of functions, such as `!Ref`, as their long forms."""
 
 
 _CONDITION: Final = re.compile(r"\$\.(?P<name>\w+) (?:(?P<operator>=|!=) \"(?P<value>\w+)\"|(?P<missing>NOT EXISTS))")
 
 
-def _function(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+def _function(loader: yaml.CSafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
     name = tag if tag in {"Ref", "Condition"} else f"Fn::{tag}"
     match node:
         case yaml.ScalarNode():

@@ -4,13 +4,11 @@ botocore itself validates only requests, and of these only types, required membe
 knows no operation.
 """
 
-import re
-import sys
-import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, cast
 
+import regex
 from botocore.model import Shape
 from botocore.validate import ParamValidator
 
@@ -63,20 +61,7 @@ def _size(value: object) -> float | None:
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    r"""Compile a Java pattern of the model; classes like `\p{L}`, which Python lacks, are translated."""
-    translated = re.sub(r"\\p\{(\w)\w*\}", lambda found: _class(found[1]), pattern)
-    # Java's \w is ASCII by default, Python's is not: a session name in Japanese must not pass.
-    return re.compile(translated, 0 if translated != pattern else re.ASCII)
-
-
-@cache
-def _class(category: str) -> str:
-    """Return the characters of a general category of Unicode, for use within brackets of a Python pattern.
-
-    For letters, numbers and separators, return a class of Python that is a little larger but fast.
-    """
-    if category in "LNZ":
-        return {"L": r"\w", "N": r"\w", "Z": r"\s"}[category]
-    members = (chr(number) for number in range(sys.maxunicode + 1))
-    return "".join(re.escape(each) for each in members if unicodedata.category(each).startswith(category))
+def _compiled(pattern: str) -> regex.Pattern[str]:
+    r"""Compile a Java pattern of the model, with classes like `\p{L}`."""
+    # Java's \w is ASCII by default: a session name in Japanese must not pass. The flag would restrict `\p` too.
+    return regex.compile(pattern, 0 if r"\p" in pattern else regex.ASCII)

@@ -1,5 +1,6 @@
 """Tests for rendering views as Adaptive Cards."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from bot.rendering import render, summary
 from bot.rendering.gallery import SAMPLES
 from bot.rendering.i18n import LOCALES
 from bot.rendering.render import CARD_LIMIT, size
-from tests.fakes.card_text import card_schema, nodes, shown, without_repetitions
+from tests.fakes.card_text import card_schema, nodes, shown
 from tests.fakes.views import AT, bare_request, decision, direct, every_view, note, request
 
 POISON = "*b* [x](https://example.com/y) <at>all</at> ${key} {{DATE(2026-11-30T05:19:00Z)}} \u202e & <b>"
@@ -39,26 +40,11 @@ def of_type(tree: object, kind: str) -> list[dict[str, Any]]:
 
 def test_every_card_follows_the_schema_of_adaptive_cards() -> None:
     """Every card in every language follows the official schema, apart from Teams' own `msteams`."""
-    cards = [card(view, notice, locale) for locale in LOCALES for view, notice in every_view()]
-    for text in {json.dumps(without_repetitions(blanked(each))) for each in cards}:
-        errors = card_schema().iter_errors(json.loads(text))
-        assert [f"{list(error.absolute_path)}: {error.message}" for error in errors] == []
-
-
-def blanked(tree: Any) -> Any:
-    """Return a card without `msteams`, and with "x" instead of texts for which the schema has no rules."""
-    if isinstance(tree, list):
-        return [blanked(each) for each in tree]
-    if not isinstance(tree, dict):
-        return tree
-    return {
-        key: "x" if key in _FREE and isinstance(each, str) else blanked(each)
-        for key, each in tree.items()
-        if key != "msteams"
-    }
-
-
-_FREE = {"text", "title", "label", "value", "speak", "fallbackText", "lang"}
+    for locale, (view, notice) in itertools.product(LOCALES, every_view()):
+        made = card(view, notice, locale)
+        made.pop("msteams", None)
+        errors = card_schema().iter_errors(made)
+        assert [f"{list(error.instance_path)}: {error.message}" for error in errors] == []
 
 
 @pytest.mark.parametrize("locale", LOCALES)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft4Validator
+from jsonschema_rs import Draft4Validator
 
 from bot.app_package.archive import MANIFEST
 from bot.app_package.manifest import LANGUAGE_FILES, SCHEMA, manifest, translation
@@ -42,7 +42,7 @@ def schema(folder: Path, name: str) -> dict[str, Any]:
 def mistakes(folder: Path, name: str, document: Any) -> list[str]:
     """Return where a document breaks the schema of this name, and how."""
     found = Draft4Validator(schema(folder, name)).iter_errors(document)
-    return [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in found]
+    return [f"{'.'.join(map(str, error.instance_path))}: {error.message[:200]}" for error in found]
 
 
 def test_manifest_of_the_package_follows_the_schema(schemas: Path) -> None:

@@ -121,7 +121,7 @@ FINDINGS: Final[Sequence[Finding]] = (
         ("configuration",),
     ),
     Finding("aws.trust", NO_SIGNAL, ("role ",)),
-    Finding("aws.reader", NO_READS, ("sweep ",)),
+    Finding("aws.reader", NO_READS, ("sweep ", "requests ")),
     Finding("aws.region", "No request can arise there.", ("policies ",), ("no_jit_region",)),
     Finding("aws.jit", "No request can wait for a decision there.", ("policies ",), ("no_policy",)),
     Finding("aws.policy-role", NO_BUTTONS, ("policies ",), ("other_role",)),

@@ -10,12 +10,11 @@ from bot.domain.configuration import Configuration
 from bot.domain.request import AccessRequest, RequestKey
 from bot.ports.aws import AwsThrottled, AwsUnavailable, ListedRequest, RequestNotReadable, Requests
 from bot.ports.clock import Clock
-from bot.service.checks.advice import READING_CODES, aws_advice
-from bot.service.checks.check import Check, NotChecked, Problem
+from bot.service.checks.advice import INCOMPLETE, READING_CODES, aws_advice
+from bot.service.checks.check import NOT_COMPLETE, Check, NotChecked, Problem
 
 SINCE: Final = timedelta(days=14)  # the longest access: what was approved earlier has ended
 MOST_READ: Final = 3  # requests read completely for each account and Region
-INCOMPLETE: Final = "incomplete"
 
 
 class Reading:
@@ -51,8 +50,4 @@ class Reading:
                 self.read[key] = await self._requests.observe(key)
         if not self.read.keys() & set(keys) or any(self.read[key].complete for key in keys if key in self.read):
             return None
-        return Problem(
-            INCOMPLETE,
-            f"parts of the request {keys[0].ops_item_id} cannot be read, such as node, tags or approvals. Compare the "
-            "reader role with infra/aws/reader-policy.json",
-        )
+        return Problem(NOT_COMPLETE, INCOMPLETE.format(request=keys[0].ops_item_id))

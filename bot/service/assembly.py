@@ -108,6 +108,7 @@ class Services:
             configuration=configuration,
             owner=owner,
             telemetry=telemetry,
+            outcomes=outcomes,
         )
         self.reconcile_loop = ReconcileLoop(
             rows=self.rows, reconciler=self.reconciler, clock=clock, telemetry=telemetry

@@ -136,6 +136,20 @@ def unreadable(code: str) -> Callable[[Site], Awaitable[None]]:
     return arrange
 
 
+async def incomplete(site: Site, number: int = 1, *, complete: bool = False) -> None:
+    """Parts of a request, such as node and tags, cannot be read, in three reads in a row."""
+    key = site.world.aws.add(number)
+    site.world.aws.requests[key] = replace(site.world.aws.requests[key], complete=complete)
+    for _ in range(3):
+        await site.world.shown(key)
+
+
+async def two_incomplete(site: Site) -> None:
+    """No request can be read completely."""
+    await incomplete(site, 1)
+    await incomplete(site, 2)
+
+
 def unlisted(code: str) -> Callable[[Site], Awaitable[None]]:
     """The requests of the account cannot be listed."""
 
@@ -189,6 +203,13 @@ CASES: list[Case[Site]] = [
         unreadable("NoIdentityStore"),
     ),
     Case(
+        "a reader role that may not read nodes",
+        f"requests {PLACE}",
+        "incomplete",
+        "reader-policy.json",
+        two_incomplete,
+    ),
+    Case(
         "a reader role without its policy",
         f"sweep {PLACE}",
         "AccessDeniedException",
@@ -233,6 +254,23 @@ async def test_problem_with_direct_messages_ends_when_teams_accepts_a_direct_mes
     assert list(await site.problems()) == ["direct messages"]
     site.world.chat.unreachable.clear()
     await ask(site, TARO_PERSON)
+    assert await site.problems() == {}
+
+
+async def test_single_request_that_cannot_be_read_completely_is_no_problem_of_the_installation(site: Site) -> None:
+    """Its node may be gone. Another request that is read completely shows that the permissions are right."""
+    await incomplete(site, 1)
+    assert await site.problems() == {}
+    await incomplete(site, 2, complete=True)
+    await incomplete(site, 3)
+    assert await site.problems() == {}
+
+
+async def test_problem_with_reading_requests_ends_when_one_is_read_completely(site: Site) -> None:
+    """The permission is there now, so nothing else needs to happen."""
+    await two_incomplete(site)
+    assert list(await site.problems()) == [f"requests {PLACE}"]
+    await incomplete(site, 3, complete=True)
     assert await site.problems() == {}
 
 

@@ -186,6 +186,10 @@ UNIDENTIFIED: Final = (
     "nobody can decide the requests of {seen}: it is not known who that is. Add the role to trusted_roles if its "
     "trust policy fixes the session name, the domain to people_domains, or the requester to [people]"
 )
+INCOMPLETE: Final = (
+    "parts of the request {request} cannot be read, such as node, tags or approvals. Compare the reader role with "
+    "infra/aws/reader-policy.json"
+)
 DENIED_SIGNAL: Final = (
     "AWS denies decisions for lack of permission. Compare the policy of the role with "
     "infra/aws/approver-policy.json, or canceller-policy.json"

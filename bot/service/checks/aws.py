@@ -22,7 +22,7 @@ AWS_MANAGED_KEY: Final = "alias/aws/sqs"
 DENIED: Final = "AccessDenied"  # STS's code, which may depend on the name of the session
 LASTS: Final = timedelta(days=1)  # a failure that has not occurred again for this long is no longer a problem
 SWEPT: Final = timedelta(minutes=10)  # what a sweep reports is reported again by the next one
-REPEATED: Final = 2  # failures in a row: one event may be lost, and one lookup may be slow
+REPEATED: Final = 2  # failures in a row: one event may be lost, one lookup be slow, and one node be gone
 READING: Final = 40.0  # seconds a round for the policies of an account and Region; the next round continues
 LONGEST_READING: Final = READING + 5.0
 MOST_NAMED: Final = 5  # policies in one problem
@@ -126,6 +126,19 @@ def requesters(account: str, region: str, outcomes: Outcomes) -> Check:
         return Problem(unidentified.code, advice.UNIDENTIFIED.format(seen=unidentified.detail))
 
     return Check(f"requesters {subject}", find, every=EACH_MINUTE, is_memory=True)
+
+
+def requests(account: str, region: str, outcomes: Outcomes) -> Check:
+    """Check that requests can be read completely. One alone is no problem: its node may be gone."""
+    subject = f"{account} {region}"
+
+    async def find() -> Problem | None:
+        incomplete = outcomes.failure(Work.READING, subject, within=LASTS)
+        if incomplete is None or incomplete.count < REPEATED:
+            return None
+        return Problem(incomplete.code, advice.INCOMPLETE.format(request=incomplete.detail))
+
+    return Check(f"requests {subject}", find, every=EACH_MINUTE, is_memory=True)
 
 
 def decisions(role: str, outcomes: Outcomes) -> Check:

@@ -7,6 +7,7 @@ from typing import Final
 HOURLY: Final = 3600.0  # seconds between two runs of a check that calls Microsoft or AWS
 EACH_MINUTE: Final = 60.0  # seconds between two runs of a check that only looks at what this process has seen
 LONGEST: Final = 15.0  # seconds that one run of a check may take, unless the check needs longer
+NOT_COMPLETE: Final = "incomplete"  # the code of requests of which parts cannot be read
 NO_ANSWER: Final = "no_answer"  # the code of a check that was not answered in time
 
 

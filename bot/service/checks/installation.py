@@ -72,6 +72,7 @@ class Installation:
     def _places(self, configuration: Configuration) -> Iterator[Check]:
         for account, region in configuration.places:
             yield aws.policies(account, region, self.aws, configuration.channels)
+            yield aws.requests(account, region, self.outcomes)
             yield aws.requesters(account, region, self.outcomes)
             if self.has_queue:
                 yield aws.events(account, region, self.outcomes)

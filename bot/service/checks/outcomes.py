@@ -27,6 +27,7 @@ class Work(StrEnum):
     SERVICE_HOST = "service_host"  # a service URL; the subject is its host
     IDENTITY_CENTER = "identity_center"  # a user record; no subject
     EVENT = "event"  # an event of a new request; the subject is account and Region
+    READING = "reading"  # a complete read of a request; the subject is account and Region
     REQUESTER = "requester"  # the requesters of the open requests; the subject is account and Region
 
 

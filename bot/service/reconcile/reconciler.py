@@ -26,6 +26,8 @@ from bot.domain.shown.surfaces import LOOKUP_SPAN, desired, may_still_be_identif
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUncertain
+from bot.service.checks.check import NOT_COMPLETE
+from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.clicks.signalling import Signalling
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries, Postponed
@@ -35,6 +37,7 @@ from bot.telemetry import Telemetry, observe_wait
 
 FIRST_PAUSE = timedelta(seconds=1)  # pause before the second attempt to read a request
 LONGEST_PAUSE = timedelta(minutes=1)  # longest pause between attempts to read a request
+INCOMPLETE_READS = 3  # in a row; AWS allows the first reads of a new approval only once it has set the tag
 INCOMPLETE_PAUSE = timedelta(minutes=10)  # pause between attempts if only a part of a request is unreadable
 LAST_ATTEMPT = 12  # retries of an OpsItem that was never readable; the last is about seven minutes after the first read
 UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after it: a requester or approver may have joined
@@ -61,10 +64,12 @@ class Reconciler:
         configuration: CurrentConfiguration,
         owner: str,
         telemetry: Telemetry,
+        outcomes: Outcomes,
     ) -> None:
         self._rows, self._requests, self._identifying = rows, requests, identifying
         self._deliveries, self._signalling, self._clock = deliveries, signalling, clock
         self._configuration, self._owner, self._telemetry = configuration, owner, telemetry
+        self._outcomes = outcomes
         self._taken_over = Background()
 
     async def reconcile(self, key: RequestKey) -> None:
@@ -158,6 +163,7 @@ class Reconciler:
 
         observed_record = await self._rows.apply(record.key, observed)
         self._note_decision(record.request, observed_record.request)
+        self._note_reading(observed_record)
         return await self._with_approvers(observed_record) if identified.rosters_read else observed_record
 
     def _note_decision(self, before: AccessRequest | None, after: AccessRequest | None) -> None:
@@ -166,6 +172,14 @@ class Reconciler:
         if was_open and after and after.requested_at and after.status in {Status.APPROVED, Status.REJECTED}:
             histogram = self._telemetry.request_to_decision.labels(status=after.status)
             observe_wait(histogram, after.requested_at, self._clock.now())
+
+    def _note_reading(self, record: Record) -> None:
+        """Report to the checks that a request was read completely, or once that several reads were incomplete."""
+        subject = f"{record.key.account} {record.key.region}"
+        if not record.reconcile_failures:
+            self._outcomes.succeeded(Work.READING, subject)
+        elif record.reconcile_failures == INCOMPLETE_READS:
+            self._outcomes.failed(Work.READING, subject, code=NOT_COMPLETE, detail=record.key.ops_item_id)
 
     async def _with_approvers(self, record: Record) -> Record:
         """Store whether any member of the channel may decide, if that has changed, and return the row."""

@@ -93,9 +93,10 @@ class CircuitBreaker:
         """
         now = self._clock.epoch()
         left = state.closed_until - now
-        if 0 < left <= LONGEST_PAUSE and (why == FAILING or pause <= left):
+        is_closed = 0 < left <= LONGEST_PAUSE
+        if is_closed and (why == FAILING or pause <= left):
             return
-        state.failures, state.closed_until = state.failures + 1, now + pause
+        state.failures, state.closed_until = state.failures + (not is_closed), now + pause
         log.warning("conversation_closed", conversation=conversation, seconds=pause, why=why)
         self._report(why)
 

@@ -154,12 +154,23 @@ async def test_paused_conversation_is_reported_as_a_problem_until_a_call_succeed
     assert telemetry.conversations_closed._value.get() == 0
 
 
+async def test_calls_that_are_throttled_at_the_same_time_are_no_problem(
+    circuit: CircuitBreaker, telemetry: Telemetry
+) -> None:
+    """Three calls were open. Teams names a longer pause with each of its answers."""
+    for seconds in (5.0, 6.0, 7.0):
+        circuit.throttled(CHANNEL, seconds)
+    assert telemetry.health.problems() == {}
+    assert wait(circuit) == 7.0
+
+
 async def test_paused_conversation_without_further_calls_does_not_stay_a_problem(
     circuit: CircuitBreaker, clock: ManualClock, telemetry: Telemetry
 ) -> None:
     """It is reported for ten minutes only: it can be the chat of a person who got one answer to a command."""
-    for seconds in (5.0, 6.0):
-        circuit.throttled("19:leads@thread.tacv2", seconds)
+    for _ in range(2):
+        circuit.throttled("19:leads@thread.tacv2", 5.0)
+        await clock.advance(5)
     assert telemetry.health.problems() == {"conversations": "throttled"}
     await clock.advance(700)
     fail(circuit)

@@ -4,6 +4,7 @@ Also what the checks of roles, policies, queue and clock count as a problem.
 """
 
 import asyncio
+import timeit
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,12 +20,14 @@ from bot.ports.aws import READER_SESSION, AwsThrottled, AwsUnavailable, SignalRe
 from bot.ports.probes import ApprovalPolicy, MicrosoftRefused, QueueSettings
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.checks import advice
+from bot.service.checks.installation import Installation
 from bot.service.checks.loop import FIRST_AFTER, PERIOD, REPEATED_AFTER, Checks
 from bot.service.checks.outcomes import Work
 from bot.teams.people.roster_problems import RosterProblem
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.misinstallation import Case
+from tests.fakes.people import APP_ID
 from tests.fakes.probes import SoundAws, SoundTeams
 from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, new_world
 
@@ -689,3 +692,34 @@ async def test_problem_with_direct_messages_names_five_people(site: Site) -> Non
 def test_every_problem_of_a_roster_has_advice(problem: RosterProblem) -> None:
     """Each text is longer than 40 characters, so that it can say what to do."""
     assert len(advice.ROSTER[problem]) > 40
+
+
+def test_work_of_a_round_does_not_grow_with_accounts_times_channels() -> None:
+    """With a hundred channels, a hundred accounts take less than twenty times as long to prepare as one account."""
+    assert _seconds_to_name_checks(accounts=100, channels=100) < 20 * _seconds_to_name_checks(accounts=1, channels=100)
+
+
+def _seconds_to_name_checks(*, accounts: int, channels: int) -> float:
+    """Return the least time of five that it takes to name all checks."""
+    world = new_world()
+    rules = tuple(LevelRule(f"Level{number}", ("members",)) for number in range(3))
+    many = [
+        replace(APPROVALS, name=f"c{number}", conversation=f"19:{number}@thread.tacv2", levels=rules)
+        for number in range(channels)
+    ]
+    value = replace(
+        world.configuration.value,
+        channels=tuple(many),
+        accounts=tuple(Account(f"{number:012}", (REGION,)) for number in range(accounts)),
+    )
+    world.configuration.replace(value)
+    installation = Installation(
+        configuration=world.configuration,
+        teams=world.teams_probes,
+        aws=world.aws_probes,
+        people=world.people,
+        outcomes=world.outcomes,
+        app_id=APP_ID,
+        has_queue=True,
+    )
+    return min(timeit.repeat(installation.checks, number=1, repeat=5))

@@ -8,7 +8,7 @@ from typing import Final
 
 from bot.domain.configuration import Configuration
 from bot.domain.identity import PERSON_TAG
-from bot.domain.routing import MEMBERS
+from bot.domain.routing import MEMBERS, Channel
 from bot.ports.aws import READER_SESSION, AwsUnavailable, RoleSession
 from bot.ports.probes import AwsProbes, MicrosoftRefused, TeamsProbes
 from bot.ports.teams import People
@@ -23,6 +23,7 @@ SPANS: Final = {86_400.0: "a day", 3600.0: "an hour", 300.0: "5 minutes", 60.0: 
 """Words by the seconds, either way, from which a clock is wrong. AWS and Microsoft refuse what is signed five minutes
 apart."""
 LONGEST_SESSION: Final = 64  # characters of a session name
+ACCOUNT: Final = "{account}"  # in a role's ARN in the file
 MOST_DOMAINS: Final = 5  # of approvers, in the check of one role
 
 
@@ -137,12 +138,24 @@ def _deciding_groups(configuration: Configuration) -> dict[str, set[Group]]:
     """Return the roles in which approvers decide, each with these approvers."""
     found: defaultdict[str, set[Group]] = defaultdict(set)
     for channel in configuration.channels:
+        by_role = _groups_of_roles(channel)
+        accounts = channel.match.accounts if channel.match else frozenset()
         for account in configuration.accounts:
-            if channel.match and channel.match.accounts and account.id not in channel.match.accounts:
-                continue
-            for step in ("", *(rule.step for rule in channel.levels)):  # "" stands for each step without a rule
-                if role := channel.role_at(step, account.id):
-                    found[role].add(Group(channel.conversation, channel.approvers_at(step)))
+            if not accounts or account.id in accounts:
+                for role, groups in by_role.items():
+                    found[role.replace(ACCOUNT, account.id)] |= groups
+    return found
+
+
+def _groups_of_roles(channel: Channel) -> dict[str, set[Group]]:
+    """Return a channel's roles, with `{account}` as in the file, each with its approvers.
+
+    There may be a hundred channels and as many accounts, so this is done once for all accounts.
+    """
+    found: defaultdict[str, set[Group]] = defaultdict(set)
+    for step in ("", *(rule.step for rule in channel.levels)):  # "" stands for each step without a rule
+        if role := channel.role_at(step, ACCOUNT):
+            found[role].add(Group(channel.conversation, channel.approvers_at(step)))
     return found
 
 

@@ -21,6 +21,7 @@ from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
 CHECK = "configuration"  # the name of this check in /readyz and /metrics
+LASTING = 2  # failed reads in a row that are a problem: no call is retried, and one of thousands fails
 INVALID = "ConfigurationInvalid"  # the code of contents that were read, but are not valid
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,7 @@ class ConfigurationReload:
         self._rows, self._clock, self._telemetry = rows, clock, telemetry
         self._at_start = _fixed(file)
         self._refused: tuple[object, ...] | None = None  # version and problems of the last contents, if refused
+        self._failures = 0  # reads in a row that failed
         self._was_invalid = False  # True after contents that were read, but are not valid
         self._to_requeue: dict[RequestKey, None] = {}  # in the order in which they are tried
         self._changed: frozenset[str] | None = frozenset()  # names of changed channels; None: everything changed
@@ -62,8 +64,11 @@ class ConfigurationReload:
         try:
             content = await self._source.read()
         except SourceUnreadable as unreadable:
-            self._refuse(unreadable.code, (unreadable.advice,))
+            self._failures += 1
+            if self._failures >= LASTING:
+                self._refuse(unreadable.code, (unreadable.advice,))
         else:
+            self._failures = 0
             self._take(content)
         await self._update_cards()
 

@@ -118,10 +118,25 @@ async def test_deleted_configuration_object_leaves_the_configuration_unchanged(b
     assert bot.problem is None
 
 
+async def test_single_failed_read_of_the_configuration_object_is_neither_a_problem_nor_logged(bot: StoredBot) -> None:
+    """S3 fails now and then. No call is retried before the next read, and an error in the log raises an alarm."""
+    with capture_logs() as logs:
+        for _ in range(2):
+            bot.place.unreadable = SourceUnreadable("InternalError", "s3://…: S3 failed")
+            await bot.reads()
+            assert bot.problem is None
+            bot.place.unreadable = None
+            await bot.reads()
+    assert logs == []
+    bot.place.unreadable = SourceUnreadable("InternalError", "s3://…: S3 failed")
+    await bot.reads(2)
+    assert bot.problem is not None
+
+
 async def test_configuration_object_that_was_unreadable_for_a_while_is_not_logged_as_read(bot: StoredBot) -> None:
     """The version is the same, so an alarm about changes would be wrong. The end of the problem is logged."""
     bot.place.unreadable = SourceUnreadable("NotAnswering", "s3://…: no answer")
-    await bot.reads()
+    await bot.reads(2)
     bot.place.unreadable = None
     with capture_logs() as logs:
         await bot.reads()

@@ -51,6 +51,12 @@ GUARDS = (
         {"bot.aws.configuration_object:ConfigurationObject.read": around(_empty_if_deleted)},
     ),
     Guard(
+        "one failed read of the configuration is no problem",
+        "tests/scenario/test_stored_configuration.py"
+        "::test_single_failed_read_of_the_configuration_object_is_neither_a_problem_nor_logged",
+        {"bot.config.reload:LASTING": lambda _: 1},
+    ),
+    Guard(
         "a queue of another Region is refused",
         SETTINGS + "test_queue_url_of_another_region_than_the_bots_is_refused",
         {"bot.config.settings:_same_region": always(None)},

@@ -101,7 +101,7 @@ async def test_refresh_is_answered_while_a_channel_of_ten_thousand_members_is_ch
     """The round of checks has seven roles. The longest stall is printed."""
     world = new_world()
     key = await world.posted()
-    rules = tuple(LevelRule(f"Level{n}", (), f"arn:aws:iam::111122223333:role/Lead{n}") for n in range(5))
+    rules = tuple(LevelRule(f"Level{n}", ("members",), f"arn:aws:iam::111122223333:role/Lead{n}") for n in range(5))
     channel = replace(APPROVALS, levels=rules)
     world.configuration.replace(replace(world.configuration.value, channels=(channel,)))
     world.people.people = [HANAKO, *(person(number) for number in range(ROWS))]

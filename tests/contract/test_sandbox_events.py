@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.sandbox.aws.event_bus import Delivery
-from bot.sandbox.aws.world import APPROVER_ROLE, LEAD_ROLE, REQUESTER, level
+from bot.sandbox.aws.world import APPROVER_ROLE, LEAD_ROLE, MAX_RECEIVES, REQUESTER, level
 from tests.contract.scene import HandClock, Scene, refused, signal, staged
 
 APPROVER = "Approver Access Request Status Update"
@@ -170,10 +170,10 @@ def test_sandbox_can_deliver_events_late_and_out_of_order(scene: Scene) -> None:
 
 
 def test_sandbox_can_send_a_message_that_is_not_json(scene: Scene) -> None:
-    """After five receives, the message is in the dead-letter queue."""
+    """After as many receives as the queue allows, the message is in the dead-letter queue."""
     scene.aws.events.send("not JSON")
     sqs, world = scene.aws.client("sqs"), scene.aws.world
-    for _ in range(6):
+    for _ in range(MAX_RECEIVES + 1):
         sqs.receive_message(QueueUrl=world.queue_url, VisibilityTimeout=0)
     (dead,) = sqs.receive_message(QueueUrl=world.dead_letter_queue_url)["Messages"]
     assert dead["Body"] == "not JSON"

@@ -16,6 +16,7 @@ PARALLEL := -n auto --dist worksteal -o faulthandler_timeout=300 -o faulthandler
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PROOFS := tests/reliability $(patsubst %,tests/security/test_%.py,junk authorisation parsers injection) \
 	--ignore=tests/reliability/test_controls.py
+COVERED := tests/unit tests/contract tests/scenario tests/security tests/system
 PICTURES := .sandbox/pictures
 INSTALL = "$$(.ci/python)" .ci/install $(VENV)
 
@@ -34,12 +35,12 @@ setup: $(VENV)/.project ## Create .venv with everything that development needs
 sandbox: $(if $(wildcard $(VENV)/.pins),setup,$(VENV)/.sandbox) ## Run the whole product on this machine and print the address to open
 	$(BIN)/node-access-bot sandbox --locale $(LOCALE)
 
-test: setup ## Run the fast tests, about 2.5 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
-	@echo "make test: unit, contract, scenario and security tests on every core; about 2.5 minutes on 2 cores"
-	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/system $(PYTEST_ARGS)
+test: setup ## Run the fast tests, about 2 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
+	@echo "make test: unit, contract, scenario and security tests on every core; about 2 minutes on 2 cores"
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
-system: setup ## Run the tests that start programs or use the templates, about 1 minute on 2 cores
-	@echo "make system: the bot and other programs as processes, and the templates; about 1 minute on 2 cores"
+system: setup ## Run the tests of the whole program over HTTP, of other programs, and of the templates, about 2 minutes on 2 cores
+	@echo "make system: the whole program over HTTP, other programs, and the templates; about 2 minutes on 2 cores"
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
 	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) tests/system $(PYTEST_ARGS)
 
@@ -65,7 +66,7 @@ controls: setup ## Run a test without each guard of the program and show that it
 coverage: setup ## Run the fast tests and those of programs, and print the lines and branches that none of them runs, about 10 minutes on 2 cores
 	@echo "make coverage: the tests of make test and make system with coverage on every core; about 10 minutes on 2 cores"
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -p tests.mutation.contexts $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest -p tests.mutation.contexts $(PARALLEL) -o "testpaths=$(COVERED)" $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -4,7 +4,8 @@ from bot.doctor.findings import FINDINGS, findings_of
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION
 from bot.service.checks.check import Problem
 from tests.contract import documents
-from tests.scenario import test_checks, test_seen_problems
+from tests.scenario import test_seen_problems
+from tests.system import test_checks
 
 PLACEHOLDERS = {f"{ACCOUNT} {REGION}": "<account> <Region>", "approvals": "<channel>", APPROVER_ROLE: "<role>"}
 

@@ -22,7 +22,7 @@ from bot.service.checks import loop
 from tests.fakes.people import HANAKO
 from tests.fakes.product import CANCELLING, Product, product
 from tests.figures import Figure
-from tests.scenario.test_checks import CASES, CASES_AT_START, SERVERS, Setup, aws
+from tests.system.test_checks import CASES, CASES_AT_START, SERVERS, Setup, aws
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Tests that start programs, such as the bot, the AWS CLI, Node.js and linters, or install the product from its templates."""
+"""Tests of the whole program over HTTP, of programs as processes, and of an installation from the templates."""

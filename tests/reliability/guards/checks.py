@@ -64,17 +64,17 @@ GUARDS = (
     ),
     Guard(
         "accepted activities show that refused ones are somebody else's",
-        "tests/scenario/test_checks.py::test_refused_activity_is_no_problem_after_an_accepted_activity",
+        "tests/system/test_checks.py::test_refused_activity_is_no_problem_after_an_accepted_activity",
         {"bot.service.checks.outcomes:Outcomes.has_succeeded": always(False)},
     ),
     Guard(
         "tokens for another app say nothing while Teams knows this one",
-        "tests/scenario/test_checks.py::test_activities_with_tokens_of_another_bot_or_cloud_cause_no_problem",
+        "tests/system/test_checks.py::test_activities_with_tokens_of_another_bot_or_cloud_cause_no_problem",
         {"bot.service.checks.microsoft:FROM_ANYBODY": lambda _: frozenset()},
     ),
     Guard(
         "activities of another tenant count in our channels only",
-        "tests/scenario/test_checks.py::test_activity_from_another_tenant_in_an_unknown_channel_causes_no_problem",
+        "tests/system/test_checks.py::test_activity_from_another_tenant_in_an_unknown_channel_causes_no_problem",
         {"bot.domain.configuration:Configuration.channel_at": always(True)},
     ),
     Guard(

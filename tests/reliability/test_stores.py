@@ -9,10 +9,10 @@ from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import run_state_machine_as_test
 
 from bot.ports.store import Store
-from tests.contract.stores import DynamoShelf, MemoryShelf, Shelf
-from tests.contract.test_store_model import DynamoMachine, MemoryMachine, SqliteMachine, StoreMachine
+from tests.contract.stores import KINDS, DynamoShelf, MemoryShelf, Shelf
 from tests.fakes.store import LastWriteWinsStore
 from tests.figures import Figure, size
+from tests.reliability.store_machine import MACHINES, DynamoMachine, MemoryMachine, StoreMachine
 
 EXAMPLES, STEPS = size(ci=10, long=2000), size(ci=20, long=50)
 AS_PROOF = settings(
@@ -32,7 +32,7 @@ AS_CONTROL = settings(
 CONDITIONAL = ("PutItem", "UpdateItem", "TransactWriteItems")
 
 
-@pytest.mark.parametrize("machine", [SqliteMachine, DynamoMachine], ids=lambda machine: machine.kind)
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.kind)
 def test_store_returns_the_same_as_the_model_for_any_sequence_of_calls(
     machine: type[StoreMachine], figure: Figure
 ) -> None:
@@ -42,6 +42,11 @@ def test_store_returns_the_same_as_the_model_for_any_sequence_of_calls(
     ran = machine.totals - before
     assert ran["examples"] >= EXAMPLES
     figure(2, store=machine.kind, **ran, divergences=0)
+
+
+def test_every_kind_of_store_is_compared_with_the_model() -> None:
+    """Each kind of store in KINDS has a machine."""
+    assert {machine.kind for machine in MACHINES} == set(KINDS)
 
 
 class OverwritingShelf(MemoryShelf):

@@ -1,4 +1,4 @@
-"""Any sequence of calls, to any of several stores on the same data, behaves like a dictionary.
+"""A state machine of Hypothesis: any sequence of calls, to any of several stores on the same data, behaves like a dictionary.
 
 Two calls are left out: `check` and `forget_expired`.
 """
@@ -10,9 +10,8 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -32,9 +31,6 @@ START = datetime(2026, 4, 1, tzinfo=UTC)
 SOON = st.integers(-5, 5).map(lambda seconds: START + timedelta(seconds=seconds))
 WHICH = st.integers(0, 1)
 NAMES = st.sampled_from(["a", "b", "c"])
-
-
-IN_CI = settings(max_examples=12, stateful_step_count=25)
 
 
 class Stop(Exception):
@@ -245,14 +241,4 @@ class DynamoMachine(StoreMachine):
     pause = 10  # a full comparison makes some thirty calls over HTTP
 
 
-TestMemoryAgreesWithTheModel = MemoryMachine.TestCase
-TestMemoryAgreesWithTheModel.settings = IN_CI
-TestSqliteAgreesWithTheModel = SqliteMachine.TestCase
-TestSqliteAgreesWithTheModel.settings = IN_CI
-TestDynamoAgreesWithTheModel = DynamoMachine.TestCase
-TestDynamoAgreesWithTheModel.settings = settings(IN_CI, max_examples=6)  # tests/reliability has more
-
-
-def test_every_kind_of_store_is_compared_with_the_model() -> None:
-    """Each kind of store in KINDS is compared with the model."""
-    assert {machine.kind for machine in StoreMachine.__subclasses__()} == set(KINDS)
+MACHINES: Final[tuple[type[StoreMachine], ...]] = (MemoryMachine, SqliteMachine, DynamoMachine)

@@ -37,7 +37,7 @@ sandbox: $(if $(wildcard $(VENV)/.pins),setup,$(VENV)/.sandbox) ## Run the whole
 
 test: setup ## Run the fast tests, about 2 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
 	@echo "make test: unit, contract, scenario and security tests on every core; about 2 minutes on 2 cores"
-	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) $(PYTEST_ARGS)
 
 system: setup ## Run the tests of the whole program over HTTP, of other programs, and of the templates, about 2 minutes on 2 cores
 	@echo "make system: the whole program over HTTP, other programs, and the templates; about 2 minutes on 2 cores"

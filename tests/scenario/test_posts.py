@@ -282,13 +282,13 @@ async def test_outdated_note_is_skipped(world: World) -> None:
 
 
 async def test_aws_is_read_at_most_every_five_minutes_for_each_request_during_an_outage_of_teams(world: World) -> None:
-    """In an outage of an hour, AWS is read at most 13 times for each of forty requests, the first read included.
+    """In an outage of an hour, AWS is read at most 13 times for each of ten requests, the first read included.
 
     The posts are tried 10 to 45 times on average. After the outage, every message is posted once.
     """
     for kind in ("post", "direct"):
         world.chat.before[kind] = [ChatUnavailable("no_answer", ambiguous=False)] * 10_000
-    keys = [world.aws.add(number) for number in range(1, 41)]
+    keys = [world.aws.add(number) for number in range(1, 11)]
     for key in keys:
         await world.rows.requeue(key)
     until = world.clock.now() + timedelta(hours=1)
@@ -308,7 +308,7 @@ async def test_aws_is_read_at_most_every_five_minutes_for_each_request_during_an
     await world.clock.advance(retry_policy.OUTAGE[1].total_seconds())
     for key in keys:
         await world.shown(key)
-    assert (len(world.chat.of("post")), len(world.chat.of("direct"))) == (40, 40)
+    assert (len(world.chat.of("post")), len(world.chat.of("direct"))) == (10, 10)
 
 
 def _samples(counter: Counter) -> list[Sample]:

@@ -1,9 +1,6 @@
 """While Teams does not return all rosters, a requester who was not found is looked up again instead of given up."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,9 +11,6 @@ from bot.domain.shown.surfaces import LOOKUP_SPAN
 from bot.service.sources.installation_events import InstallationEvents
 from tests.fakes.aws import TARO as PRINCIPAL
 from tests.fakes.chat import HANAKO, TARO_PERSON
-from tests.fakes.offset_clock import FastTime, OffsetClock
-from tests.fakes.people import TARO
-from tests.fakes.product import TOML, UNPACED, Product, product
 from tests.fakes.world import World, code_of, new_world
 
 MINUTE = 60.0
@@ -144,50 +138,3 @@ async def test_direct_message_is_given_up_if_no_roster_is_readable_for_hours_aft
         await world.clock.advance(600)
         assert "could not be told" in "".join(each.card for each in world.chat.of("reply"))
         assert (await world.row(key)).requeue_at is None
-
-
-# --- over real HTTP
-
-
-@pytest.fixture
-async def whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Product]:
-    """AWS and Teams; the bot is not started. Its pauses between attempts are shorter by the factor of FastTime."""
-    time = FastTime()
-    monkeypatch.setattr("bot.app.SystemClock", lambda: OffsetClock(time.now))
-    async with product(monkeypatch, tmp_path, rates=UNPACED) as world:
-        yield world
-
-
-ROSTER, LOGIN = r"pagedmembers$", r"/oauth2/v2.0/token$"
-
-
-@pytest.mark.parametrize(
-    ("fails", "how"),
-    [
-        (ROSTER, {"status": 503}),
-        (ROSTER, {"status": 429, "headers": {"Retry-After": "-inf"}}),
-        (ROSTER, {"status": 200, "body": "<html>sign in</html>"}),
-        (ROSTER, {"status": 200, "body": '{"members": null}'}),
-        (ROSTER, {"status": 200, "body": '{"members": [], "continuationToken": "\\ud800"}'}),
-        (ROSTER, {"status": 403}),
-        (ROSTER, {"drop": "after"}),
-        (LOGIN, {"status": 503}),
-        (LOGIN, {"status": 200, "body": "{}"}),
-        (LOGIN, {"status": 429, "headers": {"Retry-After": "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"}}),
-        (LOGIN, {"status": 401, "body": '{"error": "invalid_client"}'}),
-    ],
-    ids=str,
-)
-async def test_card_and_direct_message_arrive_after_an_outage_of_the_rosters_or_the_login(
-    whole: Product, fails: str, how: dict[str, Any]
-) -> None:
-    """The request arrives during the outage. No note says that the requester was not notified."""
-    whole.toml = TOML + 'people_domains = ["example.com"]\nunmatched_requesters = "allow"\n'
-    fault = whole.microsoft.fault("*", fails, times=None, **how)
-    async with whole.running():
-        request = await whole.ask()
-        await fault.reached.wait()
-        whole.microsoft.faults.heal()
-        await whole.direct_message(TARO)
-        card = await whole.card(request)
-        assert whole.replies(card) == []

@@ -10,11 +10,17 @@ from typing import Final, TypeVar
 
 import click
 
-from bot.domain.request import OPS_ITEM_ID, Verdict
+from bot.domain.request import OPS_ITEM_ID, Verdict, Withdrawal
 from bot.rendering.i18n import LOCALES
+from bot.sandbox.stories import MACHINE
+from bot.sandbox.teams.people import PEOPLE, TARO
 
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAccessRequest.html
 LONGEST_REASON: Final = 256  # characters
+# the session name of each requester, by the name that a person types
+REQUESTERS: Final = {**{person.upn.partition("@")[0]: person.upn for person in PEOPLE}, MACHINE: MACHINE}
+DEFAULT_REQUESTER: Final = TARO.upn.partition("@")[0]
+VERDICTS: Final = (Verdict.APPROVE, Verdict.REJECT, Withdrawal.REVOKE, Withdrawal.CANCEL)
 SANDBOX_CREDENTIALS: Final = ("secret", "aws-federation")  # values of APP_CREDENTIAL that the sandbox simulates
 _T = TypeVar("_T")
 
@@ -39,7 +45,7 @@ def _reason(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
     type=click.Choice(LOCALES),
     default="en",
     show_default=True,
-    help="Language of the cards and of the sample people's Teams clients.",
+    help="Language of the channel, the sample people, their Teams clients and the tags; one colleague's differs.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the page to open; 0: any free port.")
 @click.option(
@@ -64,27 +70,37 @@ def sandbox(ctx: click.Context, locale: str, port: int, credential: str) -> None
 @sandbox.command("request")
 @click.option("--reason", required=True, callback=_reason, help="Why access is requested, in 1 to 256 characters.")
 @click.option("--node", required=True, help="Name or id of a sandbox node; up to five, separated by commas.")
-def request_access(reason: str, node: str) -> None:
+@click.option(
+    "--as",
+    "person",
+    type=click.Choice(tuple(REQUESTERS)),
+    default=DEFAULT_REQUESTER,
+    show_default=True,
+    help=f"Who requests it: a sample person, or {MACHINE}, a machine that the bot cannot identify as a person.",
+)
+def request_access(reason: str, node: str, person: str) -> None:
     """Request access in the running sandbox and print the OpsItem id."""
-    click.echo(_request("request", reason=reason, node=node))
+    click.echo(_request("request", reason=reason, node=node, by=REQUESTERS[person]))
 
 
 @sandbox.command("decide")
 @click.argument("ops_item_id", callback=_ops_item_id)
-@click.option("--approve", is_flag=True, help="Approve it.")
+@click.option("--approve", is_flag=True, help="Approve it, or its current level.")
 @click.option("--reject", is_flag=True, help="Reject it.")
-@click.option("--comment", default="", help="The comment of the decision.")
-def decide(ops_item_id: str, approve: bool, reject: bool, comment: str) -> None:
+@click.option("--revoke", is_flag=True, help="End the access that was approved.")
+@click.option("--cancel", is_flag=True, help="Cancel it while it waits, as its requester.")
+@click.option("--comment", default="", help="The comment of the decision; a cancellation has none.")
+def decide(ops_item_id: str, comment: str, **flags: bool) -> None:
     """Decide a request without the bot, as in the AWS console.
 
     The bot then updates the card.
     """
-    if approve and reject:
-        raise click.UsageError("say --approve or --reject, not both")
-    if not approve and not reject:
-        raise click.UsageError("say --approve or --reject")
-    verdict = Verdict.APPROVE if approve else Verdict.REJECT
-    click.echo(_request("decide", opsItemId=ops_item_id, verdict=verdict.value, comment=comment))
+    chosen = [verdict for verdict in VERDICTS if flags[verdict.value]]
+    if len(chosen) != 1:
+        raise click.UsageError("say one of --approve, --reject, --revoke and --cancel")
+    if comment and chosen == [Withdrawal.CANCEL]:
+        raise click.UsageError("--cancel takes no --comment: AWS stores none")
+    click.echo(_request("decide", opsItemId=ops_item_id, verdict=chosen[0].value, comment=comment))
 
 
 def _run_sandbox(locale: str, port: int, credential: str) -> None:

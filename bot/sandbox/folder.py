@@ -6,6 +6,7 @@ imported without the sandbox's libraries.
 
 import fcntl
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -78,10 +79,10 @@ def state(folder: Path) -> dict[str, str]:
 
 
 def program() -> str:
-    """Return the command that started this program, for lines to copy: a virtual environment may not be on the PATH."""
-    return sys.argv[0] if Path(sys.argv[0]).name == COMMAND else COMMAND
+    """Return the command that started this program, for a shell: a virtual environment may not be on the PATH."""
+    return shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == COMMAND else COMMAND
 
 
 def show_line(request: str, *, folder: Path = FOLDER) -> str:
     """Return the command line that prints a request as the sandbox's bot has stored it."""
-    return f"NODE_ACCESS_STORE=sqlite:{folder / STORE} {program()} show {request}"
+    return f"NODE_ACCESS_STORE={shlex.quote(f'sqlite:{folder / STORE}')} {program()} show {request}"

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -11,18 +11,10 @@ import click
 
 from bot.sandbox.folder import BOT_LOG, SandboxFailed, program, show_line
 from bot.sandbox.sandbox import Options, Sandbox, running_sandbox
-from bot.sandbox.teams.people import AT_THE_BROWSER, TARO
+from bot.sandbox.stories import FIRST, MORE
+from bot.sandbox.teams.people import AT_THE_BROWSER, CASTS, CHANNEL_NAME, TARO, Person
 
 REPEAT: Final = 5.0  # seconds between two lines about the same slow step
-REMARKS: Final = {  # the remark on each node: the effect of its policies, which are in `bot.sandbox.aws.world`
-    "web-prod-01": "one level",
-    "db-prod-01": "two levels: approve twice",
-    "batch-01": "two policies, the request fails",
-    "web-dev-01": "approved automatically, no card",
-    "bastion-01": "no policy, AWS refuses the request",
-    "factory-gw-osaka": "a hybrid node, one level",
-}
-FIRST_REASON: Final = "決済 API の 5xx が増えたため調査します。チケット INC-20481"
 
 
 def run(options: Options) -> None:
@@ -80,43 +72,48 @@ async def _world(options: Options) -> None:
 
 async def _welcome_to(sandbox: Sandbox) -> str:
     """Make the sample request; return the welcome."""
-    control = sandbox.aws.control
+    control, locale = sandbox.aws.control, sandbox.options.locale
     return welcome(
-        await asyncio.to_thread(control.request_access, reason=FIRST_REASON),
-        approver_url=sandbox.browser_url,
-        requester_url=sandbox.teams.browser_url_for(TARO),
-        nodes=sandbox.aws.world.nodes,
+        await asyncio.to_thread(control.request_access, node=FIRST.node, reason=FIRST.reasons[locale]),
+        channel_url=sandbox.browser_url,
+        url_for=sandbox.teams.browser_url_for,
+        locale=locale,
         log=sandbox.options.folder / BOT_LOG,
     )
 
 
-def welcome(request: str, *, approver_url: str, requester_url: str, nodes: Iterable[str], log: Path) -> str:
-    """Return the welcome: the pages to open, commands to try, and the nodes."""
-    command = program()
+def welcome(request: str, *, channel_url: str, url_for: Callable[[Person], str], locale: str, log: Path) -> str:
+    """Return the welcome: the pages to open, and commands to try, each of which can be pasted into a shell."""
+    command, cast = program(), CASTS[locale]
     return f"""
   {request} waits for a decision. Open both pages side by side:
 
-    {approver_url}
-        {AT_THE_BROWSER.name}, an approver: choose the channel "approvers", click Approve or Reject
-    {requester_url}
-        {TARO.name}, the requester: the personal chat shows the direct messages
+    {channel_url}
+        {cast.shown(AT_THE_BROWSER).name}, an approver, in the channel "{CHANNEL_NAME}": click Approve or Reject
+    {url_for(TARO)}
+        {cast.shown(TARO).name}, the requester, in the personal chat with the bot: the direct messages
 
-  In another terminal, in this folder:
+  A third page, of a colleague whose Teams is in another language:
 
-    {command} sandbox request --node db-prod-01 --reason "why"
-        makes another request
+    {url_for(cast.colleague)}
+        {cast.colleague.name}, an approver: the bot's answers to this person alone are in that language
+
+  In another terminal, in this folder, decide as in the AWS console, without the bot; the card follows:
+
     {command} sandbox decide {request} --approve
-        decides as the AWS console would, without the bot; the card follows
+    {command} sandbox decide {request} --revoke
+
+  Print the request as the bot has stored it:
+
     {show_line(request, folder=log.parent)}
-        prints the request as the bot has stored it
 
-  The nodes:
+  Make more requests:
 
-{_remarks(nodes)}
+{_stories(command, locale)}
 
   the bot's log: {log}        stop with Ctrl-C
 """
 
 
-def _remarks(nodes: Iterable[str]) -> str:
-    return "\n".join(f"    {node:<18}{REMARKS[node]}" for node in nodes)
+def _stories(command: str, locale: str) -> str:
+    return "\n".join(f"    {story.command(command, locale)}\n        {story.shows}" for story in MORE)

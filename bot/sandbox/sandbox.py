@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
 from bot.sandbox.folder import BOT_LOG, FOLDER, STORE, NoSandbox, SandboxFailed, held, remember, state
 from bot.sandbox.node import InstallFailed, NodeMissing
 from bot.sandbox.teams.federated_credentials import FederatedCredential
-from bot.sandbox.teams.people import CLIENTS, ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
+from bot.sandbox.teams.people import ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
 from bot.sandbox.teams.playground import PlaygroundFailed
 from bot.sandbox.teams.server import SandboxTeams
 
@@ -82,8 +83,8 @@ class Sandbox:
 
     @property
     def browser_url(self) -> str:
-        """The address to open as an approver."""
-        return self.teams.browser_url
+        """The address to open as an approver: the page shows the approvers' channel."""
+        return self.teams.channel_url
 
 
 class BotProcess:
@@ -164,7 +165,7 @@ async def running_sandbox(options: Options, *, report: Callable[[str], None] = _
         stack.enter_context(held(options.folder))
         _check_port(options.port)
         report("starting the simulated AWS")
-        aws = await asyncio.to_thread(SandboxAws.start)
+        aws = await asyncio.to_thread(partial(SandboxAws.start, locale=options.locale))
         stack.push_async_callback(asyncio.to_thread, aws.stop)
         report("starting the Microsoft 365 Agents Playground; npm downloads it once")
         teams = await _teams(aws, options)
@@ -174,7 +175,7 @@ async def running_sandbox(options: Options, *, report: Callable[[str], None] = _
         stack.push_async_callback(bot.stop)
         stack.callback(aws.events.send, END_OF_POLL)
         teams.bot_url = await bot.start()
-        remember(options.folder, {"aws": aws.endpoint, "browser": teams.browser_url, "bot": bot.url})
+        remember(options.folder, {"aws": aws.endpoint, "browser": teams.channel_url, "bot": bot.url})
         yield Sandbox(aws, teams, bot, options)
 
 
@@ -200,7 +201,7 @@ async def _teams(aws: SandboxAws, options: Options) -> SandboxTeams:
             federated=trusting(aws) if options.credential == FEDERATION else None,
             tenant_id=SAMPLE_TENANT,
             playground_port=options.port,
-            client=CLIENTS[options.locale],
+            locale=options.locale,
             directory=_absolute(options.installation),  # Node runs in another working directory
         )
     except (NodeMissing, InstallFailed, PlaygroundFailed, OSError) as problem:

@@ -86,6 +86,15 @@ def test_control_api_decides_under_the_given_session_name(scene: Scene) -> None:
     assert scene.aws.effects()[-1].by.endswith("/priya.nair@example.com")
 
 
+@pytest.mark.parametrize("by", ["hanako.sato@example.com", "deploy-agent-7"])
+def test_control_api_makes_and_cancels_a_request_of_the_given_session(scene: Scene, by: str) -> None:
+    """The member `by` of `request` is the requester's session name. `cancel` comes from the same session."""
+    made = post(scene, "request", {"by": by}).get_json()["opsItemId"]
+    assert scene.ops_item(made)["CreatedBy"].endswith(f":assumed-role/Operator/{by}")
+    assert post(scene, "decide", {"opsItemId": made, "verdict": "cancel"}).status_code == 200
+    assert scene.aws.effects("Stop")[-1].by.endswith(f"/Operator/{by}")
+
+
 def test_control_api_returns_the_state_of_the_sandbox(scene: Scene) -> None:
     """The state is the queue's URL, the nodes, the log of calls, the effects, and an empty list of mistakes."""
     asked = scene.ask()
@@ -107,6 +116,9 @@ def test_control_api_returns_the_state_of_the_sandbox(scene: Scene) -> None:
         ("decide", {"opsItemId": "", "verdict": ""}),
         ("decide", {"verdict": 1}),
         ("request", {"nod": "web-prod-01"}),
+        ("request", {"by": ""}),
+        ("request", {"by": "Taro Yamada"}),
+        ("request", {"by": "x" * 65}),
         ("request", []),
         ("request", "text"),
     ],

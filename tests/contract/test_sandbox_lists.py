@@ -9,7 +9,18 @@ import pytest
 import yaml
 
 from bot.sandbox.aws.jit.policies import AUTO, MANUAL
-from bot.sandbox.aws.world import APPROVER_ROLE, AUTO_POLICY, HYBRID_NODE, LEAD_ROLE, MANUAL_POLICIES, level
+from bot.sandbox.aws.nodes import HybridNode
+from bot.sandbox.aws.world import (
+    APPROVER_ROLE,
+    AUTO_POLICY,
+    EC2_NODES,
+    HYBRID_NODE,
+    LEAD_ROLE,
+    MANUAL_POLICIES,
+    Ec2Node,
+    level,
+    tags_in,
+)
 from tests.contract.scene import Asked, Scene, refused, signal, staged
 
 
@@ -262,6 +273,16 @@ def test_sandbox_returns_tags_and_private_address_of_an_ec2_node(scene: Scene) -
     (found,) = scene.aws.client("ec2").describe_instances(InstanceIds=[node])["Reservations"][0]["Instances"]
     tags = {t["Key"]: t["Value"] for t in found["Tags"]}
     assert (tags["Name"], tags["Team"], found["PrivateIpAddress"]) == ("web-prod-01", "決済基盤チーム", "172.31.10.21")
+
+
+@pytest.mark.parametrize("node", [*EC2_NODES, HYBRID_NODE], ids=lambda node: node.name)
+def test_sandbox_in_english_has_english_tags(node: Ec2Node | HybridNode) -> None:
+    """Every value is translated; keys and the values that policies select are the same in both languages."""
+    english, japanese = tags_in("en", node.tags), tags_in("ja", node.tags)
+    assert all(value.isascii() for _, value in english)
+    assert [key for key, _ in english] == [key for key, _ in japanese]
+    selecting = ("AccessTier", "Workload", "Environment")
+    assert [tag for tag in english if tag[0] in selecting] == [tag for tag in japanese if tag[0] in selecting]
 
 
 def test_sandbox_creates_reads_lists_and_deletes_a_policy(scene: Scene) -> None:

@@ -20,7 +20,7 @@ from bot.sandbox.teams.faults import Effect, Fault
 from bot.sandbox.teams.federated_credentials import ENTRA_AUDIENCE, JWT_BEARER, FederatedCredential
 from bot.sandbox.teams.front import TeamsFront
 from bot.sandbox.teams.microsoft import BotRegistration, Microsoft
-from bot.sandbox.teams.people import ALEX, CLIENTS, MEI, SAMPLE_APP_ID, SAMPLE_TENANT
+from bot.sandbox.teams.people import ALEX, CASTS, MEI, SAMPLE_APP_ID, SAMPLE_TENANT, TARO
 from tests.fakes.listening import listening
 from tests.fakes.microsoft import FakeMicrosoft
 
@@ -112,13 +112,14 @@ async def test_sandbox_signs_and_completes_an_activity_of_the_playground(
     assert metadata["issuer"] == "https://api.botframework.com"
 
 
-async def test_english_client_of_the_sandbox_gives_everyone_the_english_locale(
+async def test_sandbox_in_english_has_one_colleague_with_a_japanese_client(
     front: TeamsFront, double: tuple[Double, str]
 ) -> None:
-    """The activity of a Japanese person has the locale en-US."""
-    front.inbound.client = CLIENTS["en"]
-    await front.inbound.deliver({"type": "message", "from": {"id": MEI.mri}})
-    assert double[0].got[0][2]["locale"] == "en-US"
+    """Activities of the others have the locale en-US, and those of the colleague ja-JP."""
+    front.inbound.cast = CASTS["en"]
+    for person in (TARO, MEI):
+        await front.inbound.deliver({"type": "message", "from": {"id": person.mri}})
+    assert [activity["locale"] for _, _, activity, *_ in double[0].got] == ["en-US", "ja-JP"]
 
 
 async def test_signing_keys_of_the_sandbox_have_endorsements_and_rotate(

@@ -78,6 +78,27 @@ def test_sandbox_issues_an_access_token_only_to_the_requester(scene: Scene) -> N
     assert scene.requester.get_access_token(AccessRequestId=asked.id)["Credentials"]
 
 
+def test_request_for_a_node_of_the_one_minute_policy_expires_after_a_minute(scene: Scene) -> None:
+    """A person can wait for the end: a second earlier the request still waits."""
+    asked = scene.ask("cache-stg-01")
+    scene.clock.move(seconds=59)
+    assert scene.status(asked) == "PendingApproval"
+    scene.clock.move(seconds=1)
+    assert scene.status(asked) == "TimedOut"
+
+
+def test_access_of_the_one_minute_policy_ends_after_a_minute(scene: Scene) -> None:
+    """The OpsItem names the duration, and the requester gets no credentials after it."""
+    asked = scene.ask("cache-stg-01")
+    signal(scene.approver(), asked)
+    data = scene.ops_item(asked.id)["OperationalData"]
+    assert data["/aws/accessrequest/accessduration"]["Value"] == "PT60S"
+    scene.clock.move(seconds=59)
+    assert scene.requester.get_access_token(AccessRequestId=asked.id)["AccessRequestStatus"] == "Approved"
+    scene.clock.move(seconds=1)
+    assert scene.requester.get_access_token(AccessRequestId=asked.id)["AccessRequestStatus"] == "Expired"
+
+
 @pytest.mark.parametrize("node", ["i-0123456789abcdef0", "mi-0123456789abcdef0"])
 def test_sandbox_refuses_a_request_for_an_unknown_node(scene: Scene, node: str) -> None:
     """An unknown EC2 or hybrid node is ResourceNotFoundException."""

@@ -44,7 +44,8 @@ const commands = {
     await opened.route('**/*', (route) => (
       LOOPBACK.has(new URL(route.request().url()).hostname) ? route.continue() : route.abort()));
     await opened.goto(command.url, { waitUntil: 'domcontentloaded' });
-    await ready(command);
+    if (command.hideLog) await ready(command);
+    else await compose(command).waitFor();
   },
   async draw({ svg, size }) { // returns a PNG file in base64
     const context = await browser.newContext({ viewport: { width: size, height: size }, deviceScaleFactor: 1 });
@@ -94,6 +95,19 @@ const commands = {
   async countCards(command) { return cards(command).count(); },
   async countButtons(command) {
     return page(command).getByRole('button', { name: command.name, exact: true }).count();
+  },
+  async cardInSight(command) {
+    await settled(page(command));
+    return cards(command).last().evaluate((card) => {
+      let { top, bottom } = card.getBoundingClientRect();
+      for (let box = card.parentElement; box; box = box.parentElement) { // what scrolls or is laid over it hides a part
+        if (getComputedStyle(box).overflowY === 'visible') continue;
+        const within = box.getBoundingClientRect();
+        top = Math.max(top, within.top);
+        bottom = Math.min(bottom, within.bottom);
+      }
+      return [Math.max(top, 0), Math.min(bottom, window.innerHeight)];
+    });
   },
   async text(command) {
     const last = cards(command).last();

@@ -86,13 +86,15 @@ class Browser:
         timezone: str = "Asia/Tokyo",
         size: tuple[int, int] = (1280, 1000),
         scale: int = 2,
+        hide_log: bool = True,
     ) -> "Page":
-        """Open this address in a separate window without shared cookies, and hide the log panel.
+        """Open this address in a separate window without shared cookies. By default, hide the Playground's log panel.
 
         The page reaches no other machine.
         """
         page = Page(self, f"page-{next(self._numbers)}")
-        await page.do("open", url=url, locale=locale, timezone=timezone, width=size[0], height=size[1], scale=scale)
+        window = {"locale": locale, "timezone": timezone, "width": size[0], "height": size[1], "scale": scale}
+        await page.do("open", url=url, hideLog=hide_log, **window)
         return page
 
     async def do(self, command: str, *, limit: float = COMMAND_LIMIT, **arguments: Any) -> Any:
@@ -171,6 +173,11 @@ class Page:
     async def count_buttons(self, name: str) -> int:
         """Return the current number of buttons with exactly this name."""
         return int(await self.do("countButtons", name=name))
+
+    async def card_in_sight(self) -> tuple[float, float]:
+        """Return top and bottom of the visible part of the last card, in pixels of the window."""
+        top, bottom = await self.do("cardInSight")
+        return float(top), float(bottom)
 
     async def card_text(self) -> str:
         """Return the text of the last card."""

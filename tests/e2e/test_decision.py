@@ -14,6 +14,7 @@ from tests.e2e.browser import Browser, Page
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 Starter = Callable[[str], AbstractAsyncContextManager[Sandbox]]
+LAPTOP = (1440, 900)
 TALL = (1280, 1300)  # fits a whole card; otherwise the Playground's header covers a part of it in pictures
 REASON = "決済 API の 5xx が増えたため調査します。*至急* [チケット](https://evil.example) <at>all</at> INC-20481"
 PLAIN_REASON = "Orders have failed with HTTP 502 since 06:30, and the connection pool looks exhausted. Ticket INC-20481"
@@ -39,9 +40,9 @@ async def sandbox(start_sandbox: Starter) -> AsyncIterator[Sandbox]:
         assert sandbox.aws.mistakes == []
 
 
-async def ask(sandbox: Sandbox, node: str = "web-prod-01", reason: str = REASON) -> str:
-    """Request access as the sample requester. Return the request's id."""
-    return await asyncio.to_thread(sandbox.aws.control.request_access, node=node, reason=reason)
+async def ask(sandbox: Sandbox, node: str = "web-prod-01", reason: str = REASON, by: str = TARO.upn) -> str:
+    """Request access, as the sample requester or another session. Return the request's id."""
+    return await asyncio.to_thread(sandbox.aws.control.request_access, node=node, reason=reason, by=by)
 
 
 async def channel_page(sandbox: Sandbox, browser: Browser, person: Person, *, page: str = "") -> Page:
@@ -160,3 +161,37 @@ async def test_card_shows_a_decision_that_was_made_while_the_bot_was_down(sandbo
     await page.wait_until_gone("承認待ち")
     assert await page.count_buttons("承認") == 0
     assert signals(sandbox) == 1
+
+
+async def test_first_address_of_an_english_sandbox_opens_on_the_card(
+    start_sandbox: Starter, browser: Browser, pictures: Path
+) -> None:
+    """Without a click, the page shows the beginning of the card in the channel, and every word of it is English."""
+    async with start_sandbox("en") as sandbox:
+        await ask(sandbox, reason=PLAIN_REASON)
+        page = await browser.open(sandbox.browser_url, size=LAPTOP, hide_log=False)
+        await page.wait_for("web-prod-01")
+        await page.wait_for_cards()
+        text = await page.card_text()
+        assert "Taro Yamada" in text
+        assert "Payments platform" in text
+        assert [each for each in text if ord(each) > 0x2FFF] == []
+        await page.shoot(pictures / "first-address-en.png")
+        top, bottom = await page.card_in_sight()
+        assert 0 <= top < bottom
+        assert bottom - top > 300
+
+
+async def test_colleague_with_another_language_gets_the_refusal_in_that_language(
+    start_sandbox: Starter, browser: Browser, pictures: Path
+) -> None:
+    """The channel of the sandbox is English, and the colleague who clicks on the own request has Teams in Japanese."""
+    async with start_sandbox("en") as sandbox:
+        await ask(sandbox, reason=PLAIN_REASON, by=MEI.upn)
+        page = await channel_page(sandbox, browser, MEI)
+        await page.wait_for("web-prod-01")
+        await page.wait_for_cards()
+        await page.click("Approve")
+        await page.wait_for("ご自身")
+        await page.shoot_card(pictures / "own-request-colleague.png")
+        assert signals(sandbox) == 0

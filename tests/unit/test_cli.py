@@ -81,10 +81,24 @@ def test_help_of_render_lists_the_cards() -> None:
     assert all(name in rest for name in SAMPLES)
 
 
-def test_sandbox_decide_refuses_approve_and_reject_together() -> None:
-    """`sandbox decide` accepts only one of the two options."""
-    result = run("sandbox", "decide", KEY.ops_item_id, "--approve", "--reject")
-    assert (result.exit_code, "say --approve or --reject, not both" in result.stderr) == (2, True)
+@pytest.mark.parametrize("words", [(), ("--approve", "--reject"), ("--revoke", "--cancel"), ("--approve", "--cancel")])
+def test_sandbox_decide_takes_exactly_one_decision(words: tuple[str, ...]) -> None:
+    """The error lists the four."""
+    result = run("sandbox", "decide", KEY.ops_item_id, *words)
+    expected = "say one of --approve, --reject, --revoke and --cancel"
+    assert (result.exit_code, expected in result.stderr) == (2, True)
+
+
+def test_sandbox_decide_refuses_a_comment_for_a_cancellation() -> None:
+    """AWS would not store it, so it would be lost."""
+    result = run("sandbox", "decide", KEY.ops_item_id, "--cancel", "--comment", "not needed")
+    assert (result.exit_code, "takes no --comment" in result.stderr) == (2, True)
+
+
+def test_sandbox_request_refuses_an_unknown_requester_and_lists_the_known_ones() -> None:
+    """A mistyped name is not a request by somebody whom the bot cannot identify."""
+    result = run("sandbox", "request", "--node", "web-prod-01", "--reason", "x", "--as", "taro")
+    assert (result.exit_code, "taro.yamada" in result.stderr, "deploy-agent-7" in result.stderr) == (2, True, True)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +257,13 @@ def test_show_with_invalid_settings_exits_with_2(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "words", [("request", "--reason", "x", "--node", "web-prod-01"), ("decide", KEY.ops_item_id, "--reject")]
+    "words",
+    [
+        ("request", "--reason", "x", "--node", "web-prod-01"),
+        ("request", "--reason", "x", "--node", "web-prod-01", "--as", "hanako.sato"),
+        ("request", "--reason", "x", "--node", "web-prod-01", "--as", "deploy-agent-7"),
+        *(("decide", KEY.ops_item_id, f"--{verdict}") for verdict in ("approve", "reject", "revoke", "cancel")),
+    ],
 )
 def test_sandbox_request_and_decide_fail_if_no_sandbox_runs(words: tuple[str, ...]) -> None:
     """The error says how to start one."""

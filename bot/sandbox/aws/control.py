@@ -4,14 +4,15 @@
     GET  /_sandbox/calls?operation=…                the call log
     GET  /_sandbox/effects                          the signals and stops that took effect
     GET  /_sandbox/mistakes                         errors of the sandbox itself; empty unless it has a defect
-    POST /_sandbox/request {reason, node}           a new request of the sample requester; node: Name or id
+    POST /_sandbox/request {reason, node, by}       a new request; node: Name or id; by: the requester's session name
     POST /_sandbox/decide {opsItemId, verdict, comment, by}   a decision as in the AWS console; by: the approver
 
-Verdicts: approve, reject, revoke, and cancel, which the sample requester sends. Only JSON from this machine is
+Verdicts: approve, reject, revoke, and cancel, which the request's own requester sends. Only JSON from this machine is
 accepted, so that no web page can send a request or a decision.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
@@ -32,6 +33,8 @@ CONSOLE_USER: Final = "alex.wilber@example.com"  # the person who decides in the
 SIGNALS: Final = {"approve": "Approve", "reject": "Reject", "revoke": "Revoke"}
 SAMPLE_REASON: Final = "本番サイトで 502 エラーが増えているため、nginx のログを確認します（INC-2041）"
 SAMPLE_NODE: Final = "web-prod-01"
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -60,20 +63,20 @@ class Control:
         except AwsError as error:
             return _reply(409, {"code": error.code, "error": error.message})
 
-    def request_access(self, *, node: str = SAMPLE_NODE, reason: str = SAMPLE_REASON) -> str:
-        """Request access as the sample requester; return the OpsItem id. Raises AwsError as AWS would.
+    def request_access(self, *, node: str = SAMPLE_NODE, reason: str = SAMPLE_REASON, by: str = REQUESTER) -> str:
+        """Request access as the session `by` of the operators' role; return the OpsItem id.
 
-        `node` is the name or id of a node, or of several nodes, separated by commas.
+        `node` is the name or id of a node, or of several nodes, separated by commas. Raises AwsError as AWS would.
         """
         world = self._world()
-        caller = Caller(self._callers.assume(OPERATOR_ROLE, REQUESTER), world.region, "ssm")
+        caller = Caller(self._callers.assume(OPERATOR_ROLE, by), world.region, "ssm")
         targets = [{"Key": "InstanceIds", "Values": [world.nodes.get(each, each)]} for each in node.split(",")]
         params = {"Reason": reason, "Targets": targets}
         started = self._front.perform(caller, "ssm", "StartAccessRequest", params)
         return str(started["AccessRequestId"])
 
     def decide(self, ops_item_id: str, verdict: str, *, comment: str = "", by: str = CONSOLE_USER) -> None:
-        """Decide without the bot: `by` acts in a role that the level lists; the sample requester sends `cancel`.
+        """Decide without the bot: `by` acts in a role that the level lists; the requester sends `cancel`.
 
         Raises AwsError as AWS would, and BadRequest for an unknown request or verdict.
         """
@@ -83,7 +86,7 @@ class Control:
             raise BadRequest(f"there is no {ops_item_id}")
         execution = {"AutomationExecutionId": request.execution_id}
         if verdict == "cancel":
-            session = self._callers.assume(OPERATOR_ROLE, REQUESTER)
+            session = self._callers.assume(OPERATOR_ROLE, request.requester.rpartition("/")[2])
             self._perform(session, "StopAutomationExecution", {**execution, "Type": "Cancel"})
         elif signal := SIGNALS.get(verdict):
             payload = {"Payload": {"Comment": [comment]}} if comment else {}
@@ -111,11 +114,13 @@ class Control:
         return {**places, "nodes": world.nodes}
 
     def _post_request(self, request: Request) -> dict[str, Any]:
-        body = _body(request, {"node": SAMPLE_NODE, "reason": SAMPLE_REASON})
+        body = _body(request, {"node": SAMPLE_NODE, "reason": SAMPLE_REASON, "by": REQUESTER})
         world = self._world()
         if not {*body["node"].split(",")} <= {*world.nodes, *world.nodes.values()}:
             raise BadRequest(f"there is no such node; there are {', '.join(world.nodes)}")
-        ops_item_id = self.request_access(node=body["node"], reason=body["reason"])
+        if not SESSION_NAME.fullmatch(body["by"]):
+            raise BadRequest("by is a session name: 2 to 64 letters, digits, and _ + = , . @ -")
+        ops_item_id = self.request_access(**body)
         return {"opsItemId": ops_item_id, "account": world.account, "region": world.region}
 
     def _post_decide(self, request: Request) -> dict[str, Any]:

@@ -60,7 +60,8 @@ class SandboxAws:
 
     Credentials that SDKs renew themselves expire in real time, because SDKs use the real clock. `steps_shown` truncates
     the step list of GetAutomationExecution. `assumed` is the simulator's behaviour where AWS has no documentation.
-    `identity_center_users` has the Identity Center ids of requesters, by session name. `administrator` is an account
+    `identity_center_users` has the Identity Center ids of requesters, by session name. `locale` is the language of the
+    nodes' tags. `administrator` is an account
     and Region with copies of all requests, like a delegated administrator account. `interceptor` may delay or refuse
     calls, and change or drop answers.
     """
@@ -74,6 +75,7 @@ class SandboxAws:
         identity_center_users: dict[str, str] | None = None,
         administrator: tuple[str, str] | None = None,
         interceptor: Interceptor | None = None,
+        locale: str = "ja",
     ) -> None:
         if not _one_at_a_time.acquire(blocking=False):
             raise RuntimeError("a sandbox already runs in this process, and moto keeps its state per process")
@@ -91,7 +93,9 @@ class SandboxAws:
             assumed=assumed or Assumptions(),
             identity_center_users=identity_center_users or {},
             administrator=administrator,
+            short_access=sample.SHORT_ACCESS,
         )
+        self._locale = locale
         self._log = CallLog(now=now)
         self.front = AwsFront(
             self._operations(steps_shown), callers=self.callers, calls=self._log, interceptor=interceptor
@@ -204,7 +208,9 @@ class SandboxAws:
     def _populate(self) -> None:
         bot, requester = sample.admit(self.callers)
         ec2, sqs, ssm = (self.client(name, bot) for name in ("ec2", "sqs", "ssm"))
-        self.world = sample.build(ec2=ec2, sqs=sqs, ssm=ssm, nodes=self.nodes, bot=bot, requester=requester)
+        self.world = sample.build(
+            ec2=ec2, sqs=sqs, ssm=ssm, nodes=self.nodes, bot=bot, requester=requester, locale=self._locale
+        )
         for client in (ec2, sqs, ssm):
             client.close()
         self.control.world = self.world

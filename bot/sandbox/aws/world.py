@@ -5,7 +5,8 @@ Sample data only; the product must not depend on it.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Final
 
 from bot.sandbox.aws.callers import Callers, Session
@@ -25,6 +26,7 @@ CANCELLER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/{CANCELLER}"
 OPERATOR_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/Operator"
 BOT_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessBot"
 REQUESTER: Final = "taro.yamada@example.com"
+Tags = tuple[tuple[str, str], ...]
 MAX_RECEIVES = 20  # deliveries; after that, SQS moves a message to the dead-letter queue
 
 
@@ -35,7 +37,7 @@ class Ec2Node:
     name: str
     ip: str
     platform: Platform
-    tags: tuple[tuple[str, str], ...]
+    tags: Tags
 
 
 EC2_NODES: Final = (
@@ -75,6 +77,12 @@ EC2_NODES: Final = (
         Platform("Windows", "Microsoft Windows Server 2022 Datacenter", "10.0.20348"),
         (("Environment", "development"), ("Team", "決済基盤チーム")),
     ),
+    Ec2Node(
+        "cache-stg-01",
+        "172.31.10.60",
+        Platform(),
+        (("Environment", "staging"), ("Team", "決済基盤チーム"), ("AccessTier", "one-minute")),
+    ),
     Ec2Node("bastion-01", "172.31.40.2", Platform(), (("Environment", "shared"),)),  # no policy targets it
 )
 HYBRID_NODE: Final = HybridNode(
@@ -92,6 +100,15 @@ HYBRID_NODE: Final = HybridNode(
         ("AccessTier", "standard"),
     ),
 )
+ENGLISH_TAGS: Final = {  # the tags' Japanese values in a sandbox in English
+    "鈴木 芽依": "Mei Suzuki",
+    "田中 一郎": "Ichiro Tanaka",
+    "決済基盤チーム": "Payments platform",
+    "データ基盤チーム": "Data platform",
+    "オンラインストア": "Online store",
+    "受注データベース": "Order database",
+    "工場ゲートウェイ": "Factory gateway",
+}
 AUTO_POLICY: Final = {
     "schemaVersion": "0.3",
     "description": "Development nodes need no approval",
@@ -159,7 +176,12 @@ MANUAL_POLICIES: Final = {
         [level("Level1", APPROVER_ROLE), level("Level2", LEAD_ROLE)], targets={"tag:AccessTier": ["restricted"]}
     ),
     "Batch-Nodes": manual_policy([level("ManualApproval", APPROVER_ROLE)], targets={"tag:Workload": ["batch"]}),
+    "One-Minute-Nodes": manual_policy(
+        [level("ManualApproval", APPROVER_ROLE, timeout=60)], targets={"tag:AccessTier": ["one-minute"]}
+    ),
 }
+# The access of these policies ends sooner than in AWS, whose shortest duration is an hour: a person can wait for it.
+SHORT_ACCESS: Final = {"One-Minute-Nodes": timedelta(minutes=1)}
 
 QUEUE_POLICY: Final = {
     "Version": "2012-10-17",
@@ -182,16 +204,19 @@ def admit(callers: Callers) -> tuple[Session, Session]:
     return bot, callers.assume(OPERATOR_ROLE, REQUESTER)
 
 
-def build(*, ec2: Any, sqs: Any, ssm: Any, nodes: Nodes, bot: Session, requester: Session) -> World:
-    """Create the sample account's resources with boto3 clients, as its owner would."""
+def build(*, ec2: Any, sqs: Any, ssm: Any, nodes: Nodes, bot: Session, requester: Session, locale: str) -> World:
+    """Create the sample account's resources with boto3 clients, as its owner would.
+
+    `locale` (`en` or `ja`) is the language of the nodes' tags.
+    """
     dead, queue = _queues(sqs)
     for name, content in MANUAL_POLICIES.items():
         ssm.create_document(Name=name, Content=json.dumps(content, ensure_ascii=False), DocumentType=MANUAL)
     ssm.create_document(
         Name="SSM-JustInTimeAccessAutoApprovalPolicy", Content=json.dumps(AUTO_POLICY), DocumentType=AUTO
     )
-    nodes.add_hybrid(HYBRID_NODE)
-    ids = {node.name: start_instance(ec2, nodes, node) for node in EC2_NODES}
+    nodes.add_hybrid(replace(HYBRID_NODE, tags=tags_in(locale, HYBRID_NODE.tags)))
+    ids = {node.name: start_instance(ec2, nodes, replace(node, tags=tags_in(locale, node.tags))) for node in EC2_NODES}
     return World(
         account=ACCOUNT,
         region=REGION,
@@ -204,6 +229,11 @@ def build(*, ec2: Any, sqs: Any, ssm: Any, nodes: Nodes, bot: Session, requester
         lead_role=LEAD_ROLE,
         operator_role=OPERATOR_ROLE,
     )
+
+
+def tags_in(locale: str, tags: Tags) -> Tags:
+    """Return the tags of a sample node, which are written in Japanese, with values in this language."""
+    return tuple((key, ENGLISH_TAGS.get(value, value) if locale == "en" else value) for key, value in tags)
 
 
 def start_instance(ec2: Any, nodes: Nodes, node: Ec2Node) -> str:

@@ -1,7 +1,7 @@
 // playground_window.py adds this script to the Playground's page. The page's client opens its streams before it has
 // loaded its chats, drops messages for chats that it does not know, and after each such failure opens a new stream and
 // leaves the old one open. So a stream starts after the chats are loaded, and continues after the last message that was
-// received.
+// received. With `?chat=<name>` in its address, a page opens that channel or chat instead of the personal chat.
 'use strict';
 (() => {
   const Native = window.WebSocket;
@@ -37,4 +37,16 @@
       });
     }
   };
+
+  const wanted = new URLSearchParams(location.search).get('chat');
+  const opened = () => {
+    const named = [...document.querySelectorAll('[role=treeitem]')].filter((each) => each.textContent.trim() === wanted);
+    if (named.length) named[0].click();
+    return named.length > 0;
+  };
+  chats.then(() => {
+    if (!wanted || opened()) return;
+    const watching = new MutationObserver(() => { if (opened()) watching.disconnect(); });
+    watching.observe(document, { childList: true, subtree: true });
+  });
 })();

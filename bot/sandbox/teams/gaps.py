@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from bot.sandbox.teams.people import Client, Person, person_called
+from bot.sandbox.teams.people import CASTS, Cast, Client, Person, person_called
 
 # Microsoft documents 100 KB for a bot's message, measured in UTF-16.
 # https://learn.microsoft.com/microsoftteams/platform/bots/how-to/format-your-bot-messages
@@ -64,22 +64,22 @@ def completed(
     tenant_id: str,
     service_url: str,
     sender: Person | None = None,
-    client: Client | None = None,
+    cast: Cast = CASTS["ja"],
 ) -> dict[str, Any]:
     """Return the activity with all members that Teams sends to a bot.
 
-    `sender` is the real sender, if the Playground names its current user instead. `client` is the language and time
-    zone to send for every person; by default, those of the sender are sent.
+    `sender` is the real sender, if the Playground names its current user instead. `cast` has the name of each person,
+    and the language and time zone of the person's client.
     """
     if sender is not None:
         activity = {**activity, "from": {"id": sender.mri}}
-    person = sender or person_called(str(_object(activity.get("from")).get("id", "")))
+    person = cast.called(str(_object(activity.get("from")).get("id", "")))
     channel_data = {"tenant": {"id": tenant_id}} | _object(activity.get("channelData"))
     conversation = {"tenantId": tenant_id} | _object(activity.get("conversation"))
     whole = {**activity, "channelId": "msteams", "serviceUrl": service_url}
     whole |= {"channelData": channel_data, "conversation": conversation}
     if person is not None:
-        whole |= _of_the_sender(whole, person, client or person.client)
+        whole |= _of_the_sender(whole, person, person.client)
     if whole.get("type") == "invoke":
         # the Playground names no trigger; Teams says "manual" for a click and "automatic" for a refresh
         whole["value"] = {"trigger": "manual"} | _object(whole.get("value"))

@@ -16,7 +16,7 @@ from aiohttp import web
 from bot.sandbox.teams.connector import parsed
 from bot.sandbox.teams.gaps import Refusal, completed
 from bot.sandbox.teams.microsoft import Microsoft
-from bot.sandbox.teams.people import Client, Person
+from bot.sandbox.teams.people import CASTS, Person
 
 MESSAGES_PATH: Final = "/api/messages"
 PATIENCE: Final = aiohttp.ClientTimeout(total=15.0)  # seconds; Teams gives up between 10 and 15
@@ -52,7 +52,7 @@ class Inbound:
     def __init__(self, microsoft: Microsoft, *, tenant_id: str, bot_url: str | None = None) -> None:
         self.bot_url = bot_url
         self.service_url = ""
-        self.client: Client | None = None  # language and time zone for all people; None: each person's own
+        self.cast = CASTS["ja"]  # the people's names, languages and time zones
         self.personal_chats: Mapping[str, Person] = {}  # owner of each 1:1 conversation, by its id
         self.received: deque[Received] = deque(maxlen=KEPT)
         self._microsoft = microsoft
@@ -91,7 +91,7 @@ class Inbound:
             tenant_id=self._tenant_id,
             service_url=self.service_url,
             sender=self._true_sender(activity),
-            client=self.client,
+            cast=self.cast,
         )
         try:
             received = await self._post(self._session, f"{self.bot_url.rstrip('/')}{MESSAGES_PATH}", whole)

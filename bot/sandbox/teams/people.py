@@ -4,7 +4,7 @@ No network and no process.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -23,20 +23,22 @@ class Client:
 
 JAPANESE: Final = Client(locale="ja-JP", timezone="Asia/Tokyo")
 ENGLISH: Final = Client(locale="en-US", timezone="UTC")
-CLIENTS: Final = MappingProxyType({"en": ENGLISH, "ja": JAPANESE})  # by the language of the sandbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A user of the sample tenant: `mri` is the id on the wire (`29:…`), `object_id` Microsoft Entra's."""
+    """A user of the sample tenant: `mri` is the id on the wire (`29:…`), `object_id` Microsoft Entra's.
+
+    Equal if the ids are: the name and the client depend on the language of the sandbox.
+    """
 
     mri: str
     object_id: str
-    name: str
-    given_name: str
-    surname: str
+    name: str = field(compare=False)
+    given_name: str = field(compare=False)
+    surname: str = field(compare=False)
     upn: str  # user principal name; here the mail address as well
-    client: Client  # used unless the sandbox has one language for all
+    client: Client = field(compare=False)
 
     @property
     def spellings(self) -> frozenset[str]:
@@ -75,6 +77,45 @@ AT_THE_BROWSER: Final = HANAKO  # the Playground's current user: it shows only t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """The sample people as a sandbox in one language shows them: the same ids, but other names and clients."""
+
+    people: tuple[Person, ...]
+    colleague: Person  # has a Teams client in the other language
+
+    def called(self, spelling: str) -> Person | None:
+        """Return the person with this `29:` id, object id or UPN, ignoring case, or None."""
+        return next((person for person in self.people if spelling.casefold() in person.spellings), None)
+
+    def shown(self, person: Person) -> Person:
+        """Return this person with the name and the client of this cast."""
+        return next(each for each in self.people if each == person)
+
+
+def _in_english(person: Person, given_name: str, surname: str) -> Person:
+    return replace(person, name=f"{given_name} {surname}", given_name=given_name, surname=surname, client=ENGLISH)
+
+
+_COLLEAGUE: Final = replace(_in_english(MEI, "Mei", "Suzuki"), name="Mei Suzuki (鈴木 芽依)", client=JAPANESE)
+CASTS: Final = MappingProxyType(  # by the language of the sandbox
+    {
+        "en": Cast(
+            people=(
+                _in_english(HANAKO, "Hanako", "Sato"),
+                _in_english(ICHIRO, "Ichiro", "Tanaka"),
+                _COLLEAGUE,
+                ALEX,
+                PRIYA,
+                _in_english(TARO, "Taro", "Yamada"),
+            ),
+            colleague=_COLLEAGUE,
+        ),
+        "ja": Cast(people=PEOPLE, colleague=ALEX),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
     """Ids of the conversations in the Playground, which has one of each kind."""
 
@@ -85,30 +126,31 @@ class Places:
 
 
 PLACES: Final = Places()
-
-_BY_SPELLING: Final = MappingProxyType({spelling: person for person in PEOPLE for spelling in person.spellings})
+CHANNEL_NAME: Final = "approvers"
+GROUP_NAMES: Final = MappingProxyType({"en": "Approvers (group chat)", "ja": "承認者グループ"})
 
 
 def person_called(spelling: str) -> Person | None:
-    """Return the person with this `29:` id, object id or UPN, ignoring case, or None."""
-    return _BY_SPELLING.get(spelling.casefold())
+    """Return the person with this `29:` id, object id or UPN, ignoring case, or None. The name is the Japanese one."""
+    return CASTS["ja"].called(spelling)
 
 
-def playground_configuration(*, app_id: str, tenant_id: str) -> dict[str, Any]:
+def playground_configuration(*, app_id: str, tenant_id: str, locale: str = "ja") -> dict[str, Any]:
     """Return the Playground's configuration: every key below is required and no other is allowed."""
+    cast = CASTS[locale]
     return {
         "version": "0.1.1",
         "tenantId": tenant_id,
         "bot": {"id": f"28:{app_id}", "name": BOT_NAME},
-        "currentUser": _user(AT_THE_BROWSER),
-        "users": _users(person for person in PEOPLE if person != AT_THE_BROWSER),
+        "currentUser": _user(cast.shown(AT_THE_BROWSER)),
+        "users": _users(person for person in cast.people if person != AT_THE_BROWSER),
         "personalChat": {"id": PLACES.personal},
-        "groupChat": {"id": PLACES.group, "name": "承認者グループ"},
+        "groupChat": {"id": PLACES.group, "name": GROUP_NAMES[locale]},
         "team": {
             "id": PLACES.team,
             "name": "Cloud Operations",
             "aadGroupId": "bbbbbbbb-0000-4000-8000-000000000001",
-            "channels": [{"id": PLACES.channel, "name": "approvers"}],
+            "channels": [{"id": PLACES.channel, "name": CHANNEL_NAME}],
         },
     }
 

@@ -77,9 +77,12 @@ class PlaygroundWindow:
         if self._session is not None:
             await self._session.close()
 
-    def url_for(self, person: Person, *, page: str = "") -> str:
-        """Return the address of this person's page; `page` distinguishes several pages of one person."""
-        names = {"person": person.mri} | ({"page": page} if page else {})
+    def url_for(self, person: Person, *, page: str = "", chat: str = "") -> str:
+        """Return the address of this person's page; `page` distinguishes several pages of one person.
+
+        `chat` is the name of the channel or chat on which the page opens; by default, it is the personal chat.
+        """
+        names = {"person": person.mri} | ({"page": page} if page else {}) | ({"chat": chat} if chat else {})
         return f"{self.url}/?{urlencode(names)}"
 
     def show(self, message: Mapping[str, Any]) -> None:

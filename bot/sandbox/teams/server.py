@@ -19,7 +19,15 @@ from bot.sandbox.teams.front import TeamsFront
 from bot.sandbox.teams.gaps import ConnectorCall, shown_message
 from bot.sandbox.teams.inbound import Received
 from bot.sandbox.teams.microsoft import BotRegistration
-from bot.sandbox.teams.people import AT_THE_BROWSER, PEOPLE, PLACES, Client, Person, playground_configuration
+from bot.sandbox.teams.people import (
+    AT_THE_BROWSER,
+    CASTS,
+    CHANNEL_NAME,
+    PEOPLE,
+    PLACES,
+    Person,
+    playground_configuration,
+)
 from bot.sandbox.teams.playground import Playground, PlaygroundFailed
 from bot.sandbox.teams.playground_window import PlaygroundWindow
 
@@ -27,9 +35,11 @@ from bot.sandbox.teams.playground_window import PlaygroundWindow
 class SandboxTeams:
     """A simulated Teams for one bot. All its servers listen on 127.0.0.1 only."""
 
-    def __init__(self, bot: BotRegistration, *, bot_url: str | None) -> None:
+    def __init__(self, bot: BotRegistration, *, bot_url: str | None, locale: str) -> None:
         self.front = TeamsFront(bot, bot_url=bot_url)
+        self.cast = self.front.inbound.cast = CASTS[locale]
         self._bot = bot
+        self._locale = locale
         self._window = PlaygroundWindow("", personal_chats={}, typed=self._typed)
         self._playground_url = ""
         self._running = AsyncExitStack()
@@ -45,18 +55,17 @@ class SandboxTeams:
         app_secret: str = "",
         federated: FederatedCredential | None = None,
         playground_port: int = 0,
-        client: Client | None = None,
+        locale: str = "ja",
     ) -> "SandboxTeams":
         """Start the simulated Teams. `directory` has the Playground's installation.
 
         `bot_url` is the origin of the bot, for example `http://127.0.0.1:3978`; it may be set later. The bot may
         authenticate with `app_secret` or `federated`. Browsers use `playground_port`; with 0, any free port is taken.
-        `client` is the language and time zone of all people; by default, each person has their own.
+        `locale` (`en` or `ja`) is the language of the people's names and, with one exception, of their Teams clients.
         Raises NodeMissing, InstallFailed, PlaygroundFailed or OSError. After an error, no process or server runs.
         """
         bot = BotRegistration(app_id=app_id, tenant_id=tenant_id, app_secret=app_secret, federated=federated)
-        teams = cls(bot, bot_url=bot_url)
-        teams.front.inbound.client = client
+        teams = cls(bot, bot_url=bot_url, locale=locale)
         try:
             await teams._start(directory, port=playground_port)
         except BaseException:
@@ -72,7 +81,7 @@ class SandboxTeams:
         self._running.push_async_callback(self.front.stop)
         await self.front.start()
         playground = await Playground.start(
-            playground_configuration(app_id=self._bot.app_id, tenant_id=self._bot.tenant_id),
+            playground_configuration(app_id=self._bot.app_id, tenant_id=self._bot.tenant_id, locale=self._locale),
             bot_endpoint=self.front.inbound_url,
             service_url=self.front.service_url,
             directory=directory,
@@ -146,6 +155,11 @@ class SandboxTeams:
     def browser_url(self) -> str:
         """The page of the Playground's current user."""
         return self._window.url
+
+    @property
+    def channel_url(self) -> str:
+        """The page of the Playground's current user, open on the approvers' channel."""
+        return self._window.url_for(AT_THE_BROWSER, chat=CHANNEL_NAME)
 
     def browser_url_for(self, person: Person, *, page: str = "") -> str:
         """Return the address of this person's page; `page` distinguishes several pages of one person."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bot.sandbox.teams.gaps import ConnectorCall, Refusal, completed, shown_message, to_playground
-from bot.sandbox.teams.people import ALEX, CLIENTS, HANAKO, MEI, PEOPLE, Person, playground_configuration
+from bot.sandbox.teams.people import ALEX, CASTS, HANAKO, MEI, PEOPLE, TARO, Person, playground_configuration
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 SERVICE_URL = "http://127.0.0.1:1/amer/"
@@ -52,18 +52,54 @@ def test_sender_of_a_playground_activity_gets_object_id_and_client_language() ->
     assert whole["entities"] == [info, {"type": "mention"}]
 
 
+ENGLISH, JAPANESE = ("en-US", "UTC", "US"), ("ja-JP", "Asia/Tokyo", "JP")
+
+
 @pytest.mark.parametrize(
-    ("language", "locale", "timezone", "country"), [("en", "en-US", "UTC", "US"), ("ja", "ja-JP", "Asia/Tokyo", "JP")]
+    ("language", "person", "name", "client"),
+    [
+        ("en", TARO, "Taro Yamada", ENGLISH),
+        ("en", ALEX, "Alex Wilber", ENGLISH),
+        ("en", MEI, "Mei Suzuki (鈴木 芽依)", JAPANESE),
+        ("ja", TARO, "山田 太郎", JAPANESE),
+        ("ja", ALEX, "Alex Wilber", ENGLISH),
+    ],
 )
-@pytest.mark.parametrize("person", [MEI, ALEX])
-def test_language_of_the_sandbox_applies_to_the_activities_of_all_people(
-    person: Person, language: str, locale: str, timezone: str, country: str
+@pytest.mark.parametrize("true_sender", [False, True])
+def test_language_of_the_sandbox_decides_the_name_and_the_client_of_the_sender(
+    language: str, person: Person, name: str, client: tuple[str, str, str], true_sender: bool
 ) -> None:
-    """If the sandbox has a language, activities of all people have its locale, time zone and country."""
-    activity = {"from": {"id": person.mri}, "entities": [{"type": "clientInfo"}]}
-    whole = completed(activity, tenant_id=TENANT, service_url=SERVICE_URL, client=CLIENTS[language])
+    """All people but the colleague have a client in the language of the sandbox, whether the Playground names them or not."""
+    locale, timezone, country = client
+    whole = completed(
+        {"from": {"id": (HANAKO if true_sender else person).mri}, "entities": [{"type": "clientInfo"}]},
+        tenant_id=TENANT,
+        service_url=SERVICE_URL,
+        sender=person if true_sender else None,
+        cast=CASTS[language],
+    )
+    assert (whole["from"]["name"], whole["from"]["aadObjectId"]) == (name, person.object_id)
     assert (whole["locale"], whole["localTimezone"]) == (locale, timezone)
     assert whole["entities"] == [{"type": "clientInfo", "locale": locale, "timezone": timezone, "country": country}]
+
+
+def test_people_in_english_have_the_ids_of_the_people_in_japanese_and_readable_names() -> None:
+    """Only the colleague's name has characters that an English reader cannot read, after the readable name."""
+    english = CASTS["en"]
+    assert [each.spellings for each in english.people] == [each.spellings for each in PEOPLE]
+    assert {each.name.isascii() for each in english.people if each != english.colleague} == {True}
+    assert {each.client.locale for each in english.people if each != english.colleague} == {"en-US"}
+    assert english.colleague.name.startswith("Mei Suzuki")
+
+
+@pytest.mark.parametrize(("language", "taro", "group"), [("en", "Taro Yamada", True), ("ja", "山田 太郎", False)])
+def test_playground_shows_people_and_chats_in_the_language_of_the_sandbox(
+    language: str, taro: str, group: bool
+) -> None:
+    """The roster has the names of that language, and the name of the group chat is in it."""
+    written = playground_configuration(app_id="app", tenant_id=TENANT, locale=language)
+    assert [user["name"] for user in written["users"] if user["id"] == TARO.mri] == [taro]
+    assert written["groupChat"]["name"].isascii() is group
 
 
 def test_unknown_sender_of_a_playground_activity_is_not_changed() -> None:

@@ -12,19 +12,22 @@ from bot.config.file import load_configuration
 from bot.domain.routing import Account
 from bot.sandbox import sandbox
 from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, EC2_NODES, HYBRID_NODE, REGION
-from bot.sandbox.run import REMARKS, Progress, welcome
-from bot.sandbox.teams.people import CLIENTS, HANAKO, TARO
+from bot.sandbox.run import Progress, welcome
+from bot.sandbox.stories import FIRST, MORE
+from bot.sandbox.teams.people import CASTS, HANAKO, TARO, Person
 
 REQUEST = "oi-0123456789ab"
-APPROVER, REQUESTER = "http://127.0.0.1:4000", "http://127.0.0.1:4000/?person=29%3A1-yamada-taro"
+CHANNEL = "http://127.0.0.1:4000/?person=29%3A1-sato-hanako&chat=approvers"
 
 
-NODES = [*(node.name for node in EC2_NODES), HYBRID_NODE.name]
+def page(person: Person) -> str:
+    """Return the address of a person's page."""
+    return f"http://127.0.0.1:4000/?person={person.mri}"
 
 
-def said() -> list[str]:
+def said(locale: str = "en") -> list[str]:
     """Return the lines of the welcome."""
-    text = welcome(REQUEST, approver_url=APPROVER, requester_url=REQUESTER, nodes=NODES, log=Path(".sandbox/bot.log"))
+    text = welcome(REQUEST, channel_url=CHANNEL, url_for=page, locale=locale, log=Path(".sandbox/bot.log"))
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -43,44 +46,68 @@ async def test_long_step_of_the_start_of_the_sandbox_is_printed_again(
     assert printed.splitlines()[-1] == "  still starting the bot …"
 
 
-def test_welcome_of_the_sandbox_has_an_address_for_approver_and_requester() -> None:
-    """Each address has its own line, and the next line says whose page it is."""
-    lines = said()
-    assert HANAKO.name in lines[lines.index(APPROVER) + 1]
-    assert TARO.name in lines[lines.index(REQUESTER) + 1]
+@pytest.mark.parametrize("locale", CASTS)
+def test_welcome_of_the_sandbox_has_an_address_for_approver_requester_and_colleague(locale: str) -> None:
+    """Each address has its own line, in this order, and the next line says whose page it is."""
+    lines, cast = said(locale), CASTS[locale]
+    addresses = [line for line in lines if line.startswith("http")]
+    assert addresses == [CHANNEL, page(TARO), page(cast.colleague)]
+    for address, person in zip(addresses, (cast.shown(HANAKO), cast.shown(TARO), cast.colleague), strict=True):
+        assert person.name in lines[lines.index(address) + 1]
 
 
-@pytest.mark.parametrize("called", [".venv/bin/node-access-bot", "/usr/local/bin/node-access-bot"])
-def test_commands_in_the_welcome_have_the_path_of_the_program_and_valid_arguments(
-    called: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The path is that of the running program, because a virtual environment may not be on the PATH.
+def test_welcome_of_the_sandbox_in_english_has_english_reasons_and_names() -> None:
+    """Only the second name of the colleague is Japanese."""
+    text = "\n".join(said("en")).replace("(鈴木 芽依)", "")
+    assert [each for each in text if ord(each) > 0x2FFF] == []
+    assert FIRST.reasons["en"].isascii()
 
-    The program accepts the arguments.
+
+def suggested(locale: str, called: str) -> list[list[str]]:
+    """Return the words of each command of the program in the welcome, as a shell splits them."""
+    split = [shlex.split(line) for line in said(locale) if called in line]
+    return [words[words.index(called) + 1 :] for words in split]
+
+
+@pytest.mark.parametrize("locale", CASTS)
+@pytest.mark.parametrize("called", [".venv/bin/node-access-bot", "/opt/my tools/node-access-bot"])
+def test_commands_in_the_welcome_can_be_pasted(called: str, locale: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has the path of the running program, quoted if necessary, and arguments that the program accepts.
+
+    A virtual environment may not be on the PATH.
     """
     monkeypatch.setattr("sys.argv", [called, "sandbox"])
-    commands = [line for line in said() if line.startswith(called)]
-    assert len(commands) == 2
-    for command in commands:
-        words = shlex.split(command)[1:]
-        main.make_context("node-access-bot", words, resilient_parsing=False).close()
-        sandbox = main.commands["sandbox"]
-        assert isinstance(sandbox, click.Group)
-        sandbox.commands[words[1]].make_context(words[1], words[2:]).close()
+    commands = suggested(locale, called)
+    assert len(commands) == 2 + 1 + len(MORE)
+    for words in commands:
+        group: click.Command = main
+        while isinstance(group, click.Group):
+            group = group.commands[words.pop(0)]
+        group.make_context("", words, resilient_parsing=False).close()
+
+
+def test_commands_in_the_welcome_decide_and_show_the_waiting_request() -> None:
+    """They have its id: an approval, a revocation, and what the bot has stored."""
+    named = [words for words in suggested("en", "node-access-bot") if REQUEST in words]
+    assert named == [
+        ["sandbox", "decide", REQUEST, "--approve"],
+        ["sandbox", "decide", REQUEST, "--revoke"],
+        ["show", REQUEST],
+    ]
 
 
 def test_commands_in_the_welcome_name_the_program_even_if_it_runs_as_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """With `python -m bot`, commands begin with `node-access-bot`: `__main__.py` is not a command."""
     monkeypatch.setattr("sys.argv", ["/somewhere/bot/__main__.py", "sandbox"])
-    assert [line.split()[0] for line in said() if " sandbox " in line] == ["node-access-bot"] * 2
+    assert {line.split()[0] for line in said() if " sandbox " in line and "--" in line} == {"node-access-bot"}
 
 
-def test_welcome_of_the_sandbox_lists_every_node_with_its_remark() -> None:
-    """Each node has one line."""
+def test_welcome_of_the_sandbox_has_a_story_for_every_node() -> None:
+    """The command that makes the request has its own line, and the next line says what it shows."""
+    assert {story.node for story in (FIRST, *MORE)} == {*(node.name for node in EC2_NODES), HYBRID_NODE.name}
     lines = said()
-    assert set(REMARKS) == set(NODES)
-    for node in NODES:
-        assert [line.split(maxsplit=1)[1] for line in lines if line.startswith(node)] == [REMARKS[node]]
+    for story in MORE:
+        assert lines[lines.index(story.command("node-access-bot", "en")) + 1] == story.shows
 
 
 def test_welcome_shows_how_to_print_the_request() -> None:
@@ -89,7 +116,7 @@ def test_welcome_shows_how_to_print_the_request() -> None:
     assert wanted in said()
 
 
-@pytest.mark.parametrize("locale", CLIENTS)
+@pytest.mark.parametrize("locale", CASTS)
 def test_generated_configuration_of_the_sandbox_is_valid(locale: str, tmp_path: Path) -> None:
     """The configuration has the simulated account with a role that cancels requests, and a channel in this language.
 

@@ -6,7 +6,7 @@ or which callers are allowed.
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -65,6 +65,7 @@ class JitState:
     """The state of just-in-time node access in every account and Region.
 
     `now` is its clock. `publish` gets each event. `administrator` is the place that also has copies of all requests.
+    `short_access` has durations of access by policy name, for durations shorter than AWS's policies may have.
     """
 
     def __init__(
@@ -76,12 +77,14 @@ class JitState:
         assumed: Assumptions,
         identity_center_users: dict[str, str],
         administrator: Place | None = None,
+        short_access: Mapping[str, timedelta] | None = None,
     ) -> None:
         self.now, self.assumed = now, assumed
         self.effects: list[Effect] = []
         self.policies: dict[Place, dict[str, Policy]] = {}
         self._nodes, self._publish, self._people = nodes, publish, identity_center_users
         self._administrator = administrator
+        self._short_access = short_access or {}
         self._requests: dict[str, AccessRequest] = {}
         self._history: dict[str, list[Change]] = {}
         self._lock = threading.RLock()
@@ -192,7 +195,7 @@ class JitState:
             policy="" if conflict else policy.name,
             policy_version="" if conflict else policy.version,
             conflicting=tuple(sorted(p.name for p in policies)) if conflict else (),
-            access_duration=timedelta() if conflict else policy.access_duration,
+            access_duration=timedelta() if conflict else self._short_access.get(policy.name, policy.access_duration),
             created_at=now,
             modified_at=now,
             modified_by=requester,

@@ -31,7 +31,7 @@ FIRST: Final = Story(
     node="web-prod-01",
     shows="one level",
     reasons={
-        "en": "Checkout answers HTTP 502, to read the nginx log. Ticket INC-20481",
+        "en": "Checkout answers HTTP 502. I need the nginx log. Ticket INC-20481",
         "ja": "決済 API の 5xx が増えたため調査します。チケット INC-20481",
     },
 )

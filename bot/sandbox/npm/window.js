@@ -40,9 +40,12 @@
 
   const wanted = new URLSearchParams(location.search).get('chat');
   const opened = () => {
-    const named = [...document.querySelectorAll('[role=treeitem]')].filter((each) => each.textContent.trim() === wanted);
-    if (named.length) named[0].click();
-    return named.length > 0;
+    const named = [...document.querySelectorAll('[role=treeitem]')].find((each) => {
+      const name = each.getAttribute('aria-label') || '';
+      return name === wanted || name.endsWith(` - ${wanted}`); // a channel's name follows that of its team
+    });
+    if (named) named.click();
+    return Boolean(named);
   };
   chats.then(() => {
     if (!wanted || opened()) return;

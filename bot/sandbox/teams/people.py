@@ -127,7 +127,7 @@ class Places:
 
 PLACES: Final = Places()
 CHANNEL_NAME: Final = "approvers"
-GROUP_NAMES: Final = MappingProxyType({"en": "Approvers (group chat)", "ja": "承認者グループ"})
+GROUP_NAMES: Final = MappingProxyType({"en": "On-call group", "ja": "承認者グループ"})
 
 
 def person_called(spelling: str) -> Person | None:

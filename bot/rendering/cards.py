@@ -11,6 +11,7 @@ from bot.domain.request import Verdict
 from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, LevelLine, Mention, Notice, NoticeCode
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs, plain
 from bot.text.escape import cut, strip_markup
+from bot.text.width import beginning
 
 # states of the template `request`; all others use `decided`
 OPEN: Final = frozenset({Banner.WAITING, Banner.QUEUED, Banner.APPLYING, Banner.UNKNOWN})
@@ -29,6 +30,9 @@ BANNER_STYLES: Final = {
     Banner.GONE: "emphasis",
     Banner.UNKNOWN: "warning",
 }
+ENVIRONMENT_TAGS: Final = frozenset({"environment", "env", "stage"})  # names of tags that teams use, in lower case
+OWNER_TAGS: Final = frozenset({"owner", "team"})
+REASON_ROWS: Final = 3  # a longer reason begins folded on a phone
 _DONE: Final = frozenset(
     {NoticeCode.DECIDED, Outcome.STEP_PASSED, NoticeCode.REPEATED, NoticeCode.REVOKED, NoticeCode.CANCELLED}
 )  # notices about a decision that AWS accepted
@@ -43,19 +47,23 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "words": formatter.say.group("card"),
         "notice": notice_data(notice, formatter, view),
         "style": BANNER_STYLES[view.banner],
-        "banner": formatter.say.text(f"banner.{view.banner}"),
+        "banner": _banner(view, formatter),
         "details": _details(view, formatter),
-        "decisions": formatter.latest(view.decisions, beside=view.requested_at),
+        "decisions": _decisions(view, formatter),
         "node": formatter.name(formatter.node(view.shown_node)),
+        "environment": [f"  {each}" for each in _tag_values(view, formatter, ENVIRONMENT_TAGS)],
         "asks": _asks(view, formatter),
-        "reason": formatter.reason(view.reason),
+        "reason": _reason(view, formatter),
         "alerts": _alerts(view, formatter),
+        "quiet": [] if notice else _quiet(view, formatter),
         "rows": _rows(view, formatter),
         **_people(view, formatter),
         "form": _form(view, formatter, notice),
         "withdraw": [{}] if view.queued else [],
-        "revoke": [{"typed": notice.typed if notice else ""}] if view.revoke else [],
-        "links": _links(view, formatter),
+        "revoke": _revoke(view, formatter, notice),
+        "links": [] if view.buttons else _links(view, formatter),
+        "folded_links": _links(view, formatter) if view.buttons else [],
+        "facts_button": [] if view.buttons else [{}],
         "key": view.key,
         "step": view.step,
     }
@@ -98,6 +106,46 @@ def _who(notice: Notice, formatter: CardFormatter, *, beside: datetime | None) -
     return [formatter.pressed(notice.who or "", notice.verdict, notice.at, beside=beside)]
 
 
+def _banner(view: CardView, formatter: CardFormatter) -> str:
+    """Return the state, the level if there are several, and when the request expires."""
+    say, level = formatter.say, view.level
+    state = say.text(f"banner.{view.banner}")
+    if view.banner is Banner.WAITING and level and level.of > 1:
+        state = say.text("banner.waiting_level", number=str(level.number), of=str(level.of))
+    if view.banner not in OPEN or view.deadline is None:
+        return state
+    return say.text("banner.with_expiry", banner=state, at=say.moment(view.deadline, beside=view.requested_at))
+
+
+def _decisions(view: CardView, formatter: CardFormatter) -> list[Data]:
+    """Return the latest decisions, each with its step if the request has several levels."""
+    shown = view.decisions[-formatter.limits.decisions :]
+    several = view.level is not None and view.level.of > 1
+    return [formatter.decision(line, beside=view.requested_at, step=line.step if several else "") for line in shown]
+
+
+def _tag_values(view: CardView, formatter: CardFormatter, names: frozenset[str]) -> list[str]:
+    """Return the value of the first tag that has one of these names, in any letter case; [] without such a tag."""
+    return [formatter.name(value) for key, value in view.tags if key.casefold() in names and value][:1]
+
+
+def _quiet(view: CardView, formatter: CardFormatter) -> list[str]:
+    """Return one line with where the node is, what it runs, and who owns it."""
+    facts = [formatter.name(each) for each in (view.account, view.region, view.platform, view.host) if each]
+    owners = [formatter.say.text("value.owner", name=each) for each in _tag_values(view, formatter, OWNER_TAGS)]
+    return [formatter.say.text("value.separator").join([*facts, *owners])]
+
+
+def _reason(view: CardView, formatter: CardFormatter) -> list[Data]:
+    """Return the reason; one that takes more than three lines on a phone begins folded, with a button to show all."""
+    written = formatter.reason_lines(view.reason)
+    if not written:
+        return []
+    whole = {"first": written[0], "lines": written[1:]}
+    start = beginning(written, REASON_ROWS)
+    return [{**whole, "whole": []}] if start is None else [{"first": start, "lines": [], "whole": [whole]}]
+
+
 def _asks(view: CardView, formatter: CardFormatter) -> Runs:
     tense = "now" if view.banner in OPEN else "past"
     requester = formatter.name(view.requester)
@@ -116,6 +164,8 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
     ]
     if view.banner in _EXPLAINED:
         details.append(formatter.runs(f"card_line.{view.banner}"))
+    if view.banner is Banner.WAITING and view.level and view.level.required is not None and _counted(view.level):
+        details.append(_approvals(view.level, view.level.required, formatter))
     if view.decided_outside:
         details.append(formatter.runs("card_line.decided_outside"))
     if view.access_until:
@@ -133,6 +183,8 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
         home = formatter.name(view.home or "")
         words = formatter.say.runs(f"no_buttons.{view.no_buttons}", principal=principal, home=home, address=address)
         alerts.append({"runs": words})
+    if view.banner in OPEN and _unread_tags(view):
+        alerts.append({"runs": formatter.say.runs("card_line.tags_unread")})
     if view.no_approver:
         alerts.append({"runs": formatter.say.runs("card_line.no_approver")})
     if view.home_problem:
@@ -167,9 +219,13 @@ def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
     ]
 
 
+def _unread_tags(view: CardView) -> bool:
+    return view.tags_unread and (bool(view.nodes) or not view.tags)
+
+
 def _tags(view: CardView, formatter: CardFormatter) -> list[Data]:
     shown = formatter.tag_row(view.tags)
-    if view.tags_unread and (view.nodes or not view.tags):
+    if _unread_tags(view):
         return [*shown, formatter.row("tags", formatter.runs("value.tags_unread"))]
     return shown
 
@@ -193,6 +249,11 @@ def _level(view: CardView, formatter: CardFormatter) -> list[Data]:
     return [formatter.row("level", *said)]
 
 
+def _counted(level: LevelLine) -> bool:
+    """True if several approvals are needed, or some are given, or they are not readable."""
+    return level.votes_unread or bool(level.approvals) or (level.required or 0) > 1
+
+
 def _approvals(level: LevelLine, required: int, formatter: CardFormatter) -> Runs:
     counts = {"required": str(required)}
     if not level.votes_unread:
@@ -204,13 +265,40 @@ def _approvals(level: LevelLine, required: int, formatter: CardFormatter) -> Run
 
 
 def _form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
-    """Return the data of the comment field and the buttons; [] for a card without buttons."""
+    """Return the data of the buttons and their comment fields; [] for a card without buttons.
+
+    Reject opens its field. Approve is one tap, with a field behind another button, unless a comment is required. The
+    shortest form of a card has no room for that other button.
+    """
     if not view.buttons:
         return []
-    label = formatter.say.text(f"card.comment_label{_required(view.comment_required)}")
+    approval = [_field("approve", view, formatter, notice)]
+    required, shortest = Verdict.APPROVE in view.comment_required, formatter.limits is LIMITS[-1]
+    return [
+        {
+            "approve": [] if required else [{}],
+            "approve_form": approval if required else [],
+            "comment_form": [] if required or shortest else approval,
+            "reject_form": [_field("reject", view, formatter, notice)],
+        }
+    ]
+
+
+def _field(verdict: str, view: CardView, formatter: CardFormatter, notice: Notice | None) -> Data:
+    """Return the label of a comment field, and what the person had typed.
+
+    In the shortest form of a card, only the field of Reject keeps it.
+    """
+    required = "_required" if verdict in view.comment_required else ""
     # the field accepts no more; only a forged click has a longer comment
     typed = cut(notice.typed, COMMENT_LIMIT) if notice else ""
-    return [{"label": label, "typed": typed}]
+    if verdict == Verdict.APPROVE and formatter.limits is LIMITS[-1]:
+        typed = ""
+    return {"label": formatter.say.text(f"card.{verdict}_label{required}"), "typed": typed}
+
+
+def _revoke(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
+    return [_field("revoke", view, formatter, notice)] if view.revoke else []
 
 
 def _links(view: CardView, formatter: CardFormatter) -> list[Data]:
@@ -222,12 +310,6 @@ def _links(view: CardView, formatter: CardFormatter) -> list[Data]:
         return []
     way = [] if formatter.limits is LIMITS[-1] else [formatter.runs("card_line.console", account=view.account)]
     return [{"url": view.console_url, "way": way}]
-
-
-def _required(verdicts: tuple[Verdict, ...]) -> str:
-    if len(set(verdicts)) == len(Verdict):
-        return "_both"
-    return f"_{verdicts[0]}" if verdicts else ""
 
 
 def _people(view: CardView, formatter: CardFormatter) -> Data:

@@ -139,6 +139,10 @@ class CardFormatter:
         """Return the reason as a block of lines; no block for an empty reason."""
         return self._block(text)
 
+    def reason_lines(self, text: str) -> list[str]:
+        """Return the lines of a reason; [] for an empty one."""
+        return self._lines(text)
+
     def comment(self, text: str | None) -> list[Data]:
         """Return a comment as a block of lines in quotation marks; no block without a comment."""
         return self._block(text or "", self.say.text("value.quote_opens"), self.say.text("value.quote_ends"))
@@ -148,6 +152,10 @@ class CardFormatter:
 
         If the text is cut, a last line says where the full text is.
         """
+        lines = self._lines(text, opens, ends)
+        return [{"lines": lines}] if lines else []
+
+    def _lines(self, text: str, opens: str = "", ends: str = "") -> list[str]:
         shown = prose(text, limit=self.limits.prose)
         if not shown.lines:
             return []
@@ -156,11 +164,12 @@ class CardFormatter:
         written[-1] += ends
         if shown.shortened:
             written.append(self.say.text("value.shortened"))
-        return [{"lines": written}]
+        return written
 
-    def decision(self, line: DecisionLine, *, beside: datetime | None) -> Data:
-        """Return who decided what, when, and with which comment."""
-        return {"runs": self.decided(line, beside=beside), "quote": self.comment(line.comment)}
+    def decision(self, line: DecisionLine, *, beside: datetime | None, step: str = "") -> Data:
+        """Return who decided what, when, and with which comment, after the name of the step, if it is given."""
+        before = self.runs("value.step", step=step) if step else []
+        return {"runs": [*before, *self.decided(line, beside=beside)], "quote": self.comment(line.comment)}
 
     def decided(self, line: DecisionLine, *, beside: datetime | None) -> Runs:
         """Return who decided what and when."""

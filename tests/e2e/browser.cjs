@@ -19,7 +19,7 @@ const page = (command) => {
   if (!found) throw new Error(`no page ${command.page}`);
   return found;
 };
-const cards = (command) => page(command).locator('.ac-adaptiveCard');
+const cards = (command) => page(command).locator('.ac-adaptiveCard:not(.ac-adaptiveCard .ac-adaptiveCard)'); // not the forms in it
 const compose = (command) => page(command).locator('[role=textbox][contenteditable=true]').first();
 const ready = async (command) => {
   await compose(command).waitFor();
@@ -76,7 +76,7 @@ const commands = {
     else await keyboard.press('Enter');
   },
   async comment(command) {
-    const box = cards(command).last().locator('textarea').last();
+    const box = cards(command).last().locator('textarea:visible').last();
     await box.click(); // without this click a channel's card loses the text when its button is clicked
     await box.fill(command.text);
   },

@@ -147,7 +147,7 @@ class Page:
         await self.do("say", text=text, mention=mention)
 
     async def comment(self, text: str) -> None:
-        """Fill the comment field of the last card."""
+        """Fill the open comment field of the last card."""
         await self.do("comment", text=text)
 
     async def click(self, button: str) -> None:

@@ -74,6 +74,7 @@ async def test_late_click_after_a_rejection_shows_who_decided(
     await page.shoot_card(pictures / "waiting-ja.png")
 
     sandbox.teams.hold_updates(sandbox.teams.browser_url_for(MEI, page="late"))
+    await page.click("却下…")
     await page.comment("作業チケットがありません。起票してから再申請してください。")
     await page.click("却下")
     await page.wait_for("さんが却下")  # until AWS has answered, the card says who clicked
@@ -81,6 +82,7 @@ async def test_late_click_after_a_rejection_shows_who_decided(
     await page.shoot_card(pictures / "rejected-ja.png")
     assert signals(sandbox) == 1
 
+    await late.click("コメントを付けて承認…")
     await late.comment("問題なさそうです")
     await late.click("承認")
     await late.wait_for("作業チケットがありません")
@@ -104,6 +106,7 @@ async def test_requester_receives_the_connect_commands_after_an_approval(
     await page.wait_for_cards()
 
     own = await browser.open(sandbox.teams.browser_url_for(TARO))
+    await page.click("コメントを付けて承認…")
     await page.comment("了解しました。終わったら連絡してください。")
     await page.click("承認")
     await page.wait_for("承認済み")
@@ -136,13 +139,13 @@ async def test_late_click_on_the_first_of_two_levels_only_updates_the_card(
         await page.shoot_card(pictures / "waiting-en.png")
         sandbox.teams.hold_updates(sandbox.teams.browser_url_for(MEI, page="late"))
         await page.click("Approve")
-        await page.wait_for("Level2")
+        await page.wait_for("level 2 of 2")
         await late.click("Approve")
-        await late.wait_for("Level2")
+        await late.wait_for("level 2 of 2")
         await late.shoot_card(pictures / "step-passed-en.png")
         assert signals(sandbox) == 1
         await late.click("Approve")
-        await late.wait_until_gone("Waiting for approval")
+        await late.wait_until_gone("Waiting for level 2")
         await late.shoot_card(pictures / "approved-en.png")
         assert [effect.step for effect in sandbox.aws.effects()] == ["Level1", "Level2"]
         assert sandbox.aws.mistakes == []

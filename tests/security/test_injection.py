@@ -44,8 +44,21 @@ def template(name: str) -> Template:
 
 
 def made(view: View | Notice, notice: Notice | None, formatter: CardFormatter) -> Card:
-    """Return the card of a view with this formatter, without a limit on the card's size."""
-    return template(presentation(view).template).bind(template_data(view, formatter, notice))
+    """Return the card of a view with this formatter and the whole reason, without a limit on the card's size."""
+    card: Card = unfolded(template(presentation(view).template).bind(template_data(view, formatter, notice)))
+    return card
+
+
+def unfolded(tree: Any) -> Any:
+    """Return a card as it is after a tap on the button below a long reason."""
+    if isinstance(tree, list):
+        ids = {each["id"] for each in tree if isinstance(each, dict) and "id" in each}
+        hidden = {"show-reason", "reason-start"} if "reason" in ids else set[str]()
+        return [unfolded(each) for each in tree if not (isinstance(each, dict) and each.get("id") in hidden)]
+    if not isinstance(tree, dict):
+        return tree
+    without = {"id", "isVisible"} if tree.get("id") in {"reason", "reason-start"} else set[str]()
+    return {key: unfolded(each) for key, each in tree.items() if key not in without}
 
 
 def plain_twin(text: str, limits: Limits) -> str:

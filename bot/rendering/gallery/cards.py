@@ -40,6 +40,7 @@ from bot.rendering.gallery.sample import (
 
 _FIRST_LEVEL = LevelLine(number=1, of=2, step="Level1", approvals=0, required=1, waits_for=("NodeAccessApprover",))
 _LAST_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=1, required=1)
+_SECOND_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=0, required=1, waits_for=("NodeAccessLead",))
 _HALF_APPROVED = LevelLine(
     number=1,
     of=2,
@@ -123,6 +124,9 @@ _WAITING_CARDS = {
     "request-updated": replace(WAITING, mentions=_ASKED, mentioned=_NAMED),
     "request-bare": _BARE,
     "request-tags-unread": replace(_BARE, tags_unread=True),
+    "request-second-level": replace(
+        WAITING, step="Level2", level=_SECOND_LEVEL, decisions=(replace(APPROVAL, step="Level1"),)
+    ),
     "request-half-approved": replace(WAITING, level=_HALF_APPROVED),
     "request-same-role": replace(WAITING, level=_HALF_APPROVED, same_role="NodeAccessApprover"),
     "request-same-role-denied": replace(

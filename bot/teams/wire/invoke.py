@@ -21,6 +21,7 @@ LONGEST_REQUEST: Final = 100  # characters; `account/region/oi-…` has about 45
 LONGEST_STEP: Final = 128  # characters; the limit for the name of an automation step
 LONGEST_ID: Final = 512  # characters of an id from Teams, which rows store; a channel's thread has about 100
 LONGEST_COMMENT: Final = 2000  # characters; the card's field allows fewer
+COMMENTS: Final = ("comment", "approval_comment")  # the ids of comment fields; only one of a card is open at a click
 
 _ACTION_TYPES: Final = frozenset({"Action.Execute", "Action.Submit"})
 
@@ -106,12 +107,11 @@ def _verb(action: Json, data: Json) -> Verb:
 
 
 def _comment(data: Json) -> str:
-    comment = data.get("comment")
-    if comment is None:
-        return ""
-    if not isinstance(comment, str):
+    """Return the first comment that is not empty. Raises NotAClick if one is no text."""
+    comments = [data[name] for name in COMMENTS if data.get(name) is not None]
+    if not all(isinstance(each, str) for each in comments):
         raise NotAClick(Rejection.COMMENT)
-    return comment[:LONGEST_COMMENT]
+    return next((each[:LONGEST_COMMENT] for each in comments if each), "")
 
 
 def _text(data: Json, key: str, limit: int, rejection: Rejection) -> str:

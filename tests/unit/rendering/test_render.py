@@ -163,19 +163,28 @@ def test_updated_card_mentions_people_without_notifying_them(name: str) -> None:
 
 
 def test_waiting_card_shows_every_fact_in_order() -> None:
-    """After the banner come the node's name, the requester, the duration and the reason, then all other facts.
+    """What a decision needs is above the buttons; all other facts are below them, and hidden until someone opens them.
 
     Times are in the channel's time zone.
     """
-    text = shown(card(request()))
-    expected = [
-        "Waiting for approval", "Node access request", "web-prod-01", "山田 太郎 asks for 4 hours of access.", "Reason",
-        "決済 API", "i-02999bd501754105a", "111122223333", "ap-northeast-1", "Amazon Linux 2023", "10.0.3.17",
-        "Environment = production", "E-commerce-Manual-Approval-Policy", "1 of 2 (Level1)", "0 of 1 approvals given",
-        "Mon, Nov 23, 2026, 14:19 JST", "Mon, Nov 30, 14:19 JST (7 days after the request)", "oi-f57e817742bd",
-    ]  # fmt: skip
-    positions = [text.index(each) for each in expected]
-    assert positions == sorted(positions)
+    made = card(request())
+    (facts,) = [each for each in nodes(made) if each.get("id") == "facts"]
+    for part, expected in (
+        ([each for each in made["body"] if each is not facts], [
+            "Waiting for level 1 of 2 · expires Mon, Nov 30, 14:19 JST", "web-prod-01", "production",
+            "山田 太郎 asks for 4 hours of access.", "Reason: ", "決済 API",
+            "111122223333 · ap-northeast-1 · Amazon Linux 2023",
+        ]),
+        (facts, [
+            "i-02999bd501754105a", "111122223333", "ap-northeast-1", "Amazon Linux 2023", "10.0.3.17",
+            "Environment = production", "E-commerce-Manual-Approval-Policy", "1 of 2 (Level1)", "0 of 1 approvals given",
+            "Mon, Nov 23, 2026, 14:19 JST", "Mon, Nov 30, 14:19 JST (7 days after the request)", "oi-f57e817742bd",
+        ]),
+    ):  # fmt: skip
+        text = shown(part)
+        positions = [text.index(each) for each in expected]
+        assert positions == sorted(positions)
+    assert facts["isVisible"] is False
 
 
 @pytest.mark.parametrize("view", [request(), bare_request()])
@@ -184,7 +193,7 @@ def test_button_data_has_only_ids_and_the_verb(view: View) -> None:
     made = card(view)
     data = {"request": "111122223333/ap-northeast-1/oi-f57e817742bd", "step": "Level1"}
     buttons = of_type(made["body"], "Action.Execute")
-    assert [each["verb"] for each in buttons] == ["approve", "reject"]
+    assert [each["verb"] for each in buttons] == ["approve", "reject", "approve"]
     for each in buttons:
         assert each["data"] == data
         assert each["fallback"]["type"] == "Action.Submit"
@@ -194,23 +203,50 @@ def test_button_data_has_only_ids_and_the_verb(view: View) -> None:
 
 def test_maximum_length_of_the_comment_field_is_the_comment_limit() -> None:
     """The field accepts COMMENT_LIMIT characters, because the bot adds the name of the person who decided."""
-    (field,) = of_type(card(request()), "Input.Text")
-    assert (field["id"], field["maxLength"]) == ("comment", COMMENT_LIMIT)
+    fields = of_type(card(request()), "Input.Text")
+    assert [(field["id"], field["maxLength"]) for field in fields] == [
+        ("comment", COMMENT_LIMIT),
+        ("approval_comment", COMMENT_LIMIT),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("verdicts", "label"),
-    [
-        ((), "Comment (optional)"),
-        ((Verdict.REJECT,), "Comment (required to reject)"),
-        ((Verdict.APPROVE,), "Comment (required to approve)"),
-        ((Verdict.APPROVE, Verdict.REJECT), "Comment (required)"),
-    ],
-)
-def test_comment_field_says_when_a_comment_is_required(verdicts: tuple[Verdict, ...], label: str) -> None:
+@pytest.mark.parametrize("verdicts", [(), (Verdict.REJECT,), (Verdict.APPROVE,), tuple(Verdict)])
+def test_comment_field_says_when_a_comment_is_required(verdicts: tuple[Verdict, ...]) -> None:
     """The label of the field says it, so people know before they click."""
-    (field,) = of_type(card(request(comment_required=verdicts)), "Input.Text")
-    assert field["label"] == label
+    labels = {field["id"]: field["label"] for field in of_type(card(request(comment_required=verdicts)), "Input.Text")}
+    assert ("required" in labels["comment"]) == (Verdict.REJECT in verdicts)
+    assert ("required" in labels["approval_comment"]) == (Verdict.APPROVE in verdicts)
+
+
+@pytest.mark.parametrize("verdicts", [(), (Verdict.REJECT,), (Verdict.APPROVE,), tuple(Verdict)])
+def test_reject_takes_two_taps_and_approve_one_unless_it_needs_a_comment(verdicts: tuple[Verdict, ...]) -> None:
+    """A thumb does not reject by mistake. Approve with a comment opens a field of its own."""
+    made = card(request(comment_required=verdicts))
+    actions = [action for each in of_type(made["body"], "ActionSet") for action in each["actions"]]
+    at_once = [each["verb"] for each in actions if each["type"] == "Action.Execute"]
+    opened = [
+        [each["verb"] for each in action["card"]["actions"]]
+        for action in actions
+        if action["type"] == "Action.ShowCard"
+    ]
+    assert at_once == ([] if Verdict.APPROVE in verdicts else ["approve"])
+    assert sorted(opened) == [["approve"], ["reject"]]
+
+
+@pytest.mark.parametrize("reason", ["x" * 200, "決" * 100, "a\n" * 8])
+def test_long_reason_begins_folded_with_a_button_that_shows_all_of_it(reason: str) -> None:
+    """The button is above Approve. A reason that fits into three lines of a phone has no such button."""
+    made = card(request(reason=reason))
+    (fold,) = [each for each in of_type(made, "ActionSet") if each.get("id") == "show-reason"]
+    (toggle,) = fold["actions"]
+    places = {each["id"]: each for each in nodes(made) if "id" in each}
+    after = {each["elementId"]: each["isVisible"] for each in toggle["targetElements"]}
+    assert after == {"reason-start": False, "reason": True, "show-reason": False}
+    assert (places["reason"]["isVisible"], "…" in shown(places["reason-start"])) == (False, True)
+    assert shown(places["reason"]).replace("\n", "").replace("Reason: ", "") == reason.replace("\n", "")
+    written = json.dumps(made)
+    assert written.index("show-reason") < written.index('"approve"')
+    assert "show-reason" not in json.dumps(card(request(reason="fix it " * 14)))
 
 
 @pytest.mark.parametrize("banner", list(Banner))
@@ -360,7 +396,7 @@ def test_rendering_a_view_twice_gives_equal_cards() -> None:
 def test_typed_comment_that_is_too_long_is_cut_in_the_answer() -> None:
     """Such a comment comes only from a forged click. It is cut, and the answer stays below the size limit."""
     made = card(request(), Notice(NoticeCode.BUSY, typed="😀" * 2000))
-    (field,) = of_type(made, "Input.Text")
+    field, _ = of_type(made, "Input.Text")
     assert field["value"] == "😀" * (COMMENT_LIMIT - 1) + "…"
     assert size(made) <= CARD_LIMIT
 
@@ -383,7 +419,8 @@ def test_notification_names_node_and_requester() -> None:
 def test_revocation_and_cancellation_need_two_clicks(sample: str, verb: str, locale: str) -> None:
     """The first button only opens a part of the card that explains the effect. The button in that part sends the click."""
     made = card(SAMPLES[sample].view, locale=locale)
-    (opener,) = [action for each in of_type(made["body"], "ActionSet") for action in each["actions"]]
+    actions = [action for each in of_type(made["body"], "ActionSet") for action in each["actions"]]
+    (opener,) = [each for each in actions if each["type"] != "Action.ToggleVisibility"]
     assert opener["type"] == "Action.ShowCard"
     assert not {"verb", "data"} & opener.keys()
     (action,) = opener["card"]["actions"]

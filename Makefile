@@ -95,7 +95,7 @@ render: setup ## Print a card as JSON (CARD=request LOCALE=ja)
 
 # CI=true: fail without a browser, so that no old pictures are copied.
 pictures: setup ## Take the pictures of the README, and draw the icons of the Teams app, in a browser
-	CI=true E2E_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/e2e/test_decision.py -k "rejected or english"
+	CI=true E2E_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/e2e/test_decision.py -k late_click
 	mkdir -p .github
 	cp $(PICTURES)/waiting-en.png .github/card.png
 	cp $(PICTURES)/waiting-ja.png .github/card.ja.png

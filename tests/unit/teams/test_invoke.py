@@ -102,6 +102,12 @@ def test_click_is_read_with_every_verb(verb: Verb) -> None:
     assert read_click(_invoke(verb=verb.value)).verb is verb
 
 
+def test_comment_of_an_approval_has_a_field_of_its_own() -> None:
+    """A card has a field for each button, and a click the comment of the one that is open."""
+    written = [{"approval_comment": "ok"}, {"comment": "", "approval_comment": "ok"}, {"comment": "ok"}]
+    assert [read_click(_invoke({**DATA, **each})).comment for each in written] == ["ok"] * 3
+
+
 def test_a_missing_step_and_comment_are_empty() -> None:
     """A refresh has neither a step nor a comment, and an empty field may arrive as null."""
     click = read_click(_invoke({"request": KEY, "comment": None}, "refresh"))

@@ -53,10 +53,11 @@ class LevelTable(_Table):
     step: Visible
     approvers: list[Approver] = []
     approver_role: RoleArn | None = None
+    one_level_per_person: bool | None = None
 
     def to_domain(self) -> LevelRule:
         """Return the domain's type."""
-        return LevelRule(self.step, tuple(self.approvers), self.approver_role)
+        return LevelRule(self.step, tuple(self.approvers), self.approver_role, self.one_level_per_person)
 
 
 class ChannelTable(_Table):
@@ -72,6 +73,7 @@ class ChannelTable(_Table):
     timezone: Timezone = "UTC"
     comment_required: list[Literal["approve", "reject"]] = []
     show_tags: list[Visible] = list(DEFAULT_TAGS)
+    one_level_per_person: bool = True
     remind_after: Unavailable = None
     escalate_after: Unavailable = None
     escalate_to: Unavailable = None
@@ -95,6 +97,7 @@ class ChannelTable(_Table):
             match=self.match.to_domain() if self.match else None,
             fallback=self.fallback or (alone and self.match is None),
             levels=tuple(each.to_domain() for each in self.levels),
+            one_level_per_person=self.one_level_per_person,
         )
 
 

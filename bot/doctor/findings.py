@@ -25,6 +25,7 @@ NO_CALLS: Final = "Microsoft cannot call the bot, so no click and no command arr
 NO_READS: Final = "The bot cannot read requests there, so they get no card, and nobody learns of them."
 NO_SIGNAL: Final = "A click is accepted in Teams, and AWS then refuses the decision."
 NO_BUTTONS: Final = "The card has no buttons: somebody must decide in the AWS console."
+NO_SECOND: Final = "Nobody is left in Teams to approve the last level: somebody must approve in the AWS console."
 NO_CARDS: Final = "Requests for this channel get no card there."
 NO_CLICKS: Final = "Every click in this channel is refused, because nobody is known as a member."
 LATE_CARDS: Final = "The sweep finds requests only once in a minute, so each card is late."
@@ -126,6 +127,7 @@ FINDINGS: Final[Sequence[Finding]] = (
     Finding("aws.jit", "No request can wait for a decision there.", ("policies ",), ("no_policy",)),
     Finding("aws.policy-role", NO_BUTTONS, ("policies ",), ("other_role",)),
     Finding("aws.identity-center", NO_BUTTONS, ("policies ",), ("console_only",)),
+    Finding("aws.one-level", NO_SECOND, ("policies ",), ("one_level",)),
     Finding("aws.policies", "It is unknown whether a channel can decide.", ("policies ",)),
     Finding("aws.signal", NO_SIGNAL, ("decisions",)),
     Finding("aws.queue-key", LATE_CARDS, ("queue settings",), ("aws_managed_key",)),

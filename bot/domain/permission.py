@@ -4,9 +4,10 @@ The rules are checked in this order. Default deny: each returns a Refusal, or No
 
 - Approve, reject, revoke (`may_decide`): the request is not a replica; the channel is not paused; the person is one of
   the channel's approvers at this step; the person is not the requester; the requester is identified (unless the setting
-  allows unidentified ones) and provably another person; it is certain for which nodes access is requested (not for
-  Revoke); the request waits for a decision at this step (for Revoke: access was granted at this step); AWS is not
-  certain to refuse the role; a required comment is not empty.
+  allows unidentified ones) and provably another person; for Approve, it is certain that the person approved no other
+  level of the request (bot.domain.other_levels; unless `one_level_per_person` is false); it is certain for which nodes
+  access is requested (not for Revoke); the request waits for a decision at this step (for Revoke: access was granted at
+  this step); AWS is not certain to refuse the role; a required comment is not empty.
 - Cancel (`may_cancel`): the request is not a replica; the person belongs to the tenant and is the identified Teams user
   who made the request; the click has no step; the account has a cancel_role; the request waits.
 
@@ -49,6 +50,8 @@ class Refusal(StrEnum):
     OTHER_ROLE = "other_role"  # the policy lists other roles than the channel's approver_role
     COMMENT_REQUIRED = "comment_required"
     NOT_ROUTED = "not_routed"  # this channel does not decide the request now; PermissionCheck.refusal has the causes
+    OTHER_LEVEL = "other_level"  # the person approved another level of the request, or their approval is on its way
+    OTHER_LEVEL_UNKNOWN = "other_level_unknown"  # it is unknown who approved another level: maybe this person
     NOT_COMPARABLE = "not_comparable"  # no known id or address proves that the clicker is not the requester
     NODES_UNREAD = "nodes_unread"  # it is not certain for which nodes access is requested
     UNREADABLE = "unreadable"  # it is unknown whether AWS waits for a decision
@@ -80,11 +83,13 @@ def may_decide(
     membership: Membership,
     tenant_id: str,
     allow_unidentified: bool,
+    approved_other_level: bool | None,
 ) -> Refusal | None:
     """Return why this person may not decide at this step; None if they may.
 
     Approvers of the step that settled a request may also revoke the access. `allow_unidentified` says whether requests
-    of unidentified requesters can be decided.
+    of unidentified requesters can be decided. `approved_other_level` says whether the person approved another level of
+    the request; None if that is unknown.
     """
     if request.replica_of:
         return Refusal.REPLICA
@@ -92,12 +97,10 @@ def may_decide(
         return Refusal.PAUSED
     if refusal := _refused_as_approver(person, channel.approvers_at(step), membership, tenant_id):
         return refusal
-    if requester.is_person(person):
-        return Refusal.OWN_REQUEST
-    if not requester.identified and not allow_unidentified:
-        return why_unidentified(requester)
-    if not requester.comparable_with(person):
-        return Refusal.NOT_COMPARABLE
+    if refusal := _refused_as_requester(person, requester, allow_unidentified=allow_unidentified):
+        return refusal
+    if action is Verdict.APPROVE and channel.one_level_at(step) and approved_other_level is not False:
+        return Refusal.OTHER_LEVEL if approved_other_level else Refusal.OTHER_LEVEL_UNKNOWN
     if refusal := _unfit(request, action, step):
         return refusal
     if refusal := _refused_by_aws(request.level(step), channel.role_at(step, request.key.account)):
@@ -105,6 +108,15 @@ def may_decide(
     if action in channel.comment_required and not is_visible(comment):
         return Refusal.COMMENT_REQUIRED
     return None
+
+
+def _refused_as_requester(person: Person, requester: Requester, *, allow_unidentified: bool) -> Refusal | None:
+    """Return why the person is, or may be, the requester; None if they are known to be another person."""
+    if requester.is_person(person):
+        return Refusal.OWN_REQUEST
+    if not requester.identified and not allow_unidentified:
+        return why_unidentified(requester)
+    return None if requester.comparable_with(person) else Refusal.NOT_COMPARABLE
 
 
 def why_unidentified(

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import LONGEST_HOLD, Decision, DecisionState, Outcome
-from bot.domain.identity import Requester
+from bot.domain.identity import Person, Requester
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.domain.routing import Route
 from bot.domain.spans import is_ahead, runs
@@ -142,7 +142,9 @@ class Record:
     reconcile_failures: int = 0  # consecutive; sets the pause before the next reconcile
     missing_since: datetime | None = None  # since when AWS reports that the OpsItem does not exist
     conflicting_policies: tuple[str, ...] = ()  # those that the event of a failed request named
+    no_second_approver: bool = False  # there are approvers, but each has or may have approved another level
     voters: tuple[tuple[str, str], ...] = ()  # voters outside Teams: AWS's spelling, the name in Teams
+    voter_users: tuple[tuple[str, str], ...] = ()  # the same: AWS's spelling, the Microsoft Entra object id
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()
@@ -288,13 +290,18 @@ class Record:
             observed_at=at,
             observed_from=since,
             no_approver=self.no_approver and _waiting_step(facts) == _waiting_step(self.request),
+            no_second_approver=self.no_second_approver and _waiting_step(facts) == _waiting_step(self.request),
             reconcile_failures=0,
             missing_since=None,
         )
 
-    def with_voters(self, names: Mapping[str, str]) -> "Record":
-        """Add the names of voters. A known name stays: it was certain once."""
-        return replace(self, voters=tuple({**names, **dict(self.voters)}.items())) if names else self
+    def with_voters(self, people: Mapping[str, Person]) -> "Record":
+        """Add the people who voted outside Teams, by AWS's spelling. What is known stays: it was certain once."""
+        if not people:
+            return self
+        names = {by: person.shown_name for by, person in people.items()} | dict(self.voters)
+        users = {by: person.user for by, person in people.items()} | dict(self.voter_users)
+        return replace(self, voters=tuple(names.items()), voter_users=tuple(users.items()))
 
     def not_found(self, at: datetime) -> "Record":
         """Store that AWS knows no such OpsItem. After GONE_AFTER a request that has not ended counts as gone."""

@@ -61,11 +61,12 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class LevelRule:
-    """The approvers and the role of one step, if they differ from the channel's."""
+    """The rules of one step, where they differ from the channel's."""
 
     step: str
     approvers: tuple[str, ...]
     approver_role: str | None = None
+    one_level_per_person: bool | None = None  # None: as for the channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Channel:
     match: Match | None = None
     fallback: bool = False
     levels: tuple[LevelRule, ...] = ()
+    one_level_per_person: bool = True  # False: a person may approve several levels of a request
 
     def approvers_at(self, step: str) -> tuple[str, ...]:
         """Return the approvers of this step: those of its own rule, else the channel's."""
@@ -99,6 +101,12 @@ class Channel:
         rule = self._rule(step)
         role = (rule.approver_role if rule else None) or self.approver_role
         return role.replace("{account}", account) if role else None
+
+    def one_level_at(self, step: str) -> bool:
+        """True if a person who approved another level of the request may not approve this step."""
+        rule = self._rule(step)
+        own = rule.one_level_per_person if rule else None
+        return self.one_level_per_person if own is None else own
 
     @property
     def approver_roles(self) -> tuple[str, ...]:

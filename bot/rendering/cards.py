@@ -187,6 +187,9 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
         alerts.append({"runs": formatter.say.runs("card_line.tags_unread")})
     if view.no_approver:
         alerts.append({"runs": formatter.say.runs("card_line.no_approver")})
+    if view.no_second_approver:
+        alerts.append({"runs": formatter.say.runs("card_line.no_second_approver")})
+        alerts.append({"runs": formatter.say.runs("card_line.no_second_approver_admin")})
     if view.home_problem:
         alerts.append({"runs": formatter.coded("home_problem", view.home_problem, otherwise="other")})
     for line in view.not_shown:

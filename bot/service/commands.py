@@ -184,8 +184,9 @@ class CommandService:
         if channel.name not in actors:
             actors[channel.name] = await self._permission.actor(person, channel)
         actor = actors[channel.name]
+        # who approved another level may only reject
         refusal = self._permission.refusal(
-            row, channel.name, actor, action=Verdict.APPROVE, step=level.step, comment=ANY_COMMENT
+            row, channel.name, actor, action=Verdict.REJECT, step=level.step, comment=ANY_COMMENT
         )
         return refusal is None
 

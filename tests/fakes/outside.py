@@ -188,6 +188,12 @@ def doubled(outside: Outside) -> int:
     return len(outside.aws.effects) - len(votes(outside) & outside.clicked) - back
 
 
+def approved_twice(outside: Outside) -> set[str]:
+    """Return the session names whose approvals from Teams AWS counted at more than one level."""
+    names = Counter(name for name, _, verdict in votes(outside) if verdict == Verb.APPROVE)
+    return {name for name, count in names.items() if count > 1}
+
+
 def extras(outside: Outside) -> int:
     """Return how many messages in Teams exceed one for each card, note and direct message of the row.
 

@@ -14,7 +14,7 @@ from bot.ports.aws import SignalLost, SignalThrottled
 from bot.service.clicks.click import Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.gates import end_everything
-from tests.fakes.outside import MEI, NAMING, Outside, Process
+from tests.fakes.outside import MEI, NAMING, PRIYA, Outside, Process
 from tests.reliability.rest import Stuck
 
 STUCK = 600  # seconds after which unfinished work counts as stuck
@@ -121,10 +121,10 @@ def console(verdict: Verdict, *, after: Act | None = None) -> Act:
 YES, NO, BACK, AWAY = Verb.APPROVE, Verb.REJECT, Verb.REVOKE, Verb.CANCEL
 DECIDED = (asked(2), pressed("Level1", (HANAKO, YES)), pressed("Level2", (ICHIRO, YES)))
 STORIES = (
-    Story("approved", (asked(2), pressed("Level1", (HANAKO, YES), (ICHIRO, YES)), pressed("Level2", (ICHIRO, YES)))),
+    Story("approved", (asked(2), pressed("Level1", (HANAKO, YES), (ICHIRO, YES)), pressed("Level2", (MEI, YES)))),
     Story(
         "rejected",
-        (asked(2, 2), pressed("Level1", (HANAKO, YES), (ICHIRO, YES)), pressed("Level2", (MEI, NO), (HANAKO, YES))),
+        (asked(2, 2), pressed("Level1", (HANAKO, YES), (ICHIRO, YES)), pressed("Level2", (MEI, NO), (PRIYA, YES))),
         lag=1.5,
     ),
     Story("console", (asked(2), pressed("Level1", (HANAKO, YES), (HANAKO, YES)), console(Verdict.REJECT))),
@@ -132,7 +132,7 @@ STORIES = (
     Story("changed mind", (asked(1), pressed("Level1", (HANAKO, YES), (HANAKO, NO)))),
     Story(
         "lost",
-        (asked(2), pressed("Level1", (HANAKO, YES), (ICHIRO, NO)), pressed("Level2", (HANAKO, YES))),
+        (asked(2), pressed("Level1", (HANAKO, YES), (ICHIRO, NO)), pressed("Level2", (MEI, YES))),
         after=(SignalLost,),
     ),
     Story(
@@ -142,7 +142,7 @@ STORIES = (
     ),
     Story(
         "throttled",
-        (asked(2), pressed("Level1", (HANAKO, YES), (MEI, YES)), pressed("Level2", (MEI, YES))),
+        (asked(2), pressed("Level1", (HANAKO, YES), (MEI, YES)), pressed("Level2", (ICHIRO, YES))),
         before=(SignalThrottled, SignalThrottled),
     ),
     Story("revoked", (*DECIDED, pressed("Level2", (HANAKO, BACK), (MEI, BACK))), lag=1.5),

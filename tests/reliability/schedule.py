@@ -11,6 +11,7 @@ from datetime import datetime
 from random import Random
 
 from bot.domain.identity import Person
+from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.ports.store import Change
@@ -19,7 +20,17 @@ from bot.store.rows import apply_change
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.clock import ManualClock
 from tests.fakes.gates import AbandonedCalls, end_everything
-from tests.fakes.outside import MEI, PRIYA, Outside, Process, doubled, extras, taken_back, wrong
+from tests.fakes.outside import (
+    MEI,
+    PRIYA,
+    Outside,
+    Process,
+    approved_twice,
+    doubled,
+    extras,
+    taken_back,
+    wrong,
+)
 from tests.fakes.store import MemoryStore, Tables
 from tests.reliability.rest import Stuck, gaps, until_at_rest
 
@@ -168,11 +179,13 @@ class End:
     stuck: str  # the problem, "" if everything converged
     signals: int
     revocations: int
+    approved_twice: int  # people who approved two levels
+    refused_again: int  # clicks that were refused because the person approved another level
 
     @property
     def good(self) -> bool:
-        """True if nothing is doubled or stuck, and there is at most one extra message per crash."""
-        return not self.doubled and not self.stuck and self.extras <= self.crashes
+        """True if nothing is doubled or stuck, no one approved two levels, and each crash causes at most one extra."""
+        return not self.doubled and not self.approved_twice and not self.stuck and self.extras <= self.crashes
 
 
 async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> End:
@@ -188,6 +201,14 @@ async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> 
             gate.alive = False
         await end_everything()
     outside = crowd.outside
+    answers = [each.result() for each, _ in crowd.answers if each.done() and not each.cancelled()]
     return End(
-        doubled(outside), extras(outside), outside.crashes, stuck, len(outside.aws.signals), len(taken_back(outside))
+        doubled(outside),
+        extras(outside),
+        outside.crashes,
+        stuck,
+        len(outside.aws.signals),
+        len(taken_back(outside)),
+        len(approved_twice(outside)),
+        sum(bool(each.notice and each.notice.code is Refusal.OTHER_LEVEL) for each in answers),
     )

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("silence")
 
 SEEDS = size(ci=100, long=10_000)
 BLIND_SEEDS = size(ci=30, long=1_000)
+LEVEL_SEEDS = size(ci=40, long=10_000)
 SEEN = 0.1  # share of the seeds that must fail without the claim
 
 
@@ -39,6 +40,15 @@ async def test_no_random_order_of_clicks_and_crashes_doubles_a_signal(figure: Fi
         stuck=sum(bool(end.stuck) for end in ends.values()),
         extras=sum(end.extras for end in ends.values()),
     )
+
+
+async def test_no_random_order_of_clicks_lets_a_person_approve_two_levels(figure: Figure) -> None:
+    """All four people click at both levels. Many are refused at the second one, and no one approves both."""
+    ends = [await end_of(seed) for seed in range(LEVEL_SEEDS)]
+    assert sum(end.approved_twice for end in ends) == 0
+    refused = sum(end.refused_again for end in ends)
+    assert refused > LEVEL_SEEDS / 10
+    figure(5, seeds_of_levels=LEVEL_SEEDS, refused_at_another_level=refused, approved_two_levels=0)
 
 
 async def test_control_bot_that_accepts_every_click_doubles_signals(

@@ -75,6 +75,7 @@ NAMES = {
     "a role without permission to decide": "aws.signal",
     "a policy that lists another role": "aws.policy-role",
     "a policy that lists only users or groups": "aws.identity-center",
+    "two levels that list one person": "aws.one-level",
     "just-in-time access without a policy": "aws.jit",
     "policies that may not be listed": "aws.policies",
     "a queue into which nobody may send": "aws.events",

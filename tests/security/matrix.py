@@ -134,6 +134,7 @@ class State:
     granted: bool = False
     cancellable: bool = False
     step: str = "Level1"  # the step in the data of the card's buttons
+    may_not_approve: frozenset[str] = frozenset()  # approvers who have or may have approved another level
 
 
 async def _waiting(home: Channel = HOME, **facts: Any) -> tuple[World, RequestKey]:
@@ -163,6 +164,23 @@ async def _approved(*, later: timedelta = timedelta(0), home: Channel = HOME) ->
 async def _second_level() -> tuple[World, RequestKey]:
     world, key = await _waiting(levels=2)
     world.aws.vote(key, CONSOLE, Verdict.APPROVE)
+    await world.shown(key)
+    return world, key
+
+
+async def _approved_by_the_approver() -> tuple[World, RequestKey]:
+    world, key = await _waiting(levels=2)
+    async with world.running():
+        await world.press(key, HANAKO)
+    await world.shown(key)
+    return world, key
+
+
+async def _approved_by_somebody(**first: Any) -> tuple[World, RequestKey]:
+    world, key = await _waiting(levels=2)
+    world.aws.vote(key, CONSOLE, Verdict.APPROVE)
+    levels = world.aws.requests[key].levels
+    world.aws.requests[key] = replace(world.aws.requests[key], levels=(replace(levels[0], **first), *levels[1:]))
     await world.shown(key)
     return world, key
 
@@ -206,6 +224,23 @@ async def _replica() -> tuple[World, RequestKey]:
 STATES: Final = {
     "waiting": State(_waiting, pending=True, cancellable=True),
     "waiting at another step": State(_second_level, cancellable=True),
+    "waiting at the second level, the first approved by the approver": State(
+        _approved_by_the_approver,
+        pending=True,
+        cancellable=True,
+        step="Level2",
+        may_not_approve=frozenset({"approver"}),
+    ),
+    "waiting at the second level, the first approved by a session that proves no one": State(
+        _approved_by_somebody, pending=True, cancellable=True, step="Level2", may_not_approve=MAY_DECIDE
+    ),
+    "waiting at the second level, the votes at the first unreadable": State(
+        lambda: _approved_by_somebody(votes=None),
+        pending=True,
+        cancellable=True,
+        step="Level2",
+        may_not_approve=MAY_DECIDE,
+    ),
     "waiting for people of Identity Center": State(_console_only, cancellable=True),
     "waiting, the channel paused": State(lambda: _waiting(replace(HOME, decide=False)), cancellable=True),
     "waiting, empty approver list": State(lambda: _waiting(replace(HOME, approvers=())), cancellable=True),
@@ -266,6 +301,8 @@ def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str 
     if forged is not None:
         return False
     match verb:
+        case Verb.APPROVE if actor in state.may_not_approve:
+            return False
         case Verb.APPROVE | Verb.REJECT:
             return state.pending and actor in MAY_DECIDE and route in REQUEST_THREAD
         case Verb.REVOKE:

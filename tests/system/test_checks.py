@@ -176,6 +176,12 @@ def policy(**content: Any) -> Setup:
     return arrange
 
 
+async def one_approver(world: Product) -> None:
+    """The file lists the same person, and no one else, for both levels of a policy."""
+    assert world.toml.count('["members"]') == 2
+    world.toml = world.toml.replace('["members"]', f'["user:{HANAKO.object_id}"]')
+
+
 async def no_policy(world: Product) -> None:
     """There is no approval policy in the account and Region."""
     ssm = world.aws.client("ssm")
@@ -450,6 +456,13 @@ CASES_AT_START: list[Case[Product]] = [
         "ResourceNotFoundException",
         "NODE_ACCESS_APP_SECRET_ARN",
         kept_secret("ResourceNotFoundException"),
+    ),
+    Case(
+        "two levels that list one person",
+        f"policies {ACCOUNT} {REGION}",
+        "one_level",
+        "policy Restricted-Nodes: channel approvals lists too few approvers",
+        one_approver,
     ),
 ]
 

@@ -79,6 +79,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         revoke=revoke,
         no_buttons=no_buttons if pending else None,
         no_approver=buttons and record.no_approver,
+        no_second_approver=buttons and record.no_second_approver,
         home=record.route.channel if pending and record.route and isinstance(no_buttons, DecidedElsewhere) else None,
         home_problem=home_problem(record) if pending and isinstance(no_buttons, DecidedElsewhere) else None,
         console_url=console_url(request.key),

@@ -136,6 +136,7 @@ class CardView:
     revoke: bool = False  # the card offers Revoke
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
     no_approver: bool = False  # no member of the channel may decide; the buttons stay, because an approver may join
+    no_second_approver: bool = False  # each approver has or may have approved another level; they may still reject
     home: str | None = None  # the channel that decides, on a waiting card in another channel
     home_problem: str | None = None  # code of Teams' refusal of messages to that channel
     console_url: str | None = None

@@ -144,6 +144,7 @@ _WAITING_CARDS = {
     "request-long-reason": replace(WAITING, reason="A reason of more lines than a card shows.\n" * 20),
     "request-unchecked": replace(WAITING, requester_unchecked=True),
     "request-no-approver": replace(WAITING, no_approver=True),
+    "request-no-second-approver": replace(WAITING, no_second_approver=True),
     "request-unmatched": replace(WAITING, unmatched_address=_ADDRESS),
     "request-policies-conflict": replace(WAITING, conflicting_policies=("Policy-A", "Policy-B")),
     "request-queued": replace(WAITING, banner=Banner.QUEUED, queued=(APPROVAL,)),

@@ -171,6 +171,10 @@ OTHER_ROLE: Final = (
     "policy {policy}, {step}: it does not list the role with which the bot decides ({roles}). Add the role to the "
     "policy, or name the policy's role as approver_role"
 )
+ONE_LEVEL: Final = (
+    "policy {policy}: channel {channel} lists too few approvers, because a person approves one level of a request "
+    "only. Add approvers for its levels, or set one_level_per_person = false"
+)
 AWS_MANAGED_KEY: Final = (
     "the queue is encrypted with the key alias/aws/sqs, with which EventBridge cannot send. Use the encryption "
     "SSE-SQS, or a customer managed key that allows events.amazonaws.com"

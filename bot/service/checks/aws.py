@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from bot.domain.other_levels import lacks_people
 from bot.domain.permission import has_votable_approver, may_list_role
 from bot.domain.request import Level
 from bot.domain.routing import Channel
@@ -172,11 +173,17 @@ def identity_center(outcomes: Outcomes) -> Check:
 def _undecidable(
     policy: ApprovalPolicy, account: str, region: str, channels: Sequence[Channel]
 ) -> Iterator[tuple[str, str]]:
-    """Yield a code and advice for each level that no channel can decide, or once for a policy that cannot be read."""
+    """Yield a code and advice for each level that no channel can decide.
+
+    Yield them once for a policy that cannot be read, and for each channel with too few people for all its levels.
+    """
     if policy.levels is None:
         yield "unreadable_policy", f"policy {policy.name}: the document cannot be read"
         return
     possible = tuple(possible_channels(policy.name, account, region, channels))
+    for channel in possible:
+        if lacks_people(channel, policy.levels):
+            yield "one_level", advice.ONE_LEVEL.format(policy=policy.name, channel=channel.name)
     for level in policy.levels:
         if not has_votable_approver(level):
             yield "console_only", advice.CONSOLE_ONLY.format(policy=policy.name, step=level.step)

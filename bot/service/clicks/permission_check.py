@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from bot.domain.decision import Decision, DecisionEvent, Outcome
 from bot.domain.identity import Person, Requester
+from bot.domain.other_levels import approvers_elsewhere, other_levels
 from bot.domain.permission import Membership, Refusal, may_cancel, may_decide, not_the_requester
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, RequestKey, Verdict, Withdrawal
@@ -30,6 +31,8 @@ class Inputs:
     request: AccessRequest | None
     requester: Requester | None
     route: Route | None
+    # step and object id of each approval in Teams at a level that does not wait: none is claimed beside the check
+    approvals: frozenset[tuple[str, str]] = frozenset()
 
 
 class PermissionCheck:
@@ -79,7 +82,8 @@ class PermissionCheck:
 
     def inputs(self, record: Record) -> Inputs:
         """Return the current inputs of a permission check on this row."""
-        return Inputs(self._configuration.revision, record.request, record.requester, record.route)
+        elsewhere = approvers_elsewhere(record)
+        return Inputs(self._configuration.revision, record.request, record.requester, record.route, elsewhere)
 
     def has_role(self, key: RequestKey, channel_name: str, step: str) -> bool:
         """True if the channel's decisions at this step are sent in a role, not with the bot's own credentials."""
@@ -113,6 +117,9 @@ class PermissionCheck:
             membership=actor.membership,
             tenant_id=self._configuration.tenant_id,
             allow_unidentified=self._configuration.value.identity.allow_unidentified,
+            approved_other_level=other_levels(record, step, self._configuration.value.identity).approved_by(
+                actor.person
+            ),
         )
 
     async def actor_of(self, record: Record, decision: Decision) -> Actor | None:

@@ -25,6 +25,7 @@ from bot.domain.identity import (
     names_to_look_up,
     needs_record,
 )
+from bot.domain.other_levels import other_levels
 from bot.domain.permission import listed_approvers, may_be_approver
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest
@@ -46,6 +47,14 @@ class Identified:
     request: AccessRequest
     requester: Requester
     rosters_read: bool  # False: Teams did not return all rosters
+
+
+@dataclass(frozen=True, slots=True)
+class MissingApprovers:
+    """Which approvers the waiting level lacks: any at all, or one who has not approved another level."""
+
+    any_at_all: bool = False
+    a_second: bool = False
 
 
 class Identifying:
@@ -83,29 +92,38 @@ class Identifying:
             return Identified(replace(request, complete=False), requester.refusing_as(earlier), known.complete)
         return Identified(request, requester, known.complete)
 
-    async def has_no_approver(self, record: Record) -> bool:
-        """Return whether no member of the channel may decide at the waiting level. Call it once the rosters are read.
+    async def missing_approvers(self, record: Record) -> MissingApprovers:
+        """Return whether no member of the channel may decide, or approve, at the waiting level.
 
-        While the roster is unavailable, the last result stays.
+        Call it once the rosters are read. While the roster is unavailable, the last result stays.
         """
         channel, request = self._configuration.value.home(record), record.request
         level = request.waiting if request else None
         if channel is None or level is None or record.requester is None:
-            return False
+            return MissingApprovers()
         try:
             members = await self._people.roster(channel.conversation)
         except RosterUnavailable:  # the directory has logged why
-            return record.no_approver
+            return MissingApprovers(any_at_all=record.no_approver, a_second=record.no_second_approver)
         listed, tenant_id = listed_approvers(channel.approvers_at(level.step)), self._configuration.tenant_id
+        others = other_levels(record, level.step, self._configuration.value.identity)
+        restricted, found = channel.one_level_at(level.step), False
         async for each in in_turns(members):
-            if may_be_approver(each, listed, requester=record.requester, tenant_id=tenant_id):
-                return False
-        return bool(members)  # an empty roster proves nothing
+            if not may_be_approver(each, listed, requester=record.requester, tenant_id=tenant_id):
+                continue
+            if not restricted or others.approved_by(each) is False:
+                return MissingApprovers()
+            found = True
+            if not others.certain:
+                break  # the same for all others
+        return MissingApprovers(
+            any_at_all=bool(members) and not found, a_second=found
+        )  # an empty roster proves nothing
 
-    async def voters(self, request: AccessRequest, *, record: Record) -> dict[str, str]:
-        """Return the names in Teams of people who voted outside Teams, by AWS's spelling.
+    async def voters(self, request: AccessRequest, *, record: Record) -> dict[str, Person]:
+        """Return the Teams users who voted outside Teams, by AWS's spelling.
 
-        Left out are votes of the row's decisions, voters that the row names already, and voters that are no Teams user.
+        Left out are votes of the row's decisions, voters that the row knows already, and voters that are no Teams user.
         """
         votes = [(level.step, vote) for level in request.levels for vote in level.votes or ()]
         outside = {
@@ -113,8 +131,7 @@ class Identifying:
             for step, vote in votes
             if not any(each.step == step and voted_by(vote, each) for each in record.decisions)
         }
-        found = await self._voters(sorted(outside - dict(record.voters).keys()), request.key.account)
-        return {by: person.shown_name for by, person in found.items()}
+        return await self._voters(sorted(outside - dict(record.voter_users).keys()), request.key.account)
 
     async def _voters(self, spellings: Sequence[str], account: str) -> dict[str, Person]:
         """Return the Teams users among the voters of an account, by AWS's spelling. All are looked up together."""

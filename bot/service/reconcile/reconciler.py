@@ -130,7 +130,7 @@ class Reconciler:
         moments = [_retry_at(record, now), next_change(record, now), *_decision_checks(record, now)]
         if may_still_be_identified(record, now):
             moments.append(now + _lookup_pause(record, now))
-        if record.no_approver and record.request and record.request.waiting:
+        if (record.no_approver or record.no_second_approver) and record.request and record.request.waiting:
             moments.append(now + UNIDENTIFIED_PAUSE)
         return min((moment for moment in moments if moment), default=None)
 
@@ -182,11 +182,14 @@ class Reconciler:
             self._outcomes.failed(Work.READING, subject, code=NOT_COMPLETE, detail=record.key.ops_item_id)
 
     async def _with_approvers(self, record: Record) -> Record:
-        """Store whether any member of the channel may decide, if that has changed, and return the row."""
-        none = await self._identifying.has_no_approver(record)
-        if none == record.no_approver:
+        """Store whether any member of the channel may decide or approve, if that has changed, and return the row."""
+        missing = await self._identifying.missing_approvers(record)
+        if (missing.any_at_all, missing.a_second) == (record.no_approver, record.no_second_approver):
             return record
-        return await self._rows.apply(record.key, lambda row: replace(row, no_approver=none))
+        return await self._rows.apply(
+            record.key,
+            lambda row: replace(row, no_approver=missing.any_at_all, no_second_approver=missing.a_second),
+        )
 
     def _routed(self, record: Record) -> Record:
         """Choose the channel, once: a settled route stays even if tags change, unless its channel was removed."""

@@ -11,6 +11,7 @@ from bot.domain.routing import Channel
 from bot.text.names import caseless, fold
 from tests.reliability.replacing import Guard, Replacement, always, around, constant
 
+OTHER_LEVELS = "bot.domain.other_levels:"
 MAY_DECIDE = "bot.domain.permission:may_decide"
 OBJECTION = "bot.service.clicks.permission_check:PermissionCheck.objection"
 COMPARABLE = "bot.domain.identity:Requester.comparable_with"
@@ -28,6 +29,7 @@ MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_se
 DEFAULT_DENY = "tests/security/test_default_deny.py::"
 SPELLINGS = "tests/security/test_requester_spellings.py::test_requester_cannot_decide_their_own_request_under_any_of_their_accounts"
 NO_APPROVER = "tests/scenario/test_no_approver.py::"
+ONE_LEVEL = "tests/scenario/test_one_level.py::"
 ALIASES = "tests/scenario/test_aliases.py::"
 LOOK_ALIKES = "tests/security/test_look_alikes.py::"
 
@@ -73,6 +75,10 @@ def _comparable_by_mail(comparable: Any, requester: Requester, person: Person) -
 
 def _unidentified_too(may_decide: Any, person: Person, **facts: Any) -> Any:
     return may_decide(person, **{**facts, "allow_unidentified": True})
+
+
+def _at_several_levels(may_decide: Any, person: Person, **facts: Any) -> Any:
+    return may_decide(person, **{**facts, "approved_other_level": False})
 
 
 def _without_tenant(may_decide: Any, person: Person, *, tenant_id: str, **facts: object) -> Any:
@@ -316,6 +322,36 @@ GUARDS = (
         "requests of unidentified requesters cannot be decided",
         DEFAULT_DENY + "test_no_one_may_decide_a_request_of_an_unidentified_requester",
         {MAY_DECIDE: around(_unidentified_too)},
+    ),
+    Guard(
+        "a person approves one level of a request only",
+        ONE_LEVEL + "test_two_levels_are_approved_by_two_people",
+        {MAY_DECIDE: around(_at_several_levels)},
+    ),
+    Guard(
+        "no order of clicks lets a person approve two levels",
+        "tests/reliability/test_interleavings.py::test_no_random_order_of_clicks_lets_a_person_approve_two_levels",
+        {MAY_DECIDE: around(_at_several_levels)},
+    ),
+    Guard(
+        "the claim sees approvals at other levels",
+        ONE_LEVEL + "test_claim_sees_an_approval_that_another_process_stores_during_the_permission_check[sent]",
+        {OTHER_LEVELS + "approvers_elsewhere": always(frozenset())},
+    ),
+    Guard(
+        "approvals at other levels are checked again before the signal",
+        ONE_LEVEL + "test_approval_is_not_sent_if_the_person_approved_another_level_since_the_claim[execution]",
+        {OBJECTION: always(None)},
+    ),
+    Guard(
+        "an approval at another level that may be anybody's is nobody else's",
+        MATRIX + "[waiting at the second level, the votes at the first unreadable]",
+        {MAY_DECIDE: never(Refusal.OTHER_LEVEL_UNKNOWN)},
+    ),
+    Guard(
+        "a second account with the same address approves no other level",
+        ONE_LEVEL + "test_second_account_with_the_same_address_is_the_same_person",
+        {OTHER_LEVELS + "is_same_person": around(lambda _, one, other: one.user == other.user)},
     ),
     Guard(
         "a session name chosen by the caller identifies no one",

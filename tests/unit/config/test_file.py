@@ -35,11 +35,13 @@ match = {{ accounts = ["111122223333"], regions = [], policies = [], tags = {{ E
 step = "Level2"
 approvers = ["user:{HANAKO}"]
 approver_role = "arn:aws:iam::111122223333:role/NodeAccessLead"
+one_level_per_person = false
 
 [[channels]]
 name = "leads"
 conversation = "19:leads@thread.tacv2"
 fallback = true
+one_level_per_person = false
 
 [identity]
 trusted_roles = ["Operator"]
@@ -87,10 +89,12 @@ def test_keys_of_channels_levels_and_accounts_are_read() -> None:
     assert production.approvers == ("members", f"user:{HANAKO}", "upn:ichiro.tanaka@example.com")
     assert production.role_at("Level1", "111122223333") == "arn:aws:iam::111122223333:role/teams/NodeAccessApprover"
     assert production.levels == (
-        LevelRule("Level2", (f"user:{HANAKO}",), "arn:aws:iam::111122223333:role/NodeAccessLead"),
+        LevelRule("Level2", (f"user:{HANAKO}",), "arn:aws:iam::111122223333:role/NodeAccessLead", False),
     )
     assert (production.locale, production.timezone, production.mention) == ("ja", "Asia/Tokyo", (f"user:{HANAKO}",))
     assert (production.comment_required, production.show_tags) == (frozenset({Verdict.REJECT}), ("Environment",))
+    assert [production.one_level_at(step) for step in ("Level1", "Level2")] == [True, False]
+    assert not leads.one_level_at("Level1")
     assert (leads.fallback, leads.match, leads.approvers, leads.show_tags) == (True, None, (), DEFAULT_TAGS)
     assert configuration.accounts == (
         Account("444455556666", ("ap-northeast-1", "us-gov-west-1"), "arn:aws:iam::444455556666:role/NodeAccessReader"),

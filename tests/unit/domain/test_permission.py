@@ -37,6 +37,7 @@ def refusal(
     membership: Membership = MEMBER,
     tenant_id: str = TENANT_ID,
     allow_unidentified: bool = False,
+    approved_other_level: bool | None = False,
 ) -> Refusal | None:
     """Return the result of `may_decide`. Every argument has a default that allows the click."""
     return may_decide(
@@ -50,6 +51,7 @@ def refusal(
         membership=membership,
         tenant_id=tenant_id,
         allow_unidentified=allow_unidentified,
+        approved_other_level=approved_other_level,
     )
 
 
@@ -70,6 +72,26 @@ def test_request_whose_nodes_are_not_certain_cannot_be_decided(verdict: Verdict)
     nodes = (Node("i-0123456789abcdef0"), Node("mi-0123456789abcdef0"))
     assert refusal(verdict=verdict, asked=request().of_nodes(nodes)) is None
     assert refusal(verdict=verdict, asked=request().of_nodes(())) is Refusal.NODES_UNREAD
+
+
+@pytest.mark.parametrize(("approved", "expected"), [(True, Refusal.OTHER_LEVEL), (None, Refusal.OTHER_LEVEL_UNKNOWN)])
+def test_person_who_has_or_may_have_approved_another_level_may_only_reject(
+    approved: bool | None, expected: Refusal
+) -> None:
+    """The setting of the level comes before that of the channel."""
+    rules = {on: (LevelRule("Level1", ("members",), one_level_per_person=on),) for on in (True, False)}
+    assert refusal(approved_other_level=approved) is expected
+    assert refusal(approved_other_level=approved, verdict=REJECT) is None
+    off = replace(APPROVALS, one_level_per_person=False)
+    assert refusal(approved_other_level=approved, channel=off) is None
+    assert refusal(approved_other_level=approved, channel=replace(off, levels=rules[True])) is expected
+    assert refusal(approved_other_level=approved, channel=replace(APPROVALS, levels=rules[False])) is None
+
+
+def test_rule_on_levels_is_checked_before_the_state_of_the_request() -> None:
+    """Right before a signal, a state that the row does not have is left to AWS, and this rule must still refuse."""
+    unread = request(status=Status.UNKNOWN)
+    assert refusal(approved_other_level=True, asked=unread) is Refusal.OTHER_LEVEL
 
 
 @pytest.mark.parametrize("membership", [MEMBER, STRANGER, UNREADABLE])

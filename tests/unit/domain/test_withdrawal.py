@@ -209,6 +209,7 @@ def revoking(
         "membership": Membership(member=True),
         "tenant_id": TENANT_ID,
         "allow_unidentified": False,
+        "approved_other_level": True,
         "comment": "",
     }
     asked = asked or granted()
@@ -262,6 +263,7 @@ def test_rules_for_approvers_refuse_a_cancellation() -> None:
         membership=Membership(member=True),
         tenant_id=TENANT_ID,
         allow_unidentified=True,
+        approved_other_level=False,
     )
     assert refusal is Refusal.NOT_REQUESTER
 

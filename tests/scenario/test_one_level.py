@@ -161,7 +161,8 @@ async def test_claim_sees_an_approval_that_another_process_stores_during_the_per
         await world.store.apply(key, with_approval(state), now=world.clock.now())
 
     world.people.before_member.append(store)
-    answer = await world.press(key, HANAKO, step="Level2")
+    async with world.running():
+        answer = await world.press(key, HANAKO, step="Level2")
     assert code_of(answer) is Refusal.OTHER_LEVEL
     assert [(each.step, each.state) for each in (await world.row(key)).decisions] == [("Level1", state)]
     assert world.aws.signals == []

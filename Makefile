@@ -18,6 +18,7 @@ PROOFS := tests/reliability $(patsubst %,tests/security/test_%.py,junk authorisa
 	--ignore=tests/reliability/test_controls.py
 COVERED := tests/unit tests/contract tests/scenario tests/security tests/system
 PICTURES := .sandbox/pictures
+GALLERY ?= .sandbox/gallery
 INSTALL = "$$(.ci/python)" .ci/install $(VENV)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -25,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test system proofs e2e bench chaos controls coverage mutants container check weaknesses format render pictures pins build release clean
+.PHONY: help setup sandbox test system proofs e2e bench chaos controls coverage mutants container check weaknesses format render gallery pictures pins build release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +93,9 @@ format: setup ## Format the code and fix what the linter can
 
 render: setup ## Print a card as JSON (CARD=request LOCALE=ja)
 	@$(BIN)/node-access-bot render $(CARD) --locale $(LOCALE)
+
+gallery: setup ## Draw and measure every sample card in a browser, on one HTML page (GALLERY=folder)
+	$(BIN)/python -m tests.e2e.gallery $(GALLERY)
 
 # CI=true: fail without a browser, so that no old pictures are copied.
 pictures: setup ## Take the pictures of the README, and draw the icons of the Teams app, in a browser

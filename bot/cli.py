@@ -24,7 +24,7 @@ from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
 from bot.ports.configuration import ObjectPlace
 from bot.ports.store import Store, StoreUnavailable
-from bot.rendering.gallery import SAMPLES
+from bot.rendering.gallery import SAMPLES, samples
 from bot.rendering.i18n import LOCALES
 from bot.sandbox.commands import sandbox
 from bot.text.escape import escape_json, one_line
@@ -141,7 +141,7 @@ def render(card: str, locale: str) -> None:
     """
     from bot.rendering import render as rendered
 
-    sample = SAMPLES[card]
+    sample = samples(locale)[card]
     shown = rendered(sample.view, locale=locale, timezone=SAMPLE_TIMEZONES[locale], notice=sample.notice)
     click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
 

@@ -20,6 +20,7 @@ from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules, Principal, PrincipalKind
 from bot.domain.routing import Account
 from bot.ports.configuration import SourceUnreadable
+from bot.text.escape import unwrapped
 
 _IAM_USER = r"arn:aws[a-z-]*:iam::[0-9]{12}:user/.+"
 _ROLE_OF = r"arn:aws[a-z-]*:iam::([0-9]{12}):role/"
@@ -61,7 +62,7 @@ def _explained(error: ValidationError, raw: dict[str, Any], name: str) -> list[s
 
 def _tables(content: bytes, name: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(content.decode("utf-8-sig"))
+        return tomllib.loads(unwrapped(content.decode("utf-8-sig")))  # parts may be copied from a card
     except UnicodeDecodeError:
         raise ConfigurationProblems([f"{name}: is not UTF-8; save it as UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:

@@ -122,12 +122,7 @@ def _note_facts(view: NoteView, formatter: CardFormatter) -> list[Data]:
     role = one_line(view.role, _CALL_LIMIT) if view.role and view.call else None
     facts = (("at", at, "Default"), ("call", call, "Monospace"), ("role", role, "Monospace"))
     return [
-        # people copy monospace text, so it keeps its characters; other text gets places to wrap
-        {
-            "label": formatter.say.text(f"note.{name}"),
-            "text": text if font == "Monospace" else wrappable(text),
-            "font": font,
-        }
+        {"label": formatter.say.text(f"note.{name}"), "text": wrappable(text), "font": font}
         for name, text, font in facts
         if text
     ]
@@ -211,5 +206,9 @@ def message_runs(view: MessageView, formatter: CardFormatter) -> Runs:
 
 
 def setup_data(view: SetupView, formatter: CardFormatter) -> Data:
-    """Return the data for the template `setup`. Each line is a separate block, so that copied text keeps its lines."""
-    return {"words": formatter.say.group("setup"), "lines": view.toml.strip("\n").split("\n")[:_TOML_LINES]}
+    """Return the data for the template `setup`. Each line is a separate block, so that copied text keeps its lines.
+
+    Long ids get marks for wrapping; the reader of the file removes them.
+    """
+    lines = view.toml.strip("\n").split("\n")[:_TOML_LINES]
+    return {"words": formatter.say.group("setup"), "lines": [wrappable(line) for line in lines]}

@@ -108,12 +108,18 @@ def wrappable(line: str) -> str:
     return _divided(line, _NAME_WIDTH, _BREAK)
 
 
-# Teams' desktop client clips a word that is wider than its column instead of wrapping it, so the rest is invisible.
-_PROSE_WIDTH = 44  # characters that fit the narrowest card of a desktop
-_NAME_WIDTH = 34  # characters that fit the value column of such a card
-# Clients break a line between Han, kana, Hangul and emoji, at blanks, and after a single hyphen.
+def unwrapped(text: str) -> str:
+    """Remove the marks of `wrappable` from a text that was copied from a card."""
+    return text.replace(_BREAK, "")
+
+
+# Clients clip a word that is wider than its column instead of wrapping it, so the rest is invisible. The narrowest card
+# is 320 pixels wide, as on a phone; make gallery measures it. Words in capitals need the most space.
+_PROSE_WIDTH = 28  # characters that fit a box in such a card
+_NAME_WIDTH = 20  # characters that fit the value column of such a card
+# Clients break a line between Han, kana, Hangul and emoji, at blanks, and after a single hyphen before a letter.
 _WRAPPED = r"\p{lb=ID}\p{lb=CJ}\p{lb=EB}\p{lb=EM}\p{ea=F}[\p{ea=W}--\p{Cn}]"  # properties lb: line break, ea: width
-_UNWRAPPED = rf"(?V1)(?:[^\s\-\u200b{_WRAPPED}]|-(?=-))"
+_UNWRAPPED = rf"(?V1)(?:[^\s\-\u200b{_WRAPPED}]|-(?=[\-\p{{Nd}}]))"
 _WHOLE = regex.compile(r"\X")  # a character with its accents, or an emoji with all its parts
 
 
@@ -141,7 +147,9 @@ def _place_to_divide(word: str, width: int) -> int:
 
     Not before an accent or inside an emoji, unless the whole piece is one character.
     """
-    after_mark = max((place for place in range(width // 2, width + 1) if word[place - 1] in "/.:@_=&,;"), default=width)
+    after_mark = max(
+        (place for place in range(width * 2 // 3, width + 1) if word[place - 1] in "/.:@_=&,;-"), default=width
+    )
     return _whole(word, after_mark) or after_mark
 
 

@@ -30,12 +30,13 @@ def nodes(tree: object) -> Iterator[dict[str, Any]]:
 
 
 def shown(tree: object) -> str:
-    """Return the text of a card's blocks, one block per line."""
-    return "\n".join(
+    """Return the text of a card's blocks as people see it, one block per line, without the marks for wrapping."""
+    text = "\n".join(
         "".join(run["text"] for run in each["inlines"]) if "inlines" in each else each["text"]
         for each in nodes(tree)
         if each.get("type") in {"RichTextBlock", "TextBlock"}
     )
+    return text.replace("\u200b", "")
 
 
 def words(key: str) -> str:

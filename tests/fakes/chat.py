@@ -68,8 +68,8 @@ class Sent:
 
     @property
     def card(self) -> str:
-        """The `repr` of the current card."""
-        return repr(self.versions[-1].card)
+        """The `repr` of the current card, without the marks for wrapping."""
+        return repr(self.versions[-1].card).replace(r"\u200b", "")
 
     @property
     def buttons(self) -> bool:

@@ -53,7 +53,7 @@ async def test_card_has_the_session_name_of_a_voter_if_this_name_proves_no_perso
     """A name that does not prove who the voter is must not appear as a person's name in Teams."""
     card = await card_after(world, by)
     assert HANAKO.name not in card
-    assert by.rpartition("/")[2] in card.replace("\u200b", "")
+    assert by.rpartition("/")[2] in card
 
 
 async def test_vote_in_a_role_of_another_account_is_displayed_beside_a_click_under_the_same_name(world: World) -> None:
@@ -65,7 +65,7 @@ async def test_vote_in_a_role_of_another_account_is_displayed_beside_a_click_und
     world.aws.vote(key, elsewhere, Verdict.REJECT)
     await world.shown(key)
     (card,) = world.chat.of("post")
-    assert str(HANAKO.upn) in card.card.replace("\u200b", "")
+    assert str(HANAKO.upn) in card.card
 
 
 async def test_card_has_the_session_name_of_a_voter_if_two_people_share_this_address() -> None:
@@ -73,7 +73,7 @@ async def test_card_has_the_session_name_of_a_voter_if_two_people_share_this_add
     world = new_world(people=[HANAKO, replace(person(1), mail=HANAKO.upn), TARO_PERSON])
     card = await card_after(world, session("Operator"))
     assert HANAKO.name not in card
-    assert str(HANAKO.upn) in card.replace("\u200b", "")
+    assert str(HANAKO.upn) in card
 
 
 async def test_card_has_the_name_in_teams_of_a_voter_whom_aws_names_by_an_identity_center_id() -> None:
@@ -116,7 +116,7 @@ async def test_voters_outside_teams_are_not_looked_up_while_rosters_cannot_be_re
     await world.shown(key)
     assert world.people.asked_known == asked + 1  # for the requester
     (card,) = world.chat.of("post")
-    assert str(HANAKO.upn) in card.card.replace("\u200b", "")
+    assert str(HANAKO.upn) in card.card
 
 
 async def test_unreadable_identity_center_record_of_a_voter_is_not_counted_as_a_failure() -> None:
@@ -159,7 +159,7 @@ async def test_voter_who_is_no_teams_user_is_not_looked_up_at_each_reconcile(wor
     world.people.generation += 1
     world.people.people.append(replace(person(1), upn="nobody@example.com"))
     assert await lookups(world, key) == 1
-    assert person(1).name in world.chat.of("post")[0].card.replace("\u200b", "")
+    assert person(1).name in world.chat.of("post")[0].card
 
 
 async def test_voter_with_an_unreadable_identity_center_record_is_looked_up_at_each_reconcile() -> None:

@@ -21,11 +21,13 @@ _CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.c
 def shell_command(key: RequestKey, node_id: str) -> str:
     """Return the command for bash and zsh.
 
+    The blanks in the query are places where a narrow card can wrap the command.
+
     Without a token, the AWS CLI prints nothing, or the word None for each missing value. `exec` takes the place of the
     subshell, so that the session gets each signal of the terminal.
     """
-    query = ",".join(f"Credentials.{each}" for each in _FROM_TOKEN.values())
-    token = f"{_get_token(key)} --query '[AccessRequestStatus,{query}]' --output text"
+    query = ", ".join(f"Credentials.{each}" for each in _FROM_TOKEN.values())
+    token = f"{_get_token(key)} --query '[AccessRequestStatus, {query}]' --output text"
     variables = " ".join(f"{name}=${position}" for position, name in enumerate(_FROM_TOKEN, start=2))
     return (
         f'(set -- $({token}); [ "${{4:-None}}" = None ] || {variables} exec aws {_start_session(key, node_id)}; '

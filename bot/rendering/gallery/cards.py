@@ -21,35 +21,43 @@ from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
     ACCOUNT,
     APPROVAL,
+    APPROVER,
     CANCELLATION,
+    COLLEAGUE,
     DEADLINE,
     DECIDED_AT,
     KEY,
+    LONG_REASON,
     NODE_ID,
     NODE_NAME,
     OPS_ITEM_ID,
+    OTHER_REQUESTER,
+    OWNER,
+    PRINCIPAL,
     REASON,
     REGION,
     REJECTION,
     REQUESTED_AT,
     REQUESTER,
     REVOCATION,
+    SECOND_APPROVAL,
     Sample,
     named,
 )
 
 _FIRST_LEVEL = LevelLine(number=1, of=2, step="Level1", approvals=0, required=1, waits_for=("NodeAccessApprover",))
 _LAST_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=1, required=1)
-_SECOND_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=0, required=1, waits_for=("NodeAccessLead",))
 _HALF_APPROVED = LevelLine(
     number=1,
     of=2,
     step="Level1",
     approvals=1,
     required=2,
-    approved_by=("佐藤 花子",),
+    approved_by=(COLLEAGUE,),
     waits_for=("NodeAccessApprover", "NodeAccessLead"),
 )
+_NEARLY_APPROVED = replace(_HALF_APPROVED, approvals=2, required=3, approved_by=(APPROVER, COLLEAGUE))
+_SECOND_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=0, required=1, waits_for=("NodeAccessLead",))
 _BARE = CardView(
     key=KEY,
     step="Level1",
@@ -69,12 +77,12 @@ WAITING: Final = replace(
     node_id=NODE_ID,
     node_name=NODE_NAME,
     requester=REQUESTER,
-    requester_principal="arn:aws:sts::111122223333:assumed-role/Operator/taro.yamada@example.com",
+    requester_principal=PRINCIPAL,
     reason=REASON,
     duration=timedelta(hours=4),
     platform="Amazon Linux 2023",
     private_ip="10.0.3.17",
-    tags=(("Environment", "production"), ("Owner", "payments"), ("Service", "checkout")),
+    tags=(("Environment", "production"), ("Owner", OWNER), ("Service", "checkout")),
     policy="E-commerce-Manual-Approval-Policy",
     level=_FIRST_LEVEL,
     requested_at=REQUESTED_AT,
@@ -100,8 +108,8 @@ REVOKED: Final = replace(_CLOSED, banner=Banner.REVOKED, level=_LAST_LEVEL, deci
 CANCELLED: Final = replace(REVOKED, banner=Banner.CANCELLED, decisions=(CANCELLATION,))
 _IN_THE_CONSOLE = (DecisionLine(Verdict.APPROVE, "ops", DECIDED_AT, in_teams=False), DecisionLine(Verdict.APPROVE))
 
-_ASKED = (Mention("29:1-tanaka-ichiro", "田中 一郎"), Mention("29:1-suzuki-mei", "鈴木 芽依"))
-_NAMED = (Mention("29:1-tanaka-ichiro", "田中 一郎"),)
+_ASKED = (Mention("29:1-priya-nair", APPROVER), Mention("29:1-sato-hanako", COLLEAGUE))
+_NAMED = (Mention("29:1-priya-nair", APPROVER),)
 HOME_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_request` stands for the other codes
     "not_installed",
     "blocked",
@@ -116,7 +124,7 @@ _ADDRESS = "jiro.sato@example.com"  # of a requester; no Teams user has it
 _WAITING_CARDS = {
     "request": replace(WAITING, mentioned=_NAMED, rings=True),
     "request-mentions": replace(
-        WAITING, mentions=_ASKED, mentioned=(Mention("29:1-sato-hanako", "佐藤 花子"),), rings=True
+        WAITING, mentions=_ASKED, mentioned=(Mention("29:1-lopez-maria", OTHER_REQUESTER),), rings=True
     ),
     "request-several-nodes": replace(
         WAITING, node_id="", node_name=None, nodes=NODES, tags_unread=True, host="Azure (japaneast)"
@@ -128,6 +136,19 @@ _WAITING_CARDS = {
         WAITING, step="Level2", level=_SECOND_LEVEL, decisions=(replace(APPROVAL, step="Level1"),)
     ),
     "request-half-approved": replace(WAITING, level=_HALF_APPROVED),
+    "request-several-approvers": replace(WAITING, level=_NEARLY_APPROVED),
+    "request-second-level-applying": replace(
+        _CLOSED, banner=Banner.APPLYING, level=_SECOND_LEVEL, decisions=(APPROVAL,), applying=SECOND_APPROVAL
+    ),
+    "request-long-names": replace(
+        WAITING,
+        node_name="payments-checkout-worker-production-ap-northeast-1a-0123456789",
+        requester="deploy-agent-for-the-checkout-service-in-production-7",
+        requester_principal="arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_PlatformOperators_0123456789abcdef/"
+        "firstname.surname.of.an.operator@subsidiary.example.com",
+        tags=(("kubernetes.io/cluster/checkout-production", "owned"), ("Owner", "PLATFORM_OPERATIONS_CHECKOUT_TEAM")),
+        policy="ManualApprovalPolicyForProductionNodesOfTheCheckoutService",
+    ),
     "request-same-role": replace(WAITING, level=_HALF_APPROVED, same_role="NodeAccessApprover"),
     "request-same-role-denied": replace(
         WAITING, level=_HALF_APPROVED, same_role="NodeAccessApprover", same_role_denied=True
@@ -141,7 +162,7 @@ _WAITING_CARDS = {
     "request-comment-required": replace(WAITING, comment_required=tuple(Verdict)),
     "request-comment-required-to-approve": replace(WAITING, comment_required=(Verdict.APPROVE,)),
     "request-comment-required-to-reject": replace(WAITING, comment_required=(Verdict.REJECT,)),
-    "request-long-reason": replace(WAITING, reason="A reason of more lines than a card shows.\n" * 20),
+    "request-long-reason": replace(WAITING, reason=LONG_REASON),
     "request-unchecked": replace(WAITING, requester_unchecked=True),
     "request-no-approver": replace(WAITING, no_approver=True),
     "request-no-second-approver": replace(WAITING, no_second_approver=True),
@@ -170,6 +191,7 @@ _UNREACHABLE = {
 }
 _DECIDED_CARDS = {
     "decided": APPROVED,
+    "decided-two-levels": replace(APPROVED, decisions=(replace(APPROVAL, step="Level1"), SECOND_APPROVAL)),
     "decided-outside": replace(APPROVED, decisions=_IN_THE_CONSOLE, decided_outside=True),
     "ended": ENDED,
     "rejected": _REJECTED,
@@ -182,6 +204,8 @@ _DECIDED_CARDS = {
     "cancelled": CANCELLED,
     "timed-out": replace(_CLOSED, banner=Banner.TIMED_OUT),
     "failed": replace(_CLOSED, banner=Banner.FAILED),
+    "failed-policies-conflict": replace(_CLOSED, banner=Banner.FAILED, conflicting_policies=("Policy-A", "Policy-B")),
+    "rejected-second-level": replace(_REJECTED, decisions=(replace(APPROVAL, step="Level1"), REJECTION)),
     "gone": replace(_CLOSED, banner=Banner.GONE),
 }
 

@@ -13,12 +13,15 @@ from bot.rendering.gallery.cards import NODES, WAITING
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
     APPROVAL,
+    APPROVER_SESSION,
     CANCELLATION,
+    CANCELLER,
     DEADLINE,
     KEY,
     NODE_ID,
     NODE_NAME,
     OPS_ITEM_ID,
+    OTHER_REQUESTER,
     REGION,
     REJECTION,
     REQUESTED_AT,
@@ -83,11 +86,9 @@ _DIRECT = {
 
 _EXECUTION = "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22"
 _BLANK = NoteView(NoteKind.ENDED, OPS_ITEM_ID, NODE_NAME)
-_APPROVER_ROLE = "arn:aws:iam::111122223333:role/NodeAccessApprover/mei.suzuki@example.com"
-_CANCEL_ROLE = "arn:aws:sts::111122223333:assumed-role/NodeAccessCanceller/taro.yamada@example.com"
 
 
-def _accepted(kind: NoteKind, line: DecisionLine, call: str, *, role: str = _APPROVER_ROLE) -> NoteView:
+def _accepted(kind: NoteKind, line: DecisionLine, call: str, *, role: str = APPROVER_SESSION) -> NoteView:
     """Return the note on a decision that AWS accepted."""
     call = f"ssm:{call} {_EXECUTION} ({REGION})"
     note = replace(_BLANK, kind=kind, who=line.who, at=line.at, comment=line.comment, requester=REQUESTER)
@@ -98,9 +99,7 @@ _NOTES = {
     "note": _accepted(NoteKind.REJECTION, REJECTION, "SendAutomationSignal Reject"),
     "note-approved": _accepted(NoteKind.APPROVAL, APPROVAL, "SendAutomationSignal Approve"),
     "note-revoked": _accepted(NoteKind.REVOCATION, REVOCATION, "SendAutomationSignal Revoke"),
-    "note-cancelled": _accepted(
-        NoteKind.CANCELLATION, CANCELLATION, "StopAutomationExecution Cancel", role=_CANCEL_ROLE
-    ),
+    "note-cancelled": _accepted(NoteKind.CANCELLATION, CANCELLATION, "StopAutomationExecution Cancel", role=CANCELLER),
     "note-not-shown": replace(_BLANK, kind=NoteKind.NOT_SHOWN, who=REVOCATION.who, at=REVOCATION.at),
     "note-approval-not-shown": replace(
         _accepted(NoteKind.APPROVAL_NOT_SHOWN, APPROVAL, "SendAutomationSignal Approve"), detail="press_again"
@@ -130,14 +129,14 @@ _IMPOSSIBLE = {
 
 _LINES = (
     RequestLine(OPS_ITEM_ID, NODE_NAME, REQUESTER, Banner.WAITING, requested_at=REQUESTED_AT, deadline=DEADLINE),
-    RequestLine("oi-0123456789ab", "batch-staging-with-a-long-name-07", "Priya Nair", Banner.APPLYING, own=True),
+    RequestLine("oi-0123456789ab", "batch-staging-with-a-long-name-07", OTHER_REQUESTER, Banner.APPLYING, own=True),
 )
 _TOML = """[[channels]]
-name = "approvers"
-conversation = "19:approvers@thread.tacv2"
+name = "approvals"
+conversation = "19:3Vx0pQkRz7mB1tYc8WdLw5GhN2sEaU6fJoXi9KbTqCy1@thread.tacv2"
 approvers = ["members"]
-locale = "ja"
-timezone = "Asia/Tokyo"
+approver_role = "arn:aws:iam::{account}:role/NodeAccessApprover"
+match = { tags = { Environment = ["production"] } }  # which requests come here
 """
 _DETAILS = {MessageCode.NOT_FOUND: OPS_ITEM_ID, MessageCode.ALREADY_SET_UP: "approvers"}
 _OTHER_CODES = (each for each in MessageCode if each is not MessageCode.NOT_FOUND)
@@ -161,6 +160,9 @@ MESSAGES: Final[Mapping[str, Sample]] = {
         "direct-message": _APPROVED,
         **{named("direct-message", kind): view for kind, view in _DIRECT.items() if view is not _APPROVED},
         "direct-message-several-nodes": replace(_APPROVED, node_id="", node_name=None, nodes=NODES),
+        "direct-message-failed-policies-conflict": replace(
+            _OVER, kind=DirectKind.FAILED, conflicting_policies=("Policy-A", "Policy-B")
+        ),
         "direct-message-policies-conflict": replace(_APPROVED, conflicting_policies=("Policy-A", "Policy-B")),
         **_NOTES,
         **_OUTSIDE,

@@ -9,9 +9,17 @@ from bot.domain.shown.reply_views import View
 from bot.domain.shown.views import REASONS, DecisionLine, Notice, NoticeCode, Reason, Tone
 from bot.rendering.gallery.cards import APPROVED, CANCELLED, ENDED, REVOKED, WAITING
 from bot.rendering.gallery.messages import WAITING_MESSAGE
-from bot.rendering.gallery.sample import ACCESS_UNTIL, APPROVAL, CANCELLATION, REJECTION, REVOCATION, Sample, named
+from bot.rendering.gallery.sample import (
+    ACCESS_UNTIL,
+    APPROVAL,
+    CANCELLATION,
+    REJECTION,
+    REVOCATION,
+    TYPED,
+    Sample,
+    named,
+)
 
-_TYPED = "INC-20481 を確認しました。"  # the comment of a click without effect; the card's comment field keeps it
 _ERROR = "AccessDeniedException"
 
 
@@ -27,14 +35,14 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
         Notice(NoticeCode.ENDED, Tone.INFO),
         Notice(NoticeCode.WINDOW_OVER, Tone.INFO, at=ACCESS_UNTIL),
         Notice(NoticeCode.NOT_APPROVED, Tone.INFO),
-        Notice(NoticeCode.BUSY, Tone.INFO, REJECTION.who, REJECTION.verdict, REJECTION.at, typed=_TYPED),
+        Notice(NoticeCode.BUSY, Tone.INFO, REJECTION.who, REJECTION.verdict, REJECTION.at, typed=TYPED),
         Notice(NoticeCode.CANCEL_DENIED, detail=_ERROR),
-        Notice(Outcome.AWS_REFUSED, detail="InvalidAutomationSignalException", typed=_TYPED),
-        Notice(Outcome.AWS_DENIED, detail=_ERROR, typed=_TYPED),
-        Notice(NoticeCode.SAME_ROLE, detail="InvalidAutomationSignalException", typed=_TYPED),
-        Notice(NoticeCode.SAME_ROLE_DENIED, detail=_ERROR, typed=_TYPED),
+        Notice(Outcome.AWS_REFUSED, detail="InvalidAutomationSignalException", typed=TYPED),
+        Notice(Outcome.AWS_DENIED, detail=_ERROR, typed=TYPED),
+        Notice(NoticeCode.SAME_ROLE, detail="InvalidAutomationSignalException", typed=TYPED),
+        Notice(NoticeCode.SAME_ROLE_DENIED, detail=_ERROR, typed=TYPED),
         Notice(NoticeCode.QUEUED, Tone.INFO),
-        Notice(Outcome.WITHDRAWN, Tone.INFO, REJECTION.who, REJECTION.verdict, REJECTION.at, typed=_TYPED),
+        Notice(Outcome.WITHDRAWN, Tone.INFO, REJECTION.who, REJECTION.verdict, REJECTION.at, typed=TYPED),
         _about(NoticeCode.REPEATED, APPROVAL),
         _about(NoticeCode.DECIDED, APPROVAL),
         _about(NoticeCode.REVOKED, REVOCATION),
@@ -58,7 +66,7 @@ _NAMES: Final[Mapping[Reason, str]] = {NoticeCode.DECIDED: "refused", NoticeCode
 
 NOTICES: Final[Mapping[str, Sample]] = {
     _NAMES.get(code, named("notice", code)): Sample(
-        _CARDS.get(code, WAITING), _FILLED.get(code, Notice(code, typed=_TYPED))
+        _CARDS.get(code, WAITING), _FILLED.get(code, Notice(code, typed=TYPED))
     )
     for code in REASONS
 }

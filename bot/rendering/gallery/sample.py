@@ -31,8 +31,21 @@ KEY: Final = "111122223333/ap-northeast-1/oi-f57e817742bd"
 ACCOUNT, REGION, OPS_ITEM_ID = KEY.split("/")
 NODE_ID: Final = "i-02999bd501754105a"
 NODE_NAME: Final = "web-prod-01"
-REQUESTER: Final = "山田 太郎"
-REASON: Final = "@田中 一郎 決済 API の 5xx が増えたため調査します。*至急* [チケット](https://example.com/INC-20481)"
+REQUESTER: Final = "Alex Wilber"
+PRINCIPAL: Final = "arn:aws:sts::111122223333:assumed-role/Operator/alex.wilber@example.com"
+CANCELLER: Final = "arn:aws:sts::111122223333:assumed-role/NodeAccessCanceller/alex.wilber@example.com"
+APPROVER: Final = "Priya Nair"
+APPROVER_SESSION: Final = "arn:aws:sts::111122223333:assumed-role/NodeAccessApprover/priya.nair@example.com"
+COLLEAGUE: Final = "佐藤 花子"  # in every language: a team may have names in several scripts
+OTHER_REQUESTER: Final = "Maria Lopez"
+OWNER: Final = "payments"
+
+REASON: Final = "@Priya Nair Checkout has answered 5xx since 05:10. *Urgent* [ticket](https://example.com/INC-20481)"
+LONG_REASON: Final = "A reason of more lines than a card shows.\n" * 20
+TYPED: Final = "I have read INC-20481."  # the comment of a click without effect; the card's comment field keeps it
+APPROVED_BECAUSE: Final = "INC-20481 checked. Please report when you are done."
+REJECTED_BECAUSE: Final = "Please reproduce it in staging first."
+REVOKED_BECAUSE: Final = "The incident is over."
 
 REQUESTED_AT: Final = datetime(2026, 11, 23, 5, 19, tzinfo=UTC)
 DECIDED_AT: Final = REQUESTED_AT + timedelta(minutes=6)
@@ -40,11 +53,8 @@ REVOKED_AT: Final = DECIDED_AT + timedelta(minutes=40)
 DEADLINE: Final = REQUESTED_AT + timedelta(days=7)
 ACCESS_UNTIL: Final = DECIDED_AT + timedelta(hours=4)
 
-APPROVAL: Final = DecisionLine(
-    Verdict.APPROVE, "田中 一郎", DECIDED_AT, "INC-20481 を確認しました。作業後に報告をお願いします。"
-)
-REJECTION: Final = DecisionLine(
-    Verdict.REJECT, "鈴木 芽依", DECIDED_AT, "先にステージング環境で再現を確認してください。"
-)
-REVOCATION: Final = DecisionLine(Withdrawal.REVOKE, "鈴木 芽依", REVOKED_AT, "対応が終わったため取り消します。")
+APPROVAL: Final = DecisionLine(Verdict.APPROVE, APPROVER, DECIDED_AT, APPROVED_BECAUSE)
+SECOND_APPROVAL: Final = DecisionLine(Verdict.APPROVE, COLLEAGUE, DECIDED_AT + timedelta(minutes=3), step="Level2")
+REJECTION: Final = DecisionLine(Verdict.REJECT, COLLEAGUE, DECIDED_AT, REJECTED_BECAUSE)
+REVOCATION: Final = DecisionLine(Withdrawal.REVOKE, COLLEAGUE, REVOKED_AT, REVOKED_BECAUSE)
 CANCELLATION: Final = DecisionLine(Withdrawal.CANCEL, REQUESTER, DECIDED_AT)

@@ -13,6 +13,7 @@ from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules, Principal
 from bot.domain.request import Verdict
 from bot.domain.routing import DEFAULT_TAGS, Account, LevelRule, Match
+from bot.text.escape import wrappable
 
 ID = "111122223333"
 HANAKO = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -65,6 +66,12 @@ reader_role = "arn:aws:iam::444455556666:role/NodeAccessReader"
 def parsed(text: str) -> Configuration:
     """Parse a valid text."""
     return parse_configuration(text.encode())
+
+
+def test_parts_that_were_copied_from_a_card_mean_what_the_card_shows() -> None:
+    """Cards have invisible marks for wrapping in long ids. They are removed, or the copied id would match nothing."""
+    assert parsed(wrappable(WHOLE)) == parsed(WHOLE)
+    assert wrappable(WHOLE) != WHOLE
 
 
 def problems_of(text: str | bytes) -> tuple[str, ...]:

@@ -4,15 +4,18 @@ from collections.abc import Iterable
 from typing import get_args
 
 import pytest
+import regex
 
 from bot.domain.request import Status
 from bot.domain.shown.reply_views import MessageCode, MessageView, View
 from bot.domain.shown.views import NO_BUTTONS, REASONS, Banner, CardView, DirectKind, DirectView, NoteKind, NoteView
 from bot.ports.teams import ChatProblem
-from bot.rendering.gallery import SAMPLES
+from bot.rendering.gallery import SAMPLES, samples
 from bot.rendering.gallery.cards import CARDS, HOME_PROBLEMS
+from bot.rendering.gallery.japanese import JAPANESE
 from bot.rendering.gallery.messages import DIRECT_PROBLEMS, MESSAGES
 from bot.rendering.gallery.notices import NOTICES
+from bot.rendering.gallery.sample import COLLEAGUE
 from bot.rendering.i18n import words
 
 VIEWS = [sample.view for sample in SAMPLES.values()]
@@ -51,3 +54,28 @@ def test_no_two_samples_have_the_same_name() -> None:
 def test_no_two_samples_are_equal() -> None:
     """An equal sample under a second name would only make the list of `render` longer."""
     assert len(set(SAMPLES.values())) == len(SAMPLES)
+
+
+def test_english_samples_are_in_english() -> None:
+    """English readers can read each sample. One colleague has a Japanese name, as it happens in a team."""
+    assert regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}]+", repr(dict(samples("en"))).replace(COLLEAGUE, "")) == []
+
+
+def test_japanese_samples_have_japanese_people_and_texts() -> None:
+    """Each English text of the table occurs in the samples, and in no Japanese sample."""
+    english, japanese = repr(dict(samples("en"))), repr(samples("ja"))
+    assert [text for text in JAPANESE if repr(text) not in english or repr(text) in japanese] == []
+    assert [text for text in JAPANESE.values() if repr(text) not in japanese] == []
+
+
+def test_samples_differ_between_languages_in_the_texts_of_the_table_only() -> None:
+    """Names, states, times and ids are the same, so that the pictures of two languages can be compared."""
+    changed = repr(dict(samples("en")))
+    for text, replacement in JAPANESE.items():
+        changed = changed.replace(repr(text), repr(replacement))
+    assert changed == repr(samples("ja"))
+
+
+def test_a_language_without_own_samples_has_the_english_ones() -> None:
+    """A new language needs only its file of words."""
+    assert samples("fr") == samples("en") == SAMPLES

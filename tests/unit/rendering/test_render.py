@@ -172,7 +172,7 @@ def test_waiting_card_shows_every_fact_in_order() -> None:
     for part, expected in (
         ([each for each in made["body"] if each is not facts], [
             "Waiting for level 1 of 2 · expires Mon, Nov 30, 14:19 JST", "web-prod-01", "production",
-            "山田 太郎 asks for 4 hours of access.", "Reason: ", "決済 API",
+            "Alex Wilber asks for 4 hours of access.", "Reason: ", "Checkout has answered 5xx",
             "111122223333 · ap-northeast-1 · Amazon Linux 2023",
         ]),
         (facts, [
@@ -259,7 +259,9 @@ def test_card_without_buttons_has_no_comment_field(banner: Banner) -> None:
 def test_decided_card_begins_with_result_person_time_and_comment() -> None:
     """The card begins with the result, then who decided, when, and with which comment."""
     text = shown(card(SAMPLES["rejected"].view))
-    assert text.startswith("Rejected\nRejected by 鈴木 芽依 · Mon, Nov 23, 14:25 JST\n“先にステージング環境で")
+    assert text.startswith(
+        "Rejected\nRejected by 佐藤 花子 · Mon, Nov 23, 14:25 JST\n“Please reproduce it in staging first.”"
+    )
 
 
 def test_notice_about_a_late_click_shows_person_time_and_comment_of_the_decision() -> None:
@@ -410,8 +412,8 @@ def test_invisible_name_is_shown_as_a_replacement_character() -> None:
 
 def test_notification_names_node_and_requester() -> None:
     """On a locked phone, people see from the notification which request it is about."""
-    assert summary(request(), locale="en") == "山田 太郎 asks for access to web-prod-01"
-    assert summary(request(), locale="ja") == "山田 太郎 さんが web-prod-01 へのアクセスを求めています"
+    assert summary(request(), locale="en") == "Alex Wilber asks for access to web-prod-01"
+    assert summary(request(), locale="ja") == "Alex Wilber さんが web-prod-01 へのアクセスを求めています"
 
 
 @pytest.mark.parametrize("locale", LOCALES)

@@ -1,0 +1,132 @@
+"""Tests that every sample card can be read and used, as Microsoft's renderer draws it with Teams' configuration."""
+
+import json
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.sandbox.node import Node
+from tests.e2e.gallery import TEMPLATES, THEMES, WIDTHS, Card, Measurement, cards, measure, page
+from tests.fakes.card_text import card_schema
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+WORD = "NodeAccessApprover" * 6
+SHORT = WORD[:50]  # fits on a desktop only
+
+
+def drawn(node: Node, chromium: str, *body: dict[str, Any], folder: Path | None = None) -> list[Measurement]:
+    """Measure a card with these elements."""
+    card = {"type": "AdaptiveCard", "version": "1.5", "body": list(body)}
+    return measure(node, chromium, [Card("made", card)], folder=folder)
+
+
+def rich(text: str) -> dict[str, Any]:
+    """Return a block with one run of text."""
+    return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text}]}
+
+
+def actions(*each: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of buttons."""
+    return {"type": "ActionSet", "actions": list(each)}
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES - {"request", "decided"}))
+def test_every_card_can_be_read_and_used(node: Node, chromium: str, template: str) -> None:
+    """On a phone and a desktop, light and dark, with every part opened: no text is clipped, and contrast is sufficient.
+
+    Each input has a label, each button a name, and the renderer knows every element and property.
+    """
+    shown = list(cards([template]))
+    measured = measure(node, chromium, shown)
+    assert {(each.name, each.width, each.theme) for each in measured} == set(
+        product((each.name for each in shown), WIDTHS, THEMES)
+    )
+    assert [(each.picture, each.faults) for each in measured if each.faults] == []
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
+def test_every_card_follows_the_schema(template: str) -> None:
+    """Every sample follows the official schema, apart from Teams' own `msteams`."""
+    for each in cards([template]):
+        card = {name: value for name, value in each.card.items() if name != "msteams"}
+        assert [str(error) for error in card_schema().iter_errors(card)] == [], each.name
+
+
+def test_control_a_word_that_is_too_long_is_clipped(node: Node, chromium: str) -> None:
+    """Control: the renderer does not divide the word, and the measurement finds it where it does not fit."""
+    assert [each.clipped for each in drawn(node, chromium, rich(WORD))] == [(WORD[:80],)] * 4
+    assert {each.width: each.clipped for each in drawn(node, chromium, rich(SHORT))} == {320: (SHORT,), 600: ()}
+
+
+def test_control_a_text_without_contrast_is_found(node: Node, chromium: str) -> None:
+    """Control: Teams' yellow on white cannot be read. Its gray can."""
+    yellow = {"type": "TextBlock", "text": "pale", "color": "Warning"}
+    gray = {"type": "TextBlock", "text": "quiet", "isSubtle": True}
+    light = [each for each in drawn(node, chromium, gray, yellow) if each.theme == "light"]
+    assert [(each.contrast.text, each.faults != []) for each in light] == [("pale", True)] * 2
+    assert [each.faults for each in drawn(node, chromium, gray)] == [[]] * 4
+
+
+def test_control_an_input_without_label_and_a_button_without_name_are_found(node: Node, chromium: str) -> None:
+    """Control: a placeholder is no label."""
+    bare = {"type": "Input.Text", "id": "a", "placeholder": "Comment"}
+    labelled = {"type": "Input.Text", "id": "b", "label": "Comment"}
+    blank = {"type": "Action.Execute", "title": " ", "verb": "x"}
+    named = {"type": "Action.Execute", "title": "Approve", "verb": "x"}
+    for each in drawn(node, chromium, bare, labelled, actions(blank, named)):
+        assert (len(each.unlabelled), len(each.unnamed)) == (1, 1)
+        assert "Comment" in each.unlabelled[0]
+    assert [each.faults for each in drawn(node, chromium, labelled, actions(named))] == [[]] * 4
+
+
+def test_control_an_element_that_the_renderer_does_not_know_is_found(node: Node, chromium: str) -> None:
+    """Control: the renderer would silently leave it out."""
+    assert all(each.invalid for each in drawn(node, chromium, {"type": "Sparkline"}))
+
+
+def test_hidden_parts_are_measured_after_a_click_on_their_button(node: Node, chromium: str) -> None:
+    """A clipped text in a part that a button opens is found, and the height of the closed card is reported."""
+    hidden = {**rich(SHORT), "id": "facts", "isVisible": False}
+    toggle = {"type": "Action.ToggleVisibility", "title": "All facts", "targetElements": ["facts"]}
+    form = {"type": "Action.ShowCard", "title": "Reject", "card": {"type": "AdaptiveCard", "body": [rich(SHORT)]}}
+    measured = [each for each in drawn(node, chromium, hidden, actions(toggle, form)) if each.width == 320]
+    light = [each for each in measured if each.theme == "light"]
+    assert [(each.opened, bool(each.clipped)) for each in light] == [("", False), ("All facts", True), ("Reject", True)]
+    assert light[0].height < min(light[1].height, light[2].height)
+
+
+def test_buttons_are_reported_with_their_bottom_edge(node: Node, chromium: str) -> None:
+    """The position of Approve is measured from the top of the card."""
+    approve = {"type": "Action.Execute", "title": "Approve", "verb": "approve"}
+    low, high = (
+        drawn(node, chromium, *([rich("line")] * lines), actions(approve))[0].buttons[0].bottom for lines in (9, 1)
+    )
+    assert low > high + 8 * 14  # eight lines of 14 px
+    assert high > 14
+
+
+def test_elements_for_another_width_are_left_out(node: Node, chromium: str) -> None:
+    """`targetWidth` is applied as Teams does: the narrow card has one column."""
+    narrow, wide = (
+        {**rich("narrow"), "targetWidth": "AtMost:narrow"},
+        {**rich("wide"), "targetWidth": "atLeast:standard"},
+    )
+    heading = {"type": "TextBlock", "style": "heading", "text": "for a phone", "targetWidth": "narrow"}
+    both, one = (drawn(node, chromium, *body) for body in ((narrow, wide, heading), (narrow,)))
+    assert {each.width: each.headings for each in both} == {320: ("for a phone",), 600: ()}
+    assert {each.width: each.height for each in one}[320] > {each.width: each.height for each in one}[600]
+
+
+def test_the_gallery_has_a_picture_and_the_figures_of_each_card(node: Node, chromium: str, tmp_path: Path) -> None:
+    """The page shows every picture with its height, its buttons and what is wrong with it."""
+    measured = drawn(node, chromium, rich("<b>" + WORD), folder=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(each.picture for each in measured)
+    assert all((tmp_path / each.picture).read_bytes().startswith(b"\x89PNG") for each in measured)
+    shown = page(measured)
+    assert all(f'src="{each.picture}"' in shown and f"{each.height} px high" in shown for each in measured)
+    assert "clipped: &lt;b&gt;" in shown
+    assert Measurement.parse(json.dumps(asdict(measured[0]))) == measured[0]

@@ -70,7 +70,7 @@ def suggested(locale: str, called: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("locale", CASTS)
-@pytest.mark.parametrize("called", [".venv/bin/node-access-bot", "/opt/my tools/node-access-bot"])
+@pytest.mark.parametrize("called", [".venv/bin/node-access-bot", "/srv/my tools/node-access-bot"])
 def test_commands_in_the_welcome_can_be_pasted(called: str, locale: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has the path of the running program, quoted if necessary, and arguments that the program accepts.
 

@@ -103,7 +103,7 @@ pictures: setup ## Take the pictures of the README, and draw the icons of the Te
 	mkdir -p .github
 	cp $(PICTURES)/waiting-en.png .github/card.png
 	cp $(PICTURES)/waiting-ja.png .github/card.ja.png
-	CI=true E2E_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/e2e/test_icons.py -k drawn
+	CI=true E2E_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/e2e/test_icons.py -k drawing
 	cp $(PICTURES)/icon-color.png bot/app_package/icons/color.png
 	cp $(PICTURES)/icon-outline.png bot/app_package/icons/outline.png
 

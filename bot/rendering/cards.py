@@ -177,8 +177,8 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
 def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
     """Return the lines about conditions that prevent a decision or that approvers must consider."""
     alerts = formatter.conflict(view.conflicting_policies)
-    principal = formatter.short(view.requester_principal)  # without marks for wrapping: admins copy it into [people]
-    address = formatter.short(view.unmatched_address)
+    principal = formatter.name(view.requester_principal)  # admins copy it into [people], which drops marks for wrapping
+    address = formatter.name(view.unmatched_address)
     if view.no_buttons:
         home = formatter.name(view.home or "")
         words = formatter.say.runs(f"no_buttons.{view.no_buttons}", principal=principal, home=home, address=address)

@@ -187,12 +187,13 @@ const themed = async (browser, theme, { cards, widths, folder }) => {
         if (folder) await photographed(session, path.join(folder, picture), measurement, width);
         process.stdout.write(`${JSON.stringify({ name, width, theme, opened: part, picture, ...measurement })}\n`);
       };
-      const parts = await page.evaluate(([json, room]) => window.gallery.show(json, room), [card, width]);
+      const show = () => page.evaluate(([json, room]) => window.gallery.show(json, room), [card, width]);
+      const parts = await show();
       await report('', 0);
       for (const [at, part] of parts.entries()) {
+        if (at) await show(); // a click can hide other buttons
         await page.evaluate((which) => window.gallery.press(which), at);
         await report(part, at);
-        await page.evaluate((which) => window.gallery.press(which), at);
       }
     }
   }

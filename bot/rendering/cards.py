@@ -32,7 +32,8 @@ BANNER_STYLES: Final = {
 }
 ENVIRONMENT_TAGS: Final = frozenset({"environment", "env", "stage"})  # names of tags that teams use, in lower case
 OWNER_TAGS: Final = frozenset({"owner", "team"})
-REASON_ROWS: Final = 3  # a longer reason begins folded on a phone
+REASON_ROWS: Final = 5  # rows of a phone; a longer reason begins folded, because its button takes two rows
+FOLDED_ROWS: Final = 3
 _DONE: Final = frozenset(
     {NoticeCode.DECIDED, Outcome.STEP_PASSED, NoticeCode.REPEATED, NoticeCode.REVOKED, NoticeCode.CANCELLED}
 )  # notices about a decision that AWS accepted
@@ -137,12 +138,12 @@ def _quiet(view: CardView, formatter: CardFormatter) -> list[str]:
 
 
 def _reason(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return the reason; one that takes more than three lines on a phone begins folded, with a button to show all."""
+    """Return the reason; one that is long on a phone begins folded, with a button to show all."""
     written = formatter.reason_lines(view.reason)
     if not written:
         return []
     whole = {"first": written[0], "lines": written[1:]}
-    start = beginning(written, REASON_ROWS)
+    start = beginning(written, FOLDED_ROWS, most=REASON_ROWS)
     return [{**whole, "whole": []}] if start is None else [{"first": start, "lines": [], "whole": [whole]}]
 
 

@@ -18,9 +18,9 @@ def width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(each) in _WIDE else 1 for each in shown)
 
 
-def beginning(lines: Sequence[str], rows: int) -> str | None:
-    """Return the first characters of a text that takes more rows of LINE, ending in "…"; None if it takes no more."""
-    if sum(max(1, math.ceil(width(line) / LINE)) for line in lines) <= rows:
+def beginning(lines: Sequence[str], rows: int, *, most: int) -> str | None:
+    """Return the first `rows` rows of LINE of a text, ending in "…"; None if the text takes at most `most` rows."""
+    if sum(max(1, math.ceil(width(line) / LINE)) for line in lines) <= most:
         return None
     text, room = " ".join(lines), rows * LINE - 8
     fitting = next((end for end in range(len(text), 0, -1) if width(text[:end]) <= room), 1)

@@ -1,13 +1,18 @@
 """Tests that every sample card can be read and used, as Microsoft's renderer draws it with Teams' configuration."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot.domain.permission import Refusal
+from bot.domain.request import Verdict
+from bot.domain.shown.views import CardView, Notice, NoticeCode, Reason
+from bot.rendering import render
+from bot.rendering.gallery import samples
 from bot.sandbox.node import Node
 from tests.e2e.gallery import TEMPLATES, THEMES, WIDTHS, Card, Measurement, cards, measure, page
 from tests.fakes.card_text import card_schema
@@ -34,7 +39,7 @@ def actions(*each: dict[str, Any]) -> dict[str, Any]:
     return {"type": "ActionSet", "actions": list(each)}
 
 
-@pytest.mark.parametrize("template", sorted(TEMPLATES - {"request", "decided"}))
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_every_card_can_be_read_and_used(node: Node, chromium: str, template: str) -> None:
     """On a phone and a desktop, light and dark, with every part opened: no text is clipped, and contrast is sufficient.
 
@@ -46,6 +51,29 @@ def test_every_card_can_be_read_and_used(node: Node, chromium: str, template: st
         product((each.name for each in shown), WIDTHS, THEMES)
     )
     assert [(each.picture, each.faults) for each in measured if each.faults] == []
+
+
+@pytest.mark.parametrize("notice", [None, Refusal.OWN_REQUEST, NoticeCode.BUSY])
+@pytest.mark.parametrize("required", [(), (Verdict.APPROVE,), tuple(Verdict)], ids=["", "to approve", "both"])
+def test_waiting_card_fits_a_phone(
+    node: Node, chromium: str, notice: Reason | None, required: tuple[Verdict, ...]
+) -> None:
+    """With a reason of two lines and two levels, it is at most 450 px high, and Approve is within the first 400 px."""
+    reasons = {
+        "en": "Orders fail with HTTP 502 since 06:30. Ticket INC-20481",
+        "ja": "決済 API の 5xx が増えたため調査します。INC-20481",
+    }
+    shown = []
+    for locale, reason in reasons.items():
+        view = samples(locale)["request"].view
+        assert isinstance(view, CardView)
+        view = replace(view, reason=reason, mentioned=(), comment_required=required)
+        card = render(view, locale=locale, timezone="Asia/Tokyo", notice=Notice(notice) if notice else None)
+        shown.append(Card(locale, card))
+    phone = [each for each in measure(node, chromium, shown) if each.width == min(WIDTHS) and not each.opened]
+    assert len(phone) == len(reasons) * len(THEMES)
+    figures = [(each.name, each.theme, each.height, each.buttons[0].bottom) for each in phone]
+    assert [each for each in figures if each[2] > 450 or each[3] > 400] == []
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))

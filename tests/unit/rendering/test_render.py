@@ -233,9 +233,9 @@ def test_reject_takes_two_taps_and_approve_one_unless_it_needs_a_comment(verdict
     assert sorted(opened) == [["approve"], ["reject"]]
 
 
-@pytest.mark.parametrize("reason", ["x" * 200, "決" * 100, "a\n" * 8])
+@pytest.mark.parametrize("reason", ["x" * 250, "決" * 120, "a\n" * 8])
 def test_long_reason_begins_folded_with_a_button_that_shows_all_of_it(reason: str) -> None:
-    """The button is above Approve. A reason that fits into three lines of a phone has no such button."""
+    """The button is above Approve. A reason that fits into five lines of a phone has no such button."""
     made = card(request(reason=reason))
     (fold,) = [each for each in of_type(made, "ActionSet") if each.get("id") == "show-reason"]
     (toggle,) = fold["actions"]
@@ -246,7 +246,7 @@ def test_long_reason_begins_folded_with_a_button_that_shows_all_of_it(reason: st
     assert shown(places["reason"]).replace("\n", "").replace("Reason: ", "") == reason.replace("\n", "")
     written = json.dumps(made)
     assert written.index("show-reason") < written.index('"approve"')
-    assert "show-reason" not in json.dumps(card(request(reason="fix it " * 14)))
+    assert "show-reason" not in json.dumps(card(request(reason="fix it " * 25)))
 
 
 @pytest.mark.parametrize("banner", list(Banner))

@@ -16,13 +16,13 @@ def test_width_counts_wide_characters_twice_and_invisible_ones_not_at_all(text: 
 @pytest.mark.parametrize("lines", [["x" * 3 * LINE], ["決" * LINE], ["a", "b", "c"], ["x" * (LINE + 1), "b"]])
 def test_text_of_three_rows_is_not_shortened(lines: list[str]) -> None:
     """A line that does not fit takes several rows."""
-    assert beginning(lines, 3) is None
+    assert beginning(lines, 3, most=3) is None
 
 
 @pytest.mark.parametrize("lines", [["x" * (3 * LINE + 1)], ["決" * 2 * LINE], ["a", "b", "c", "d"], ["e\u0301" * 200]])
 def test_beginning_of_a_longer_text_fits_and_ends_in_an_ellipsis(lines: list[str]) -> None:
     """It is the text up to the ellipsis."""
-    start = beginning(lines, 3)
+    start = beginning(lines, 3, most=3)
     assert start is not None
     assert start.endswith("…")
     assert " ".join(lines).startswith(start.removesuffix("…"))

@@ -137,6 +137,7 @@ async def test_recorded_due_and_watched_rows_are_listed(store: Store) -> None:
             "other clouds",
             "outside voters",
             "signal on its way",
+            "level without another approver",
             "waiting",
         ],
         (),
@@ -194,6 +195,7 @@ def test_recorded_values_keep_their_meaning() -> None:
     assert not waiting.requester.is_person(waiting.decisions[0].person)
     ended = {name: row.request.status.ended for name in ROWS["requests"] if (row := read(name)).request}
     assert sorted(name for name, over in ended.items() if not over) == [
+        "level without another approver",
         "other clouds",
         "outside voters",
         "replica",
@@ -202,6 +204,10 @@ def test_recorded_values_keep_their_meaning() -> None:
         "waiting",
     ]
     assert list(dict(read("outside voters").voters).values()) == ["佐藤 花子"]
+    assert list(dict(read("level without another approver").voter_users).values()) == [
+        "aaaaaaaa-0000-4000-8000-900000000003"
+    ]
+    assert read("level without another approver").no_second_approver
     several = read("several nodes").request
     assert several is not None
     assert [each.id for each in several.targets] == ["i-02999bd501754105a", "mi-0a1b2c3d4e5f67890"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot.sandbox.aws.event_bus import Delivery
+from bot.text.escape import unwrapped
 from tests.fakes.aws_faults import Loss
 from tests.fakes.card_text import shown, words
 from tests.fakes.people import HANAKO, ICHIRO, MEI, TARO
@@ -44,7 +45,7 @@ async def test_approval_over_http_sends_one_signal_a_note_and_a_direct_message_a
     assert call.caller.endswith("assumed-role/NodeAccessApprover/hanako.sato@example.com")
     assert call.params["Payload"] == {"Comment": ["どうぞ (佐藤 花子 via Microsoft Teams)"]}
     assert not has_buttons(world.cards(request)[0].card)
-    assert "SendAutomationSignal" in str(world.replies(card)[0].card)
+    assert "SendAutomationSignal" in unwrapped(shown(world.replies(card)[0].card))
     assert "start-session" in str(world.microsoft.posted(world.microsoft.world.personal(TARO))[-1].card)
 
 
@@ -193,7 +194,7 @@ async def test_approver_revokes_access(world: Product) -> None:
     now = str(world.cards(request)[0].card)
     assert all(each in now for each in ("Access revoked", "田中 一郎", "対応終了"))
     assert "'verb': 'revoke'" not in now
-    assert "SendAutomationSignal Revoke" in str(world.replies(card)[-1].card)
+    assert "SendAutomationSignal Revoke" in unwrapped(shown(world.replies(card)[-1].card))
     assert "outside" not in str(world.replies(card)[-1].card)
     assert all("田中 一郎" in str(each["value"]) for each in late)
 
@@ -244,7 +245,7 @@ async def test_requester_cancels_from_their_own_chat(world: Product) -> None:
     assert world.signals() == 0
     assert all("cancelled already" in str(each["value"]) for each in late)
     assert not has_buttons(world.cards(request)[0].card)
-    assert "StopAutomationExecution Cancel" in str(world.replies(card)[0].card)
+    assert "StopAutomationExecution Cancel" in unwrapped(shown(world.replies(card)[0].card))
 
 
 async def test_cancellation_with_a_lost_reply_is_sent_once(world: Product) -> None:

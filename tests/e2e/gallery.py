@@ -118,10 +118,13 @@ def cards(templates: Iterable[str] = TEMPLATES) -> Iterator[Card]:
             yield Card(f"{name}-{locale}", card)
 
 
-def measure(node: Node, chromium: str, shown: Iterable[Card], *, folder: Path | None = None) -> list[Measurement]:
+def measure(
+    node: Node, chromium: str, shown: Iterable[Card], *, folder: Path | None = None, everything: bool = False
+) -> list[Measurement]:
     """Draw each card in every width and theme and return the measurements, ordered by name, width and theme.
 
-    With a folder (absolute), save the pictures there. Raises subprocess.CalledProcessError if the browser fails.
+    Parts that a button opens are measured in the first theme only, unless `everything` is given: this takes twice as
+    long. With a folder (absolute), save the pictures there. Raises subprocess.CalledProcessError if the browser fails.
     """
     drawn = [asdict(each) for each in shown]
     job = {
@@ -130,6 +133,7 @@ def measure(node: Node, chromium: str, shown: Iterable[Card], *, folder: Path | 
         "widths": WIDTHS,
         "themes": THEMES,
         "folder": str(folder) if folder else None,
+        "everything": everything,
     }
     run = subprocess.run(
         [node.program, "measure_cards.cjs"],
@@ -169,7 +173,7 @@ def main(folder: Path) -> int:
     for old in folder.glob("*.png"):  # of samples that no longer exist
         old.unlink()
     try:
-        measured = measure(install_node_packages(), find_chromium(), cards(), folder=folder.resolve())
+        measured = measure(install_node_packages(), find_chromium(), cards(), folder=folder.resolve(), everything=True)
     except (NodeMissing, InstallFailed, BrowserMissing) as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,5 +1,5 @@
 // Renders cards as Teams would, with Microsoft's renderer and its configuration of Teams, and measures what is drawn.
-// {program, cards: [{name, card}], widths, themes, folder} on stdin; a measurement per line on stdout, and one PNG file
+// {program, cards: [{name, card}], widths, themes, folder, everything} on stdin; a measurement per line on stdout, and one PNG file
 // for each measurement in `folder`, unless it is null.
 'use strict';
 const fs = require('fs');
@@ -176,7 +176,7 @@ const photographed = async (session, file, { height }, width) => {
 };
 
 // Measures each card as it is delivered, and again after each click on a button that shows a hidden part.
-const themed = async (browser, theme, { cards, widths, folder }) => {
+const themed = async (browser, theme, { cards, widths, themes, folder, everything }) => {
   const page = await opened(browser, theme);
   const session = await page.context().newCDPSession(page);
   for (const { name, card } of cards) {
@@ -190,7 +190,8 @@ const themed = async (browser, theme, { cards, widths, folder }) => {
       const show = () => page.evaluate(([json, room]) => window.gallery.show(json, room), [card, width]);
       const parts = await show();
       await report('', 0);
-      for (const [at, part] of parts.entries()) {
+      const opening = everything || theme === themes[0] ? parts : [];
+      for (const [at, part] of opening.entries()) {
         if (at) await show(); // a click can hide other buttons
         await page.evaluate((which) => window.gallery.press(which), at);
         await report(part, at);

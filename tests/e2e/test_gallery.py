@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
-from bot.domain.shown.views import CardView, Notice, NoticeCode, Reason
+from bot.domain.shown.views import CardView, Notice, NoticeCode
 from bot.rendering import render
 from bot.rendering.gallery import samples
 from bot.sandbox.node import Node
@@ -53,25 +53,26 @@ def test_every_card_can_be_read_and_used(node: Node, chromium: str, template: st
     assert [(each.picture, each.faults) for each in measured if each.faults] == []
 
 
-@pytest.mark.parametrize("notice", [None, Refusal.OWN_REQUEST, NoticeCode.BUSY])
-@pytest.mark.parametrize("required", [(), (Verdict.APPROVE,), tuple(Verdict)], ids=["", "to approve", "both"])
-def test_waiting_card_fits_a_phone(
-    node: Node, chromium: str, notice: Reason | None, required: tuple[Verdict, ...]
-) -> None:
-    """With a reason of two lines and two levels, it is at most 450 px high, and Approve is within the first 400 px."""
+def test_waiting_card_fits_a_phone(node: Node, chromium: str) -> None:
+    """With a reason of two lines and two levels, it is at most 450 px high, and Approve is within the first 400 px.
+
+    This also holds below a notice, and if comments are required.
+    """
     reasons = {
         "en": "Orders fail with HTTP 502 since 06:30. Ticket INC-20481",
         "ja": "決済 API の 5xx が増えたため調査します。INC-20481",
     }
+    notices = (None, Notice(Refusal.OWN_REQUEST), Notice(NoticeCode.BUSY))
+    requirements = ((), (Verdict.APPROVE,), tuple(Verdict))
     shown = []
-    for locale, reason in reasons.items():
+    for (locale, reason), notice, required in product(reasons.items(), notices, requirements):
         view = samples(locale)["request"].view
         assert isinstance(view, CardView)
         view = replace(view, reason=reason, mentioned=(), comment_required=required)
-        card = render(view, locale=locale, timezone="Asia/Tokyo", notice=Notice(notice) if notice else None)
-        shown.append(Card(locale, card))
+        card = render(view, locale=locale, timezone="Asia/Tokyo", notice=notice)
+        shown.append(Card(f"{locale} {notice and notice.code} {required}", card))
     phone = [each for each in measure(node, chromium, shown) if each.width == min(WIDTHS) and not each.opened]
-    assert len(phone) == len(reasons) * len(THEMES)
+    assert len(phone) == len(shown) * len(THEMES)
     figures = [(each.name, each.theme, each.height, each.buttons[0].bottom) for each in phone]
     assert [each for each in figures if each[2] > 450 or each[3] > 400] == []
 

@@ -7,6 +7,17 @@ const FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-bac
 
 // runs in the page
 const render = (cards) => {
+  // A form is drawn only while it is open. Opening one closes the other.
+  const typed = (all) => {
+    const fields = () => all('textarea').map((each) => each.value);
+    const opened = all('[aria-expanded]').flatMap((each) => {
+      each.click();
+      const found = fields();
+      each.click();
+      return found;
+    });
+    return opened.length ? opened : fields();
+  };
   const { AdaptiveCard } = window.AdaptiveCards;
   AdaptiveCard.onProcessMarkdown = (text, result) => { result.outputHtml = text; result.didProcess = true; };
   return cards.map((json) => {
@@ -17,7 +28,7 @@ const render = (cards) => {
     const all = (what) => [...root.querySelectorAll(what)];
     const seen = {
       blocks: all('.ac-richTextBlock').filter((each) => !each.closest('label')).map((each) => each.innerText),
-      typed: all('textarea').map((each) => each.value),
+      typed: typed(all),
       ats: all('at').map((each) => each.innerText),
       live: all('a, img, script, svg, iframe, b, em, strong, object, embed, link, style, form').map((each) => each.outerHTML),
     };

@@ -18,7 +18,6 @@ COMMANDS = [
     "make system",
     "make proofs",
     "make e2e",
-    "make bench",
     "make controls SAMPLE=12",
     "make container",
 ]

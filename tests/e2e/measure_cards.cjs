@@ -176,11 +176,23 @@ const photographed = async (session, file, { height }, width) => {
 };
 
 // Measures each card as it is delivered, and again after each click on a button that shows a hidden part.
+// The names of the cards with the longest JSON among those with the same parts to open.
+const largestOfEach = async (page, cards, width) => {
+  const found = new Map();
+  for (const { name, card } of cards) {
+    const parts = (await page.evaluate(([json, room]) => window.gallery.show(json, room), [card, width])).join();
+    const size = JSON.stringify(card).length;
+    if (size > (found.get(parts)?.size || 0)) found.set(parts, { name, size });
+  }
+  return new Set([...found.values()].map((each) => each.name));
+};
+
 const themed = async (browser, theme, { cards, widths, themes, folder, everything }) => {
   const page = await opened(browser, theme);
   const session = await page.context().newCDPSession(page);
+  const largest = everything ? null : await largestOfEach(page, cards, Math.min(...widths));
   for (const { name, card } of cards) {
-    for (const width of widths) {
+    for (const width of everything ? widths : [Math.min(...widths)]) {
       const report = async (part, at) => {
         const measurement = await page.evaluate(() => window.gallery.measured());
         const picture = `${name}-${width}-${theme}${part ? `-${at + 1}` : ''}.png`;
@@ -190,7 +202,7 @@ const themed = async (browser, theme, { cards, widths, themes, folder, everythin
       const show = () => page.evaluate(([json, room]) => window.gallery.show(json, room), [card, width]);
       const parts = await show();
       await report('', 0);
-      const opening = everything || theme === themes[0] ? parts : [];
+      const opening = everything || (theme === themes[0] && largest.has(name)) ? parts : [];
       for (const [at, part] of opening.entries()) {
         if (at) await show(); // a click can hide other buttons
         await page.evaluate((which) => window.gallery.press(which), at);

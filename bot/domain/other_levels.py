@@ -60,7 +60,7 @@ class OtherLevels:
 def other_levels(record: Record, step: str, rules: IdentityRules) -> OtherLevels:
     """Return the approvals at the levels of a row's request other than `step`. `rules` identify the voters."""
     if record.request and len(record.request.levels) == 1:
-        return OtherLevels((), (), certain=True)
+        return OtherLevels((), (), certain=True)  # whatever the row has, it is about this level
     people = [each.person for each in record.decisions if each.step != step and is_approval(each)]
     voters: list[Voter] = []
     certain = not record.has_unrecognized_decision

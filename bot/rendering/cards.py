@@ -139,7 +139,7 @@ def _quiet(view: CardView, formatter: CardFormatter) -> list[str]:
 
 def _reason(view: CardView, formatter: CardFormatter) -> list[Data]:
     """Return the reason; one that is long on a phone begins folded, with a button to show all."""
-    written = formatter.reason_lines(view.reason)
+    written = formatter.lines(view.reason)
     if not written:
         return []
     whole = {"first": written[0], "lines": written[1:]}

@@ -139,23 +139,20 @@ class CardFormatter:
         """Return the reason as a block of lines; no block for an empty reason."""
         return self._block(text)
 
-    def reason_lines(self, text: str) -> list[str]:
-        """Return the lines of a reason; [] for an empty one."""
-        return self._lines(text)
-
     def comment(self, text: str | None) -> list[Data]:
         """Return a comment as a block of lines in quotation marks; no block without a comment."""
         return self._block(text or "", self.say.text("value.quote_opens"), self.say.text("value.quote_ends"))
 
     def _block(self, text: str, opens: str = "", ends: str = "") -> list[Data]:
-        """Return a text as a block of lines, after `opens` and before `ends`; no block for an empty text.
+        """Return a text as a block of its lines; no block for an empty text."""
+        lines = self.lines(text, opens, ends)
+        return [{"lines": lines}] if lines else []
+
+    def lines(self, text: str, opens: str = "", ends: str = "") -> list[str]:
+        """Return the lines of a text, after `opens` and before `ends`; [] for an empty text.
 
         If the text is cut, a last line says where the full text is.
         """
-        lines = self._lines(text, opens, ends)
-        return [{"lines": lines}] if lines else []
-
-    def _lines(self, text: str, opens: str = "", ends: str = "") -> list[str]:
         shown = prose(text, limit=self.limits.prose)
         if not shown.lines:
             return []

@@ -96,7 +96,7 @@ def test_sandbox_decide_refuses_a_comment_for_a_cancellation() -> None:
 
 
 def test_sandbox_request_refuses_an_unknown_requester_and_lists_the_known_ones() -> None:
-    """A mistyped name is not a request by somebody whom the bot cannot identify."""
+    """A mistyped name would otherwise be a request that the bot cannot identify."""
     result = run("sandbox", "request", "--node", "web-prod-01", "--reason", "x", "--as", "taro")
     assert (result.exit_code, "taro.yamada" in result.stderr, "deploy-agent-7" in result.stderr) == (2, True, True)
 

@@ -61,9 +61,8 @@ class SandboxAws:
     Credentials that SDKs renew themselves expire in real time, because SDKs use the real clock. `steps_shown` truncates
     the step list of GetAutomationExecution. `assumed` is the simulator's behaviour where AWS has no documentation.
     `identity_center_users` has the Identity Center ids of requesters, by session name. `locale` is the language of the
-    nodes' tags. `administrator` is an account
-    and Region with copies of all requests, like a delegated administrator account. `interceptor` may delay or refuse
-    calls, and change or drop answers.
+    nodes' tags. `administrator` is an account and Region with copies of all requests, like a delegated administrator
+    account. `interceptor` may delay or refuse calls, and change or drop answers.
     """
 
     def __init__(

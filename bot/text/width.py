@@ -2,7 +2,9 @@
 
 import math
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 from bot.text.escape import cut
@@ -14,8 +16,13 @@ LINE: Final = 36  # letters on a line of 256 px in Teams' usual size; Chinese an
 
 def width(text: str) -> int:
     """Return the room of a text in letters, by the East Asian width of each character (Unicode Annex 11)."""
-    shown = (each for each in text if unicodedata.category(each) not in _NONE)
-    return sum(2 if unicodedata.east_asian_width(each) in _WIDE else 1 for each in shown)
+    return len(text) if text.isascii() else sum(map(_room, text))
+
+
+def _room(character: str) -> int:
+    if unicodedata.category(character) in _NONE:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in _WIDE else 1
 
 
 def beginning(lines: Sequence[str], rows: int, *, most: int) -> str | None:
@@ -23,5 +30,5 @@ def beginning(lines: Sequence[str], rows: int, *, most: int) -> str | None:
     if sum(max(1, math.ceil(width(line) / LINE)) for line in lines) <= most:
         return None
     text, room = " ".join(lines), rows * LINE - 8
-    fitting = next((end for end in range(len(text), 0, -1) if width(text[:end]) <= room), 1)
-    return cut(text, min(fitting, len(text) - 1))
+    fitting = bisect_right(list(accumulate(map(_room, text))), room)
+    return cut(text, min(max(fitting, 1), len(text) - 1))

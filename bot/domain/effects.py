@@ -69,7 +69,7 @@ def is_hidden_vote(record: Record, decision: Decision) -> bool:
     """
     if not isinstance(decision.verdict, Verdict) or decision.state is not DecisionState.CONFIRMED:
         return False
-    level = record.request.level(decision.step) if record.request else None
+    level = record.level(decision.step)
     if level is None or level.votes is None or not _is_read_in_time(record, decision):
         return False
     return not _may_be_among(level.votes, decision, record.decisions)
@@ -80,7 +80,7 @@ def shares_role(record: Record, decision: Decision) -> bool:
 
     No document says how AWS counts several sessions of one role.
     """
-    level = record.request.level(decision.step) if record.request else None
+    level = record.level(decision.step)
     if level is None or decision.role is None or not isinstance(decision.verdict, Verdict):
         return False
     if any(_is_other_vote_in_role(vote, decision) for vote in level.votes or ()):
@@ -150,7 +150,7 @@ def _lacks_effect(record: Record, decision: Decision) -> bool:
     """True for an accepted vote that the last read does not show, or whose level waits although it shows enough."""
     if not isinstance(decision.verdict, Verdict) or decision.state is not DecisionState.CONFIRMED:
         return False
-    level = record.request.level(decision.step) if record.request else None
+    level = record.level(decision.step)
     if level is not None and level.is_full and level.state is LevelState.WAITING:
         return True
     return level is None or not any(voted_by(vote, decision) for vote in level.votes or ())

@@ -91,7 +91,7 @@ def same_role(one: str, other: str) -> bool:
 
 def assumed_role_arn(role: str, session: str) -> str:
     """Return the ARN of a role's session as CloudTrail shows it, without the role's path."""
-    partition, account, name = role.split(":")[1], role.split(":")[4], role.rsplit("/", 1)[-1]
+    partition, account, name = role.split(":")[1], role.split(":")[4], role.rpartition("/")[2]
     return f"arn:{partition}:sts::{account}:assumed-role/{name}/{session}"
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import LONGEST_HOLD, Decision, DecisionState, Outcome
 from bot.domain.identity import Person, Requester
-from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
+from bot.domain.request import AccessRequest, Level, RequestKey, Status, Verdict
 from bot.domain.routing import Route
 from bot.domain.spans import is_ahead, runs
 
@@ -165,6 +165,10 @@ class Record:
     def cards(self) -> tuple[Surface, ...]:
         """The surfaces of the request's cards and their copies, in every channel."""
         return tuple(surface for surface in self.surfaces if surface.kind is SurfaceKind.CARD)
+
+    def level(self, step: str) -> Level | None:
+        """Return the request's level with this step name; None also if the request was never read."""
+        return self.request.level(step) if self.request else None
 
     def with_decision(self, decision: Decision) -> "Record":
         """Add a decision, or replace its earlier version.

@@ -85,7 +85,7 @@ def _shown_unanswered(record: Record, decision: Decision, accepted: Sequence[Dec
     if decision.state not in _MAY_HAVE_ARRIVED and decision.outcome is not Outcome.NO_ANSWER:
         return False
     here = [each for each in accepted if _place(each) == _place(decision)]
-    level = record.request.level(decision.step) if record.request else None
+    level = record.level(decision.step)
     return not here and any(voted_by(vote, decision) for vote in (level.votes if level else None) or ())
 
 

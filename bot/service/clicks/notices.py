@@ -125,7 +125,7 @@ def _of_confirmed(record: Record, decision: Decision, *, repeated: bool) -> Noti
     if repeated:
         return _repeated(record, decision)
     request = record.request
-    level = request.level(decision.step) if request else None
+    level = record.level(decision.step)
     if request and not request.status.ended and level and level.state is LevelState.WAITING:
         return Notice(NoticeCode.SAME_ROLE) if level.is_full else Notice(NoticeCode.RECORDED, Tone.GOOD)
     return None

@@ -6,10 +6,12 @@ import pytest
 
 from bot.domain.claims import may_be_of, voted_by
 from bot.domain.decision import DecisionState, Outcome
+from bot.domain.effects import follows_vote_in_role, shares_role, votes_due_at
+from bot.domain.record import Record
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote
-from tests.fakes.aws import ROLE
-from tests.fakes.chat import HANAKO
-from tests.unit.domain.sample import decision, level, request, settled
+from tests.fakes.aws import LEAD, ROLE
+from tests.fakes.chat import HANAKO, ICHIRO
+from tests.unit.domain.sample import KEY, NOW, decision, level, request, settled
 
 APPROVE, REJECT = Verdict
 MINE = f"{ROLE.replace('iam', 'sts').replace('role/', 'assumed-role/')}/{HANAKO.upn}"
@@ -105,3 +107,36 @@ def test_unknown_decision_is_released_after_one_minute() -> None:
     """The outcome is then NO_ANSWER, whether or not AWS can be read."""
     for asked in (request(), None, request(level(approvals=None)), request(status=Status.TIMED_OUT, levels=())):
         assert settled(SENT, asked, seconds=LATE) == (DecisionState.RELEASED, Outcome.NO_ANSWER)
+
+
+# --- accepted votes, and other votes in the same role
+
+FIRST = replace(decision(HANAKO, APPROVE, DecisionState.CONFIRMED), role=ROLE)
+UNREADABLE = Record(KEY, NOW, request=request(level(required=2, approvals=None)))
+
+
+def test_read_is_due_for_an_accepted_vote_until_aws_shows_it() -> None:
+    """The level needs a second vote. Once AWS shows the first one, nothing has to be found out by another read."""
+    for votes, due in (((), True), ((Vote(MINE, APPROVE),), False)):
+        row = Record(KEY, NOW, request=request(replace(level(required=2), votes=votes)), observed_at=NOW)
+        assert (votes_due_at(row.with_decision(FIRST), NOW) is not None) is due
+
+
+@pytest.mark.parametrize(
+    ("role", "step", "follows"), [(ROLE, "Level1", True), (LEAD, "Level1", False), (ROLE, "Level2", False)]
+)
+def test_vote_follows_an_accepted_one_in_the_same_role_at_the_same_level_only(
+    role: str, step: str, follows: bool
+) -> None:
+    """A denied vote in another role, or at another level, says that its own role lacks the permission."""
+    row = replace(UNREADABLE, request=request(level(required=2), level("Level2"))).with_decision(FIRST)
+    second = replace(decision(ICHIRO, APPROVE, DecisionState.REFUSED, step=step), role=role)
+    assert follows_vote_in_role(row.with_decision(second), second) is follows
+
+
+@pytest.mark.parametrize("role", [ROLE, None])
+def test_votes_share_a_role_only_if_they_were_cast_in_one(role: str | None) -> None:
+    """The bot's own credentials are no role that an approver could change."""
+    second = replace(decision(ICHIRO, APPROVE, DecisionState.CONFIRMED), role=role)
+    row = UNREADABLE.with_decision(replace(FIRST, role=role)).with_decision(second)
+    assert shares_role(row, second) is (role is not None)

@@ -18,7 +18,8 @@ MEI = person(4, "鈴木 芽依")
 MI = person(5, "佐藤 み")
 OPS = person(6, "Tanaka Ichiro (Ops)")
 EMI = person(7, "山田 エミ")
-MEMBERS = (HANAKO, ICHIRO, TARO_PERSON, ALEX, ALEXIS, ONEIL, MEI, MI, OPS, EMI)
+JOERG = person(8, "Jörg Müller")
+MEMBERS = (HANAKO, ICHIRO, TARO_PERSON, ALEX, ALEXIS, ONEIL, MEI, MI, OPS, EMI, JOERG)
 
 
 def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]:
@@ -47,6 +48,7 @@ def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]
         ("@佐藤花子に依頼", ["佐藤 花子"]),
         ("@山田エミさんへ", ["山田 エミ"]),  # katakana
         ("@佐藤花子。よろしく", ["佐藤 花子"]),
+        ("@jörg  müller", ["Jörg Müller"]),
         ("@Alex\u200b Wilber", ["Alex Wilber"]),
         ("@田中一郎 @Alex Wilber @田中 一郎", ["田中 一郎", "Alex Wilber"]),  # once each, in the text's order
     ],
@@ -116,7 +118,21 @@ def test_requester_whose_name_is_in_the_reason_is_not_mentioned() -> None:
     assert named("@山田 太郎 @taro.yamada@example.com", *MEMBERS) == []
 
 
-@pytest.mark.parametrize("everybody", ["channel", "Team", "EVERYONE", "全員", "チーム", "Production approvals"])
+TITLES = (("佐藤花子", "様 氏 殿 君 先生 先輩 社長 部長 室長 課長 係長 主任"), ("佐藤み", "さん さま くん ちゃん"))
+
+
+@pytest.mark.parametrize(("name", "titles"), TITLES)
+def test_japanese_title_may_follow_a_name_without_a_blank(name: str, titles: str) -> None:
+    """Name and title are of one script. Any other word there would make it a longer name."""
+    for title in titles.split():
+        assert named(f"@{name}{title}に依頼") == named(f"@{name}") != []
+
+
+GROUPS = ("channel", "Team", "EVERYONE", "everybody", "all", "here", "general", "Production approvals")
+GROUPS_JA = ("チャネル", "チャンネル", "チーム", "全員", "みんな", "みなさん", "皆さん", "皆様", "一般")
+
+
+@pytest.mark.parametrize("everybody", GROUPS + GROUPS_JA)
 def test_name_of_a_group_in_the_reason_is_never_a_mention(everybody: str) -> None:
     """The name of a group is not a mention, even if a member has the same name."""
     assert named(f"@{everybody}", person(7, everybody), never=("production Approvals",)) == []

@@ -110,6 +110,15 @@ def test_no_level_waits_unless_the_request_is_pending(status: Status) -> None:
     assert over.deadline is None
 
 
+@pytest.mark.parametrize(("complete", "steps_read"), [(True, False), (False, True), (True, True)])
+def test_read_of_every_step_shows_all_votes(complete: bool, steps_read: bool) -> None:
+    """Rows of earlier versions only say that the read was complete. Without levels, no read shows votes."""
+    read = request(level(), complete=complete, steps_read=steps_read)
+    assert read.shows_votes
+    assert not replace(read, levels=()).shows_votes
+    assert not replace(read, complete=False, steps_read=False).shows_votes
+
+
 # --- facts from several reads
 
 FULL = replace(

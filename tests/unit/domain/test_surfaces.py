@@ -9,9 +9,10 @@ from bot.domain.configuration import Configuration
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import IdentityRules, Requester
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
-from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Withdrawal
+from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote, Withdrawal
 from bot.domain.routing import Route
 from bot.domain.shown.card import card_view, request_line, requester_name, with_mentions
+from bot.domain.shown.decided import decision_lines
 from bot.domain.shown.surfaces import (
     IDENTIFYING_SPAN,
     LOOKUP_SPAN,
@@ -23,11 +24,12 @@ from bot.domain.shown.surfaces import (
     next_change,
 )
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DirectKind
-from tests.fakes.chat import HANAKO
+from tests.fakes.chat import HANAKO, ICHIRO
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
 LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
 HOME = replace(APPROVALS, fallback=False)
+SESSIONS = "arn:aws:sts::111122223333:assumed-role/NodeAccessApprover"
 CONFIGURATION = Configuration((HOME, LEADS), IdentityRules())
 ROW = Record(
     KEY,
@@ -115,6 +117,22 @@ def test_decided_card_mentions_no_one() -> None:
     assert [each.name for each in with_mentions(waiting, [HANAKO]).mentions] == [HANAKO.name]
     decided = card_view(replace(ROW, request=request(status=Status.CANCELLED)), HOME, CONFIGURATION, NOW)
     assert with_mentions(decided, [HANAKO], [HANAKO]) == decided
+
+
+def test_line_of_a_decision_has_the_moment_at_which_it_was_settled() -> None:
+    """The decision may have waited for its turn. Without such a moment, the line has that of the click."""
+    for settled_at, shown in ((NOW + 9 * SECOND, NOW + 9 * SECOND), (None, NOW)):
+        made = replace(decision(HANAKO, state=DecisionState.CONFIRMED), settled_at=settled_at)
+        assert [each.at for each in decision_lines(replace(ROW, decisions=(made,)))] == [shown]
+
+
+def test_vote_without_an_answer_that_aws_shows_is_listed_beside_another_persons_vote() -> None:
+    """Both votes are listed as made in Teams, by their people."""
+    votes = tuple(Vote(f"{SESSIONS}/{each.upn}", Verdict.APPROVE) for each in (HANAKO, ICHIRO))
+    row = replace(ROW, request=request(replace(level(required=3), votes=votes)))
+    row = row.with_decision(decision(HANAKO, state=DecisionState.CONFIRMED))
+    row = row.with_decision(decision(ICHIRO, state=DecisionState.UNKNOWN))
+    assert {(each.who, each.in_teams) for each in decision_lines(row)} == {(HANAKO.name, True), (ICHIRO.name, True)}
 
 
 def _views(record: Record) -> dict[str, CardView]:

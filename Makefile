@@ -47,12 +47,12 @@ system: setup ## Run the tests of the whole program over HTTP, of other programs
 
 proofs: setup ## Run the proofs of tests/README.md at the size for CI, about 3 minutes on 2 cores
 	@echo "make proofs: the proofs of tests/README.md at the size for CI; about 3 minutes on 2 cores"
-	RELIABILITY=proofs $(BIN)/python -m pytest $(PARALLEL) $(PROOFS) $(PYTEST_ARGS)
+	RELIABILITY=proofs $(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) $(PROOFS) $(PYTEST_ARGS)
 
 e2e: setup ## Run the browser tests; they need Chromium
 	@echo "make e2e: the whole product in Chromium; about a minute on 2 cores"
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
-	$(BIN)/python -m pytest $(PARALLEL) tests/e2e $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) tests/e2e $(PYTEST_ARGS)
 
 chaos: setup ## Run the proofs at full size; tests/README.md says how long each takes
 	RELIABILITY=long $(BIN)/python -m pytest tests/reliability tests/security --timeout=7200 $(PYTEST_ARGS)

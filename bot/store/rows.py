@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache, lru_cache
+from types import NoneType
 from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
@@ -131,15 +132,26 @@ def _each_of(kind: Callable[[list[Any]], Any]) -> Way:
     return storable_each
 
 
-def _each_part_of(kind: Callable[..., Any]) -> Way:
-    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]  # a dataclass: the caller checked
+def _each_part_of(kind: type) -> Way:
+    names = [name for name, part in get_type_hints(kind).items() if _may_change(part)]
 
     def storable_parts(value: Any) -> Any:
-        parts = [getattr(value, name) for name in names]
-        kept = [_storable(part) for part in parts]
-        return value if all(map(operator.is_, kept, parts)) else kind(**dict(zip(names, kept, strict=True)))
+        changed = {}
+        for name in names:
+            part = getattr(value, name)
+            kept = _storable(part)
+            if kept is not part:
+                changed[name] = kept
+        return replace(value, **changed) if changed else value
 
     return storable_parts
+
+
+def _may_change(kind: Any) -> bool:
+    """Return whether a value of this type may have a moment or a text that stores return differently."""
+    if parts := get_args(kind):
+        return any(map(_may_change, parts))
+    return not (isinstance(kind, type) and issubclass(kind, (int, float, timedelta, Enum, NoneType)))
 
 
 def _as_it_is(value: Any) -> Any:
@@ -147,6 +159,8 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -37,7 +37,7 @@ def channel_of_card(name: str) -> str:
 
 def is_copy(name: str) -> bool:
     """True for the surface name of a further copy of a card. Copies are updated, but never posted again."""
-    return ":" in name.removeprefix(CARD)
+    return name.startswith(CARD) and ":" in name.removeprefix(CARD)
 
 
 def is_place_of(record: Record, channel: Channel, conversation: str) -> bool:

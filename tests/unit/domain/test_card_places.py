@@ -54,6 +54,12 @@ def test_surface_name_shows_the_channel_and_whether_the_card_is_an_extra_copy(
     assert is_copy(name) is (activity is not None)
 
 
+@pytest.mark.parametrize("name", ["note:approved", "note:d1:hidden", "dm:waiting", "dm:waiting:again"])
+def test_notes_and_direct_messages_are_no_copies_of_a_card(name: str) -> None:
+    """Their names have colons too."""
+    assert not is_copy(name)
+
+
 _CARDS = st.tuples(st.text(":%3A", min_size=1), st.none() | st.text(":%3A", min_size=1))
 
 

@@ -12,14 +12,13 @@ CONTAINER = ("buildah", "runc", "mmdebstrap")
 EVERYTHING = ("python3", "make", "promtool", "zsh", "chromium", "fc-list", "id", "apt-get", *CONTAINER)
 FONTS = "Noto Sans CJK JP\nOpen Sans"
 COMMANDS = [
-    "make weaknesses",
-    "make check",
+    "make setup",
+    "make --jobs=2 --output-sync=line check weaknesses container",
     "make test",
     "make system",
     "make proofs",
     "make e2e",
     "make controls SAMPLE=12",
-    "make container",
 ]
 
 

@@ -232,19 +232,19 @@ async def test_card_that_may_be_deleted_is_posted_again_after_a_minute_of_refuse
 
 
 async def test_new_cards_are_limited_in_a_tenant_that_refuses_every_update() -> None:
-    """Ten requests pass four levels, and each update is refused: at most three cards more for each, in a day.
+    """Four requests pass four levels, and each update is refused: at most three cards more for each, in a day.
 
     Once Teams accepts updates, every card loses its buttons.
     """
     world = new_world()
-    keys = [await world.shown(world.aws.add(number, levels=4)) for number in range(10)]
+    keys = [await world.shown(world.aws.add(number, levels=4)) for number in range(4)]
     world.chat.before["update"] = [ChatRefused(ChatProblem.FORBIDDEN)] * 10_000
     for _ in range(4):
         for row in keys:
             world.aws.decide(row.key, Verdict.APPROVE)
             await world.rows.requeue(row.key)
         await pass_hours(world, 6)
-    assert len(world.chat.of("post")) <= 10 * (1 + retry_policy.REPOSTS)
+    assert len(world.chat.of("post")) <= 4 * (1 + retry_policy.REPOSTS)
     world.chat.before["update"].clear()
     await pass_hours(world, 13)
     assert not any(card.buttons for card in world.chat.of("post"))

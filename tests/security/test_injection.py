@@ -176,11 +176,11 @@ HEAVIEST = ("😀", "あ", "\\", "a\n", "x", "👨\u200d👩\u200d👧", '"', "{
 def test_card_with_the_longest_texts_is_within_the_size_limits(figure: Figure) -> None:
     """Every card in every language is at most CARD_LIMIT bytes of JSON, and at most UTF16_LIMIT bytes in UTF-16.
 
-    The short form of `make test` renders each card in one language.
+    The short form of `make test` renders every third card, in one language.
     """
     largest, utf16, cards = 0, 0, 0
     languages, heaviest = rounds(short=1, ci=len(LOCALES), long=len(LOCALES)), rounds(short=1, ci=4, long=99)
-    for number, (view, notice) in enumerate(views()):
+    for number, (view, notice) in enumerate(views()[:: rounds(short=3, ci=1, long=1)]):
         for locale, heavy in product(islice(cycle(LOCALES), number, number + languages), HEAVIEST[:heaviest]):
             text = (heavy * 600)[:600]
             card = render(filled(view, text), locale=locale, timezone="Asia/Tokyo", notice=filled(notice, text))

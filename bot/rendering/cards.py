@@ -77,7 +77,7 @@ def notice_data(
     formatter = formatter.to_reader
     if notice is None:
         return []
-    said = [formatter.runs(f"notice.{notice.code}")]
+    said = [formatter.runs(f"notice.{notice.code}"), *formatter.for_administrators("admin_click", notice.code)]
     quote: list[Data] = []
     if not _lists(card, notice):
         said += _when(notice, formatter) + _who(notice, formatter, beside=card.requested_at if card else None)
@@ -149,7 +149,7 @@ def _reason(view: CardView, formatter: CardFormatter) -> list[Data]:
 
 def _asks(view: CardView, formatter: CardFormatter) -> Runs:
     tense = "now" if view.banner in OPEN else "past"
-    requester = formatter.name(view.requester)
+    requester = formatter.name(formatter.person(view.requester, known=view.requester_is_person))
     if view.duration is None:
         return formatter.say.runs(f"asks.{tense}", requester=requester)
     return formatter.say.runs(f"asks.{tense}_for", requester=requester, duration=formatter.say.duration(view.duration))
@@ -177,32 +177,30 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
 
 def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
     """Return the lines about conditions that prevent a decision or that approvers must consider."""
+    principal, address = formatter.name(view.requester_principal), formatter.name(view.unmatched_address)
     alerts = formatter.conflict(view.conflicting_policies)
-    principal = formatter.name(view.requester_principal)  # admins copy it into [people], which drops marks for wrapping
-    address = formatter.name(view.unmatched_address)
     if view.no_buttons:
         home = formatter.name(view.home or "")
-        words = formatter.say.runs(f"no_buttons.{view.no_buttons}", principal=principal, home=home, address=address)
-        alerts.append({"runs": words})
+        alerts.append(formatter.say.runs(f"no_buttons.{view.no_buttons}", home=home, address=address))
+        # administrators copy the principal into [people], which drops marks for wrapping
+        alerts += formatter.for_administrators("admin_card", view.no_buttons, principal=view.requester_principal)
     if view.banner in OPEN and _unread_tags(view):
-        alerts.append({"runs": formatter.say.runs("card_line.tags_unread")})
-    if view.no_approver:
-        alerts.append({"runs": formatter.say.runs("card_line.no_approver")})
-    if view.no_second_approver:
-        alerts.append({"runs": formatter.say.runs("card_line.no_second_approver")})
-        alerts.append({"runs": formatter.say.runs("card_line.no_second_approver_admin")})
+        alerts.append(formatter.say.runs("card_line.tags_unread"))
+    for reason, prevents in (("no_approver", view.no_approver), ("no_second_approver", view.no_second_approver)):
+        if prevents:
+            alerts += [formatter.runs(f"card_line.{reason}"), *formatter.for_administrators("admin_card", reason)]
     if view.home_problem:
-        alerts.append({"runs": formatter.coded("home_problem", view.home_problem, otherwise="other")})
+        alerts.append(formatter.coded("home_problem", view.home_problem, otherwise="other"))
     for line in view.not_shown:
-        alerts.append({"runs": formatter.runs(f"card_line.{line.verdict}_not_shown", who=line.who or "")})
+        alerts.append(formatter.runs(f"card_line.{line.verdict}_not_shown", who=formatter.person(line.who or "")))
     if view.same_role:
         key = "card_line.same_role_denied" if view.same_role_denied else "card_line.same_role"
-        alerts.append({"runs": formatter.runs(key, role=view.same_role)})
+        alerts.append(formatter.runs(key, role=view.same_role))
     if view.requester_unchecked:
-        alerts.append({"runs": formatter.say.runs("card_line.unchecked", principal=principal)})
+        alerts.append(formatter.say.runs("card_line.unchecked", principal=principal))
     elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:
-        alerts.append({"runs": formatter.say.runs("card_line.unmatched", address=address)})
-    return alerts
+        alerts.append(formatter.say.runs("card_line.unmatched", address=address))
+    return [{"runs": each} for each in alerts]
 
 
 def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
@@ -218,7 +216,7 @@ def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
         *_level(view, formatter),
         *_principal(view, formatter),
         *formatter.moment_row("requested", view.requested_at),
-        *(formatter.expiry_row(view.deadline, view.requested_at) if view.banner in OPEN else []),
+        *(formatter.moment_row("expires", view.deadline, beside=view.requested_at) if view.banner in OPEN else []),
         *formatter.plain_row("request", view.ops_item_id),
     ]
 
@@ -259,13 +257,11 @@ def _counted(level: LevelLine) -> bool:
 
 
 def _approvals(level: LevelLine, required: int, formatter: CardFormatter) -> Runs:
-    counts = {"required": str(required)}
-    if not level.votes_unread:
-        counts["approvals"] = str(level.approvals or 0)
+    given = {} if level.votes_unread else {"approvals": str(level.approvals or 0)}
     key = "value.approvals_unread" if level.votes_unread else "value.approvals"
     if level.approved_by:
-        return formatter.say.runs(f"{key}_by", **counts, names=formatter.names(level.approved_by))
-    return formatter.say.runs(key, **counts)
+        return formatter.say.runs(f"{key}_by", required, **given, names=formatter.names(level.approved_by))
+    return formatter.say.runs(key, required, **given)
 
 
 def _form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:

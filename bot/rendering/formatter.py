@@ -67,8 +67,15 @@ class CardFormatter:
         """
         return one_line(text, self.limits.name) or (UNSHOWABLE if text else "")
 
+    def person(self, name: str, *, known: bool = True) -> str:
+        """Return a name as sentences of the locale have it: with an honorific, where the locale has one.
+
+        An AWS identity that is not known to be a person (`known` is False) is returned unchanged.
+        """
+        return self.say.text("name.person", name=name) if known else name
+
     def runs(self, key: str, /, **names: str) -> Runs:
-        """Return a phrase filled with names from outside. Moments and counts go through `say.runs`."""
+        """Return a phrase filled with names from outside. Moments go through `say.runs`."""
         return self.say.runs(key, **{place: self.name(value) for place, value in names.items()})
 
     def coded(self, group: str, code: str | None, *, otherwise: str) -> Runs:
@@ -76,10 +83,20 @@ class CardFormatter:
         key = f"{group}.{code}"
         return self.runs(key if self.say.has(key) else f"{group}.{otherwise}")
 
-    def conflict(self, policies: Sequence[str]) -> list[Data]:
-        """Return the line on conflicting policies; [] if there are none."""
+    def for_administrators(self, group: str, code: str, /, **names: str) -> list[Runs]:
+        """Return the line that says how an administrator changes this, with the names of settings.
+
+        [] for a code without words in the group. Other lines have no names of settings.
+        """
+        key = f"{group}.{code}"
+        return [[*self.runs("value.for_administrators"), *self.runs(key, **names)]] if self.say.has(key) else []
+
+    def conflict(self, policies: Sequence[str]) -> list[Runs]:
+        """Return the lines on conflicting policies; [] if there are none."""
         names = self.names(policies)
-        return [{"runs": self.say.runs("card_line.conflict", policies=names)}] if names else []
+        if not names:
+            return []
+        return [self.say.runs("card_line.conflict", policies=names), *self.for_administrators("admin_card", "conflict")]
 
     def row(self, label: str, *values: Runs) -> Data:
         """Return a labelled row, with one line for each value."""
@@ -112,17 +129,6 @@ class CardFormatter:
     def duration_row(self, label: str, span: timedelta | None) -> list[Data]:
         """Return a row with one duration; no row if it is unknown."""
         return [self.row(label, plain(self.say.duration(span)))] if span else []
-
-    def expiry_row(self, deadline: datetime | None, requested_at: datetime | None) -> list[Data]:
-        """Return the row of a request's expiry: the moment and, if known, the span from the request to it.
-
-        No row if the moment is unknown.
-        """
-        if deadline is None or requested_at is None or deadline <= requested_at:
-            return self.moment_row("lapses", deadline)
-        at = self.say.moment(deadline, beside=requested_at)
-        span = self.say.duration(rounded(deadline - requested_at))
-        return [self.row("lapses", self.say.runs("value.lapses_span", at=at, span=span))]
 
     def tag_row(self, tags: Sequence[tuple[str, str]]) -> list[Data]:
         """Return a row with a line for each tag, and "…" if tags were left out; no row without tags."""
@@ -175,11 +181,13 @@ class CardFormatter:
     def _who_decided(self, line: DecisionLine) -> Runs:
         if line.who is None:
             return self.runs(f"decision.{line.verdict}_unknown")
-        return self.runs(f"decision.{line.verdict}{'' if line.in_teams else '_outside'}", who=line.who)
+        if not line.in_teams:
+            return self.runs(f"decision.{line.verdict}_outside", who=line.who)
+        return self.runs(f"decision.{line.verdict}", who=self.person(line.who))
 
     def pressed(self, who: str, action: Action, at: datetime | None, *, beside: datetime | None) -> Runs:
         """Return who clicked which button and when."""
-        return [*self.runs(f"decision.{action}_pressed", who=who), *self.apart(at, beside=beside)]
+        return [*self.runs(f"decision.{action}_pressed", who=self.person(who)), *self.apart(at, beside=beside)]
 
     def apart(self, at: datetime | None, *, beside: datetime | None = None) -> Runs:
         """Return a moment in the form that follows a phrase; [] if it is unknown."""
@@ -198,9 +206,3 @@ class CardFormatter:
 def plain(text: str, *, font: str = "Default") -> Runs:
     """Return a text as a single run."""
     return [Run(text=text, weight="Default", font=font)]
-
-
-def rounded(span: timedelta) -> timedelta:
-    """Round a span to hours if it is a day or more, else to minutes; at least one minute."""
-    unit = timedelta(hours=1) if span >= timedelta(days=1) else timedelta(minutes=1)
-    return max(unit, round(span / unit) * unit)

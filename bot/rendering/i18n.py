@@ -1,7 +1,8 @@
 """Words, dates and durations per locale. Words come from cards/locales/*.json, the rest from CLDR (Babel).
 
-A phrase is plain text with placeholders: `{who}`, `{who:strong}` (emphasised) or `{call:code}` (to be copied). This
-module must not know the cards or the present time: a view has the times that its card shows.
+A phrase is plain text with placeholders: `{who}`, `{who:strong}` (emphasised) or `{call:code}` (to be copied). A phrase
+with a count can have a text for each plural form of its language: `{"one": "{count} hour", "other": "{count} hours"}`.
+This module must not know the cards or the present time: a view has the times that its card shows.
 """
 
 import json
@@ -16,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import babel
 from babel.dates import format_skeleton, format_timedelta
+from babel.numbers import format_decimal
 
 LOCALES: Final = ("en", "ja")
 
@@ -75,17 +77,25 @@ def _pieces(text: str) -> Iterable[Piece]:
         yield Piece(place, place=True, weight=weight, font=font)
 
 
+Forms = Mapping[str, Phrase]  # by plural form of CLDR; "other" is the form without a count
+_OTHER: Final = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The phrases of one locale by `group.name`."""
+    """The phrases of one locale by `group.name`, each in all its plural forms."""
 
-    phrases: Mapping[str, Phrase]
+    phrases: Mapping[str, Forms]
     groups: Mapping[str, Mapping[str, str]]
 
-    def phrase(self, key: str) -> Phrase:
-        """Return a phrase; raise WordsError for an unknown key."""
+    def phrase(self, key: str, form: str = _OTHER) -> Phrase:
+        """Return a phrase in a plural form, or in the form `other` if it has only that; raise WordsError for no phrase.
+
+        https://www.unicode.org/cldr/charts/latest/supplemental/language_plural_rules.html
+        """
         try:
-            return self.phrases[key]
+            forms = self.phrases[key]
+            return forms.get(form) or forms[_OTHER]
         except KeyError:
             raise WordsError(f"no words for {key}") from None
 
@@ -96,8 +106,14 @@ def words(locale: str) -> Words:
     if locale not in LOCALES:
         raise WordsError(f"no locale {locale}")
     groups = json.loads((files("cards") / "locales" / f"{locale}.json").read_text("utf-8"))
-    phrases = {f"{group}.{name}": parse_phrase(text) for group, each in groups.items() for name, text in each.items()}
-    return Words(phrases, groups)
+    return Words(
+        {f"{group}.{name}": _forms(said) for group, each in groups.items() for name, said in each.items()}, groups
+    )
+
+
+def _forms(said: str | Mapping[str, str]) -> Forms:
+    forms = {_OTHER: said} if isinstance(said, str) else said
+    return {form: parse_phrase(text) for form, text in forms.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +127,27 @@ class Localizer:
         """True if the locale has words for the key."""
         return key in words(self.locale).phrases
 
-    def text(self, key: str, /, **values: str) -> str:
-        """Return the phrase `group.name` with its placeholders filled; raise WordsError if it or a value is missing."""
-        return "".join([piece.filled(values) for piece in words(self.locale).phrase(key)])
+    def text(self, key: str, count: int | None = None, /, **values: str) -> str:
+        """Return the phrase `group.name` with its placeholders filled; raise WordsError if it or a value is missing.
 
-    def runs(self, key: str, /, **values: str) -> list[Run]:
-        """Return a phrase as TextRuns: one for each fixed text and each placeholder. Raises WordsError like `text`."""
-        pieces = words(self.locale).phrase(key)
+        `count` chooses the plural form, and is the value of `{count}`.
+        """
+        return "".join(run["text"] for run in self.runs(key, count, **values))
+
+    def runs(self, key: str, count: int | None = None, /, **values: str) -> list[Run]:
+        """Return a phrase as TextRuns: one for each fixed text and each placeholder. Otherwise like `text`."""
+        form = _OTHER
+        if count is not None:
+            values["count"] = format_decimal(count, locale=self.locale)
+            form = babel.Locale.parse(self.locale).plural_form(count)
+        pieces = words(self.locale).phrase(key, form)
         return [Run(text=piece.filled(values), weight=piece.weight, font=piece.font) for piece in pieces]
 
     def group(self, name: str) -> Mapping[str, str]:
-        """Return a group's phrases by name, with unfilled placeholders. Raises KeyError for an unknown group."""
+        """Return a group's phrases by name, with unfilled placeholders, without those that have plural forms.
+
+        Raises KeyError for an unknown group.
+        """
         return words(self.locale).groups[name]
 
     def moment(self, at: datetime, *, beside: datetime | None = None) -> str:

@@ -47,7 +47,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "sentence": _direct_sentence(view, formatter),
         "why": [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else [],
         "decisions": formatter.latest(view.decisions, beside=view.requested_at),
-        "alerts": formatter.conflict(view.conflicting_policies),
+        "alerts": [{"runs": each} for each in formatter.conflict(view.conflicting_policies)],
         "reason": formatter.reason(view.reason),
         "commands": [{"shell": list(view.commands), "powershell": list(view.powershell)}] if view.commands else [],
         "rows": _direct_rows(view, formatter),
@@ -70,7 +70,7 @@ def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:
         *formatter.plain_row("region", view.region),
         *formatter.duration_row("duration", view.duration),
         *formatter.moment_row("requested", view.requested_at),
-        *(formatter.expiry_row(view.deadline, view.requested_at) if waiting else []),
+        *(formatter.moment_row("expires", view.deadline, beside=view.requested_at) if waiting else []),
         *formatter.plain_row("request", view.ops_item_id),
     ]
 
@@ -90,9 +90,13 @@ def note_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
     """Return the first sentence of a note. Its notification shows the same sentence."""
     if view.kind is NoteKind.OUTSIDE:
         return _outside_sentence(view, formatter)
-    who = view.who or formatter.say.text("note.somebody")
-    requester = view.requester or formatter.say.text("note.somebody")
-    return formatter.runs(f"note.{view.kind}", who=who, requester=requester, node=formatter.node(view.node))
+    requester = _person(view.requester, formatter, known=view.requester_is_person)
+    node = formatter.node(view.node)
+    return formatter.runs(f"note.{view.kind}", who=_person(view.who, formatter), requester=requester, node=node)
+
+
+def _person(name: str | None, formatter: CardFormatter, *, known: bool = True) -> str:
+    return formatter.person(name, known=known) if name else formatter.say.text("note.somebody")
 
 
 def _outside_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
@@ -107,11 +111,12 @@ def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
             return [formatter.coded("direct_problem", view.detail, otherwise="other")]
         case NoteKind.APPROVAL_NOT_SHOWN | NoteKind.REJECTION_NOT_SHOWN if view.detail:
             advice = "same_role" if view.detail == "same_role" else "press_again"
-            return [formatter.runs(f"note.{advice}", who=view.who or formatter.say.text("note.somebody"))]
+            return [formatter.runs(f"note.{advice}", who=_person(view.who, formatter))]
         case NoteKind.UNDONE if view.by:
-            return [formatter.say.runs("note.withdrawn_by", by=formatter.name(view.by))]
+            return [formatter.runs("note.withdrawn_by", by=formatter.person(view.by))]
         case NoteKind.UNDONE if view.detail:
-            return [formatter.coded("undone", view.detail, otherwise="aws_refused")]
+            why = formatter.coded("undone", view.detail, otherwise="aws_refused")
+            return [why, *formatter.for_administrators("admin_click", view.detail)]
         case _:
             return []
 
@@ -159,12 +164,13 @@ def pending_data(view: PendingView, formatter: CardFormatter) -> Data:
         "words": formatter.say.group("pending"),
         "none": [] if view.requests else [{"text": none}],
         "requests": [_request_line(line, formatter) for line in shown],
-        "more": [{"text": formatter.say.text(words, count=str(more))}] if more else [],
+        "more": [{"text": formatter.say.text(words, more)}] if more else [],
     }
 
 
 def _request_line(line: RequestLine, formatter: CardFormatter) -> Data:
-    by = formatter.runs("pending.own" if line.own else "pending.by", requester=line.requester, id=line.ops_item_id)
+    requester = formatter.person(line.requester, known=line.requester_is_person)
+    by = formatter.runs("pending.own" if line.own else "pending.by", requester=requester, id=line.ops_item_id)
     return {
         "node": formatter.name(formatter.node(line.node)),
         "lines": [by, *_state(line, formatter), *_moments(line, formatter)],
@@ -182,7 +188,7 @@ def _moments(line: RequestLine, formatter: CardFormatter) -> list[Runs]:
         said.append(formatter.say.runs("pending.requested", at=formatter.say.moment(line.requested_at)))
     if line.deadline:
         said.append(
-            formatter.say.runs("pending.lapses", at=formatter.say.moment(line.deadline, beside=line.requested_at))
+            formatter.say.runs("pending.expires", at=formatter.say.moment(line.deadline, beside=line.requested_at))
         )
     return said
 

@@ -113,7 +113,8 @@ def _notification_formatter(locale: str) -> CardFormatter:
 
 
 def _card_summary(view: CardView, formatter: CardFormatter) -> str:
-    return _named(f"summary.{view.banner}", formatter, node=formatter.node(view.shown_node), requester=view.requester)
+    requester = formatter.person(view.requester, known=view.requester_is_person)
+    return _named(f"summary.{view.banner}", formatter, node=formatter.node(view.shown_node), requester=requester)
 
 
 def _direct_summary(view: DirectView, formatter: CardFormatter) -> str:
@@ -123,7 +124,7 @@ def _direct_summary(view: DirectView, formatter: CardFormatter) -> str:
 
 def _pending_summary(view: PendingView, formatter: CardFormatter) -> str:
     count = len(view.requests) + view.more
-    return formatter.say.text("summary.pending", count=f"{count}" if view.counted else f"{count}+")
+    return formatter.say.text("summary.pending", amount=f"{count}" if view.counted else f"{count}+")
 
 
 def _note_summary(view: NoteView, formatter: CardFormatter) -> str:

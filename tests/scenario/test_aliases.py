@@ -77,7 +77,11 @@ async def test_card_says_that_an_allowed_unmatched_requester_was_not_checked(req
     assert row.requester
     assert row.requester.identified
     (card,) = world.chat.of("post")
-    assert (card.buttons, ALIAS in card.card, "was not checked" in card.card) == (True, True, True)
+    assert (card.buttons, ALIAS in card.card, "didn’t check whether it is another address" in card.card) == (
+        True,
+        True,
+        True,
+    )
     await _click(world, key, ICHIRO)
     assert [signal.session_name for signal in world.aws.signals] == [ICHIRO.session_name]
 

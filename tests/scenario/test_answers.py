@@ -112,7 +112,7 @@ async def test_answer_to_a_click_during_another_persons_decision_names_that_pers
         assert answer.notice is not None
         assert (answer.notice.code, answer.notice.typed) == (NoticeCode.BUSY, "no")
         assert (answer.notice.who, answer.notice.verdict) == (HANAKO.name, Verdict.APPROVE)
-        assert f"{HANAKO.name} pressed Approve" in shown(answer.card)
+        assert f"{HANAKO.name} clicked Approve" in shown(answer.card)
         gate.set()
         await world.clock.advance(2)
     assert [signal.session_name for signal in world.aws.signals] == [HANAKO.session_name]
@@ -404,7 +404,9 @@ async def test_decision_takes_effect_although_the_reply_to_the_write_of_its_clai
 # --- languages
 
 
-@pytest.mark.parametrize(("locale", "words"), [("ja", "承認者ではありません"), ("en", "not among the approvers")])
+@pytest.mark.parametrize(
+    ("locale", "words"), [("ja", "承認者ではありません"), ("en", "not an approver for this request")]
+)
 async def test_refusal_is_in_the_language_of_the_persons_client(world: World, locale: str, words: str) -> None:
     """The buttons of the card keep the channel's language."""
     key = await world.posted()

@@ -14,7 +14,10 @@ from tests.fakes.world import APPROVALS, World, new_world
 
 TARO_ID, HANAKO_ID, NOBODYS_ID = (f"user:{each}" for each in (TARO_PERSON.object_id, HANAKO.object_id, "a" * 32))
 ONLY_REQUESTER = {"en": "the only approver is the requester", "ja": "承認者が申請者本人しかいないため"}
-NO_MEMBER = {"en": "no member of this channel may decide", "ja": "このチャネルには承認・却下できるメンバーがいません"}
+NO_MEMBER = {
+    "en": "No one in this channel can decide this request right now",
+    "ja": "このチャネルにはこの申請を承認・却下できるメンバーがいません",
+}
 TOLD = {"en": "No one in Teams can decide your request", "ja": "Teams でこの申請を承認・却下できる人がいません"}
 PAUSE = 301  # seconds; the pause between two checks is five minutes
 

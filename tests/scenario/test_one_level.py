@@ -203,7 +203,7 @@ async def test_card_says_that_no_approver_is_left_for_the_level_and_what_adminis
     text = card_text(world)
     assert NOBODY_LEFT[locale] not in shown(world.chat.of("post")[-1].versions[0].card)
     assert NOBODY_LEFT[locale] in text
-    assert text.index({"en": "For administrators", "ja": "管理者の方へ"}[locale]) < text.index("one_level_per_person")
+    assert text.index({"en": "For administrators", "ja": "管理者向け"}[locale]) < text.index("one_level_per_person")
     assert world.chat.of("post")[-1].buttons
     world.people.people.append(ICHIRO)
     await world.pass_time(key, 301)

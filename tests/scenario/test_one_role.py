@@ -30,9 +30,9 @@ from tests.fakes.world import World, code_of, new_world
 
 SPAN = EFFECT_SPAN.total_seconds()
 MEI = person(7, "鈴木 芽依")
-ADVICE = "one vote of a role"  # on the card, in the thread and in the answer
+ADVICE = "one decision per role"  # on the card, in the thread and in the answer
 PERMISSION = "lost its permission"  # the other cause that a denial may have
-DEAD_ENDS = ("press again", "lack of permission", "must look at the approver role")
+DEAD_ENDS = ("ry again", "lack of permission", "check the approver role")
 
 
 def made(second: SecondVote) -> World:
@@ -153,7 +153,7 @@ async def test_vote_that_aws_records_under_the_arn_of_the_role_is_displayed_once
     async with world.running():
         await pressed(world, key, HANAKO)
         await world.clock.advance(SPAN + 10)
-        assert f"1 of 2 approvals given, by {HANAKO.name}" in card(world)
+        assert f"1 of 2 approvals, by {HANAKO.name}" in card(world)
         assert "outside Teams" not in everything(world)
 
 

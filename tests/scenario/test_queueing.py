@@ -82,8 +82,8 @@ async def test_decision_that_waits_for_its_turn_is_answered_at_once_and_named_on
         assert code_of(answer) is NoticeCode.QUEUED
         await world.clock.advance(1)
         for card in (answer.card, world.chat.of("post")[0].versions[-1].card):
-            assert f"{HANAKO.name} pressed Approve" in shown(card)
-            assert "A decision waits for its turn" in shown(card)
+            assert f"{HANAKO.name} clicked Approve" in shown(card)
+            assert "Decision waiting to be sent" in shown(card)
             assert {each.get("verb") for each in nodes(card)} >= {Verb.APPROVE, Verb.REJECT, Verb.WITHDRAW}
         assert (await decision_of(world, key)).queued
         gate.set()
@@ -263,7 +263,7 @@ async def test_only_the_person_who_clicked_can_withdraw_a_waiting_decision(verb:
         assert (await decision_of(world, key)).queued
         answer = await world.press(key, HANAKO, Verb.WITHDRAW)
         assert code_of(answer) is Outcome.WITHDRAWN
-        assert "waits for its turn" not in shown(answer.card)
+        assert "waits its turn" not in shown(answer.card)
         again = await world.press(key, HANAKO, Verb.WITHDRAW)
         assert code_of(again) is NoticeCode.NOTHING_TO_WITHDRAW
         assert code_of(await world.press(key, ICHIRO)) is NoticeCode.QUEUED

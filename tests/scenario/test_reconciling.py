@@ -245,9 +245,9 @@ async def test_card_says_that_the_access_has_ended_without_an_event(world: World
         await world.clock.advance(1)
         await world.press(key, HANAKO)
         await world.clock.advance(1)
-        assert "Access has ended" not in world.chat.of("post")[0].card
+        assert "Access ended" not in world.chat.of("post")[0].card
         await world.clock.advance(4 * 3600)
-    assert "Access has ended" in world.chat.of("post")[0].card
+    assert "Access ended" in world.chat.of("post")[0].card
 
 
 async def test_renamed_channel_keeps_its_cards(world: World) -> None:

@@ -365,16 +365,16 @@ async def test_card_shows_the_progress_of_a_level_and_its_approvers() -> None:
         (card,) = world.chat.of("post")
         for words in (
             "1 of 2 (Level1)",
-            "1 of 2 approvals given, by ",
+            "1 of 2 approvals, by ",
             HANAKO.name,
-            "waiting for ",
+            "Next approvers: ",
             "NodeAccessApprover",
         ):
             assert words in shown(card.versions[-1].card).replace("\u200b", "")
         await world.press(key, ICHIRO)
         await world.clock.advance(1)
         assert "2 of 2 (Level2)" in shown(card.versions[-1].card).replace("\u200b", "")
-        assert "0 of 2 approvals given" in shown(card.versions[-1].card).replace("\u200b", "")
+        assert "0 of 2 approvals" in shown(card.versions[-1].card).replace("\u200b", "")
 
 
 async def test_card_has_the_whole_arn_of_an_approver_role_of_another_account(world: World) -> None:
@@ -399,7 +399,7 @@ async def test_end_of_the_access_window_is_announced_once(world: World) -> None:
         await world.clock.advance(120)
         await world.rows.requeue(key)
         await world.clock.advance(10)
-    assert "Access has ended" in world.chat.sent["1000"].card
+    assert "Access ended" in world.chat.sent["1000"].card
     new = list(world.chat.sent.values())[before:]
     assert [sent.kind for sent in new] == ["reply", "direct"]
     assert all("ended" in sent.card for sent in new)

@@ -76,7 +76,7 @@ async def test_requester_is_notified_after_a_roster_outage_during_which_the_requ
         await world.clock.advance(MINUTE)
     (direct,) = world.chat.of("direct")
     assert "rejected" in direct.card
-    assert "could not be told" not in "".join(each.card for each in world.chat.of("reply"))
+    assert "couldn’t message" not in "".join(each.card for each in world.chat.of("reply"))
 
 
 async def test_thread_says_at_once_that_a_requester_in_no_roster_was_not_notified(world: World) -> None:
@@ -87,7 +87,7 @@ async def test_thread_says_at_once_that_a_requester_in_no_roster_was_not_notifie
         await world.rows.requeue(world.aws.add())
         await world.clock.advance(1)
         (note,) = world.chat.of("reply")
-        assert "could not be told" in note.card
+        assert "couldn’t message" in note.card
         asked = world.people.asked_known
         await world.clock.advance(MINUTE)
         assert world.people.asked_known == asked
@@ -102,7 +102,7 @@ async def test_card_says_that_the_requester_cannot_be_looked_up_during_a_roster_
         await world.rows.requeue(key)
         await world.clock.advance(1)
         (card,) = world.chat.of("post")
-        assert ("Teams does not return the data of all members" in card.card, card.buttons) == (True, False)
+        assert ("Teams doesn’t return the data of all members" in card.card, card.buttons) == (True, False)
         world.people.failing = False
         answer = await world.press(key, HANAKO)
         assert code_of(answer) is Refusal.REQUESTER_UNREAD
@@ -134,7 +134,7 @@ async def test_direct_message_is_given_up_if_no_roster_is_readable_for_hours_aft
         world.aws.end(key, Status.REJECTED)
         await world.rows.requeue(key)
         await world.clock.advance(LOOKUP_SPAN.total_seconds() - 60)
-        assert "could not be told" not in "".join(each.card for each in world.chat.of("reply"))
+        assert "couldn’t message" not in "".join(each.card for each in world.chat.of("reply"))
         await world.clock.advance(600)
-        assert "could not be told" in "".join(each.card for each in world.chat.of("reply"))
+        assert "couldn’t message" in "".join(each.card for each in world.chat.of("reply"))
         assert (await world.row(key)).requeue_at is None

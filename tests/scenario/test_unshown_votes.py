@@ -24,8 +24,8 @@ NEVER = 1e6  # seconds
 SPAN = EFFECT_SPAN.total_seconds()
 APPROVER = "arn:aws:sts::111122223333:assumed-role/NodeAccessApprover"
 OTHER = "arn:aws:sts::111122223333:assumed-role/Lead/mei@example.com"
-NOT_SHOWN = "does not show it"
-UNREADABLE = "are not readable"
+NOT_SHOWN = "doesn’t show it"
+UNREADABLE = "can’t read those given in AWS"
 
 
 def card(world: World) -> str:
@@ -93,7 +93,7 @@ async def test_vote_that_aws_does_not_show_is_hidden_after_a_minute_and_may_be_r
         assert NOT_SHOWN in card(world)
         assert HANAKO.name in card(world)
         assert NOT_SHOWN in thread(world)[-1]
-        assert "may press again" in thread(world)[-1]
+        assert "can try again" in thread(world)[-1]
         assert code_of(await pressed(world, key, verb=verb)) is None
     assert voters(world) == [HANAKO.upn] * 2
     assert world.aws.requests[key].status.ended
@@ -177,11 +177,11 @@ async def test_only_the_vote_that_aws_does_not_show_is_hidden(world: World) -> N
         await swallowed(world, key)
         assert code_of(await pressed(world, key, ICHIRO)) is NoticeCode.RECORDED
         await world.clock.advance(SPAN)
-        assert f"1 of 3 approvals given, by {ICHIRO.name}" in card(world)
+        assert f"1 of 3 approvals, by {ICHIRO.name}" in card(world)
         assert code_of(await pressed(world, key, ICHIRO)) is NoticeCode.REPEATED
         assert code_of(await pressed(world, key)) is NoticeCode.RECORDED
         await world.clock.advance(1)
-        assert "2 of 3 approvals given" in card(world)
+        assert "2 of 3 approvals" in card(world)
         assert NOT_SHOWN not in card(world)
     assert voters(world) == [HANAKO.upn, ICHIRO.upn, HANAKO.upn]
 
@@ -228,7 +228,7 @@ async def test_hidden_vote_is_displayed_again_after_aws_shows_the_vote(world: Wo
         await world.rows.requeue(key)
         await world.clock.advance(1)
         assert NOT_SHOWN not in card(world)
-        assert f"1 of 2 approvals given, by {HANAKO.name}" in card(world)
+        assert f"1 of 2 approvals, by {HANAKO.name}" in card(world)
         assert len(thread(world)) == 3
         assert "approved" in thread(world)[-1]
         assert code_of(await pressed(world, key)) is NoticeCode.REPEATED
@@ -305,7 +305,7 @@ async def test_vote_that_aws_does_not_show_is_hidden_at_a_level_that_another_vot
     assert NOT_SHOWN in card(world)
     corrections = [note for note in thread(world) if NOT_SHOWN in note]
     assert len(corrections) == 1
-    assert "may press again" not in corrections[0]
+    assert "can try again" not in corrections[0]
 
 
 async def test_process_that_starts_ten_minutes_later_hides_a_vote_that_aws_does_not_show(world: World) -> None:

@@ -130,7 +130,7 @@ async def test_answer_to_a_second_revocation_names_the_person_who_clicked_first(
             HANAKO.name,
             "mine",
         )
-        assert f"{HANAKO.name} pressed Revoke" in shown(answer.card)
+        assert f"{HANAKO.name} clicked Revoke" in shown(answer.card)
         assert "Approved" in shown(answer.card)
         gate.set()
         await world.clock.advance(3)
@@ -430,13 +430,14 @@ async def test_answer_to_a_refused_cancellation_has_the_reason(
 
 
 async def test_direct_message_for_an_account_without_a_cancel_role_has_no_cancel_button() -> None:
-    """A forged click is refused. The answer names the missing setting and the AWS console."""
+    """A forged click is refused. The answer names the AWS console, and for administrators the missing setting."""
     world = new_world(configuration=current_configuration(cancel_role=None))
     key = await world.posted()
     assert not offers(world.chat.of("direct")[0].card, Verb.CANCEL)
     answer = await world.click_handler.click(world.withdrawn(key))
     assert (code_of(answer), answer.refused) == (Refusal.NO_CANCEL_ROLE, True)
-    assert "cancel_role" in answer.text
+    assert answer.card is not None
+    assert "For administrators: set cancel_role" in shown(answer.card)
     assert "AWS console" in answer.text
     assert world.aws.signals == []
 
@@ -527,7 +528,7 @@ async def test_cancellation_during_a_vote_is_answered_busy_and_sends_no_signal(w
 async def test_no_vote_is_sent_while_a_cancellation_waits_for_its_effect_in_aws(world: World) -> None:
     """A vote is answered "busy" while AWS has not cancelled.
 
-    Within three minutes the requester reads that the request was not cancelled, and the next vote is sent.
+    Within three minutes the requester reads that the request couldn’t cancel, and the next vote is sent.
     """
     key = await world.posted()
     world.aws.lag = 1e6
@@ -541,7 +542,7 @@ async def test_no_vote_is_sent_while_a_cancellation_waits_for_its_effect_in_aws(
         assert answer.notice is not None
         assert (answer.notice.code, answer.notice.who) == (NoticeCode.BUSY, TARO_PERSON.name)
         await world.clock.advance(3 * EFFECT_SPAN.total_seconds())
-        assert "your request was not cancelled" in world.chat.of("direct")[-1].card
+        assert "couldn’t cancel your request" in world.chat.of("direct")[-1].card
         world.aws.lag = 0.0
         await world.press(key, HANAKO)
     assert sent_verdicts(world) == ["cancel", "approve"]
@@ -554,7 +555,7 @@ async def test_answer_to_a_cancellation_that_aws_denies_names_the_cancel_role(wo
     async with world.running():
         answer = await world.click_handler.click(world.withdrawn(key))
         assert code_of(answer) is NoticeCode.CANCEL_DENIED
-        assert "cancel role" in answer.text
+        assert "ask an administrator to check the permission" in answer.text
         assert offers(answer.card, Verb.CANCEL)
         await world.press(key, HANAKO)
     assert sent_verdicts(world) == ["approve"]
@@ -570,12 +571,12 @@ async def test_cancellation_that_fails_after_it_was_answered_is_reported_in_a_di
         answer = await click
         assert code_of(answer) is NoticeCode.APPLYING
         assert not offers(answer.card, Verb.CANCEL)
-        assert "pressed Cancel" in world.chat.of("post")[0].card
+        assert "clicked Cancel" in world.chat.of("post")[0].card
         assert not world.chat.of("post")[0].buttons
         await world.clock.advance(90)
     assert world.aws.effects == []
     told = world.chat.of("direct")[-1].card
-    assert "your request was not cancelled" in told
+    assert "couldn’t cancel your request" in told
     assert offers(told, Verb.CANCEL)
     assert world.chat.of("reply") == []
     assert world.chat.of("post")[0].buttons
@@ -596,7 +597,7 @@ def notification(world: World, withdrawal: Withdrawal) -> str:
 
 def is_notified(world: World, withdrawal: Withdrawal) -> bool:
     """True if the last card about a failed withdrawal is for the person who clicked in `ready`."""
-    return (ICHIRO.name if withdrawal is Withdrawal.REVOKE else "was not cancelled") in notification(world, withdrawal)
+    return (ICHIRO.name if withdrawal is Withdrawal.REVOKE else "couldn’t cancel") in notification(world, withdrawal)
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
@@ -630,7 +631,7 @@ async def test_revocation_or_cancellation_that_never_reached_aws_is_released(
         assert code_of(await pressed) is NoticeCode.APPLYING
         assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.NO_ANSWER)
         told = notification(world, withdrawal)
-        assert ("may press again" if withdrawal is Withdrawal.REVOKE else "was not cancelled") in told
+        assert ("can try again" if withdrawal is Withdrawal.REVOKE else "couldn’t cancel") in told
         assert sent_verdicts(world) == [withdrawal]
         await world.click_handler.click(click)
     assert world.aws.requests[key].status is STATUS_AFTER[withdrawal]

@@ -189,12 +189,12 @@ async def test_requester_without_a_name_blocks_decisions_unless_unidentified_req
 ) -> None:
     """The root user, a bare account id and an empty text name no person.
 
-    With "allow", the card has buttons, and says that the requester was not checked.
+    With "allow", the card has buttons, and says that the requester didn’t check whether the approver is the requester.
     """
     world = _world(TARO, allow_unidentified=allowed)
     key = await _posted_request(world, requester)
     (card,) = world.chat.of("post")
-    assert (card.buttons, "was not checked" in card.card) == (allowed, allowed)
+    assert (card.buttons, "didn’t check whether the approver is the requester" in card.card) == (allowed, allowed)
     async with world.running():
         answer = await world.press(key, without_roster_fields(HANAKO))
     assert (answer.refused, len(world.aws.signals)) == (not allowed, int(allowed))

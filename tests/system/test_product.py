@@ -243,7 +243,7 @@ async def test_requester_cancels_from_their_own_chat(world: Product) -> None:
     assert call.caller.endswith("assumed-role/NodeAccessCanceller/taro.yamada@example.com")
     assert call.params["Type"] == "Cancel"
     assert world.signals() == 0
-    assert all("cancelled already" in str(each["value"]) for each in late)
+    assert all("already cancelled" in str(each["value"]) for each in late)
     assert not has_buttons(world.cards(request)[0].card)
     assert "StopAutomationExecution Cancel" in unwrapped(shown(world.replies(card)[0].card))
 

@@ -123,5 +123,5 @@ async def test_approvers_who_are_removed_in_s3_are_refused_without_a_restart(
         await put(world, world.toml.replace('approvers = ["members"]', "approvers = []", 1))
         await world.until(lambda: card.card != old.card)
         answer = await world.click(HANAKO, old, "approve")
-    assert "This channel lists no approvers" in str(answer)
+    assert "This channel has no approvers" in str(answer)
     assert world.signals() == 0

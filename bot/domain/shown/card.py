@@ -59,6 +59,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         node_id=request.node.id,
         node_name=request.node.name,
         requester=requester_name(record),
+        requester_is_person=requester_is_person(record),
         requester_principal=request.requester,
         reason=request.reason,
         duration=request.duration,
@@ -134,6 +135,12 @@ def requester_name(record: Record) -> str:
     if record.requester and record.requester.name:
         return record.requester.name
     return Principal.parse(record.request.requester).shown_name if record.request else ""
+
+
+def requester_is_person(record: Record) -> bool:
+    """True if `requester_name` is the name of a person. The name of an AWS identity may be that of a machine."""
+    requester = record.requester
+    return bool(requester and (requester.person or requester.name not in {"", requester.principal.shown_name}))
 
 
 def conflicting_policies(record: Record) -> tuple[str, ...]:
@@ -306,6 +313,7 @@ def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:
         ops_item_id=record.key.ops_item_id,
         node=request.shown_node,
         requester=requester_name(record),
+        requester_is_person=requester_is_person(record),
         banner=banner(request, now),
         requested_at=request.requested_at,
         deadline=request.deadline,

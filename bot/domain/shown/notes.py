@@ -13,7 +13,7 @@ from bot.domain.effects import failed_by_role, shares_role
 from bot.domain.identity import assumed_role_arn
 from bot.domain.record import DeliveryState, Record
 from bot.domain.request import Action, Status, Verdict, Withdrawal
-from bot.domain.shown.card import access_is_over, requester_name
+from bot.domain.shown.card import access_is_over, requester_is_person, requester_name
 from bot.domain.shown.decided import deciding_line, effective_decisions, is_hidden
 from bot.domain.shown.views import NoteKind, NoteView
 
@@ -60,8 +60,8 @@ def thread_notes(record: Record, now: datetime) -> list[Note]:
 def blank_note(record: Record, kind: NoteKind) -> NoteView:
     """Return a note with only the facts of the request."""
     request = record.request
-    node = request.shown_node if request else ""
-    return NoteView(kind, record.key.ops_item_id, node, requester=requester_name(record))
+    node, person = request.shown_node if request else "", requester_is_person(record)
+    return NoteView(kind, record.key.ops_item_id, node, requester=requester_name(record), requester_is_person=person)
 
 
 def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterator[Note]:

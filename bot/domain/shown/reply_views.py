@@ -25,6 +25,7 @@ class RequestLine:
     requested_at: datetime | None = None
     deadline: datetime | None = None
     own: bool = False  # the reader made this request
+    requester_is_person: bool = True  # False: `requester` is the name of an AWS identity, maybe of a machine
 
 
 @dataclass(frozen=True, slots=True)

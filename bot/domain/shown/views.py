@@ -152,6 +152,7 @@ class CardView:
     same_role: str | None = None  # name of the role whose further votes at the waiting level had no effect
     same_role_denied: bool = False  # AWS denied such a vote: the role may also have lost its permission
     nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
+    requester_is_person: bool = True  # False: `requester` is the name of an AWS identity, maybe of a machine
 
     @property
     def shown_node(self) -> str:
@@ -303,3 +304,4 @@ class NoteView:
     requester: str | None = None
     detail: str | None = None
     by: str | None = None  # who withdrew the decision before it was sent
+    requester_is_person: bool = True  # False: `requester` is the name of an AWS identity, maybe of a machine

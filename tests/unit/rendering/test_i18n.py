@@ -81,6 +81,21 @@ def test_missing_phrase_value_or_locale_is_refused() -> None:
         words("de")
 
 
+@pytest.mark.parametrize(
+    ("count", "en", "ja"),
+    [
+        (1, "1 of 1 approval", "承認 1 / 1 名"),
+        (2, "1 of 2 approvals", "承認 1 / 2 名"),
+        (0, "1 of 0 approvals", "承認 1 / 0 名"),
+    ],
+)
+def test_count_chooses_the_plural_form_of_the_language(count: int, en: str, ja: str) -> None:
+    """The rules are those of CLDR. A phrase without plural forms is used for every count."""
+    assert Localizer("en", "UTC").text("value.approvals", count, approvals="1") == en
+    assert Localizer("ja", "UTC").text("value.approvals", count, approvals="1") == ja
+    assert Localizer("en", "UTC").text("pending.more", 1234) == "and 1,234 more"
+
+
 def test_values_are_never_parsed_as_phrases() -> None:
     """Braces in a value are shown as text."""
     assert parse_phrase("{a}")[0].filled({"a": "{a} {b}"}) == "{a} {b}"

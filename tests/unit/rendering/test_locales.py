@@ -3,15 +3,20 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
+import babel
 import pytest
 
 from bot.app_package.manifest import translation
+from bot.config.schema import TABLES
 from bot.rendering import render, summary
+from bot.rendering.gallery.cards import WAITING
 from bot.rendering.i18n import LOCALES, Localizer, Phrase, Words, words
 from bot.rendering.render import presentation
+from tests.fakes.card_text import shown
 from tests.fakes.views import every_view
 from tests.unit.app_package.packages import DETAILS
 
@@ -24,16 +29,23 @@ def test_every_locale_has_a_file_of_words() -> None:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_locales_have_the_same_keys_and_placeholders(locale: str) -> None:
-    """If a phrase exists in one language, it exists in all, with the same placeholders."""
+    """If a phrase exists in one language, it exists in all, with the same placeholders in each plural form."""
     theirs, english = words(locale).phrases, words("en").phrases
     assert theirs.keys() == english.keys()
-    assert {key: _placeholders(phrase) for key, phrase in theirs.items()} == {
-        key: _placeholders(phrase) for key, phrase in english.items()
-    }
+    for key, forms in theirs.items():
+        assert {_placeholders(phrase) for phrase in forms.values()} == {_placeholders(english[key]["other"])}, key
 
 
-def _placeholders(phrase: Phrase) -> set[str]:
-    return {piece.text for piece in phrase if piece.place}
+def _placeholders(phrase: Phrase) -> frozenset[str]:
+    return frozenset(piece.text for piece in phrase if piece.place)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_phrases_with_plural_forms_have_every_form_of_their_language(locale: str) -> None:
+    """CLDR says which forms a language has. A phrase with the same text in all forms needs only one."""
+    rule = babel.Locale.parse(locale).plural_form
+    counted = [set(forms) for forms in words(locale).phrases.values() if len(forms) > 1]
+    assert all(forms == {*rule.tags, "other"} for forms in counted)
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -54,9 +66,9 @@ def test_every_phrase_is_used_and_none_is_missing(locale: str, monkeypatch: pyte
     groups: set[str] = set()
     phrase, group = Words.phrase, Localizer.group
 
-    def recorded_phrase(self: Words, key: str) -> Phrase:
+    def recorded_phrase(self: Words, key: str, form: str = "other") -> Phrase:
         used.add(key)
-        return phrase(self, key)
+        return phrase(self, key, form)
 
     def recorded_group(self: Localizer, name: str) -> Mapping[str, str]:
         groups.add(name)
@@ -78,3 +90,56 @@ def test_every_phrase_is_used_and_none_is_missing(locale: str, monkeypatch: pyte
 def _words_of(template: str) -> frozenset[str]:
     """Return the keys of a template's fixed words, such as `title` for `${words.title}`."""
     return frozenset(re.findall(r"\bwords\.(\w+)", (files("cards") / f"{template}.json").read_text("utf-8")))
+
+
+SETTINGS = re.compile(
+    r"node-access\.toml|\[\w+\]|user:|\b(?:approvers in|decide =|"
+    + "|".join(sorted({name for table in TABLES.values() for name in table.model_fields if "_" in name}))
+    + r")\b"
+)
+FOR_ADMINISTRATORS = ("admin_card.", "admin_click.", "setup.", "message.already_set_up")
+
+
+def _texts(locale: str) -> Mapping[str, str]:
+    """Return the texts of a locale by key and plural form."""
+    return {
+        f"{key}.{form}": "".join(f"{{{piece.text}}}" if piece.place else piece.text for piece in phrase)
+        for key, forms in words(locale).phrases.items()
+        for form, phrase in forms.items()
+    }
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_only_lines_for_administrators_have_names_of_settings(locale: str) -> None:
+    """An approver at night need not know the configuration file."""
+    texts = _texts(locale)
+    assert SETTINGS.search(texts["admin_card.no_second_approver.other"])
+    named = {key for key, text in texts.items() if SETTINGS.search(text)}
+    assert {key for key in named if not key.startswith(FOR_ADMINISTRATORS)} == set()
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_texts_have_curly_quotes_and_no_space_before_an_ellipsis(locale: str) -> None:
+    """Typewriter quotes and a space before the ellipsis look like a mistake beside those of Teams."""
+    assert {key: text for key, text in _texts(locale).items() if re.search("[\"'`]| …|\\.\\.\\.", text)} == {}
+
+
+def test_japanese_tells_the_withdrawal_of_a_request_from_the_revocation_of_access() -> None:
+    """取り下げ is what requesters do to their own requests, 取り消し what approvers do to approved access."""
+    texts = _texts("ja")
+    withdrawals = {key: text for key, text in texts.items() if "cancel" in key}
+    revocations = {key: text for key, text in texts.items() if "revo" in key}
+    assert {key for key, text in withdrawals.items() if "取り消" in text} == set()
+    assert {key for key, text in revocations.items() if "取り下げ" in text} == set()
+    assert any("取り下げ" in text for text in withdrawals.values())
+    assert any("取り消" in text for text in revocations.values())
+
+
+def test_japanese_adds_the_honorific_only_to_names_of_people() -> None:
+    """No other phrase has it, so that it never follows the name of a machine's session."""
+    assert {key for key, text in _texts("ja").items() if "さん" in text} == {"name.person.other"}
+    machine = replace(WAITING, requester="deploy-agent-7", requester_is_person=False)
+    assert "deploy-agent-7が" in shown(render(machine, locale="ja", timezone="UTC"))
+    assert "さん" not in shown(render(machine, locale="ja", timezone="UTC"))
+    assert summary(machine, locale="ja") == "deploy-agent-7が web-prod-01 へのアクセスを申請しています"
+    assert "山田 太郎 さんが" in shown(render(replace(WAITING, requester="山田 太郎"), locale="ja", timezone="UTC"))

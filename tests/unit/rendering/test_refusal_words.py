@@ -9,22 +9,8 @@ from bot.rendering.i18n import LOCALES
 
 NOTHING_SENT = {"en": "Nothing was sent", "ja": "何も送っていません"}
 ACTIONS = {
-    "en": (
-        "press again",
-        "ask ",
-        "use the",
-        "decide it on",
-        "has to decide it",
-        "open that",
-    ),
-    "ja": (
-        "もう一度押して",
-        "依頼してください",
-        "使ってください",
-        "判断してください",
-        "追加してください",
-        "取り消してください",
-    ),
+    "en": ("ry again", "sk ", "use the", "use its", "open that", "Use the"),
+    "ja": ("もう一度お試しください", "依頼してください", "使ってください", "取り下げてください", "使い、"),
 }
 
 

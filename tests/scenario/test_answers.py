@@ -25,7 +25,7 @@ from tests.fakes.aws import key_of
 from tests.fakes.card_text import shown
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, FakePeople, person
 from tests.fakes.store import PORT, HangingStore, MemoryStore
-from tests.fakes.world import APPROVALS, World, code_of, new_world
+from tests.fakes.world import APPROVALS, World, code_of, current_configuration, new_world
 
 
 async def test_click_on_an_unknown_request_is_answered_not_found_without_a_card(world: World) -> None:
@@ -71,12 +71,15 @@ async def test_click_sends_no_signal_while_the_store_refuses_writes(
 
 
 async def test_repeated_click_sends_no_second_signal(world: World) -> None:
-    """Two identical clicks arrive at the same time. The second answer says that the click was repeated."""
+    """Two identical clicks arrive at the same time. The second answer says that the click was repeated, and its comment."""
     key = await world.posted()
     async with world.running():
-        first, again = await asyncio.gather(world.press(key, HANAKO), world.press(key, HANAKO))
+        clicks = [world.press(key, HANAKO, comment=comment) for comment in ("deploy window", "again")]
+        first, again = await asyncio.gather(*clicks)
     assert len(world.aws.signals) == 1
     assert [code_of(first), code_of(again)] == [None, NoticeCode.REPEATED]
+    assert again.notice is not None
+    assert again.notice.comment == "deploy window"
     assert first.card is not None
     assert again.card is not None
 
@@ -194,6 +197,20 @@ async def test_decision_with_a_lost_signal_is_released_after_a_console_decision(
     (card,) = world.chat.of("post")
     assert "faster" in card.card
     assert HANAKO.name not in card.card
+
+
+async def test_click_on_a_request_without_a_card_is_refused_in_a_channel_that_does_not_decide_it() -> None:
+    """The row has no card yet. Only the channel to which the request is routed may have one."""
+    leads = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2", fallback=False)
+    world = new_world(configuration=current_configuration(APPROVALS, leads))
+    key = world.aws.add()
+    row = await world.shown(key)
+    await world.rows.apply(key, lambda each: replace(each, surfaces=()))
+    assert row.route is not None
+    assert row.route.channel == APPROVALS.name
+    answer = await world.click_handler.click(replace(world.pressed(key, HANAKO), conversation=leads.conversation))
+    assert code_of(answer) is Refusal.NOT_HERE
+    assert world.aws.signals == []
 
 
 async def test_stranger_guest_and_person_of_another_tenant_are_refused(world: World) -> None:

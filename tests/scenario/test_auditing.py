@@ -221,6 +221,7 @@ async def test_refused_audit_entry_of_a_click_is_logged_and_stored_once_the_stor
             await world.press(key, HANAKO)
     logged = [each["what"] for each in logs if each["event"] == "audit_noted"]
     assert logged == ["claimed", "sent", "accepted", "clicked"]
+    assert not any(value in {"", "None"} for each in logs if each["event"] == "audit_noted" for value in each.values())
     assert "audit_not_stored" in {each["event"] for each in logs}
     stored = [each.event for each in await store.audit(world.clock.now() - timedelta(days=1))]
     assert (world.aws.count("signal"), stored) == (1, ["claimed", "sent", "accepted"])

@@ -17,14 +17,14 @@ from bot.rendering import render
 from bot.rendering.i18n import LOCALES
 from bot.rendering.template import Card
 from bot.service.clicks.click import Verb
-from bot.service.commands import LONGEST_LIST, MOST_COUNTED, IncomingMessage
+from bot.service.commands import LONGEST_LIST, MOST_COUNTED, IncomingMessage, setup_entry
 from tests.contract import documents
 from tests.fakes.aws import TARO
 from tests.fakes.card_text import nodes, shown
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON, FakePeople, person
 from tests.fakes.clock import turns_during
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import World, new_world
+from tests.fakes.world import APPROVALS, World, new_world
 
 
 async def asked(world: World, text: str, *, who: Person = HANAKO, personal: bool = False) -> View:
@@ -303,6 +303,7 @@ async def test_status_is_answered_with_the_card_without_buttons_or_with_not_foun
     assert not view.buttons
     missing = MessageView(MessageCode.NOT_FOUND, key.ops_item_id)
     assert await asked(world, f"status {key.ops_item_id}", who=person(77), personal=True) == missing
+    assert await asked(world, f"status {key.ops_item_id} please", who=person(77), personal=True) == missing
     assert await asked(world, "status oi-nonsense") == MessageView(MessageCode.NOT_FOUND, "oi-nonsense")
 
 
@@ -368,6 +369,14 @@ async def test_setup_in_a_new_channel_returns_an_entry_that_can_be_appended_to_t
     there = '[[channels]]\nname = "approvals"\nfallback = true\nconversation = "19:approvers@thread.tacv2"\n'
     names = [channel.name for channel in parse_configuration(f"{there}\n{view.toml}".encode()).channels]
     assert names == ["approvals", "approvals-2"]
+
+
+def test_entry_for_one_of_several_channels_advises_no_change_of_another_channel() -> None:
+    """Only a single channel may have to become the fallback: the file is valid without one as long as it is alone."""
+    channels = [APPROVALS, replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2", fallback=False)]
+    assert "fallback" not in setup_entry("19:another@thread.tacv2", channels)
+    assert "fallback" not in setup_entry("19:another@thread.tacv2", channels[1:])
+    assert "fallback" in setup_entry("19:another@thread.tacv2", channels[:1])
 
 
 @pytest.mark.parametrize(

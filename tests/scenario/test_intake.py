@@ -146,6 +146,24 @@ async def test_ops_item_that_does_not_exist_is_no_longer_read_after_twelve_retri
     assert (await world.row(key)).requeue_at is None
 
 
+async def test_ended_request_that_cannot_be_read_is_no_longer_read_after_twelve_retries(world: World) -> None:
+    """Its last known facts stay. A request that waits is read again until it can be read."""
+    ended, waiting = world.aws.add(1), world.aws.add(2)
+    world.aws.end(ended, Status.CANCELLED)
+    for key in (ended, waiting):
+        await world.shown(key)
+        await world.rows.requeue(key)
+    world.aws.before["observe"] = [AwsUnavailable("AccessDenied")] * 100
+    async with world.running():
+        await world.clock.advance(1200)
+    assert ((await world.row(ended)).reconcile_failures, (await world.row(ended)).requeue_at) == (
+        1 + LAST_ATTEMPT,
+        None,
+    )
+    assert (await world.row(waiting)).reconcile_failures > 1 + LAST_ATTEMPT
+    assert (await world.row(waiting)).requeue_at is not None
+
+
 async def test_direct_message_names_the_conflicting_policies_of_a_failed_request(world: World) -> None:
     """Only the event has the names of the conflicting policies."""
     key = world.aws.add(execution_id=None, levels=1)

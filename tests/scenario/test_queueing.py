@@ -16,12 +16,14 @@ from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import Signal, SignalThrottled
 from bot.service.clicks.click import Answer, Verb
 from bot.service.clicks.queue import MOST_OF_A_PERSON, TURNS
+from bot.service.clicks.retracting import may_retract
 from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import nodes, shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.clock import START, ManualClock
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import APPROVALS, World, code_of, new_world
+from tests.unit.domain.sample import decision
 
 MEI, PRIYA = person(3, "鈴木 芽依"), person(4, "Priya Nair")
 PEOPLE = (HANAKO, ICHIRO, MEI, PRIYA, TARO_PERSON)
@@ -296,6 +298,33 @@ async def test_withdrawal_from_another_conversation_or_tenant_is_refused() -> No
         foreign = world.pressed(key, replace(HANAKO, tenant_id="another"), Verb.WITHDRAW)
         assert code_of(await world.click_handler.click(foreign)) is NoticeCode.NOTHING_TO_WITHDRAW
         assert (await decision_of(world, key)).queued
+
+
+def test_person_without_an_object_id_has_no_vote_to_withdraw() -> None:
+    """Two people without an id are not the same person."""
+    nameless = replace(HANAKO, object_id="")
+    assert may_retract(HANAKO, decision(HANAKO))
+    assert not may_retract(nameless, decision(nameless))
+
+
+async def test_decision_that_waits_for_its_turn_is_not_taken_over_by_another_process() -> None:
+    """The process renews its hold as long as the decision waits, so the idle process beside it sends nothing."""
+    store = MemoryStore()
+    world = crowded(store=store)
+    other = replace(world, store=MemoryStore(store.tables), owner="replica-2")
+    (key,) = await posted(world, 1)
+    tickets = [world.signalling.queue.reserve(key, Verdict.APPROVE, PRIYA) for _ in range(TURNS)]
+    for ticket in tickets:
+        ticket.enter()
+    await world.press(key, HANAKO)
+    async with other.running():
+        for _ in range(14):
+            await world.clock.advance(20)
+            assert (await decision_of(world, key)).queued
+        for ticket in tickets:
+            ticket.leave()
+        await world.clock.advance(5)
+    assert len(world.aws.signals) == 1
 
 
 async def test_permission_and_state_are_checked_again_when_a_turn_begins() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.domain.record import KEPT, DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
@@ -510,9 +511,22 @@ async def test_card_and_direct_message_are_delivered_after_teams_accepts_the_bot
 
 
 async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
-    """A note that is refused for a minute is given up. Meanwhile the next note and the direct message are delivered."""
+    """A note that is refused for a minute is given up, and the log says so.
+
+    Meanwhile the next note and the direct message are delivered.
+    """
     key = await world.posted(levels=2)
     world.chat.before["reply"] = [ChatRefused(ChatProblem.CONVERSATION_NOT_FOUND)] * 3
+    with capture_logs() as logs:
+        await _refused_note_and_a_later_one(world, key)
+    assert [each["consequence"] for each in logs if each["event"] == "delivery_refused"] == ["drop"]
+    notes = [each for each in (await world.row(key)).surfaces if each.name.startswith("note:")]
+    assert [each.delivery for each in notes] == [DeliveryState.IMPOSSIBLE, DeliveryState.DELIVERED]
+    assert len(world.chat.of("reply")) == 1
+    assert len(world.chat.of("direct")) == 2
+
+
+async def _refused_note_and_a_later_one(world: World, key: RequestKey) -> None:
     async with world.running():
         await world.press(key, HANAKO)
         await world.clock.advance(2)
@@ -521,10 +535,6 @@ async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
         await world.clock.advance(2)
         assert len(world.chat.of("direct")) == 2
         await world.clock.advance(LASTS)
-    notes = [each for each in (await world.row(key)).surfaces if each.name.startswith("note:")]
-    assert [each.delivery for each in notes] == [DeliveryState.IMPOSSIBLE, DeliveryState.DELIVERED]
-    assert len(world.chat.of("reply")) == 1
-    assert len(world.chat.of("direct")) == 2
 
 
 async def test_lasting_refusals_are_counted_by_kind_of_message_and_problem(world: World) -> None:

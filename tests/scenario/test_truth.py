@@ -453,6 +453,17 @@ async def test_task_that_waits_for_a_row_never_gets_an_older_version_after_a_new
     assert seen[-1] == newer.version
 
 
+async def test_task_that_waits_for_a_row_again_sees_what_another_process_wrote_meanwhile(world: World) -> None:
+    """The first wait has ended, so nothing of it is kept. The second one needs no time."""
+    key = await world.posted()
+    assert await world.rows.wait(key, lambda row: row.version > 0, seconds=2)
+    written = await world.store.apply(key, lambda row: replace(row, reconcile_failures=7), now=world.clock.now())
+    waiting = asyncio.create_task(world.rows.wait(key, lambda row: row.reconcile_failures == 7, seconds=2))
+    await world.clock.advance(0)
+    assert waiting.done()
+    assert await waiting == written
+
+
 @pytest.mark.parametrize("call", ["execution", "signal"])
 async def test_reconcile_does_not_take_over_a_decision_in_progress(world: World, call: str) -> None:
     """Another process reconciles while a click reads AWS or sends its signal.

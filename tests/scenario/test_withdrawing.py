@@ -476,6 +476,20 @@ async def test_request_can_be_cancelled_at_its_second_level(world: World) -> Non
     assert world.aws.requests[key].status is Status.CANCELLED
 
 
+async def test_answer_to_a_cancellation_that_is_being_sent_has_no_cancel_button(world: World) -> None:
+    """AWS is slow. The message and the note that the cancellation is being sent are shown after the usual time."""
+    key = await world.posted()
+    gate = world.aws.gates["signal"] = asyncio.Event()
+    async with world.running():
+        click = asyncio.create_task(world.click_handler.click(world.withdrawn(key)))
+        await world.clock.advance(3)
+        answer = await click
+        gate.set()
+    assert code_of(answer) is NoticeCode.APPLYING
+    assert answer.card is not None
+    assert not offers(answer.card, Verb.CANCEL)
+
+
 async def test_answer_to_a_click_on_an_outdated_cancel_button_has_the_current_message(world: World) -> None:
     """The click comes after the approval or the revocation, and sends no signal."""
     key = await approved(world)

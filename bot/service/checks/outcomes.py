@@ -6,7 +6,7 @@ accepts a direct message.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, auto
 from typing import Final, TypeVar
 
 from bot.ports.clock import Clock
@@ -16,19 +16,19 @@ KEPT: Final = 1024  # subjects of one kind of work; each is a person, a role, a 
 T = TypeVar("T")
 
 
-class Work(StrEnum):
+class Work(Enum):
     """The kinds of work that are reported. A subject distinguishes the failures of one kind."""
 
-    POST = "post"  # a new card; the subject is the conversation
-    DIRECT = "direct"  # a direct message; the subject is a person's object id
-    SIGNAL = "signal"  # a decision that was sent; the subject is the role's ARN, empty for the bot's own credentials
-    ACTIVITY = "activity"  # an activity with a valid signature; the subject is the reason for refusing it
-    CHANNEL = "channel"  # the check of a channel: Teams knows it, and the bot is in it; the subject is the conversation
-    SERVICE_HOST = "service_host"  # a service URL; the subject is its host
-    IDENTITY_CENTER = "identity_center"  # a user record; no subject
-    EVENT = "event"  # an event of a new request; the subject is account and Region
-    READING = "reading"  # a complete read of a request; the subject is account and Region
-    REQUESTER = "requester"  # the requesters of the open requests; the subject is account and Region
+    POST = auto()  # a new card; the subject is the conversation
+    DIRECT = auto()  # a direct message; the subject is a person's object id
+    SIGNAL = auto()  # a decision that was sent; the subject is the role's ARN, empty for the bot's own credentials
+    ACTIVITY = auto()  # an activity with a valid signature; the subject is the reason for refusing it
+    CHANNEL = auto()  # the check of a channel: Teams knows it, and the bot is in it; the subject is the conversation
+    SERVICE_HOST = auto()  # a service URL; the subject is its host
+    IDENTITY_CENTER = auto()  # a user record; no subject
+    EVENT = auto()  # an event of a new request; the subject is account and Region
+    READING = auto()  # a complete read of a request; the subject is account and Region
+    REQUESTER = auto()  # the requesters of the open requests; the subject is account and Region
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from bot.domain.record import Record
 from bot.domain.request import Status, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card import card_view
+from bot.domain.shown.decided import decision_line
 from bot.domain.shown.surfaces import direct_kind, direct_view
-from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, Notice, NoticeCode, Tone
+from bot.domain.shown.views import Banner, CardView, DirectView, Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
 from bot.rendering import render, summary
 from bot.rendering.i18n import LOCALES
@@ -50,17 +51,15 @@ class Answers:
         """
         notice = Notice(NoticeCode.QUEUED if decision.queued else NoticeCode.APPLYING, Tone.INFO)
         if screen.personal:
-            direct = self._direct(record)
-            return _answer(direct and replace(direct, cancel=False), screen, notice)
+            return _answer(self._direct(record), screen, notice)
         card = self._card(record, screen.channel)
         status = record.request.status if record.request else Status.UNKNOWN
         if card.queued:
             return _answer(card, screen, notice)
-        line = DecisionLine(decision.verdict, decision.person.shown_name, decision.clicked_at, decision.comment or None)
         if status is Status.PENDING:
-            card = replace(card, banner=Banner.APPLYING, applying=line, buttons=False, step="")
+            card = replace(card, banner=Banner.APPLYING, applying=decision_line(decision), buttons=False, step="")
         elif status is Status.APPROVED and decision.verdict is Withdrawal.REVOKE:
-            card = replace(card, applying=line, revoke=False, step="")
+            card = replace(card, applying=decision_line(decision), revoke=False, step="")
         return _answer(card, screen, notice)
 
     def _card(self, record: Record, channel: Channel) -> CardView:

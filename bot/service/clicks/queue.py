@@ -127,7 +127,6 @@ class _Line:
             waiting.remove(ticket)
             self._drop_if_empty(ticket)
         self.tickets[ticket.person] -= 1
-        self.tickets += Counter()  # drops people without a ticket
         self._begin_turns()
 
     def ahead_of(self, ticket: Ticket) -> int:

@@ -125,20 +125,24 @@ class Pair:
         raise Stuck("no card")
 
     async def live(self) -> None:
-        """Let people click, and sometimes decide in the console, until the request is decided. Raises Stuck."""
+        """Let people click, and sometimes decide in the console, until the request is decided. Raises Stuck.
+
+        In the last round, one of them rejects: after a vote in the console that names no one, nobody may approve.
+        """
         outside, chance = self.outside, self.chance
         if chance.random() < 0.5:
             await self.rest()
         await self.shown()
-        for _ in range(MOST_ROUNDS):
+        for further in reversed(range(MOST_ROUNDS)):
             if outside.truth.waiting is None:
                 return
             step = outside.truth.waiting.step
-            verbs = (Verb.APPROVE, chance.choice((Verb.APPROVE, Verb.REJECT)))
+            verbs = (Verb.APPROVE, chance.choice((Verb.APPROVE, Verb.REJECT) if further else (Verb.REJECT,)))
             people = [self.click(who, verb, step) for who, verb in zip((HANAKO, ICHIRO), verbs, strict=True)]
             console = [self.console()] if chance.random() < 0.4 else []
             await self.rest(*map(asyncio.create_task, (*people, *console)))
-        raise Stuck("no click decided the request")
+        if outside.truth.waiting:
+            raise Stuck("no click decided the request")
 
 
 @dataclass(frozen=True, slots=True)

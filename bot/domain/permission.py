@@ -75,7 +75,7 @@ def may_decide(
     person: Person,
     *,
     action: Action,
-    comment: str,
+    comment: str | None,
     request: AccessRequest,
     requester: Requester,
     channel: Channel,
@@ -89,7 +89,7 @@ def may_decide(
 
     Approvers of the step that settled a request may also revoke the access. `allow_unidentified` says whether requests
     of unidentified requesters can be decided. `approved_other_level` says whether the person approved another level of
-    the request; None if that is unknown.
+    the request; None if that is unknown. `comment` is None if the person may act and has not written a comment yet.
     """
     if request.replica_of:
         return Refusal.REPLICA
@@ -105,7 +105,7 @@ def may_decide(
         return refusal
     if refusal := _refused_by_aws(request.level(step), channel.role_at(step, request.key.account)):
         return refusal
-    if action in channel.comment_required and not is_visible(comment):
+    if comment is not None and action in channel.comment_required and not is_visible(comment):
         return Refusal.COMMENT_REQUIRED
     return None
 

@@ -12,6 +12,7 @@ from bot.domain.claims import awaits_effect
 from bot.domain.decision import LONGEST_HOLD, Decision, DecisionState, Outcome
 from bot.domain.identity import Person, Requester
 from bot.domain.request import AccessRequest, Level, RequestKey, Status, Verdict
+from bot.domain.reviewing import REVIEW_SPAN, Review
 from bot.domain.routing import Route
 from bot.domain.spans import is_ahead, runs
 
@@ -145,6 +146,7 @@ class Record:
     no_second_approver: bool = False  # there are approvers, but each has or may have approved another level
     voters: tuple[tuple[str, str], ...] = ()  # voters outside Teams: AWS's spelling, the name in Teams
     voter_users: tuple[tuple[str, str], ...] = ()  # the same: AWS's spelling, the Microsoft Entra object id
+    reviews: tuple[Review, ...] = ()  # marks of people who are looking at the request; they may have ended
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()
@@ -221,6 +223,7 @@ class Record:
         ends = [(self.lease.until if self.lease else None, ROW_LEASE)]
         ends += [(each.held_until, LONGEST_HOLD) for each in self.live_decisions]
         ends += [(each.retry_at, LONGEST_RETRY) for each in self.surfaces]
+        ends += [(each.until, REVIEW_SPAN) for each in self.reviews]
         begun = [end - span for end, span in ends if end]
         begun += [moment for each in self.live_decisions for moment in (each.clicked_at, each.turn_at) if moment]
         past = (self.observed_at, self.missing_since, *begun)

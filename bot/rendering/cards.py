@@ -49,18 +49,19 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "notice": notice_data(notice, formatter, view),
         "style": BANNER_STYLES[view.banner],
         "banner": _banner(view, formatter),
-        "details": _details(view, formatter),
+        "details": _details(view, formatter) + ([] if notice else _reviewers(view, formatter)),
         "decisions": _decisions(view, formatter),
         "node": formatter.name(formatter.node(view.shown_node)),
         "environment": [f"  {each}" for each in _tag_values(view, formatter, ENVIRONMENT_TAGS)],
         "asks": _asks(view, formatter),
         "reason": _reason(view, formatter),
         "alerts": _alerts(view, formatter),
-        "quiet": [] if notice else _quiet(view, formatter),
+        "quiet": [] if notice or view.reviewers else _quiet(view, formatter),
         "rows": _rows(view, formatter),
         **_people(view, formatter),
         "form": _form(view, formatter, notice),
         "withdraw": [{}] if view.queued else [],
+        "review": [{}] if view.buttons and formatter.limits is not LIMITS[-1] else [],
         "revoke": _revoke(view, formatter, notice),
         "links": [] if view.buttons else _links(view, formatter),
         "folded_links": _links(view, formatter) if view.buttons else [],
@@ -173,6 +174,12 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
         key = "card_line.was_until" if view.banner is Banner.ENDED else "card_line.until"
         details.append(formatter.say.runs(key, at=formatter.say.moment(view.access_until, beside=beside)))
     return details
+
+
+def _reviewers(view: CardView, formatter: CardFormatter) -> list[Runs]:
+    """Return the line that names the reviewers; [] without one. It takes the room of the quiet line on a phone."""
+    names = formatter.names(view.reviewers)
+    return [formatter.say.runs("card_line.reviewing", names=names)] if names else []
 
 
 def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:

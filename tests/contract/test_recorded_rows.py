@@ -162,7 +162,7 @@ async def test_recorded_rows_expire_a_year_after_their_request_ended(tmp_path: P
     end = NOW + timedelta(minutes=30, days=365)
     counts = [await store.forget_expired(each) for each in (NOW + timedelta(days=7), end - MICRO, end)]
     await shelf.close()
-    assert counts == [3, 0, 8]
+    assert counts == [4, 0, 8]
 
 
 # --- the meaning of values
@@ -208,6 +208,9 @@ def test_recorded_values_keep_their_meaning() -> None:
         "aaaaaaaa-0000-4000-8000-900000000003"
     ]
     assert read("level without another approver").no_second_approver
+    (review,) = read("under review").reviews
+    assert (review.user, review.step) == ("aaaaaaaa-0000-4000-8000-900000000003", "Level1")
+    assert review.until == NOW + timedelta(minutes=25, milliseconds=500)
     several = read("several nodes").request
     assert several is not None
     assert [each.id for each in several.targets] == ["i-02999bd501754105a", "mi-0a1b2c3d4e5f67890"]

@@ -55,7 +55,7 @@ def test_every_card_can_be_read_and_used_on_a_phone(node: Node, chromium: str) -
 def test_waiting_card_fits_a_phone(node: Node, chromium: str) -> None:
     """With a reason of two lines and two levels, it is at most 450 px high, and Approve is within the first 400 px.
 
-    This also holds below a notice, and if comments are required.
+    This also holds below a notice, if comments are required, and while a person reviews the request.
     """
     reasons = {
         "en": "Orders fail with HTTP 502 since 06:30. Ticket INC-20481",
@@ -64,12 +64,14 @@ def test_waiting_card_fits_a_phone(node: Node, chromium: str) -> None:
     notices = (None, Notice(Refusal.OWN_REQUEST), Notice(NoticeCode.BUSY))
     requirements = ((), (Verdict.APPROVE,), tuple(Verdict))
     shown = []
-    for (locale, reason), notice, required in product(reasons.items(), notices, requirements):
+    for (locale, reason), notice, required, names in product(
+        reasons.items(), notices, requirements, ((), ("佐藤 花子",))
+    ):
         view = samples(locale)["request"].view
         assert isinstance(view, CardView)
-        view = replace(view, reason=reason, mentioned=(), comment_required=required)
+        view = replace(view, reason=reason, mentioned=(), comment_required=required, reviewers=names)
         card = render(view, locale=locale, timezone="Asia/Tokyo", notice=notice)
-        shown.append(Card(f"{locale} {notice and notice.code} {required}", card))
+        shown.append(Card(f"{locale} {notice and notice.code} {required} {len(names)}", card))
     phone = [each for each in measure(node, chromium, shown, everything=False) if not each.opened]
     assert len(phone) == len(shown) * len(THEMES)
     figures = [(each.name, each.theme, each.height, each.buttons[0].bottom) for each in phone]

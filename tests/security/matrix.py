@@ -310,8 +310,13 @@ def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str 
         case Verb.CANCEL:
             own = route in REQUESTER_CHAT or route == "the clicker's own chat"
             return state.cancellable and actor == "requester" and own
-        case Verb.REFRESH | Verb.WITHDRAW:
+        case Verb.REFRESH | Verb.WITHDRAW | Verb.REVIEWING:
             return False
+
+
+def is_marked(actor: str, route: str, state: State, *, forged: str | None = None) -> bool:
+    """Return whether a click on "I'm reviewing this" must mark the actor. It needs the permission to reject."""
+    return is_allowed(Verb.REJECT, actor, route, state, forged=forged)
 
 
 # --- clicks
@@ -333,5 +338,7 @@ def clicks_in(
     shift = list(STATES).index(state)
     for places in product(*(range(len(each)) for each in lists)):
         verb, actor, route, forged = (each[place] for each, place in zip(lists, places, strict=True))
-        if (sum(places) + shift) % SHARE == 0 or is_allowed(verb, actor, route, STATES[state], forged=forged):
+        marked = verb is Verb.REVIEWING and is_marked(actor, route, STATES[state], forged=forged)
+        allowed = marked or is_allowed(verb, actor, route, STATES[state], forged=forged)
+        if (sum(places) + shift) % SHARE == 0 or allowed:
             yield verb, actor, route, forged

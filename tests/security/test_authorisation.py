@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from itertools import combinations, product
 from typing import Any
 
@@ -38,6 +39,7 @@ from tests.security.matrix import (
     as_sender,
     clicks_in,
     is_allowed,
+    is_marked,
 )
 
 pytestmark = pytest.mark.usefixtures("silence")  # the log of ten thousand clicks helps no one
@@ -151,8 +153,19 @@ class MatrixRun:
         cell = (verb, actor, route, self.name, forged, claims)
         assert status < 500, cell
         assert [str(signal.action) for signal in self.edge.world.aws.signals] == ([verb] if expected else []), cell
+        marked = verb is Verb.REVIEWING and is_marked(actor, route, self.state, forged=forged)
+        assert await self._marks() == ([ACTORS[actor].user] if marked else []), cell
         self.counted["allowed" if expected else "refused"] += 1
         self.counted[f"status {status}"] += 1
+        self.counted["marked"] += marked
+
+    async def _marks(self) -> list[str]:
+        """Return who is marked as a reviewer in the row, and remove the marks."""
+        row = await self.edge.world.store.load(self.key)
+        if row is None or not row.reviews:
+            return []
+        await self.edge.world.rows.apply(self.key, lambda record: replace(record, reviews=()))
+        return [each.user for each in row.reviews]
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -165,6 +178,7 @@ async def test_click_without_permission_sends_no_signal_to_aws(state: str, edge:
     await run.click_all(clicks)
     assert run.counted["refused"] + run.counted["allowed"] == len(clicks)
     assert bool(run.counted["allowed"]) == (run.state.pending or run.state.granted or run.state.cancellable)
+    assert bool(run.counted["marked"]) == run.state.pending
     figure(16, state=state, cells=len(clicks), **run.counted, signals_of_refused=0)
 
 
@@ -265,7 +279,15 @@ def test_every_combination_of_verb_actor_and_route_is_tried_in_some_state() -> N
 
 def test_bot_has_only_the_verbs_and_http_routes_that_are_listed_here() -> None:
     """A new verb or HTTP route fails this test, as a reminder to extend the matrix and then these lists."""
-    assert set(Verb) == {Verb.APPROVE, Verb.REJECT, Verb.CANCEL, Verb.REVOKE, Verb.WITHDRAW, Verb.REFRESH}
+    assert set(Verb) == {
+        Verb.APPROVE,
+        Verb.REJECT,
+        Verb.CANCEL,
+        Verb.REVOKE,
+        Verb.WITHDRAW,
+        Verb.REVIEWING,
+        Verb.REFRESH,
+    }
 
     async def nothing(*_: Any) -> Any:
         return {}

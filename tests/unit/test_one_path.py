@@ -33,6 +33,7 @@ REQUEUED_BY = {
     "bot.service.clicks.claiming": "a claim must be continued if its process dies, or its outcome was promised",
     "bot.service.clicks.held_decision": "AWS answered a signal, or the decision was withdrawn or left to others",
     "bot.service.clicks.retracting": "a person took their own decision back",
+    "bot.service.clicks.reviewing": "the card names another reviewer, or the mark ends; or the rules have changed",
     "bot.service.reconcile.outbox": "a delivery changed what Teams must show, or the lease was lost before it",
     "bot.service.reconcile.reconciler": "time changes what Teams must show, or something could not be done yet",
     "bot.service.rows": "defines `requeue`",

@@ -19,6 +19,7 @@ from bot.domain.permission import (
 )
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
+from bot.domain.reviewing import active_reviews
 from bot.domain.routing import Channel
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.connecting import console_url
@@ -76,6 +77,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         decisions=lines,
         applying=applying,
         queued=queued,
+        reviewers=_reviewers(record, now) if buttons and applying is None else (),
         buttons=buttons and applying is None,
         revoke=revoke,
         no_buttons=no_buttons if pending else None,
@@ -236,6 +238,14 @@ def _applying(record: Record) -> DecisionLine | None:
 def _queued(record: Record) -> tuple[DecisionLine, ...]:
     """Return the announced votes that wait for their turn. The buttons stay: a reject is sent before them."""
     return tuple(decision_line(each) for each in record.live_decisions if each.announced and _is_queued_vote(each))
+
+
+def _reviewers(record: Record, now: datetime) -> tuple[str, ...]:
+    waiting = record.request.waiting if record.request else None
+    if waiting is None:
+        return ()
+    active = active_reviews(record.reviews, record.decisions, step=waiting.step, now=now)
+    return tuple(each.name for each in active)
 
 
 def _is_queued_vote(decision: Decision) -> bool:

@@ -93,13 +93,17 @@ def desired(record: Record, configuration: Configuration, now: datetime) -> tupl
 
 
 def next_change(record: Record, now: datetime) -> datetime | None:
-    """Return when the request changes by itself next: shortly after its deadline, or when its access ends; or None."""
+    """Return when the request changes by itself next; None if it does not.
+
+    That is shortly after its deadline, when its access ends, or when a person's mark as reviewer ends.
+    """
     request = record.request
     if request is None:
         return None
     moments = [
         request.deadline + TIME_OUT_GRACE if request.deadline else None,
         request.access_until if request.status is Status.APPROVED else None,
+        *(each.until for each in record.reviews if request.status is Status.PENDING),
     ]
     return min((moment for moment in moments if moment and moment > now), default=None)
 

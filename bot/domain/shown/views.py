@@ -132,6 +132,7 @@ class CardView:
     decisions: tuple[DecisionLine, ...] = ()  # in the order of `decision_lines`
     applying: DecisionLine | None = None
     queued: tuple[DecisionLine, ...] = ()  # votes that wait for their turn; their people may withdraw them
+    reviewers: tuple[str, ...] = ()  # the names of people who are reviewing the request; on a card with buttons
     buttons: bool = False
     revoke: bool = False  # the card offers Revoke
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
@@ -175,6 +176,7 @@ class NoticeCode(StrEnum):
     RECORDED = "recorded"  # your approval counts; more are needed
     APPLYING = "applying"  # the decision is being sent to AWS; the card changes later
     QUEUED = "queued"  # the decision is stored and waits for its turn; the card changes later
+    REVIEWING = "reviewing"  # the card shows for ten minutes that you are reviewing the request
     REPEATED = "repeated"  # you already decided at this step; nothing was sent again
     # the request changed before the click
     DECIDED = "decided"  # {who} {verdict} at {at}, {comment}; each part only if AWS shows it

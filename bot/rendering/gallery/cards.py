@@ -169,6 +169,11 @@ _WAITING_CARDS = {
     "request-unmatched": replace(WAITING, unmatched_address=_ADDRESS),
     "request-policies-conflict": replace(WAITING, conflicting_policies=("Policy-A", "Policy-B")),
     "request-queued": replace(WAITING, banner=Banner.QUEUED, queued=(APPROVAL,)),
+    "request-reviewing": replace(
+        WAITING,
+        level=_HALF_APPROVED,
+        reviewers=(APPROVER, OTHER_REQUESTER),
+    ),
     "request-applying": replace(_CLOSED, banner=Banner.APPLYING, applying=APPROVAL),
     "request-unknown": replace(_CLOSED, banner=Banner.UNKNOWN),
     "status": _CLOSED,

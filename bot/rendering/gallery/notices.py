@@ -31,6 +31,7 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
     each.code: each
     for each in (
         Notice(NoticeCode.RECORDED, Tone.GOOD),
+        Notice(NoticeCode.REVIEWING, Tone.GOOD, typed=TYPED),
         Notice(NoticeCode.APPLYING, Tone.INFO),
         Notice(NoticeCode.ENDED, Tone.INFO),
         Notice(NoticeCode.WINDOW_OVER, Tone.INFO, at=ACCESS_UNTIL),

@@ -20,6 +20,7 @@ class Verb(StrEnum):
     CANCEL = "cancel"
     REVOKE = "revoke"
     WITHDRAW = "withdraw"  # the person's own vote, before it is sent
+    REVIEWING = "reviewing"  # shows on the card that the person is reviewing the request
     REFRESH = "refresh"
 
 

@@ -23,6 +23,7 @@ from bot.service.clicks.locator import Locator
 from bot.service.clicks.orphan_cards import OrphanCards
 from bot.service.clicks.permission_check import PermissionCheck
 from bot.service.clicks.retracting import Retracting
+from bot.service.clicks.reviewing import Reviewing
 from bot.service.clicks.signalling import Signalling
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
@@ -52,6 +53,7 @@ class ClickHandler:
         orphan_cards = OrphanCards(rows=rows, clock=clock, configuration=configuration, background=self._background)
         self._locator = Locator(rows=rows, configuration=configuration, orphan_cards=orphan_cards)
         self._retracting = Retracting(rows=rows, answers=self._answers, clock=clock)
+        self._reviewing = Reviewing(rows=rows, permission=permission, answers=self._answers, clock=clock)
         self._services = AttemptServices(
             rows=rows,
             permission=permission,
@@ -108,6 +110,8 @@ class ClickHandler:
                 answer = self._answers.shown(located.record, located.screen, None)
             case Verb.WITHDRAW:
                 answer = await self._retracting.answer(click, located)
+            case Verb.REVIEWING:
+                answer = await self._reviewing.answer(click, located)
             case _:
                 answer = await ClickAttempt(self._services, click, located, at=at).answer()
         return replace(answer, state=state_of(located.record))

@@ -91,9 +91,11 @@ class PermissionCheck:
         return bool(channel and channel.role_at(step, key.account))
 
     def refusal(
-        self, record: Record, channel_name: str, actor: Actor, *, action: Action, step: str, comment: str
+        self, record: Record, channel_name: str, actor: Actor, *, action: Action, step: str, comment: str | None
     ) -> Refusal | None:
         """Return why the person may not do this, by this row and the current configuration; None if they may.
+
+        `comment` is None if the person is not asked for one.
 
         NOT_ROUTED: the request or its requester was never read; it has no route; tags that its route needs are unread;
         it is routed to another channel; or this channel was removed, or moved to another conversation.

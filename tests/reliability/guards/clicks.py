@@ -91,6 +91,11 @@ GUARDS = (
         {"bot.domain.claims:names_only_role": always(False), "bot.domain.shown.decided:names_only_role": always(False)},
     ),
     Guard(
+        "only people who may decide are marked as reviewers",
+        MATRIX + "[waiting]",
+        {"bot.service.clicks.reviewing:Reviewing._refusal": always(None)},
+    ),
+    Guard(
         "the claim",
         "tests/unit/domain/test_claims.py::test_live_vote_at_a_level_that_needs_one_approval_blocks_other_people[approve-approve-claimed]",
         {"bot.domain.claims:is_blocked": _nothing_is_live},

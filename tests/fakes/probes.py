@@ -9,12 +9,15 @@ from bot.ports.probes import ApprovalPolicies, ApprovalPolicy, QueueSettings
 class SoundTeams:
     """`ports.probes.TeamsProbes`: Microsoft answers everything, except calls with an entry in `errors`.
 
-    `ahead` is the lead of its clock in seconds.
+    `ahead` is the lead of its clock in seconds. `lacking` are the problems of every roster, and `reads` counts its reads.
     """
 
     def __init__(self) -> None:
         self.ahead: float | None = 0.0
         self.errors: dict[str, Exception] = {}
+        self.lacking: tuple[str, ...] = ()
+        self.reads = 0
+        self._lacked: tuple[str, ...] = ()
 
     async def sign_in(self) -> None:
         _raise(self.errors.get("sign_in"))
@@ -28,9 +31,11 @@ class SoundTeams:
 
     async def read_members(self, conversation: str) -> None:
         _raise(self.errors.get("read_members"))
+        self.reads += 1
+        self._lacked = self.lacking
 
     def roster_problems(self, conversation: str) -> Sequence[str]:
-        return ()
+        return self._lacked
 
 
 class SoundAws:

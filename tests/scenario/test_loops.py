@@ -20,7 +20,7 @@ from bot.service.reconcile.loop import SHORTEST_SLEEP, SIDE_BY_SIDE
 from bot.service.sources.installation_events import InstallationEvents
 from bot.service.sources.intake import QUEUE
 from bot.telemetry import Telemetry
-from tests.fakes.aws import FakeAws, key_of
+from tests.fakes.aws import ACCOUNT, REGION, FakeAws, key_of
 from tests.fakes.chat import HANAKO, TARO_PERSON, person
 from tests.fakes.clock import most_in_a_turn, turns_during
 from tests.fakes.store import MemoryStore
@@ -114,6 +114,20 @@ async def test_row_that_cannot_be_written_does_not_make_the_reconcile_loop_spin(
     assert len(world.chat.of("post")) == 1
 
 
+async def test_row_that_cannot_be_written_is_tried_again_half_a_second_one_and_two_seconds_later(world: World) -> None:
+    """The loop looks for due rows each second, so the tries are after 1, 2 and 4 seconds."""
+    store = with_refusing_store(world)
+    await world.rows.requeue(world.aws.add())
+    store.refused = {"apply"}
+    tries = []
+    async with world.running():
+        for _ in range(5):
+            await world.clock.advance(0.1)
+            tries.append(store.refusals)
+            await world.clock.advance(0.9)
+    assert tries == [1, 2, 3, 3, 4]
+
+
 async def test_lagging_index_of_due_rows_does_not_make_the_reconcile_loop_spin(world: World) -> None:
     """`next_due` returns a past time, but `due` does not return the row. The loop pauses between its calls of `due`."""
 
@@ -147,12 +161,13 @@ async def test_row_leased_by_another_process_is_reconciled_after_the_lease_has_e
 
 
 async def test_sweep_finds_the_request_that_the_last_sweep_missed_because_the_store_failed(world: World) -> None:
-    """The request gets its card."""
+    """The request gets its card. Meanwhile the problem of the sweep is what the store said."""
     store = with_refusing_store(world)
     world.aws.add()
     store.refused = {"watched"}
     async with world.running():
         await world.sweep.sweep()
+        assert world.telemetry.health.problems() == {f"sweep {ACCOUNT} {REGION}": "watched"}
         store.refused = set()
         await world.sweep.sweep()
         await world.clock.advance(1)

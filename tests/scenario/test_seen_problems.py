@@ -5,7 +5,7 @@ Also what the checks of roles, policies, queue and clock count as a problem.
 
 import asyncio
 import timeit
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import NAMESPACE_DNS, uuid5
@@ -19,7 +19,7 @@ from bot.domain.routing import Account, Channel, LevelRule, Match
 from bot.ports.aws import READER_SESSION, AwsThrottled, AwsUnavailable, SignalRefused
 from bot.ports.probes import ApprovalPolicy, MicrosoftRefused, QueueSettings
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
-from bot.service.checks import advice
+from bot.service.checks import advice, microsoft
 from bot.service.checks.installation import Installation
 from bot.service.checks.loop import FIRST_AFTER, PERIOD, REPEATED_AFTER, Checks
 from bot.service.checks.outcomes import Work
@@ -642,6 +642,7 @@ UNREACHABLE = AwsUnavailable("EndpointConnectionError")
         ("read_members", ChatUnavailable("http_503", ambiguous=False), {"channel approvals": "http_503: Teams does not"}),
         ("read_members", ChatRefused(ChatProblem.FORBIDDEN, "host_not_listed"), {"channel approvals": "host_not_listed: "}),
         ("sign_in", MicrosoftRefused("invalid_client AADSTS1", answered=True), {"token": "invalid_client AADSTS1: Entra refuses"}),
+        ("sign_in", MicrosoftRefused("x AADSTS70011", answered=True), {"token": "x AADSTS70011: the scope belongs to another"}),
         ("sign_in", MicrosoftRefused("http_403", answered=True), {"token": "http_403: this is not Microsoft's answer"}),
         ("sign_in", MicrosoftRefused("TimeoutError", answered=False), {"token": "TimeoutError: check proxy, firewall"}),
         ("fetch_keys", MicrosoftRefused("TimeoutError", "GET x", answered=False), {"keys": "TimeoutError: GET x; check proxy"}),
@@ -649,6 +650,7 @@ UNREACHABLE = AwsUnavailable("EndpointConnectionError")
         ("approval_policies", THROTTLED, {}),
         ("queue_settings", THROTTLED, {}),
         ("queue_settings", UNREACHABLE, {"queue settings": "EndpointConnectionError: AWS cannot be reached"}),
+        ("queue_settings", AwsUnavailable("RequestExpired"), {"queue settings": "RequestExpired: the clock of this machine is off"}),
         ("aws_ahead", UNREACHABLE, {}),
     ],
 )  # fmt: skip
@@ -660,6 +662,21 @@ async def test_throttled_call_of_a_check_is_no_problem_and_failed_calls_except_t
     shown = await site.problems()
     assert shown.keys() == found.keys()
     assert all(shown[name].startswith(words) for name, words in found.items())
+
+
+async def test_problem_with_an_unknown_code_of_aws_is_the_code_alone(site: Site) -> None:
+    """No advice is better than wrong advice."""
+    site.aws.errors["queue_settings"] = AwsUnavailable("InternalFailure")
+    assert await site.problems() == {"queue settings": "InternalFailure"}
+
+
+@pytest.mark.parametrize(
+    "texts", [pytest.param(texts, id=name) for name, texts in vars(advice).items() if name.isupper()]
+)
+def test_advice_has_no_full_stop_at_its_end(texts: object) -> None:
+    """Several texts are joined with full stops between them, or continue in a sentence."""
+    found = texts.values() if isinstance(texts, Mapping) else [texts]
+    assert not any(each.endswith((".", "!", "?", " ")) for each in found if isinstance(each, str))
 
 
 async def test_no_role_is_checked_if_the_domain_of_the_members_is_too_long_for_a_session_name(site: Site) -> None:
@@ -686,6 +703,21 @@ async def test_problem_with_direct_messages_names_five_people(site: Site) -> Non
     for number in range(7):
         site.world.outcomes.failed(Work.DIRECT, f"person-{number}", code="not_installed")
     assert "person-4 and others: upload" in (await site.problems())["direct messages"]
+
+
+async def test_roster_is_read_again_only_while_its_last_read_lacked_something(site: Site) -> None:
+    """The problem ends within a minute after its cause is gone. A complete roster is not read by this check."""
+    check = microsoft.roster(APPROVALS, site.teams)
+    site.teams.lacking = ("no_address",)
+    await site.teams.read_members(CHANNEL)
+    found = await check.find()
+    assert found is not None
+    assert found.code == "no_address"
+    site.teams.lacking = ()
+    assert await check.find() is None
+    reads = site.teams.reads
+    assert await check.find() is None
+    assert site.teams.reads == reads
 
 
 @pytest.mark.parametrize("problem", RosterProblem)

@@ -29,7 +29,10 @@ def program_of(world: World) -> Any:
 async def test_drain_that_runs_out_of_time_leaves_no_reconcile_in_progress(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A throttled decision uses up the time of the drain. A reconcile whose post hangs is then cancelled."""
+    """A throttled decision uses up the time of the drain. A reconcile whose post hangs is then cancelled.
+
+    The post may still arrive. So the lease is kept, and other processes wait for its end before they write to Teams.
+    """
     monkeypatch.setattr(app, "DRAIN_SECONDS", 0.3)
     monkeypatch.setattr(app, "LAST_SECONDS", 0.1)
     stuck = world.aws.add(1)
@@ -45,11 +48,14 @@ async def test_drain_that_runs_out_of_time_leaves_no_reconcile_in_progress(
     await app._drain(program_of(world), [], reconcile_loop)
     await settled()
     in_progress = set(world.reconcile_loop._active)
+    lease = (await world.row(other)).lease
     gate.set()
     click.cancel()
     reconcile_loop.cancel()
     await asyncio.gather(click, reconcile_loop, return_exceptions=True)
     assert in_progress == set()
+    assert lease is not None
+    assert lease.until > world.clock.now()
 
 
 async def test_drain_without_decisions_in_progress_waits_for_a_slow_reconcile(

@@ -146,6 +146,17 @@ async def test_second_click_takes_effect_after_a_store_outage_in_which_the_first
     assert len(world.aws.signals) == 1
 
 
+async def test_write_that_the_store_refused_once_is_repeated_after_a_quarter_of_a_second() -> None:
+    """Most failures are short, and a person waits for the answer."""
+    world, store = failing_world()
+    key = await world.posted()
+    store.fail(lambda _before, _after: True, loss=Loss.REFUSED, seconds=0.2)
+    writing = asyncio.create_task(world.rows.persist(key, lambda row: replace(row, reconcile_failures=7)))
+    await world.clock.advance(0.25)
+    assert writing.done()
+    assert (await writing).reconcile_failures == 7
+
+
 async def test_click_whose_row_cannot_be_read_is_answered_not_stored_and_never_sent() -> None:
     """A second click, four seconds after the store works again, takes effect with one signal."""
     world, store = failing_world()

@@ -38,7 +38,10 @@ class Signalling:
         held = HeldDecision(key, decision_id, rows=services.rows, permission=services.permission, clock=services.clock)
         self._carried.add(decision_id)
         try:
-            if await self._turn(held, ticket):
+            await self._turn(held, ticket)
+            if ticket.dismissed:
+                await held.hand_over()
+            else:
                 await self._send(SignalAttempt(services, held))
         finally:
             ticket.leave()
@@ -51,28 +54,21 @@ class Signalling:
             ticket.enter()
             await self.carry(key, decision.id, ticket)
 
-    async def _turn(self, held: HeldDecision, ticket: Ticket) -> bool:
-        """Wait for the turn, or for the decision's time limit.
-
-        Returns False if the decision is no longer claimed, or if the process ends.
-        """
+    async def _turn(self, held: HeldDecision, ticket: Ticket) -> None:
+        """Wait until the turn, the decision's time limit, the end of its claim, or the end of the process."""
         pauses = itertools.chain(QUEUE_RENEWALS, itertools.repeat(QUEUE_RENEWALS[-1]))
         pause, deadline = next(pauses), None
-        while not ticket.has_turn:
-            if ticket.dismissed:
-                await held.hand_over()
-                return False
+        while not (ticket.has_turn or ticket.dismissed):
             if await first_of(ticket.called.wait(), self._clock.sleep(pause)):
                 continue
             with suppress(StoreUnavailable):  # the next renewal may succeed; if none does, others take it over
                 decision = await held.wait_on()
                 if decision is None:
-                    return False
+                    return  # the attempt finds nothing to send
                 deadline = decision.deadline
             if deadline and self._clock.now() > deadline:
-                return True  # it is not sent: the attempt settles it
+                return  # it is not sent: the attempt settles it
             pause = min(next(pauses), self._until(deadline))
-        return True
 
     def _until(self, deadline: datetime | None) -> float:
         """Return the seconds until just after a deadline, or until the first renewal if no deadline is known yet."""

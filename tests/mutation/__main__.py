@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import strategies
 
 from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutants import Mutant, mutants_of
@@ -40,7 +41,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("places", nargs="*", help="bot/domain/claims.py, or bot/domain/claims.py:150 for one line")
     options = parser.parse_args()
-    mutants = [each for each in _all_mutants() if not options.places or _is_at(each, options.places)]
+    every = _all_mutants()
+    assert EQUIVALENT.keys() <= {each.name for each in every}, "equivalent.py names code that has changed"
+    mutants = [each for each in every if not options.places or _is_at(each, options.places)]
     sample = random.Random(options.seed).sample(mutants, len(mutants))[: options.sample or None]
     selection = Selection()
     with tempfile.TemporaryDirectory() as folder:
@@ -51,6 +54,7 @@ def main() -> None:
 
 def _run(sample: list[Mutant], selection: Selection, collected: Collected, *, jobs: int) -> None:
     """Run the mutants in parts; print those that survive, and the scores so far."""
+    strategies.text().validate()  # takes seconds, which each process would need again
     few = partial(selection.tests, most=FEW[0], seconds=FEW[1])
     many = partial(selection.tests, most=MANY[0], seconds=MANY[1])
     left: list[Mutant] = []

@@ -31,12 +31,13 @@ class Mutant:
     node: int
     variant: int
     line: int
+    code: str  # the text of that line
     change: str  # "before -> after"
 
     @property
-    def name(self) -> str:
+    def name(self) -> tuple[str, str, str]:
         """A name that stays the same when lines move."""
-        return f"{self.path}: {self.change}"
+        return str(self.path), self.code, self.change
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.change}"
@@ -44,9 +45,11 @@ class Mutant:
 
 def mutants_of(path: Path) -> list[Mutant]:
     """Return all mutants of a module."""
+    text = path.read_text()
+    lines = [each.strip() for each in text.splitlines()]
     return [
-        Mutant(path, index, variant, node.lineno, f"{_text(node)} -> {_text(changed)}")
-        for index, node in enumerate(_changeable(ast.parse(path.read_text())))
+        Mutant(path, index, variant, node.lineno, lines[node.lineno - 1], f"{_text(node)} -> {_text(changed)}")
+        for index, node in enumerate(_changeable(ast.parse(text)))
         for variant, changed in enumerate(_variants(node))
     ]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bot.boto.regions import region_names
 from bot.config.errors import ConfigurationProblems, Location, explain, shown
 from bot.config.file_source import content_of
 from bot.config.schema import TABLES, File
@@ -77,8 +78,10 @@ def _configuration(file: File) -> Configuration:
         channels=tuple(each.to_domain(alone=alone) for each in file.channels),
         identity=file.identity.to_domain(file.people),
         accounts=tuple(
-            Account(each.id, tuple(each.regions), each.reader_role, each.cancel_role) for each in file.accounts
+            Account(each.id, tuple(each.regions), each.reader_role, each.cancel_role, each.name)
+            for each in file.accounts
         ),
+        region_names=region_names(),
     )
 
 
@@ -111,15 +114,17 @@ def _channel_id(channel: dict[str, Any]) -> object:
 
 def _accounts(accounts: list[dict[str, Any]]) -> Iterator[str]:
     yield from _doubles("accounts: id", [each.get("id") for each in accounts])
+    yield from _doubles("accounts: name", [each.get("name") for each in accounts])
     for number, account in enumerate(accounts, start=1):
         regions = account.get("regions")
-        yield from _doubles(f"accounts {number}: regions", regions if isinstance(regions, list) else [])
+        place = _numbered(number, account, "accounts")
+        yield from _doubles(f"{place}: regions", regions if isinstance(regions, list) else [])
         for key in ("reader_role", "cancel_role"):
             role = re.match(_ROLE_OF, str(account.get(key)))
             if role and role[1] != account.get("id"):
                 entry = shown(str(account.get("id")))
                 says = f"a role of account {role[1]}, but the entry is for {entry}; write a role there"
-                yield f"accounts {number}: {key}: {says}"
+                yield f"{place}: {key}: {says}"
     if sum("reader_role" not in each for each in accounts) > 1:
         yield "accounts: only the bot's own account can omit reader_role; write it for the others"
 

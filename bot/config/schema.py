@@ -130,6 +130,7 @@ class AccountTable(_Table):
     """One [[accounts]] entry."""
 
     id: AccountId
+    name: Visible | None = None
     regions: Annotated[list[Region], Field(min_length=1)]
     reader_role: PlainRoleArn | None = None
     cancel_role: PlainRoleArn | None = None

@@ -3,7 +3,8 @@
 bot.config.file parses node-access.toml into it; bot.service.current_configuration holds the active one.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from bot.domain.identity import IdentityRules
 from bot.domain.record import Record
@@ -21,6 +22,7 @@ class Configuration:
     channels: tuple[Channel, ...]
     identity: IdentityRules
     accounts: tuple[Account, ...] = ()
+    region_names: Mapping[str, str] = field(default_factory=dict)  # AWS's name of each Region, by its code
 
     def with_own_account(self, account: str, region: str) -> "Configuration":
         """Return a configuration that watches the bot's own account and Region, for a file without [[accounts]]."""
@@ -47,6 +49,11 @@ class Configuration:
         """Return the ARN of the role that cancels requests of this account; None if cancelling is not set up there."""
         account = self._account(key.account)
         return account.cancel_role if account else None
+
+    def account_name(self, account: str) -> str | None:
+        """Return the name of this account; None if the file gives it none."""
+        entry = self._account(account)
+        return entry.name if entry else None
 
     def voter_rules(self, account: str) -> IdentityRules:
         """Return the rules that identify voters outside Teams on a request of this account, only to show their names.

@@ -89,12 +89,6 @@ def same_role(one: str, other: str) -> bool:
     return len(paths) < 2
 
 
-def assumed_role_arn(role: str, session: str) -> str:
-    """Return the ARN of a role's session as CloudTrail shows it, without the role's path."""
-    partition, account, name = role.split(":")[1], role.split(":")[4], role.rpartition("/")[2]
-    return f"arn:{partition}:sts::{account}:assumed-role/{name}/{session}"
-
-
 def _home_address(upn: str | None) -> str | None:
     """Return `alice@example.org` for a guest's UPN in this tenant, `alice_example.org#EXT#@…`; None for others."""
     home, mark, _ = (upn or "").lower().partition("#ext#@")

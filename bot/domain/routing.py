@@ -5,6 +5,7 @@ The shapes of [[accounts]] and [[channels]] in node-access.toml.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from bot.domain.request import AccessRequest, Verdict
 
@@ -22,6 +23,26 @@ class Account:
     regions: tuple[str, ...]
     reader_role: str | None = None  # ARN of the role that reads the account; None: the bot's own credentials
     cancel_role: str | None = None  # ARN of the role that cancels requests; None: no cancelling from Teams
+    name: str | None = None  # shown beside the id
+
+
+class CauseKind(StrEnum):
+    """A kind of condition that leads a request to a channel."""
+
+    ACCOUNT = "account"
+    REGION = "region"
+    POLICY = "policy"
+    TAG = "tag"
+    FALLBACK = "fallback"  # no other channel matches
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A condition that a request meets. `value` is what the request has; `key` is the key of a tag."""
+
+    kind: CauseKind
+    value: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +65,16 @@ class Match:
         if False in answers:
             return False
         return None if None in answers else True
+
+    def causes(self, request: AccessRequest) -> tuple[Cause, ...]:
+        """Return the conditions that a matching request meets, and what it has for each."""
+        tags = ((key, dict.fromkeys(node.tag(key) or "" for node in request.targets)) for key, _ in self.tags)
+        return (
+            *([Cause(CauseKind.ACCOUNT, request.key.account)] if self.accounts else ()),
+            *([Cause(CauseKind.REGION, request.key.region)] if self.regions else ()),
+            *([Cause(CauseKind.POLICY, request.policy or "")] if self.policies else ()),
+            *(Cause(CauseKind.TAG, value, key) for key, values in tags for value in values),
+        )
 
     def _matches_policy(self, request: AccessRequest) -> bool | None:
         if not self.policies:
@@ -150,6 +181,16 @@ def route(request: AccessRequest, channels: Sequence[Channel]) -> Route:
         if matches is None:
             return _fallback(channels, settled=False)
     return _fallback(channels, settled=True)
+
+
+def causes(request: AccessRequest, channel: Channel, channels: Sequence[Channel]) -> tuple[Cause, ...]:
+    """Return why a request is in a channel of the file; () for the only channel, or if the file has changed since."""
+    if len(channels) == 1:
+        return ()
+    if channel.match and channel.match.matches(request):
+        return channel.match.causes(request)
+    is_fallback = channel.fallback and route(request, channels) == _fallback(channels, settled=True)
+    return (Cause(CauseKind.FALLBACK),) if is_fallback else ()
 
 
 def _fallback(channels: Sequence[Channel], *, settled: bool) -> Route:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, assert_never
 
 from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
+from bot.domain.routing import Cause, CauseKind
 from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, LevelLine, Mention, Notice, NoticeCode
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs, plain
 from bot.text.escape import cut, strip_markup
@@ -132,10 +133,35 @@ def _tag_values(view: CardView, formatter: CardFormatter, names: frozenset[str])
 
 
 def _quiet(view: CardView, formatter: CardFormatter) -> list[str]:
-    """Return one line with where the node is, what it runs, and who owns it."""
-    facts = [formatter.name(each) for each in (view.account, view.region, view.platform, view.host) if each]
+    """Return a line with where the node is, what it runs and who owns it, and a line with why it is in this channel."""
+    places = (view.account_name or view.account, view.region_name or view.region)
+    facts = [formatter.name(each) for each in (*places, view.platform, view.host) if each]
     owners = [formatter.say.text("value.owner", name=each) for each in _tag_values(view, formatter, OWNER_TAGS)]
-    return [formatter.say.text("value.separator").join([*facts, *owners])]
+    return [formatter.say.text("value.separator").join([*facts, *owners]), *_why_here(view, formatter)]
+
+
+def _why_here(view: CardView, formatter: CardFormatter) -> list[str]:
+    """Return the line with the conditions of the channel that the request meets; [] if they are not known."""
+    causes = [_cause(each, view, formatter) for each in view.causes[: formatter.limits.tags]]
+    shown = formatter.say.text("card_line.name_separator").join(causes)
+    return [formatter.say.text("value.why_here", causes=shown)] if causes else []
+
+
+def _cause(cause: Cause, view: CardView, formatter: CardFormatter) -> str:
+    say, value = formatter.say, formatter.name(cause.value)
+    match cause.kind:
+        case CauseKind.FALLBACK:
+            return say.text("cause.fallback")
+        case CauseKind.TAG:
+            return say.text("value.tag", name=formatter.name(cause.key), value=value)
+        case CauseKind.POLICY:
+            return say.text("cause.policy", name=value)
+        case CauseKind.ACCOUNT:
+            return say.text("cause.account", name=formatter.name(view.account_name or view.account))
+        case CauseKind.REGION:
+            return say.text("cause.region", name=formatter.name(view.region_name or view.region))
+        case _:
+            assert_never(cause.kind)
 
 
 def _reason(view: CardView, formatter: CardFormatter) -> list[Data]:
@@ -158,14 +184,16 @@ def _asks(view: CardView, formatter: CardFormatter) -> Runs:
 
 def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
     """Return the lines below the heading in the banner."""
-    beside = view.requested_at
-    details = [
+    beside, details = view.requested_at, _obstacles(view, formatter)
+    details += [
         formatter.pressed(line.who, line.verdict, line.at, beside=beside)
         for line in (view.applying, *view.queued)
         if line and line.who
     ]
     if view.banner in _EXPLAINED:
         details.append(formatter.runs(f"card_line.{view.banner}"))
+    if view.banner is Banner.FAILED:
+        details += formatter.conflict(view.conflicting_policies)
     if view.banner is Banner.WAITING and view.level and view.level.required is not None and _counted(view.level):
         details.append(_approvals(view.level, view.level.required, formatter))
     if view.decided_outside:
@@ -182,39 +210,44 @@ def _reviewers(view: CardView, formatter: CardFormatter) -> list[Runs]:
     return [formatter.say.runs("card_line.reviewing", names=names)] if names else []
 
 
-def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return the lines about conditions that prevent a decision or that approvers must consider."""
-    principal, address = formatter.name(view.requester_principal), formatter.name(view.unmatched_address)
-    alerts = formatter.conflict(view.conflicting_policies)
+def _obstacles(view: CardView, formatter: CardFormatter) -> list[Runs]:
+    """Return why no one can decide here, or no one can approve, and what to do; [] if approvers can decide."""
+    said: list[Runs] = []
     if view.no_buttons:
-        home = formatter.name(view.home or "")
-        alerts.append(formatter.say.runs(f"no_buttons.{view.no_buttons}", home=home, address=address))
+        address, home = formatter.name(view.unmatched_address), formatter.name(view.home or "")
+        said.append(formatter.say.runs(f"no_buttons.{view.no_buttons}", home=home, address=address))
         # administrators copy the principal into [people], which drops marks for wrapping
-        alerts += formatter.for_administrators("admin_card", view.no_buttons, principal=view.requester_principal)
-    if view.banner in OPEN and _unread_tags(view):
-        alerts.append(formatter.say.runs("card_line.tags_unread"))
+        said += formatter.for_administrators("admin_card", view.no_buttons, principal=view.requester_principal)
+    if view.home_problem:
+        said.append(formatter.coded("home_problem", view.home_problem, otherwise="other"))
     for reason, prevents in (("no_approver", view.no_approver), ("no_second_approver", view.no_second_approver)):
         if prevents:
-            alerts += [formatter.runs(f"card_line.{reason}"), *formatter.for_administrators("admin_card", reason)]
-    if view.home_problem:
-        alerts.append(formatter.coded("home_problem", view.home_problem, otherwise="other"))
+            said += [formatter.runs(f"card_line.{reason}"), *formatter.for_administrators("admin_card", reason)]
+    return said
+
+
+def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
+    """Return the lines about conditions that approvers must consider."""
+    alerts = formatter.conflict(view.conflicting_policies) if view.banner is not Banner.FAILED else []
+    if view.banner in OPEN and _unread_tags(view):
+        alerts.append(formatter.say.runs("card_line.tags_unread"))
     for line in view.not_shown:
         alerts.append(formatter.runs(f"card_line.{line.verdict}_not_shown", who=formatter.person(line.who or "")))
     if view.same_role:
         key = "card_line.same_role_denied" if view.same_role_denied else "card_line.same_role"
         alerts.append(formatter.runs(key, role=view.same_role))
     if view.requester_unchecked:
-        alerts.append(formatter.say.runs("card_line.unchecked", principal=principal))
+        alerts.append(formatter.runs("card_line.unchecked", principal=view.requester_principal))
     elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:
-        alerts.append(formatter.say.runs("card_line.unmatched", address=address))
+        alerts.append(formatter.runs("card_line.unmatched", address=view.unmatched_address))
     return [{"runs": each} for each in alerts]
 
 
 def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
     return [
         *formatter.node_row(view.node_id, view.nodes),
-        *formatter.plain_row("account", view.account),
-        *formatter.plain_row("region", view.region),
+        formatter.account_row(view.account, view.account_name),
+        formatter.region_row(view.region, view.region_name),
         *formatter.plain_row("platform", view.platform),
         *formatter.plain_row("host", view.host),
         *formatter.plain_row("private_ip", view.private_ip),
@@ -315,7 +348,11 @@ def _links(view: CardView, formatter: CardFormatter) -> list[Data]:
     """
     if not view.console_url:
         return []
-    way = [] if formatter.limits is LIMITS[-1] else [formatter.runs("card_line.console", account=view.account)]
+    way = (
+        []
+        if formatter.limits is LIMITS[-1]
+        else [formatter.say.runs("card_line.console", account=formatter.account(view.account, view.account_name))]
+    )
     return [{"url": view.console_url, "way": way}]
 
 

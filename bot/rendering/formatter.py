@@ -106,6 +106,21 @@ class CardFormatter:
         """Return a row with one text; no row if the text is unknown."""
         return [self.row(label, plain(self.name(value)))] if value else []
 
+    def account(self, account: str, name: str | None) -> str:
+        """Return an account's id, after its name if it has one."""
+        if name is None:
+            return self.name(account)
+        return self.say.text("value.account", name=self.name(name), id=self.name(account))
+
+    def account_row(self, account: str, name: str | None) -> Data:
+        """Return the row with the account."""
+        return self.row("account", plain(self.account(account, name)))
+
+    def region_row(self, region: str, name: str | None) -> Data:
+        """Return the row with the Region's code, after its name if that is known."""
+        shown = self.say.text("value.region", name=name, code=self.name(region)) if name else self.name(region)
+        return self.row("region", plain(shown))
+
     def node(self, shown: str) -> str:
         """Return the shown names of a request's nodes; without any, the words for nodes that are not known."""
         return shown or self.say.text("value.nodes_unread")

@@ -8,7 +8,7 @@ from bot.domain.shown.views import Banner, DirectKind, DirectView, NoteKind, Not
 from bot.rendering.cards import notice_data
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.rendering.i18n import Localizer
-from bot.text.escape import one_line, wrappable
+from bot.text.escape import LINE_WIDTH, one_line, wrappable
 
 _DIRECT_STYLES: Final = {
     DirectKind.WAITING: "warning",
@@ -50,6 +50,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "alerts": [{"runs": each} for each in formatter.conflict(view.conflicting_policies)],
         "reason": formatter.reason(view.reason),
         "commands": [{"shell": list(view.commands), "powershell": list(view.powershell)}] if view.commands else [],
+        "open": not view.commands,
         "rows": _direct_rows(view, formatter),
     }
 
@@ -66,8 +67,8 @@ def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:
     waiting = view.kind in {DirectKind.WAITING, DirectKind.UNDECIDABLE, DirectKind.NOT_CANCELLED}
     return [
         *formatter.node_row(view.node_id, view.nodes),
-        *formatter.plain_row("account", view.account),
-        *formatter.plain_row("region", view.region),
+        formatter.account_row(view.account, view.account_name),
+        formatter.region_row(view.region, view.region_name),
         *formatter.duration_row("duration", view.duration),
         *formatter.moment_row("requested", view.requested_at),
         *(formatter.moment_row("expires", view.deadline, beside=view.requested_at) if waiting else []),
@@ -82,7 +83,9 @@ def note_data(view: NoteView, formatter: CardFormatter) -> Data:
         "sentence": note_sentence(view, formatter),
         "detail": _note_detail(view, formatter),
         "quote": formatter.comment(view.comment),
-        "facts": _note_facts(view, formatter),
+        "facts": [{"text": formatter.say.text("note.at", at=formatter.say.moment(view.at))}] if view.at else [],
+        "audit": _audit(view, formatter),
+        "words": {"audit": formatter.say.text("note.audit")},
     }
 
 
@@ -121,16 +124,18 @@ def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
             return []
 
 
-def _note_facts(view: NoteView, formatter: CardFormatter) -> list[Data]:
-    at = formatter.say.moment(view.at) if view.at else None
-    call = one_line(view.call, _CALL_LIMIT) if view.call else None
-    role = one_line(view.role, _CALL_LIMIT) if view.role and view.call else None
-    facts = (("at", at, "Default"), ("call", call, "Monospace"), ("role", role, "Monospace"))
-    return [
-        {"label": formatter.say.text(f"note.{name}"), "text": wrappable(text), "font": font}
-        for name, text, font in facts
+def _audit(view: NoteView, formatter: CardFormatter) -> list[Data]:
+    """Return what an auditor looks for in AWS: the call, the execution, and the role and session that made the call.
+
+    A row is as wide as the card, so that nearly every id can be copied without marks for wrapping.
+    """
+    facts = {"call": view.call, "execution": view.execution, "role": view.role, "session": view.session}
+    rows = [
+        {"label": formatter.say.text(f"note.{name}"), "text": wrappable(one_line(text, _CALL_LIMIT), LINE_WIDTH)}
+        for name, text in facts.items()
         if text
     ]
+    return [{"rows": rows}] if rows else []
 
 
 def help_data(view: HelpView, formatter: CardFormatter) -> Data:

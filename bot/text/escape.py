@@ -7,11 +7,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 import regex
 
 from bot.text.invisible import OVERRIDES, UNSHOWABLE, strip_invisible
 
+# Clients clip a word that is wider than its column instead of wrapping it, so the rest is invisible. The narrowest card
+# is 320 pixels wide, as on a phone; make gallery measures it. Words in capitals need the most space.
+VALUE_WIDTH: Final = 20  # characters that fit the value column of such a card
+LINE_WIDTH: Final = 36  # characters of small monospaced text that fit the whole width of such a card: a UUID
+_PROSE_WIDTH = 28  # characters that fit a box in such a card
 _BREAK = "\u200b"  # zero width space: invisible, and no client joins the text on both sides of it
 
 # A TextRun renders neither Markdown nor HTML. It evaluates only {{DATE(…)}} and {{TIME(…)}}.
@@ -103,9 +109,12 @@ def prose(text: str, *, limit: int, most: int = 12) -> Prose:
     return Prose(kept, shortened=len(whole) > limit)
 
 
-def wrappable(line: str) -> str:
-    """Insert invisible marks (U+200B) into long words, so that clients can wrap them."""
-    return _divided(line, _NAME_WIDTH, _BREAK)
+def wrappable(line: str, width: int = VALUE_WIDTH) -> str:
+    """Insert invisible marks (U+200B) into words that are longer than a column, so that clients can wrap them.
+
+    Marks stay in a text that is copied, so ids need a column that is wide enough for them.
+    """
+    return _divided(line, width, _BREAK)
 
 
 def unwrapped(text: str) -> str:
@@ -113,10 +122,6 @@ def unwrapped(text: str) -> str:
     return text.replace(_BREAK, "")
 
 
-# Clients clip a word that is wider than its column instead of wrapping it, so the rest is invisible. The narrowest card
-# is 320 pixels wide, as on a phone; make gallery measures it. Words in capitals need the most space.
-_PROSE_WIDTH = 28  # characters that fit a box in such a card
-_NAME_WIDTH = 20  # characters that fit the value column of such a card
 # Clients break a line between Han, kana, Hangul and emoji, at blanks, and after a single hyphen before a letter.
 _WRAPPED = r"\p{lb=ID}\p{lb=CJ}\p{lb=EB}\p{lb=EM}\p{ea=F}[\p{ea=W}--\p{Cn}]"  # properties lb: line break, ea: width
 _UNWRAPPED = rf"(?V1)(?:[^\s\-\u200b{_WRAPPED}]|-(?=[\-\p{{Nd}}]))"

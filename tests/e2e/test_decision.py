@@ -110,6 +110,7 @@ async def test_requester_receives_the_connect_commands_after_an_approval(
     await page.comment("了解しました。終わったら連絡してください。")
     await page.click("承認")
     await page.wait_for("承認済み")
+    await page.click("AWS の記録")
     await page.wait_for("AWS API 呼び出し")
     await page.shoot(pictures / "approved-thread-ja.png")
     assert [effect.kind for effect in sandbox.aws.effects()] == ["Approve"]

@@ -20,7 +20,7 @@ from bot.domain.permission import (
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
 from bot.domain.reviewing import active_reviews
-from bot.domain.routing import Channel
+from bot.domain.routing import Channel, causes
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.connecting import console_url
 from bot.domain.shown.decided import decision_line, decision_lines, hidden_lines
@@ -95,6 +95,9 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         not_shown=hidden_lines(record),
         same_role=_name_of_role(role_that_does_not_count(record)),
         same_role_denied=is_role_denied(record),
+        account_name=configuration.account_name(request.key.account),
+        region_name=configuration.region_names.get(request.key.region),
+        causes=causes(request, channel, configuration.channels) if _is_home(record, channel) else (),
     )
 
 
@@ -191,6 +194,10 @@ def is_undecidable(record: Record, channel: Channel, configuration: Configuratio
 # Reasons that stay until an administrator changes the configuration. Not a pause, and not a policy whose approvers
 # decide in the console: both are intended.
 _NOT_DECIDABLE = frozenset({Refusal.NOBODY, Refusal.OWN_REQUEST, Refusal.OTHER_ROLE})
+
+
+def _is_home(record: Record, channel: Channel) -> bool:
+    return record.route is not None and record.route.settled and record.route.channel == channel.name
 
 
 def _may_offer_revoke(record: Record, channel: Channel, configuration: Configuration, now: datetime) -> bool:

@@ -10,7 +10,6 @@ from datetime import datetime
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.effects import failed_by_role, shares_role
-from bot.domain.identity import assumed_role_arn
 from bot.domain.record import DeliveryState, Record
 from bot.domain.request import Action, Status, Verdict, Withdrawal
 from bot.domain.shown.card import access_is_over, requester_is_person, requester_name
@@ -67,7 +66,7 @@ def blank_note(record: Record, kind: NoteKind) -> NoteView:
 def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterator[Note]:
     if decision.state is DecisionState.CONFIRMED and not is_hidden(record, decision):
         kind = _NOTE_KINDS[decision.verdict]
-        view = replace(_note(record, decision, kind), call=_call(decision, record))
+        view = _with_call(_note(record, decision, kind), decision, record)
         corrected = _was_reported_hidden(record, decision)
         yield Note(decision.id, view, overtaken=corrected)
         if corrected:
@@ -98,7 +97,7 @@ def _undone_note(record: Record, decision: Decision, why: str, now: datetime) ->
     if why == "not_shown" and isinstance(decision.verdict, Verdict):
         return _hidden_vote_note(record, decision)
     if why == "not_shown":
-        view = replace(_note(record, decision, NoteKind.NOT_SHOWN), call=_call(decision, record))
+        view = _with_call(_note(record, decision, NoteKind.NOT_SHOWN), decision, record)
         return Note(_hidden(decision), view, overtaken=not _is_still_possible(record, decision.verdict, now))
     if decision.state is DecisionState.RELEASED and decision.outcome is Outcome.NO_ANSWER:
         view = _note(record, decision, NoteKind.UNANSWERED)
@@ -111,7 +110,7 @@ def _undone_note(record: Record, decision: Decision, why: str, now: datetime) ->
 def _hidden_vote_note(record: Record, decision: Decision) -> Note:
     """Return the note that AWS does not show a vote. It corrects an earlier note, so nothing overtakes it."""
     waiting = record.request.waiting if record.request else None
-    view = replace(_note(record, decision, _NOT_SHOWN[decision.verdict]), call=_call(decision, record))
+    view = _with_call(_note(record, decision, _NOT_SHOWN[decision.verdict]), decision, record)
     if waiting is None or waiting.step != decision.step:
         return Note(_hidden(decision), view)
     advice = "same_role" if shares_role(record, decision) else "press_again"
@@ -140,7 +139,6 @@ def _note(record: Record, decision: Decision, kind: NoteKind) -> NoteView:
         who=decision.person.shown_name,
         at=decision.settled_at,
         comment=decision.comment or None,
-        role=assumed_role_arn(decision.role, decision.person.session_name) if decision.role else None,
         detail=str(decision.outcome) if decision.outcome else None,
     )
 
@@ -149,11 +147,18 @@ def _late_note(record: Record, decision: Decision) -> Note:
     """Return the note on a decision that AWS never answered but shows later."""
     who, comment = decision.person.shown_name, decision.comment or None
     note = replace(blank_note(record, _NOTE_KINDS[decision.verdict]), who=who, at=decision.clicked_at, comment=comment)
-    return Note(f"{decision.id}:shown", replace(note, call=_call(decision, record)))
+    return Note(f"{decision.id}:shown", _with_call(note, decision, record))
 
 
-def _call(decision: Decision, record: Record) -> str:
-    return f"ssm:{_CALLS[decision.verdict]} {decision.execution_id} ({record.key.region})"
+def _with_call(note: NoteView, decision: Decision, record: Record) -> NoteView:
+    """Add the call to AWS, and the role and session that made it, as CloudTrail shows them."""
+    return replace(
+        note,
+        call=f"ssm:{_CALLS[decision.verdict]} ({record.key.region})",
+        execution=decision.execution_id,
+        role=decision.role.rpartition("/")[2] if decision.role else None,
+        session=decision.person.session_name if decision.role else None,
+    )
 
 
 def _ending_note(record: Record) -> NoteView | None:

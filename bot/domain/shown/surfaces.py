@@ -256,6 +256,8 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
         cancel=_may_offer_cancel(record, configuration),
         home=record.route.channel if record.route and kind is DirectKind.UNDECIDABLE else None,
         nodes=node_lines(request),
+        account_name=configuration.account_name(request.key.account),
+        region_name=configuration.region_names.get(request.key.region),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Final, Literal, get_args
 from bot.domain.decision import Outcome
 from bot.domain.permission import Refusal
 from bot.domain.request import Action, Status, Verdict
+from bot.domain.routing import Cause
 
 
 class Banner(StrEnum):
@@ -154,6 +155,9 @@ class CardView:
     same_role_denied: bool = False  # AWS denied such a vote: the role may also have lost its permission
     nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
     requester_is_person: bool = True  # False: `requester` is the name of an AWS identity, maybe of a machine
+    account_name: str | None = None
+    region_name: str | None = None  # what AWS calls the Region, in English
+    causes: tuple[Cause, ...] = ()  # why this channel has the card
 
     @property
     def shown_node(self) -> str:
@@ -262,6 +266,8 @@ class DirectView:
     home: str | None = None  # the channel in which no one may decide the request, for UNDECIDABLE
     detail: str | None = None  # a code
     nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
+    account_name: str | None = None
+    region_name: str | None = None  # what AWS calls the Region, in English
 
     @property
     def shown_node(self) -> str:
@@ -302,7 +308,9 @@ class NoteView:
     comment: str | None = None
     status: Status | None = None
     call: str | None = None  # the AWS call, made from ids only
-    role: str | None = None  # the session that made the call
+    execution: str | None = None  # the automation execution that got it
+    role: str | None = None  # the name of the role that made it, and of the session in that role
+    session: str | None = None
     requester: str | None = None
     detail: str | None = None
     by: str | None = None  # who withdrew the decision before it was sent

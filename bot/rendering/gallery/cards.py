@@ -7,6 +7,7 @@ from typing import Final
 
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
+from bot.domain.routing import Cause, CauseKind
 from bot.domain.shown.views import (
     NO_BUTTONS,
     Banner,
@@ -20,6 +21,7 @@ from bot.domain.shown.views import (
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
     ACCOUNT,
+    ACCOUNT_NAME,
     APPROVAL,
     APPROVER,
     CANCELLATION,
@@ -36,6 +38,7 @@ from bot.rendering.gallery.sample import (
     PRINCIPAL,
     REASON,
     REGION,
+    REGION_NAME,
     REJECTION,
     REQUESTED_AT,
     REQUESTER,
@@ -87,6 +90,9 @@ WAITING: Final = replace(
     level=_FIRST_LEVEL,
     requested_at=REQUESTED_AT,
     deadline=DEADLINE,
+    account_name=ACCOUNT_NAME,
+    region_name=REGION_NAME,
+    causes=(Cause(CauseKind.TAG, "production", "Environment"),),
     console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/opsitems/"
     "oi-f57e817742bd/workbench?region=ap-northeast-1",
 )
@@ -129,6 +135,15 @@ _WAITING_CARDS = {
     "request-several-nodes": replace(
         WAITING, node_id="", node_name=None, nodes=NODES, tags_unread=True, host="Azure (japaneast)"
     ),
+    "request-many-causes": replace(
+        WAITING,
+        causes=(
+            Cause(CauseKind.ACCOUNT, ACCOUNT),
+            Cause(CauseKind.REGION, REGION),
+            Cause(CauseKind.POLICY, "E-commerce-Manual-Approval-Policy"),
+        ),
+    ),
+    "request-fallback": replace(WAITING, causes=(Cause(CauseKind.FALLBACK),)),
     "request-updated": replace(WAITING, mentions=_ASKED, mentioned=_NAMED),
     "request-bare": _BARE,
     "request-tags-unread": replace(_BARE, tags_unread=True),

@@ -9,9 +9,9 @@ from bot.rendering.gallery import sample as english
 JAPANESE: Final[Mapping[str, str]] = {
     english.REQUESTER: "山田 太郎",
     english.PRINCIPAL: "arn:aws:sts::111122223333:assumed-role/Operator/taro.yamada@example.com",
-    english.CANCELLER: "arn:aws:sts::111122223333:assumed-role/NodeAccessCanceller/taro.yamada@example.com",
+    english.REQUESTER_SESSION: "taro.yamada@example.com",
     english.APPROVER: "田中 一郎",
-    english.APPROVER_SESSION: "arn:aws:sts::111122223333:assumed-role/NodeAccessApprover/ichiro.tanaka@example.com",
+    english.APPROVER_SESSION: "ichiro.tanaka@example.com",
     english.OTHER_REQUESTER: "鈴木 芽依",
     english.REASON: "@田中 一郎 決済 API の 5xx が増えたため調査します。*至急* [チケット](https://example.com/INC-20481)",
     english.LONG_REASON: "カードに表示できる行数よりも長い申請理由です。\n" * 20,

@@ -15,7 +15,6 @@ from bot.rendering.gallery.sample import (
     APPROVAL,
     APPROVER_SESSION,
     CANCELLATION,
-    CANCELLER,
     DEADLINE,
     KEY,
     NODE_ID,
@@ -26,6 +25,7 @@ from bot.rendering.gallery.sample import (
     REJECTION,
     REQUESTED_AT,
     REQUESTER,
+    REQUESTER_SESSION,
     REVOCATION,
     Sample,
     named,
@@ -61,6 +61,8 @@ WAITING_MESSAGE: Final = DirectView(
     requested_at=REQUESTED_AT,
     deadline=DEADLINE,
     cancel=True,
+    account_name=WAITING.account_name,
+    region_name=WAITING.region_name,
 )
 _OVER = replace(WAITING_MESSAGE, cancel=False)
 _APPROVED = replace(
@@ -88,18 +90,22 @@ _EXECUTION = "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22"
 _BLANK = NoteView(NoteKind.ENDED, OPS_ITEM_ID, NODE_NAME)
 
 
-def _accepted(kind: NoteKind, line: DecisionLine, call: str, *, role: str = APPROVER_SESSION) -> NoteView:
+def _accepted(kind: NoteKind, line: DecisionLine, call: str) -> NoteView:
     """Return the note on a decision that AWS accepted."""
-    call = f"ssm:{call} {_EXECUTION} ({REGION})"
     note = replace(_BLANK, kind=kind, who=line.who, at=line.at, comment=line.comment, requester=REQUESTER)
-    return replace(note, call=call, role=role)
+    call = f"ssm:{call} ({REGION})"
+    return replace(note, call=call, execution=_EXECUTION, role="NodeAccessApprover", session=APPROVER_SESSION)
 
 
 _NOTES = {
     "note": _accepted(NoteKind.REJECTION, REJECTION, "SendAutomationSignal Reject"),
     "note-approved": _accepted(NoteKind.APPROVAL, APPROVAL, "SendAutomationSignal Approve"),
     "note-revoked": _accepted(NoteKind.REVOCATION, REVOCATION, "SendAutomationSignal Revoke"),
-    "note-cancelled": _accepted(NoteKind.CANCELLATION, CANCELLATION, "StopAutomationExecution Cancel", role=CANCELLER),
+    "note-cancelled": replace(
+        _accepted(NoteKind.CANCELLATION, CANCELLATION, "StopAutomationExecution Cancel"),
+        role="NodeAccessCanceller",
+        session=REQUESTER_SESSION,
+    ),
     "note-not-shown": replace(_BLANK, kind=NoteKind.NOT_SHOWN, who=REVOCATION.who, at=REVOCATION.at),
     "note-approval-not-shown": replace(
         _accepted(NoteKind.APPROVAL_NOT_SHOWN, APPROVAL, "SendAutomationSignal Approve"), detail="press_again"

@@ -29,13 +29,15 @@ def named(prefix: str, code: Enum | str) -> str:
 
 KEY: Final = "111122223333/ap-northeast-1/oi-f57e817742bd"
 ACCOUNT, REGION, OPS_ITEM_ID = KEY.split("/")
+ACCOUNT_NAME: Final = "prod-core"
+REGION_NAME: Final = "Asia Pacific (Tokyo)"
 NODE_ID: Final = "i-02999bd501754105a"
 NODE_NAME: Final = "web-prod-01"
 REQUESTER: Final = "Alex Wilber"
 PRINCIPAL: Final = "arn:aws:sts::111122223333:assumed-role/Operator/alex.wilber@example.com"
-CANCELLER: Final = "arn:aws:sts::111122223333:assumed-role/NodeAccessCanceller/alex.wilber@example.com"
+REQUESTER_SESSION: Final = "alex.wilber@example.com"
 APPROVER: Final = "Priya Nair"
-APPROVER_SESSION: Final = "arn:aws:sts::111122223333:assumed-role/NodeAccessApprover/priya.nair@example.com"
+APPROVER_SESSION: Final = "priya.nair@example.com"
 COLLEAGUE: Final = "佐藤 花子"  # in every language: a team may have names in several scripts
 OTHER_REQUESTER: Final = "Maria Lopez"
 OWNER: Final = "payments"

@@ -16,6 +16,15 @@ from bot.domain.routing import DEFAULT_TAGS, Account, LevelRule, Match
 from bot.text.escape import wrappable
 
 ID = "111122223333"
+
+
+def _account(number: str) -> str:
+    """Return an entry of [[accounts]]."""
+    return (
+        f'[[accounts]]\nid = "{number}"\nregions = ["us-east-1"]\nreader_role = "arn:aws:iam::{number}:role/Reader"\n'
+    )
+
+
 HANAKO = "aaaaaaaa-0000-4000-8000-000000000001"
 CHANNEL = '[[channels]]\nname = "production"\nconversation = "19:approvers@thread.tacv2"\n'
 LEADS = '[[channels]]\nname = "leads"\nconversation = "19:leads@thread.tacv2"\n'
@@ -109,15 +118,15 @@ def test_keys_of_channels_levels_and_accounts_are_read() -> None:
 
 
 def test_accounts_with_and_without_roles_are_read() -> None:
-    """The bot's own account needs no reader role. An account may have a role that cancels requests."""
+    """The bot's own account needs no reader role. An account may have a role that cancels requests, and a name."""
     reader = "arn:aws:iam::444455556666:role/NodeAccessReader"
     own = f'[[accounts]]\nid = "{ID}"\nregions = ["ap-northeast-1", "us-east-2"]\n'
     canceller = "arn:aws:iam::444455556666:role/NodeAccessCanceller"
     other = f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-2"]\nreader_role = "{reader}"\n'
-    other += f'cancel_role = "{canceller}"\n'
+    other += f'cancel_role = "{canceller}"\nname = "prod-core"\n'
     assert parsed(CHANNEL + own + other).accounts == (
         Account(ID, ("ap-northeast-1", "us-east-2")),
-        Account("444455556666", ("us-east-2",), reader, canceller),
+        Account("444455556666", ("us-east-2",), reader, canceller, "prod-core"),
     )
 
 
@@ -227,6 +236,11 @@ def test_configuration_without_exactly_one_fallback_channel_is_refused(text: str
             f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{ID}:role/Canceller"',
             f"accounts 1: cancel_role: a role of account {ID}, but the entry is for 444455556666; write a role there",
         ),
+        (
+            f'{_account(ID)}name = "core"\n{_account("444455556666")}name = "core"',
+            "accounts: name: core is used 2 times; each must be unique",
+        ),
+        (_account(ID) + 'name = "  "', "): name: write a name with visible characters"),
         (
             '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{account}:role/A"',
             "cancel_role: write the account's number",

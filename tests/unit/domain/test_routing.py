@@ -5,7 +5,18 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.request import Node
-from bot.domain.routing import Channel, LevelRule, Match, Route, route, same_conversation, thread_root
+from bot.domain.routing import (
+    Cause,
+    CauseKind,
+    Channel,
+    LevelRule,
+    Match,
+    Route,
+    causes,
+    route,
+    same_conversation,
+    thread_root,
+)
 from tests.unit.domain.sample import KEY, request
 
 TAGS = (("Environment", "production"), ("Team", "payments"))
@@ -155,3 +166,41 @@ def test_missing_conversation_id_has_an_empty_root() -> None:
 def test_ids_with_only_a_thread_part_are_not_the_same_conversation() -> None:
     """An id that has only a thread part is not equal to any other id."""
     assert not same_conversation(";messageid=1", ";messageid=1")
+
+
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [
+        (Match(), ()),
+        (Match(accounts=frozenset({KEY.account, "444455556666"})), (Cause(CauseKind.ACCOUNT, KEY.account),)),
+        (Match(regions=frozenset({KEY.region})), (Cause(CauseKind.REGION, KEY.region),)),
+        (Match(policies=frozenset({"Manual"})), (Cause(CauseKind.POLICY, "Manual"),)),
+        (Match(tags=tags(Environment="production")), (Cause(CauseKind.TAG, "production", "Environment"),)),
+    ],
+)
+def test_causes_are_the_conditions_of_the_channel_that_the_request_meets(
+    match: Match, expected: tuple[Cause, ...]
+) -> None:
+    """Each condition appears with what the request has for it, not with all that the channel accepts."""
+    assert causes(REQUEST, replace(PRODUCTION, match=match), [PRODUCTION, REST]) == expected
+
+
+def test_tag_of_several_nodes_is_one_cause_for_each_value() -> None:
+    """Two of three nodes have the same value, which is named once."""
+    wanted = (("Environment", frozenset({"production", "staging"})),)
+    nodes = [Node(f"i-{each}", tags=(("Environment", each),)) for each in ("production", "staging", "production")]
+    named = causes(REQUEST.of_nodes(nodes), replace(PRODUCTION, match=Match(tags=wanted)), [PRODUCTION, REST])
+    assert [each.value for each in named] == ["production", "staging"]
+
+
+def test_fallback_has_the_cause_that_no_other_channel_matches() -> None:
+    """Not if the only channel is the fallback, and not if the file has changed so that another channel matches."""
+    assert causes(REQUEST, REST, [LEADS, REST]) == (Cause(CauseKind.FALLBACK),)
+    assert causes(REQUEST, REST, [REST]) == ()
+    assert causes(REQUEST, REST, [PRODUCTION, REST]) == ()
+
+
+def test_channel_whose_conditions_the_request_no_longer_meets_has_no_cause() -> None:
+    """The route of a request is fixed at its first post; a later file can have other conditions."""
+    assert causes(REQUEST, replace(PRODUCTION, match=Match(tags=tags(Owner="x"))), [PRODUCTION, REST]) == ()
+    assert causes(UNREAD, PRODUCTION, [PRODUCTION, REST]) == ()

@@ -172,11 +172,12 @@ def test_waiting_card_shows_every_fact_in_order() -> None:
     for part, expected in (
         ([each for each in made["body"] if each is not facts], [
             "Waiting for level 1 of 2 · expires Mon, Nov 30, 14:19 JST", "web-prod-01", "production",
-            "Alex Wilber requests 4 hours of access.", "Reason: ", "Checkout has answered 5xx",
-            "111122223333 · ap-northeast-1 · Amazon Linux 2023",
+            "Alex Wilber requests access for 4 hours from approval.", "Reason: ", "Checkout has answered 5xx",
+            "prod-core · Asia Pacific (Tokyo) · Amazon Linux 2023",
+            "In this channel because: Environment = production",
         ]),
         (facts, [
-            "i-02999bd501754105a", "111122223333", "ap-northeast-1", "Amazon Linux 2023", "10.0.3.17",
+            "i-02999bd501754105a", "prod-core (111122223333)", "Asia Pacific (Tokyo) · ap-northeast-1", "Amazon Linux 2023", "10.0.3.17",
             "Environment = production", "E-commerce-Manual-Approval-Policy", "1 of 2 (Level1)", "0 of 1 approval",
             "Mon, Nov 23, 2026, 14:19 JST", "Mon, Nov 30, 14:19 JST", "oi-f57e817742bd",
         ]),
@@ -305,6 +306,63 @@ def test_each_connect_command_is_one_unchanged_text_run() -> None:
     assert [run for run in runs if run in view.commands] == list(view.commands)
 
 
+def test_message_with_commands_begins_with_the_one_for_the_shell_and_folds_the_rest() -> None:
+    """Details and the command for PowerShell each have a button. Without commands, nothing is folded."""
+    made = card(direct(kind=DirectKind.APPROVED, commands=("aws x",), powershell=("aws y",)))
+    assert {each["id"]: each["isVisible"] for each in nodes(made) if "id" in each} == {
+        "powershell": False,
+        "details": False,
+    }
+    (powershell,) = [each for each in nodes(made) if each.get("id") == "powershell"]
+    assert ("aws y" in shown(powershell), "aws x" in shown(powershell)) == (True, False)
+    toggles = {each["title"]: each["targetElements"] for each in of_type(made, "Action.ToggleVisibility")}
+    assert toggles == {"Windows (PowerShell)": ["powershell"], "Details": ["details"]}
+    waiting = card(direct(kind=DirectKind.WAITING, commands=(), powershell=()))
+    assert [each["isVisible"] for each in nodes(waiting) if each.get("id") == "details"] == [True]
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_note_shows_its_sentence_and_folds_what_auditors_copy(locale: str) -> None:
+    """Call, execution, role and session are behind a button, each complete and without marks for wrapping."""
+    facts = {
+        "call": "ssm:SendAutomationSignal Approve (ap-northeast-1)",
+        "execution": "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22",
+        "role": "NodeAccessApprover",
+        "session": "priya.nair@subsidiary.example.com",
+    }
+    made = card(note(NoteKind.APPROVAL, who="Priya Nair", at=AT, **facts), locale=locale)
+    (audit,) = [each for each in nodes(made) if each.get("id") == "audit"]
+    (button,) = of_type(made, "Action.ToggleVisibility")
+    assert (audit["isVisible"], button["targetElements"]) == (False, ["audit"])
+    assert set(facts.values()) <= {run["text"] for run in of_type(audit, "TextRun")}
+    made["body"].remove(audit)
+    assert not any(fact in shown(made) for fact in facts.values())
+    assert of_type(card(note(NoteKind.ENDED)), "Action.ToggleVisibility") == []
+
+
+@pytest.mark.parametrize("changes", [{"no_buttons": Refusal.UNIDENTIFIED}, {"no_approver": True, "buttons": True}])
+def test_card_that_no_one_can_decide_begins_with_why_and_what_to_do(changes: dict[str, Any]) -> None:
+    """The reason comes before the node and the request, in the banner. The line for administrators follows it."""
+    said = shown(card(request(**{"buttons": False, **changes}))).split("\n")
+    assert "decide" in said[1]
+    assert "in the AWS console" in said[1]
+    assert said[2].startswith("For administrators: ")
+    assert said[3].startswith("web-prod-01")
+
+
+def test_card_names_account_region_and_the_conditions_of_its_channel() -> None:
+    """Without a name, the account's id and the Region's code are shown alone."""
+    places = "account prod-core, Region Asia Pacific (Tokyo), policy E-commerce-Manual-Approval-Policy"
+    assert places in shown(card(SAMPLES["request-many-causes"].view))
+    assert "because: no other channel matches" in shown(card(SAMPLES["request-fallback"].view))
+    bare = shown(card(bare_request()))
+    assert "111122223333 · ap-northeast-1" in bare
+    assert "In this channel because" not in bare
+    message = shown(card(direct()))
+    assert "prod-core (111122223333)" in message
+    assert "Asia Pacific (Tokyo) · ap-northeast-1" in message
+
+
 def test_unidentified_principal_is_one_text_run_with_nothing_but_marks_for_wrapping() -> None:
     """The principal, which an administrator may copy into [people], is one TextRun. The file's reader drops the marks."""
     principal = "arn:aws:sts::111122223333:assumed-role/AnOperatorOfTheWholePlatform/a.long.name@example.com"
@@ -375,7 +433,7 @@ def test_times_durations_and_ids_are_complete_in_a_card_whose_other_texts_are_cu
     whole = [
         "Mon, Nov 23, 2026, 14:19 JST",
         "Mon, Nov 30, 14:19 JST",
-        " requests 4 hours of access.",
+        " requests access for 4 hours from approval.",
     ]
     assert all(each in text for each in [*whole, "i-02999bd501754105a", "ap-northeast-1", "· Mon, Nov 23, 14:25 JST"])
 
@@ -413,7 +471,7 @@ def test_typed_comment_that_is_too_long_is_cut_in_the_answer() -> None:
 def test_invisible_name_is_shown_as_a_replacement_character() -> None:
     """An invisible name of a requester or approver is shown as U+FFFD, never as a blank."""
     text = shown(card(request(requester="\u200b\u2060", decisions=(decision(Verdict.REJECT, "\u3164"),))))
-    assert "\ufffd requests 4 hours of access." in text
+    assert "\ufffd requests access for 4 hours from approval." in text
     assert "Rejected by \ufffd" in text
 
 

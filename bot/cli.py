@@ -24,7 +24,7 @@ from bot.domain.record import Record
 from bot.domain.request import OPS_ITEM_ID, InvalidRequestKey, RequestKey
 from bot.ports.configuration import ObjectPlace
 from bot.ports.store import Store, StoreUnavailable
-from bot.rendering.gallery import SAMPLES, samples
+from bot.rendering.gallery import SAMPLES, sample_timezone, samples
 from bot.rendering.i18n import LOCALES
 from bot.sandbox.commands import sandbox
 from bot.text.escape import escape_json, one_line
@@ -32,7 +32,6 @@ from bot.text.escape import escape_json, one_line
 if TYPE_CHECKING:
     from bot.service.checks.check import Problem
 
-SAMPLE_TIMEZONES: Final = {"en": "UTC", "ja": "Asia/Tokyo"}  # time zones of the sample cards
 AUDIT_SPAN: Final = timedelta(days=402)  # the retention time, and a day for time zones on each side
 LARGEST_PACKAGE: Final = 10 * 1024 * 1024  # bytes of an app package that are read; a real one has some 20 KB
 LONGEST_NAME: Final = 200  # characters of the name of a check
@@ -142,7 +141,7 @@ def render(card: str, locale: str) -> None:
     from bot.rendering import render as rendered
 
     sample = samples(locale)[card]
-    shown = rendered(sample.view, locale=locale, timezone=SAMPLE_TIMEZONES[locale], notice=sample.notice)
+    shown = rendered(sample.view, locale=locale, timezone=sample_timezone(locale), notice=sample.notice)
     click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
 
 

@@ -6,15 +6,16 @@ https://learn.microsoft.com/microsoft-365/extensibility/schema/
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.domain.shown.commands import COMMAND_NAMES, BotCommand, command_line, commands_of
-from bot.rendering.i18n import LOCALES, Localizer
+from bot.domain.shown.commands import BotCommand, commands_of
+from bot.rendering.command_names import COMMAND_NAMES, command_line
+from bot.rendering.i18n import DEFAULT_LOCALE, LOCALES, Localizer
 from bot.rendering.messages import command_help
 
 Json = dict[str, Any]
 
 SCHEMA: Final = "1.25"  # the oldest that has supportsChannelFeatures; tenants accept a new schema only some time later
 SCHEMA_FILES: Final = f"https://developer.microsoft.com/en-us/json-schemas/teams/v{SCHEMA}"
-DEFAULT_LOCALE: Final = "en"  # the language of the manifest itself
+# The manifest itself is in DEFAULT_LOCALE.
 LANGUAGE_FILES: Final = {locale: f"{locale}.json" for locale in LOCALES if locale != DEFAULT_LOCALE}
 COLOR, OUTLINE = "color.png", "outline.png"
 ICON_SIZES: Final = {"color": 192, "outline": 32}  # pixels, width and height

@@ -13,6 +13,7 @@ from bot.config.types import (
     Conversation,
     Domain,
     ExternalId,
+    Locale,
     Mentioned,
     PlainRoleArn,
     Region,
@@ -69,7 +70,7 @@ class ChannelTable(_Table):
     decide: bool = True
     approver_role: RoleArn | None = None
     mention: list[Mentioned] = []
-    locale: Literal["en", "ja"] = "en"
+    locale: Locale = "en"
     timezone: Timezone = "UTC"
     comment_required: list[Literal["approve", "reject"]] = []
     show_tags: list[Visible] = list(DEFAULT_TAGS)

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator
 from bot.boto.regions import known_regions
 from bot.domain.identity import SSO_ROLE_PREFIX
 from bot.domain.routing import is_channel
+from bot.rendering.i18n import LOCALES
 from bot.teams.net.addresses import AddressRefused, checked, is_on_this_link
 
 NOT_AVAILABLE = "not available yet"
@@ -86,6 +87,12 @@ def _assumable(role: str) -> str:
     if role.rpartition("/")[2].startswith(SSO_ROLE_PREFIX):
         raise ValueError("a role of IAM Identity Center cannot be assumed by the bot; write the ARN of another role")
     return role
+
+
+def _locale(text: str) -> str:
+    if text not in LOCALES:
+        raise ValueError(f"write {' or '.join(map(repr, LOCALES))}")
+    return text
 
 
 @cache
@@ -192,5 +199,6 @@ TeamsUser = Annotated[
     ),
 ]
 Conversation = Annotated[str, AfterValidator(_conversation)]
+Locale = Annotated[str, AfterValidator(_locale)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 MicrosoftAddress = Annotated[str, AfterValidator(_microsoft)]

@@ -19,7 +19,22 @@ import babel
 from babel.dates import format_skeleton, format_timedelta
 from babel.numbers import format_decimal
 
-LOCALES: Final = ("en", "ja")
+DEFAULT_LOCALE: Final = "en"
+
+
+def _locales() -> tuple[str, ...]:
+    """Return the tags of all files of words, the default first. Another file is another locale."""
+    names = (path.name.removesuffix(".json") for path in (files("cards") / "locales").iterdir())
+    return tuple(sorted(names, key=lambda name: (name != DEFAULT_LOCALE, name)))
+
+
+LOCALES: Final = _locales()
+
+
+def matching_locale(tag: str) -> str | None:
+    """Return the locale for a language tag such as `en-US`: that of the tag, else of its language, else None."""
+    spelled = {locale.casefold(): locale for locale in LOCALES}
+    return spelled.get(tag.casefold()) or spelled.get(tag.partition("-")[0].casefold())
 
 
 class WordsError(LookupError):
@@ -138,8 +153,8 @@ class Localizer:
         """Return a phrase as TextRuns: one for each fixed text and each placeholder. Otherwise like `text`."""
         form = _OTHER
         if count is not None:
-            values["count"] = format_decimal(count, locale=self.locale)
-            form = babel.Locale.parse(self.locale).plural_form(count)
+            values["count"] = format_decimal(count, locale=_cldr(self.locale))
+            form = _cldr(self.locale).plural_form(count)
         pieces = words(self.locale).phrase(key, form)
         return [Run(text=piece.filled(values), weight=piece.weight, font=piece.font) for piece in pieces]
 
@@ -162,9 +177,14 @@ class Localizer:
         return _duration(self.locale, span)
 
 
+@cache
+def _cldr(locale: str) -> babel.Locale:
+    return babel.Locale.parse(locale, sep="-")
+
+
 @lru_cache(maxsize=4096)
 def _moment(locale: str, timezone: str, at: datetime, beside: datetime | None) -> str:
-    language, zone = babel.Locale.parse(locale), ZoneInfo(timezone)
+    language, zone = _cldr(locale), ZoneInfo(timezone)
     local = at.astimezone(zone)
     with_year = beside is None or beside.astimezone(zone).year != local.year
     day = format_skeleton("yMMMEd" if with_year else "MMMEd", local, locale=language)
@@ -193,4 +213,4 @@ def _unit(locale: str, unit: Literal["day", "hour", "minute"], count: int) -> st
     if not count:
         return ""
     # format_unit has no words for Japanese durations in Babel 2.18; format_timedelta has
-    return format_timedelta(timedelta(**{f"{unit}s": count}), granularity=unit, threshold=10**9, locale=locale)
+    return format_timedelta(timedelta(**{f"{unit}s": count}), granularity=unit, threshold=10**9, locale=_cldr(locale))

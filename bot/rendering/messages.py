@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from bot.domain.shown.commands import BotCommand, command_line, commands_of
+from bot.domain.shown.commands import BotCommand, commands_of
 from bot.domain.shown.reply_views import HelpView, MessageView, PendingView, RequestLine, SetupView
 from bot.domain.shown.views import Banner, DirectKind, DirectView, NoteKind, NoteView, Notice
 from bot.rendering.cards import notice_data
+from bot.rendering.command_names import command_line
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.rendering.i18n import Localizer
 from bot.text.escape import LINE_WIDTH, one_line, wrappable

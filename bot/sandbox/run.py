@@ -72,12 +72,12 @@ async def _world(options: Options) -> None:
 
 async def _welcome_to(sandbox: Sandbox) -> str:
     """Make the sample request; return the welcome."""
-    control, locale = sandbox.aws.control, sandbox.options.locale
+    control, language = sandbox.aws.control, sandbox.options.language
     return welcome(
-        await asyncio.to_thread(control.request_access, node=FIRST.node, reason=FIRST.reasons[locale]),
+        await asyncio.to_thread(control.request_access, node=FIRST.node, reason=FIRST.reasons[language]),
         channel_url=sandbox.browser_url,
         url_for=sandbox.teams.browser_url_for,
-        locale=locale,
+        locale=language,
         log=sandbox.options.folder / BOT_LOG,
     )
 

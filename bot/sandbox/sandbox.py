@@ -23,7 +23,7 @@ from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
 from bot.sandbox.folder import BOT_LOG, FOLDER, STORE, NoSandbox, SandboxFailed, held, remember, state
 from bot.sandbox.node import InstallFailed, NodeMissing
 from bot.sandbox.teams.federated_credentials import FederatedCredential
-from bot.sandbox.teams.people import ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
+from bot.sandbox.teams.people import CASTS, ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
 from bot.sandbox.teams.playground import PlaygroundFailed
 from bot.sandbox.teams.server import SandboxTeams
 
@@ -65,11 +65,16 @@ class Options:
 
     folder: Path = FOLDER
     installation: Path = FOLDER  # where the Playground is installed, once
-    locale: str = "en"
+    locale: str = "en"  # of the cards
     timezone: str = "Asia/Tokyo"
     port: int = 0  # port of the Playground's page; 0 means any free port
     sweep_seconds: float = 10.0
     credential: str = "secret"  # or FEDERATION, with which the bot and the simulated Microsoft have no secret
+
+    @property
+    def language(self) -> str:
+        """The language of people, reasons and tags: that of the cards, or English if there are no people for it."""
+        return self.locale if self.locale in CASTS else "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,7 @@ async def running_sandbox(options: Options, *, report: Callable[[str], None] = _
         stack.enter_context(held(options.folder))
         _check_port(options.port)
         report("starting the simulated AWS")
-        aws = await asyncio.to_thread(partial(SandboxAws.start, locale=options.locale))
+        aws = await asyncio.to_thread(partial(SandboxAws.start, locale=options.language))
         stack.push_async_callback(asyncio.to_thread, aws.stop)
         report("starting the Microsoft 365 Agents Playground; npm downloads it once")
         teams = await _teams(aws, options)
@@ -201,7 +206,7 @@ async def _teams(aws: SandboxAws, options: Options) -> SandboxTeams:
             federated=trusting(aws) if options.credential == FEDERATION else None,
             tenant_id=SAMPLE_TENANT,
             playground_port=options.port,
-            locale=options.locale,
+            locale=options.language,
             directory=_absolute(options.installation),  # Node runs in another working directory
         )
     except (NodeMissing, InstallFailed, PlaygroundFailed, OSError) as problem:

@@ -17,10 +17,11 @@ from bot.domain.record import Record
 from bot.domain.request import Status, Verdict
 from bot.domain.routing import Channel, same_conversation, thread_root
 from bot.domain.shown.card import card_view, request_line
-from bot.domain.shown.commands import COMMAND_NAMES, BotCommand
+from bot.domain.shown.commands import BotCommand
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.ports.clock import Clock
 from bot.ports.teams import People
+from bot.rendering.command_names import COMMAND_NAMES
 from bot.service.clicks.permission_check import Actor, PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
@@ -31,7 +32,7 @@ LONGEST_LIST = 15  # requests in one answer; more do not fit on a phone or into 
 MOST_COUNTED = 85  # further requests that are counted; reading all rows could take seconds
 LONGEST_ECHO = 40  # characters of the person's own words in an answer
 _COMMANDS: Final[Mapping[str, BotCommand]] = {
-    name: command for names in COMMAND_NAMES.values() for command, name in names.items()
+    caseless(name): command for names in COMMAND_NAMES.values() for command, name in names.items()
 }
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
 # In a folded text. Keyboards and Word write other dashes for the hyphen, a Japanese keyboard the mark of a long vowel.

@@ -15,9 +15,8 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import Any, Final
 
-from bot.cli import SAMPLE_TIMEZONES
 from bot.rendering import render
-from bot.rendering.gallery import SAMPLES, samples
+from bot.rendering.gallery import SAMPLES, sample_timezone, samples
 from bot.rendering.i18n import LOCALES
 from bot.sandbox.node import InstallFailed, Node, NodeMissing
 from tests.e2e.browser import HERE, BrowserMissing, find_chromium
@@ -110,7 +109,7 @@ def cards() -> Iterator[Card]:
     """Yield every sample in every locale."""
     for name, locale in product(SAMPLES, LOCALES):
         sample = samples(locale)[name]
-        card = render(sample.view, locale=locale, timezone=SAMPLE_TIMEZONES[locale], notice=sample.notice)
+        card = render(sample.view, locale=locale, timezone=sample_timezone(locale), notice=sample.notice)
         yield Card(f"{name}-{locale}", card)
 
 

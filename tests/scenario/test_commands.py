@@ -9,11 +9,12 @@ import pytest
 from bot.config.file import parse_configuration
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey
-from bot.domain.shown.commands import COMMAND_NAMES, BotCommand
+from bot.domain.shown.commands import BotCommand
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
 from bot.domain.shown.views import CardView
 from bot.ports.store import MOST_IN_PAGE, Place, Store, Watched
 from bot.rendering import render
+from bot.rendering.command_names import COMMAND_NAMES
 from bot.rendering.i18n import LOCALES
 from bot.rendering.template import Card
 from bot.service.clicks.click import Verb

@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from bot.rendering.i18n import LOCALES
 from tests.unit.app_package.packages import OPTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ ADDRESS = re.compile(r"https?:|file:|git\+|find-links|index-url|\"resolved\"")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users|opt)/\w")
 SHIPPED = {  # the files of the wheel that are no Python modules
     *(f"cards/{name}.json" for name in ("decided", "direct-message", "help", "message", "note", "pending", "request", "setup")),
-    *(f"cards/locales/{locale}.json" for locale in ("en", "ja")),
+    *(f"cards/locales/{locale}.json" for locale in LOCALES),
     *(f"bot/app_package/icons/{name}.png" for name in ("color", "outline")),
     *(f"bot/sandbox/npm/{name}" for name in ("package.json", "package-lock.json", ".npmrc", "loopback.cjs", "window.js")),
 }  # fmt: skip

@@ -25,4 +25,9 @@ def samples(locale: str) -> Mapping[str, Sample]:
     return {name: in_japanese(sample) for name, sample in SAMPLES.items()}
 
 
-__all__ = ["SAMPLES", "Sample", "samples"]
+def sample_timezone(locale: str) -> str:
+    """Return the time zone of the samples for a locale."""
+    return "Asia/Tokyo" if locale == "ja" else "UTC"
+
+
+__all__ = ["SAMPLES", "Sample", "sample_timezone", "samples"]

@@ -12,7 +12,7 @@ from bot.domain.shown.surfaces import direct_kind, direct_view
 from bot.domain.shown.views import Banner, CardView, DirectView, Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
 from bot.rendering import render, summary
-from bot.rendering.i18n import LOCALES
+from bot.rendering.i18n import DEFAULT_LOCALE
 from bot.service.clicks.click import Answer
 from bot.service.current_configuration import CurrentConfiguration
 
@@ -86,4 +86,4 @@ def bare(notice: Notice, reader: str | None, *, refused: bool = False) -> Answer
 
     The notice is in the locale `reader`, or in English if that is None. `refused` goes into the answer.
     """
-    return Answer(None, notice, summary(notice, locale=reader or LOCALES[0]), refused=refused)
+    return Answer(None, notice, summary(notice, locale=reader or DEFAULT_LOCALE), refused=refused)

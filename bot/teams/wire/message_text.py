@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from bot.rendering.i18n import LOCALES
+from bot.rendering.i18n import DEFAULT_LOCALE, matching_locale
 from bot.teams.wire.activity import Inbound
 
 PERSONAL: Final = "personal"
@@ -45,10 +45,9 @@ def is_personal(inbound: Inbound) -> bool:
 
 def client_locale(inbound: Inbound) -> str:
     """Return the locale of the sender's client if it is supported, else English."""
-    return stated_locale(inbound) or LOCALES[0]
+    return stated_locale(inbound) or DEFAULT_LOCALE
 
 
 def stated_locale(inbound: Inbound) -> str | None:
     """Return the locale of the sender's client if it is supported, else None."""
-    language = (inbound.wire.locale or "").partition("-")[0].casefold()
-    return language if language in LOCALES else None
+    return matching_locale(inbound.wire.locale or "")

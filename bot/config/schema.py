@@ -55,10 +55,17 @@ class LevelTable(_Table):
     approvers: list[Approver] = []
     approver_role: RoleArn | None = None
     one_level_per_person: bool | None = None
+    mention: list[Mentioned] | None = None
 
     def to_domain(self) -> LevelRule:
         """Return the domain's type."""
-        return LevelRule(self.step, tuple(self.approvers), self.approver_role, self.one_level_per_person)
+        return LevelRule(
+            step=self.step,
+            approvers=tuple(self.approvers),
+            approver_role=self.approver_role,
+            one_level_per_person=self.one_level_per_person,
+            mention=None if self.mention is None else tuple(self.mention),
+        )
 
 
 class ChannelTable(_Table):

@@ -67,7 +67,7 @@ class Surface:
         """The second part of the name of a note or direct message; None for a card.
 
         It is a decision's id in `note:<id>`, `note:<id>:hidden`, `note:<id>:shown` and `dm:<id>`, but not in
-        `dm:approved`.
+        `dm:approved` or `note:level:<step>`.
         """
         return None if self.kind is SurfaceKind.CARD else self.name.split(":")[1]
 
@@ -104,6 +104,14 @@ class Surface:
         if self.unconfirmed_posts:
             return self.with_post_confirmed()
         return replace(self, doubted_posts=max(0, self.doubted_posts - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class LevelCall:
+    """A level whose people a message called, and when. `step` is "" for a first card that called no one."""
+
+    step: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,7 @@ class Record:
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()
+    level_calls: tuple[LevelCall, ...] = ()  # each step once; () also if an earlier version posted the card
     lease: Lease | None = None
     requeue_at: datetime | None = None
     deliver_at: datetime | None = None  # if equal to requeue_at: the row is due only for a postponed delivery
@@ -190,6 +199,19 @@ class Record:
         """Add a surface, or replace its earlier version."""
         others = tuple(each for each in self.surfaces if each.name != surface.name)
         return replace(self, surfaces=(*others, surface))
+
+    def level_call(self, step: str) -> LevelCall | None:
+        """Return when the people of this step were called; None if no message called them."""
+        return next((call for call in self.level_calls if call.step == step), None)
+
+    def with_level_call(self, step: str, at: datetime) -> "Record":
+        """Add that a message called the people of this step, unless an earlier one did.
+
+        `step` is "" for a card that called no one, which matters only for the first card.
+        """
+        if self.level_call(step) or (not step and self.level_calls):
+            return self
+        return replace(self, level_calls=(*self.level_calls, LevelCall(step, at)))
 
     def with_delivery(self, surface: Surface, *, by: str, now: datetime) -> "Record":
         """Add a surface as the process `by` delivered it.

@@ -98,6 +98,7 @@ class LevelRule:
     approvers: tuple[str, ...]
     approver_role: str | None = None
     one_level_per_person: bool | None = None  # None: as for the channel
+    mention: tuple[str, ...] | None = None  # None: as for the channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,12 @@ class Channel:
         rule = self._rule(step)
         own = rule.one_level_per_person if rule else None
         return self.one_level_per_person if own is None else own
+
+    def mention_at(self, step: str) -> tuple[str, ...]:
+        """Return the people who are mentioned when this step waits for them: those of its rule, else the channel's."""
+        rule = self._rule(step)
+        own = rule.mention if rule else None
+        return self.mention if own is None else own
 
     @property
     def approver_roles(self) -> tuple[str, ...]:

@@ -1,17 +1,17 @@
 """Makes the data for the templates `request` and `decided`: the card of one request."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, assert_never
 
 from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.permission import Refusal
-from bot.domain.request import Verdict
+from bot.domain.request import Verdict, Withdrawal
 from bot.domain.routing import Cause, CauseKind
-from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, LevelLine, Mention, Notice, NoticeCode
+from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, LevelLine, Notice, NoticeCode
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs, plain
-from bot.text.escape import cut, strip_markup
+from bot.rendering.mention_tags import MentionTags
+from bot.text.escape import cut
 from bot.text.width import beginning
 
 # states of the template `request`; all others use `decided`
@@ -51,7 +51,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "style": BANNER_STYLES[view.banner],
         "banner": _banner(view, formatter),
         "details": _details(view, formatter) + ([] if notice else _reviewers(view, formatter)),
-        "decisions": _decisions(view, formatter),
+        "decisions": _decisions(view, formatter, waiting=notice is None),
         "node": formatter.name(formatter.node(view.shown_node)),
         "environment": [f"  {each}" for each in _tag_values(view, formatter, ENVIRONMENT_TAGS)],
         "asks": _asks(view, formatter),
@@ -120,11 +120,27 @@ def _banner(view: CardView, formatter: CardFormatter) -> str:
     return say.text("banner.with_expiry", banner=state, at=say.moment(view.deadline, beside=view.requested_at))
 
 
-def _decisions(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return the latest decisions, each with its step if the request has several levels."""
+def _decisions(view: CardView, formatter: CardFormatter, *, waiting: bool) -> list[Data]:
+    """Return the latest decisions. Of several levels: each with its level, and with `waiting` whose turn it is now."""
     shown = view.decisions[-formatter.limits.decisions :]
-    several = view.level is not None and view.level.of > 1
-    return [formatter.decision(line, beside=view.requested_at, step=line.step if several else "") for line in shown]
+    turn = _turn(view, formatter) if waiting else []
+    made = [formatter.decision(line, beside=view.requested_at, level=_number(line, view.steps)) for line in shown]
+    return [*made, *turn]
+
+
+def _number(line: DecisionLine, steps: Sequence[str]) -> int | None:
+    """Return the number of the level at which a person voted; None for a withdrawal or a single level."""
+    return None if isinstance(line.verdict, Withdrawal) or line.step not in steps else steps.index(line.step) + 1
+
+
+def _turn(view: CardView, formatter: CardFormatter) -> list[Data]:
+    """Return the line that names who must decide: the people in `mention`, else the approvers in the policy."""
+    level = view.level
+    if not view.steps or level is None or view.banner is not Banner.WAITING or not view.buttons or view.no_approver:
+        return []
+    names = formatter.names([each.name for each in view.mentions] or level.waits_for)
+    runs = formatter.say.runs("value.level_waits", number=str(level.number), names=names)
+    return [{"runs": runs, "quote": []}] if names else []
 
 
 def _tag_values(view: CardView, formatter: CardFormatter, names: frozenset[str]) -> list[str]:
@@ -357,10 +373,7 @@ def _links(view: CardView, formatter: CardFormatter) -> list[Data]:
 
 
 def _people(view: CardView, formatter: CardFormatter) -> Data:
-    """Return the lines that name people. Mentions are the only names from outside that are in a TextBlock.
-
-    https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#mention-support
-    """
+    """Return the lines that name people: with mentions on the post, else as plain text."""
     groups = (("card_line.mentions", view.mentions), ("card_line.mentioned", view.mentioned))
     named = [(key, people[: formatter.limits.many]) for key, people in groups if people]
     if not view.rings:
@@ -368,29 +381,5 @@ def _people(view: CardView, formatter: CardFormatter) -> Data:
             formatter.say.runs(key, names=formatter.names([each.name for each in people])) for key, people in named
         ]
         return {"named": lines, "mentions": [], "entities": []}
-    tags = _Tags(formatter)
-    texts = [formatter.say.text(key, names=tags.row(people)) for key, people in named]
-    return {"named": [], "mentions": [{"text": text} for text in texts], "entities": tags.entities}
-
-
-@dataclass(slots=True)
-class _Tags:
-    """Makes the `<at>` tags of a card and their entities. Teams finds the entity of a tag by its text."""
-
-    formatter: CardFormatter
-    entities: list[Data] = field(default_factory=list)
-
-    def row(self, people: Sequence[Mention]) -> str:
-        """Return the tags of several people, as one text."""
-        return self.formatter.say.text("card_line.name_separator").join([self._tag(each) for each in people])
-
-    def _tag(self, person: Mention) -> str:
-        shown = strip_markup(self.formatter.short(person.name)) or "…"
-        texts, name, number = {entity["text"] for entity in self.entities}, shown, 1
-        while f"<at>{name}</at>" in texts:  # two people with the same name get different tags
-            number += 1
-            name = f"{shown} ({number})"
-        self.entities.append(
-            {"type": "mention", "text": f"<at>{name}</at>", "mentioned": {"id": person.id, "name": name}}
-        )
-        return f"<at>{name}</at>"
+    tags = MentionTags(formatter)
+    return {"named": [], "mentions": [tags.line(key, people) for key, people in named], "entities": tags.entities}

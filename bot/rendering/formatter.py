@@ -184,9 +184,9 @@ class CardFormatter:
             written.append(self.say.text("value.shortened"))
         return written
 
-    def decision(self, line: DecisionLine, *, beside: datetime | None, step: str = "") -> Data:
-        """Return who decided what, when, and with which comment, after the name of the step, if it is given."""
-        before = self.runs("value.step", step=step) if step else []
+    def decision(self, line: DecisionLine, *, beside: datetime | None, level: int | None = None) -> Data:
+        """Return who decided what, when, and with which comment, after the number of the level, if it is given."""
+        before = self.say.runs("value.at_level", number=str(level)) if level else []
         return {"runs": [*before, *self.decided(line, beside=beside)], "quote": self.comment(line.comment)}
 
     def decided(self, line: DecisionLine, *, beside: datetime | None) -> Runs:

@@ -9,6 +9,7 @@ from bot.rendering.cards import notice_data
 from bot.rendering.command_names import command_line
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.rendering.i18n import Localizer
+from bot.rendering.mention_tags import MentionTags
 from bot.text.escape import LINE_WIDTH, one_line, wrappable
 
 _DIRECT_STYLES: Final = {
@@ -31,6 +32,7 @@ _NOTE_STYLES: Final = {
     NoteKind.NOT_SHOWN: "warning",
     NoteKind.APPROVAL_NOT_SHOWN: "warning",
     NoteKind.REJECTION_NOT_SHOWN: "warning",
+    NoteKind.LEVEL: "warning",
 }
 _CALL_LIMIT: Final = 256  # characters; AWS's ids and a session name are much shorter
 _TOML_LINES: Final = 80  # lines; more than any channel's entry has
@@ -87,7 +89,14 @@ def note_data(view: NoteView, formatter: CardFormatter) -> Data:
         "facts": [{"text": formatter.say.text("note.at", at=formatter.say.moment(view.at))}] if view.at else [],
         "audit": _audit(view, formatter),
         "words": {"audit": formatter.say.text("note.audit")},
+        **_note_mentions(view, formatter),
     }
+
+
+def _note_mentions(view: NoteView, formatter: CardFormatter) -> Data:
+    tags, people = MentionTags(formatter), view.mentions[: formatter.limits.many]
+    lines = [tags.line("card_line.mentions", people)] if people else []
+    return {"mentions": lines, "entities": tags.entities}
 
 
 def note_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
@@ -95,8 +104,11 @@ def note_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
     if view.kind is NoteKind.OUTSIDE:
         return _outside_sentence(view, formatter)
     requester = _person(view.requester, formatter, known=view.requester_is_person)
-    node = formatter.node(view.node)
-    return formatter.runs(f"note.{view.kind}", who=_person(view.who, formatter), requester=requester, node=node)
+    names = {"who": _person(view.who, formatter), "requester": requester, "node": formatter.node(view.node)}
+    if view.level and view.level.of > 1:
+        names |= {"number": str(view.level.number), "of": str(view.level.of)}
+        return formatter.runs(f"note.{view.kind}_of_several", **names)
+    return formatter.runs(f"note.{view.kind}", **names)
 
 
 def _person(name: str | None, formatter: CardFormatter, *, known: bool = True) -> str:

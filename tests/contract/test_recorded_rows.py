@@ -138,6 +138,7 @@ async def test_recorded_due_and_watched_rows_are_listed(store: Store) -> None:
             "outside voters",
             "signal on its way",
             "level without another approver",
+            "level that was called",
             "waiting",
         ],
         (),
@@ -195,6 +196,7 @@ def test_recorded_values_keep_their_meaning() -> None:
     assert not waiting.requester.is_person(waiting.decisions[0].person)
     ended = {name: row.request.status.ended for name in ROWS["requests"] if (row := read(name)).request}
     assert sorted(name for name, over in ended.items() if not over) == [
+        "level that was called",
         "level without another approver",
         "other clouds",
         "outside voters",
@@ -208,6 +210,9 @@ def test_recorded_values_keep_their_meaning() -> None:
         "aaaaaaaa-0000-4000-8000-900000000003"
     ]
     assert read("level without another approver").no_second_approver
+    called = read("level that was called").level_call("Level1")
+    assert called is not None
+    assert called.at == NOW + timedelta(minutes=10)
     (review,) = read("under review").reviews
     assert (review.user, review.step) == ("aaaaaaaa-0000-4000-8000-900000000003", "Level1")
     assert review.until == NOW + timedelta(minutes=25, milliseconds=500)

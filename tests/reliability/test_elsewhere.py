@@ -88,7 +88,8 @@ def _shows(world: World, way: str) -> bool:
     (card,) = world.chat.of("post")
     notes, directs = world.chat.of("reply"), world.chat.of("direct")
     if way == "another level":
-        return card.buttons and "'step': 'Level2'" in card.card and notes == [] and len(directs) == 1
+        called = ["level 2 of 2" in note.card for note in notes] == [True]
+        return card.buttons and "'step': 'Level2'" in card.card and called and len(directs) == 1
     before = 1 if way == "revoked" else 0  # the revoked approval already had a note and a message
     announced = len(notes) == len(directs) - 1 == before + 1 and "web-prod-01" in notes[-1].card
     return (

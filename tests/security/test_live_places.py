@@ -21,13 +21,16 @@ from tests.fakes.views import every_view, request
 UNPARSED = {("TextRun", "text"), ("Input.Text", "value")}  # fields in which clients show text as it is
 # Every other field with a bound text in the templates, and why text from outside can do no harm in it.
 JUSTIFIED = {
+    "${open}": "true or false",
     **dict.fromkeys(("${lang}", "${style}", "${weight}", "${font}"), "the bot's own words, from closed sets"),
     **dict.fromkeys(("${banner}", "Input.Text ${label}", "pending TextBlock ${text}"), "fixed words of the locale"),
     "words": "fixed words of the locale, which have no placeholders",
     "${summary}": "without markup: screen readers and old clients may parse it",
     **dict.fromkeys(("${key}", "${step}", "${$root.key}", "${$root.step}"), "ids in a button's data, never shown"),
     "${url}": "the AWS console, made from ids only",
-    "request TextBlock ${text}": "mentions, from whose names markup is removed",
+    **dict.fromkeys(
+        ("request TextBlock ${text}", "note TextBlock ${text}"), "mentions, from whose names markup is removed"
+    ),
     "${entities}": "ids of the roster, and the same text as in the mentions",
 }  # fmt: skip
 _WORDS = re.compile(r"\$\{(\$root\.)?words\.\w+\}")

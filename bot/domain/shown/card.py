@@ -71,6 +71,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         tags_unread=any(node.tags is None for node in request.targets),
         policy=request.policy,
         level=_level_line(request, record),
+        steps=tuple(each.step for each in request.levels) if len(request.levels) > 1 else (),
         requested_at=request.requested_at,
         deadline=request.deadline,
         access_until=request.access_until if request.status is Status.APPROVED else None,
@@ -341,17 +342,23 @@ def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:
 def with_mentions(
     view: CardView, asked: Sequence[Person], named: Sequence[Person] = (), *, rings: bool = False
 ) -> CardView:
-    """Add mentions to a waiting card: `asked`, from the channel's `mention` setting, then `named`, from the reason.
+    """Add mentions to a card that asks for a decision: `asked`, from `mention`, then `named`, from the reason.
 
     A person who is in both is mentioned only as one of `asked`. With `rings`, Teams notifies the people. Any other card
     is returned unchanged.
     """
-    if view.banner is not Banner.WAITING:
+    if not asks_for_decision(view):
         return view
     users = {each.user for each in asked}
     besides = [each for each in named if each.user not in users]
-    return replace(view, mentions=_mentions(asked), mentioned=_mentions(besides), rings=rings)
+    return replace(view, mentions=mentions_of(asked), mentioned=mentions_of(besides), rings=rings)
 
 
-def _mentions(people: Sequence[Person]) -> tuple[Mention, ...]:
+def asks_for_decision(view: CardView) -> bool:
+    """True for a waiting card that an approver can decide now. Any other card calls no one."""
+    return view.banner is Banner.WAITING and view.buttons and not view.no_approver
+
+
+def mentions_of(people: Sequence[Person]) -> tuple[Mention, ...]:
+    """Return the mentions of these people."""
     return tuple(Mention(each.teams_id or each.object_id, each.shown_name) for each in people)

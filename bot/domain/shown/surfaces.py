@@ -21,7 +21,8 @@ from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.decided import decision_lines
 from bot.domain.shown.notes import blank_note, thread_notes, why_undone
 from bot.domain.shown.reply_views import View
-from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView
+from bot.domain.shown.turns import turn_notes
+from bot.domain.shown.views import CardView, DirectKind, DirectView, NoteKind, NoteView
 
 TIME_OUT_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
 IDENTIFYING_SPAN = timedelta(minutes=15)  # how long after the request's end a direct message waits for a new member
@@ -86,7 +87,7 @@ def desired(record: Record, configuration: Configuration, now: datetime) -> tupl
     home = configuration.home(record)
     if home is None:
         return tuple(cards)
-    notes, delivery_notes = _notes(record, home, now), _delivery_notes(record, home)
+    notes, delivery_notes = _notes(record, home, cards, now), _delivery_notes(record, home)
     directs = [] if may_still_be_identified(record, now) else _directs(record, home, configuration, now)
     overtaken = _overtaken_notes(record, home, (*notes, *delivery_notes))
     return (*cards, *overtaken, *notes, *directs, *delivery_notes)
@@ -122,10 +123,12 @@ def _worth_showing(record: Record, now: datetime) -> bool:
 # --- notes in the thread -----------------------------------------------------------------------------------------
 
 
-def _notes(record: Record, home: Channel, now: datetime) -> list[Wanted]:
+def _notes(record: Record, home: Channel, cards: Sequence[Wanted], now: datetime) -> list[Wanted]:
+    card = next((want.view for want in cards if want.channel is home and isinstance(want.view, CardView)), None)
+    calls = turn_notes(record, card) if card else []
     return [
         replace(_wanted_note(f"note:{each.name}", each.view, home), overtaken=each.overtaken)
-        for each in thread_notes(record, now)
+        for each in (*thread_notes(record, now), *calls)
     ]
 
 

@@ -127,6 +127,7 @@ class CardView:
     tags_unread: bool = False
     policy: str | None = None
     level: LevelLine | None = None
+    steps: tuple[str, ...] = ()  # the names of the levels, in order, if there are several
     requested_at: datetime | None = None
     deadline: datetime | None = None  # when the request times out in AWS
     access_until: datetime | None = None
@@ -143,7 +144,7 @@ class CardView:
     home_problem: str | None = None  # code of Teams' refusal of messages to that channel
     console_url: str | None = None
     comment_required: tuple[Verdict, ...] = ()
-    mentions: tuple[Mention, ...] = ()  # people in the channel's `mention` setting
+    mentions: tuple[Mention, ...] = ()  # people in the `mention` setting of the channel or of the waiting level
     mentioned: tuple[Mention, ...] = ()  # other people that the reason names
     rings: bool = False  # True only for the post, so that phones ring once; updates name people without notifying them
     requester_unchecked: bool = False  # the requester is unidentified, and the configuration allows deciding anyway
@@ -294,6 +295,7 @@ class NoteKind(StrEnum):
     DIRECT_IMPOSSIBLE = "direct_impossible"  # Teams refused the message to the requester; `detail` is a code
     UNANSWERED = "unanswered"  # a decision was sent and AWS never answered; the person may click again
     UNDONE = "undone"  # a claimed decision had no effect; `detail` is the code of the outcome
+    LEVEL = "level"  # `level` waits for its people, who are mentioned
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,3 +317,5 @@ class NoteView:
     detail: str | None = None
     by: str | None = None  # who withdrew the decision before it was sent
     requester_is_person: bool = True  # False: `requester` is the name of an AWS identity, maybe of a machine
+    level: LevelLine | None = None  # the level whose people the note calls
+    mentions: tuple[Mention, ...] = ()  # these people

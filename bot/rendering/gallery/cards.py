@@ -48,6 +48,7 @@ from bot.rendering.gallery.sample import (
     named,
 )
 
+_STEPS = ("Level1", "Level2")
 _FIRST_LEVEL = LevelLine(number=1, of=2, step="Level1", approvals=0, required=1, waits_for=("NodeAccessApprover",))
 _LAST_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=1, required=1)
 _HALF_APPROVED = LevelLine(
@@ -60,7 +61,7 @@ _HALF_APPROVED = LevelLine(
     waits_for=("NodeAccessApprover", "NodeAccessLead"),
 )
 _NEARLY_APPROVED = replace(_HALF_APPROVED, approvals=2, required=3, approved_by=(APPROVER, COLLEAGUE))
-_SECOND_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=0, required=1, waits_for=("NodeAccessLead",))
+SECOND_LEVEL: Final = LevelLine(number=2, of=2, step="Level2", approvals=0, required=1, waits_for=("NodeAccessLead",))
 _BARE = CardView(
     key=KEY,
     step="Level1",
@@ -88,6 +89,7 @@ WAITING: Final = replace(
     tags=(("Environment", "production"), ("Owner", OWNER), ("Service", "checkout")),
     policy="E-commerce-Manual-Approval-Policy",
     level=_FIRST_LEVEL,
+    steps=_STEPS,
     requested_at=REQUESTED_AT,
     deadline=DEADLINE,
     account_name=ACCOUNT_NAME,
@@ -114,7 +116,7 @@ REVOKED: Final = replace(_CLOSED, banner=Banner.REVOKED, level=_LAST_LEVEL, deci
 CANCELLED: Final = replace(REVOKED, banner=Banner.CANCELLED, decisions=(CANCELLATION,))
 _IN_THE_CONSOLE = (DecisionLine(Verdict.APPROVE, "ops", DECIDED_AT, in_teams=False), DecisionLine(Verdict.APPROVE))
 
-_ASKED = (Mention("29:1-priya-nair", APPROVER), Mention("29:1-sato-hanako", COLLEAGUE))
+ASKED: Final = (Mention("29:1-priya-nair", APPROVER), Mention("29:1-sato-hanako", COLLEAGUE))
 _NAMED = (Mention("29:1-priya-nair", APPROVER),)
 HOME_PROBLEMS: Final = (  # codes of Teams' refusals with their own words; `bad_request` stands for the other codes
     "not_installed",
@@ -130,7 +132,7 @@ _ADDRESS = "jiro.sato@example.com"  # of a requester; no Teams user has it
 _WAITING_CARDS = {
     "request": replace(WAITING, mentioned=_NAMED, rings=True),
     "request-mentions": replace(
-        WAITING, mentions=_ASKED, mentioned=(Mention("29:1-lopez-maria", OTHER_REQUESTER),), rings=True
+        WAITING, mentions=ASKED, mentioned=(Mention("29:1-lopez-maria", OTHER_REQUESTER),), rings=True
     ),
     "request-several-nodes": replace(
         WAITING, node_id="", node_name=None, nodes=NODES, tags_unread=True, host="Azure (japaneast)"
@@ -144,16 +146,16 @@ _WAITING_CARDS = {
         ),
     ),
     "request-fallback": replace(WAITING, causes=(Cause(CauseKind.FALLBACK),)),
-    "request-updated": replace(WAITING, mentions=_ASKED, mentioned=_NAMED),
+    "request-updated": replace(WAITING, mentions=ASKED, mentioned=_NAMED),
     "request-bare": _BARE,
     "request-tags-unread": replace(_BARE, tags_unread=True),
     "request-second-level": replace(
-        WAITING, step="Level2", level=_SECOND_LEVEL, decisions=(replace(APPROVAL, step="Level1"),)
+        WAITING, step="Level2", level=SECOND_LEVEL, decisions=(replace(APPROVAL, step="Level1"),), mentions=ASKED[1:]
     ),
     "request-half-approved": replace(WAITING, level=_HALF_APPROVED),
     "request-several-approvers": replace(WAITING, level=_NEARLY_APPROVED),
     "request-second-level-applying": replace(
-        _CLOSED, banner=Banner.APPLYING, level=_SECOND_LEVEL, decisions=(APPROVAL,), applying=SECOND_APPROVAL
+        _CLOSED, banner=Banner.APPLYING, level=SECOND_LEVEL, decisions=(APPROVAL,), applying=SECOND_APPROVAL
     ),
     "request-long-names": replace(
         WAITING,
@@ -173,7 +175,7 @@ _WAITING_CARDS = {
     "request-no-vote-readable": replace(
         WAITING, level=replace(_FIRST_LEVEL, votes_unread=True), not_shown=(REJECTION,)
     ),
-    "request-one-level": replace(WAITING, level=LevelLine(1, 1, "Level1"), duration=timedelta(minutes=90)),
+    "request-one-level": replace(WAITING, level=LevelLine(1, 1, "Level1"), steps=(), duration=timedelta(minutes=90)),
     "request-comment-required": replace(WAITING, comment_required=tuple(Verdict)),
     "request-comment-required-to-approve": replace(WAITING, comment_required=(Verdict.APPROVE,)),
     "request-comment-required-to-reject": replace(WAITING, comment_required=(Verdict.REJECT,)),

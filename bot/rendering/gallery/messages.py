@@ -9,7 +9,7 @@ from bot.domain.request import RequestKey, Status
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
 from bot.domain.shown.views import Banner, DecisionLine, DirectKind, DirectView, NoteKind, NoteView
-from bot.rendering.gallery.cards import NODES, WAITING
+from bot.rendering.gallery.cards import ASKED, NODES, SECOND_LEVEL, WAITING
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
     APPROVAL,
@@ -116,6 +116,10 @@ _NOTES = {
     "note-rejection-not-shown": _accepted(NoteKind.REJECTION_NOT_SHOWN, REJECTION, "SendAutomationSignal Reject"),
     "note-ended": _BLANK,
     "note-unanswered": replace(_BLANK, kind=NoteKind.UNANSWERED, who=APPROVAL.who),
+    "note-level": replace(_BLANK, kind=NoteKind.LEVEL, requester=REQUESTER, level=SECOND_LEVEL, mentions=ASKED),
+    "note-level-of-one": replace(
+        _BLANK, kind=NoteKind.LEVEL, requester=REQUESTER, level=replace(SECOND_LEVEL, number=1, of=1)
+    ),
     "note-outside": replace(_BLANK, kind=NoteKind.OUTSIDE, status=Status.APPROVED, who="ops"),
 }
 _OUTSIDE = {named("note-outside", each): replace(_BLANK, kind=NoteKind.OUTSIDE, status=each) for each in Status}

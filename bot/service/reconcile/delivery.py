@@ -10,6 +10,8 @@ import structlog
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.shown.card_places import card_name, is_copy
 from bot.domain.shown.surfaces import Wanted
+from bot.domain.shown.turns import called_step, is_called_already
+from bot.domain.shown.views import NoteView
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
 from bot.rendering import render, summary
 from bot.service.reconcile import retry_policy
@@ -102,7 +104,8 @@ class Delivery:
         conversation = self._wanted.channel.conversation
         posted = await self._sent(shown, lambda message: self._chat.post(conversation, message), alert=True)
         self._note_first_card()
-        await self._delivered(posted, gone=self._failed.gone(instead) if instead else None)
+        gone = self._failed.gone(instead) if instead else None
+        await self._delivered(posted, gone=gone, called=called_step(shown.view))
 
     def _note_first_card(self) -> None:
         """Measure how long the request waited for its card, if Teams has taken none before."""
@@ -134,8 +137,13 @@ class Delivery:
 
     async def _send_note(self) -> None:
         thread = _thread(self._entry.record, self._wanted)
-        if self._former.delivery in _TO_SEND and thread is not None:
-            await self._attempt(Task.NOTE, partial(self._post, lambda message: self._chat.reply(thread, message)))
+        if self._former.delivery not in _TO_SEND or thread is None:
+            return
+        if is_called_already(self._entry.record, self._wanted.view):
+            return
+        calls = isinstance(self._wanted.view, NoteView) and self._wanted.view.level is not None
+        send = partial(self._post, lambda message: self._chat.reply(thread, message), alert=calls)
+        await self._attempt(Task.NOTE, send)
 
     async def _send_direct(self) -> None:
         if self._former.delivery not in _TO_SEND:
@@ -148,8 +156,9 @@ class Delivery:
         await self._attempt(Task.DIRECT, send)
 
     async def _post(self, send: Callable[[Message], Awaitable[Posted]], *, alert: bool = False) -> None:
+        shown = await self._mentioning.on_post(self._entry.record, self._wanted)
         await self._entry.begin_post()
-        await self._delivered(await self._sent(self._wanted, send, alert=alert))
+        await self._delivered(await self._sent(shown, send, alert=alert), called=called_step(shown.view))
 
     async def _skip(self) -> None:
         if self._former.delivery in _UNSENT:
@@ -169,14 +178,15 @@ class Delivery:
         await self._entry.renew()
         return await send(_message_of(shown, alert=alert, brief=True))
 
-    async def _delivered(self, posted: Posted, *, gone: Surface | None = None) -> None:
+    async def _delivered(self, posted: Posted, *, gone: Surface | None = None, called: str | None = None) -> None:
+        """Store a delivery. `gone` is the card that the message replaces; `called` is as for OutboxEntry.delivered."""
         self._count("delivered")
         log.info("surface_delivered")
         before = self._entry.stored
         if gone:
-            await self._entry.replaced(posted, gone)
+            await self._entry.replaced(posted, gone, called=called)
         else:
-            await self._entry.delivered(posted)
+            await self._entry.delivered(posted, called=called)
         if before and before.problem:
             await self._entry.reconcile_again()
 

@@ -1,4 +1,4 @@
-"""Mentions people on a card that waits for a decision: those of the channel's `mention`, and those in the reason.
+"""Mentions people on a card that waits for a decision, and in a note: those of `mention`, and those in the reason.
 
 Decides which rosters are read, and whether mentions notify. `bot.domain.shown.mentions` finds the people in the reason.
 """
@@ -8,16 +8,16 @@ from dataclasses import replace
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.routing import Channel
-from bot.domain.shown.card import with_mentions
+from bot.domain.shown.card import asks_for_decision, mentions_of, with_mentions
 from bot.domain.shown.mentions import may_mention, mentioned
 from bot.domain.shown.surfaces import Wanted
-from bot.domain.shown.views import Banner, CardView
+from bot.domain.shown.views import CardView, NoteView
 from bot.ports.teams import People, RosterUnavailable
 from bot.text.names import exact
 
 
 class Mentioning:
-    """Adds mentions to waiting cards.
+    """Adds mentions to waiting cards and to notes that call people.
 
     People that the bot cannot find, because a roster is unavailable, are left out. If the card is updated later for
     another reason, their names are added.
@@ -29,7 +29,14 @@ class Mentioning:
         self._people = people
 
     async def on_post(self, record: Record, want: Wanted) -> Wanted:
-        """Return a waiting card with mentions that notify the people; return anything else unchanged."""
+        """Return a waiting card, or a note that calls people, with mentions that notify them.
+
+        Return anything else unchanged.
+        """
+        view = want.view
+        if isinstance(view, NoteView) and view.level:
+            asked = await self._asked(want.channel, view.level.step)
+            return replace(want, view=replace(view, mentions=mentions_of(asked)))
         return await self._completed(record, want, rings=True)
 
     async def on_update(self, record: Record, want: Wanted) -> Wanted:
@@ -40,18 +47,19 @@ class Mentioning:
         return await self._completed(record, want, rings=False)
 
     async def _completed(self, record: Record, want: Wanted, *, rings: bool) -> Wanted:
-        if not isinstance(want.view, CardView) or want.view.banner is not Banner.WAITING:
+        if not isinstance(want.view, CardView) or not asks_for_decision(want.view):
             return want
-        asked = await self._asked(want.channel)
+        asked = await self._asked(want.channel, want.view.step)
         named = await self._named(record, want.channel)
         return replace(want, view=with_mentions(want.view, asked, named, rings=rings))
 
-    async def _asked(self, channel: Channel) -> list[Person]:
-        """Return the known people in the channel's `mention`. Unknown people cannot be mentioned."""
-        if not channel.mention:
+    async def _asked(self, channel: Channel, step: str) -> list[Person]:
+        """Return the known people in the step's `mention`. Unknown people cannot be mentioned."""
+        listed = channel.mention_at(step)
+        if not listed:
             return []
         known = {person.user: person for person in (await self._people.known()).people}
-        ids = [exact(entry.removeprefix("user:")) for entry in channel.mention]
+        ids = [exact(entry.removeprefix("user:")) for entry in listed]
         return [known[each] for each in ids if each in known]
 
     async def _named(self, record: Record, channel: Channel) -> tuple[Person, ...]:

@@ -59,26 +59,30 @@ class OutboxEntry:
 
         self.record = await self._rows.renew(self.record.key, self._owner, also=begin)
 
-    async def delivered(self, posted: Posted) -> None:
-        """Store where a message is and, for a card, the digest of its content. A post without an id stays counted."""
+    async def delivered(self, posted: Posted, *, called: str | None = None) -> None:
+        """Store where a message is and, for a card, the digest of its content. A post without an id stays counted.
+
+        `called` is the step whose people the message calls; "" for a card that calls no one, None if it does not count.
+        """
         digest = self.digest if self.wanted.kind is SurfaceKind.CARD else None
 
         def keep(record: Record) -> Record:
-            former = self._surface_of(record)
+            record, former = self._with_call(record, called), self._surface_of(record)
             if self.wanted.kind is SurfaceKind.CARD and former.activity_id not in {None, posted.activity_id}:
                 return self._with_copy(record, former, posted).requeue_by(self._clock.now())
             return self._with_delivery(record, _delivered(former, posted, digest))
 
         self.record = await self._rows.apply(self.record.key, keep)
 
-    async def replaced(self, posted: Posted, gone: Surface) -> None:
+    async def replaced(self, posted: Posted, gone: Surface, *, called: str | None = None) -> None:
         """Store that a card was posted again, because Teams says that the earlier card is gone.
 
         `gone` is the earlier card. It is kept as a copy: if Teams was wrong, it is still there and may have buttons.
+        `called` is as for `delivered`.
         """
 
         def keep(record: Record) -> Record:
-            former = self._surface_of(record)
+            record, former = self._with_call(record, called), self._surface_of(record)
             if former.activity_id != gone.activity_id:
                 return self._with_copy(record, former, posted).requeue_by(self._clock.now())
             again = replace(_delivered(former, posted, self.digest), reposts=former.reposts + 1)
@@ -146,6 +150,9 @@ class OutboxEntry:
 
     def _with_delivery(self, record: Record, surface: Surface) -> Record:
         return record.with_delivery(surface, by=self._owner, now=self._clock.now())
+
+    def _with_call(self, record: Record, called: str | None) -> Record:
+        return record if called is None else record.with_level_call(called, self._clock.now())
 
     def _with_copy(self, record: Record, former: Surface, posted: Posted) -> Record:
         """Add a second card: another process posted one while this process was paused. Both are kept up to date.

@@ -25,6 +25,7 @@ WRONG_CLOCK = "tests/scenario/test_wrong_clock.py::"
 RECORD = "tests/unit/domain/test_record.py::"
 REFUSED = "tests/scenario/test_refusals.py::"
 REFUSALS = "tests/reliability/test_refusals.py::"
+TURNS = "tests/scenario/test_turns.py::"
 
 
 def _lost_as_throttled(after: Any, decision: Decision, event: DecisionEvent, **facts: object) -> Any:
@@ -105,6 +106,21 @@ def _any_text(_: object, answer: dict[str, object], key: str) -> str | None:
 
 
 GUARDS = (
+    Guard(
+        "a level that no one can decide calls no one",
+        TURNS + "test_level_that_no_one_can_decide_calls_no_one_until_someone_can",
+        {"bot.domain.shown.card:asks_for_decision": always(True)},
+    ),
+    Guard(
+        "a card that is posted again replaces the call of the level",
+        TURNS + "test_card_that_is_posted_again_calls_the_level_instead_of_a_reply",
+        {"bot.service.reconcile.delivery:is_called_already": always(False)},
+    ),
+    Guard(
+        "a first level is not called after the card of an earlier version",
+        TURNS + "test_first_level_is_not_called_again_by_the_card_of_an_earlier_version",
+        {"bot.domain.shown.turns:_is_uncalled": always(True)},
+    ),
     Guard(
         "an absent voter is looked up again after members or rules have changed",
         "tests/scenario/test_outside_votes.py::test_voter_who_is_no_teams_user_is_not_looked_up_at_each_reconcile",

@@ -16,9 +16,11 @@ from bot.config.types import (
     Locale,
     Mentioned,
     PlainRoleArn,
+    Quiet,
     Region,
     RoleArn,
     RoleName,
+    Spans,
     TeamsUser,
     Timezone,
     Unavailable,
@@ -82,7 +84,8 @@ class ChannelTable(_Table):
     comment_required: list[Literal["approve", "reject"]] = []
     show_tags: list[Visible] = list(DEFAULT_TAGS)
     one_level_per_person: bool = True
-    remind_after: Unavailable = None
+    remind_after: Spans = []
+    quiet_hours: Quiet | None = None
     escalate_after: Unavailable = None
     escalate_to: Unavailable = None
     match: MatchTable | None = None
@@ -106,6 +109,8 @@ class ChannelTable(_Table):
             fallback=self.fallback or (alone and self.match is None),
             levels=tuple(each.to_domain() for each in self.levels),
             one_level_per_person=self.one_level_per_person,
+            remind_after=tuple(self.remind_after),
+            quiet_hours=self.quiet_hours,
         )
 
 

@@ -5,6 +5,7 @@ Owns only the form of values. Does not know the environment or node-access.toml.
 
 import re
 from collections.abc import Mapping
+from datetime import time, timedelta
 from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from bot.boto.regions import known_regions
 from bot.domain.identity import SSO_ROLE_PREFIX
+from bot.domain.quiet_hours import QuietHours
 from bot.domain.routing import is_channel
 from bot.rendering.i18n import LOCALES
 from bot.teams.net.addresses import AddressRefused, checked, is_on_this_link
@@ -30,6 +32,12 @@ _LINK = re.compile(rf"{_TEAMS}/(?:channel|message)/(19:[!-~]+?)/", re.IGNORECASE
 _TEAM_LINK = re.compile(rf"{_TEAMS}/team/", re.IGNORECASE)
 _CHAT = re.compile(rf"@thread\.v2\b|@unq\.gbl\.spaces|^a:|{_TEAMS}/chat/", re.IGNORECASE)
 _ENCODED_AT_MOST = 2  # times; mail programs encode a link again
+_SPAN = re.compile(r"([0-9]{1,6})([mhd])")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+LONGEST_SPAN = timedelta(days=30)  # the longest time-out of an approval in AWS
+MOST_SPANS = 10
+_CLOCK = r"((?:[01][0-9]|2[0-3]):[0-5][0-9])"
+_HOURS = re.compile(rf"{_CLOCK}-{_CLOCK}")
 _ROLE_NAME = r"[\w+=,.@-]{1,64}"
 _ROLE = rf"arn:aws[a-z-]*:iam::(?:[0-9]{{12}}|\{{account\}}):role/(?:[!-.0-~]+/)*{_ROLE_NAME}"
 
@@ -125,6 +133,34 @@ def _identity(text: str) -> str:
     return text
 
 
+def _span(value: Any) -> timedelta:
+    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError('write a number of minutes, hours or days, like "15m", "2h" or "1d"')
+    span = int(found[1]) * _UNITS[found[2]]
+    if not timedelta() < span <= LONGEST_SPAN:
+        raise ValueError(f"write at least 1m and at most {LONGEST_SPAN.days}d; AWS keeps no request open for longer")
+    return span
+
+
+def _ascending(spans: list[timedelta]) -> list[timedelta]:
+    if len(spans) > MOST_SPANS:
+        raise ValueError(f"write at most {MOST_SPANS} spans")
+    if spans != sorted(set(spans)):
+        raise ValueError('write each span once and the shortest first, like ["15m", "1h"]')
+    return spans
+
+
+def _quiet(value: Any) -> QuietHours:
+    found = _HOURS.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError('write the beginning and the end, like "22:00-07:00"')
+    start, end = map(time.fromisoformat, found.groups())
+    if start == end:
+        raise ValueError("the beginning and the end are equal; write two times, or remove remind_after instead")
+    return QuietHours(start, end)
+
+
 def _refused(value: Any) -> Any:
     if value:
         raise ValueError(NOT_AVAILABLE)
@@ -132,6 +168,8 @@ def _refused(value: Any) -> Any:
 
 
 Unavailable = Annotated[Any, BeforeValidator(_refused)]  # a key of a later version; only an empty value is accepted
+Spans = Annotated[list[Annotated[timedelta, BeforeValidator(_span)]], AfterValidator(_ascending)]
+Quiet = Annotated[QuietHours, BeforeValidator(_quiet)]
 Visible = Annotated[str, AfterValidator(_visible)]
 _GUID_ADVICE = "write an id like 11111111-1111-4111-8111-111111111111"
 AppId = Annotated[

@@ -5,8 +5,10 @@ The shapes of [[accounts]] and [[channels]] in node-access.toml.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bot.domain.quiet_hours import QuietHours
 from bot.domain.request import AccessRequest, Verdict
 
 DEFAULT_TAGS = ("Environment", "Owner", "Team", "Service")  # shown where present unless show_tags says otherwise
@@ -122,6 +124,8 @@ class Channel:
     fallback: bool = False
     levels: tuple[LevelRule, ...] = ()
     one_level_per_person: bool = True  # False: a person may approve several levels of a request
+    remind_after: tuple[timedelta, ...] = ()  # in ascending order, from the opening of each level
+    quiet_hours: QuietHours | None = None  # reminders wait for their end
 
     def approvers_at(self, step: str) -> tuple[str, ...]:
         """Return the approvers of this step: those of its own rule, else the channel's."""
@@ -139,6 +143,10 @@ class Channel:
         rule = self._rule(step)
         own = rule.one_level_per_person if rule else None
         return self.one_level_per_person if own is None else own
+
+    def held(self, moment: datetime) -> datetime:
+        """Return when a reminder that is due at a moment is sent: after the quiet hours."""
+        return self.quiet_hours.held(moment, self.timezone) if self.quiet_hours else moment
 
     def mention_at(self, step: str) -> tuple[str, ...]:
         """Return the people who are mentioned when this step waits for them: those of its rule, else the channel's."""

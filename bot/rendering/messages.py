@@ -33,6 +33,7 @@ _NOTE_STYLES: Final = {
     NoteKind.APPROVAL_NOT_SHOWN: "warning",
     NoteKind.REJECTION_NOT_SHOWN: "warning",
     NoteKind.LEVEL: "warning",
+    NoteKind.REMINDER: "warning",
 }
 _CALL_LIMIT: Final = 256  # characters; AWS's ids and a session name are much shorter
 _TOML_LINES: Final = 80  # lines; more than any channel's entry has
@@ -86,7 +87,7 @@ def note_data(view: NoteView, formatter: CardFormatter) -> Data:
         "sentence": note_sentence(view, formatter),
         "detail": _note_detail(view, formatter),
         "quote": formatter.comment(view.comment),
-        "facts": [{"text": formatter.say.text("note.at", at=formatter.say.moment(view.at))}] if view.at else [],
+        "facts": _note_facts(view, formatter),
         "audit": _audit(view, formatter),
         "words": {"audit": formatter.say.text("note.audit")},
         **_note_mentions(view, formatter),
@@ -135,6 +136,16 @@ def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
             return [why, *formatter.for_administrators("admin_click", view.detail)]
         case _:
             return []
+
+
+def _note_facts(view: NoteView, formatter: CardFormatter) -> list[Data]:
+    at = "since" if view.kind is NoteKind.REMINDER else "at"
+    moments = ((at, view.at, None), ("expires", view.deadline, view.at))
+    return [
+        {"text": formatter.say.text(f"note.{name}", at=formatter.say.moment(moment, beside=beside))}
+        for name, moment, beside in moments
+        if moment
+    ]
 
 
 def _audit(view: NoteView, formatter: CardFormatter) -> list[Data]:

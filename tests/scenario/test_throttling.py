@@ -159,4 +159,5 @@ def test_aws_is_read_before_a_postponed_delivery_unless_the_facts_in_the_row_are
 
     So do a failed read, a row that is not due for a delivery, and a decision under way. A released decision does not.
     """
-    assert is_recent(replace(POSTPONED, **changed), NOW + SECOND) is recent
+    configuration = current_configuration().value
+    assert is_recent(replace(POSTPONED, **changed), configuration, NOW + SECOND) is recent

@@ -21,7 +21,7 @@ from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.decided import decision_lines
 from bot.domain.shown.notes import blank_note, thread_notes, why_undone
 from bot.domain.shown.reply_views import View
-from bot.domain.shown.turns import turn_notes
+from bot.domain.shown.turns import next_reminder, turn_notes
 from bot.domain.shown.views import CardView, DirectKind, DirectView, NoteKind, NoteView
 
 TIME_OUT_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
@@ -93,15 +93,17 @@ def desired(record: Record, configuration: Configuration, now: datetime) -> tupl
     return (*cards, *overtaken, *notes, *directs, *delivery_notes)
 
 
-def next_change(record: Record, now: datetime) -> datetime | None:
-    """Return when the request changes by itself next; None if it does not.
+def next_change(record: Record, configuration: Configuration, now: datetime) -> datetime | None:
+    """Return when the desired surfaces change by themselves next; None if they do not.
 
-    That is shortly after its deadline, when its access ends, or when a person's mark as reviewer ends.
+    That is when a reminder is due, shortly after the request's deadline, when its access ends, or when a person's mark
+    as reviewer ends.
     """
-    request = record.request
+    request, home = record.request, configuration.home(record)
     if request is None:
         return None
     moments = [
+        next_reminder(record, home, now) if home else None,
         request.deadline + TIME_OUT_GRACE if request.deadline else None,
         request.access_until if request.status is Status.APPROVED else None,
         *(each.until for each in record.reviews if request.status is Status.PENDING),
@@ -125,7 +127,7 @@ def _worth_showing(record: Record, now: datetime) -> bool:
 
 def _notes(record: Record, home: Channel, cards: Sequence[Wanted], now: datetime) -> list[Wanted]:
     card = next((want.view for want in cards if want.channel is home and isinstance(want.view, CardView)), None)
-    calls = turn_notes(record, card) if card else []
+    calls = turn_notes(record, home, card, now) if card else []
     return [
         replace(_wanted_note(f"note:{each.name}", each.view, home), overtaken=each.overtaken)
         for each in (*thread_notes(record, now), *calls)

@@ -1,30 +1,82 @@
-"""Whose turn it is: the notes in the thread that call the people of a level that opened.
+"""Whose turn it is: the notes in the thread that call the people of a level that opened, and remind them.
 
 The first level is called by the card itself, because the post of a card notifies. An update does not, so each later
 level is called by a note; so is a first level that could not be decided when its card was posted.
 """
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from bot.domain.record import DeliveryState, Record
 from bot.domain.request import Level
+from bot.domain.routing import Channel
 from bot.domain.shown.card import asks_for_decision
 from bot.domain.shown.card_places import card_name
 from bot.domain.shown.notes import Note, blank_note
 from bot.domain.shown.reply_views import View
 from bot.domain.shown.views import CardView, NoteKind, NoteView
+from bot.domain.spans import is_ahead
 
 
-def turn_notes(record: Record, card: CardView) -> list[Note]:
-    """Return the notes that call people to the waiting level.
+def turn_notes(record: Record, home: Channel, card: CardView, now: datetime) -> list[Note]:
+    """Return the note that calls people to the waiting level, or reminds them; [] if none is due.
 
-    `card` is the card of the deciding channel. A card that no one can decide calls no one.
+    `card` is the card of the deciding channel, `home`. A card that no one can decide calls no one.
     """
     level = record.request.waiting if record.request else None
-    if level is None or not asks_for_decision(card) or not _is_posted(record) or not _is_uncalled(record, level):
+    if level is None or not asks_for_decision(card) or not _is_posted(record):
         return []
-    note = replace(blank_note(record, NoteKind.LEVEL), level=card.level)
-    return [Note(f"level:{level.step}", note)]
+    if _is_uncalled(record, level):
+        return [Note(f"level:{level.step}", replace(blank_note(record, NoteKind.LEVEL), level=card.level))]
+    return _reminder(record, home, level, card, now)
+
+
+def _reminder(record: Record, home: Channel, level: Level, card: CardView, now: datetime) -> list[Note]:
+    """Return the latest reminder that is due. Those before it are overtaken; in quiet hours, none is due."""
+    due = [span for span, moment in _reminders(record, home, level, now) if moment <= now]
+    if not due or home.held(now) > now:
+        return []
+    note = replace(blank_note(record, NoteKind.REMINDER), level=card.level, at=_opened_at(record, level))
+    return [Note(_reminder_name(level, due[-1]), replace(note, deadline=level.deadline))]
+
+
+def next_reminder(record: Record, home: Channel, now: datetime) -> datetime | None:
+    """Return when the next reminder is due in the deciding channel, after its quiet hours; None if there is none."""
+    level = record.request.waiting if record.request else None
+    if level is None:
+        return None
+    spans = _reminders(record, home, level, now)
+    past = [span for span, moment in spans if moment <= now]
+    held = [home.held(now)] if past and not _is_sent(record, level, past[-1]) else []
+    moments = [*held, *(home.held(moment) for _, moment in spans)]
+    return min((moment for moment in moments if moment > now), default=None)
+
+
+def _reminders(record: Record, home: Channel, level: Level, now: datetime) -> list[tuple[timedelta, datetime]]:
+    """Return the spans of the level's reminders and when each is over, in this order.
+
+    A reminder that would have come before the call of the level is left out: the call came late.
+    """
+    opened_at, call = _opened_at(record, level), record.level_call(level.step)
+    if opened_at is None:
+        return []
+    called_at = call.at if call and not is_ahead(call.at, now) else opened_at
+    return [(span, opened_at + span) for span in home.remind_after if opened_at + span > called_at]
+
+
+def _opened_at(record: Record, level: Level) -> datetime | None:
+    """Return when AWS began to wait at this level; if AWS does not say so, when its people were called."""
+    call = record.level_call(level.step)
+    return level.started_at or (call.at if call else None)
+
+
+def _reminder_name(level: Level, span: timedelta) -> str:
+    return f"remind:{level.step}:{int(span.total_seconds())}"
+
+
+def _is_sent(record: Record, level: Level, span: timedelta) -> bool:
+    note = record.surface(f"note:{_reminder_name(level, span)}")
+    return note is not None and note.delivery is DeliveryState.DELIVERED
 
 
 def called_step(view: View) -> str | None:

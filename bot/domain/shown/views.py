@@ -295,7 +295,8 @@ class NoteKind(StrEnum):
     DIRECT_IMPOSSIBLE = "direct_impossible"  # Teams refused the message to the requester; `detail` is a code
     UNANSWERED = "unanswered"  # a decision was sent and AWS never answered; the person may click again
     UNDONE = "undone"  # a claimed decision had no effect; `detail` is the code of the outcome
-    LEVEL = "level"  # `level` waits for its people, who are mentioned
+    LEVEL = "level"  # `level` has opened for its people, who are mentioned
+    REMINDER = "reminder"  # `level` still waits for its people, who are mentioned; `at` says since when
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,4 +319,5 @@ class NoteView:
     by: str | None = None  # who withdrew the decision before it was sent
     requester_is_person: bool = True  # False: `requester` is the name of an AWS identity, maybe of a machine
     level: LevelLine | None = None  # the level whose people the note calls
+    deadline: datetime | None = None  # when the request times out in AWS, in a reminder
     mentions: tuple[Mention, ...] = ()  # these people

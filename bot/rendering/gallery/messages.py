@@ -120,6 +120,17 @@ _NOTES = {
     "note-level-of-one": replace(
         _BLANK, kind=NoteKind.LEVEL, requester=REQUESTER, level=replace(SECOND_LEVEL, number=1, of=1)
     ),
+    "note-reminder": replace(
+        _BLANK,
+        kind=NoteKind.REMINDER,
+        requester=REQUESTER,
+        level=replace(SECOND_LEVEL, number=1, of=1),
+        at=REQUESTED_AT,
+        deadline=DEADLINE,
+    ),
+    "note-reminder-of-second-level": replace(
+        _BLANK, kind=NoteKind.REMINDER, requester=REQUESTER, level=SECOND_LEVEL, at=REQUESTED_AT, mentions=ASKED
+    ),
     "note-outside": replace(_BLANK, kind=NoteKind.OUTSIDE, status=Status.APPROVED, who="ops"),
 }
 _OUTSIDE = {named("note-outside", each): replace(_BLANK, kind=NoteKind.OUTSIDE, status=each) for each in Status}

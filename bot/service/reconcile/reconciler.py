@@ -16,6 +16,7 @@ import structlog
 from bot.concurrency.background import Background
 from bot.concurrency.backoff import backoff
 from bot.domain.claims import awaits_effect, under_way
+from bot.domain.configuration import Configuration
 from bot.domain.decision import HOLD, QUEUE_HOLD, Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.effects import settle_unknown, votes_due_at
 from bot.domain.record import Record
@@ -127,7 +128,8 @@ class Reconciler:
         if not self._configuration.value.covers(record.key):
             return None  # the account or Region was removed from the configuration; clicks are answered with NOT_FOUND
         now = self._clock.now()
-        moments = [_retry_at(record, now), next_change(record, now), *_decision_checks(record, now)]
+        change = next_change(record, self._configuration.value, now)
+        moments = [_retry_at(record, now), change, *_decision_checks(record, now)]
         if may_still_be_identified(record, now):
             moments.append(now + _lookup_pause(record, now))
         if (record.no_approver or record.no_second_approver) and record.request and record.request.waiting:
@@ -139,7 +141,7 @@ class Reconciler:
     def _is_known(self, record: Record) -> bool:
         """True if AWS need not be read: the row is due only for a postponed delivery, and its facts are recent."""
         rules_changed = self._configuration.value.identified_by_former_rules(record) or self._routed(record) != record
-        return not rules_changed and is_recent(record, self._clock.now())
+        return not rules_changed and is_recent(record, self._configuration.value, self._clock.now())
 
     async def _observe(self, record: Record) -> Record:
         began = self._clock.now()
@@ -283,11 +285,11 @@ def taken_over(decision: Decision, now: datetime) -> Decision:
     return replace(announced, held_until=now + (QUEUE_HOLD if decision.queued else HOLD))
 
 
-def is_recent(record: Record, now: datetime) -> bool:
+def is_recent(record: Record, configuration: Configuration, now: datetime) -> bool:
     """True if a row that is due only for a postponed delivery has facts that need not be read again.
 
     An event, a click or a change in a sweep makes the row due for more than the delivery. A decision that is under
-    way needs a read, and so does a moment since the last read at which AWS may have changed the request by itself.
+    way needs a read, and so does a moment since the last read at which the desired surfaces changed by themselves.
     """
     observed_at, request = record.observed_at, record.request
     if record.deliver_at is None or request is None or observed_at is None:
@@ -296,7 +298,7 @@ def is_recent(record: Record, now: datetime) -> bool:
         return False
     if any(under_way(each, request, now) for each in record.decisions):
         return False
-    change = next_change(record, observed_at)
+    change = next_change(record, configuration, observed_at)
     return observed_at <= now < observed_at + FACTS_KEPT and (change is None or now < change)
 
 

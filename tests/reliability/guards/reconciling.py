@@ -26,6 +26,7 @@ RECORD = "tests/unit/domain/test_record.py::"
 REFUSED = "tests/scenario/test_refusals.py::"
 REFUSALS = "tests/reliability/test_refusals.py::"
 TURNS = "tests/scenario/test_turns.py::"
+REMINDERS = "tests/scenario/test_reminders.py::"
 
 
 def _lost_as_throttled(after: Any, decision: Decision, event: DecisionEvent, **facts: object) -> Any:
@@ -120,6 +121,21 @@ GUARDS = (
         "a first level is not called after the card of an earlier version",
         TURNS + "test_first_level_is_not_called_again_by_the_card_of_an_earlier_version",
         {"bot.domain.shown.turns:_is_uncalled": always(True)},
+    ),
+    Guard(
+        "a reminder waits for the end of the quiet hours",
+        REMINDERS + "test_one_reminder_is_held_until_the_end_of_the_quiet_hours[evening]",
+        {"bot.domain.routing:Channel.held": lambda _: lambda channel, moment: moment},
+    ),
+    Guard(
+        "a reminder that would have come before the call of its level is left out",
+        REMINDERS + "test_request_that_is_first_seen_late_is_not_reminded_at_once",
+        {"bot.domain.shown.turns:is_ahead": always(True)},
+    ),
+    Guard(
+        "a row is due again when its next reminder is",
+        REMINDERS + "test_story_of_two_reminders_and_a_request_that_expires",
+        {"bot.domain.shown.surfaces:next_reminder": always(None)},
     ),
     Guard(
         "an absent voter is looked up again after members or rules have changed",
@@ -363,7 +379,9 @@ GUARDS = (
         THROTTLING + "test_request_that_times_out_during_a_postponed_delivery_is_read_again",
         {
             "bot.service.reconcile.reconciler:is_recent": around(
-                lambda is_recent, record, now: is_recent(record, min(now, record.observed_at or now))
+                lambda is_recent, record, configuration, now: is_recent(
+                    record, configuration, min(now, record.observed_at or now)
+                )
             )
         },
     ),

@@ -1,5 +1,6 @@
 """Tests for bot.config.file: node-access.toml becomes the domain's types, or all its problems are reported."""
 
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bot.config.errors import ConfigurationProblems
 from bot.config.file import load_configuration, parse_configuration
 from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules, Principal
+from bot.domain.quiet_hours import QuietHours
 from bot.domain.request import Verdict
 from bot.domain.routing import DEFAULT_TAGS, Account, LevelRule, Match
 from bot.text.escape import wrappable
@@ -39,6 +41,8 @@ locale = "ja"
 timezone = "Asia/Tokyo"
 comment_required = ["reject"]
 show_tags = ["Environment"]
+remind_after = ["15m", "2h", "1d"]
+quiet_hours = "22:00-07:30"
 match = {{ accounts = ["111122223333"], regions = [], policies = [], tags = {{ Environment = ["production"], Owner = [] }} }}
 
 [[channels.levels]]
@@ -46,6 +50,7 @@ step = "Level2"
 approvers = ["user:{HANAKO}"]
 approver_role = "arn:aws:iam::111122223333:role/NodeAccessLead"
 one_level_per_person = false
+mention = []
 
 [[channels]]
 name = "leads"
@@ -105,10 +110,12 @@ def test_keys_of_channels_levels_and_accounts_are_read() -> None:
     assert production.approvers == ("members", f"user:{HANAKO}", "upn:ichiro.tanaka@example.com")
     assert production.role_at("Level1", "111122223333") == "arn:aws:iam::111122223333:role/teams/NodeAccessApprover"
     assert production.levels == (
-        LevelRule("Level2", (f"user:{HANAKO}",), "arn:aws:iam::111122223333:role/NodeAccessLead", False),
+        LevelRule("Level2", (f"user:{HANAKO}",), "arn:aws:iam::111122223333:role/NodeAccessLead", False, ()),
     )
     assert (production.locale, production.timezone, production.mention) == ("ja", "Asia/Tokyo", (f"user:{HANAKO}",))
     assert (production.comment_required, production.show_tags) == (frozenset({Verdict.REJECT}), ("Environment",))
+    assert production.remind_after == (timedelta(minutes=15), timedelta(hours=2), timedelta(days=1))
+    assert (production.quiet_hours, leads.quiet_hours) == (QuietHours(time(22), time(7, 30)), None)
     assert [production.one_level_at(step) for step in ("Level1", "Level2")] == [True, False]
     assert not leads.one_level_at("Level1")
     assert (leads.fallback, leads.match, leads.approvers, leads.show_tags) == (True, None, (), DEFAULT_TAGS)
@@ -212,6 +219,21 @@ def test_configuration_without_exactly_one_fallback_channel_is_refused(text: str
         ('match = { regions = ["tokyo"] }', "match: regions 1: write a Region"),
         ('match = { tags = { Environment = "production" } }', "match: tags: Environment: write a list"),
         ('match = { tag = { Environment = ["production"] } }', "match: tag: unknown; did you mean tags?"),
+        ('remind_after = "15m"', "remind_after: write a list"),
+        ("remind_after = [15]", 'remind_after 1: write a number of minutes, hours or days, like "15m"'),
+        ('remind_after = ["15m", "1w"]', "remind_after 2: write a number of minutes, hours or days"),
+        ('remind_after = ["-5m"]', "remind_after 1: write a number of minutes"),
+        ('remind_after = ["0m"]', "remind_after 1: write at least 1m and at most 30d"),
+        ('remind_after = ["31d"]', "remind_after 1: write at least 1m and at most 30d"),
+        ('remind_after = ["999999d"]', "remind_after 1: write at least 1m and at most 30d"),
+        ('remind_after = ["1h", "15m"]', "remind_after: write each span once and the shortest first"),
+        ('remind_after = ["1h", "60m"]', "remind_after: write each span once and the shortest first"),
+        (f"remind_after = {[f'{each}m' for each in range(1, 12)]}", "remind_after: write at most 10 spans"),
+        ('quiet_hours = ["22:00", "07:00"]', 'quiet_hours: write the beginning and the end, like "22:00-07:00"'),
+        ('quiet_hours = "22-7"', "quiet_hours: write the beginning and the end"),
+        ('quiet_hours = "22:00-24:00"', "quiet_hours: write the beginning and the end"),
+        ('quiet_hours = "07:00-07:00"', "quiet_hours: the beginning and the end are equal"),
+        ('[[channels.levels]]\nstep = "a"\nmention = ["members"]', "mention 1: write user:<Microsoft Entra object id>"),
         ('aprovers = ["members"]', "aprovers: unknown; did you mean approvers?"),
         ('[[channels.levels]]\nsteps = "Level2"', "steps: unknown; did you mean step?"),
         ('[[channels.levels]]\nstep = "a"\n[[channels.levels]]\nstep = "a"', "step: a is used 2 times"),
@@ -265,7 +287,6 @@ def test_invalid_configuration_value_is_reported_with_the_correct_form(line: str
 @pytest.mark.parametrize(
     "line",
     [
-        'remind_after = ["15m"]',
         'escalate_after = "2h"',
         'escalate_to = "leads"',
     ],
@@ -277,7 +298,7 @@ def test_configuration_key_of_a_later_version_is_refused_as_not_available(line: 
 
 def test_configuration_key_of_a_later_version_may_have_its_default() -> None:
     """A file that writes out defaults is accepted."""
-    parsed(CHANNEL + "remind_after = []\n[identity]\nsource_identity = false\nsession_tags = false\n")
+    parsed(CHANNEL + "escalate_after = []\n[identity]\nsource_identity = false\nsession_tags = false\n")
 
 
 def test_channels_with_the_same_name_or_conversation_are_refused() -> None:

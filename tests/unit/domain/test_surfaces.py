@@ -214,7 +214,7 @@ def test_requester_gets_no_message_about_a_request_in_an_unknown_state(asked: Ac
 
 def test_revoke_button_disappears_at_the_end_of_the_access_window() -> None:
     """`next_change` returns exactly that time, so that the row is reconciled then."""
-    end = next_change(GRANTED, NOW)
+    end = next_change(GRANTED, CONFIGURATION, NOW)
     assert end == NOW + 3600 * SECOND
     assert _offered(GRANTED, now=end - SECOND) == {"card:approvals": (True, "Level1")}
     assert _offered(GRANTED, now=end) == {"card:approvals": (False, "")}

@@ -184,6 +184,7 @@ async def build(
             outcomes=outcomes,
             app_id=settings.app_id,
             has_queue=aws.queue is not None,
+            site=teams.site,
         )
         rows = services.rows
         reloading = ConfigurationReload(

@@ -1,4 +1,4 @@
-"""The port to the store: rows, personal chats, service URLs, sweeps and the audit trail."""
+"""The port to the store: rows, personal chats, service URLs and teams, sweeps and the audit trail."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from bot.domain.audit import AuditEntry
+from bot.domain.history import HistoryEntry
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
@@ -85,7 +86,8 @@ class Store(Protocol):
 
         A missing row is created at `now`. `change` is pure, and is applied again if another writer was faster. If it
         raises an error, or returns the same row, nothing is written; the error is passed on.
-        The audit entries for changed decisions (`domain.audit.steps`, at `now`) are part of the same write.
+        The audit entries for changed decisions (`domain.audit.steps`, at `now`) are part of the same write. The
+        entries of the row (`domain.history`) are listed before it returns.
         """
 
     async def due(self, now: datetime, limit: int) -> Sequence[RequestKey]:
@@ -111,6 +113,21 @@ class Store(Protocol):
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         """Return the rows of an OpsItem id, in any account and Region."""
 
+    async def load_several(self, keys: Sequence[RequestKey]) -> Sequence[Record]:
+        """Return those of the rows that exist and can be read, in any order. Costs one read for each key."""
+
+    async def history(self, subject: str, since: datetime, limit: int) -> Sequence[HistoryEntry]:
+        """Return the entries of a subject (bot.domain.history) from `since` on, newest first, at most `limit`.
+
+        Reads no more entries than it returns. An entry may be outdated: its row may be gone, or changed since.
+        """
+
+    async def history_began(self, now: datetime) -> datetime:
+        """Return the moment from which on all requests are listed; at the first call, store `now` as this moment.
+
+        A version without this index has written the rows before it. Such a row is listed once it is written again.
+        """
+
     async def remember_chat(self, chat: PersonalChat) -> None:
         """Store the personal chat of a person; it replaces an earlier one."""
 
@@ -128,6 +145,12 @@ class Store(Protocol):
 
     async def service_url(self, conversation: str) -> str | None:
         """Return the service URL of a conversation; None if it is unknown."""
+
+    async def remember_team_group(self, conversation: str, group_id: str) -> None:
+        """Store the Microsoft Entra group of the team that a channel belongs to."""
+
+    async def team_group(self, conversation: str) -> str | None:
+        """Return the group of a channel's team; None if it is unknown."""
 
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
         """Take or renew the lease for sweeping an account and Region, up to `until`.

@@ -61,6 +61,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "rows": _rows(view, formatter),
         **_people(view, formatter),
         "form": _form(view, formatter, notice),
+        "open": [{"url": view.link}] if view.link else [],
         "withdraw": [{}] if view.queued else [],
         "review": [{}] if view.buttons and formatter.limits is not LIMITS[-1] else [],
         "revoke": _revoke(view, formatter, notice),

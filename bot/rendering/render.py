@@ -10,7 +10,7 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import Final, assert_never
 
-from bot.domain.shown.reply_views import HelpView, MessageView, PendingView, SetupView, View
+from bot.domain.shown.reply_views import HelpView, HistoryView, MessageView, PendingView, SetupView, View
 from bot.domain.shown.views import CardView, DirectView, NoteView, Notice
 from bot.rendering import messages
 from bot.rendering.cards import OPEN, card_data
@@ -84,6 +84,8 @@ def presentation(view: View | Notice, notice: Notice | None = None) -> Presentat
             return Presentation("help", partial(messages.help_data, view), partial(_words, "summary.help"))
         case PendingView():
             return Presentation("pending", partial(messages.pending_data, view), partial(_pending_summary, view))
+        case HistoryView():
+            return Presentation("pending", partial(messages.history_data, view), partial(_history_summary, view))
         case MessageView():
             return Presentation("message", partial(messages.message_data, view), partial(_message_summary, view))
         case Notice():
@@ -125,6 +127,11 @@ def _direct_summary(view: DirectView, formatter: CardFormatter) -> str:
 def _pending_summary(view: PendingView, formatter: CardFormatter) -> str:
     count = len(view.requests) + view.more
     return formatter.say.text("summary.pending", amount=f"{count}" if view.counted else f"{count}+")
+
+
+def _history_summary(view: HistoryView, formatter: CardFormatter) -> str:
+    count = len(view.requests) + view.more
+    return formatter.say.text(f"summary.history_{view.kind}", amount=f"{count}" if view.counted else f"{count}+")
 
 
 def _note_summary(view: NoteView, formatter: CardFormatter) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bot.domain.shown.links import TeamsSite
 from bot.ports.aws import Identities, Requests
 from bot.ports.clock import Clock
 from bot.ports.probes import AwsProbes, TeamsProbes
@@ -51,7 +52,7 @@ class Services:
 
     `period` is the time in seconds between two sweeps of an account and Region. `replicas` is the number of processes
     that share the store and AWS's quotas. The checks use `app_id`, the bot's app id, and `has_queue`, which is True if
-    a queue for events is configured.
+    a queue for events is configured. `site` is where links to messages lead.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Services:
         outcomes: Outcomes,
         app_id: str,
         has_queue: bool,
+        site: TeamsSite,
         replicas: int = 1,
     ) -> None:
         store, requests, people, clock = ports.store, ports.requests, ports.people, ports.clock
@@ -146,5 +148,7 @@ class Services:
         self.checks = Checks(installation.checks, configuration=configuration, clock=clock, telemetry=telemetry)
         self.store_check = StoreCheck(store=store, clock=clock, telemetry=telemetry, period=period)
         self.retention = Retention(store=store, clock=clock, telemetry=telemetry)
-        self.commands = CommandService(rows=self.rows, people=people, clock=clock, configuration=configuration)
+        self.commands = CommandService(
+            rows=self.rows, people=people, clock=clock, configuration=configuration, site=site
+        )
         self.installs = InstallationEvents(rows=self.rows, clock=clock, telemetry=telemetry)

@@ -4,81 +4,49 @@
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import chain, count
-from typing import Final, assert_never
-
-import regex
+from typing import assert_never
 
 from bot.concurrency.single_flight import SingleFlight
 from bot.domain.identity import Person
 from bot.domain.record import Record
-from bot.domain.request import Status, Verdict
-from bot.domain.routing import Channel, same_conversation, thread_root
-from bot.domain.shown.card import card_view, request_line
+from bot.domain.request import Status
+from bot.domain.routing import Channel, thread_root
+from bot.domain.shown.card import card_view
 from bot.domain.shown.commands import BotCommand
-from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
+from bot.domain.shown.decided import decision_lines
+from bot.domain.shown.links import TeamsSite
+from bot.domain.shown.reply_views import (
+    HelpView,
+    HistoryKind,
+    HistoryView,
+    MessageCode,
+    MessageView,
+    PendingView,
+    RequestLine,
+    SetupView,
+    View,
+)
+from bot.domain.shown.request_lines import request_line
 from bot.ports.clock import Clock
 from bot.ports.teams import People
-from bot.rendering.command_names import COMMAND_NAMES
-from bot.service.clicks.permission_check import Actor, PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.incoming import IncomingMessage
+from bot.service.jump_links import JumpLinks
+from bot.service.past_requests import PastRequests, RequestHistory
 from bot.service.rows import Rows
-from bot.text.names import caseless, folded
+from bot.service.viewer import Viewer, Viewers, card_in
 
-ANY_COMMENT = "-"  # the list of requests that a person may decide assumes a comment where one is required
 LONGEST_LIST = 15  # requests in one answer; more do not fit on a phone or into 28 KB
 MOST_COUNTED = 85  # further requests that are counted; reading all rows could take seconds
+HISTORY_DAYS = 30  # of `history`, unless the person states another number
+OWN_DAYS = 90  # of `my requests`
+MOST_DAYS = 365  # rows are kept for about a year
 LONGEST_ECHO = 40  # characters of the person's own words in an answer
-_COMMANDS: Final[Mapping[str, BotCommand]] = {
-    caseless(name): command for names in COMMAND_NAMES.values() for command, name in names.items()
-}
-_WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
-# In a folded text. Keyboards and Word write other dashes for the hyphen, a Japanese keyboard the mark of a long vowel.
-_ID = regex.compile(r"(?<![0-9a-z])oi[\p{Pd}\u2212\u30fc]([0-9a-f]{12})(?![0-9a-z])")
-
-
-@dataclass(frozen=True, slots=True)
-class IncomingMessage:
-    """A message to the bot, without mentions. `text` is a command and its argument, as a person types them."""
-
-    text: str
-    person: Person
-    conversation: str
-    personal: bool
-    locale: str = "en"  # locale of the person's client
-
-    @property
-    def first_word(self) -> str:
-        """The first word, as the person wrote it; empty in an empty message."""
-        return next(iter(self.text.split(maxsplit=1)), "")
-
-    @property
-    def rest(self) -> str:
-        """The text after the first word."""
-        return "".join(self.text.split(maxsplit=1)[1:])
-
-    @property
-    def request_id(self) -> str | None:
-        """The first id of a request in the text, or None."""
-        found = _ID.search(caseless(self.text))
-        return f"oi-{found[1]}" if found else None
-
-    def command(self) -> BotCommand | None:
-        """Return the command with whose name the text begins, or None. A text without words asks for help.
-
-        Punctuation around the name does not count. For a text that begins with a request's id, return STATUS.
-        """
-        text = caseless(self.text)
-        word = _WORD.search(text)
-        if word is None:
-            return BotCommand.HELP
-        if _ID.match(text, word.start()):
-            return BotCommand.STATUS
-        # Japanese has no blanks, so a Japanese name may be followed by anything
-        begun = (each for name, each in _COMMANDS.items() if not name.isascii() and word[0].startswith(name))
-        return _COMMANDS.get(word[0]) or next(begun, None)
+_PRIVATE = frozenset({BotCommand.MY_REQUESTS, BotCommand.HISTORY})  # may show more than the channel's members see
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +56,30 @@ class Reply:
     view: View
     locale: str
     timezone: str
+    private: bool = False  # written in a channel, and for the person alone
 
 
 class CommandService:
     """Answers commands."""
 
-    def __init__(self, *, rows: Rows, people: People, clock: Clock, configuration: CurrentConfiguration) -> None:
-        self._rows, self._people, self._clock, self._configuration = rows, people, clock, configuration
-        self._permission = PermissionCheck(people, configuration)
+    def __init__(
+        self, *, rows: Rows, people: People, clock: Clock, configuration: CurrentConfiguration, site: TeamsSite
+    ) -> None:
+        self._rows, self._clock, self._configuration = rows, clock, configuration
+        self._links = JumpLinks(rows.store, site)
+        self._viewers = Viewers(people=people, configuration=configuration, links=self._links)
         self._listing = SingleFlight(self._lines)
         self._one_reader = asyncio.Lock()
+        self._past = RequestHistory(rows.store, configuration)
 
     async def answer(self, message: IncomingMessage) -> Reply:
         """Answer a message. Raises StoreUnavailable."""
         view = await self._view(message)
-        if channel := self._configuration.value.channel_at(message.conversation):
-            return Reply(view, channel.locale, channel.timezone)
-        return Reply(view, message.locale, self._configuration.value.channels[0].timezone)
+        channel = self._configuration.value.channel_at(message.conversation)
+        timezone = (channel or self._configuration.value.channels[0]).timezone
+        private = not message.personal and message.command() in _PRIVATE
+        locale = channel.locale if channel and not private else message.locale
+        return Reply(view, locale, timezone, private=private)
 
     async def _view(self, message: IncomingMessage) -> View:
         match message.command():
@@ -114,6 +89,10 @@ class CommandService:
                 return await self._pending(message)
             case BotCommand.STATUS:
                 return await self._status(message)
+            case BotCommand.MY_REQUESTS:
+                return await self._my_requests(message)
+            case BotCommand.HISTORY:
+                return await self._history(message)
             case BotCommand.SETUP:
                 return self._setup(message)
             case None:
@@ -131,91 +110,115 @@ class CommandService:
     # --- pending
 
     async def _pending(self, message: IncomingMessage) -> View:
-        if message.personal:
-            known = await self._known(message.person)
-            lines = await self._listing.join("", known)
-        else:
-            lines = await self._listing.join(message.conversation, None)
+        conversation, person = ("", message.person) if message.personal else (thread_root(message.conversation), None)
+        lines = await self._listing.join(conversation, person)
         if not lines:
             return MessageView(MessageCode.NOTHING_PENDING)
         more = len(lines) - LONGEST_LIST
         return PendingView(
-            tuple(lines[:LONGEST_LIST]), personal=message.personal, more=max(0, more), counted=more < MOST_COUNTED
+            tuple(lines[:LONGEST_LIST]),
+            self._clock.now(),
+            personal=message.personal,
+            more=max(0, more),
+            counted=more < MOST_COUNTED,
         )
 
     async def _lines(self, conversation: str, person: Person | None) -> list[RequestLine]:
         """Return the requests of a conversation, or those that a person made or may decide, as many as are counted.
 
-        There may be ten thousand rows, so only one command reads them at a time, and a repeated one shares its result.
+        Those that the person may decide come first. There may be ten thousand rows, so only one command reads them at
+        a time, and a repeated one shares its result.
         """
         lines: list[RequestLine] = []
-        actors: dict[str, Actor] = {}  # by channel: each roster is read once
         async with self._one_reader:
+            viewer = await self._viewers.of(person) if person else None
             async for page in self._rows.store.watched():
                 pending = [row for row in page.rows if row.request and row.request.status is Status.PENDING]
-                found = [await self._line(row, conversation, person, actors) for row in pending]
+                found = [
+                    await (self._own_line(row, viewer) if viewer else self._line_in(row, conversation))
+                    for row in pending
+                ]
                 lines += filter(None, found)
                 if len(lines) >= LONGEST_LIST + MOST_COUNTED:
                     break
-        return lines[: LONGEST_LIST + MOST_COUNTED]
+        return sorted(lines[: LONGEST_LIST + MOST_COUNTED], key=lambda line: not line.turn)
 
-    async def _line(
-        self, row: Record, conversation: str, person: Person | None, actors: dict[str, Actor]
-    ) -> RequestLine | None:
-        now = self._clock.now()
-        if person is None:
-            return request_line(row, now, own=False) if _has_card_in(row, conversation) else None
-        own = bool(row.requester and row.requester.is_identified_as(person))
-        return request_line(row, now, own=own) if own or await self._may_decide(row, person, actors) else None
+    async def _line_in(self, row: Record, conversation: str) -> RequestLine | None:
+        """Return the line of a request that has a card in this channel, whose members read it; None for any other."""
+        card = card_in(row, conversation)
+        if card is None:
+            return None
+        return request_line(row, self._clock.now(), own=False, link=await self._links.to(card))
 
-    async def _known(self, person: Person) -> Person:
-        known = (await self._people.known(folded((person.object_id,)))).people
-        same = (each for each in known if each.user == person.user)
-        entry = next(same, None)
-        if entry is None:
-            return person
-        guest = person.guest or entry.guest
-        return replace(person, upn=entry.upn, mail=entry.mail, name=entry.name, guest=guest)
+    async def _own_line(self, row: Record, viewer: Viewer) -> RequestLine | None:
+        """Return the line of a request that the person made or may decide; None for any other."""
+        own, turn = viewer.owns(row), await viewer.may_decide(row)
+        if not (own or turn):
+            return None
+        return request_line(row, self._clock.now(), own=own, turn=turn, link=await viewer.link(row))
 
-    async def _may_decide(self, row: Record, person: Person, actors: dict[str, Actor]) -> bool:
-        channel = self._configuration.value.home(row)
-        level = row.request.waiting if row.request else None
-        if channel is None or level is None:
-            return False
-        if channel.name not in actors:
-            actors[channel.name] = await self._permission.actor(person, channel)
-        actor = actors[channel.name]
-        # who approved another level may only reject
-        refusal = self._permission.refusal(
-            row, channel.name, actor, action=Verdict.REJECT, step=level.step, comment=ANY_COMMENT
+    # --- my requests and history
+
+    async def _my_requests(self, message: IncomingMessage) -> View:
+        viewer = await self._viewers.of(message.person)
+        since = self._clock.now() - timedelta(days=OWN_DAYS)
+        return await self._past_view(HistoryKind.OWN, await self._past.own(viewer, since), viewer, since)
+
+    async def _history(self, message: IncomingMessage) -> View:
+        """Show what the person could see on cards: their own requests, and those of their channels."""
+        term, days = message.search()
+        viewer = await self._viewers.of(message.person)
+        since = self._clock.now() - timedelta(days=min(max(HISTORY_DAYS if days is None else days, 1), MOST_DAYS))
+        if not term:
+            found = await self._past.of_channels(viewer, since)
+            return await self._past_view(HistoryKind.CHANNELS, found, viewer, since)
+        found = await self._past.about(viewer, term, since)
+        return replace(await self._past_view(HistoryKind.TERM, found, viewer, since), term=term[:LONGEST_ECHO])
+
+    async def _past_view(self, kind: HistoryKind, found: PastRequests, viewer: Viewer, since: datetime) -> HistoryView:
+        shown, now = found.rows[:LONGEST_LIST], self._clock.now()
+        began = await self._rows.store.history_began(now)
+        lines = [
+            replace(
+                request_line(row, now, own=viewer.owns(row), link=await viewer.link(row)),
+                decision=next(iter(decision_lines(row)[-1:]), None),
+            )
+            for row in shown
+        ]
+        return HistoryView(
+            kind,
+            tuple(lines),
+            since,
+            began=began if began > since else None,
+            more=len(found.rows) - len(shown),
+            counted=found.complete,
         )
-        return refusal is None
 
     # --- status
 
     async def _status(self, message: IncomingMessage) -> View:
         """Show a request in a channel that has its card, or to its requester or a channel member in a personal chat."""
         channel = self._configuration.value.channel_at(message.conversation)
+        viewer = await self._viewers.of(message.person)
         rows = await self._rows.store.find(message.request_id) if message.request_id else ()
         for row in rows:
             home = self._configuration.value.home(row)
-            if row.request and home and await self._may_see(row, message):
+            if row.request and home and await _shows(row, message, viewer):
                 view = card_view(row, channel or home, self._configuration.value, self._clock.now())
-                return replace(view, buttons=False, revoke=False, step="", no_buttons=None)
+                link = await viewer.link(row) if message.personal else await self._link_in(row, message.conversation)
+                return replace(view, buttons=False, revoke=False, step="", no_buttons=None, link=link)
         return MessageView(MessageCode.NOT_FOUND, detail=message.request_id or message.rest[:LONGEST_ECHO])
 
-    async def _may_see(self, row: Record, message: IncomingMessage) -> bool:
-        if not message.personal:
-            return _has_card_in(row, message.conversation)
-        known = await self._known(message.person)
-        if row.requester and row.requester.is_identified_as(known):
-            return True
-        home = self._configuration.value.home(row)
-        return home is not None and bool((await self._permission.actor(known, home)).membership.member)
+    async def _link_in(self, row: Record, conversation: str) -> str | None:
+        card = card_in(row, conversation)
+        return await self._links.to(card) if card else None
 
 
-def _has_card_in(row: Record, conversation: str) -> bool:
-    return any(same_conversation(card.conversation, conversation) for card in row.cards)
+async def _shows(row: Record, message: IncomingMessage, viewer: Viewer) -> bool:
+    """True if the answer to a message may show the request: to the channel's members, or to the person alone."""
+    if message.personal:
+        return await viewer.sees(row)
+    return card_in(row, message.conversation) is not None
 
 
 def setup_entry(conversation: str, channels: Sequence[Channel]) -> str:

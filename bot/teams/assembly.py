@@ -12,6 +12,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
+from bot.domain.shown.links import TeamsSite
 from bot.ports.clock import Clock
 from bot.ports.store import Store
 from bot.service.checks.outcomes import Outcomes
@@ -24,7 +25,7 @@ from bot.teams.inbound.personal_chats import PersonalChats
 from bot.teams.inbound.replies import Replies
 from bot.teams.inbound.tokens import TokenVerifier
 from bot.teams.login.client_authentication import ClientAuthentication
-from bot.teams.login.clouds import cloud_of
+from bot.teams.login.clouds import cloud_of, teams_site
 from bot.teams.login.credentials import AppCredentials
 from bot.teams.login.entra import Entra
 from bot.teams.login.managed_identity import IdentityAddress, ManagedIdentity
@@ -35,6 +36,7 @@ from bot.teams.outbound.calls import ConnectorCalls
 from bot.teams.outbound.connector import Connector
 from bot.teams.outbound.messenger import Messenger
 from bot.teams.outbound.service_urls import ServiceUrls
+from bot.teams.outbound.team_groups import TeamGroups
 from bot.teams.people.directory import Directory
 from bot.telemetry import Telemetry
 
@@ -96,6 +98,7 @@ class TeamsSide:
             directory=self.people,
             personal_chats=PersonalChats(self._store, self.people, clock=self._clock),
             service_urls=self._service_urls,
+            team_groups=self._team_groups,
         )
         verifier = TokenVerifier(
             self._keys, app_id=self._microsoft.app_id, issuer=self._cloud.issuer, clock=self._clock
@@ -110,6 +113,11 @@ class TeamsSide:
             outcomes=self._outcomes,
         )
         return endpoint.handle
+
+    @property
+    def site(self) -> TeamsSite:
+        """Where links to messages lead."""
+        return TeamsSite(teams_site(self._microsoft.service_url), self._microsoft.tenant_id)
 
     async def missing(self) -> Mapping[str, str]:
         """Fetch signing keys if none can be trusted. Return the parts that are not ready, with the reason."""
@@ -159,6 +167,15 @@ class TeamsSide:
             self._store, default=microsoft.service_url, hosts=hosts, outcomes=self._outcomes
         )
         stack.push_async_callback(self._service_urls.drain)
+        self._team_groups = TeamGroups(
+            self._store,
+            self._connector,
+            service_urls=self._service_urls,
+            is_configured=lambda channel: self._configuration.value.channel_at(channel) is not None,
+            clock=clock,
+            telemetry=self._telemetry,
+        )
+        stack.push_async_callback(self._team_groups.drain)
         self.chat = self._messenger()
         self.people = await stack.enter_async_context(self._directory())
 

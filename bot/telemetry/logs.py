@@ -34,6 +34,7 @@ EVENTS: Mapping[str, str] = {
     "activity_refused": "a request to /api/messages was refused: its token does not verify, or it is not an activity; "
     "as a warning, its signature is valid, and the line has the audience, tenant or host that was wrong",
     "activity_turned_away": "too many activities arrived at once; this one was refused, and the sender may try again",
+    "answer_not_delivered_privately": "the answer for one person did not reach their chat; the thread says so",
     "app_secret_changed": "Secrets Manager has a new client secret; the bot uses it from now on",
     "app_secret_unavailable": "the client secret could not be read from Secrets Manager; the known one stays in use",
     "approvers_missing": "node-access.toml allows no one to decide in a channel, or at one step of it; add approvers",
@@ -119,6 +120,8 @@ EVENTS: Mapping[str, str] = {
     "sweep_done": "the requests of an account and Region were compared with the stored rows",
     "sweep_failed": "a sweep of an account and Region failed: a list or a stored row is unreadable; others continue",
     "sweep_skipped": "another process sweeps an account and Region; this one tries again every few seconds",
+    "team_group_not_stored": "the store did not accept or return the group of a channel's team",
+    "team_group_unknown": "Teams did not return the group of a channel's team, so answers have no links to its cards",
     "turn_failed": "an activity failed with an unexpected error; see the stack trace",
     "values_known_by_all": "the replicas that run can now all read this many new stored values",
     "votes_unreadable": "the bot cannot parse a step's votes; the card does not show them",

@@ -23,7 +23,7 @@ from bot.domain.routing import LevelRule
 from bot.ports.store import Store
 from bot.sandbox.sandbox import free_port
 from bot.service.clicks.click import Verb
-from bot.service.commands import IncomingMessage
+from bot.service.incoming import IncomingMessage
 from bot.store.sqlite.store import SqliteStore
 from tests.fakes.chat import HANAKO, person
 from tests.fakes.clock import START

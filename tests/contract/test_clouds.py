@@ -71,6 +71,22 @@ async def test_bot_accepts_and_requests_only_tokens_of_its_cloud(
     assert len(ms.posted(APPROVERS)) >= 1
 
 
+@pytest.mark.parametrize(
+    ("service_url", "site"),
+    [
+        ("https://smba.trafficmanager.net/teams/", "https://teams.microsoft.com"),
+        ("https://smba.infra.gcc.teams.microsoft.com/gcc", "https://teams.microsoft.com"),
+        ("https://smba.infra.gov.teams.microsoft.us/gcch", "https://gov.teams.microsoft.us"),
+        ("https://smba.infra.dod.teams.microsoft.us/dod", "https://dod.teams.microsoft.us"),
+        ("https://smba.infra.gov.teams.microsoft.us.evil.example/", "https://teams.microsoft.com"),
+        ("http://127.0.0.1:3979/amer/", "http://127.0.0.1:3979"),
+    ],
+)
+def test_links_lead_to_the_teams_client_of_the_service_urls_cloud(service_url: str, site: str) -> None:
+    """Each of the US government's clouds has its own client; the simulated Teams on loopback serves links itself."""
+    assert clouds.teams_site(service_url) == site
+
+
 async def test_managed_identity_requests_a_token_for_its_cloud(clock: ManualClock) -> None:
     """The request states the Connector of the bot's cloud as the resource."""
     asked: list[str] = []

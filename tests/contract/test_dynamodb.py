@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bot.domain.audit import AuditEntry
+from bot.domain.history import term_subject
 from bot.domain.record import KEPT, KEPT_UNREAD, Record
 from bot.ports.store import MOST_IN_PAGE, Replica, RowUnreadable, StoreDamaged, StoreUnavailable, Watched
 from bot.store.dynamodb.calls import CALL_SECONDS, THREADS
@@ -22,7 +23,7 @@ from bot.store.dynamodb.reading import MOST_AT_ONCE
 from bot.store.dynamodb.store import PATIENCE, SECONDS, DynamoStore
 from bot.store.dynamodb.table import SCHEMA_KEY, TableRefused, definition
 from tests.contract.stores import DynamoShelf
-from tests.contract.test_store import SECOND, chat_of, counted, due_at
+from tests.contract.test_store import SECOND, asked_at, chat_of, counted, due_at
 from tests.contract.test_store_trail import claimed
 from tests.fakes.aws import key_of
 from tests.fakes.dynamodb import REGION, DynamoEnvironment, FakeDynamo
@@ -104,6 +105,11 @@ EVERY_CALL: dict[str, Call] = {
     "personal_chat": lambda store: store.personal_chat("a"),
     "personal_chats": lambda store: store.personal_chats(),
     "remember_service_url": lambda store: store.remember_service_url("19:x", "https://smba.example.com/"),
+    "load_several": lambda store: store.load_several([KEY]),
+    "history": lambda store: store.history("term:x", NOW, 5),
+    "history_began": lambda store: store.history_began(NOW),
+    "remember_team_group": lambda store: store.remember_team_group("19:x", "group"),
+    "team_group": lambda store: store.team_group("19:x"),
     "service_url": lambda store: store.service_url("19:x"),
     "lease_sweep": lambda store: store.lease_sweep(KEY.account, KEY.region, "a", now=NOW, until=NOW + SECOND),
     "watermark": lambda store: store.watermark(KEY.account, KEY.region),
@@ -391,6 +397,78 @@ async def test_rows_that_dynamodb_leaves_out_of_a_batch_are_requested_again(
     ]
     assert [row.key for row in (await all_watched(store)).rows] == [key_of(number) for number in numbers]
     assert len(await store.due(NOW, 105)) == 105
+
+
+# --- the history
+
+
+async def test_reading_a_history_costs_as_many_reads_as_it_returns_entries(
+    store: DynamoStore, server: FakeDynamo
+) -> None:
+    """30 requests of one node and 30 of others: a list of ten is one query of ten items, and never a scan."""
+    rows = [asked_at(NOW + number * SECOND, node=f"i-{number % 2}") for number in range(60)]
+    await asyncio.gather(*(store.apply(key_of(number), change, now=NOW) for number, change in enumerate(rows)))
+    seen = len(server.calls)
+    found = await store.history(term_subject("i-1"), NOW, 10)
+    assert [each.key for each in found] == [key_of(number) for number in range(59, 39, -2)]
+    ((operation, query),) = server.calls[seen:]
+    assert (operation, query["Limit"], query.get("IndexName")) == ("Query", 10, None)
+    await store.load_several([each.key for each in found])
+    assert server.operations(seen) == ["Query", "BatchGetItem"]
+
+
+async def test_write_that_changes_no_entry_of_the_history_writes_no_entry(
+    store: DynamoStore, server: FakeDynamo
+) -> None:
+    """The first write with facts lists the row in one transaction. Later ones are as cheap as without the history."""
+    seen = len(server.calls)
+    await store.apply(KEY, asked_at(NOW), now=NOW)
+    assert server.operations(seen) == ["GetItem", "TransactWriteItems", "PutItem"]
+    seen = len(server.calls)
+    await store.apply(KEY, counted, now=NOW)
+    assert server.operations(seen) == ["GetItem", "PutItem"]
+
+
+async def test_row_of_an_earlier_version_is_listed_at_its_next_write(
+    store: DynamoStore, by_hand: Hand, server: FakeDynamo
+) -> None:
+    """An earlier version stores the row without the mark of its entries, and lists nothing."""
+    await store.apply(KEY, asked_at(NOW), now=NOW)
+    item = by_hand.item()
+    (entry,) = by_hand("query", **partition("history#term:i-1"))["Items"]
+    by_hand("delete_item", Key={name: entry[name] for name in ("pk", "sk")})
+    by_hand("put_item", Item={name: value for name, value in item.items() if name != "history"})
+    assert await store.history(term_subject("i-1"), NOW, 10) == []
+    await store.apply(KEY, counted, now=NOW)
+    assert [each.key for each in await store.history(term_subject("i-1"), NOW, 10)] == [KEY]
+
+
+async def test_row_is_listed_before_it_is_written_so_that_no_crash_loses_an_entry(
+    impatient: DynamoStore, server: FakeDynamo
+) -> None:
+    """The write of the row fails after its entries were put. The entry leads to no row until the row is written."""
+    server.plan("PutItem", times=1000, error=(400, "ConditionalCheckFailedException"))
+    with pytest.raises(StoreUnavailable):
+        await impatient.apply(KEY, asked_at(NOW), now=NOW)
+    server.heal()
+    (entry,) = await impatient.history(term_subject("i-1"), NOW, 10)
+    assert list(await impatient.load_several([entry.key])) == []
+
+
+async def test_entry_of_the_history_expires(store: DynamoStore, by_hand: Hand) -> None:
+    """DynamoDB deletes it after 400 days, later than its row."""
+    await store.apply(KEY, asked_at(NOW), now=NOW)
+    (entry,) = by_hand("query", **partition("history#term:i-1"))["Items"]
+    assert int(entry["expires_at"]["N"]) == int((NOW + timedelta(days=400)).timestamp())
+
+
+def partition(pk: str) -> dict[str, Any]:
+    """Return the query for a partition."""
+    return {
+        "KeyConditionExpression": "#pk = :pk",
+        "ExpressionAttributeNames": {"#pk": "pk"},
+        "ExpressionAttributeValues": {":pk": {"S": pk}},
+    }
 
 
 # --- expiry

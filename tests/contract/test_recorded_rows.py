@@ -243,6 +243,10 @@ async def filled(store: Store) -> None:
     tables = sqlite_tables()
     for url in tables["service_urls"]:
         await store.remember_service_url(url["conversation"], url["service_url"])
+    for item in dynamodb_items():
+        kind, _, channel = item["pk"]["S"].partition("#")
+        if kind == "team-group":
+            await store.remember_team_group(channel, item["group_id"]["S"])
     for lease in tables["sweep_leases"]:
         until = EPOCH + lease["until"] * MICRO
         await store.lease_sweep(lease["account"], lease["region"], lease["owner"], now=NOW, until=until)

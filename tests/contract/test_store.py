@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bot.domain.audit import AuditEntry
+from bot.domain.history import term_subject
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Node, RequestKey, Status
@@ -327,6 +328,81 @@ async def test_personal_chats_are_found_by_object_ids_in_upper_or_lower_case(sto
     assert await store.personal_chat("aaaa-bbbb") == chat_of("AAAA-bbbb", "a:2")
     await store.forget_chat("AAAA-BBBB")
     assert await store.personal_chat("aaaa-BBBB") is None
+
+
+# --- the history
+
+
+def facts_of(
+    record: Record, *, node: str = "i-1", status: Status = Status.PENDING, at: datetime = NOW
+) -> AccessRequest:
+    """Return facts of a request for a node."""
+    return AccessRequest(record.key, status, TARO, Node(node, name=f"name of {node}"), requested_at=at)
+
+
+def asked_at(moment: datetime, *, node: str = "i-1", status: Status = Status.PENDING) -> Change:
+    """Return a change that gives the row a request for a node, made at a moment."""
+    return lambda record: replace(record, request=facts_of(record, node=node, status=status, at=moment))
+
+
+async def listed_keys(store: Store, subject: str, *, since: datetime = NOW, limit: int = 10) -> list[RequestKey]:
+    """Return the requests of a subject, in the order of the list."""
+    return [each.key for each in await store.history(subject, since, limit)]
+
+
+async def test_requests_are_listed_by_subject_newest_first_from_a_moment_on(store: Store) -> None:
+    """A limit keeps the newest ones. Another subject has its own list."""
+    for number in range(1, 6):
+        await store.apply(key_of(number), asked_at(NOW + number * SECOND, node=f"i-{number % 2}"), now=NOW)
+    subject = term_subject("Name of i-1")
+    assert await listed_keys(store, subject) == [key_of(5), key_of(3), key_of(1)]
+    assert await listed_keys(store, subject, since=NOW + 3 * SECOND) == [key_of(5), key_of(3)]
+    assert await listed_keys(store, subject, limit=2) == [key_of(5), key_of(3)]
+    assert await listed_keys(store, term_subject("i-0")) == [key_of(4), key_of(2)]
+    assert await listed_keys(store, term_subject("i-9")) == []
+
+
+async def test_list_shows_whether_access_was_granted_after_the_row_changed(store: Store) -> None:
+    """The entry is the same; only its mark changes."""
+    await store.apply(KEY, asked_at(NOW), now=NOW)
+    (before,) = await store.history(term_subject("i-1"), NOW, 10)
+    await store.apply(KEY, asked_at(NOW, status=Status.APPROVED), now=NOW)
+    (after,) = await store.history(term_subject("i-1"), NOW, 10)
+    assert (before.granted, after) == (False, replace(before, granted=True))
+
+
+async def test_request_that_leaves_a_list_is_no_longer_granted_there(store: Store) -> None:
+    """A store may keep the entry until it expires, but it counts nowhere as access that was granted."""
+    await store.apply(KEY, asked_at(NOW, status=Status.APPROVED), now=NOW)
+    await store.apply(KEY, asked_at(NOW, node="i-2", status=Status.APPROVED), now=NOW)
+    assert not any(each.granted for each in await store.history(term_subject("i-1"), NOW, 10))
+    assert await listed_keys(store, term_subject("i-2")) == [KEY]
+
+
+async def test_moment_at_which_the_history_began_is_stored_once(shelf: Shelf) -> None:
+    """A later call, also of another process, returns the first moment."""
+    first, second = await shelf.open(), await shelf.open()
+    assert await first.history_began(NOW) == NOW
+    assert await second.history_began(NOW + SECOND) == NOW
+    assert await first.history_began(NOW + SECOND) == NOW
+
+
+async def test_several_rows_are_loaded_at_once_and_missing_ones_are_left_out(store: Store) -> None:
+    """The order is not defined."""
+    for number in (1, 2, 3):
+        await store.apply(key_of(number), counted, now=NOW)
+    found = await store.load_several([key_of(3), key_of(9), key_of(1)])
+    assert {row.key for row in found} == {key_of(1), key_of(3)}
+    assert list(await store.load_several([])) == []
+
+
+async def test_latest_group_of_a_channels_team_is_returned(store: Store) -> None:
+    """A later write replaces the group. Another channel has none."""
+    assert await store.team_group("19:x") is None
+    for group in ("one", "two"):
+        await store.remember_team_group("19:x", group)
+    assert await store.team_group("19:x") == "two"
+    assert await store.team_group("19:y") is None
 
 
 async def test_latest_service_url_of_a_conversation_is_returned(store: Store) -> None:

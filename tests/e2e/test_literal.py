@@ -36,7 +36,7 @@ def views() -> Iterator[tuple[View | Notice, Notice | None]]:
     yield request(banner=Banner.REJECTED, buttons=False, **full), notice
     yield direct(conflicting_policies=("x",)), None
     yield note(NoteKind.REJECTION, who="x", at=AT, comment="x", call="x", role="x", requester="x", detail="x"), None
-    yield PendingView((RequestLine("x", "x", "x", Banner.WAITING),)), None
+    yield PendingView((RequestLine("x", "x", "x", Banner.WAITING, "x"),), AT), None
     yield notice, None
 
 

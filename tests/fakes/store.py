@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from bot.domain.audit import AuditEntry
+from bot.domain.history import HistoryEntry, history_entries
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
@@ -39,6 +40,8 @@ class Tables:
     records: dict[RequestKey, Record] = field(default_factory=dict)
     chats: dict[str, PersonalChat] = field(default_factory=dict)
     service_urls: dict[str, str] = field(default_factory=dict)
+    history_began: datetime | None = None
+    team_groups: dict[str, str] = field(default_factory=dict)
     watermarks: dict[tuple[str, str], datetime] = field(default_factory=dict)
     sweep_leases: dict[tuple[str, str], tuple[str, datetime]] = field(default_factory=dict)
     replicas: dict[str, Replica] = field(default_factory=dict)
@@ -118,6 +121,20 @@ class MemoryStore:
             del records[key]
         return len(expired)
 
+    async def load_several(self, keys: Sequence[RequestKey]) -> Sequence[Record]:
+        records = self._working().records
+        return [records[key] for key in keys if key in records and key not in self.unreadable]
+
+    async def history(self, subject: str, since: datetime, limit: int) -> Sequence[HistoryEntry]:
+        every = (each for record in self._working().records.values() for each in history_entries(record))
+        found = [each for each in every if each.subject == subject and each.at >= since]
+        return sorted(found, key=lambda each: (-each.at.timestamp(), str(each.key)))[:limit]
+
+    async def history_began(self, now: datetime) -> datetime:
+        tables = self._working()
+        tables.history_began = tables.history_began or storable(now)
+        return tables.history_began
+
     async def remember_chat(self, chat: PersonalChat) -> None:
         kept = storable(chat)
         self._working().chats[kept.person.object_id.casefold()] = kept
@@ -136,6 +153,12 @@ class MemoryStore:
 
     async def service_url(self, conversation: str) -> str | None:
         return self._working().service_urls.get(storable(conversation))
+
+    async def remember_team_group(self, conversation: str, group_id: str) -> None:
+        self._working().team_groups[storable(conversation)] = storable(group_id)
+
+    async def team_group(self, conversation: str) -> str | None:
+        return self._working().team_groups.get(storable(conversation))
 
     async def lease_sweep(self, account: str, region: str, owner: str, *, now: datetime, until: datetime) -> bool:
         leases = self._working().sweep_leases

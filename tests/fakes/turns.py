@@ -15,8 +15,9 @@ from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
 from bot.service.checks.outcomes import Outcomes
 from bot.service.clicks.click import Answer, Click
-from bot.service.commands import IncomingMessage, Reply
+from bot.service.commands import Reply
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.incoming import IncomingMessage
 from bot.teams.assembly import MicrosoftSide, TeamsSide
 from bot.teams.login.client_authentication import StaticSecret
 from bot.telemetry import Telemetry

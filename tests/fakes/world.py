@@ -14,6 +14,7 @@ from bot.domain.identity import IdentityRules, Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Account, Channel
+from bot.domain.shown.links import TeamsSite
 from bot.domain.shown.views import Reason
 from bot.ports.aws import Queue
 from bot.ports.store import Store
@@ -51,6 +52,7 @@ APPROVALS = Channel(
 
 
 CANCEL_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"
+SITE = TeamsSite("https://teams.microsoft.com", TENANT)
 DRAIN_LIMIT = 30  # real seconds; work that does not end fails its test instead of hanging
 
 
@@ -120,6 +122,7 @@ class World:
             outcomes=self.outcomes,
             app_id=APP_ID,
             has_queue=True,
+            site=SITE,
         )
         self.auditing, self.rows, self.signalling = services.auditing, services.rows, services.signalling
         self.reconciler, self.reconcile_loop = services.reconciler, services.reconcile_loop

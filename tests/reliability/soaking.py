@@ -156,7 +156,9 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
         ) as teams:
             # `World` is typed for the fakes; here it gets the real Teams side.
             world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]
-            commands = CommandService(rows=world.rows, people=teams.people, clock=clock, configuration=settled)
+            commands = CommandService(
+                rows=world.rows, people=teams.people, clock=clock, configuration=settled, site=teams.site
+            )
             installs = InstallationEvents(rows=world.rows, clock=clock, telemetry=telemetry)
             app = server.build_app(messages=teams.attach(world.click_handler, commands, installs), ready=teams.missing)
             async with server.listen(app, host="127.0.0.1", port=0) as listening, world.running():

@@ -18,14 +18,17 @@ from bot.rendering.command_names import COMMAND_NAMES
 from bot.rendering.i18n import LOCALES
 from bot.rendering.template import Card
 from bot.service.clicks.click import Verb
-from bot.service.commands import LONGEST_LIST, MOST_COUNTED, IncomingMessage, setup_entry
+from bot.service.commands import LONGEST_LIST, MOST_COUNTED, setup_entry
+from bot.service.incoming import IncomingMessage
 from tests.contract import documents
 from tests.fakes.aws import TARO
 from tests.fakes.card_text import nodes, shown
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON, FakePeople, person
 from tests.fakes.clock import turns_during
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import APPROVALS, World, new_world
+from tests.fakes.world import APPROVALS, SITE, World, new_world
+
+GROUP = "22222222-2222-4222-8222-222222222222"  # of the team of the approvers' channel
 
 
 async def asked(world: World, text: str, *, who: Person = HANAKO, personal: bool = False) -> View:
@@ -37,6 +40,12 @@ async def asked(world: World, text: str, *, who: Person = HANAKO, personal: bool
 def monospaced(card: Card) -> list[str]:
     """Return the texts in a monospace font: on the help card, the commands."""
     return [piece["text"] for piece in nodes(card) if piece.get("fontType") == "Monospace"]
+
+
+def command_of(line: str) -> BotCommand:
+    """Return the command with whose English name a line begins."""
+    (command,) = (each for each in BotCommand if f"{line} ".startswith(f"{each} "))
+    return command
 
 
 @pytest.mark.parametrize("text", ["", "  ", "?", "Help", "help me", "ヘルプ", "ﾍﾙﾌﾟ", "ヘルプをください"])
@@ -165,7 +174,7 @@ async def test_help_lists_exactly_the_commands_for_this_kind_of_chat(world: Worl
     """In a channel, the help card lists all commands. In a personal chat, it lists all commands except `setup`."""
     card = render(await asked(world, "help", personal=personal), locale="en", timezone="UTC")
     expected = set(BotCommand) - ({BotCommand.SETUP} if personal else set())
-    assert {line.split()[0] for line in monospaced(card)} == expected
+    assert {command_of(line) for line in monospaced(card)} == expected
 
 
 @pytest.mark.parametrize("name", [name for names in COMMAND_NAMES.values() for name in names.values()])
@@ -187,7 +196,7 @@ def test_every_command_in_teams_is_documented_in_the_readme() -> None:
     """The table of commands has a row for each English name. README.md contains each Japanese name."""
     readme = documents.read(documents.README)
     rows = documents.table(documents.section(readme, "## Commands in Teams"), "command", "where", "answer")
-    assert {command.strip("`").split()[0] for command, _, _ in rows} == set(BotCommand)
+    assert {command_of(command.strip("`")) for command, _, _ in rows} == set(BotCommand)
     assert [name for name in COMMAND_NAMES["ja"].values() if f"`{name}" not in readme] == []
 
 
@@ -233,6 +242,78 @@ async def test_pending_in_a_personal_chat_omits_requests_that_the_person_cannot_
     await world.shown(world.aws.add(requester=requester) if requester else world.aws.add())
     view = await asked(world, "pending", personal=True)
     assert isinstance(view, PendingView) == (requester is None and not guest)
+
+
+async def with_group(world: World) -> World:
+    """Store the group of the channel's team, so that cards have links."""
+    await world.store.remember_team_group(CHANNEL, GROUP)
+    return world
+
+
+async def test_pending_in_a_personal_chat_lists_the_requests_that_wait_for_the_person_first(world: World) -> None:
+    """Hanako made the older request. The newer one waits for her decision, so it comes first."""
+    own = world.aws.add(1, requester=TARO.replace("taro.yamada", "hanako.sato"))
+    other = world.aws.add(2)
+    for key in (own, other):
+        await world.shown(key)
+    view = await asked(world, "pending", personal=True)
+    assert isinstance(view, PendingView)
+    assert [(line.ops_item_id, line.own, line.turn) for line in view.requests] == [
+        (other.ops_item_id, False, True),
+        (own.ops_item_id, True, False),
+    ]
+
+
+async def test_pending_shows_reason_age_time_left_and_the_way_to_the_card(world: World) -> None:
+    """Twelve minutes after the request, the card shows "12 minutes ago", and a button that opens the request's card."""
+    await (await with_group(world)).posted()
+    await world.clock.advance(720)
+    view = await asked(world, "pending", personal=True)
+    assert isinstance(view, PendingView)
+    card = render(view, locale="en", timezone="UTC")
+    (line,) = view.requests
+    assert line.reason
+    assert line.reason[:40] in shown(card)
+    assert "12 minutes ago · expires in" in shown(card)
+    assert [each["url"] for each in nodes(card) if each.get("type") == "Action.OpenUrl"] == [line.link]
+    assert line.link == SITE.message_link(f"{CHANNEL};messageid=1000", "1000", group_id=GROUP)
+
+
+@pytest.mark.parametrize("text", ["pending", "status oi-000000000001"])
+@pytest.mark.parametrize("personal", [True, False])
+async def test_answers_link_to_the_card_once_the_group_of_the_team_is_known(
+    world: World, text: str, personal: bool
+) -> None:
+    """Without the group, there is no link, because Teams does not say that it would open."""
+    await world.posted()
+
+    async def link() -> str | None:
+        view = await asked(world, text, personal=personal)
+        assert isinstance(view, PendingView | CardView)
+        return view.link if isinstance(view, CardView) else view.requests[0].link
+
+    assert await link() is None
+    await with_group(world)
+    assert await link() == SITE.message_link(f"{CHANNEL};messageid=1000", "1000", group_id=GROUP)
+
+
+async def test_requester_who_is_no_member_of_the_channel_gets_no_link_to_its_card(world: World) -> None:
+    """The link would name a channel that the requester cannot open."""
+    key = await (await with_group(world)).posted()
+    status, pending = await shown_in_person(world, key, TARO_PERSON)
+    assert isinstance(status, CardView)
+    assert isinstance(pending, PendingView)
+    assert (status.link, pending.requests[0].link) == (None, None)
+
+
+async def test_answers_have_no_link_while_the_roster_of_the_channel_cannot_be_read(world: World) -> None:
+    """Whether the requester is a member of the channel is unknown then."""
+    key = await (await with_group(world)).posted()
+    world.people.failing = True
+    world.people.by_chat.append(TARO_PERSON)
+    status = await asked(world, f"status {key.ops_item_id}", who=TARO_PERSON, personal=True)
+    assert isinstance(status, CardView)
+    assert status.link is None
 
 
 async def test_list_of_pending_requests_is_cut_after_fifteen_and_counts_the_rest(world: World) -> None:

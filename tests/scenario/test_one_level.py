@@ -14,7 +14,7 @@ from bot.domain.routing import Channel, LevelRule
 from bot.domain.shown.reply_views import PendingView
 from bot.ports.store import Change
 from bot.service.clicks.click import Verb
-from bot.service.commands import IncomingMessage
+from bot.service.incoming import IncomingMessage
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON

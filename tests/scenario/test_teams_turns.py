@@ -258,6 +258,28 @@ async def test_replies_to_repeated_submits_are_rate_limited_for_each_person(ms: 
     assert ms.posted(APPROVERS) == [card]
 
 
+async def test_private_answer_to_a_message_in_a_channel_is_sent_to_the_persons_chat_only(
+    ms: FakeMicrosoft, bot: Turns
+) -> None:
+    """The thread gets nothing."""
+    card = await _card_to_reply_to(ms, bot)
+    bot.commands.reply = Reply(HelpView(), "en", "UTC", private=True)
+    await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "history")
+    assert len(ms.posted(ms.world.personal(HANAKO))) == 1
+    assert ms.posted(APPROVERS) == [card]
+
+
+async def test_private_answer_that_cannot_be_sent_is_never_posted_in_the_channel(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Teams refuses messages to the person. The thread says that the bot cannot message them, without the answer."""
+    card = await _card_to_reply_to(ms, bot)
+    bot.commands.reply = Reply(MessageView(MessageCode.NOT_FOUND, "oi-5ec4e70a5ec4"), "en", "UTC", private=True)
+    ms.world.blocked.add(ms.world.personal(HANAKO).id)
+    await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "history")
+    said = json.dumps(ms.posted(APPROVERS)[-1].card, ensure_ascii=False)
+    assert "チャットに送信できませんでした" in said
+    assert "5ec4e70a" not in said
+
+
 async def test_refused_submit_in_a_personal_chat_is_answered_in_the_same_chat(ms: FakeMicrosoft, bot: Turns) -> None:
     """The chat is private, so it gets the answer."""
     bot.clicks.answer = REFUSED

@@ -79,7 +79,11 @@ async def _running_edge() -> AsyncIterator[MatrixEdge]:
         teams = await stack.enter_async_context(side)
         edge = MatrixEdge(microsoft, "")
         commands = CommandService(
-            rows=configured.rows, people=configured.people, clock=clock, configuration=configured.configuration
+            rows=configured.rows,
+            people=configured.people,
+            clock=clock,
+            configuration=configured.configuration,
+            site=teams.site,
         )
         installs = InstallationEvents(rows=configured.rows, clock=clock, telemetry=telemetry)
         app = server.build_app(messages=teams.attach(edge, commands, installs), ready=teams.missing)

@@ -24,7 +24,6 @@ from bot.domain.routing import Channel, causes
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.connecting import console_url
 from bot.domain.shown.decided import decision_line, decision_lines, hidden_lines
-from bot.domain.shown.reply_views import RequestLine
 from bot.domain.shown.views import (
     Banner,
     CardView,
@@ -320,23 +319,6 @@ def _approvals(level: Level, record: Record) -> int | None:
     if level.approvals is not None:
         return level.approvals
     return len(record.confirmed(level.step, Verdict.APPROVE)) or None
-
-
-def request_line(record: Record, now: datetime, *, own: bool) -> RequestLine:
-    """Return one line of a list of requests; raise ValueError for a row without facts."""
-    request = record.request
-    if request is None:
-        raise ValueError(record.key)
-    return RequestLine(
-        ops_item_id=record.key.ops_item_id,
-        node=request.shown_node,
-        requester=requester_name(record),
-        requester_is_person=requester_is_person(record),
-        banner=banner(request, now),
-        requested_at=request.requested_at,
-        deadline=request.deadline,
-        own=own,
-    )
 
 
 def with_mentions(

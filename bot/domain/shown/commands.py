@@ -12,6 +12,8 @@ class BotCommand(StrEnum):
 
     PENDING = "pending"
     STATUS = "status"
+    MY_REQUESTS = "my requests"
+    HISTORY = "history"
     SETUP = "setup"
     HELP = "help"
 

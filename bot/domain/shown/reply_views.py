@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from bot.domain.shown.views import Banner, CardView, DirectView, NoteView
+from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, NoteView
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +22,47 @@ class RequestLine:
     node: str
     requester: str
     banner: Banner
+    reason: str = ""
     requested_at: datetime | None = None
     deadline: datetime | None = None
     own: bool = False  # the reader made this request
     requester_is_person: bool = True  # False: `requester` is the name of an AWS identity, maybe of a machine
+    decision: DecisionLine | None = None  # the latest one, in a list of past requests
+    turn: bool = False  # the reader may decide it now
+    link: str | None = None  # opens its card in Teams
 
 
 @dataclass(frozen=True, slots=True)
 class PendingView:
-    """Template `pending`: a channel's requests, or in a personal chat the reader's own and those they may decide."""
+    """Template `pending`: a channel's requests, or in a personal chat the reader's own and those they may decide.
+
+    The card shows ages and the time left at the moment `at`.
+    """
 
     requests: tuple[RequestLine, ...]
+    at: datetime
     personal: bool = False
+    more: int = 0  # requests beyond the limit of the list
+    counted: bool = True  # False: there may be more than `more`
+
+
+class HistoryKind(StrEnum):
+    """Which past and current requests a list has; words `history.<kind>`."""
+
+    OWN = "own"  # the reader's own
+    CHANNELS = "channels"  # the reader's own, and those of the channels of which they are a member
+    TERM = "term"  # of these, those for a node or of a person
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryView:
+    """Template `pending`: the requests that the reader may see, from the moment `since` on, newest first."""
+
+    kind: HistoryKind
+    requests: tuple[RequestLine, ...]
+    since: datetime
+    term: str = ""  # the node or person, as the reader wrote it
+    began: datetime | None = None  # if later than `since`: requests that ended before may be missing
     more: int = 0  # requests beyond the limit of the list
     counted: bool = True  # False: there may be more than `more`
 
@@ -45,6 +74,7 @@ class MessageCode(StrEnum):
     UNKNOWN_COMMAND = "unknown_command"
     WELCOME = "welcome"  # the bot was installed; explains the bot and `help`
     NOTHING_PENDING = "nothing_pending"
+    CHAT_FIRST = "chat_first"  # an answer for one person only could not be sent to them
     ALREADY_SET_UP = "already_set_up"  # `setup` in a configured channel; {detail} is its name
     CHANNEL_ONLY = "channel_only"  # `setup` in a personal chat
     FAILED = "failed"  # the command failed; try again
@@ -66,4 +96,4 @@ class SetupView:
     toml: str
 
 
-View = CardView | DirectView | NoteView | HelpView | PendingView | MessageView | SetupView
+View = CardView | DirectView | NoteView | HelpView | PendingView | HistoryView | MessageView | SetupView

@@ -159,6 +159,7 @@ class CardView:
     account_name: str | None = None
     region_name: str | None = None  # what AWS calls the Region, in English
     causes: tuple[Cause, ...] = ()  # why this channel has the card
+    link: str | None = None  # opens the card in Teams, from an answer that shows it elsewhere
 
     @property
     def shown_node(self) -> str:

@@ -29,6 +29,7 @@ from bot.rendering.gallery.sample import (
     DEADLINE,
     DECIDED_AT,
     KEY,
+    LINK,
     LONG_REASON,
     NODE_ID,
     NODE_NAME,
@@ -193,7 +194,7 @@ _WAITING_CARDS = {
     ),
     "request-applying": replace(_CLOSED, banner=Banner.APPLYING, applying=APPROVAL),
     "request-unknown": replace(_CLOSED, banner=Banner.UNKNOWN),
-    "status": _CLOSED,
+    "status": replace(_CLOSED, link=LINK),
 }
 _WITHOUT_BUTTONS = {
     named("request", why): replace(

@@ -2,12 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from bot.domain.decision import Outcome
 from bot.domain.request import RequestKey, Status
 from bot.domain.shown.connecting import powershell_command, shell_command
-from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, RequestLine, SetupView, View
+from bot.domain.shown.reply_views import (
+    HelpView,
+    HistoryKind,
+    HistoryView,
+    MessageCode,
+    MessageView,
+    PendingView,
+    RequestLine,
+    SetupView,
+    View,
+)
 from bot.domain.shown.views import Banner, DecisionLine, DirectKind, DirectView, NoteKind, NoteView
 from bot.rendering.gallery.cards import ASKED, NODES, SECOND_LEVEL, WAITING
 from bot.rendering.gallery.sample import (
@@ -17,10 +28,13 @@ from bot.rendering.gallery.sample import (
     CANCELLATION,
     DEADLINE,
     KEY,
+    LINK,
+    LISTED_AT,
     NODE_ID,
     NODE_NAME,
     OPS_ITEM_ID,
     OTHER_REQUESTER,
+    REASON,
     REGION,
     REJECTION,
     REQUESTED_AT,
@@ -149,8 +163,31 @@ _IMPOSSIBLE = {
 }
 
 _LINES = (
-    RequestLine(OPS_ITEM_ID, NODE_NAME, REQUESTER, Banner.WAITING, requested_at=REQUESTED_AT, deadline=DEADLINE),
+    RequestLine(
+        OPS_ITEM_ID,
+        NODE_NAME,
+        REQUESTER,
+        Banner.WAITING,
+        reason=REASON,
+        requested_at=REQUESTED_AT,
+        deadline=DEADLINE,
+        turn=True,
+        link=LINK,
+    ),
     RequestLine("oi-0123456789ab", "batch-staging-with-a-long-name-07", OTHER_REQUESTER, Banner.APPLYING, own=True),
+)
+_PAST = (
+    RequestLine(
+        OPS_ITEM_ID,
+        NODE_NAME,
+        REQUESTER,
+        Banner.APPROVED,
+        reason=REASON,
+        requested_at=REQUESTED_AT,
+        decision=APPROVAL,
+        link=LINK,
+    ),
+    RequestLine("oi-0123456789ab", "batch-staging-with-a-long-name-07", OTHER_REQUESTER, Banner.TIMED_OUT, own=True),
 )
 _TOML = """[[channels]]
 name = "approvals"
@@ -164,11 +201,19 @@ _OTHER_CODES = (each for each in MessageCode if each is not MessageCode.NOT_FOUN
 _REPLIES: Final[Mapping[str, View]] = {
     "help": HelpView(),
     "help-personal": HelpView(personal=True),
-    "pending": PendingView(_LINES, more=3),
-    "pending-many": PendingView(_LINES, more=85, counted=False),
-    "pending-none": PendingView(()),
-    "pending-personal": PendingView(_LINES, personal=True),
-    "pending-personal-none": PendingView((), personal=True),
+    "pending": PendingView(_LINES, LISTED_AT, more=3),
+    "pending-many": PendingView(_LINES, LISTED_AT, more=85, counted=False),
+    "pending-none": PendingView((), LISTED_AT),
+    "pending-personal": PendingView(_LINES, LISTED_AT, personal=True),
+    "pending-personal-none": PendingView((), LISTED_AT, personal=True),
+    "my-requests": HistoryView(HistoryKind.OWN, _PAST, LISTED_AT - timedelta(days=90)),
+    "history": HistoryView(HistoryKind.CHANNELS, _PAST, LISTED_AT - timedelta(days=30), began=REQUESTED_AT, more=3),
+    "history-of-a-node": HistoryView(
+        HistoryKind.TERM, _PAST, LISTED_AT - timedelta(days=30), term=NODE_NAME, more=85, counted=False
+    ),
+    "history-none": HistoryView(
+        HistoryKind.TERM, (), LISTED_AT - timedelta(days=30), term="batch-staging-with-a-long-name-07"
+    ),
     "setup": SetupView(_TOML),
     "message": MessageView(MessageCode.NOT_FOUND, OPS_ITEM_ID),
     **{named("message", code): MessageView(code, _DETAILS.get(code)) for code in _OTHER_CODES},

@@ -42,6 +42,11 @@ COLLEAGUE: Final = "佐藤 花子"  # in every language: a team may have names i
 OTHER_REQUESTER: Final = "Maria Lopez"
 OWNER: Final = "payments"
 
+LINK: Final = (
+    "https://teams.microsoft.com/l/message/19%3A3Vx0pQkRz7mB1tYc8WdLw5GhN2sEaU6fJoXi9KbTqCy1%40thread.tacv2/"
+    "1795939140000?tenantId=11111111-1111-4111-8111-111111111111"
+    "&groupId=22222222-2222-4222-8222-222222222222&parentMessageId=1795939140000"
+)
 REASON: Final = "@Priya Nair Checkout has answered 5xx since 05:10. *Urgent* [ticket](https://example.com/INC-20481)"
 LONG_REASON: Final = "A reason of more lines than a card shows.\n" * 20
 TYPED: Final = "I have read INC-20481."  # the comment of a click without effect; the card's comment field keeps it
@@ -50,6 +55,7 @@ REJECTED_BECAUSE: Final = "Please reproduce it in staging first."
 REVOKED_BECAUSE: Final = "The incident is over."
 
 REQUESTED_AT: Final = datetime(2026, 11, 23, 5, 19, tzinfo=UTC)
+LISTED_AT: Final = REQUESTED_AT + timedelta(minutes=12)
 DECIDED_AT: Final = REQUESTED_AT + timedelta(minutes=6)
 REVOKED_AT: Final = DECIDED_AT + timedelta(minutes=40)
 DEADLINE: Final = REQUESTED_AT + timedelta(days=7)

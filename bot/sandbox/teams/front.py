@@ -28,6 +28,7 @@ class TeamsFront:
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self._origin = ""
+        self.channel_page = ""  # where links to messages lead; the page of the approvers' channel
 
     @property
     def login_authority(self) -> str:
@@ -73,4 +74,9 @@ class TeamsFront:
         app.add_routes(self.inbound.routes())
         app.add_routes(self.connector.routes())
         app.add_routes(control_routes(self.connector, self.inbound))
+        app.router.add_get("/l/message/{channel}/{message}", self._linked)
         return app
+
+    async def _linked(self, _request: web.Request) -> web.Response:
+        """Open the approvers' channel: it is the only one, and the Playground cannot scroll to a message."""
+        raise web.HTTPFound(self.channel_page)

@@ -92,6 +92,7 @@ class SandboxTeams:
         self._window = PlaygroundWindow(playground.url, personal_chats=chats, typed=self._typed)
         self._running.push_async_callback(self._window.stop)
         await self._window.start(port=port)
+        self.front.channel_page = self.channel_url
         self.front.inbound.personal_chats = chats
         self.front.connector.show = self._show
 

@@ -16,17 +16,18 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-api
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
+from bot.domain.history import history_entries
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.store.dynamodb import items
 from bot.store.dynamodb.calls import Calls, ConditionFailed, NothingDone, Patience, ReplyLost
 from bot.store.dynamodb.reading import Reading
-from bot.store.dynamodb.trail import Trail, fits_one_write
+from bot.store.dynamodb.trail import MOST_ENTRIES, Trail, fits_one_write
 from bot.store.rows import apply_change
 
 MOST_TOGETHER = 100  # changes in one write; later ones wait for the next
@@ -186,13 +187,31 @@ class _Commit:
 
     def _write(self, former: items.Stored, record: Record, draft: _Draft, patience: Patience) -> None:
         name = items.write_name(record.version)
-        row = {"Item": items.row_item(record, (*former.writes, name)), **_unchanged_since(former.record)}
+        mark = self._list(former, record, patience)
+        row = {"Item": items.row_item(record, (*former.writes, name), history=mark), **_unchanged_since(former.record)}
         self._trail.register_days(draft.entries, patience)
         try:
             self._calls.put(row, *({"Item": each} for each in draft.entries))
         except ReplyLost:
             self._lost[name] = (record.version, draft.outcomes)
             raise
+
+    def _list(self, former: items.Stored, record: Record, patience: Patience) -> str:
+        """List the row in the history before it is written, unless its entries are listed; return their mark.
+
+        Not in the same transaction: an entry whose row is not written leads nowhere. The entries that the row no longer
+        has count as not granted.
+        """
+        entries = history_entries(record)
+        mark = items.history_mark(entries)
+        if mark != former.history:
+            listed = {(each.subject, each.at) for each in entries}
+            outdated = history_entries(former.record) if former.record else ()
+            dropped = [replace(each, granted=False) for each in outdated if (each.subject, each.at) not in listed]
+            puts = [{"Item": items.history_item(each)} for each in (*dropped, *entries)]
+            for first in range(0, len(puts), MOST_ENTRIES):
+                self._calls.put_repeated(patience, *puts[first : first + MOST_ENTRIES])
+        return mark
 
     def _resolve(self, outcomes: _Outcomes) -> None:
         for job, outcome in zip(self._jobs, outcomes, strict=False):  # jobs without an outcome wait for the next write

@@ -3,13 +3,16 @@
 | pk                      | sk                        | holds                                                          |
 | ----------------------- | ------------------------- | -------------------------------------------------------------- |
 | `request#oi-…`          | `account/region/oi-…`     | a row: `record` (JSON), `version`, `writes`, index attributes  |
+| `history#<subject>`     | time, `account/region/oi` | a request in the list of a subject (bot.domain.history)        |
 | `people`                | `person#<object id>`      | where a person can be reached                                  |
 | `service-url#<id>`      | `service-url`             | where a conversation's messages go                             |
+| `team-group#<id>`       | `team-group`              | the Microsoft Entra group of a channel's team                  |
 | `place#account/region`  | `watermark`, `sweep`      | how far the sweep got; the lease for sweeping                  |
 | `replicas`              | the process's id          | what a running process knows, and when it registered           |
 | `audit`                 | `2026-04-01`              | that this day has audit entries                                |
 | `audit#2026-04-01`      | time, order of writing    | one entry of the audit trail                                   |
 | `schema`                | `schema`                  | the version of this schema                                     |
+| `schema`                | `history`                 | the moment from which on all requests are listed               |
 
 Two sparse indexes, keys only: `due` has the rows that are to be reconciled, by due time; `watched` has the rows whose
 requests AWS may still change, by creation time. Items without these attributes are in no index, and writes that do not
@@ -18,9 +21,15 @@ due time some tens of times, so that is enough for about ten new requests a seco
 second. Rows, conversations and places have separate partitions; the audit trail has one per day. People share one
 partition, because all of them are read together; each is written when they install the bot or write to it.
 
+The history needs no index: its entries are items of their own, so that a table of an earlier version has them, too.
+They are written before their row, and each is put again until the row's attribute `history` says which ones it has. An
+entry without a row, and one that its row no longer has, are left out by the reader. An earlier version that writes the
+row drops the attribute, so that the next write of this version lists the row again.
+
 Times are UTC text of one length, so that they sort as text.
 """
 
+import hashlib
 import math
 import secrets
 from collections.abc import Iterable, Mapping
@@ -29,6 +38,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bot.domain.audit import AuditEntry
+from bot.domain.history import HistoryEntry
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.ports.store import PersonalChat, Replica, RowUnreadable, StoreUnavailable
@@ -55,6 +65,7 @@ EXPIRES_AT = "expires_at"  # whole seconds since 1970, as DynamoDB's time to liv
 # Bytes of a row. DynamoDB accepts items of 400 KB (409,600 bytes); the rest is for the names of writes.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MOST_BYTES = 400_000
+HISTORY_KEPT = timedelta(days=400)  # longer than a row after its end, so that no list lacks a row that is there
 WRITES_KEPT = 32  # names of the latest writes: a lost write is recognized even below later ones
 # The condition of a write that must not replace an item.
 IF_ABSENT: Final[Mapping[str, Any]] = {
@@ -73,6 +84,7 @@ class Stored:
 
     record: Record | None
     writes: tuple[str, ...]
+    history: str = ""  # the mark of its entries in the history
 
     def remembers(self, version: int) -> bool:
         """Return True if the name of a write that made this version would still be listed."""
@@ -134,8 +146,8 @@ def request_of(item: Mapping[str, Any]) -> RequestKey:
         raise _unreadable(item, "sk names no request") from error
 
 
-def row_item(record: Record, writes: Iterable[str]) -> Item:
-    """Return a row as an item. Raises RowTooLarge."""
+def row_item(record: Record, writes: Iterable[str], *, history: str = "") -> Item:
+    """Return a row as an item, with the mark of its entries in the history. Raises RowTooLarge."""
     item = {
         **row_key(record.key),
         "version": number(record.version),
@@ -144,7 +156,8 @@ def row_item(record: Record, writes: Iterable[str]) -> Item:
     }
     if (size := size_of(item)) > MOST_BYTES:
         raise RowTooLarge(f"request {record.key} does not fit into a DynamoDB item: {size} bytes of {MOST_BYTES}")
-    return {**item, "writes": text(" ".join([*writes][-WRITES_KEPT:]))}
+    marked = {"history": text(history)} if history else {}
+    return {**item, **marked, "writes": text(" ".join([*writes][-WRITES_KEPT:]))}
 
 
 def _index_attributes(record: Record) -> Item:
@@ -168,7 +181,8 @@ def stored(item: Mapping[str, Any] | None) -> Stored:
     """Return the row of an item, without a record if there is no item. Raises RowUnreadable."""
     if item is None:
         return Stored(None, ())
-    return Stored(row(item), tuple(member(item, "writes").split()))
+    mark = member(item, "history") if "history" in item else ""
+    return Stored(row(item), tuple(member(item, "writes").split()), mark)
 
 
 def row(item: Mapping[str, Any]) -> Record:
@@ -189,6 +203,39 @@ def due_at(item: Mapping[str, Any]) -> datetime | None:
 def due_until(when: datetime) -> str:
     """Return the upper bound of entries that are due at a time; `$` sorts after the `#` in every entry."""
     return f"{sortable(when)}$"
+
+
+# --- the history
+
+
+def history_mark(entries: Iterable[HistoryEntry]) -> str:
+    """Return a mark that tells these entries from others; "" for none."""
+    lines = [f"{each.subject} {sortable(each.at)} {each.granted}" for each in entries]
+    return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()[:16] if lines else ""
+
+
+def history_partition(subject: str) -> str:
+    """Return the partition of the list of a subject."""
+    return f"history#{storable(subject)}"
+
+
+def history_item(entry: HistoryEntry) -> Item:
+    """Return an entry of the history as an item."""
+    return {
+        **key(history_partition(entry.subject), f"{sortable(entry.at)}#{entry.key}"),
+        "granted": number(int(entry.granted)),
+        EXPIRES_AT: number(math.ceil((entry.at + HISTORY_KEPT).timestamp())),
+    }
+
+
+def history_entry(subject: str, item: Mapping[str, Any]) -> HistoryEntry:
+    """Return the entry in an item. Raises RowUnreadable."""
+    try:
+        request = RequestKey.parse(member(item, "sk").partition("#")[2])
+    except InvalidRequestKey as error:
+        raise _unreadable(item, "sk names no request") from error
+    granted = item.get("granted", _ABSENT).get("N") == "1"
+    return HistoryEntry(subject, moment(item, "sk"), request, granted=granted)
 
 
 # --- people, places and the audit trail
@@ -221,6 +268,11 @@ def chat_of(item: Mapping[str, Any]) -> PersonalChat:
 def service_url_key(conversation: str) -> Item:
     """Return the key of a conversation's service URL."""
     return key(f"service-url#{storable(conversation)}", "service-url")
+
+
+def team_group_key(conversation: str) -> Item:
+    """Return the key of the group of a channel's team."""
+    return key(f"team-group#{storable(conversation)}", "team-group")
 
 
 def place_key(account: str, region: str, what: str) -> Item:

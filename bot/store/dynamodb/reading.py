@@ -7,15 +7,17 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.Read
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from bot.domain.audit import AuditEntry
+from bot.domain.history import HistoryEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import PersonalChat, Replica, Watched
+from bot.ports.store import PersonalChat, Replica, RowUnreadable, Watched
 from bot.store.dynamodb import items
 from bot.store.dynamodb.calls import Answer, Calls, Patience, part
 from bot.store.rows import watched_rows
@@ -71,6 +73,21 @@ class Reading:
         """Return the rows of an OpsItem id."""
         return [items.row(item) for item in self._partition(items.row_partition(ops_item_id))]
 
+    def rows(self, keys: Iterable[RequestKey]) -> list[Record]:
+        """Return those of the rows that exist and can be read."""
+        found: list[Record] = []
+        for item in self._items(map(items.row_key, keys)):
+            with suppress(RowUnreadable):
+                found.append(items.listed_row(item))
+        return found
+
+    def history(self, subject: str, since: datetime, limit: int) -> list[HistoryEntry]:
+        """Return the entries of a subject from `since` on, newest first, at most `limit`."""
+        pages = self._partition(
+            items.history_partition(subject), since=items.sortable(since), ScanIndexForward=False, Limit=limit
+        )
+        return [items.history_entry(subject, item) for item in islice(pages, limit)]
+
     def personal_chats(self) -> list[PersonalChat]:
         """Return all personal chats."""
         return [items.chat_of(item) for item in self._partition(items.PEOPLE)]
@@ -90,13 +107,17 @@ class Reading:
 
     # --- pages
 
-    def _partition(self, pk: str, *, since: str = " ") -> Iterator[_Found]:
-        """Yield the items of a partition from a sort key on; every sort key sorts after a space."""
+    def _partition(self, pk: str, *, since: str = " ", **order: object) -> Iterator[_Found]:
+        """Yield the items of a partition from a sort key on; every sort key sorts after a space.
+
+        `order` has further parameters of the query.
+        """
         return self._pages(
             ConsistentRead=True,
             KeyConditionExpression="#pk = :pk AND #sk >= :sk",
             ExpressionAttributeNames={"#pk": "pk", "#sk": "sk"},
             ExpressionAttributeValues={":pk": items.text(pk), ":sk": items.text(since)},
+            **order,
         )
 
     def _pages(self, **query: object) -> Iterator[_Found]:

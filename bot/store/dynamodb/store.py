@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 from cachetools import TTLCache
 
 from bot.domain.audit import AuditEntry
+from bot.domain.history import HistoryEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
@@ -151,6 +152,21 @@ class DynamoStore:
         """Return the rows of an OpsItem id, in any account and Region."""
         return await self._read(lambda table: table.find(ops_item_id))
 
+    async def load_several(self, keys: Sequence[RequestKey]) -> Sequence[Record]:
+        """Return those of the rows that exist and can be read."""
+        return await self._read(lambda table: table.rows(keys), times=MANY)
+
+    async def history(self, subject: str, since: datetime, limit: int) -> Sequence[HistoryEntry]:
+        """Return the entries of a subject from `since` on, newest first, at most `limit`."""
+        return await self._read(lambda table: table.history(subject, since, limit), times=MANY)
+
+    async def history_began(self, now: datetime) -> datetime:
+        """Return the moment from which on all requests are listed; at the first call, store `now`."""
+        began = {**shape.HISTORY_KEY, "moment": items.text(items.sortable(now))}
+        await self._write("put_item", Item=began, **items.IF_ABSENT)
+        found = await self._read(lambda table: table.item(shape.HISTORY_KEY))
+        return items.moment(found, "moment") if found else now
+
     # --- people and conversations
 
     async def remember_chat(self, chat: PersonalChat) -> None:
@@ -179,6 +195,16 @@ class DynamoStore:
         """Return the service URL of a conversation; None if it is unknown."""
         found = await self._read(lambda table: table.item(items.service_url_key(conversation)))
         return items.member(found, "service_url") if found else None
+
+    async def remember_team_group(self, conversation: str, group_id: str) -> None:
+        """Store the Microsoft Entra group of the team that a channel belongs to."""
+        group = items.text(storable(group_id))
+        await self._write("put_item", Item={**items.team_group_key(conversation), "group_id": group})
+
+    async def team_group(self, conversation: str) -> str | None:
+        """Return the group of a channel's team; None if it is unknown."""
+        found = await self._read(lambda table: table.item(items.team_group_key(conversation)))
+        return items.member(found, "group_id") if found else None
 
     # --- the sweep and the audit trail
 

@@ -8,6 +8,7 @@ from bot.store.dynamodb.items import BORN_AT, DUE, DUE_AT, EXPIRES_AT, WATCHED, 
 
 SCHEMA = 1  # version of the schema in items.py; a table with a newer one is not changed
 SCHEMA_KEY: Final = key("schema", "schema")
+HISTORY_KEY: Final = key("schema", "history")
 MARKER: Final = {**SCHEMA_KEY, "version": number(SCHEMA)}  # the item that stores the version
 ADVICE: Final = "make it with `node-access-bot doctor --create-table`"
 SERVING: Final = frozenset({"ACTIVE", "UPDATING"})  # statuses in which a table or an index answers

@@ -84,13 +84,38 @@ ADDITIONS = (
         owner TEXT PRIMARY KEY, knows TEXT NOT NULL, seen_at INTEGER NOT NULL
     )
     """,
+    """
+    CREATE TABLE IF NOT EXISTS history (
+        subject TEXT NOT NULL, at INTEGER NOT NULL, key TEXT NOT NULL, granted INTEGER NOT NULL,
+        PRIMARY KEY (subject, at, key)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS history_key ON history (key)",
+    # an earlier version that runs beside this one deletes rows, too
+    """
+    CREATE TRIGGER IF NOT EXISTS history_ends AFTER DELETE ON requests
+    BEGIN DELETE FROM history WHERE key = OLD.key; END
+    """,
+    "CREATE TABLE IF NOT EXISTS history_began (at INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS team_groups (conversation TEXT PRIMARY KEY, group_id TEXT NOT NULL)",
 )
 """Tables and indexes that earlier versions do not need and do not see. They are added at each start, without a new
 schema version, so that an earlier version can still open the file. Each statement may run again.
 """
 
 TABLES = frozenset(
-    {"requests", "personal_chats", "service_urls", "sweep_leases", "watermarks", "replicas", "audit"}
+    {
+        "requests",
+        "personal_chats",
+        "service_urls",
+        "team_groups",
+        "sweep_leases",
+        "watermarks",
+        "replicas",
+        "audit",
+        "history",
+        "history_began",
+    }
 )  # of the newest version
 
 _WAL = "PRAGMA journal_mode = WAL"

@@ -7,12 +7,14 @@ on the version nevertheless. The audit entries of the change are in the same tra
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from bot.domain.audit import AuditEntry
+from bot.domain.history import HistoryEntry, history_entries
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
@@ -22,6 +24,7 @@ from bot.ports.store import (
     PersonalChat,
     Place,
     Replica,
+    RowUnreadable,
     StoreDamaged,
     StoreUnavailable,
     Watched,
@@ -73,6 +76,12 @@ _FORGET_EXPIRED = """
     DELETE FROM requests WHERE key IN (SELECT key FROM requests WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
 """
 _FIND = "SELECT key, record FROM requests WHERE ops_item_id = ? ORDER BY key"
+_LISTED = "SELECT subject, at, granted FROM history WHERE key = ?"
+_UNLIST = "DELETE FROM history WHERE key = ?"
+_LIST = "INSERT INTO history (subject, at, granted, key) VALUES (?, ?, ?, ?)"
+_HISTORY = "SELECT at, key, granted FROM history WHERE subject = ? AND at >= ? ORDER BY at DESC, key LIMIT ?"
+_BEGIN_HISTORY = "INSERT INTO history_began SELECT ? WHERE NOT EXISTS (SELECT 1 FROM history_began)"
+_HISTORY_BEGAN = "SELECT at FROM history_began"
 _REMEMBER_CHAT = "INSERT INTO personal_chats VALUES (?, ?) ON CONFLICT (object_id) DO UPDATE SET chat = excluded.chat"
 _FORGET_CHAT = "DELETE FROM personal_chats WHERE object_id = ?"
 _CHAT = "SELECT object_id, chat FROM personal_chats WHERE object_id = ?"
@@ -82,6 +91,11 @@ _REMEMBER_URL = """
     ON CONFLICT (conversation) DO UPDATE SET service_url = excluded.service_url
 """
 _URL = "SELECT service_url FROM service_urls WHERE conversation = ?"
+_REMEMBER_GROUP = """
+    INSERT INTO team_groups VALUES (?, ?)
+    ON CONFLICT (conversation) DO UPDATE SET group_id = excluded.group_id
+"""
+_GROUP = "SELECT group_id FROM team_groups WHERE conversation = ?"
 _LEASE_SWEEP = """
     INSERT INTO sweep_leases VALUES (:account, :region, :owner, :until)
     ON CONFLICT (account, region) DO UPDATE SET owner = :owner, until = :until
@@ -189,6 +203,34 @@ class SqliteStore:
         """Return the rows of an OpsItem id, in any account and Region."""
         return await self._read(_FIND, _record, ops_item_id)
 
+    async def load_several(self, keys: Sequence[RequestKey]) -> Sequence[Record]:
+        """Return those of the rows that exist and can be read."""
+
+        def read(connection: sqlite3.Connection) -> list[Record]:
+            found: list[Record] = []
+            for key in keys:
+                row = connection.execute(_LOAD, (str(key),)).fetchone()
+                with suppress(RowUnreadable):
+                    found += [decode_listed_row(str(key), row[0])] if row else []
+            return found
+
+        return await self._thread.read(read)
+
+    async def history(self, subject: str, since: datetime, limit: int) -> Sequence[HistoryEntry]:
+        """Return the entries of a subject from `since` on, newest first, at most `limit`."""
+        kept = storable(subject)
+        return await self._read(_HISTORY, partial(_history_entry, kept), kept, _micros(since), limit)
+
+    async def history_began(self, now: datetime) -> datetime:
+        """Return the moment from which on all requests are listed; at the first call, store `now`."""
+
+        def began(connection: sqlite3.Connection) -> datetime:
+            connection.execute(_BEGIN_HISTORY, (_micros(now),))
+            (at,) = connection.execute(_HISTORY_BEGAN).fetchone()
+            return _EPOCH + timedelta(microseconds=at)
+
+        return await self._thread.write(began)
+
     # --- people and conversations
 
     async def remember_chat(self, chat: PersonalChat) -> None:
@@ -222,6 +264,14 @@ class SqliteStore:
     async def service_url(self, conversation: str) -> str | None:
         """Return the service URL of a conversation; None if it is unknown."""
         return next((str(url) for (url,) in await self._rows(_URL, conversation)), None)
+
+    async def remember_team_group(self, conversation: str, group_id: str) -> None:
+        """Store the Microsoft Entra group of the team that a channel belongs to."""
+        await self._write(_REMEMBER_GROUP, conversation, group_id)
+
+    async def team_group(self, conversation: str) -> str | None:
+        """Return the group of a channel's team; None if it is unknown."""
+        return next((str(group) for (group,) in await self._rows(_GROUP, conversation)), None)
 
     # --- the sweep and the audit trail
 
@@ -310,6 +360,22 @@ def _save(connection: sqlite3.Connection, record: Record) -> None:
     }
     if connection.execute(_SAVE, columns).rowcount != 1:
         raise StoreUnavailable(f"request {record.key} was written by a process without the lock")
+    _list(connection, record)
+
+
+def _list(connection: sqlite3.Connection, record: Record) -> None:
+    """List the row in the history. A version without this index may have written it last."""
+    key = str(record.key)
+    wanted = {(each.subject, _micros(each.at), int(each.granted)) for each in history_entries(record)}
+    if wanted == set(connection.execute(_LISTED, (key,))):
+        return
+    connection.execute(_UNLIST, (key,))
+    connection.executemany(_LIST, [(*each, key) for each in wanted])
+
+
+def _history_entry(subject: str, row: tuple[Any, ...]) -> HistoryEntry:
+    at, key, granted = row
+    return HistoryEntry(subject, _EPOCH + timedelta(microseconds=at), RequestKey.parse(key), granted=bool(granted))
 
 
 def _watched(connection: sqlite3.Connection, *, place: Place | None, after: _Last) -> tuple[Watched, _Last | None]:

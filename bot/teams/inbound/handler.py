@@ -10,11 +10,13 @@ from botbuilder.core.teams import TeamsActivityHandler
 from bot.domain.shown.reply_views import MessageCode, MessageView
 from bot.ports.store import StoreUnavailable
 from bot.service.clicks.click import Answer, Click
-from bot.service.commands import IncomingMessage, Reply
+from bot.service.commands import Reply
+from bot.service.incoming import IncomingMessage
 from bot.teams.inbound.adapter import INBOUND
 from bot.teams.inbound.personal_chats import PersonalChats
 from bot.teams.inbound.replies import Replies, ReplyStyle
 from bot.teams.outbound.service_urls import ServiceUrls
+from bot.teams.outbound.team_groups import TeamGroups
 from bot.teams.people.directory import Directory
 from bot.teams.wire.activity import Inbound
 from bot.teams.wire.invoke import CARD_ACTION, NotAClick, click_response, is_submit, read_click, rejection_response
@@ -67,14 +69,21 @@ class TeamsHandler(TeamsActivityHandler):
         directory: Directory,
         personal_chats: PersonalChats,
         service_urls: ServiceUrls,
+        team_groups: TeamGroups,
     ) -> None:
         self._clicks, self._commands, self._installations, self._replies = clicks, commands, installations, replies
-        self._directory, self._personal_chats, self._service_urls = directory, personal_chats, service_urls
+        self._directory, self._personal_chats = directory, personal_chats
+        self._service_urls, self._team_groups = service_urls, team_groups
 
     async def on_turn(self, turn_context: TurnContext) -> None:
-        """Learn the conversation's service URL, and dispatch the activity. A click must not wait for the store here."""
+        """Learn the conversation's service URL and team, and dispatch the activity.
+
+        A click must not wait for the store here.
+        """
         wire = _inbound(turn_context).wire
         self._service_urls.learn(wire.conversation.id, wire.service_url)
+        if team := wire.channel_data and wire.channel_data.team:
+            self._team_groups.learn(wire.conversation.id, team=team.id, group_id=team.aad_group_id)
         if wire.type in SERVED:
             await super().on_turn(turn_context)
 
@@ -141,7 +150,11 @@ class TeamsHandler(TeamsActivityHandler):
         except StoreUnavailable:
             await self._replies.reply_failed(inbound)
         else:
-            await self._replies.reply(inbound, reply.view, ReplyStyle(reply.locale, reply.timezone))
+            style = ReplyStyle(reply.locale, reply.timezone)
+            if reply.private:
+                await self._replies.reply_privately(inbound, person, reply.view, style)
+            else:
+                await self._replies.reply(inbound, reply.view, style)
 
     # --- membership and installation
 

@@ -86,6 +86,20 @@ class Replies:
         """Reply that the bot cannot answer now."""
         await self.reply(inbound, MessageView(MessageCode.FAILED), self.style(inbound))
 
+    async def reply_privately(self, inbound: Inbound, person: Person, view: View, style: ReplyStyle) -> None:
+        """Send an answer that only the person may see to their personal chat.
+
+        If that fails, say in the thread that they must open the chat first. Answers above the person's rate limit are
+        not sent.
+        """
+        if not self._may_message(inbound, person):
+            return
+        try:
+            await self._chat.direct(person, _message(view, style))
+        except CHAT_ERRORS as error:
+            log.info("answer_not_delivered_privately", person=person.object_id, error=type(error).__name__)
+            await self.reply(inbound, MessageView(MessageCode.CHAT_FIRST), self.style(inbound))
+
     async def notify(self, inbound: Inbound, person: Person, notice: Notice) -> None:
         """Send the result of a click to the person; if that fails, post it in the thread without details.
 
@@ -96,10 +110,7 @@ class Replies:
         if is_personal(inbound):
             await self.reply(inbound, notice, style)
             return
-        try:
-            self._rate_limit.take(person.object_id)
-        except ChatThrottled as error:
-            _log_lost(Posted(inbound.wire.conversation.id, None), error)
+        if not self._may_message(inbound, person):
             return
         try:
             personal = ReplyStyle(stated_locale(inbound) or style.locale, style.timezone)
@@ -107,6 +118,15 @@ class Replies:
         except CHAT_ERRORS as error:
             log.info("notice_told_in_thread", person=person.object_id, error=type(error).__name__)
             await self.reply(inbound, Notice(notice.code, notice.tone), style)
+
+    def _may_message(self, inbound: Inbound, person: Person) -> bool:
+        """Count a message to a person; return False above the person's limit. The message is then lost."""
+        try:
+            self._rate_limit.take(person.object_id)
+        except ChatThrottled as error:
+            _log_lost(Posted(inbound.wire.conversation.id, None), error)
+            return False
+        return True
 
 
 def _may_be_false(error: Exception) -> bool:

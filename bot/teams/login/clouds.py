@@ -39,6 +39,13 @@ CLOUDS: Final[Mapping[str, Cloud]] = MappingProxyType(
 """Clouds by the host of their OpenID metadata."""
 
 
+# The Teams clients of the US government's clouds, by the ending of their service URLs' hosts
+# https://learn.microsoft.com/microsoft-365/enterprise/microsoft-365-u-s-government-gcc-high-endpoints
+_GOVERNMENT_SITES: Final = {
+    ".gov.teams.microsoft.us": "https://gov.teams.microsoft.us",
+    ".dod.teams.microsoft.us": "https://dod.teams.microsoft.us",
+}
+_SITE: Final = "https://teams.microsoft.com"  # also of GCC
 _PUBLIC_DOMAINS: Final = (
     "botframework.com",
     "microsoft.com",
@@ -49,6 +56,18 @@ _PUBLIC_DOMAINS: Final = (
 # Every address of these clouds ends in a country's domain.
 _GOVERNMENT_DOMAINS: Final = ("azure.us", "botframework.us", "microsoft.us", "microsoftonline.us")
 _OTHER_DOMAINS: Final = ("azure.cn", "microsoft.cn", "microsoftonline.cn", "microsoftonline.de")
+
+
+def teams_site(service_url: str) -> str:
+    """Return the origin of the Teams client in the cloud of a service URL, for links to messages.
+
+    A simulated Teams on loopback serves such links itself, over http.
+    """
+    address = urlsplit(service_url)
+    if address.scheme == "http":  # the settings allow it on loopback only
+        return f"http://{address.netloc}"
+    host = address.hostname or ""
+    return next((site for end, site in _GOVERNMENT_SITES.items() if host.endswith(end)), _SITE)
 
 
 class CloudNotSupported(ValueError):

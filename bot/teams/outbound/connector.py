@@ -44,6 +44,7 @@ class CallKind(StrEnum):
     CHAT = "chat"  # finds the personal chat of a person
     ROSTER = "roster"
     MEMBER = "member"
+    TEAM = "team"
 
 
 @contextmanager
@@ -156,6 +157,11 @@ class Connector:
         if found is None:
             raise ConnectorRefused(ChatProblem.UNKNOWN_PERSON)
         return found
+
+    async def get_team_group(self, service_url: str, *, team: str) -> str | None:
+        """Return the id of a team's Microsoft Entra group; None if Teams returns none. `team` is `19:…`."""
+        call = Call(method="GET", service_url=service_url, path=("v3", "teams", team))
+        return _id(await self._calls.send(call), "aadGroupId")
 
 
 def _id(answer: Json, key: str) -> str | None:

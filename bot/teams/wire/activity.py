@@ -52,17 +52,23 @@ class WireConversation(_Wire):
 
 
 class WireNamed(_Wire):
-    """A team, channel or tenant in channelData."""
+    """A channel or tenant in channelData."""
 
     id: str | None = None
     name: str | None = None
+
+
+class WireTeam(WireNamed):
+    """A team in channelData. Teams documents `aad_group_id` for events; messages may lack it."""
+
+    aad_group_id: str | None = None
 
 
 class WireChannelData(_Wire):
     """The part of channelData that Teams documents for bots."""
 
     tenant: WireNamed | None = None
-    team: WireNamed | None = None
+    team: WireTeam | None = None
     channel: WireNamed | None = None
     event_type: str | None = None
 

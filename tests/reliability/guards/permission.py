@@ -25,6 +25,8 @@ IDENTITY_CENTER = "tests/scenario/test_identity_center.py::"
 DIRECTORY = "tests/contract/test_directory.py::"
 UNREAD = "tests/scenario/test_unread_rosters.py::"
 RECORDS = "tests/contract/test_identity_center.py::"
+COMMANDS = "tests/scenario/test_commands.py::"
+HISTORY = "tests/scenario/test_history.py::"
 MATRIX = "tests/security/test_authorisation.py::test_click_without_permission_sends_no_signal_to_aws"
 DEFAULT_DENY = "tests/security/test_default_deny.py::"
 SPELLINGS = "tests/security/test_requester_spellings.py::test_requester_cannot_decide_their_own_request_under_any_of_their_accounts"
@@ -414,5 +416,39 @@ GUARDS = (
         "tests/scenario/test_permission_before_the_signal.py::"
         "test_decision_is_not_sent_if_its_role_is_removed_during_the_roster_lookup",
         {"bot.service.clicks.signal_content:removed_since": always(None)},
+    ),
+    Guard(
+        "links to cards go to members of the channel only",
+        COMMANDS + "test_requester_who_is_no_member_of_the_channel_gets_no_link_to_its_card",
+        {"bot.service.viewer:Viewer.is_member": always(True)},
+    ),
+    Guard(
+        "a person sees their own requests and those of their channels only",
+        COMMANDS + "test_status_and_pending_show_no_request_to_a_guest_with_the_requesters_address",
+        {"bot.service.viewer:Viewer.sees": always(True)},
+    ),
+    Guard(
+        "ids from outside are quoted in links",
+        "tests/unit/domain/test_links.py::test_ids_from_outside_cannot_change_the_host_the_path_or_the_query_of_a_link",
+        {"bot.domain.shown.links:quote": around(lambda _quote, text, safe: text)},
+    ),
+    Guard(
+        "the history has no request whose card the person cannot see",
+        HISTORY + "test_history_never_shows_a_request_of_a_channel_that_the_asker_is_not_in[history {node}]",
+        {"bot.service.viewer:Viewer.sees": always(True)},
+    ),
+    Guard(
+        "the row decides, not the index of the history",
+        HISTORY + "test_history_shows_no_request_whose_row_has_left_the_list",
+        {"bot.domain.history:is_listed": always(True)},
+    ),
+    Guard(
+        "an answer for one person is not posted in the channel",
+        "tests/scenario/test_teams_turns.py::test_private_answer_that_cannot_be_sent_is_never_posted_in_the_channel",
+        {
+            "bot.teams.inbound.replies:Replies.reply_privately": around(
+                lambda _private, replies, inbound, _person, view, style: replies.reply(inbound, view, style)
+            )
+        },
     ),
 )

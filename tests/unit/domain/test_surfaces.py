@@ -11,8 +11,9 @@ from bot.domain.identity import IdentityRules, Requester
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote, Withdrawal
 from bot.domain.routing import Route
-from bot.domain.shown.card import card_view, request_line, requester_name, with_mentions
+from bot.domain.shown.card import card_view, requester_name, with_mentions
 from bot.domain.shown.decided import decision_lines
+from bot.domain.shown.request_lines import request_line
 from bot.domain.shown.surfaces import (
     IDENTIFYING_SPAN,
     LOOKUP_SPAN,

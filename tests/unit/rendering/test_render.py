@@ -17,6 +17,7 @@ from bot.domain.shown.reply_views import PendingView, RequestLine, View
 from bot.domain.shown.views import Banner, DirectKind, Mention, NodeLine, NoteKind, Notice, NoticeCode
 from bot.rendering import render, summary
 from bot.rendering.gallery import SAMPLES
+from bot.rendering.gallery.sample import LINK
 from bot.rendering.i18n import LOCALES
 from bot.rendering.render import CARD_LIMIT, size
 from tests.fakes.card_text import card_schema, nodes, shown
@@ -86,7 +87,7 @@ def _poisoned() -> Iterator[tuple[View | Notice, Notice | None]]:
             note(kind, node=POISON, who=POISON, comment=POISON, requester=POISON, detail=POISON, call="c", role="r"),
             None,
         )
-    yield PendingView((RequestLine("oi-f57e817742bd", POISON, POISON, Banner.WAITING),)), None
+    yield PendingView((RequestLine("oi-f57e817742bd", POISON, POISON, Banner.WAITING),), AT), None
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -406,8 +407,8 @@ def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
         note(NoteKind.REJECTION, node=long, who=long, comment=long, requester=long, call="c" * 500, role="r" * 500),
         None,
     )
-    line = RequestLine("oi-f57e817742bd", long, long, Banner.WAITING, AT, AT + timedelta(days=7))
-    yield PendingView((line,) * 60, more=1), None
+    line = RequestLine("oi-f57e817742bd", long, long, Banner.WAITING, long, AT, AT + timedelta(days=7), link=LINK)
+    yield PendingView((line,) * 60, AT, more=1), None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,113 @@
+"""What a person may see of the requests, and what waits for them. Default deny.
+
+A person sees their own requests, and those with a card in a channel of which they are a member: they can see that card
+in Teams as well.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bot.domain.identity import Person
+from bot.domain.record import Record, Surface
+from bot.domain.request import Verdict
+from bot.domain.routing import Channel, same_conversation
+from bot.domain.shown.card_places import channel_of_card
+from bot.ports.teams import People
+from bot.service.clicks.permission_check import Actor, PermissionCheck
+from bot.service.current_configuration import CurrentConfiguration
+from bot.service.jump_links import JumpLinks
+from bot.text.names import folded
+
+ANY_COMMENT = "-"  # whose turn it is does not depend on the comment that a click may need
+
+
+class Viewer:
+    """One person who reads one answer: each roster is read once. `person` has the data of the rosters."""
+
+    def __init__(
+        self, person: Person, *, permission: PermissionCheck, configuration: CurrentConfiguration, links: JumpLinks
+    ) -> None:
+        self.person = person
+        self._permission, self._configuration, self._links = permission, configuration, links
+        self._actors: dict[str, Actor] = {}  # by channel
+
+    def owns(self, row: Record) -> bool:
+        """True if the person is identified as the requester."""
+        return bool(row.requester and row.requester.is_identified_as(self.person))
+
+    async def is_member(self, channel: Channel) -> bool:
+        """True if Teams says that the person is a member of the channel; False if that is unknown."""
+        return (await self._actor(channel)).membership.member is True
+
+    async def sees(self, row: Record) -> bool:
+        """True if the person may see the request."""
+        if self.owns(row):
+            return True
+        for channel in self._channels_of(row):
+            if await self.is_member(channel):
+                return True
+        return False
+
+    async def may_decide(self, row: Record) -> bool:
+        """True if the request waits for a decision that the person may make now.
+
+        A person who approved another level may only reject, so Reject is checked.
+        """
+        channel = self._configuration.value.home(row)
+        level = row.request.waiting if row.request else None
+        if channel is None or level is None:
+            return False
+        actor = await self._actor(channel)
+        refusal = self._permission.refusal(
+            row, channel.name, actor, action=Verdict.REJECT, step=level.step, comment=ANY_COMMENT
+        )
+        return refusal is None
+
+    async def link(self, row: Record) -> str | None:
+        """Return the link to the request's card in a channel of which the person is a member; None without one."""
+        for card in row.cards:
+            channel = self._configuration.value.channel(channel_of_card(card.name))
+            if channel and same_conversation(channel.conversation, card.conversation) and await self.is_member(channel):
+                return await self._links.to(card)
+        return None
+
+    def _channels_of(self, row: Record) -> Iterator[Channel]:
+        """Yield the configured channels that have the request's card, and its own channel."""
+        for channel in self._configuration.value.channels:
+            if card_in(row, channel.conversation) or (row.route and row.route.channel == channel.name):
+                yield channel
+
+    async def _actor(self, channel: Channel) -> Actor:
+        if channel.name not in self._actors:
+            self._actors[channel.name] = await self._permission.actor(self.person, channel)
+        return self._actors[channel.name]
+
+
+class Viewers:
+    """Makes a Viewer for the sender of a message."""
+
+    def __init__(self, *, people: People, configuration: CurrentConfiguration, links: JumpLinks) -> None:
+        self._people, self._configuration, self._links = people, configuration, links
+        self._permission = PermissionCheck(people, configuration)
+
+    async def of(self, person: Person) -> Viewer:
+        """Return the sender of a message as a viewer, with the ids and addresses that the rosters have."""
+        return Viewer(
+            await self._known(person),
+            permission=self._permission,
+            configuration=self._configuration,
+            links=self._links,
+        )
+
+    async def _known(self, person: Person) -> Person:
+        known = (await self._people.known(folded((person.object_id,)))).people
+        entry = next((each for each in known if each.user == person.user), None)
+        if entry is None:
+            return person
+        guest = person.guest or entry.guest
+        return replace(person, upn=entry.upn, mail=entry.mail, name=entry.name, guest=guest)
+
+
+def card_in(row: Record, conversation: str) -> Surface | None:
+    """Return the request's card in this channel, or None."""
+    return next((card for card in row.cards if same_conversation(card.conversation, conversation)), None)

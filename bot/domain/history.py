@@ -11,13 +11,13 @@ person who asks may see it. Subjects are stored: their form must not change.
 | `visit:<object id>@<account>/<region>/<node id>` | of an identified Teams user for this node |
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from bot.domain.identity import Person
-from bot.domain.record import Record
+from bot.domain.record import Record, Visits
 from bot.domain.request import AccessRequest, RequestKey, Status
 from bot.domain.routing import thread_root
 from bot.text.names import fold
@@ -44,6 +44,17 @@ def history_entries(record: Record) -> tuple[HistoryEntry, ...]:
         return ()
     at, granted = request.requested_at or record.created_at, request.status in _GRANTED
     return tuple(HistoryEntry(subject, at, record.key, granted) for subject in sorted(set(_subjects(record, request))))
+
+
+def visits(entries: Iterable[HistoryEntry], key: RequestKey, *, since: datetime, now: datetime) -> Visits | None:
+    """Return how often access was granted, from the entries of `visit_subject`, without the request `key`.
+
+    None if it never was. `since` is the start of the span that the entries cover.
+    """
+    granted = [each.at for each in entries if each.granted and each.key != key and each.at >= since]
+    if not granted:
+        return None
+    return Visits(len(granted), max(granted), max(1, round((now - since) / timedelta(days=1))))
 
 
 def is_listed(record: Record, entry: HistoryEntry) -> bool:

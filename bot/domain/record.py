@@ -123,6 +123,18 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Visits:
+    """How often the requester was granted access to the same node before, and when they last requested it.
+
+    Counted when the card was posted, over the `days` before.
+    """
+
+    times: int
+    last_at: datetime
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unrecognized:
     """The parts of a row that a newer version of the program stored and this version does not know. They are kept.
 
@@ -155,6 +167,7 @@ class Record:
     voters: tuple[tuple[str, str], ...] = ()  # voters outside Teams: AWS's spelling, the name in Teams
     voter_users: tuple[tuple[str, str], ...] = ()  # the same: AWS's spelling, the Microsoft Entra object id
     reviews: tuple[Review, ...] = ()  # marks of people who are looking at the request; they may have ended
+    visits: Visits | None = None  # None: none, or not counted
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()

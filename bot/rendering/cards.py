@@ -1,7 +1,7 @@
 """Makes the data for the templates `request` and `decided`: the card of one request."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from bot.domain.decision import COMMENT_LIMIT, Outcome
@@ -150,11 +150,14 @@ def _tag_values(view: CardView, formatter: CardFormatter, names: frozenset[str])
 
 
 def _quiet(view: CardView, formatter: CardFormatter) -> list[str]:
-    """Return a line with where the node is, what it runs and who owns it, and a line with why it is in this channel."""
+    """Return where the node is, what it runs and who owns it, earlier access of the requester, and why it is here."""
     places = (view.account_name or view.account, view.region_name or view.region)
     facts = [formatter.name(each) for each in (*places, view.platform, view.host) if each]
     owners = [formatter.say.text("value.owner", name=each) for each in _tag_values(view, formatter, OWNER_TAGS)]
-    return [formatter.say.text("value.separator").join([*facts, *owners]), *_why_here(view, formatter)]
+    separator, why = formatter.say.text("value.separator"), _why_here(view, formatter)
+    if visits := _visits(view, formatter):  # one line less on a phone
+        return [separator.join([*facts, *owners, *visits, *why])]
+    return [separator.join([*facts, *owners]), *why]
 
 
 def _why_here(view: CardView, formatter: CardFormatter) -> list[str]:
@@ -179,6 +182,13 @@ def _cause(cause: Cause, view: CardView, formatter: CardFormatter) -> str:
             return say.text("cause.region", name=formatter.name(view.region_name or view.region))
         case _:
             assert_never(cause.kind)
+
+
+def _visits(view: CardView, formatter: CardFormatter) -> list[str]:
+    if view.visits is None:
+        return []
+    span, last = formatter.say.duration(timedelta(days=view.visits.days)), formatter.say.day(view.visits.last_at)
+    return [formatter.say.text("value.visits", view.visits.times, span=span, last=last)]
 
 
 def _reason(view: CardView, formatter: CardFormatter) -> list[Data]:

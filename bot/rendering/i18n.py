@@ -172,6 +172,12 @@ class Localizer:
         """
         return _moment(self.locale, self.timezone, at, beside)
 
+    def day(self, at: datetime) -> str:
+        """Return a day of the last year without its year, such as "Nov 30"."""
+        return str(
+            format_skeleton("MMMd", at.astimezone(ZoneInfo(self.timezone)), locale=babel.Locale.parse(self.locale))
+        )
+
     def duration(self, span: timedelta) -> str:
         """Return a span in days, hours and minutes, such as "1 hour 30 minutes". Less than a minute counts as one."""
         return _duration(self.locale, span)

@@ -20,6 +20,7 @@ from bot.service.clicks.signalling import Signalling
 from bot.service.commands import CommandService
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries
+from bot.service.reconcile.earlier_access import EarlierAccess
 from bot.service.reconcile.identifying import Identifying
 from bot.service.reconcile.loop import ReconcileLoop
 from bot.service.reconcile.reconciler import Reconciler
@@ -96,6 +97,7 @@ class Services:
                 outcomes=outcomes,
                 clock=clock,
             ),
+            earlier_access=EarlierAccess(store, clock),
             deliveries=Deliveries(
                 rows=self.rows,
                 chat=ports.chat,

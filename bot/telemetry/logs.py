@@ -69,6 +69,7 @@ EVENTS: Mapping[str, str] = {
     "delivery_postponed": "Teams could not take a card, note or direct message; it is retried after `seconds`",
     "delivery_refused": "Teams refuses a card, note or direct message; see `problem` and `consequence` (the reaction)",
     "drain_cut_short": "shutdown did not wait for all work (`still`); the next process continues from the stored rows",
+    "earlier_access_not_read": "the store did not return earlier access to a node; the card does not show it",
     "event_ignored": "an event is not about a request of a configured account and Region, and was ignored",
     "event_not_deleted": "a message stays in the queue and will be delivered again; its request was marked anyway",
     "event_taken": "an event marked its request as due for a reconcile",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from bot.domain.record import Record
+from bot.domain.record import Record, Visits
 from bot.domain.request import RequestKey
 from bot.ports.store import Change, RowUnreadable, Store
 from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode
@@ -139,6 +139,7 @@ async def test_recorded_due_and_watched_rows_are_listed(store: Store) -> None:
             "signal on its way",
             "level without another approver",
             "level that was called",
+            "earlier access",
             "waiting",
         ],
         (),
@@ -196,6 +197,7 @@ def test_recorded_values_keep_their_meaning() -> None:
     assert not waiting.requester.is_person(waiting.decisions[0].person)
     ended = {name: row.request.status.ended for name in ROWS["requests"] if (row := read(name)).request}
     assert sorted(name for name, over in ended.items() if not over) == [
+        "earlier access",
         "level that was called",
         "level without another approver",
         "other clouds",
@@ -216,6 +218,7 @@ def test_recorded_values_keep_their_meaning() -> None:
     (review,) = read("under review").reviews
     assert (review.user, review.step) == ("aaaaaaaa-0000-4000-8000-900000000003", "Level1")
     assert review.until == NOW + timedelta(minutes=25, milliseconds=500)
+    assert read("earlier access").visits == Visits(4, datetime(2026, 3, 21, 5, tzinfo=UTC), 90)
     several = read("several nodes").request
     assert several is not None
     assert [each.id for each in several.targets] == ["i-02999bd501754105a", "mi-0a1b2c3d4e5f67890"]

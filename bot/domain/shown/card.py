@@ -93,6 +93,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         decided_outside=request.status in DECIDED and not lines,
         nodes=node_lines(request),
         not_shown=hidden_lines(record),
+        visits=record.visits if pending else None,
         same_role=_name_of_role(role_that_does_not_count(record)),
         same_role_denied=is_role_denied(record),
         account_name=configuration.account_name(request.key.account),

@@ -11,6 +11,7 @@ from typing import Final, Literal, get_args
 
 from bot.domain.decision import Outcome
 from bot.domain.permission import Refusal
+from bot.domain.record import Visits
 from bot.domain.request import Action, Status, Verdict
 from bot.domain.routing import Cause
 
@@ -159,6 +160,7 @@ class CardView:
     account_name: str | None = None
     region_name: str | None = None  # what AWS calls the Region, in English
     causes: tuple[Cause, ...] = ()  # why this channel has the card
+    visits: Visits | None = None  # earlier access of the requester to the node
     link: str | None = None  # opens the card in Teams, from an answer that shows it elsewhere
 
     @property

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from bot.domain.permission import Refusal
+from bot.domain.record import Visits
 from bot.domain.request import Verdict
 from bot.domain.routing import Cause, CauseKind
 from bot.domain.shown.views import (
@@ -96,6 +97,7 @@ WAITING: Final = replace(
     account_name=ACCOUNT_NAME,
     region_name=REGION_NAME,
     causes=(Cause(CauseKind.TAG, "production", "Environment"),),
+    visits=Visits(4, REQUESTED_AT - timedelta(days=2), 90),
     console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/opsitems/"
     "oi-f57e817742bd/workbench?region=ap-northeast-1",
 )

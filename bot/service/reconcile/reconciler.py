@@ -32,6 +32,7 @@ from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.clicks.signalling import Signalling
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries, Postponed
+from bot.service.reconcile.earlier_access import EarlierAccess
 from bot.service.reconcile.identifying import Identifying
 from bot.service.rows import LeaseHeld, Rows
 from bot.telemetry import Telemetry, observe_wait
@@ -59,6 +60,7 @@ class Reconciler:
         rows: Rows,
         requests: Requests,
         identifying: Identifying,
+        earlier_access: EarlierAccess,
         deliveries: Deliveries,
         signalling: Signalling,
         clock: Clock,
@@ -70,7 +72,7 @@ class Reconciler:
         self._rows, self._requests, self._identifying = rows, requests, identifying
         self._deliveries, self._signalling, self._clock = deliveries, signalling, clock
         self._configuration, self._owner, self._telemetry = configuration, owner, telemetry
-        self._outcomes = outcomes
+        self._outcomes, self._earlier_access = outcomes, earlier_access
         self._taken_over = Background()
 
     async def reconcile(self, key: RequestKey) -> None:
@@ -156,12 +158,14 @@ class Reconciler:
         identified = await self._identifying.identify(facts, earlier=record.requester)
         # only names to show: while Teams does not answer, the facts must not wait for them
         voters = await self._identifying.voters(identified.request, record=record) if identified.rosters_read else {}
+        visits = await self._earlier_access.count(record, identified.request, identified.requester)
 
         def observed(row: Record) -> Record:
             seen = row.observed(identified.request, identified.requester, at=began, since=record.version)
             seen = seen.with_voters(voters)
             failures = 0 if identified.request.complete else row.reconcile_failures + 1
-            return self._routed(replace(seen, reconcile_failures=failures))
+            counted = seen if seen.cards else replace(seen, visits=visits)
+            return self._routed(replace(counted, reconcile_failures=failures))
 
         observed_record = await self._rows.apply(record.key, observed)
         self._note_decision(record.request, observed_record.request)

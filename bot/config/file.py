@@ -17,7 +17,7 @@ from bot.config.errors import ConfigurationProblems, Location, explain, shown
 from bot.config.file_source import content_of
 from bot.config.schema import TABLES, File
 from bot.config.types import channel_id
-from bot.domain.configuration import Configuration
+from bot.domain.configuration import Configuration, PrivateReplies
 from bot.domain.identity import IdentityRules, Principal, PrincipalKind
 from bot.domain.routing import Account
 from bot.ports.configuration import SourceUnreadable
@@ -77,6 +77,7 @@ def _configuration(file: File) -> Configuration:
     return Configuration(
         channels=tuple(each.to_domain(alone=alone) for each in file.channels),
         identity=file.identity.to_domain(file.people),
+        private_replies=PrivateReplies(file.teams.private_replies),
         accounts=tuple(
             Account(each.id, tuple(each.regions), each.reader_role, each.cancel_role, each.name)
             for each in file.accounts

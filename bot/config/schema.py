@@ -139,6 +139,12 @@ class IdentityTable(_Table):
         )
 
 
+class TeamsTable(_Table):
+    """[teams]: how the bot uses Teams."""
+
+    private_replies: Literal["direct", "targeted"] = "direct"
+
+
 class AccountTable(_Table):
     """One [[accounts]] entry."""
 
@@ -154,6 +160,7 @@ class File(_Table):
 
     channels: list[ChannelTable] = []
     identity: IdentityTable = IdentityTable()
+    teams: TeamsTable = TeamsTable()
     people: dict[str, TeamsUser] = {}
     accounts: list[AccountTable] = []
 
@@ -164,5 +171,6 @@ TABLES: dict[tuple[str, ...], type[BaseModel]] = {
     ("channels", "match"): MatchTable,
     ("channels", "levels"): LevelTable,
     ("identity",): IdentityTable,
+    ("teams",): TeamsTable,
     ("accounts",): AccountTable,
 }

@@ -5,11 +5,19 @@ bot.config.file parses node-access.toml into it; bot.service.current_configurati
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from bot.domain.identity import IdentityRules
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Account, Channel, same_conversation
+
+
+class PrivateReplies(StrEnum):
+    """How a person in a channel gets an answer that others must not see. [teams] of node-access.toml."""
+
+    DIRECT = "direct"  # in their chat with the bot
+    TARGETED = "targeted"  # in the channel, visible to them only; if Teams refuses that, in their chat
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,7 @@ class Configuration:
     identity: IdentityRules
     accounts: tuple[Account, ...] = ()
     region_names: Mapping[str, str] = field(default_factory=dict)  # AWS's name of each Region, by its code
+    private_replies: PrivateReplies = PrivateReplies.DIRECT
 
     def with_own_account(self, account: str, region: str) -> "Configuration":
         """Return a configuration that watches the bot's own account and Region, for a file without [[accounts]]."""

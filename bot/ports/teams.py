@@ -79,6 +79,12 @@ class Chat(Protocol):
     async def reply(self, posted: Posted, message: Message) -> Posted:
         """Post into the thread of a message."""
 
+    async def reply_to_one(self, posted: Posted, person: Person, message: Message) -> None:
+        """Post into the thread of a message of a channel, visible to one of its members only.
+
+        Teams deletes it after a day. It cannot be updated.
+        """
+
     async def direct(self, person: Person, message: Message) -> Posted:
         """Post into the personal chat of a person with the bot."""
 

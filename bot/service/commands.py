@@ -11,6 +11,7 @@ from itertools import chain, count
 from typing import assert_never
 
 from bot.concurrency.single_flight import SingleFlight
+from bot.domain.configuration import PrivateReplies
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import Status
@@ -77,9 +78,14 @@ class CommandService:
         view = await self._view(message)
         channel = self._configuration.value.channel_at(message.conversation)
         timezone = (channel or self._configuration.value.channels[0]).timezone
-        private = not message.personal and message.command() in _PRIVATE
+        private = self._is_private(message)
         locale = channel.locale if channel and not private else message.locale
         return Reply(view, locale, timezone, private=private)
+
+    def _is_private(self, message: IncomingMessage) -> bool:
+        """True for an answer that others in the channel must not see, or need not."""
+        targeted = self._configuration.value.private_replies is PrivateReplies.TARGETED
+        return not message.personal and (targeted or message.command() in _PRIVATE)
 
     async def _view(self, message: IncomingMessage) -> View:
         match message.command():
@@ -110,7 +116,8 @@ class CommandService:
     # --- pending
 
     async def _pending(self, message: IncomingMessage) -> View:
-        conversation, person = ("", message.person) if message.personal else (thread_root(message.conversation), None)
+        conversation = "" if message.personal else thread_root(message.conversation)
+        person = message.person if message.personal or self._is_private(message) else None
         lines = await self._listing.join(conversation, person)
         if not lines:
             return MessageView(MessageCode.NOTHING_PENDING)
@@ -126,8 +133,8 @@ class CommandService:
     async def _lines(self, conversation: str, person: Person | None) -> list[RequestLine]:
         """Return the requests of a conversation, or those that a person made or may decide, as many as are counted.
 
-        Those that the person may decide come first. There may be ten thousand rows, so only one command reads them at
-        a time, and a repeated one shares its result.
+        `person` reads the list alone, and those that they may decide come first. There may be ten thousand rows, so
+        only one command reads them at a time, and a repeated one shares its result.
         """
         lines: list[RequestLine] = []
         async with self._one_reader:
@@ -135,7 +142,7 @@ class CommandService:
             async for page in self._rows.store.watched():
                 pending = [row for row in page.rows if row.request and row.request.status is Status.PENDING]
                 found = [
-                    await (self._own_line(row, viewer) if viewer else self._line_in(row, conversation))
+                    await (self._line_in(row, conversation, viewer) if conversation else self._own_line(row, viewer))
                     for row in pending
                 ]
                 lines += filter(None, found)
@@ -143,15 +150,18 @@ class CommandService:
                     break
         return sorted(lines[: LONGEST_LIST + MOST_COUNTED], key=lambda line: not line.turn)
 
-    async def _line_in(self, row: Record, conversation: str) -> RequestLine | None:
-        """Return the line of a request that has a card in this channel, whose members read it; None for any other."""
+    async def _line_in(self, row: Record, conversation: str, viewer: Viewer | None) -> RequestLine | None:
+        """Return the line of a request that has a card in this channel, for its members or the viewer; else None."""
         card = card_in(row, conversation)
         if card is None:
             return None
-        return request_line(row, self._clock.now(), own=False, link=await self._links.to(card))
+        own, turn = (viewer.owns(row), await viewer.may_decide(row)) if viewer else (False, False)
+        return request_line(row, self._clock.now(), own=own, turn=turn, link=await self._links.to(card))
 
-    async def _own_line(self, row: Record, viewer: Viewer) -> RequestLine | None:
+    async def _own_line(self, row: Record, viewer: Viewer | None) -> RequestLine | None:
         """Return the line of a request that the person made or may decide; None for any other."""
+        if viewer is None:
+            return None
         own, turn = viewer.owns(row), await viewer.may_decide(row)
         if not (own or turn):
             return None

@@ -121,6 +121,7 @@ EVENTS: Mapping[str, str] = {
     "sweep_done": "the requests of an account and Region were compared with the stored rows",
     "sweep_failed": "a sweep of an account and Region failed: a list or a stored row is unreadable; others continue",
     "sweep_skipped": "another process sweeps an account and Region; this one tries again every few seconds",
+    "targeted_message_refused": "Teams refused a message for one person in a channel; the person's chat gets it",
     "team_group_not_stored": "the store did not accept or return the group of a channel's team",
     "team_group_unknown": "Teams did not return the group of a channel's team, so answers have no links to its cards",
     "turn_failed": "an activity failed with an unexpected error; see the stack trace",

@@ -21,6 +21,7 @@ HEADINGS = {
     ("channels", "levels"): "### Levels",
     ("channels", "match"): "### Match",
     ("identity",): "### Identity",
+    ("teams",): "### Teams",
     ("accounts",): "### Accounts",
 }
 

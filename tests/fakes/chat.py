@@ -125,6 +125,10 @@ class FakeChat:
         activity = self._add("reply", posted.conversation, message)
         return Posted(posted.conversation, None if self._is_without_id("reply") else activity)
 
+    async def reply_to_one(self, posted: Posted, person: Person, message: Message) -> None:
+        """Post into a thread, visible to one person."""
+        self._add("targeted", f"{posted.conversation} {person.object_id}", message)
+
     async def direct(self, person: Person, message: Message) -> Posted:
         """Post to a person's chat. Return where the message was posted."""
         self.asked["direct"] += person.object_id in self.unreachable

@@ -97,6 +97,7 @@ class Turns:
     clicks: FakeClickHandler
     commands: FakeCommands
     installations: FakeInstallations
+    configuration: CurrentConfiguration
 
 
 @dataclass(slots=True)
@@ -104,6 +105,7 @@ class _Parts:
     clicks: FakeClickHandler = field(default_factory=FakeClickHandler)
     commands: FakeCommands = field(default_factory=FakeCommands)
     installations: FakeInstallations = field(default_factory=FakeInstallations)
+    configuration: CurrentConfiguration = field(default_factory=japanese_channel)
 
 
 @asynccontextmanager
@@ -111,7 +113,7 @@ async def running_turns(ms: FakeMicrosoft, *, clock: ManualClock) -> AsyncIterat
     """Start the Teams side and its HTTP server as bot.app does, with fakes for the service layer."""
     store, parts = HangingStore(), _Parts()
     async with AsyncExitStack() as stack:
-        side = await stack.enter_async_context(_side(ms, store, clock))
+        side = await stack.enter_async_context(_side(ms, store, clock, parts.configuration))
         app = server.build_app(
             messages=side.attach(parts.clicks, parts.commands, parts.installations), ready=side.missing
         )
@@ -124,14 +126,15 @@ async def running_turns(ms: FakeMicrosoft, *, clock: ManualClock) -> AsyncIterat
             clicks=parts.clicks,
             commands=parts.commands,
             installations=parts.installations,
+            configuration=parts.configuration,
         )
 
 
-def _side(ms: FakeMicrosoft, store: Store, clock: Clock) -> TeamsSide:
+def _side(ms: FakeMicrosoft, store: Store, clock: Clock, configuration: CurrentConfiguration) -> TeamsSide:
     return TeamsSide(
         microsoft_side(ms),
         store=store,
-        configuration=japanese_channel(),
+        configuration=configuration,
         clock=clock,
         telemetry=Telemetry(CollectorRegistry()),
         outcomes=Outcomes(clock),

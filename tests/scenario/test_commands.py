@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.config.file import parse_configuration
+from bot.domain.configuration import PrivateReplies
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey
 from bot.domain.shown.commands import BotCommand
@@ -314,6 +315,19 @@ async def test_answers_have_no_link_while_the_roster_of_the_channel_cannot_be_re
     status = await asked(world, f"status {key.ops_item_id}", who=TARO_PERSON, personal=True)
     assert isinstance(status, CardView)
     assert status.link is None
+
+
+@pytest.mark.parametrize("text", ["help", "pending", "status oi-000000000001", "setup", "history"])
+async def test_every_answer_in_a_channel_is_private_if_private_replies_are_targeted(world: World, text: str) -> None:
+    """The answer is in the person's language, and `pending` marks what the person may decide."""
+    await world.posted()
+    value = world.configuration.value
+    world.configuration.replace(replace(value, private_replies=PrivateReplies.TARGETED))
+    message = IncomingMessage(text, HANAKO, f"{CHANNEL};messageid=7", personal=False, locale="ja")
+    reply = await world.commands.answer(message)
+    assert (reply.private, reply.locale) == (True, "ja")
+    if isinstance(reply.view, PendingView):
+        assert [line.turn for line in reply.view.requests] == [True]
 
 
 async def test_list_of_pending_requests_is_cut_after_fifteen_and_counts_the_rest(world: World) -> None:

@@ -5,11 +5,13 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from bot.domain.configuration import PrivateReplies
 from bot.domain.decision import Outcome
 from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView
 from bot.domain.shown.views import Notice, NoticeCode
@@ -278,6 +280,43 @@ async def test_private_answer_that_cannot_be_sent_is_never_posted_in_the_channel
     said = json.dumps(ms.posted(APPROVERS)[-1].card, ensure_ascii=False)
     assert "チャットに送信できませんでした" in said
     assert "5ec4e70a" not in said
+
+
+def target_private_replies(bot: Turns) -> None:
+    """Set `private_replies` to `targeted`."""
+    value = bot.configuration.value
+    bot.configuration.replace(replace(value, private_replies=PrivateReplies.TARGETED))
+
+
+async def test_targeted_answer_is_posted_in_the_thread_for_its_person_only(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The call has the parameter that Teams documents, and the person as the recipient. Their chat gets nothing."""
+    card = await _card_to_reply_to(ms, bot)
+    target_private_replies(bot)
+    bot.commands.reply = Reply(HelpView(), "en", "UTC", private=True)
+    await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "history")
+    (call,) = [each for each in ms.faults.matching("POST", "/activities") if each.query]
+    assert (dict(call.query), call.body["recipient"]) == ({"isTargetedActivity": "true"}, {"id": HANAKO.id})
+    assert f"messageid={card.id}" in unquote(call.path)
+    assert ms.posted(ms.world.personal(HANAKO)) == []
+
+
+async def test_targeted_answer_that_teams_refuses_is_sent_to_the_persons_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The thread gets neither the answer nor a hint."""
+    card = await _card_to_reply_to(ms, bot)
+    target_private_replies(bot)
+    bot.commands.reply = Reply(HelpView(), "en", "UTC", private=True)
+    ms.fault("POST", "/activities", status=403)
+    await ms.post_message(bot.url, HANAKO, f"{APPROVERS};messageid={card.id}", "history")
+    assert len(ms.posted(ms.world.personal(HANAKO))) == 1
+    assert ms.posted(APPROVERS) == [card]
+
+
+async def test_answer_in_a_personal_chat_is_never_targeted(ms: FakeMicrosoft, bot: Turns) -> None:
+    """The chat is private already."""
+    target_private_replies(bot)
+    await ms.post_message(bot.url, HANAKO, ms.world.personal(HANAKO), "help")
+    assert not any(each.query for each in ms.faults.matching("POST", "/activities"))
+    assert len(ms.posted(ms.world.personal(HANAKO))) == 1
 
 
 async def test_refused_submit_in_a_personal_chat_is_answered_in_the_same_chat(ms: FakeMicrosoft, bot: Turns) -> None:

@@ -105,7 +105,7 @@ def test_only_delivery_replies_and_doctor_use_the_chat_port(used: Sequence[Use])
     doctor sends a test message if an admin asks for it.
     """
     port = {name for name in vars(Chat) if not name.startswith("_")}
-    assert port == {"post", "update", "reply", "direct"}
+    assert port == {"post", "update", "reply", "reply_to_one", "direct"}
     others = {"bot.teams.inbound.replies", "bot.doctor.messages"}
     assert modules(used, *port, of="chat") == {"bot.service.reconcile.delivery", *others}
     assert modules(used, *port, under=SERVICE) == {"bot.service.reconcile.delivery"}

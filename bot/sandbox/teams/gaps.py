@@ -17,6 +17,8 @@ from bot.sandbox.teams.people import CASTS, Cast, Client, Person, person_called
 # https://learn.microsoft.com/microsoftteams/platform/bots/how-to/format-your-bot-messages
 LARGEST_MESSAGE: Final = 100 * 1024  # bytes
 
+ONLY_FOR: Final = "onlyFor"  # a member of a card that no renderer knows
+
 _ACTIVITY: Final = re.compile(r"v3/conversations/([^/]+)/activities(?:/[^/]+)?")
 _MEMBER: Final = re.compile(r"(v3/conversations/[^/]+/members/)([^/]+)")
 
@@ -136,6 +138,8 @@ def to_playground(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Ref
         return _with_known_member(call, found)
     if (call.method, call.path) == ("POST", "v3/conversations"):
         return _new_conversation(call, tenant_id)
+    if call.method == "POST" and "isTargetedActivity=true" in call.query.split("&"):
+        return _targeted(call)
     return call
 
 
@@ -152,6 +156,30 @@ def _with_known_member(call: ConnectorCall, found: re.Match[str]) -> ConnectorCa
     if person is None:
         return call  # the Playground answers 404
     return replace(call, path=found[1] + quote(person.mri, safe=""))
+
+
+def _targeted(call: ConnectorCall) -> ConnectorCall | Refusal:
+    """Mark the message's card with the only person who sees it: the Playground shows it to everybody.
+
+    The pages (`playground_window`) show it to this person only.
+    """
+    activity = _object(call.json)
+    person = person_called(str(_object(activity.get("recipient")).get("id", "")))
+    if person is None:
+        return UNKNOWN_PERSON
+    marked = [
+        {**each, "content": {**_object(each.get("content")), ONLY_FOR: person.mri}}
+        for each in activity.get("attachments") or []
+    ]
+    activity = {name: value for name, value in activity.items() if name != "recipient"} | {"attachments": marked}
+    return replace(call, query="", body=json.dumps(activity).encode())
+
+
+def only_reader(message: Mapping[str, Any]) -> str:
+    """Return the `29:` id of the only person who sees a message of the stream; "" if everybody does."""
+    attachments = _object(message.get("message")).get("attachments") or []
+    marks = (_object(_object(each).get("content")).get(ONLY_FOR) for each in attachments)
+    return next((str(mark) for mark in marks if mark), "")
 
 
 def _new_conversation(call: ConnectorCall, tenant_id: str) -> ConnectorCall | Refusal:

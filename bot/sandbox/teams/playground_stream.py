@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from bot.sandbox.teams.gaps import only_reader
 from bot.sandbox.teams.people import AT_THE_BROWSER
 
 CONVERSATIONS: Final = "/_ws_conversation/v1/conversations/stream"
@@ -25,6 +26,7 @@ class StreamMessage:
 
     text: str
     conversation: str  # empty if the message has none
+    only_for: str  # `29:` id of the only person who sees it; else empty
     typed_on: str  # id of the page on which a person typed it (that page already shows it); else empty
 
 
@@ -66,8 +68,15 @@ class Stream:
 
     def say(self, message: str, *, typed_on: str = "") -> None:
         """Add a message to the stream. `typed_on` is the id of the page on which a person typed it."""
-        conversation = json.loads(message).get("actionConversationId", "")
-        self._messages.append(StreamMessage(text=message, conversation=conversation, typed_on=typed_on))
+        content = json.loads(message)
+        self._messages.append(
+            StreamMessage(
+                text=message,
+                conversation=content.get("actionConversationId", ""),
+                only_for=only_reader(content),
+                typed_on=typed_on,
+            )
+        )
         self._wake()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:

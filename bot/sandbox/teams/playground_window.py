@@ -115,13 +115,13 @@ class PlaygroundWindow:
         return web.json_response(seen_by(person, json.loads(raw), self._personal_chats))
 
     def _may_see(self, said: StreamMessage, page: URL) -> bool:
-        """Return False for 1:1 conversations of other people, and for messages that were typed on this page.
+        """Return False for messages that only other people see, and for messages that were typed on this page.
 
         A page fails for a conversation that it does not know, and already shows what was typed on it.
         """
         owner = self._personal_chats.get(said.conversation)
         at_the_page = person_called(page.query.get("person", "")) or AT_THE_BROWSER
-        own = owner is None or owner == at_the_page
+        own = (owner is None or owner == at_the_page) and said.only_for in {"", at_the_page.mri}
         return own and said.typed_on != page.query.get("load", "-")
 
     async def _message(self, request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from bot.concurrency.background import Background
+from bot.domain.configuration import PrivateReplies
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
 from bot.domain.shown.reply_views import MessageCode, MessageView, View
@@ -87,7 +88,7 @@ class Replies:
         await self.reply(inbound, MessageView(MessageCode.FAILED), self.style(inbound))
 
     async def reply_privately(self, inbound: Inbound, person: Person, view: View, style: ReplyStyle) -> None:
-        """Send an answer that only the person may see to their personal chat.
+        """Send an answer that only the person may see, as [teams] `private_replies` says.
 
         If that fails, say in the thread that they must open the chat first. Answers above the person's rate limit are
         not sent.
@@ -95,7 +96,7 @@ class Replies:
         if not self._may_message(inbound, person):
             return
         try:
-            await self._chat.direct(person, _message(view, style))
+            await self._send_to_one(inbound, person, _message(view, style))
         except CHAT_ERRORS as error:
             log.info("answer_not_delivered_privately", person=person.object_id, error=type(error).__name__)
             await self.reply(inbound, MessageView(MessageCode.CHAT_FIRST), self.style(inbound))
@@ -114,10 +115,27 @@ class Replies:
             return
         try:
             personal = ReplyStyle(stated_locale(inbound) or style.locale, style.timezone)
-            await self._chat.direct(person, _message(notice, personal))
+            await self._send_to_one(inbound, person, _message(notice, personal))
         except CHAT_ERRORS as error:
             log.info("notice_told_in_thread", person=person.object_id, error=type(error).__name__)
             await self.reply(inbound, Notice(notice.code, notice.tone), style)
+
+    async def _send_to_one(self, inbound: Inbound, person: Person, message: Message) -> None:
+        """Send a message that only the person sees: in the channel if that is configured and works, else in their chat.
+
+        Raises one of CHAT_ERRORS.
+        """
+        if self._configuration.value.private_replies is PrivateReplies.TARGETED:
+            wire = inbound.wire
+            try:
+                await self._chat.reply_to_one(
+                    Posted(wire.conversation.id, wire.reply_to_id or wire.id), person, message
+                )
+            except CHAT_ERRORS as error:
+                log.info("targeted_message_refused", person=person.object_id, error=type(error).__name__)
+            else:
+                return
+        await self._chat.direct(person, message)
 
     def _may_message(self, inbound: Inbound, person: Person) -> bool:
         """Count a message to a person; return False above the person's limit. The message is then lost."""

@@ -40,6 +40,7 @@ class CallKind(StrEnum):
     POST = "post"
     UPDATE = "update"
     REPLY = "reply"
+    TARGETED = "targeted"
     DIRECT = "direct"
     CHAT = "chat"  # finds the personal chat of a person
     ROSTER = "roster"
@@ -83,6 +84,17 @@ class Connector:
         path = ("v3", "conversations", conversation, "activities")
         call = Call(method="POST", service_url=service_url, path=path, body=activity, creates=True)
         return _id(await self._calls.send(call), "id")
+
+    async def post_to_member(self, service_url: str, *, conversation: str, member: str, activity: Json) -> None:
+        """Post a new message that only one member of the conversation (`29:…`) sees.
+
+        https://learn.microsoft.com/microsoftteams/platform/agents-in-teams/targeted-messages
+        """
+        path = ("v3", "conversations", conversation, "activities")
+        body = {**activity, "recipient": {"id": member}}
+        query = {"isTargetedActivity": "true"}
+        call = Call(method="POST", service_url=service_url, path=path, query=query, body=body, creates=True)
+        await self._calls.send(call)
 
     async def update_activity(self, service_url: str, *, conversation: str, activity_id: str, activity: Json) -> None:
         """Replace a message that the bot posted."""

@@ -98,6 +98,19 @@ class Messenger:
         async with self._in_time():
             return await self._send(CallKind.REPLY, thread_of(posted), message)
 
+    async def reply_to_one(self, posted: Posted, person: Person, message: Message) -> None:
+        """Post into the thread of a message, visible to one member of the channel only. Needs the person's Teams id."""
+        if not person.teams_id:
+            raise ChatRefused(ChatProblem.UNKNOWN_PERSON)
+        conversation = thread_of(posted)
+        async with self._in_time(), self._turn(CallKind.TARGETED, conversation):
+            await self._connector.post_to_member(
+                await self._service_urls.of(conversation),
+                conversation=conversation,
+                member=person.teams_id,
+                activity=as_activity(message),
+            )
+
     async def direct(self, person: Person, message: Message) -> Posted:
         """Post into a person's chat with the bot. If Teams does not know the stored chat, request the current one.
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.config.errors import ConfigurationProblems
 from bot.config.file import load_configuration, parse_configuration
-from bot.domain.configuration import Configuration
+from bot.domain.configuration import Configuration, PrivateReplies
 from bot.domain.identity import IdentityRules, Principal
 from bot.domain.quiet_hours import QuietHours
 from bot.domain.request import Verdict
@@ -135,6 +135,24 @@ def test_accounts_with_and_without_roles_are_read() -> None:
         Account(ID, ("ap-northeast-1", "us-east-2")),
         Account("444455556666", ("us-east-2",), reader, canceller, "prod-core"),
     )
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [("", PrivateReplies.DIRECT), ('[teams]\nprivate_replies = "targeted"\n', PrivateReplies.TARGETED)],
+)
+def test_private_replies_are_direct_messages_unless_the_file_says_targeted(
+    lines: str, expected: PrivateReplies
+) -> None:
+    """The key is in [teams]."""
+    assert parse_configuration((CHANNEL + lines).encode()).private_replies is expected
+
+
+def test_other_ways_for_private_replies_are_refused() -> None:
+    """The message names the key and the allowed values."""
+    problem = problem_of(CHANNEL + '[teams]\nprivate_replies = "public"\n')
+    assert "teams: private_replies" in problem
+    assert "targeted" in problem
 
 
 def test_identity_and_people_tables_become_rules() -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bot.sandbox.teams.gaps import ConnectorCall, Refusal, completed, shown_message, to_playground
+from bot.sandbox.teams.gaps import ConnectorCall, Refusal, completed, only_reader, shown_message, to_playground
 from bot.sandbox.teams.people import ALEX, CASTS, HANAKO, MEI, PEOPLE, TARO, Person, playground_configuration
 
 TENANT = "11111111-1111-4111-8111-111111111111"
@@ -237,3 +237,33 @@ def test_message_of_the_bot_is_converted_for_the_playgrounds_stream(method: str,
 def test_only_messages_are_converted_for_the_playgrounds_stream(path: str, body: bytes) -> None:
     """A call with another activity, another path or invalid JSON is not shown on any page."""
     assert shown_message(ConnectorCall(method="POST", path=path, body=body), "1", timestamp=0) is None
+
+
+def targeted(recipient: str) -> ConnectorCall | Refusal:
+    """Return a targeted message for a person, as the Playground gets it."""
+    activity = {
+        "type": "message",
+        "recipient": {"id": recipient},
+        "attachments": [{"content": {"type": "AdaptiveCard"}}],
+    }
+    call = ConnectorCall(
+        method="POST",
+        path="v3/conversations/19%3Ax%40thread.tacv2/activities",
+        query="isTargetedActivity=true",
+        body=json.dumps(activity).encode(),
+    )
+    return to_playground(call, tenant_id=TENANT)
+
+
+def test_targeted_message_reaches_the_playground_with_its_only_reader() -> None:
+    """The Playground shows it to everybody, so the pages have to know for whom it is."""
+    call = targeted(TARO.mri)
+    assert isinstance(call, ConnectorCall)
+    assert (call.query, "recipient" in call.json) == ("", False)
+    assert only_reader({"message": call.json}) == TARO.mri
+    assert only_reader({"message": {"attachments": [{"content": {"type": "AdaptiveCard"}}]}}) == ""
+
+
+def test_targeted_message_for_an_unknown_person_is_refused() -> None:
+    """It must not be shown to everybody instead."""
+    assert isinstance(targeted("29:nobody"), Refusal)

@@ -83,6 +83,7 @@ class ChannelTable(_Table):
     timezone: Timezone = "UTC"
     comment_required: list[Literal["approve", "reject"]] = []
     show_tags: list[Visible] = list(DEFAULT_TAGS)
+    show_auto_approved: bool = False
     one_level_per_person: bool = True
     remind_after: Spans = []
     quiet_hours: Quiet | None = None
@@ -111,6 +112,7 @@ class ChannelTable(_Table):
             one_level_per_person=self.one_level_per_person,
             remind_after=tuple(self.remind_after),
             quiet_hours=self.quiet_hours,
+            show_auto_approved=self.show_auto_approved,
         )
 
 

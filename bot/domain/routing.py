@@ -126,6 +126,7 @@ class Channel:
     one_level_per_person: bool = True  # False: a person may approve several levels of a request
     remind_after: tuple[timedelta, ...] = ()  # in ascending order, from the opening of each level
     quiet_hours: QuietHours | None = None  # reminders wait for their end
+    show_auto_approved: bool = False  # True: requests that an auto-approval policy approves get a card, too
 
     def approvers_at(self, step: str) -> tuple[str, ...]:
         """Return the approvers of this step: those of its own rule, else the channel's."""

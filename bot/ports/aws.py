@@ -98,6 +98,8 @@ class ListedRequest:
     modified_at: datetime | None = None
     step: str | None = None  # the current step, if the list shows it
     replica_of: RequestKey | None = None  # for a copy in the delegated administrator account: the original
+    auto_approved: bool = False  # an auto-approval policy approves it
+    requested_at: datetime | None = None  # of an auto-approved request, if the list shows it
 
 
 class Requests(Protocol):

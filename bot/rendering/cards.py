@@ -223,6 +223,8 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
         details += formatter.conflict(view.conflicting_policies)
     if view.banner is Banner.WAITING and view.level and view.level.required is not None and _counted(view.level):
         details.append(_approvals(view.level, view.level.required, formatter))
+    if view.auto_approved:
+        details.append(formatter.runs("card_line.auto_approved"))
     if view.decided_outside:
         details.append(formatter.runs("card_line.decided_outside"))
     if view.access_until:

@@ -62,10 +62,13 @@ async def test_current_step_of_a_pending_request_is_listed(scene: Scene, side: A
     assert (await listed(scene, side))[asked.id].step == "Level2"
 
 
-async def test_auto_approved_requests_are_not_listed(scene: Scene, side: AwsSide) -> None:
-    """Auto-approved requests need no card."""
-    scene.ask("web-dev-01")
-    assert await listed(scene, side) == {}
+async def test_auto_approved_requests_are_listed_as_such(scene: Scene, side: AwsSide) -> None:
+    """The list says when each was made. Other requests are not marked."""
+    automatic, manual = scene.ask("web-dev-01"), scene.ask()
+    found = await listed(scene, side)
+    assert (found[automatic.id].auto_approved, found[automatic.id].status) == (True, Status.APPROVED)
+    assert found[automatic.id].requested_at is not None
+    assert not found[manual.id].auto_approved
 
 
 async def test_replica_of_a_request_is_listed_with_its_source(scene: Scene, side: AwsSide) -> None:

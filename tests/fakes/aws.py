@@ -153,7 +153,7 @@ class FakeAws:
         await self._pass("list_requests", None)
         found = [r for r in self.requests.values() if (r.key.account, r.key.region) == (account, region)]
         return [
-            ListedRequest(r.key, r.status, r.modified_at)
+            ListedRequest(r.key, r.status, r.modified_at, auto_approved=r.auto_approved, requested_at=r.requested_at)
             for r in found
             if r.status is Status.PENDING or (self.listed and r.modified_at and r.modified_at >= since)
         ]

@@ -101,13 +101,13 @@ def _after(key: str, moment: datetime) -> Mapping[str, object]:
 
 
 def listed_ops_item(place: Place, row: Answer) -> ListedRequest | None:
-    """Return the request in a row of DescribeOpsItems; None if it needs no card, or the row is no access request."""
+    """Return the request in a row of DescribeOpsItems; None if the row is no access request."""
     key = _key(place, row)
     return _listed(key, row) if key else None
 
 
 def _listed(key: RequestKey, row: Answer) -> ListedRequest | None:
-    """Return the request of a row; None for an auto-approved request, and for an OpsItem that is not a request."""
+    """Return the request of a row; None for an OpsItem that is not a request."""
     try:
         item = parse_ops_item(row, key)
     except UnreadableOpsItem:
@@ -115,9 +115,14 @@ def _listed(key: RequestKey, row: Answer) -> ListedRequest | None:
             return None
         status = OPS_ITEM_WORDS.get(text(row.get("Status")) or "", Status.UNKNOWN)
         return ListedRequest(key, status, moment(row.get("LastModifiedTime")))
-    if item.auto_approved and not item.replica_of:
-        return None
-    return ListedRequest(key, item.status, item.modified_at, replica_of=item.replica_of)
+    return ListedRequest(
+        key,
+        item.status,
+        item.modified_at,
+        replica_of=item.replica_of,
+        auto_approved=item.auto_approved,
+        requested_at=item.requested_at if item.auto_approved else None,
+    )
 
 
 def listed_execution(place: Place, row: Answer) -> ListedRequest | None:

@@ -13,7 +13,7 @@ from enum import Enum
 from bot.domain.configuration import Configuration
 from bot.domain.identity import Person
 from bot.domain.record import DeliveryState, Record, SurfaceKind
-from bot.domain.request import Status, Withdrawal
+from bot.domain.request import AccessRequest, Status, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card import access_is_over, card_view, conflicting_policies, is_undecidable, node_lines
 from bot.domain.shown.card_places import card_places
@@ -78,14 +78,15 @@ def _codes(value: object) -> object:
 
 def desired(record: Record, configuration: Configuration, now: datetime) -> tuple[Wanted, ...]:
     """Return everything that Teams must show for this row now, in the order in which it is delivered."""
-    if record.request is None or not _worth_showing(record, now):
+    request = record.request
+    if request is None or not _worth_showing(record, request, configuration, now):
         return ()
     cards = [
         Wanted(name, SurfaceKind.CARD, card_view(record, channel, configuration, now), channel)
         for name, channel in card_places(record, configuration)
     ]
     home = configuration.home(record)
-    if home is None:
+    if home is None or request.auto_approved:  # nobody decided, and nobody needs to act
         return tuple(cards)
     notes, delivery_notes = _notes(record, home, cards, now), _delivery_notes(record, home)
     directs = [] if may_still_be_identified(record, now) else _directs(record, home, configuration, now)
@@ -111,15 +112,22 @@ def next_change(record: Record, configuration: Configuration, now: datetime) -> 
     return min((moment for moment in moments if moment and moment > now), default=None)
 
 
-def _worth_showing(record: Record, now: datetime) -> bool:
-    request = record.request
-    if request is None or request.auto_approved or request.replica_of:
+def _worth_showing(record: Record, request: AccessRequest, configuration: Configuration, now: datetime) -> bool:
+    if request.replica_of:
+        return False
+    if request.auto_approved and not (record.cards or _shows_auto_approved(record, configuration)):
         return False
     if not request.status.ended or record.cards:
         return True
     if request.status is Status.FAILED:
         return request.requested_at is None or now - request.requested_at < LATE_FAILURE
     return request.status is Status.APPROVED and bool(request.access_until and request.access_until > now)
+
+
+def _shows_auto_approved(record: Record, configuration: Configuration) -> bool:
+    """True if the request's channel is certain, and shows requests that an auto-approval policy approves."""
+    home = configuration.home(record)
+    return home is not None and home.show_auto_approved and record.route is not None and record.route.settled
 
 
 # --- notes in the thread -----------------------------------------------------------------------------------------

@@ -162,6 +162,7 @@ class CardView:
     causes: tuple[Cause, ...] = ()  # why this channel has the card
     visits: Visits | None = None  # earlier access of the requester to the node
     link: str | None = None  # opens the card in Teams, from an answer that shows it elsewhere
+    auto_approved: bool = False  # an auto-approval policy has approved it
 
     @property
     def shown_node(self) -> str:

@@ -51,6 +51,7 @@ from bot.rendering.gallery.sample import (
 )
 
 _STEPS = ("Level1", "Level2")
+AUTO_POLICY: Final = "SSM-JustInTimeAccessAutoApprovalPolicy"
 _FIRST_LEVEL = LevelLine(number=1, of=2, step="Level1", approvals=0, required=1, waits_for=("NodeAccessApprover",))
 _LAST_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=1, required=1)
 _HALF_APPROVED = LevelLine(
@@ -218,6 +219,9 @@ _DECIDED_CARDS = {
     "decided": APPROVED,
     "decided-two-levels": replace(APPROVED, decisions=(replace(APPROVAL, step="Level1"), SECOND_APPROVAL)),
     "decided-outside": replace(APPROVED, decisions=_IN_THE_CONSOLE, decided_outside=True),
+    "decided-automatically": replace(
+        APPROVED, revoke=False, step="", level=None, decisions=(), auto_approved=True, policy=AUTO_POLICY
+    ),
     "ended": ENDED,
     "rejected": _REJECTED,
     "rejected-outside": replace(

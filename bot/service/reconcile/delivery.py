@@ -102,15 +102,21 @@ class Delivery:
         shown = await self._mentioning.on_post(self._entry.record, self._wanted)
         await self._entry.begin_post()
         conversation = self._wanted.channel.conversation
-        posted = await self._sent(shown, lambda message: self._chat.post(conversation, message), alert=True)
+        posted = await self._sent(shown, lambda message: self._chat.post(conversation, message), alert=self._alerts)
         self._note_first_card()
         gone = self._failed.gone(instead) if instead else None
         await self._delivered(posted, gone=gone, called=called_step(shown.view))
 
+    @property
+    def _alerts(self) -> bool:
+        """False for a card that asks nobody for anything, because the request was approved automatically."""
+        request = self._entry.record.request
+        return request is None or not request.auto_approved
+
     def _note_first_card(self) -> None:
         """Measure how long the request waited for its card, if Teams has taken none before."""
         request = self._entry.record.request
-        if request and request.requested_at and self._former.delivery is DeliveryState.WAITING:
+        if request and request.requested_at and self._alerts and self._former.delivery is DeliveryState.WAITING:
             outlets = self._outlets
             observe_wait(outlets.telemetry.request_to_card, request.requested_at, outlets.clock.now())
 

@@ -82,6 +82,7 @@ class PlaceSweep:
         self._check = f"sweep {self._account} {self._region}"  # the name of this check in /readyz
         self._listed = Listed()
         self._is_skipping = False
+        self._hidden_until = OVER  # requests that were approved automatically before this are not shown
 
     async def sweep(self, *, if_due: bool) -> bool:
         """Sweep, and log a failure. Return False only if the sweep was skipped; True also after a failure.
@@ -149,14 +150,28 @@ class PlaceSweep:
 
     async def _compare(self) -> None:
         began = self._clock.now()
-        watermark = min(await self._rows.store.watermark(*self._place) or began - FIRST_SPAN, began)
-        sightings = await self._own(await self._requests.list_requests(*self._place, watermark - OVERLAP))
+        last = await self._rows.store.watermark(*self._place)
+        watermark = min(last or began - FIRST_SPAN, began)
+        own = await self._own(await self._requests.list_requests(*self._place, watermark - OVERLAP))
         stored = await self._stored()
+        since = self._auto_approved_since(last, began)
+        sightings = [each for each in own if each.key in stored.watched or _is_wanted(each, since)]
         due = await self._due([each for each in sightings if each.key not in stored.unreadable], stored)
         self._report_requesters(stored.unidentified)
         await self._requeue(due, stored.unreadable)
         await self._rows.store.advance_watermark(*self._place, began)
         self._done(began, listed=len(sightings), due=len(due))
+
+    def _auto_approved_since(self, last: datetime | None, began: datetime) -> datetime | None:
+        """Return since when new auto-approved requests are shown; None if no channel shows them.
+
+        That is since shortly before the last sweep of any process, which began at `last`, so that a restart misses
+        none. But requests from before a sweep that hid them, or from before the first sweep of all, stay hidden.
+        """
+        shows = any(channel.show_auto_approved for channel in self._configuration.value.channels)
+        if last is None or not shows:
+            self._hidden_until = began
+        return max(last - OVERLAP if last else began, self._hidden_until) if shows else None
 
     async def _stored(self) -> _Stored:
         """Read the watched rows of this place, a page at a time."""
@@ -304,6 +319,13 @@ def is_recent(last: datetime | None, *, now: datetime, period: float) -> bool:
     A sweep that lies far in the future does not count: the clock that recorded it was ahead.
     """
     return last is not None and abs(now - last) < timedelta(seconds=period * RECENT)
+
+
+def _is_wanted(sighting: ListedRequest, since: datetime | None) -> bool:
+    """False for a request that an auto-approval policy approved, unless it was made after `since`."""
+    if not sighting.auto_approved:
+        return True
+    return since is not None and sighting.requested_at is not None and sighting.requested_at > since
 
 
 def _place_of(key: RequestKey) -> Place:

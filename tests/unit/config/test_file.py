@@ -40,6 +40,7 @@ mention = ["user:{HANAKO}"]
 locale = "ja"
 timezone = "Asia/Tokyo"
 comment_required = ["reject"]
+show_auto_approved = true
 show_tags = ["Environment"]
 remind_after = ["15m", "2h", "1d"]
 quiet_hours = "22:00-07:30"
@@ -118,6 +119,7 @@ def test_keys_of_channels_levels_and_accounts_are_read() -> None:
     assert (production.quiet_hours, leads.quiet_hours) == (QuietHours(time(22), time(7, 30)), None)
     assert [production.one_level_at(step) for step in ("Level1", "Level2")] == [True, False]
     assert not leads.one_level_at("Level1")
+    assert (production.show_auto_approved, leads.show_auto_approved) == (True, False)
     assert (leads.fallback, leads.match, leads.approvers, leads.show_tags) == (True, None, (), DEFAULT_TAGS)
     assert configuration.accounts == (
         Account("444455556666", ("ap-northeast-1", "us-gov-west-1"), "arn:aws:iam::444455556666:role/NodeAccessReader"),

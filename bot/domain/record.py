@@ -31,6 +31,12 @@ class SurfaceKind(StrEnum):
     CARD = "card"  # a message in the channel, updated in place
     NOTE = "note"  # a reply in the card's thread, sent once
     DIRECT = "direct"  # a message in the requester's personal chat, sent once
+    LIVING = "living"  # a message in the requester's personal chat, updated in place
+
+    @property
+    def in_place(self) -> bool:
+        """True for a message that is updated when its content changes."""
+        return self in {SurfaceKind.CARD, SurfaceKind.LIVING}
 
 
 class DeliveryState(StrEnum):
@@ -45,7 +51,10 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """One message in Teams and the state of its delivery. `name` is its key: `card:…`, `note:…`, `dm:approved`."""
+    """One message in Teams and the state of its delivery.
+
+    `name` is its key: `card:…`, `note:…`, `dm:approved`, `living:…`.
+    """
 
     name: str
     kind: SurfaceKind
@@ -64,12 +73,12 @@ class Surface:
 
     @property
     def decision_id(self) -> str | None:
-        """The second part of the name of a note or direct message; None for a card.
+        """The second part of the name of a note or direct message; None for a message that is updated in place.
 
         It is a decision's id in `note:<id>`, `note:<id>:hidden`, `note:<id>:shown` and `dm:<id>`, but not in
         `dm:approved` or `note:level:<step>`.
         """
-        return None if self.kind is SurfaceKind.CARD else self.name.split(":")[1]
+        return None if self.kind.in_place else self.name.split(":")[1]
 
     @property
     def may_have_copies(self) -> bool:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
+from bot.domain.routing import MEMBERS
 from bot.domain.shown.commands import BotCommand, commands_of
 from bot.domain.shown.reply_views import HelpView, HistoryView, MessageView, PendingView, RequestLine, SetupView
 from bot.domain.shown.views import Banner, DirectKind, DirectView, NoteKind, NoteView, Notice
@@ -15,8 +16,10 @@ from bot.text.escape import LINE_WIDTH, one_line, wrappable
 
 _DIRECT_STYLES: Final = {
     DirectKind.WAITING: "warning",
+    DirectKind.LEVEL_PASSED: "warning",
     DirectKind.UNDECIDABLE: "attention",
     DirectKind.APPROVED: "good",
+    DirectKind.ENDING_SOON: "warning",
     DirectKind.REJECTED: "attention",
     DirectKind.TIMED_OUT: "emphasis",
     DirectKind.CANCELLED: "emphasis",
@@ -26,6 +29,9 @@ _DIRECT_STYLES: Final = {
     DirectKind.ENDED: "emphasis",
     DirectKind.NOT_CANCELLED: "warning",
 }
+_WAITING: Final = frozenset(
+    {DirectKind.WAITING, DirectKind.LEVEL_PASSED, DirectKind.UNDECIDABLE, DirectKind.NOT_CANCELLED}
+)
 _NOTE_STYLES: Final = {
     NoteKind.APPROVAL: "good",
     NoteKind.REJECTION: "attention",
@@ -36,6 +42,16 @@ _NOTE_STYLES: Final = {
     NoteKind.LEVEL: "warning",
     NoteKind.REMINDER: "warning",
 }
+_REQUEST_AGAIN: Final = frozenset(
+    {
+        DirectKind.REJECTED,
+        DirectKind.TIMED_OUT,
+        DirectKind.CANCELLED,
+        DirectKind.REVOKED,
+        DirectKind.ENDED,
+        DirectKind.GONE,
+    }
+)  # after these, the message says how to request access again
 _CALL_LIMIT: Final = 256  # characters; AWS's ids and a session name are much shorter
 _LISTED_REASON: Final = 80  # characters of a reason in a list; its card has all of it
 _TOML_LINES: Final = 80  # lines; more than any channel's entry has
@@ -48,10 +64,13 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "notice": notice_data(notice, formatter, view),
         "cancel": [{"key": view.key}] if view.cancel else [],
         "style": _DIRECT_STYLES[view.kind],
-        "banner": formatter.say.text(f"banner.{view.kind}"),
+        "banner": direct_banner(view, formatter),
         "node": formatter.name(formatter.node(view.shown_node)),
         "sentence": _direct_sentence(view, formatter),
         "why": [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else [],
+        "again": [formatter.say.runs("direct.again", command="aws ssm start-access-request")]
+        if view.kind in _REQUEST_AGAIN
+        else [],
         "decisions": formatter.latest(view.decisions, beside=view.requested_at),
         "alerts": [{"runs": each} for each in formatter.conflict(view.conflicting_policies)],
         "reason": formatter.reason(view.reason),
@@ -61,17 +80,37 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
     }
 
 
+def direct_banner(view: DirectView, formatter: CardFormatter) -> str:
+    """Return the state of the request. The notification shows it too."""
+    if view.kind is DirectKind.LEVEL_PASSED and view.level:
+        number, of = view.level
+        return formatter.say.text("banner.level_passed", passed=str(number - 1), of=str(of))
+    return formatter.say.text(f"banner.{_without_number(view.kind)}")
+
+
 def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
-    if view.access_until and view.kind is DirectKind.APPROVED:
-        return formatter.say.runs(
-            "direct.approved_until", at=formatter.say.moment(view.access_until, beside=view.requested_at)
-        )
-    return formatter.runs(f"direct.{view.kind}", home=view.home or "")
+    until = formatter.say.moment(view.access_until, beside=view.requested_at) if view.access_until else ""
+    match view.kind:
+        case DirectKind.APPROVED if until:
+            return formatter.say.runs("direct.approved_until", at=until)
+        case DirectKind.ENDING_SOON:
+            return formatter.say.runs("direct.ending_soon", at=until)
+        case DirectKind.LEVEL_PASSED if view.level:
+            number, of = view.level
+            return formatter.say.runs("direct.level_passed", number=str(number), of=str(of))
+        case _:
+            return formatter.runs(f"direct.{_without_number(view.kind)}", home=view.home or "")
+
+
+def _without_number(kind: DirectKind) -> DirectKind:
+    return DirectKind.WAITING if kind is DirectKind.LEVEL_PASSED else kind
 
 
 def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:
-    waiting = view.kind in {DirectKind.WAITING, DirectKind.UNDECIDABLE, DirectKind.NOT_CANCELLED}
+    waiting = view.kind in _WAITING
     return [
+        *(formatter.plain_row("decided_in", view.home) if waiting else []),
+        *(_deciders_row(view, formatter) if waiting else []),
         *formatter.node_row(view.node_id, view.nodes),
         formatter.account_row(view.account, view.account_name),
         formatter.region_row(view.region, view.region_name),
@@ -80,6 +119,14 @@ def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:
         *(formatter.moment_row("expires", view.deadline, beside=view.requested_at) if waiting else []),
         *formatter.plain_row("request", view.ops_item_id),
     ]
+
+
+def _deciders_row(view: DirectView, formatter: CardFormatter) -> list[Data]:
+    """Return the row on who may decide; no row if no one may, or their names are not known."""
+    if MEMBERS in view.deciders:
+        return [formatter.row("deciders", formatter.say.runs("value.members"))]
+    names = formatter.names(view.decider_names)
+    return [formatter.row("deciders", plain(names))] if names else []
 
 
 def note_data(view: NoteView, formatter: CardFormatter) -> Data:

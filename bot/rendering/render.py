@@ -77,7 +77,8 @@ def presentation(view: View | Notice, notice: Notice | None = None) -> Presentat
             return Presentation(template, partial(card_data, view, notice=notice), partial(_card_summary, view))
         case DirectView():
             data = partial(messages.direct_data, view, notice=notice)
-            return Presentation("direct-message", data, partial(_direct_summary, view))
+            template = "direct-short" if view.short else "direct-message"
+            return Presentation(template, data, partial(_direct_summary, view))
         case NoteView():
             return Presentation("note", partial(messages.note_data, view), partial(_note_summary, view))
         case HelpView():
@@ -120,7 +121,7 @@ def _card_summary(view: CardView, formatter: CardFormatter) -> str:
 
 
 def _direct_summary(view: DirectView, formatter: CardFormatter) -> str:
-    banner, node = formatter.say.text(f"banner.{view.kind}"), formatter.node(view.shown_node)
+    banner, node = messages.direct_banner(view, formatter), formatter.node(view.shown_node)
     return _named("summary.direct", formatter, banner=banner, node=node)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from bot.domain.decision import Decision, Outcome
-from bot.domain.record import Record
+from bot.domain.record import Record, SurfaceKind
 from bot.ports.clock import Clock
 from bot.ports.store import Replica, Store, StoreUnavailable
 from bot.telemetry import Telemetry
@@ -27,7 +27,8 @@ OLDER: Final[Mapping[Outcome, Outcome]] = {
     Outcome.WITHDRAWN: Outcome.EXPIRED,
 }
 """The outcomes that earlier versions cannot read, and what is stored until every process can read them."""
-KNOWN: Final = frozenset(f"outcome:{each}" for each in OLDER)
+_LIVING: Final = f"surface:{SurfaceKind.LIVING}"  # until every process can read it, each state has its own message
+KNOWN: Final = frozenset({_LIVING, *(f"outcome:{each}" for each in OLDER)})
 log = structlog.get_logger(__name__)
 
 
@@ -68,6 +69,10 @@ class Replicas:
         if shared != self._shared:
             log.info("values_known_by_all", count=len(shared))
         self._shared = shared
+
+    def may_update_directs(self) -> bool:
+        """Return whether requesters may get messages that are updated in place: every running process can read them."""
+        return _LIVING in self._shared
 
     def storable(self, record: Record) -> Record:
         """Return the row with values that every running process can read."""

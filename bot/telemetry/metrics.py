@@ -60,7 +60,8 @@ METRICS = (
         "deliveries",
         Kind.COUNTER,
         ("kind", "result"),
-        "Cards, notes and direct messages: delivered, postponed, capped, refused, skipped or impossible",
+        "Cards, notes, messages to requesters (living: updated, direct: sent once): delivered, postponed, capped, "
+        "refused, skipped or impossible",
     ),
     Metric(
         "refusals",

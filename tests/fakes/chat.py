@@ -104,9 +104,7 @@ class FakeChat:
 
     async def post(self, conversation: str, message: Message) -> Posted:
         """Start a thread with this message. Return where it was posted."""
-        if gate := self.gates.get("post"):
-            self.arrived["post"].set()
-            await gate.wait()
+        await self._pass_gate("post")
         activity = self._add("post", conversation, message)
         if self._is_without_id("post"):
             return Posted(conversation, None)
@@ -131,15 +129,26 @@ class FakeChat:
 
     async def direct(self, person: Person, message: Message) -> Posted:
         """Post to a person's chat. Return where the message was posted."""
+        await self._pass_gate("direct")
         self.asked["direct"] += person.object_id in self.unreachable
         if person.object_id in self.unreachable:
             raise ChatRefused(self.unreachable[person.object_id])
         activity = self._add("direct", person.object_id, message)
         return Posted(f"a:{person.object_id}", None if self._is_without_id("direct") else activity)
 
+    async def _pass_gate(self, kind: str) -> None:
+        if gate := self.gates.get(kind):
+            self.arrived[kind].set()
+            await gate.wait()
+
     def of(self, kind: str) -> list[Sent]:
         """Return the messages of a kind, in order."""
         return [sent for sent in self.sent.values() if sent.kind == kind]
+
+    @property
+    def living(self) -> str:
+        """The card of the first message to a requester as it is now: the one that is updated in place."""
+        return self.of("direct")[0].card
 
     def _add(self, kind: str, where: str, message: Message) -> str:
         self._begin(kind, where)

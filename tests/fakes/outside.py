@@ -13,6 +13,7 @@ from bot.domain.identity import Person, Principal
 from bot.domain.record import DeliveryState, Record, SurfaceKind
 from bot.domain.request import STATUS_AFTER, AccessRequest, RequestKey, Status, Withdrawal
 from bot.domain.shown.card_places import is_copy
+from bot.domain.shown.direct import is_living_copy
 from bot.domain.shown.surfaces import Wanted, desired
 from bot.rendering import render
 from bot.service.clicks.click import Answer, Verb
@@ -200,7 +201,8 @@ def extras(outside: Outside) -> int:
     A copy that was adopted counts as an extra message too.
     """
     row = outside.row()
-    kept = {surface.activity_id for surface in row.surfaces if not is_copy(surface.name)} if row else set()
+    copies = [each for each in row.surfaces if is_copy(each.name) or is_living_copy(each.name)] if row else []
+    kept = {each.activity_id for each in row.surfaces if each not in copies} if row else set()
     return len(outside.chat.sent.keys() - kept)
 
 
@@ -243,7 +245,7 @@ def _undelivered(outside: Outside, row: Record, want: Wanted) -> str | None:
     if surface.delivery is not DeliveryState.DELIVERED or sent is None:
         return f"{want.name} is {surface.delivery}"
     card = render(want.view, locale=want.channel.locale, timezone=want.channel.timezone)
-    if want.kind is SurfaceKind.CARD and sent.versions[-1].card != card:
+    if want.kind.in_place and sent.versions[-1].card != card:
         return f"{want.name} shows something else"
     return None
 

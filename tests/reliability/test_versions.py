@@ -58,7 +58,7 @@ class NewerVersion:
                 made = json.loads(encode(RECORD, row.with_decision(decision(person(9)))))["decisions"][-1]
                 stored["decisions"].append({**made, "id": name, "state": "queued"})
             case "surface":
-                stored["surfaces"].append({"name": name, "kind": "living", "delivery": "delivered"})
+                stored["surfaces"].append({"name": name, "kind": "newer", "delivery": "delivered"})
         self.added.add(name)
         return decode(RECORD, json.dumps(stored), where="row")
 

@@ -56,7 +56,7 @@ async def test_updates_of_a_card_mention_no_one() -> None:
     assert world.chat.asked["update"] == 0
     world.aws.decide(key, Verdict.APPROVE)
     await world.shown(key)
-    assert world.chat.asked["update"] == 1
+    assert world.chat.asked["update"] == 2  # of the card, and of the requester's message
     assert len(mentions(world, 0)) == 2
     assert mentions(world) == []
     (card,) = world.chat.of("post")

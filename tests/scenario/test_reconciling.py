@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.decision import DecisionState
-from bot.domain.record import DeliveryState
 from bot.domain.request import Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.shown.card_places import LATE_ROW
@@ -90,8 +89,9 @@ async def test_deleted_card_of_an_open_request_is_posted_again(world: World) -> 
 async def test_card_note_and_direct_message_report_a_request_that_ended_outside_teams(world: World) -> None:
     """The request was cancelled, timed out, was revoked or failed.
 
-    The card has no buttons, and a note and a direct message report the status.
+    The card has no buttons, a note reports the status, and the requester's message shows it, without Cancel.
     """
+    words = ("was cancelled", "No one decided", "was revoked", "couldn’t start")
     for number, status in enumerate((Status.CANCELLED, Status.TIMED_OUT, Status.REVOKED, Status.FAILED), start=1):
         key = world.aws.add(number)
         await world.shown(key)
@@ -102,19 +102,23 @@ async def test_card_note_and_direct_message_report_a_request_that_ended_outside_
         assert card is not None
         assert card.activity_id is not None
         assert not world.chat.sent[card.activity_id].buttons
-        assert row.surface(f"dm:{status}") is not None
+        living = row.surface(f"living:{TARO_PERSON.user}")
+        assert living is not None
+        assert living.activity_id is not None
+        assert words[number - 1] in world.chat.sent[living.activity_id].card
+        assert "'verb': 'cancel'" not in world.chat.sent[living.activity_id].card
         assert row.surface(f"note:{status}") is not None
 
 
-async def test_direct_message_about_an_earlier_state_is_skipped_after_the_request_was_rejected(world: World) -> None:
-    """The request was decided before the message "waiting" could be sent: only the message "rejected" is sent."""
+async def test_request_that_was_decided_before_its_first_direct_message_leads_to_one_message(world: World) -> None:
+    """The message "waiting" could not be sent. The one that is sent later says that the request was rejected."""
     world.chat.before["direct"].append(ChatUnavailable("reset", ambiguous=False))
     key = await world.posted()
     world.aws.decide(key, Verdict.REJECT)
-    await world.shown(key)
-    row = await world.row(key)
-    states = {surface.name: surface.delivery for surface in row.surfaces if surface.name.startswith("dm:")}
-    assert states == {"dm:waiting": DeliveryState.SKIPPED, "dm:rejected": DeliveryState.DELIVERED}
+    await world.rows.requeue(key)
+    await world.pass_time(key, 10)
+    (message,) = world.chat.of("direct")
+    assert ["was rejected" in each.summary or "Rejected" in each.summary for each in message.versions] == [True]
 
 
 async def test_claimed_vote_is_sent_once_after_a_crash(world: World) -> None:

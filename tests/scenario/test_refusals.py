@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from bot.domain.record import KEPT, DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
-from bot.domain.shown.surfaces import IDENTIFYING_SPAN
+from bot.domain.shown.direct import IDENTIFYING_SPAN
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.reconcile import retry_policy
@@ -507,7 +507,7 @@ async def test_card_and_direct_message_are_delivered_after_teams_accepts_the_bot
         world.chat.refusing.clear()
         world.chat.unreachable.clear()
         await world.clock.advance(retry_policy.OUTAGE[1].total_seconds())
-    assert [sent.kind for sent in world.chat.sent.values()] == ["post", "direct"]
+    assert sorted(sent.kind for sent in world.chat.sent.values()) == ["direct", "post"]
 
 
 async def test_refused_note_does_not_delay_later_messages(world: World) -> None:
@@ -548,7 +548,7 @@ async def test_lasting_refusals_are_counted_by_kind_of_message_and_problem(world
     await world.pass_time(key, 30)
     refusals = next(iter(world.telemetry.refusals.collect())).samples
     counted = {tuple(each.labels.values()): each.value for each in refusals if each.name.endswith("_total")}
-    assert counted == {("card", "not_installed"): 1.0, ("direct", "blocked"): 1.0}
+    assert counted == {("card", "not_installed"): 1.0, ("living", "blocked"): 1.0}
 
 
 def test_pauses_between_retries_grow_until_they_reach_a_maximum() -> None:

@@ -110,7 +110,7 @@ async def test_message_that_teams_accepts_without_an_id_is_posted_once(world: Wo
         async with reconciled(world, key):
             await world.clock.advance(3600)
     assert len(world.chat.of(kind)) == 1
-    name = {"post": "card:approvals", "direct": "dm:waiting"}[kind]
+    name = {"post": "card:approvals", "direct": f"living:{TARO_PERSON.user}"}[kind]
     found = await surface(world, key, name)
     assert (found.delivery, found.activity_id, found.unconfirmed_posts) == (DeliveryState.DELIVERED, None, 1)
 
@@ -251,9 +251,11 @@ async def test_new_cards_are_limited_in_a_tenant_that_refuses_every_update() -> 
 
 
 async def test_card_that_teams_reported_as_deleted_by_mistake_shows_the_outcome(world: World) -> None:
-    """A second card was posted after the mistake. Both show the outcome."""
+    """A second card was posted after the mistake. Both show the outcome, and so do the requester's messages."""
     key = await world.posted(levels=2)
-    world.chat.before["update"] = [ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND)] * 7
+    world.chat.before["update"] = [
+        ChatRefused(ChatProblem.ACTIVITY_NOT_FOUND)
+    ] * 14  # seven of the card, seven of the message
     world.aws.decide(key, Verdict.APPROVE)
     async with reconciled(world, key):
         await world.clock.advance(LASTS)
@@ -263,6 +265,7 @@ async def test_card_that_teams_reported_as_deleted_by_mistake_shows_the_outcome(
         await world.clock.advance(300)
     assert [card.buttons for card in world.chat.of("post")] == [False, False]
     assert world.chat.of("post")[0].card == world.chat.of("post")[1].card
+    assert world.chat.of("direct")[0].card == world.chat.of("direct")[1].card
 
 
 async def test_post_that_replaces_a_deleted_card_is_repeated_after_a_refusal(world: World) -> None:

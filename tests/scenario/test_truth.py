@@ -11,7 +11,7 @@ from bot.domain.permission import Refusal
 from bot.domain.record import ROW_LEASE, Lease, Record
 from bot.domain.request import AccessRequest, Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import Match
-from bot.domain.shown.surfaces import DIRECTS, IDENTIFYING_SPAN
+from bot.domain.shown.direct import DIRECTS, IDENTIFYING_SPAN
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Signal, SignalLost, SignalRefused
 from bot.ports.store import Change, StoreUnavailable
@@ -389,7 +389,7 @@ async def test_card_has_the_whole_arn_of_an_approver_role_of_another_account(wor
 
 
 async def test_end_of_the_access_window_is_announced_once(world: World) -> None:
-    """When the window ends, the card is updated, and one note and one direct message are sent."""
+    """When the window ends, the card and the requester's message are updated, and one note is sent."""
     key = await world.posted()
     world.aws.decide(key, Verdict.APPROVE)
     async with world.running():
@@ -401,8 +401,8 @@ async def test_end_of_the_access_window_is_announced_once(world: World) -> None:
         await world.clock.advance(10)
     assert "Access ended" in world.chat.sent["1000"].card
     new = list(world.chat.sent.values())[before:]
-    assert [sent.kind for sent in new] == ["reply", "direct"]
-    assert all("ended" in sent.card for sent in new)
+    assert [sent.kind for sent in new] == ["reply"]
+    assert all("ended" in card for card in (new[0].card, world.chat.living))
     assert (await world.row(key)).request is not None
     assert not (await world.row(key)).watched
 

@@ -16,7 +16,7 @@ from tree_sitter import Node as Syntax
 
 from bot.domain.record import Record
 from bot.domain.request import Node
-from bot.domain.shown.surfaces import direct_view
+from bot.domain.shown.direct import direct_view
 from bot.domain.shown.views import DirectKind
 from bot.rendering import render
 from bot.sandbox.aws.jit.operations import TOKEN_ROLE

@@ -46,7 +46,7 @@ async def test_approval_over_http_sends_one_signal_a_note_and_a_direct_message_a
     assert call.params["Payload"] == {"Comment": ["どうぞ (佐藤 花子 via Microsoft Teams)"]}
     assert not has_buttons(world.cards(request)[0].card)
     assert "SendAutomationSignal" in unwrapped(shown(world.replies(card)[0].card))
-    assert "start-session" in str(world.microsoft.posted(world.microsoft.world.personal(TARO))[-1].card)
+    assert "start-session" in str(world.microsoft.posted(world.microsoft.world.personal(TARO))[0].card)
 
 
 async def test_late_clicks_send_no_signal_and_are_answered_with_the_decision(world: Product) -> None:

@@ -57,7 +57,7 @@ async def test_card_note_and_direct_message_of_a_request_for_several_nodes_name_
         await world.click(HANAKO, world.cards(request)[0], "approve", "ok")
         await world.until(lambda: any("start-session" in str(each.card) for each in world.direct_messages(TARO)))
         await world.until(lambda: bool(world.replies(card)))
-    message = str(world.direct_messages(TARO)[-1].card)
+    message = str(world.direct_messages(TARO)[0].card)
     assert all(f"--target {each}" in message for each in ids)
     assert all(each in message for each in (*NAMES, *ids))
     assert all(each in shown(world.replies(card)[0].card) for each in NAMES)

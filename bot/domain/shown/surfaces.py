@@ -5,28 +5,38 @@ It selects the cards, notes and direct messages; `card.py` and `notes.py` fill t
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
 from bot.domain.configuration import Configuration
 from bot.domain.identity import Person
-from bot.domain.record import DeliveryState, Record, SurfaceKind
+from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import AccessRequest, Status, Withdrawal
 from bot.domain.routing import Channel
-from bot.domain.shown.card import access_is_over, card_view, conflicting_policies, is_undecidable, node_lines
-from bot.domain.shown.card_places import card_places
-from bot.domain.shown.connecting import powershell_command, shell_command
-from bot.domain.shown.decided import decision_lines
+from bot.domain.shown.card import card_view
+from bot.domain.shown.card_places import card_places, is_copy
+from bot.domain.shown.direct import (
+    WAITING_KINDS,
+    alert_kind,
+    alert_name,
+    direct_kind,
+    direct_view,
+    ending_soon_at,
+    is_living_copy,
+    living_messages,
+    living_name,
+    may_still_be_identified,
+    requester_of,
+    short_view,
+)
 from bot.domain.shown.notes import blank_note, thread_notes, why_undone
 from bot.domain.shown.reply_views import View
 from bot.domain.shown.turns import next_reminder, turn_notes
 from bot.domain.shown.views import CardView, DirectKind, DirectView, NoteKind, NoteView
 
 TIME_OUT_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
-IDENTIFYING_SPAN = timedelta(minutes=15)  # how long after the request's end a direct message waits for a new member
-LOOKUP_SPAN = timedelta(hours=6)  # the same, while Teams does not return all rosters
 LATE_FAILURE = timedelta(days=1)  # a failed request that is older when first seen is not shown
 
 
@@ -40,11 +50,20 @@ class Wanted:
     channel: Channel
     person: Person | None = None  # the recipient of a direct message
     overtaken: bool = False
+    announces: tuple[str, ...] = ()  # the direct messages that are not sent if this one is posted
 
     @property
     def line(self) -> str:
-        """The sequence in which it is delivered: one for all notes, one for all direct messages, one for each card."""
-        return self.name if self.kind is SurfaceKind.CARD else self.kind
+        """The sequence in which it is delivered.
+
+        One for all notes, one for all direct messages that are sent once, one for each message that is updated.
+        """
+        return self.name if self.kind.in_place else self.kind
+
+    @property
+    def is_copy(self) -> bool:
+        """True for a further copy of a message. Copies are updated, but never posted again."""
+        return is_copy(self.name) or is_living_copy(self.name)
 
     @property
     def digest(self) -> str:
@@ -76,8 +95,13 @@ def _codes(value: object) -> object:
             return value
 
 
-def desired(record: Record, configuration: Configuration, now: datetime) -> tuple[Wanted, ...]:
-    """Return everything that Teams must show for this row now, in the order in which it is delivered."""
+def desired(
+    record: Record, configuration: Configuration, now: datetime, *, in_place: bool = True
+) -> tuple[Wanted, ...]:
+    """Return everything that Teams must show for this row now, in the order in which it is delivered.
+
+    If not `in_place`, a requester without a message that is updated in place gets one message for each state.
+    """
     request = record.request
     if request is None or not _worth_showing(record, request, configuration, now):
         return ()
@@ -89,7 +113,8 @@ def desired(record: Record, configuration: Configuration, now: datetime) -> tupl
     if home is None or request.auto_approved:  # nobody decided, and nobody needs to act
         return tuple(cards)
     notes, delivery_notes = _notes(record, home, cards, now), _delivery_notes(record, home)
-    directs = [] if may_still_be_identified(record, now) else _directs(record, home, configuration, now)
+    identified = not may_still_be_identified(record, now)
+    directs = _requester_messages(record, home, configuration, now, in_place=in_place) if identified else []
     overtaken = _overtaken_notes(record, home, (*notes, *delivery_notes))
     return (*cards, *overtaken, *notes, *directs, *delivery_notes)
 
@@ -97,8 +122,8 @@ def desired(record: Record, configuration: Configuration, now: datetime) -> tupl
 def next_change(record: Record, configuration: Configuration, now: datetime) -> datetime | None:
     """Return when the desired surfaces change by themselves next; None if they do not.
 
-    That is when a reminder is due, shortly after the request's deadline, when its access ends, or when a person's mark
-    as reviewer ends.
+    That is when a reminder is due, shortly after the request's deadline, when its access ends, some minutes before, or
+    when a person's mark as reviewer ends.
     """
     request, home = record.request, configuration.home(record)
     if request is None:
@@ -108,6 +133,7 @@ def next_change(record: Record, configuration: Configuration, now: datetime) -> 
         request.deadline + TIME_OUT_GRACE if request.deadline else None,
         request.access_until if request.status is Status.APPROVED else None,
         *(each.until for each in record.reviews if request.status is Status.PENDING),
+        ending_soon_at(request),
     ]
     return min((moment for moment in moments if moment and moment > now), default=None)
 
@@ -166,65 +192,75 @@ def _delivery_notes(record: Record, home: Channel) -> list[Wanted]:
     return [_wanted_note("note:direct_impossible", note, home)]
 
 
-# --- direct messages ---------------------------------------------------------------------------------------------
-
-DIRECTS = {
-    Status.PENDING: DirectKind.WAITING,
-    Status.APPROVED: DirectKind.APPROVED,
-    Status.REJECTED: DirectKind.REJECTED,
-    Status.REVOKED: DirectKind.REVOKED,
-    Status.TIMED_OUT: DirectKind.TIMED_OUT,
-    Status.CANCELLED: DirectKind.CANCELLED,
-    Status.FAILED: DirectKind.FAILED,
-    Status.GONE: DirectKind.GONE,
-}
-
-_WAITING = frozenset({DirectKind.WAITING, DirectKind.UNDECIDABLE})
+# --- messages to the requester --------------------------------------------------------------------------------------
 
 
-def may_still_be_identified(record: Record, now: datetime) -> bool:
-    """True while a roster may still name the requester, who is unidentified or could not be looked up.
+def _requester_messages(
+    record: Record, home: Channel, configuration: Configuration, now: datetime, *, in_place: bool
+) -> list[Wanted]:
+    """Return the messages to the requester: one that is updated in place and short ones, or one for each state.
 
-    While it is True, no direct message is due.
+    There is one for each state if the requester is no known Teams user, if `in_place` is False and the row has none
+    that is updated in place, or once the bot has given that one up.
     """
-    request, requester = record.request, record.requester
-    may_be_found = requester is not None and requester.may_be_found
-    if request is None or request.replica_of or (requester and requester.identified and not may_be_found):
-        return False
-    if not request.status.ended:
-        return request.status is Status.PENDING
-    ended_at = request.modified_at or record.observed_at
-    return ended_at is not None and now < ended_at + (LOOKUP_SPAN if may_be_found else IDENTIFYING_SPAN)
-
-
-def _directs(record: Record, home: Channel, configuration: Configuration, now: datetime) -> list[Wanted]:
-    kind = direct_kind(record, configuration, now)
+    kind, person = direct_kind(record, configuration, now), requester_of(record)
     if record.request is None or kind is None:
         return []
-    person = record.requester.person if record.requester and record.requester.identified else None
-    due = Wanted(_direct_name(record, kind), SurfaceKind.DIRECT, direct_view(record, kind, configuration), home, person)
+    due = Wanted(alert_name(kind), SurfaceKind.DIRECT, direct_view(record, kind, configuration), home, person)
+    living = record.surface(living_name(person)) if person else None
+    if living and living.delivery is not DeliveryState.IMPOSSIBLE:
+        return _updated_messages(record, kind, due, living, now)
+    if living or person is None or not in_place or _is_over(record.surface(due.name)):
+        return _messages_sent_once(record, replace(due, name=_corrected_name(record, kind)), now)
+    return _updated_messages(record, kind, due, None, now)
+
+
+def _updated_messages(
+    record: Record, kind: DirectKind, due: Wanted, living: Surface | None, now: datetime
+) -> list[Wanted]:
+    """Return the message that is updated in place, its copies, and the short messages beside it.
+
+    `due` is the message about the current state. A message in place that is posted notifies; only if it is updated, a
+    short message does.
+    """
+    if due.person is None or not isinstance(due.view, DirectView):
+        return []
+    alert = alert_kind(record, kind, now)
+    names = tuple(dict.fromkeys(alert_name(each) for each in (kind, alert) if each))
+    message = replace(due, name=living_name(due.person), kind=SurfaceKind.LIVING, announces=names)
+    copies = [replace(message, name=each.name) for each in living_messages(record, due.person) if each is not living]
+    updated = living is not None and living.activity_id is not None
+    short = []
+    if alert and updated:
+        short.append(replace(due, name=alert_name(alert), view=short_view(due.view, alert)))
+    short += [
+        replace(each, view=short_view(each.view, DirectKind.NOT_CANCELLED, detail=each.view.detail))
+        for each in _failed_cancellations(record, due, now)
+        if isinstance(each.view, DirectView)
+    ]
+    return [message, *copies, *_overtaken_messages(record, due, {*names, *(each.name for each in short)}), *short]
+
+
+def _messages_sent_once(record: Record, due: Wanted, now: datetime) -> list[Wanted]:
     failed = _failed_cancellations(record, due, now)
-    names = {due.name, *(want.name for want in failed)}
-    claimed = (surface.name for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
-    overtaken = [replace(due, name=name, overtaken=True) for name in claimed if name not in names]
-    return [*overtaken, due, *failed]
+    return [*_overtaken_messages(record, due, {due.name, *(want.name for want in failed)}), due, *failed]
 
 
-def _direct_name(record: Record, kind: DirectKind) -> str:
+def _overtaken_messages(record: Record, due: Wanted, names: Collection[str]) -> list[Wanted]:
+    """Return direct messages that were started but are no longer wanted, so that they are skipped if not delivered."""
+    begun = (surface.name for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
+    return [replace(due, name=name, overtaken=True) for name in begun if name not in names]
+
+
+def _is_over(surface: Surface | None) -> bool:
+    return surface is not None and surface.delivery in {DeliveryState.DELIVERED, DeliveryState.IMPOSSIBLE}
+
+
+def _corrected_name(record: Record, kind: DirectKind) -> str:
     """Return the name of a message. Each name is sent once, so the correction of a message has its own name."""
     delivered = {each.name for each in record.surfaces if each.delivery is DeliveryState.DELIVERED}
-    corrects = kind is DirectKind.WAITING and {f"dm:{each}" for each in _WAITING} <= delivered
-    return f"dm:{kind}:again" if corrects else f"dm:{kind}"
-
-
-def direct_kind(record: Record, configuration: Configuration, now: datetime) -> DirectKind | None:
-    """Return the kind of direct message that the requester must have now; None if none is due."""
-    if record.request is None:
-        return None
-    home = configuration.home(record)
-    if home and is_undecidable(record, home, configuration):
-        return DirectKind.UNDECIDABLE
-    return DirectKind.ENDED if access_is_over(record.request, now) else DIRECTS.get(record.request.status)
+    corrects = kind is DirectKind.WAITING and {alert_name(each) for each in WAITING_KINDS} <= delivered
+    return f"{alert_name(kind)}:again" if corrects else alert_name(kind)
 
 
 def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wanted]:
@@ -233,7 +269,7 @@ def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wa
     A note is not enough: requesters may not see the thread.
     """
     view = due.view
-    if not isinstance(view, DirectView) or view.kind not in _WAITING:
+    if not isinstance(view, DirectView) or not record.request or record.request.status is not Status.PENDING:
         return []
     failed = [(each, why_undone(record, each, now)) for each in record.decisions if each.verdict is Withdrawal.CANCEL]
     return [
@@ -241,44 +277,3 @@ def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wa
         for each, why in failed
         if why
     ]
-
-
-def direct_view(record: Record, kind: DirectKind, configuration: Configuration) -> DirectView:
-    """Return the direct message to the requester; raise ValueError for a row without facts."""
-    request = record.request
-    if request is None:
-        raise ValueError(record.key)
-    approved = kind is DirectKind.APPROVED
-    return DirectView(
-        kind=kind,
-        key=str(request.key),
-        ops_item_id=request.key.ops_item_id,
-        account=request.key.account,
-        region=request.key.region,
-        node_id=request.node.id,
-        node_name=request.node.name,
-        reason=request.reason,
-        duration=request.duration,
-        decisions=decision_lines(record),
-        requested_at=request.requested_at,
-        deadline=request.deadline,
-        access_until=request.access_until if approved else None,
-        commands=tuple(shell_command(request.key, node.id) for node in request.targets) if approved else (),
-        powershell=tuple(powershell_command(request.key, node.id) for node in request.targets) if approved else (),
-        conflicting_policies=conflicting_policies(record),
-        cancel=_may_offer_cancel(record, configuration),
-        home=record.route.channel if record.route and kind is DirectKind.UNDECIDABLE else None,
-        nodes=node_lines(request),
-        account_name=configuration.account_name(request.key.account),
-        region_name=configuration.region_names.get(request.key.region),
-    )
-
-
-def _may_offer_cancel(record: Record, configuration: Configuration) -> bool:
-    """True while the message offers Cancel. Whether the automation execution is known is checked at the click."""
-    request = record.request
-    if request is None or request.replica_of or configuration.cancel_role(request.key) is None:
-        return False
-    if request.status is not Status.PENDING:
-        return False
-    return not any(each.verdict is Withdrawal.CANCEL and each.announced for each in record.live_decisions)

@@ -235,8 +235,10 @@ class DirectKind(StrEnum):
     """The state or event that a direct message to the requester reports."""
 
     WAITING = "waiting"
+    LEVEL_PASSED = "level_passed"  # the request waits for a further level
     UNDECIDABLE = "undecidable"  # the request waits, and no one may decide it in `home`
     APPROVED = "approved"
+    ENDING_SOON = "ending_soon"  # the access ends within minutes
     REJECTED = "rejected"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
@@ -249,7 +251,10 @@ class DirectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DirectView:
-    """A direct message to the requester; template `direct-message`."""
+    """A direct message to the requester; template `direct-message`, or `direct-short` for a short one.
+
+    A short message only notifies: the message that is updated in place has the details, the commands and Cancel.
+    """
 
     kind: DirectKind
     key: str
@@ -268,16 +273,30 @@ class DirectView:
     powershell: tuple[str, ...] = ()  # the same for PowerShell
     conflicting_policies: tuple[str, ...] = ()
     cancel: bool = False  # the message offers Cancel
-    home: str | None = None  # the channel in which no one may decide the request, for UNDECIDABLE
+    home: str | None = None  # the channel that decides a waiting request
     detail: str | None = None  # a code
     nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
     account_name: str | None = None
     region_name: str | None = None  # what AWS calls the Region, in English
+    short: bool = False
+    level: tuple[int, int] | None = None  # number of the waiting level and of all levels, if there are several
+    deciders: tuple[str, ...] = ()  # who may decide now, as in the configuration: `members`, `user:…`, `upn:…`
+    decider_names: tuple[str, ...] = ()  # names of listed deciders; added when the message is sent
+
+    @property
+    def is_open(self) -> bool:
+        """True while the request waits, or its access can be used: people still need the message."""
+        return self.kind in _OPEN_KINDS
 
     @property
     def shown_node(self) -> str:
         """The names of all nodes, or their ids where they have none."""
         return _shown_node(self)
+
+
+_OPEN_KINDS: Final = frozenset(
+    {DirectKind.WAITING, DirectKind.LEVEL_PASSED, DirectKind.UNDECIDABLE, DirectKind.APPROVED}
+)
 
 
 def _shown_node(view: CardView | DirectView) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from bot.domain.decision import Outcome
 from bot.domain.request import RequestKey, Status
 from bot.domain.shown.connecting import powershell_command, shell_command
+from bot.domain.shown.direct import NOTIFIED, short_view
 from bot.domain.shown.reply_views import (
     HelpView,
     HistoryKind,
@@ -26,6 +27,7 @@ from bot.rendering.gallery.sample import (
     APPROVAL,
     APPROVER_SESSION,
     CANCELLATION,
+    COLLEAGUE,
     DEADLINE,
     KEY,
     LINK,
@@ -77,8 +79,18 @@ WAITING_MESSAGE: Final = DirectView(
     cancel=True,
     account_name=WAITING.account_name,
     region_name=WAITING.region_name,
+    home="production",
+    deciders=("members",),
 )
-_OVER = replace(WAITING_MESSAGE, cancel=False)
+_OVER = replace(WAITING_MESSAGE, cancel=False, home=None, deciders=())
+_LEVEL_PASSED = replace(
+    WAITING_MESSAGE,
+    kind=DirectKind.LEVEL_PASSED,
+    level=(2, 2),
+    decisions=(APPROVAL,),
+    deciders=("user:aaaaaaaa-0000-4000-8000-900000000002",),
+    decider_names=(COLLEAGUE,),
+)
 _APPROVED = replace(
     _OVER,
     kind=DirectKind.APPROVED,
@@ -90,14 +102,22 @@ _APPROVED = replace(
 )
 _DIRECT = {
     DirectKind.WAITING: WAITING_MESSAGE,
-    DirectKind.UNDECIDABLE: replace(WAITING_MESSAGE, kind=DirectKind.UNDECIDABLE, home="production"),
+    DirectKind.LEVEL_PASSED: _LEVEL_PASSED,
+    DirectKind.UNDECIDABLE: replace(WAITING_MESSAGE, kind=DirectKind.UNDECIDABLE, deciders=()),
     DirectKind.APPROVED: _APPROVED,
+    DirectKind.ENDING_SOON: replace(_APPROVED, kind=DirectKind.ENDING_SOON),
     DirectKind.REJECTED: replace(_OVER, kind=DirectKind.REJECTED, decisions=(REJECTION,)),
     DirectKind.REVOKED: replace(_OVER, kind=DirectKind.REVOKED, decisions=(APPROVAL, REVOCATION)),
     DirectKind.CANCELLED: replace(_OVER, kind=DirectKind.CANCELLED, decisions=(CANCELLATION,)),
     DirectKind.ENDED: replace(_OVER, kind=DirectKind.ENDED, decisions=(APPROVAL,)),
     **{kind: replace(_OVER, kind=kind) for kind in (DirectKind.TIMED_OUT, DirectKind.FAILED, DirectKind.GONE)},
     DirectKind.NOT_CANCELLED: replace(WAITING_MESSAGE, kind=DirectKind.NOT_CANCELLED, detail="cancel_denied"),
+}
+
+_SHORT = {
+    named("direct-short", kind): short_view(view, kind, detail=view.detail)
+    for kind, view in _DIRECT.items()
+    if kind in {*NOTIFIED, DirectKind.NOT_CANCELLED}
 }
 
 _EXECUTION = "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22"
@@ -225,6 +245,7 @@ MESSAGES: Final[Mapping[str, Sample]] = {
     for name, view in {
         "direct-message": _APPROVED,
         **{named("direct-message", kind): view for kind, view in _DIRECT.items() if view is not _APPROVED},
+        **_SHORT,
         "direct-message-several-nodes": replace(_APPROVED, node_id="", node_name=None, nodes=NODES),
         "direct-message-failed-policies-conflict": replace(
             _OVER, kind=DirectKind.FAILED, conflicting_policies=("Policy-A", "Policy-B")

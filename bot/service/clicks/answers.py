@@ -8,7 +8,7 @@ from bot.domain.request import Status, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card import card_view
 from bot.domain.shown.decided import decision_line
-from bot.domain.shown.surfaces import direct_kind, direct_view
+from bot.domain.shown.direct import direct_kind, direct_view
 from bot.domain.shown.views import Banner, CardView, DirectView, Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
 from bot.rendering import render, summary

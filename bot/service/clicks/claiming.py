@@ -11,6 +11,7 @@ from bot.domain.decision import DECISION_SPAN, HOLD, QUEUE_HOLD, Decision, Decis
 from bot.domain.effects import is_hidden_vote
 from bot.domain.record import Record
 from bot.domain.shown.card_places import with_unknown_content
+from bot.domain.shown.direct import with_unknown_messages
 from bot.service.clicks.answers import Screen
 from bot.service.clicks.permission_check import Inputs
 
@@ -100,8 +101,8 @@ def promised(record: Record, decision_id: str, screen: Screen, now: datetime) ->
     decision = record.decision(decision_id)
     if decision is None:
         return record
-    # the person's card no longer has the content that was delivered; a direct message is never updated
-    shown = record if screen.personal else with_unknown_content(record, screen.channel.name)
+    # the person's card or message no longer has the content that was delivered
+    shown = with_unknown_messages(record) if screen.personal else with_unknown_content(record, screen.channel.name)
     promise = shown.with_decision(replace(decision, announced=True))
     # cards that say who is queued must not delay the cards of new requests
     return promise.requeue_by(now) if decision.queued else promise.requeue_first(now)

@@ -94,5 +94,5 @@ def is_in_own_chat(record: Record, click: Click) -> bool:
 
 def has_direct_message_in(record: Record, conversation: str) -> bool:
     """True if the requester's direct message was sent to this conversation."""
-    sent = (surface for surface in record.surfaces if surface.kind is SurfaceKind.DIRECT)
+    sent = (surface for surface in record.surfaces if surface.kind in {SurfaceKind.DIRECT, SurfaceKind.LIVING})
     return any(same_conversation(surface.conversation, conversation) for surface in sent)

@@ -8,7 +8,7 @@ from typing import TypeVar, assert_never
 import structlog
 
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
-from bot.domain.shown.card_places import card_name, is_copy
+from bot.domain.shown.card_places import card_name
 from bot.domain.shown.surfaces import Wanted
 from bot.domain.shown.turns import called_step, is_called_already
 from bot.domain.shown.views import NoteView
@@ -60,8 +60,8 @@ class Delivery:
 
     async def _send(self) -> None:
         match self._wanted.kind:
-            case SurfaceKind.CARD:
-                await self._send_card()
+            case SurfaceKind.CARD | SurfaceKind.LIVING:
+                await self._send_in_place()
             case SurfaceKind.NOTE:
                 await self._send_note()
             case SurfaceKind.DIRECT:
@@ -81,28 +81,31 @@ class Delivery:
             await self._failed.unavailable(unavailable)
         except ChatRefused as refused:
             if await self._failed.refused(task, refused):
-                await self._attempt(Task.CARD, partial(self._post_card, instead=refused.problem))
+                await self._attempt(self._posting, partial(self._post_in_place, instead=refused.problem))
         else:
             self._failed.accepted(task)
 
-    # --- the card
+    # --- messages that are updated in place: cards, and the requester's message
 
-    async def _send_card(self) -> None:
+    async def _send_in_place(self) -> None:
         former = self._former
         if former.activity_id is None:
-            if not is_copy(self._wanted.name) and not self._is_shown_without_id():
-                await self._attempt(Task.CARD, self._post_card)
+            if not self._wanted.is_copy and not self._is_shown_without_id():
+                await self._attempt(self._posting, self._post_in_place)
         elif former.digest != self._entry.digest or former.problem is not None:
-            card = Posted(former.conversation or self._wanted.channel.conversation, former.activity_id)
-            await self._attempt(Task.UPDATE, partial(self._update_card, card))
+            shown = Posted(former.conversation or self._wanted.channel.conversation, former.activity_id)
+            await self._attempt(Task.UPDATE, partial(self._update, shown))
 
-    async def _post_card(self, *, instead: ChatProblem | None = None) -> None:
-        """Post the card. `instead` is the problem with which Teams refused to update the earlier card, if any."""
+    @property
+    def _posting(self) -> Task:
+        return Task.CARD if self._wanted.kind is SurfaceKind.CARD else Task.DIRECT
+
+    async def _post_in_place(self, *, instead: ChatProblem | None = None) -> None:
+        """Post the message. `instead` is the problem with which Teams refused to update the earlier one, if any."""
         # done before the post is stored, because it may be slow
         shown = await self._mentioning.on_post(self._entry.record, self._wanted)
         await self._entry.begin_post()
-        conversation = self._wanted.channel.conversation
-        posted = await self._sent(shown, lambda message: self._chat.post(conversation, message), alert=self._alerts)
+        posted = await self._sent(shown, self._post_to, alert=self._alerts)
         self._note_first_card()
         gone = self._failed.gone(instead) if instead else None
         await self._delivered(posted, gone=gone, called=called_step(shown.view))
@@ -113,21 +116,27 @@ class Delivery:
         request = self._entry.record.request
         return request is None or not request.auto_approved
 
+    async def _post_to(self, message: Message) -> Posted:
+        if (person := self._wanted.person) is not None:
+            return await self._chat.direct(person, message)
+        return await self._chat.post(self._wanted.channel.conversation, message)
+
     def _note_first_card(self) -> None:
         """Measure how long the request waited for its card, if Teams has taken none before."""
         request = self._entry.record.request
-        if request and request.requested_at and self._alerts and self._former.delivery is DeliveryState.WAITING:
+        first = self._wanted.kind is SurfaceKind.CARD and self._former.delivery is DeliveryState.WAITING
+        if first and request and request.requested_at and self._alerts:
             outlets = self._outlets
             observe_wait(outlets.telemetry.request_to_card, request.requested_at, outlets.clock.now())
 
-    async def _update_card(self, card: Posted) -> None:
+    async def _update(self, posted: Posted) -> None:
         shown = await self._mentioning.on_update(self._entry.record, self._wanted)
         await self._entry.begin_update()
-        await self._sent(shown, lambda message: self._chat.update(card, message))
-        await self._delivered(card)
+        await self._sent(shown, lambda message: self._chat.update(posted, message))
+        await self._delivered(posted)
 
     def _is_shown_without_id(self) -> bool:
-        """True if Teams accepted this state of the card, but returned no id for it."""
+        """True if Teams accepted this state of the message, but returned no id for it."""
         former = self._former
         delivered = former.delivery is DeliveryState.DELIVERED and former.activity_id is None
         return delivered and former.digest == self._entry.digest
@@ -136,7 +145,7 @@ class Delivery:
         former = self._former
         if former.delivery is DeliveryState.POSTING:
             return True
-        posted = former.kind is SurfaceKind.CARD and former.delivery is DeliveryState.DELIVERED
+        posted = former.kind.in_place and former.delivery is DeliveryState.DELIVERED
         return posted and former.activity_id is None and not self._is_shown_without_id()
 
     # --- messages that are sent once

@@ -7,7 +7,7 @@ from typing import assert_never
 import structlog
 
 from bot.domain.record import KEPT, DeliveryState, Record, Surface, SurfaceKind
-from bot.domain.shown.card_places import is_copy
+from bot.domain.shown.views import DirectView
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.checks.outcomes import Outcomes, Work
@@ -58,7 +58,7 @@ class FailedDelivery:
         await self._put_off(code, retry_policy.CAPPED, result="capped", ambiguous=True)
 
     async def refused(self, task: Task, error: ChatRefused) -> bool:
-        """React to a refusal; return True if the card must be posted again now."""
+        """React to a refusal; return True if the message must be posted again now."""
         if pause := self._before_repeat(task, error.problem):
             await self._repeat(task, error.problem, pause)
             return False
@@ -136,9 +136,12 @@ class FailedDelivery:
         )
 
     def is_forgotten(self) -> bool:
-        """True for a refused card of an ended request, if it was never shown, or the request ended KEPT ago."""
+        """True for a refused message of an ended request, if it was never shown, or the request ended KEPT ago.
+
+        Messages that are sent once have their own end.
+        """
         former = self._former
-        if former.kind is not SurfaceKind.CARD or former.problem is None or not self._has_ended():
+        if not former.kind.in_place or former.problem is None or not self._has_ended():
             return False
         never_shown = former.activity_id is None and not former.unconfirmed_posts
         return never_shown or self._now() - _last_change(self._entry.record) > KEPT
@@ -184,19 +187,26 @@ class FailedDelivery:
         return retry_policy.before_repeat(task, problem, refusals=self._refusals_of(task))
 
     def _refusals_of(self, task: Task) -> int:
-        """Return how often this task was refused before. A post that replaces a card comes after refused updates."""
-        replaces = task is Task.CARD and self._former.activity_id is not None
+        """Return how often this task was refused before. A post that replaces a message comes after refused updates."""
+        replaces = task is not Task.UPDATE and self._former.activity_id is not None
         return max(0, self._former.refusals - (len(retry_policy.UPDATE_REPEATS) if replaces else 0))
 
     def _lasting(self, task: Task) -> int:
         return max(0, self._refusals_of(task) - len(task.repeats))
 
     def _may_post_again(self) -> bool:
-        return self._is_of_use() and self._former.reposts < retry_policy.REPOSTS
+        is_card = self._wanted.kind is SurfaceKind.CARD
+        most = retry_policy.REPOSTS if is_card else retry_policy.MESSAGE_REPOSTS
+        return self._is_of_use() and self._former.reposts < most
 
     def _is_of_use(self) -> bool:
-        """True for a card that people still need: not a copy, and the request can be decided."""
-        return not is_copy(self._wanted.name) and not self._has_ended()
+        """True for a message that people still need, and that is not a copy.
+
+        They need a card while the request can be decided, and the requester's message also while they have access.
+        """
+        view = self._wanted.view
+        needed = view.is_open if isinstance(view, DirectView) else not self._has_ended()
+        return needed and not self._wanted.is_copy
 
     def _is_deleted_for_good(self, problem: ChatProblem) -> bool:
         deleted = problem is ChatProblem.ACTIVITY_NOT_FOUND

@@ -1,23 +1,25 @@
-"""Mentions people on a card that waits for a decision, and in a note: those of `mention`, and those in the reason.
+"""Names people: on a waiting card and in a note those of `mention` and of the reason, for the requester who decides.
 
 Decides which rosters are read, and whether mentions notify. `bot.domain.shown.mentions` finds the people in the reason.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.domain.identity import Person
+from bot.domain.permission import listed_approvers
 from bot.domain.record import Record
-from bot.domain.routing import Channel
+from bot.domain.routing import MEMBERS, Channel
 from bot.domain.shown.card import asks_for_decision, mentions_of, with_mentions
 from bot.domain.shown.mentions import may_mention, mentioned
 from bot.domain.shown.surfaces import Wanted
-from bot.domain.shown.views import CardView, NoteView
+from bot.domain.shown.views import CardView, DirectView, NoteView
 from bot.ports.teams import People, RosterUnavailable
 from bot.text.names import exact
 
 
 class Mentioning:
-    """Adds mentions to waiting cards and to notes that call people.
+    """Adds mentions to waiting cards and to notes that call people, and names to the requester's message.
 
     People that the bot cannot find, because a roster is unavailable, are left out. If the card is updated later for
     another reason, their names are added.
@@ -29,7 +31,7 @@ class Mentioning:
         self._people = people
 
     async def on_post(self, record: Record, want: Wanted) -> Wanted:
-        """Return a waiting card, or a note that calls people, with mentions that notify them.
+        """Return a waiting card, or a note that calls people, with mentions that notify them, or a message with names.
 
         Return anything else unchanged.
         """
@@ -40,13 +42,16 @@ class Mentioning:
         return await self._completed(record, want, rings=True)
 
     async def on_update(self, record: Record, want: Wanted) -> Wanted:
-        """Return a waiting card with names but without mentions; return anything else unchanged.
+        """Return a waiting card or a message with names but without mentions; return anything else unchanged.
 
         Whether Teams would notify people again when an update mentions them is not verified.
         """
         return await self._completed(record, want, rings=False)
 
     async def _completed(self, record: Record, want: Wanted, *, rings: bool) -> Wanted:
+        if isinstance(want.view, DirectView):
+            names = await self._deciders(want.view.deciders, want)
+            return replace(want, view=replace(want.view, decider_names=names))
         if not isinstance(want.view, CardView) or not asks_for_decision(want.view):
             return want
         asked = await self._asked(want.channel, want.view.step)
@@ -62,6 +67,24 @@ class Mentioning:
         ids = [exact(entry.removeprefix("user:")) for entry in listed]
         return [known[each] for each in ids if each in known]
 
+    async def _deciders(self, entries: tuple[str, ...], want: Wanted) -> tuple[str, ...]:
+        """Return the names of the channel's members who are listed as approvers, without the requester.
+
+        Empty if each member may decide.
+        """
+        listed = listed_approvers(entries)
+        if not listed or MEMBERS in listed:
+            return ()
+        members = await self._members(want.channel)
+        found = (each for each in members if {f"user:{each.user}", f"upn:{exact(each.upn or '')}"} & listed)
+        return tuple(each.shown_name for each in found if want.person is None or each.user != want.person.user)
+
+    async def _members(self, channel: Channel) -> Sequence[Person]:
+        try:
+            return await self._people.roster(channel.conversation)
+        except RosterUnavailable:  # the directory has logged why
+            return ()
+
     async def _named(self, record: Record, channel: Channel) -> tuple[Person, ...]:
         """Return the channel's members that the reason mentions; none if the request is not decided in this channel."""
         request, requester, route = record.request, record.requester, record.route
@@ -69,8 +92,5 @@ class Mentioning:
             return ()
         if not route.settled or route.channel != channel.name:
             return ()
-        try:
-            members = await self._people.roster(channel.conversation)
-        except RosterUnavailable:  # the directory has logged why
-            return ()
+        members = await self._members(channel)
         return mentioned(request.reason, members, requester=requester, never=(channel.name,))

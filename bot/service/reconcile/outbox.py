@@ -11,7 +11,6 @@ from datetime import datetime
 from functools import cached_property
 
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
-from bot.domain.shown.card_places import card_name
 from bot.domain.shown.surfaces import Wanted
 from bot.ports.clock import Clock
 from bot.ports.teams import Posted
@@ -60,35 +59,39 @@ class OutboxEntry:
         self.record = await self._rows.renew(self.record.key, self._owner, also=begin)
 
     async def delivered(self, posted: Posted, *, called: str | None = None) -> None:
-        """Store where a message is and, for a card, the digest of its content. A post without an id stays counted.
+        """Store where a message is and, if it is updated in place, the digest of its content.
 
-        `called` is the step whose people the message calls; "" for a card that calls no one, None if it does not count.
+        A post without an id stays counted. `called` is the step whose people the message calls; "" for a card that
+        calls no one, None if it does not count.
         """
-        digest = self.digest if self.wanted.kind is SurfaceKind.CARD else None
+        in_place = self.wanted.kind.in_place
+        digest = self.digest if in_place else None
 
         def keep(record: Record) -> Record:
             record, former = self._with_call(record, called), self._surface_of(record)
-            if self.wanted.kind is SurfaceKind.CARD and former.activity_id not in {None, posted.activity_id}:
+            if former.activity_id is None or former.activity_id != posted.activity_id:
+                record = self._with_announced(record, posted)
+            if in_place and former.activity_id not in {None, posted.activity_id}:
                 return self._with_copy(record, former, posted).requeue_by(self._clock.now())
             return self._with_delivery(record, _delivered(former, posted, digest))
 
         self.record = await self._rows.apply(self.record.key, keep)
 
     async def replaced(self, posted: Posted, gone: Surface, *, called: str | None = None) -> None:
-        """Store that a card was posted again, because Teams says that the earlier card is gone.
+        """Store that a message was posted again, because Teams says that the earlier one is gone.
 
-        `gone` is the earlier card. It is kept as a copy: if Teams was wrong, it is still there and may have buttons.
+        `gone` is the earlier one. It is kept as a copy: if Teams was wrong, it is still there and may have buttons.
         `called` is as for `delivered`.
         """
 
         def keep(record: Record) -> Record:
-            record, former = self._with_call(record, called), self._surface_of(record)
+            record, former = self._with_call(self._with_announced(record, posted), called), self._surface_of(record)
             if former.activity_id != gone.activity_id:
                 return self._with_copy(record, former, posted).requeue_by(self._clock.now())
             again = replace(_delivered(former, posted, self.digest), reposts=former.reposts + 1)
-            adopted = card_name(self.wanted.channel.name, posted.activity_id)  # by a click right after the post
+            adopted = self._copy_name(posted.activity_id)  # by a click right after the post
             others = tuple(each for each in record.surfaces if each.name != adopted)
-            kept = replace(gone, name=card_name(self.wanted.channel.name, gone.activity_id), digest=None)
+            kept = replace(gone, name=self._copy_name(gone.activity_id), digest=None)
             return self._with_delivery(replace(record, surfaces=others).with_surface(kept), again)
 
         self.record = await self._rows.apply(self.record.key, keep)
@@ -124,12 +127,23 @@ class OutboxEntry:
         await self._change(lambda former: _put_off(former, until=until, failures=0))
 
     async def impossible(self, problem: str | None) -> None:
-        """Store that the bot gives the message up. `problem` is the code of the reason."""
+        """Store that the bot gives the message up. `problem` is the code of the reason.
 
-        def give_up(former: Surface) -> Surface:
-            return replace(_doubted(former), delivery=DeliveryState.IMPOSSIBLE, problem=problem, retry_at=None)
+        A requester's message that was never posted is forgotten: only what it had to announce is given up, and the next
+        state is tried again.
+        """
 
-        await self._change(give_up)
+        def give_up(record: Record) -> Record:
+            former = self._surface_of(record)
+            end = replace(_doubted(former), delivery=DeliveryState.IMPOSSIBLE, problem=problem, retry_at=None)
+            if former.activity_id is not None or not self.wanted.announces:
+                return self._with_delivery(record, end)
+            others = replace(record, surfaces=tuple(each for each in record.surfaces if each.name != former.name))
+            for name in self.wanted.announces:
+                others = others.with_surface(replace(end, name=name, kind=SurfaceKind.DIRECT))
+            return others
+
+        self.record = await self._rows.apply(self.record.key, give_up)
 
     async def skipped(self) -> None:
         """Store that a later state has overtaken the message."""
@@ -154,15 +168,26 @@ class OutboxEntry:
     def _with_call(self, record: Record, called: str | None) -> Record:
         return record if called is None else record.with_level_call(called, self._clock.now())
 
-    def _with_copy(self, record: Record, former: Surface, posted: Posted) -> Record:
-        """Add a second card: another process posted one while this process was paused. Both are kept up to date.
+    def _with_announced(self, record: Record, posted: Posted) -> Record:
+        """Store the direct messages that are not sent, because a message that was posted has announced the same."""
+        for name in self.wanted.announces:
+            record = record.with_surface(
+                Surface(name, SurfaceKind.DIRECT, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
+            )
+        return record
 
-        The later card may show an outdated state, buttons included. It gets no digest, so that it is updated. If it has
+    def _copy_name(self, activity_id: str | None) -> str:
+        return f"{self.wanted.name}:{activity_id}"
+
+    def _with_copy(self, record: Record, former: Surface, posted: Posted) -> Record:
+        """Add a second message: another process posted one while this process was paused. Both are kept up to date.
+
+        The later one may show an outdated state, buttons included. It gets no digest, so that it is updated. If it has
         no id, it stays counted, so that a click on it adopts it.
         """
         if posted.activity_id is None:
             return record
-        name = card_name(self.wanted.channel.name, posted.activity_id)
+        name = self._copy_name(posted.activity_id)
         copy = Surface(name, self.wanted.kind, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
         return record.with_surface(former.with_post_confirmed()).with_surface(copy)
 

@@ -8,6 +8,7 @@ Events, clicks, sweeps, timers and restarts only store that a row is due; `Recon
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -23,7 +24,8 @@ from bot.domain.record import Record
 from bot.domain.request import AccessRequest, RequestKey, Status
 from bot.domain.routing import route
 from bot.domain.shown.card_places import renamed
-from bot.domain.shown.surfaces import LOOKUP_SPAN, desired, may_still_be_identified, next_change
+from bot.domain.shown.direct import LOOKUP_SPAN, may_still_be_identified, with_living_message
+from bot.domain.shown.surfaces import desired, next_change
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUncertain
@@ -52,7 +54,10 @@ log = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """Reconciles requests. `owner` identifies this process, which takes the lease of each row that it reconciles."""
+    """Reconciles requests. `owner` identifies this process, which takes the lease of each row that it reconciles.
+
+    `in_place` returns whether rows may have messages to requesters that are updated in place.
+    """
 
     def __init__(
         self,
@@ -68,11 +73,12 @@ class Reconciler:
         owner: str,
         telemetry: Telemetry,
         outcomes: Outcomes,
+        in_place: Callable[[], bool],
     ) -> None:
         self._rows, self._requests, self._identifying = rows, requests, identifying
         self._deliveries, self._signalling, self._clock = deliveries, signalling, clock
         self._configuration, self._owner, self._telemetry = configuration, owner, telemetry
-        self._outcomes, self._earlier_access = outcomes, earlier_access
+        self._outcomes, self._earlier_access, self._in_place = outcomes, earlier_access, in_place
         self._taken_over = Background()
 
     async def reconcile(self, key: RequestKey) -> None:
@@ -91,7 +97,7 @@ class Reconciler:
             async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
                 if not self._is_known(record):
                     record = await self._recover_decisions(await self._observe(record))
-            await self._deliveries.deliver(record, desired(record, self._configuration.value, self._clock.now()))
+            await self._deliver(record)
             outcome = "converged"
         except Postponed as postponed:
             outcome, again_at = "postponed", postponed.until
@@ -102,6 +108,14 @@ class Reconciler:
             if outcome != "cancelled":  # otherwise the lease is kept: when it ends, the row is due again
                 await self._end(key, again_at)
             self._telemetry.reconciliations.labels(outcome=outcome).inc()
+
+    async def _deliver(self, record: Record) -> None:
+        """Deliver what Teams must show. Raises LeaseHeld, StoreUnavailable, Postponed."""
+        in_place = self._in_place()
+        if in_place and with_living_message(record) != record:
+            record = await self._rows.apply(record.key, with_living_message)
+        wanted = desired(record, self._configuration.value, self._clock.now(), in_place=in_place)
+        await self._deliveries.deliver(record, wanted)
 
     async def put_off(self, key: RequestKey, pause: timedelta) -> None:
         """Give the lease back and make the request due after `pause`, not earlier. Raises StoreUnavailable."""

@@ -24,6 +24,7 @@ CROWDING: Final = (timedelta(seconds=1), timedelta(minutes=1))  # added to the p
 CAPPED: Final = timedelta(hours=1)  # between posts when several copies may be in Teams already
 MOST_POSTS: Final = 4  # posts of one message with unknown results; after these, only one is sent every CAPPED
 REPOSTS: Final = 3  # times that a card is posted again after a person deleted it
+MESSAGE_REPOSTS: Final = 1  # the same for a requester's message: a person who deletes it twice does not want it
 UPDATE_REPEATS: Final = tuple(timedelta(seconds=each) for each in (1, 2, 4, 8, 15, 30))
 """Pauses before a refused update is repeated: a minute in all. A repeated update does no harm."""
 POST_REPEATS: Final = tuple(timedelta(seconds=each) for each in (10, 30))
@@ -49,7 +50,7 @@ class Consequence(StrEnum):
     """The bot's reaction to a lasting refusal."""
 
     STAND_IN = "stand_in"  # retry with growing pauses; meanwhile the fallback channel gets a card without buttons
-    REPOST = "repost"  # the card may be deleted: post it again while the request is open, REPOSTS times at most
+    REPOST = "repost"  # the card may be deleted: post it again while people need it, REPOSTS times at most
     TELL = "tell"  # give up, and say why in the card's thread
     DROP = "drop"  # give up; log and metric say so
     WAIT = "wait"  # Teams refuses the bot itself, not this recipient: retry as during an outage

@@ -23,6 +23,7 @@ SPORADIC = "tests/scenario/test_sporadic_refusals.py::"
 THROTTLING = "tests/scenario/test_throttling.py::"
 WRONG_CLOCK = "tests/scenario/test_wrong_clock.py::"
 RECORD = "tests/unit/domain/test_record.py::"
+MESSAGE = "tests/scenario/test_living_message.py::"
 REFUSED = "tests/scenario/test_refusals.py::"
 REFUSALS = "tests/reliability/test_refusals.py::"
 TURNS = "tests/scenario/test_turns.py::"
@@ -256,6 +257,31 @@ GUARDS = (
         "a card that is deleted each time is posted again a few times only",
         "tests/scenario/test_deleted_cards.py::test_card_that_is_deleted_at_each_of_ten_levels_is_posted_again_three_times_only",
         {"bot.service.reconcile.retry_policy:REPOSTS": constant(1000)},
+    ),
+    Guard(
+        "a requester's message that its reader deletes is posted again once only",
+        MESSAGE + "test_deleted_message_of_an_open_request_is_posted_again_once",
+        {"bot.service.reconcile.retry_policy:MESSAGE_REPOSTS": constant(1000)},
+    ),
+    Guard(
+        "a message that is posted needs no short one beside it",
+        RECONCILING + "test_repeated_reconciles_post_one_card",
+        {"bot.service.reconcile.outbox:OutboxEntry._with_announced": around(lambda _, entry, record, posted: record)},
+    ),
+    Guard(
+        "a requester's message belongs to one person",
+        MESSAGE + "test_another_person_as_the_requester_gets_a_new_message",
+        {"bot.domain.shown.direct:living_name": always("living:requester")},
+    ),
+    Guard(
+        "messages of an earlier version lose their buttons",
+        MESSAGE + "test_messages_of_an_older_version_are_updated_in_place_after_the_upgrade",
+        {"bot.domain.shown.direct:with_living_message": around(lambda _, record: record)},
+    ),
+    Guard(
+        "a message whose click was answered with another content is updated",
+        MESSAGE + "test_message_is_updated_after_its_click_was_answered_with_another_content",
+        {"bot.domain.shown.direct:with_unknown_messages": around(lambda _, record: record)},
     ),
     Guard(
         "a card that Teams reports as deleted is kept up to date",

@@ -13,19 +13,17 @@ from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote,
 from bot.domain.routing import Route
 from bot.domain.shown.card import card_view, requester_name, with_mentions
 from bot.domain.shown.decided import decision_lines
-from bot.domain.shown.request_lines import request_line
-from bot.domain.shown.surfaces import (
+from bot.domain.shown.direct import (
     IDENTIFYING_SPAN,
     LOOKUP_SPAN,
-    Wanted,
-    desired,
     direct_kind,
     direct_view,
     may_still_be_identified,
-    next_change,
 )
+from bot.domain.shown.request_lines import request_line
+from bot.domain.shown.surfaces import Wanted, desired, next_change
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DirectKind
-from tests.fakes.chat import HANAKO, ICHIRO
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
 LEADS = replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2")
@@ -40,6 +38,7 @@ ROW = Record(
     route=Route(HOME.name, HOME.conversation, settled=True),
     surfaces=(Surface("card:approvals", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:x", "1"),),
 )
+TARO = TARO_PERSON.user
 UNANSWERED = replace(decision(HANAKO, state=DecisionState.RELEASED), announced=True, outcome=Outcome.NO_ANSWER)
 
 
@@ -65,7 +64,7 @@ def test_started_notes_that_are_no_longer_desired_are_marked_as_overtaken() -> N
 
 
 def test_notes_share_a_delivery_line_and_each_card_has_a_separate_one() -> None:
-    """Messages of one line are delivered in order. Direct messages have one line too."""
+    """Messages of one line are delivered in order. The requester's message, which is updated, has its own line."""
     row = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     row = replace(row, request=request(status=Status.CANCELLED))
     lines = {name: want.line for name, want in wanted(row).items()}
@@ -73,7 +72,7 @@ def test_notes_share_a_delivery_line_and_each_card_has_a_separate_one() -> None:
         "card:approvals": "card:approvals",
         "card:leads": "card:leads",
         "note:cancelled": "note",
-        "dm:cancelled": "direct",
+        f"living:{TARO}": f"living:{TARO}",
     }
 
 
@@ -214,8 +213,10 @@ def test_requester_gets_no_message_about_a_request_in_an_unknown_state(asked: Ac
 
 
 def test_revoke_button_disappears_at_the_end_of_the_access_window() -> None:
-    """`next_change` returns exactly that time, so that the row is reconciled then."""
-    end = next_change(GRANTED, CONFIGURATION, NOW)
+    """`next_change` returns exactly that time, so that the row is reconciled then, and the time of the reminder."""
+    soon = next_change(GRANTED, CONFIGURATION, NOW)
+    assert soon == NOW + 3000 * SECOND
+    end = next_change(GRANTED, CONFIGURATION, soon)
     assert end == NOW + 3600 * SECOND
     assert _offered(GRANTED, now=end - SECOND) == {"card:approvals": (True, "Level1")}
     assert _offered(GRANTED, now=end) == {"card:approvals": (False, "")}

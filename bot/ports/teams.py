@@ -127,6 +127,12 @@ class People(Protocol):
     async def roster(self, conversation: str) -> Sequence[Person]:
         """Return all members of the channel. Raises RosterUnavailable."""
 
+    def cached_member(self, conversation: str, object_id: str) -> Person | None:
+        """Return the member with complete data if the roster was read a short time ago; else None. Makes no call."""
+
+    def cached_roster(self, conversation: str) -> Sequence[Person]:
+        """Return all members of the channel if the roster was read a short time ago; else none. Makes no call."""
+
     async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
         """Return the members of the configured channels, and the people who have a personal chat with the bot.
 

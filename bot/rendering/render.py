@@ -4,8 +4,8 @@ Start with `render`; `presentation` is the one table of views and templates. Pur
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.resources import files
 from typing import Final, assert_never
@@ -14,7 +14,7 @@ from bot.domain.shown.reply_views import HelpView, HistoryView, MessageView, Pen
 from bot.domain.shown.views import CardView, DirectView, NoteView, Notice
 from bot.rendering import messages
 from bot.rendering.cards import OPEN, card_data
-from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs
+from bot.rendering.formatter import LIMITS, CardFormatter, Data, Limits, Runs
 from bot.rendering.i18n import Localizer
 from bot.rendering.template import Card, Template
 from bot.text.escape import strip_markup
@@ -39,12 +39,20 @@ def render(
     """
     template = _template(presentation(view).template)
     card: Card = {}
-    for limits in LIMITS[-1:] if brief else LIMITS:
+    for shown, limits in _forms(view, brief=brief):
         formatter = CardFormatter(Localizer(locale, timezone), limits, Localizer(reader, timezone) if reader else None)
-        card = template.bind(template_data(view, formatter, notice))
+        card = template.bind(template_data(shown, formatter, notice))
         if size(card) <= CARD_LIMIT:
             break
     return card
+
+
+def _forms(view: View | Notice, *, brief: bool) -> Iterator[tuple[View | Notice, Limits]]:
+    """Yield the forms of a view, the fullest first. The ids of viewers, some kilobytes, go before any word."""
+    alone = replace(view, viewers=()) if isinstance(view, CardView) and view.viewers else view
+    if alone is not view and not brief:
+        yield view, LIMITS[0]
+    yield from ((alone, limits) for limits in (LIMITS[-1:] if brief else LIMITS))
 
 
 def size(card: Card) -> int:

@@ -102,6 +102,7 @@ class Services:
                 rows=self.rows,
                 chat=ports.chat,
                 people=people,
+                configuration=configuration,
                 clock=clock,
                 owner=owner,
                 telemetry=telemetry,
@@ -121,6 +122,7 @@ class Services:
         self.click_handler = ClickHandler(
             rows=self.rows,
             permission=permission,
+            people=people,
             signalling=self.signalling,
             clock=clock,
             configuration=configuration,

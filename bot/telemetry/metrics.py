@@ -49,6 +49,7 @@ METRICS = (
     Metric("aws_calls", Kind.COUNTER, ("operation", "result"), "Calls to AWS: ok, or the error code"),
     Metric("signals", Kind.COUNTER, ("verdict", "result"), "Decisions sent to AWS, by the answer"),
     Metric("clicks", Kind.COUNTER, ("verb", "outcome"), "Clicks on buttons, by the answer that the person got"),
+    Metric("refreshes", Kind.COUNTER, ("outcome",), "Automatic refreshes of cards, by the view that the person got"),
     Metric(
         "activities",
         Kind.COUNTER,
@@ -141,6 +142,7 @@ class Telemetry:
         self.aws_calls = _counter(registry, "aws_calls")
         self.signals = _counter(registry, "signals")
         self.clicks = _counter(registry, "clicks")
+        self.refreshes = _counter(registry, "refreshes")
         self.activities = _counter(registry, "activities")
         self.teams_calls = _counter(registry, "teams_calls")
         self.deliveries = _counter(registry, "deliveries")

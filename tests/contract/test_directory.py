@@ -193,6 +193,35 @@ async def test_a_roster_is_cached_for_five_minutes(room: Room) -> None:
     assert room.rosters() == 2
 
 
+async def test_cached_members_are_those_of_the_last_five_minutes_and_cost_no_request(room: Room) -> None:
+    """Without a read, after five minutes and after a membership event there are none."""
+
+    def cached() -> tuple[bool, int]:
+        member = room.directory.cached_member(f"{APPROVERS};messageid=1", HANAKO.object_id.upper())
+        return member is not None, len(room.directory.cached_roster(APPROVERS))
+
+    assert cached() == (False, 0)
+    everyone = len(await room.directory.roster(APPROVERS))
+    assert cached() == (True, everyone)
+    await room.clock.advance(299)
+    assert cached() == (True, everyone)
+    await room.clock.advance(2)
+    assert cached() == (False, 0)
+    await room.directory.roster(APPROVERS)
+    room.directory.invalidate(APPROVERS)
+    assert cached() == (False, 0)
+    assert room.rosters() == 2
+
+
+async def test_cached_member_whose_roster_entry_lacks_data_is_not_returned(room: Room) -> None:
+    """The member's tenant and addresses are unknown until the member is requested singly, as a click does."""
+    room.ms.world.in_pages = without("userPrincipalName", "email")
+    await room.directory.roster(APPROVERS)
+    assert room.directory.cached_member(APPROVERS, HANAKO.object_id) is None
+    await room.directory.member(APPROVERS, HANAKO.object_id)
+    assert room.directory.cached_member(APPROVERS, HANAKO.object_id) is not None
+
+
 async def test_age_of_a_roster_counts_from_the_beginning_of_its_read(room: Room) -> None:
     """The read takes 200 seconds, so the roster is read again 100 seconds after its end."""
     held = room.ms.hold("GET", ROSTER)

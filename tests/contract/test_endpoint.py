@@ -42,6 +42,13 @@ def _invoke(ms: FakeMicrosoft, **fields: Any) -> Json:
     )
 
 
+def _refresh(ms: FakeMicrosoft) -> Json:
+    """Return an automatic refresh of a card."""
+    place, data = ms.world.place(f"{APPROVERS};messageid=1"), {"request": "r"}
+    common: Any = {"sender": HANAKO, "place": place, "service_url": ms.service_url}
+    return activities.invoke("refresh", data, trigger="automatic", **common)
+
+
 def _message(ms: FakeMicrosoft, **fields: Any) -> Json:
     place = ms.world.place(APPROVERS)
     return activities.message("help", sender=HANAKO, place=place, service_url=ms.service_url, **fields)
@@ -348,6 +355,33 @@ async def test_requests_above_the_limit_of_turns_are_refused(ms: FakeMicrosoft) 
         free.set()
         assert (await first)[0] == 200
         assert (await ms.send(edge.url, _message(ms)))[0] == 200
+
+
+async def test_automatic_refreshes_give_way_to_clicks(ms: FakeMicrosoft) -> None:
+    """While half of the turns are taken, a refresh runs no turn and is counted for itself; a click still runs.
+
+    Refreshes take no turns of clicks. The client keeps its card.
+    """
+    free, started = asyncio.Event(), asyncio.Queue[None]()
+
+    async def wait(_context: TurnContext) -> None:
+        started.put_nowait(None)
+        await free.wait()
+
+    async with running_edge(ms, turn=wait, most_turns=2) as edge:
+        first = asyncio.create_task(ms.send(edge.url, _refresh(ms)))
+        await started.get()
+        clicks = [asyncio.create_task(ms.send(edge.url, _invoke(ms))) for _ in range(2)]
+        for _ in clicks:
+            await started.get()
+        second, turn = asyncio.create_task(ms.send(edge.url, _refresh(ms))), asyncio.create_task(started.get())
+        await asyncio.wait({second, turn}, return_when=asyncio.FIRST_COMPLETED)
+        turn.cancel()
+        free.set()
+        status, body = await second
+        assert (status, len(edge.turns)) == (200, 3)
+        assert (body["statusCode"], body["value"]["code"]) == (404, "NotRefreshed")
+        assert [(await each)[0] for each in (first, *clicks)] == [200, 200, 200]
 
 
 # --- what is refused is counted and, if Microsoft signed it, logged with the value that was wrong

@@ -187,6 +187,7 @@ class FakePeople:
         self.rosters: dict[str, Sequence[Person]] = {}
         self.by_chat: list[Person] = []  # people with a personal chat who are in no roster
         self.failing = False
+        self.cold = False  # True: no roster is cached
         self.generation = 0
         self.before_member: list[Callable[[], Awaitable[object]]] = []
         self.asked = 0
@@ -207,6 +208,15 @@ class FakePeople:
         if self.failing:
             raise RosterUnavailable
         return tuple(self.rosters.get(conversation, self.people))
+
+    def cached_member(self, conversation: str, object_id: str) -> Person | None:
+        """Return the member unless the roster is `cold`. No call is counted."""
+        members = self.cached_roster(conversation)
+        return next((each for each in members if each.object_id == object_id), None)
+
+    def cached_roster(self, conversation: str) -> Sequence[Person]:
+        """Return the people of this conversation unless the roster is `cold`. No call is counted."""
+        return () if self.cold or self.failing else tuple(self.rosters.get(conversation, self.people))
 
     async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
         """Return the members, unless the roster cannot be read, and the people with a personal chat.

@@ -22,6 +22,7 @@ from bot.teams.assembly import MicrosoftSide, TeamsSide
 from bot.teams.login.client_authentication import StaticSecret
 from bot.telemetry import Telemetry
 from bot.web import server
+from tests.fakes.activities import Json
 from tests.fakes.clock import ManualClock
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, TENANT_ID
@@ -35,11 +36,16 @@ class FakeClickHandler:
 
     def __init__(self) -> None:
         self.clicks: list[Click] = []
+        self.refreshes: list[Click] = []
         self.answer = Answer({"type": "AdaptiveCard", "version": "1.5", "body": []}, None, "")
 
     async def click(self, click: Click) -> Answer:
         self.clicks.append(click)
         return self.answer
+
+    async def refresh(self, click: Click) -> Json | None:
+        self.refreshes.append(click)
+        return self.answer.card
 
 
 class FakeCommands:

@@ -45,8 +45,8 @@ async def test_click_on_a_request_of_an_unconfigured_account_creates_no_row(worl
     assert world.aws.calls == []
 
 
-async def test_automatic_refresh_is_answered_with_a_card_and_without_a_call_to_aws(world: World) -> None:
-    """Teams refreshes the card for a person who may not decide. The answer has no notice."""
+async def test_refresh_is_answered_with_a_card_and_without_a_call_to_aws(world: World) -> None:
+    """For a person who may not decide. The answer has no notice."""
     key = await world.posted()
     calls = len(world.aws.calls)
     answer = await world.press(key, person(77), Verb.REFRESH)

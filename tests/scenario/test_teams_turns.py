@@ -23,7 +23,7 @@ from bot.teams.inbound.replies import REPEAT_AFTER
 from bot.teams.inbound.tokens import TokenVerifier, VerifiedToken
 from bot.teams.outbound.calls import LONGEST_WAIT
 from bot.teams.outbound.rate_limit import LIMITS, SHARE
-from tests.fakes.activities import Json, activity
+from tests.fakes.activities import Json, activity, invoke
 from tests.fakes.clock import ManualClock, settled
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import FOREIGN_TENANT_ID, FOREIGNER, HANAKO, ICHIRO, MEI, TARO, TENANT_ID
@@ -82,6 +82,31 @@ async def test_click_is_answered_with_the_card_of_the_click_handler(ms: FakeMicr
     assert (click.verb, click.request, click.step, click.comment) == (Verb.APPROVE, KEY, "Level1", "はい")
     assert (click.person.object_id, click.person.tenant_id) == (HANAKO.object_id, TENANT_ID)
     assert (click.conversation, click.activity_id) == (THREAD, "1795456557005")
+
+
+async def test_automatic_refresh_is_no_click_and_stores_nothing(ms: FakeMicrosoft, bot: Turns) -> None:
+    """It has its own handler. The service URL of the conversation is not stored; with a click, it is.
+
+    A refresh that the person chose is a click. The verb of a button with the trigger of a refresh is refused.
+    """
+    place = ms.world.place(THREAD)
+    common: Any = {"sender": HANAKO, "place": place, "service_url": ms.service_url}
+    status, body = await ms.send(bot.url, invoke("refresh", DATA, trigger="automatic", **common))
+    assert (status, body["value"]) == (200, bot.clicks.answer.card)
+    assert ([each.verb for each in bot.clicks.refreshes], bot.clicks.clicks) == ([Verb.REFRESH], [])
+    assert await bot.store.service_url(APPROVERS) is None
+
+    bot.clicks.answer = Answer(None, None, "")
+    status, body = await ms.send(bot.url, invoke("refresh", DATA, trigger="automatic", **common))
+    assert (status, body["statusCode"], body["type"]) == (200, 404, "application/vnd.microsoft.error")
+    for trigger in ("manual", None):
+        await ms.send(bot.url, invoke("refresh", DATA, trigger=trigger, **common))
+    _, body = await ms.send(bot.url, invoke("approve", DATA, trigger="automatic", **common))
+    assert body["statusCode"] == 400
+    assert [each.manual for each in bot.clicks.clicks] == [True, False]
+    assert len(bot.clicks.refreshes) == 2
+    await settled()
+    assert await bot.store.service_url(APPROVERS) == ms.service_url
 
 
 async def test_click_is_answered_with_text_if_the_click_handler_returns_no_card(ms: FakeMicrosoft, bot: Turns) -> None:

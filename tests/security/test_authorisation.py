@@ -61,6 +61,10 @@ class MatrixEdge:
         """Pass the click to the current world."""
         return await self.world.click_handler.click(click)
 
+    async def refresh(self, click: Click) -> dict[str, Any] | None:
+        """Pass the automatic refresh to the current world."""
+        return await self.world.click_handler.refresh(click)
+
 
 @asynccontextmanager
 async def _running_edge() -> AsyncIterator[MatrixEdge]:

@@ -27,6 +27,7 @@ JUSTIFIED = {
     "words": "fixed words of the locale, which have no placeholders",
     "${summary}": "without markup: screen readers and old clients may parse it",
     **dict.fromkeys(("${key}", "${step}", "${$root.key}", "${$root.step}"), "ids in a button's data, never shown"),
+    "${viewers}": "ids of the roster, never shown",
     "${url}": "the AWS console, or a message in Teams: made from ids only",
     **dict.fromkeys(
         ("request TextBlock ${text}", "note TextBlock ${text}"), "mentions, from whose names markup is removed"

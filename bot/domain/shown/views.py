@@ -33,6 +33,13 @@ class Banner(StrEnum):
     UNKNOWN = "unknown"
 
 
+class OwnRequest(StrEnum):
+    """What the requester sees in place of the buttons."""
+
+    IN_CHAT = "in_chat"  # the requester has a message about the request in the chat with the bot
+    ALONE = "alone"
+
+
 class DecidedElsewhere(StrEnum):
     """Why a waiting card has no buttons: the request is decided in another channel, `home`."""
 
@@ -138,6 +145,9 @@ class CardView:
     reviewers: tuple[str, ...] = ()  # the names of people who are reviewing the request; on a card with buttons
     buttons: bool = False
     revoke: bool = False  # the card offers Revoke
+    can_withdraw: bool = True  # False in the view of a person who has no vote
+    own: OwnRequest | None = None  # set in the requester's view of a card with buttons
+    viewers: tuple[str, ...] = ()  # Teams ids of the people for whom Teams asks for a view of their own
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
     no_approver: bool = False  # no member of the channel may decide; the buttons stay, because an approver may join
     no_second_approver: bool = False  # each approver has or may have approved another level; they may still reject

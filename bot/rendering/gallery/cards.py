@@ -18,6 +18,7 @@ from bot.domain.shown.views import (
     LevelLine,
     Mention,
     NodeLine,
+    OwnRequest,
 )
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
@@ -195,6 +196,8 @@ _WAITING_CARDS = {
         level=_HALF_APPROVED,
         reviewers=(APPROVER, OTHER_REQUESTER),
     ),
+    "request-own": replace(_CLOSED, own=OwnRequest.IN_CHAT, can_withdraw=False, console_url=None),
+    "request-own-without-chat": replace(_CLOSED, own=OwnRequest.ALONE, can_withdraw=False, console_url=None),
     "request-applying": replace(_CLOSED, banner=Banner.APPLYING, applying=APPROVAL),
     "request-unknown": replace(_CLOSED, banner=Banner.UNKNOWN),
     "status": replace(_CLOSED, link=LINK),

@@ -134,6 +134,7 @@ def to_playground(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Ref
     """Return the call in the form that the Playground accepts, or the refusal with which Teams would answer."""
     if refusal := size_refusal(call.body):
         return refusal  # the Playground answers with an HTML page
+    call = _without_viewers(call)
     if found := _MEMBER.fullmatch(call.path):
         return _with_known_member(call, found)
     if (call.method, call.path) == ("POST", "v3/conversations"):
@@ -141,6 +142,18 @@ def to_playground(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Ref
     if call.method == "POST" and "isTargetedActivity=true" in call.query.split("&"):
         return _targeted(call)
     return call
+
+
+def _without_viewers(call: ConnectorCall) -> ConnectorCall:
+    """Return the call with cards that name no viewers: the Playground has no views, and says so below each card."""
+    body = _object(call.json)
+    activity = _object(body.get("activity")) or body
+    attached = activity.get("attachments")
+    cards = [_object(_object(each).get("content")) for each in (attached if isinstance(attached, list) else [])]
+    named = [each["refresh"] for each in cards if _object(each.get("refresh")).get("userIds")]
+    for refresh in named:
+        refresh["userIds"] = []
+    return replace(call, body=json.dumps(body).encode()) if named else call
 
 
 def size_refusal(body: bytes) -> Refusal | None:

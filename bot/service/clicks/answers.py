@@ -9,10 +9,12 @@ from bot.domain.routing import Channel
 from bot.domain.shown.card import card_view
 from bot.domain.shown.decided import decision_line
 from bot.domain.shown.direct import direct_kind, direct_view
+from bot.domain.shown.viewers import Viewer, seen_by
 from bot.domain.shown.views import Banner, CardView, DirectView, Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
 from bot.rendering import render, summary
 from bot.rendering.i18n import DEFAULT_LOCALE
+from bot.rendering.template import Card
 from bot.service.clicks.click import Answer
 from bot.service.current_configuration import CurrentConfiguration
 
@@ -41,7 +43,7 @@ class Answers:
 
         Without a card if the requester has no direct message in this state. `refused` goes into the answer.
         """
-        view = self._direct(record) if screen.personal else self._card(record, screen.channel)
+        view = self._direct(record) if screen.personal else self.card(record, screen.channel)
         return _answer(view, screen, notice, refused=refused)
 
     def applying(self, record: Record, screen: Screen, decision: Decision) -> Answer:
@@ -52,7 +54,7 @@ class Answers:
         notice = Notice(NoticeCode.QUEUED if decision.queued else NoticeCode.APPLYING, Tone.INFO)
         if screen.personal:
             return _answer(self._direct(record), screen, notice)
-        card = self._card(record, screen.channel)
+        card = self.card(record, screen.channel)
         status = record.request.status if record.request else Status.UNKNOWN
         if card.queued:
             return _answer(card, screen, notice)
@@ -62,7 +64,18 @@ class Answers:
             card = replace(card, applying=decision_line(decision), revoke=False, step="")
         return _answer(card, screen, notice)
 
-    def _card(self, record: Record, channel: Channel) -> CardView:
+    def seen(self, card: CardView, screen: Screen, who: Viewer, record: Record, *, teams_id: str | None) -> Card:
+        """Return the channel's card as a person with this part sees it, in the person's language.
+
+        Without a known part, in the channel's language. Later refreshes are for this person only.
+        """
+        channel = screen.channel
+        view = replace(seen_by(card, who, record), viewers=(teams_id,) if teams_id else ())
+        reader = None if who is Viewer.UNKNOWN else screen.reader
+        return render(view, locale=reader or channel.locale, timezone=channel.timezone)
+
+    def card(self, record: Record, channel: Channel) -> CardView:
+        """Return the facts of the current card in a channel."""
         return card_view(record, channel, self._configuration.value, self._clock.now())
 
     def _direct(self, record: Record) -> DirectView | None:

@@ -15,6 +15,8 @@ from bot.domain.audit import CLICKED, AuditEntry, state_of
 from bot.domain.shown.views import Notice, NoticeCode
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
+from bot.ports.teams import People
+from bot.rendering.template import Card
 from bot.service.auditing import Auditing
 from bot.service.clicks.answers import Answers, bare
 from bot.service.clicks.attempt import AttemptServices, ClickAttempt
@@ -22,6 +24,7 @@ from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.clicks.locator import Locator
 from bot.service.clicks.orphan_cards import OrphanCards
 from bot.service.clicks.permission_check import PermissionCheck
+from bot.service.clicks.refreshing import Refreshing
 from bot.service.clicks.retracting import Retracting
 from bot.service.clicks.reviewing import Reviewing
 from bot.service.clicks.signalling import Signalling
@@ -42,6 +45,7 @@ class ClickHandler:
         *,
         rows: Rows,
         permission: PermissionCheck,
+        people: People,
         signalling: Signalling,
         clock: Clock,
         configuration: CurrentConfiguration,
@@ -52,6 +56,14 @@ class ClickHandler:
         self._answers, self._background = Answers(configuration, clock), Background()
         orphan_cards = OrphanCards(rows=rows, clock=clock, configuration=configuration, background=self._background)
         self._locator = Locator(rows=rows, configuration=configuration, orphan_cards=orphan_cards)
+        self._refreshing = Refreshing(
+            locator=self._locator,
+            people=people,
+            answers=self._answers,
+            clock=clock,
+            configuration=configuration,
+            telemetry=telemetry,
+        )
         self._retracting = Retracting(rows=rows, answers=self._answers, clock=clock)
         self._reviewing = Reviewing(rows=rows, permission=permission, answers=self._answers, clock=clock)
         self._services = AttemptServices(
@@ -73,6 +85,11 @@ class ClickHandler:
             log.info("click_answered", verb=click.verb, person=click.person.object_id, outcome=code)
             self._auditing.clicked(self._entry(click, str(code), answer.state))
             return answer
+
+    async def refresh(self, click: Click) -> Card | None:
+        """Return a person's view of a card for an automatic refresh; None if there is none now. Never raises."""
+        with structlog.contextvars.bound_contextvars(request=click.request[:LONGEST_REQUEST]):
+            return await self._refreshing.refresh(click)
 
     async def drain(self) -> None:
         """Wait for decisions that are being sent to AWS, and for the audit trail.
@@ -106,6 +123,8 @@ class ClickHandler:
         if isinstance(located, Answer):
             return located
         match click.verb:
+            case Verb.REFRESH if click.manual:
+                answer = Answer(self._refreshing.view(located, click)[1], None, "")
             case Verb.REFRESH:
                 answer = self._answers.shown(located.record, located.screen, None)
             case Verb.WITHDRAW:

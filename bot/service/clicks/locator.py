@@ -51,6 +51,18 @@ class Locator:
             self._orphan_cards.adopt_card_later(record, click)
         return Located(record, screen)
 
+    async def find(self, click: Click) -> Located | None:
+        """Return the request and card of an automatic refresh, and adopt nothing. Raises StoreUnavailable.
+
+        None if the request is unknown, or has no card in that conversation.
+        """
+        key = self._key(click)
+        record = await self._rows.load(key) if key else None
+        if record is None or record.request is None:
+            return None
+        screen = self._screen(record, click)
+        return Located(record, screen) if screen else None
+
     def _key(self, click: Click) -> RequestKey | None:
         try:
             key = RequestKey.parse(click.request)

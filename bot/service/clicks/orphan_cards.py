@@ -1,7 +1,7 @@
 """Adopts orphan cards: cards in Teams that are in no row, because the id of a post or the store's data was lost.
 
-Only a click on such a card, or an automatic refresh of it, reveals the card. Both are trusted only for the request's
-key; AWS provides the facts. From then on the request is reconciled and the card is kept up to date.
+Only a click on such a card reveals it; an automatic refresh is no click. A click is trusted only for the request's key;
+AWS provides the facts. From then on the request is reconciled and the card is kept up to date.
 """
 
 from contextlib import suppress

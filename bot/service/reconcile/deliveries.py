@@ -13,11 +13,13 @@ from bot.domain.shown.surfaces import Wanted
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, People
 from bot.service.checks.outcomes import Outcomes
+from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.delivery import Delivery, waits_until
 from bot.service.reconcile.failed_delivery import Outlets
 from bot.service.reconcile.mentioning import Mentioning
 from bot.service.reconcile.outbox import OutboxEntry
 from bot.service.reconcile.probing import Probing
+from bot.service.reconcile.viewing import Viewing
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
@@ -39,13 +41,16 @@ class Deliveries:
         rows: Rows,
         chat: Chat,
         people: People,
+        configuration: CurrentConfiguration,
         clock: Clock,
         owner: str,
         telemetry: Telemetry,
         outcomes: Outcomes,
     ) -> None:
         self._rows, self._clock, self._owner = rows, clock, owner
-        self._outlets = Outlets(chat, Mentioning(people), Probing(clock), clock, telemetry, outcomes)
+        self._outlets = Outlets(
+            chat, Mentioning(people), Viewing(people, configuration), Probing(clock), clock, telemetry, outcomes
+        )
 
     async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
         """Deliver all surfaces that differ, and return the row as it is then.

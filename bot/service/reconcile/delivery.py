@@ -104,6 +104,7 @@ class Delivery:
         """Post the message. `instead` is the problem with which Teams refused to update the earlier one, if any."""
         # done before the post is stored, because it may be slow
         shown = await self._mentioning.on_post(self._entry.record, self._wanted)
+        shown = await self._outlets.viewing.on_card(self._entry.record, shown)
         await self._entry.begin_post()
         posted = await self._sent(shown, self._post_to, alert=self._alerts)
         self._note_first_card()
@@ -131,6 +132,7 @@ class Delivery:
 
     async def _update(self, posted: Posted) -> None:
         shown = await self._mentioning.on_update(self._entry.record, self._wanted)
+        shown = await self._outlets.viewing.on_card(self._entry.record, shown)
         await self._entry.begin_update()
         await self._sent(shown, lambda message: self._chat.update(posted, message))
         await self._delivered(posted)

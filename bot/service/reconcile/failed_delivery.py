@@ -16,6 +16,7 @@ from bot.service.reconcile.mentioning import Mentioning
 from bot.service.reconcile.outbox import OutboxEntry
 from bot.service.reconcile.probing import Probing
 from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence, Task
+from bot.service.reconcile.viewing import Viewing
 from bot.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,7 @@ class Outlets:
 
     chat: Chat
     mentioning: Mentioning
+    viewing: Viewing
     probing: Probing
     clock: Clock
     telemetry: Telemetry

@@ -23,6 +23,7 @@ from bot.teams.inbound.adapter import TeamsAdapter, Turn
 from bot.teams.inbound.keys import KeysUnavailable
 from bot.teams.inbound.tokens import Reason, TokenRefused, TokenVerifier, VerifiedToken
 from bot.teams.wire.activity import Inbound, NotAnActivity, parse
+from bot.teams.wire.invoke import is_automatic, refresh_response
 from bot.teams.wire.outgoing import Json, error_answer
 from bot.telemetry import Telemetry
 from bot.text.escape import one_line
@@ -31,6 +32,7 @@ LARGEST_BODY: Final = 256 * 1024  # bytes; Teams sends less than 100 KB
 MOST_VALUES: Final = 10_000  # JSON values in a body; Teams sends some hundred, and parsing 100,000 blocks other clicks
 BODY_LIMIT: Final = 10.0  # seconds to receive the body; Teams waits as long for a response
 MOST_TURNS: Final = 400  # activities at once: twice a rush of 200 clicks; more would be answered too late
+MOST_REFRESHES: Final = 100  # automatic refreshes at once, beside the turns; more get no answer in time
 TEAMS_CHANNEL_ID: Final = "msteams"
 """A channel in the Bot Framework's sense: a chat service, not a channel of a team. Only Teams is accepted: every Azure
 Bot also has Web Chat and Direct Line, where the client itself states who its user is."""
@@ -102,7 +104,8 @@ class Endpoint:
         self._adapter = adapter
         self._configuration, self._tenant = configuration, configuration.tenant_id
         self._turn, self._clock = turn, clock
-        self._most_turns, self._turns = most_turns, 0
+        self._most_turns, self._turns, self._refreshes = most_turns, 0, 0
+        self._refresh_outcomes = telemetry.refreshes
         self._activities, self._outcomes = telemetry.activities, outcomes
         self._warned: TTLCache[tuple[str, str], None] = TTLCache(256, WARNED_FOR, clock.epoch)
         self._warnings = SlidingWindow(MOST_WARNINGS)
@@ -150,6 +153,8 @@ class Endpoint:
             raise _Refused(HTTPStatus.FORBIDDEN, OTHER_TENANT, seen=seen, is_evidence=ours)
 
     async def _run(self, inbound: Inbound) -> web.Response:
+        if is_automatic(inbound):
+            return await self._run_refresh(inbound)
         kind = inbound.wire.type
         if self._turns >= self._most_turns:
             self._activities.labels(result="turned_away").inc()
@@ -157,13 +162,29 @@ class Endpoint:
         self._activities.labels(result="accepted").inc()
         self._turns += 1
         try:
+            return await self._turned(inbound)
+        finally:
+            self._turns -= 1
+
+    async def _run_refresh(self, inbound: Inbound) -> web.Response:
+        """Run an automatic refresh, unless there are many, or clicks need the time. The client keeps its card then."""
+        if self._refreshes >= MOST_REFRESHES or self._turns >= self._most_turns // 2:
+            self._refresh_outcomes.labels(outcome="turned_away").inc()
+            return _json(HTTPStatus.OK, refresh_response(None))
+        self._refreshes += 1
+        try:
+            return await self._turned(inbound)
+        finally:
+            self._refreshes -= 1
+
+    async def _turned(self, inbound: Inbound) -> web.Response:
+        kind = inbound.wire.type
+        try:
             status, body = await self._adapter.run(inbound, turn=self._turn)
             return _answer(kind, status, body)
         except Exception:  # the edge of the turn: after an error Teams must not send the activity again
             log.exception("turn_failed", activity_type=kind)
             return _answer(kind, HTTPStatus.INTERNAL_SERVER_ERROR, None)
-        finally:
-            self._turns -= 1
 
     def _refusal(self, refused: _Refused) -> web.Response:
         """Count and log a refusal. The sender gets the status only: the reason would help to forge tokens."""

@@ -18,8 +18,17 @@ from bot.teams.inbound.replies import Replies, ReplyStyle
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.outbound.team_groups import TeamGroups
 from bot.teams.people.directory import Directory
-from bot.teams.wire.activity import Inbound
-from bot.teams.wire.invoke import CARD_ACTION, NotAClick, click_response, is_submit, read_click, rejection_response
+from bot.teams.wire.activity import Inbound, WireActivity
+from bot.teams.wire.invoke import (
+    CARD_ACTION,
+    NotAClick,
+    click_response,
+    is_automatic,
+    is_submit,
+    read_click,
+    refresh_response,
+    rejection_response,
+)
 from bot.teams.wire.message_text import client_locale, is_personal, message_text
 from bot.teams.wire.outgoing import Json
 from bot.teams.wire.people import sender
@@ -40,6 +49,9 @@ class Clicks(Protocol):
 
     async def click(self, click: Click, /) -> Answer:
         """Answer a click. Never raises."""
+
+    async def refresh(self, click: Click, /) -> Json | None:
+        """Return the person's view of a card for an automatic refresh; None if there is none now. Never raises."""
 
 
 class Commands(Protocol):
@@ -81,11 +93,15 @@ class TeamsHandler(TeamsActivityHandler):
         A click must not wait for the store here.
         """
         wire = _inbound(turn_context).wire
+        if not is_automatic(_inbound(turn_context)):  # a refresh writes nothing
+            self._learn(wire)
+        if wire.type in SERVED:
+            await super().on_turn(turn_context)
+
+    def _learn(self, wire: WireActivity) -> None:
         self._service_urls.learn(wire.conversation.id, wire.service_url)
         if team := wire.channel_data and wire.channel_data.team:
             self._team_groups.learn(wire.conversation.id, team=team.id, group_id=team.aad_group_id)
-        if wire.type in SERVED:
-            await super().on_turn(turn_context)
 
     # --- clicks
 
@@ -103,6 +119,8 @@ class TeamsHandler(TeamsActivityHandler):
         except NotAClick as error:
             log.warning("click_not_understood", reason=error.reason)
             return rejection_response(error)
+        if is_automatic(inbound):
+            return refresh_response(await self._clicks.refresh(click))
         return click_response(await self._clicks.click(click))
 
     async def _submitted(self, inbound: Inbound) -> None:

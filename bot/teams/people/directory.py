@@ -109,6 +109,21 @@ class Directory:
             raise RosterUnavailable(refused=True)
         return tuple(roster.people.values())
 
+    def cached_member(self, conversation: str, object_id: str) -> Person | None:
+        """Return the member with complete data if the whole roster is cached and current; else None. Makes no call."""
+        roster, wanted = self._current(conversation), object_id.casefold()
+        return roster.people.get(wanted) if roster and wanted not in roster.unclear else None
+
+    def cached_roster(self, conversation: str) -> Sequence[Person]:
+        """Return all members of the channel if the whole roster is cached and current; else none. Makes no call."""
+        roster = self._current(conversation)
+        return tuple(roster.people.values()) if roster else ()
+
+    def _current(self, conversation: str) -> Roster | None:
+        cache = self._rosters.get(thread_root(conversation))
+        roster = cache.current if cache else None
+        return roster if roster and roster.whole else None
+
     async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
         """Return the members of the configured channels, and the people who have a personal chat with the bot.
 

@@ -61,13 +61,13 @@ class RosterCache:
         A slow read continues for the next caller. TimeoutError is also raised if membership events arrive during every
         attempt: Teams answers, so a caller can still request a single member.
         """
-        if (cached := self._cached()) is not None:
+        if (cached := self.current) is not None:
             return cached
         if self._throttled and _is_within(self._clock.now(), *self._throttled):
             raise RosterUnavailable
         async with asyncio.timeout(patience):
             await self._refresh.join()
-        if (cached := self._cached()) is not None:
+        if (cached := self.current) is not None:
             return cached
         raise TimeoutError if self._invalidated else RosterUnavailable
 
@@ -90,7 +90,9 @@ class RosterCache:
         """Cancel a read in progress."""
         await self._refresh.aclose()
 
-    def _cached(self) -> Roster | None:
+    @property
+    def current(self) -> Roster | None:
+        """The cached roster; None if there is none, or if it is too old."""
         if self._roster is None or self._read_at is None:
             return None
         cached_for = CACHED_FOR if self._roster.whole else UNREAD_FOR

@@ -52,6 +52,12 @@ def is_submit(inbound: Inbound) -> bool:
     return inbound.wire.value is not None and not (inbound.wire.text or "").strip()
 
 
+def is_automatic(inbound: Inbound) -> bool:
+    """Return whether a client sent the activity by itself, to refresh a card that it shows."""
+    wire = inbound.wire
+    return wire.name == CARD_ACTION and isinstance(wire.value, dict) and wire.value.get("trigger") == "automatic"
+
+
 def read_click(inbound: Inbound) -> Click:
     """Return the click in an invoke or a message. Raises NotAClick."""
     value = _object(inbound.wire.value, Rejection.VALUE)
@@ -60,7 +66,7 @@ def read_click(inbound: Inbound) -> Click:
     if person is None:
         raise NotAClick(Rejection.PERSON)
     verb = _verb(action, data)
-    if value.get("trigger") == "automatic" and verb is not Verb.REFRESH:
+    if is_automatic(inbound) and verb is not Verb.REFRESH:
         raise NotAClick(Rejection.AUTOMATIC)
     return Click(
         person=person,
@@ -73,6 +79,7 @@ def read_click(inbound: Inbound) -> Click:
         locale=stated_locale(inbound),
         received_at=inbound.received_at,
         personal=is_personal(inbound),
+        manual=value.get("trigger") == "manual",
     )
 
 
@@ -130,6 +137,11 @@ def _object(value: Any, rejection: Rejection) -> Json:
 def click_response(answer: Answer) -> Json:
     """Return the response body for a click: the card if there is one, else the notice's text."""
     return text_answer(answer.text) if answer.card is None else card_answer(answer.card)
+
+
+def refresh_response(card: Json | None) -> Json:
+    """Return the response body for an automatic refresh. Without a card, the client keeps the one that it shows."""
+    return card_answer(card) if card else error_answer("NotRefreshed", "The card was not refreshed.", status=404)
 
 
 def rejection_response(error: NotAClick) -> Json:

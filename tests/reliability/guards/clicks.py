@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.domain.decision import Decision, DecisionEvent
 from bot.domain.request import Action, Execution, Grant, Verdict, Vote, Withdrawal
+from bot.service.clicks.click import Answer
 from bot.service.clicks.queue import Lane
 from bot.service.clicks.state_check import SignalResult
 from tests.reliability.replacing import Guard, always, around, constant
@@ -24,6 +25,7 @@ SIGNALLING = "tests/scenario/test_signalling.py::"
 STORE_FAILURES = "tests/scenario/test_store_failures.py::"
 QUEUEING = "tests/scenario/test_queueing.py::"
 RELOADING = "tests/scenario/test_reloading.py::"
+VIEWS = "tests/scenario/test_views.py::"
 WITHDRAWING = "tests/scenario/test_withdrawing.py::"
 UNSHOWN = "tests/scenario/test_unshown_votes.py::"
 ONE_ROLE = "tests/scenario/test_one_role.py::"
@@ -79,6 +81,19 @@ def _only_the_deadline(_: Any, decision: Decision, *, checked_at: datetime, now:
     return now > decision.deadline
 
 
+def _of_anybody(_: Any, refreshing: Any, click: Any, channel: Any) -> Any:
+    return refreshing._people.cached_member(channel.conversation, click.person.object_id)
+
+
+def _home_everywhere(found: Any, locator: Any, record: Any, click: Any) -> Any:
+    return found(locator, record, click) or locator._configuration.value.home(record)
+
+
+async def _as_a_click(_: Any, locator: Any, click: Any) -> Any:
+    located = await locator.locate(click)
+    return None if isinstance(located, Answer) else located
+
+
 GUARDS = (
     Guard(
         "a vote without effect is explained by the role that has voted",
@@ -94,6 +109,36 @@ GUARDS = (
         "only people who may decide are marked as reviewers",
         MATRIX + "[waiting]",
         {"bot.service.clicks.reviewing:Reviewing._refusal": always(None)},
+    ),
+    Guard(
+        "a refresh of a guest, or of another tenant, shows the channel's card",
+        VIEWS + "test_person_who_is_not_certainly_a_member_sees_the_channels_card[guest]",
+        {"bot.service.clicks.refreshing:Refreshing._member": around(_of_anybody)},
+    ),
+    Guard(
+        "a refresh that names no card of the request shows the channel's card",
+        VIEWS + "test_forged_refresh_shows_no_more_than_the_channels_card[unknown message]",
+        {"bot.service.clicks.refreshing:_is_of_card": always(True)},
+    ),
+    Guard(
+        "a refresh counts only from a conversation with the request's card",
+        VIEWS + "test_forged_refresh_from_elsewhere_shows_nothing[other channel]",
+        {"bot.service.clicks.locator:Locator._channel_of_card": around(_home_everywhere)},
+    ),
+    Guard(
+        "readers and the requester see no buttons",
+        VIEWS + "test_approver_sees_buttons_the_requester_words_and_a_reader_neither",
+        {"bot.service.clicks.answers:seen_by": around(lambda _, view, who, record: view)},
+    ),
+    Guard(
+        "refreshes leave the store to clicks",
+        VIEWS + "test_sixty_people_who_see_fifty_open_cards_cause_no_update_and_delay_no_click",
+        {"bot.service.clicks.refreshing:AT_ONCE": constant(10**6)},
+    ),
+    Guard(
+        "a refresh adopts no card",
+        VIEWS + "test_forged_refresh_from_elsewhere_shows_nothing[unknown request]",
+        {"bot.service.clicks.locator:Locator.find": around(_as_a_click)},
     ),
     Guard(
         "the claim",

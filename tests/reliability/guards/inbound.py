@@ -33,7 +33,16 @@ def _without_junk_as_tenant(parse: Any, raw: bytes) -> Inbound:
     return Inbound(raw=body, wire=parse(json.dumps(sent).encode()).wire)
 
 
+async def _without_a_limit(_: Any, endpoint: Any, inbound: Inbound) -> Any:
+    return await endpoint._turned(inbound)
+
+
 GUARDS = (
+    Guard(
+        "automatic refreshes give way to clicks",
+        "tests/contract/test_endpoint.py::test_automatic_refreshes_give_way_to_clicks",
+        {"bot.teams.inbound.endpoint:Endpoint._run_refresh": around(_without_a_limit)},
+    ),
     Guard(
         "keys sign only for channels that they endorse",
         TOKENS + "test_token_is_refused_unless_its_key_endorses_the_channel[endorsements2-401]",

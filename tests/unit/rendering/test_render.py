@@ -427,6 +427,15 @@ def test_card_stays_below_the_size_limit(character: str, locale: str) -> None:
             assert "…" in shown(made)
 
 
+def test_viewers_are_left_out_before_a_text_of_the_card_is_cut() -> None:
+    """Sixty long ids do not fit beside a long reason. A card with room for them has them."""
+    viewers = tuple(f"29:{number:0>230}" for number in range(60))
+    small, heavy = request(viewers=viewers), request(viewers=viewers, reason="😀" * 500, policy="😀" * 100)
+    assert card(small)["refresh"]["userIds"] == list(viewers)
+    assert card(heavy)["refresh"]["userIds"] == []
+    assert shown(card(heavy)) == shown(card(replace(heavy, viewers=())))
+
+
 def test_times_durations_and_ids_are_complete_in_a_card_whose_other_texts_are_cut() -> None:
     """Times, durations and ids stay complete in a card whose other texts are cut."""
     heavy, _ = next(iter(_heaviest("😀")))

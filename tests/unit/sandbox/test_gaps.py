@@ -125,6 +125,18 @@ def test_call_for_a_member_reaches_the_playground_with_the_teams_id(spelling: st
     assert taken.path == "v3/conversations/19%3Ac/members/29%3A1-alex-wilber"
 
 
+@pytest.mark.parametrize("path", ["v3/conversations/19%3Ac/activities/1", "v3/conversations"])
+def test_cards_reach_the_playground_without_viewers(path: str) -> None:
+    """The Playground has no views of its own people, and would say so below the card. Everything else arrives."""
+    card = {"type": "AdaptiveCard", "refresh": {"action": {"verb": "refresh"}, "userIds": [HANAKO.mri]}, "body": []}
+    activity = {"type": "message", "attachments": [{"content": card}, "no attachment"]}
+    sent = {"isGroup": True, "activity": activity} if path == "v3/conversations" else activity
+    taken = to_playground(ConnectorCall(method="POST", path=path, body=json.dumps(sent).encode()), tenant_id=TENANT)
+    assert isinstance(taken, ConnectorCall)
+    expected = {**card, "refresh": {"action": {"verb": "refresh"}, "userIds": []}}
+    assert (taken.json.get("activity") or taken.json)["attachments"] == [{"content": expected}, "no attachment"]
+
+
 def test_call_for_an_unknown_member_is_not_changed() -> None:
     """The Playground itself answers such a call with 404, like Teams."""
     call = ConnectorCall(method="GET", path="v3/conversations/19%3Ac/members/nobody")

@@ -62,7 +62,7 @@ def _rejection(inbound: Inbound) -> Rejection:
 
 def test_an_action_execute_becomes_a_click() -> None:
     """Request, step, verb and comment come from the card. All other facts come from the activity."""
-    click = read_click(_invoke({**DATA, "comment": "確認しました"}))
+    click = read_click(_invoke({**DATA, "comment": "確認しました"}, trigger="manual"))
 
     assert click == Click(
         person=click.person,

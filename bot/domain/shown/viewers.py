@@ -1,0 +1,70 @@
+"""What one person sees in place of the card that all people of the channel see. A view grants nothing.
+
+The card of the channel stays complete, for clients that do not ask for a view.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import Final, assert_never
+
+from bot.domain.identity import Person
+from bot.domain.permission import listed_approvers, may_be_approver
+from bot.domain.record import Record, SurfaceKind
+from bot.domain.routing import Channel
+from bot.domain.shown.views import CardView, OwnRequest
+
+MOST_VIEWERS: Final = 60
+"""Teams refreshes a card by itself for at most so many people.
+https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/universal-actions-for-adaptive-cards/user-specific-views"""
+
+
+_IN_CHAT: Final = frozenset({SurfaceKind.DIRECT, SurfaceKind.LIVING})
+
+
+class Viewer(StrEnum):
+    """The part of a person in a request, as far as it is known without a call to Teams."""
+
+    REQUESTER = "requester"
+    APPROVER = "approver"  # a person who may be one: only the click decides
+    READER = "reader"  # certainly no approver
+    UNKNOWN = "base"  # not in a current roster; sees the card of the channel
+
+
+def viewer(record: Record, person: Person, *, channel: Channel, step: str, tenant_id: str) -> Viewer:
+    """Return the part of a member of the channel. `step` is that of the card's buttons."""
+    if record.requester and record.requester.is_person(person):
+        return Viewer.REQUESTER
+    listed = listed_approvers(channel.approvers_at(step))
+    may_decide = may_be_approver(person, listed, requester=None, tenant_id=tenant_id)
+    return Viewer.APPROVER if may_decide else Viewer.READER
+
+
+def seen_by(view: CardView, who: Viewer, record: Record) -> CardView:
+    """Return the card as a person with this part sees it."""
+    match who:
+        case Viewer.APPROVER | Viewer.UNKNOWN:
+            return view
+        case Viewer.READER:
+            return _without_buttons(view)
+        case Viewer.REQUESTER:
+            return replace(_without_buttons(view), own=_own(record) if view.buttons else None)
+        case _:
+            assert_never(who)
+
+
+def _without_buttons(view: CardView) -> CardView:
+    """Return the card for a person who cannot decide: the way to decide in the console is left out as well."""
+    return replace(view, buttons=False, revoke=False, can_withdraw=False, step="", console_url=None)
+
+
+def _own(record: Record) -> OwnRequest:
+    told = any(each.kind in _IN_CHAT and each.activity_id for each in record.surfaces)
+    return OwnRequest.IN_CHAT if told else OwnRequest.ALONE
+
+
+def in_order_of_need(viewers: Sequence[tuple[Viewer, Person]]) -> tuple[str, ...]:
+    """Return the Teams ids of the people for whom Teams refreshes the card: the requester, approvers, then readers."""
+    order = list(Viewer)
+    known = sorted((order.index(who), person.user, person.teams_id) for who, person in viewers if person.teams_id)
+    return tuple(teams_id for _, _, teams_id in known[:MOST_VIEWERS])

@@ -1,0 +1,34 @@
+"""Names on a card the people for whom Teams asks for a view of their own.
+
+The names are not part of a card's digest: a person who joins or leaves causes no update. A card that is posted or
+updated for another reason gets the people of that moment.
+"""
+
+from dataclasses import replace
+
+from bot.concurrency.turns import in_turns
+from bot.domain.record import Record
+from bot.domain.shown.surfaces import Wanted
+from bot.domain.shown.viewers import in_order_of_need, viewer
+from bot.domain.shown.views import CardView
+from bot.ports.teams import People
+from bot.service.current_configuration import CurrentConfiguration
+
+
+class Viewing:
+    """Adds the viewers to cards, from the cached roster only: a card never waits for it."""
+
+    def __init__(self, people: People, configuration: CurrentConfiguration) -> None:
+        self._people, self._configuration = people, configuration
+
+    async def on_card(self, record: Record, want: Wanted) -> Wanted:
+        """Return a card with its viewers; none without a current roster. Anything else is returned unchanged."""
+        if not isinstance(want.view, CardView):
+            return want
+        members = self._people.cached_roster(want.channel.conversation)
+        tenant_id, step = self._configuration.tenant_id, want.view.step
+        found = [
+            (viewer(record, each, channel=want.channel, step=step, tenant_id=tenant_id), each)
+            async for each in in_turns(members)
+        ]
+        return replace(want, view=replace(want.view, viewers=in_order_of_need(found)))

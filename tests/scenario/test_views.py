@@ -1,0 +1,304 @@
+"""Per-person views of a card: who sees what, in which language, and that a refresh changes nothing."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.domain.identity import Person
+from bot.domain.request import RequestKey, Verdict
+from bot.domain.shown.viewers import MOST_VIEWERS
+from bot.domain.shown.views import NoticeCode
+from bot.service.clicks.click import Click, Verb
+from tests.fakes.card_text import nodes, shown, words
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, person
+from tests.fakes.clock import ManualClock
+from tests.fakes.people import FOREIGN_TENANT_ID
+from tests.fakes.store import MemoryStore
+from tests.fakes.world import APPROVALS, World, code_of, new_world
+
+Card = Any
+BY_ID = replace(APPROVALS, approvers=(f"user:{HANAKO.object_id}",))
+DECIDING = {"approve", "reject", "reviewing"}
+OWN = {words("card_line.own_in_chat"), words("card_line.own_alone")}
+
+
+def asked(world: World, key: RequestKey, who: Person, **changes: Any) -> Click:
+    """Return an automatic refresh of the request's card."""
+    click = replace(world.pressed(key, who, Verb.REFRESH), manual=False)
+    return replace(click, **changes)
+
+
+async def seen(world: World, key: RequestKey, who: Person, **changes: Any) -> Card:
+    """Return what a person's client shows after an automatic refresh."""
+    return await world.click_handler.refresh(asked(world, key, who, **changes))
+
+
+def verbs(card: Card) -> set[str]:
+    """Return the verbs of the card's buttons."""
+    return {each["verb"] for each in nodes(card.get("body")) if each.get("type") == "Action.Execute"}
+
+
+def base_of(world: World) -> Card:
+    """Return the first card of the channel as Teams has it."""
+    return world.chat.of("post")[0].versions[-1].card
+
+
+def messages(world: World) -> int:
+    """Return how many messages the bot posted, each update included."""
+    return sum(len(each.versions) for each in world.chat.sent.values())
+
+
+def is_base(world: World, card: Card) -> bool:
+    """Return whether the card is the channel's card; only the people for whom it is refreshed may differ."""
+    return {**card, "refresh": None} == {**base_of(world), "refresh": None}
+
+
+async def test_approver_sees_buttons_the_requester_words_and_a_reader_neither() -> None:
+    """The requester is sent to the chat with the bot, which has a message about the request."""
+    world = new_world(BY_ID)
+    key = await world.posted()
+    assert verbs(await seen(world, key, HANAKO)) == DECIDING
+    for who, own in ((ICHIRO, set()), (TARO_PERSON, {words("card_line.own_in_chat")})):
+        card = await seen(world, key, who)
+        assert verbs(card) == set()
+        assert OWN & set(shown(card).splitlines()) == own
+        assert verbs(base_of(world)) == DECIDING  # clients that do not refresh can still decide
+
+
+async def test_requester_who_has_no_message_is_not_sent_to_the_chat() -> None:
+    """There is no chat with the bot that could show the request."""
+    world = new_world(BY_ID)
+    key = await world.posted()
+    await world.rows.apply(key, lambda row: replace(row, surfaces=row.cards))
+    card = await seen(world, key, TARO_PERSON)
+    assert OWN & set(shown(card).splitlines()) == {words("card_line.own_alone")}
+
+
+async def test_reader_sees_no_revoke_on_the_decided_card() -> None:
+    """The approver does."""
+    world = new_world(BY_ID)
+    key = await world.posted()
+    async with world.running():
+        await world.press(key, HANAKO)
+        await world.clock.advance(2)
+    step = {"step": "Level1"}
+    assert verbs(await seen(world, key, HANAKO, **step)) == {"revoke"}
+    assert verbs(await seen(world, key, ICHIRO, **step)) == verbs(await seen(world, key, TARO_PERSON, **step)) == set()
+
+
+@pytest.mark.parametrize(("locale", "expected"), [("ja", "ja"), ("en", "en"), (None, "ja")])
+async def test_each_person_sees_the_card_in_their_own_language(locale: str | None, expected: str) -> None:
+    """Without a language that the bot has, in the channel's."""
+    world = new_world(replace(APPROVALS, locale="ja"))
+    key = await world.posted()
+    assert (await seen(world, key, HANAKO, locale=locale))["lang"] == expected
+    assert base_of(world)["lang"] == "ja"
+
+
+async def test_view_is_the_channels_card_without_a_current_roster() -> None:
+    """Also in the channel's language. No roster is read for a refresh."""
+    world = new_world(replace(BY_ID, locale="ja"))
+    key = await world.posted()
+    world.people.cold = True
+    before = (world.people.asked, world.people.asked_known)
+    for who in (HANAKO, ICHIRO, TARO_PERSON):
+        assert is_base(world, await seen(world, key, who, locale="en"))
+    assert (world.people.asked, world.people.asked_known) == before
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        person(50),
+        replace(HANAKO, guest=True),
+        replace(HANAKO, tenant_id=FOREIGN_TENANT_ID),
+        replace(HANAKO, tenant_id=""),
+        replace(TARO_PERSON, object_id=""),
+    ],
+    ids=["stranger", "guest", "another tenant", "no tenant", "no object id"],
+)
+async def test_person_who_is_not_certainly_a_member_sees_the_channels_card(who: Person) -> None:
+    """In the channel's language."""
+    world = new_world(replace(BY_ID, locale="ja"))
+    key = await world.posted()
+    assert is_base(world, await seen(world, key, who, locale="en"))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"step": "Level9"},
+        {"activity_id": "1001"},
+        {"activity_id": "9999"},
+        {"activity_id": None},
+    ],
+    ids=["step", "message of another kind", "unknown message", "no message"],
+)
+async def test_forged_refresh_shows_no_more_than_the_channels_card(forged: dict[str, Any]) -> None:
+    """Also to an approver and to the requester."""
+    world = new_world(replace(BY_ID, locale="ja"))
+    key = await world.posted()
+    for who in (HANAKO, TARO_PERSON):
+        assert is_base(world, await seen(world, key, who, locale="en", **forged))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"conversation": "19:other@thread.tacv2;messageid=1000"},
+        {"conversation": f"a:{TARO_PERSON.object_id}", "personal": True},
+        {"request": "111122223333/ap-northeast-1/oi-00000000000f"},
+        {"request": "999988887777/ap-northeast-1/oi-000000000001"},
+        {"request": "nonsense"},
+    ],
+    ids=["other channel", "personal chat", "unknown request", "other account", "no request"],
+)
+async def test_forged_refresh_from_elsewhere_shows_nothing(world: World, forged: dict[str, Any]) -> None:
+    """Nothing is adopted or stored either."""
+    key = await world.posted()
+    before = dict(world.store.tables.records)  # type: ignore[attr-defined]  # a MemoryStore
+    for who in (HANAKO, TARO_PERSON):
+        assert await seen(world, key, who, **forged) is None
+    assert world.store.tables.records == before  # type: ignore[attr-defined]  # a MemoryStore
+
+
+async def test_refresh_for_which_teams_names_no_trigger_shows_the_channels_card(world: World) -> None:
+    """A refresh that the person chose in the menu shows the person's view."""
+    key = await world.posted()
+    click = world.pressed(key, TARO_PERSON, Verb.REFRESH)
+    unknown = (await world.click_handler.click(replace(click, manual=False))).card
+    chosen = (await world.click_handler.click(click)).card
+    assert (verbs(unknown), verbs(chosen)) == (DECIDING, set())
+
+
+async def test_refresh_writes_nothing_and_is_not_in_the_audit_trail(world: World) -> None:
+    """The row stays as it is, no card is adopted, and neither AWS nor Teams is called."""
+    key = await world.posted()
+    row, calls, sent = await world.row(key), len(world.aws.calls), messages(world)
+    for who in (HANAKO, ICHIRO, TARO_PERSON, person(50)):
+        await seen(world, key, who)
+        await seen(world, key, who, activity_id="7777")
+    await world.click_handler.drain()
+    assert await world.row(key) == row
+    assert (len(world.aws.calls), messages(world)) == (calls, sent)
+    assert await world.store.audit(world.clock.now().replace(year=2000)) == []
+    assert world.registry.get_sample_value("node_access_refreshes_total", {"outcome": "approver"}) == 2
+    assert world.registry.get_sample_value("node_access_clicks_total", {"verb": "refresh", "outcome": "shown"}) is None
+
+
+async def test_views_of_two_people_who_refresh_at_once_are_their_own() -> None:
+    """Both are answered from one row, each with the person's own buttons, words and language."""
+    world = new_world(BY_ID)
+    key = await world.posted()
+    people = [HANAKO, TARO_PERSON, ICHIRO] * 20
+    cards = await asyncio.gather(
+        *(seen(world, key, who, locale="ja" if who is TARO_PERSON else "en") for who in people)
+    )
+    for who, card in zip(people, cards, strict=True):
+        assert verbs(card) == (DECIDING if who is HANAKO else set())
+        assert card["lang"] == ("ja" if who is TARO_PERSON else "en")
+        assert card["refresh"]["userIds"] == [who.teams_id]
+
+
+# --- for whom Teams refreshes a card
+
+
+async def test_card_names_its_viewers_at_the_post_and_each_update_and_is_never_updated_for_them() -> None:
+    """The requester first, then approvers. A member who joins is named with the next update for another reason."""
+    world = new_world(BY_ID)
+    key = await world.posted()
+    assert base_of(world)["refresh"]["userIds"] == [TARO_PERSON.teams_id, HANAKO.teams_id, ICHIRO.teams_id]
+    joined = person(9)
+    world.people.people.append(joined)
+    await world.shown(key)
+    assert len(world.chat.of("post")[0].versions) == 1
+    world.aws.vote(key, "arn:aws:sts::111122223333:assumed-role/Console/x", Verdict.REJECT)
+    await world.shown(key)
+    assert joined.teams_id in base_of(world)["refresh"]["userIds"]
+
+
+async def test_card_of_a_large_channel_names_the_people_who_need_a_view_most() -> None:
+    """Teams allows sixty: the requester and the approvers come before readers."""
+    crowd = [person(number) for number in range(100, 400)]
+    world = new_world(
+        replace(APPROVALS, approvers=tuple(f"user:{each.object_id}" for each in crowd[-50:])),
+        people=(*crowd, HANAKO, TARO_PERSON),
+    )
+    await world.posted()
+    named = base_of(world)["refresh"]["userIds"]
+    assert len(named) == MOST_VIEWERS
+    assert {TARO_PERSON.teams_id, *(each.teams_id for each in crowd[-50:])} <= set(named)
+
+
+async def test_card_is_posted_without_viewers_if_no_roster_is_cached(world: World) -> None:
+    """A card does not wait for the roster."""
+    world.people.cold = True
+    await world.posted()
+    assert base_of(world)["refresh"]["userIds"] == []
+
+
+# --- many refreshes
+
+
+class OneAtATime(MemoryStore):
+    """A store that reads one row at a time, each in 10 milliseconds, in the order of the calls, as a thread does.
+
+    A call whose caller has gone is still made.
+    """
+
+    clock: ManualClock
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = asyncio.Lock()
+
+    async def load(self, key: RequestKey) -> Any:
+        return await asyncio.shield(self._in_turn(key))
+
+    async def _in_turn(self, key: RequestKey) -> Any:
+        async with self.turn:
+            await self.clock.sleep(0.01)
+            return await super().load(key)
+
+
+async def test_sixty_people_who_see_fifty_open_cards_cause_no_update_and_delay_no_click() -> None:
+    """A click in the middle is answered within three seconds. Refreshes without a turn in time get no card."""
+    store, people = OneAtATime(), [HANAKO, TARO_PERSON, *(person(number) for number in range(58))]
+    world = new_world(replace(APPROVALS, approver_role=None), people=people, store=store)
+    store.clock = world.clock
+    posting = asyncio.create_task(world.posted_many(50))
+    await world.clock.advance(1)
+    keys = await posting
+    before, rows = messages(world), dict(store.tables.records)
+
+    async def clicked() -> float:
+        began = world.clock.epoch()
+        answer = await world.press(keys[0], person(1), Verb.WITHDRAW)
+        assert code_of(answer) is NoticeCode.NOTHING_TO_WITHDRAW  # not that the store is slow
+        return world.clock.epoch() - began
+
+    asks = [asyncio.create_task(seen(world, key, who)) for who in people for key in keys]
+    await world.clock.advance(0.1)
+    click = asyncio.create_task(clicked())
+    await world.clock.advance(60)
+    cards = [await each for each in asks]
+    assert await click < 3
+    assert (len(cards), any(cards), None in cards) == (3000, True, True)
+    assert (messages(world), store.tables.records) == (before, rows)
+
+
+async def test_refresh_is_answered_without_a_card_while_the_store_hangs_or_fails(world: World) -> None:
+    """The client keeps the card that it has."""
+    key = await world.posted()
+    assert isinstance(world.store, MemoryStore)
+    world.store.broken = True
+    assert await seen(world, key, HANAKO) is None
+    assert world.registry.get_sample_value("node_access_refreshes_total", {"outcome": "failed"}) == 1
+
+
+def test_tenant_of_the_samples_is_the_bots() -> None:
+    """Otherwise every view above would be the channel's card for another reason."""
+    assert {HANAKO.tenant_id, ICHIRO.tenant_id, TARO_PERSON.tenant_id} == {TENANT}
+    assert APPROVALS.conversation == CHANNEL

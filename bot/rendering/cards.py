@@ -1,5 +1,6 @@
 """Makes the data for the templates `request` and `decided`: the card of one request."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, assert_never
@@ -35,6 +36,8 @@ ENVIRONMENT_TAGS: Final = frozenset({"environment", "env", "stage"})  # names of
 OWNER_TAGS: Final = frozenset({"owner", "team"})
 REASON_ROWS: Final = 5  # rows of a phone; a longer reason begins folded, because its button takes two rows
 FOLDED_ROWS: Final = 3
+_IN_PARENTHESES: Final = re.compile(r"\((.+)\)$")
+_COMPASS: Final = re.compile(r"\b(?:North|South|East|West|Central)\b", re.IGNORECASE)
 _DONE: Final = frozenset(
     {NoticeCode.DECIDED, Outcome.STEP_PASSED, NoticeCode.REPEATED, NoticeCode.REVOKED, NoticeCode.CANCELLED}
 )  # notices about a decision that AWS accepted
@@ -153,13 +156,22 @@ def _tag_values(view: CardView, formatter: CardFormatter, names: frozenset[str])
 
 def _quiet(view: CardView, formatter: CardFormatter) -> list[str]:
     """Return where the node is, what it runs and who owns it, earlier access of the requester, and why it is here."""
-    places = (view.account_name or view.account, view.region_name or view.region)
+    places = (view.account_name or view.account, _place(view.region_name) or view.region)
     facts = [formatter.name(each) for each in (*places, view.platform, view.host) if each]
     owners = [formatter.say.text("value.owner", name=each) for each in _tag_values(view, formatter, OWNER_TAGS)]
     separator, why = formatter.say.text("value.separator"), _why_here(view, formatter)
     if visits := _visits(view, formatter):  # one line less on a phone
         return [separator.join([*facts, *owners, *visits, *why])]
     return [separator.join([*facts, *owners]), *why]
+
+
+def _place(region_name: str | None) -> str | None:
+    """Return the place in AWS's name of a Region: "Tokyo" of "Asia Pacific (Tokyo)"; else the whole name.
+
+    "Canada (Central)" and "AWS GovCloud (US-West)" name no place in parentheses.
+    """
+    found = _IN_PARENTHESES.search(region_name or "")
+    return found[1] if found and not _COMPASS.search(found[1]) else region_name
 
 
 def _why_here(view: CardView, formatter: CardFormatter) -> list[str]:

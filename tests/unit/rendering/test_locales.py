@@ -140,7 +140,7 @@ def test_japanese_adds_the_honorific_only_to_names_of_people() -> None:
     """No other phrase has it, so that it never follows the name of a machine's session."""
     assert {key for key, text in _texts("ja").items() if "さん" in text} == {"name.person.other"}
     machine = replace(WAITING, requester="deploy-agent-7", requester_is_person=False)
-    assert "deploy-agent-7が" in shown(render(machine, locale="ja", timezone="UTC"))
+    assert "deploy-agent-7の申請" in shown(render(machine, locale="ja", timezone="UTC"))
     assert "さん" not in shown(render(machine, locale="ja", timezone="UTC"))
     assert summary(machine, locale="ja") == "deploy-agent-7が web-prod-01 へのアクセスを申請しています"
-    assert "山田 太郎 さんが" in shown(render(replace(WAITING, requester="山田 太郎"), locale="ja", timezone="UTC"))
+    assert "山田 太郎 さんの申請" in shown(render(replace(WAITING, requester="山田 太郎"), locale="ja", timezone="UTC"))

@@ -174,8 +174,8 @@ def test_waiting_card_shows_every_fact_in_order() -> None:
         ([each for each in made["body"] if each is not facts], [
             "Waiting for level 1 of 2 · expires Mon, Nov 30, 14:19 JST", "web-prod-01", "production",
             "Alex Wilber requests access for 4 hours from approval.", "Reason: ", "Checkout has answered 5xx",
-            "prod-core · Asia Pacific (Tokyo) · Amazon Linux 2023",
-            "In this channel because: Environment = production",
+            "prod-core · Tokyo · Amazon Linux 2023",
+            "Why here: Environment = production",
         ]),
         (facts, [
             "i-02999bd501754105a", "prod-core (111122223333)", "Asia Pacific (Tokyo) · ap-northeast-1", "Amazon Linux 2023", "10.0.3.17",
@@ -355,10 +355,10 @@ def test_card_names_account_region_and_the_conditions_of_its_channel() -> None:
     """Without a name, the account's id and the Region's code are shown alone."""
     places = "account prod-core, Region Asia Pacific (Tokyo), policy E-commerce-Manual-Approval-Policy"
     assert places in shown(card(SAMPLES["request-many-causes"].view))
-    assert "because: no other channel matches" in shown(card(SAMPLES["request-fallback"].view))
+    assert "Why here: no other channel matches" in shown(card(SAMPLES["request-fallback"].view))
     bare = shown(card(bare_request()))
     assert "111122223333 · ap-northeast-1" in bare
-    assert "In this channel because" not in bare
+    assert "Why here" not in bare
     message = shown(card(direct()))
     assert "prod-core (111122223333)" in message
     assert "Asia Pacific (Tokyo) · ap-northeast-1" in message
@@ -529,3 +529,21 @@ def test_card_of_a_revoked_or_cancelled_request_names_the_person_and_has_no_butt
     assert said in shown(made)
     assert of_type(made, "Action.ShowCard") == []
     assert shown(card(SAMPLES["already-revoked"].view, SAMPLES["already-revoked"].notice)).count("Revoked by") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "shown_as"),
+    [
+        ("Europe (Frankfurt)", "Frankfurt"),
+        ("US East (N. Virginia)", "N. Virginia"),
+        ("Canada (Central)", "Canada (Central)"),
+        ("AWS GovCloud (US-West)", "AWS GovCloud (US-West)"),
+        ("US ISO East", "US ISO East"),
+        (None, "ap-northeast-1"),
+    ],
+)
+def test_first_lines_of_a_card_name_the_place_of_the_region(name: str | None, shown_as: str) -> None:
+    """The whole name and the code are among all facts. Without a place in the name, the whole name is shown."""
+    text = shown(card(request(region_name=name)))
+    assert f"prod-core · {shown_as} · Amazon Linux 2023" in text
+    assert (f"{name} · ap-northeast-1" in text) is (name is not None)

@@ -50,6 +50,10 @@ NO_STORE: Final = "there is no store yet; the first start creates it"
 NO_RUNNING_BOT: Final = "no bot answers on this machine's metrics port, so what it has seen is unknown"
 NO_URL: Final = "give --url, the messaging endpoint of the Azure Bot"
 NO_PERSON: Final = "give --person; that person gets a test message"
+NONE_LISTED: Final = (
+    "AWS lists none of the last 14 days; either there was none, or AWS does not list them, and show_auto_approved"
+    " shows nothing"
+)
 NO_DECISION: Final = "only a decision shows whether AWS accepts it"
 Seen = Callable[[str, Problem | None], None]
 """Called after each check that gave a result, with its name, and its problem or None."""
@@ -135,6 +139,7 @@ class _Examination:
             rules=configuration.identity,
         )
         self._report_requesters(requesters)
+        self._report_auto_approved(reading)
         await self._make(each for each in self._installation.checks() if each.name == IDENTITY_CENTER)
         await self._ask_running_bot()
         self._note_what_nothing_shows()
@@ -192,6 +197,15 @@ class _Examination:
         if names := dict.fromkeys(each.requester for each in rows if each.blocks):
             seen = ", ".join([*names][:MOST_NAMED])
             self._result(findings.REQUESTERS, Problem("unidentified", UNIDENTIFIED.format(seen=seen)))
+
+    def _report_auto_approved(self, reading: Reading) -> None:
+        """Say whether AWS lists requests that an auto-approval policy approved, if a channel shows them."""
+        if not self._has_credentials or not any(each.show_auto_approved for each in self._configuration.value.channels):
+            return
+        if reading.auto_approved:
+            self._result(findings.AUTO_APPROVED, None)
+        else:
+            self._not_checked[findings.AUTO_APPROVED] = NONE_LISTED
 
     async def _make(self, checks: Iterable[Check]) -> None:
         """Make checks, and keep their results.

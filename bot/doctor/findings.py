@@ -15,6 +15,7 @@ from bot.service.checks.check import NO_ANSWER, Problem
 CREDENTIALS: Final = "credentials"  # the names of checks that only doctor makes
 PUBLIC_ADDRESS: Final = "public address"
 REQUESTERS: Final = "requesters"
+AUTO_APPROVED: Final = "auto-approved requests"
 RECEIVE: Final = "queue receive"
 RUNNING_BOT: Final = "running bot"
 TEST_CARD: Final = "test card"

@@ -18,11 +18,15 @@ MOST_READ: Final = 3  # requests read completely for each account and Region
 
 
 class Reading:
-    """The checks `sweep <account> <Region>`. `listed` and `read` have the requests that they found and read."""
+    """The checks `sweep <account> <Region>`. `listed` and `read` have the requests that they found and read.
+
+    Requests that an auto-approval policy approved are only counted.
+    """
 
     def __init__(self, requests: Requests, clock: Clock) -> None:
         self._requests, self._clock = requests, clock
         self.listed: list[ListedRequest] = []
+        self.auto_approved = 0
         self.read: dict[RequestKey, AccessRequest] = {}
 
     def checks(self, configuration: Configuration) -> Iterator[Check]:
@@ -38,8 +42,10 @@ class Reading:
                 raise NotChecked from None
             except AwsUnavailable as unavailable:
                 return Problem(unavailable.code, aws_advice(unavailable.code, READING_CODES))
-            self.listed += listed
-            return await self._incomplete(newest(listed)[:MOST_READ])
+            decided = [each for each in listed if not each.auto_approved]
+            self.listed += decided
+            self.auto_approved += len(listed) - len(decided)
+            return await self._incomplete(newest(decided)[:MOST_READ])
 
         return Check(f"sweep {account} {region}", find)
 

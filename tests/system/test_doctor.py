@@ -110,6 +110,17 @@ async def test_requester_table_of_doctor_says_why_a_requester_is_not_identified(
     assert row.why in as_text(report)
 
 
+async def test_doctor_says_whether_aws_lists_auto_approved_requests_if_a_channel_shows_them(world: Product) -> None:
+    """As long as AWS lists none, that is unknown. They are in no table of requesters, because nobody decides them."""
+    assert "auto-approved requests" not in (await doctor(world)).not_checked
+    world.toml = world.toml.replace('approvers = ["members"]', 'approvers = ["members"]\nshow_auto_approved = true', 1)
+    assert "AWS lists none of the last 14 days" in (await doctor(world)).not_checked["auto-approved requests"]
+    await world.ask(node="web-dev-01")
+    report = await doctor(world)
+    assert "auto-approved requests" in report.passed
+    assert (report.requesters, names(report)) == ((), [])
+
+
 async def test_doctor_prints_name_reason_and_fix_of_a_problem(world: Product) -> None:
     """Text and JSON say what is wrong, why it matters, and what to do. The secret is in neither."""
     world.microsoft.sign_in.rotate_secret("the value")

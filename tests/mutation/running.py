@@ -37,8 +37,9 @@ OPTIONS: Final = (
     "-p",
     "no:faulthandler",
     "--timeout=20",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
 )
-AGAIN: Final = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 NOTICED: Final = {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}  # the latter: a module is not importable
 RESULTS: Final = {pytest.ExitCode.OK, *NOTICED}
 
@@ -93,7 +94,7 @@ class Collected:
                 result = _result([item for test in tests for item in self._items[test]])
             else:
                 _import_mutated(mutant)
-                result = pytest.ExitCode(pytest.main([*OPTIONS, *AGAIN, *tests]))
+                result = pytest.ExitCode(pytest.main([*OPTIONS, *tests]))
         os._exit(result)
 
     def _replaces_functions(self, mutant: Mutant) -> bool:

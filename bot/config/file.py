@@ -97,6 +97,7 @@ def _across(raw: dict[str, Any]) -> Iterator[str]:
         steps = [level.get("step") for level in _dicts(channel.get("levels"))]
         yield from _doubles(f"{_numbered(number, channel)}: levels: step", steps)
     yield from _fallback(channels)
+    yield from _escalations(channels)
     yield from _people(raw)
     yield from _accounts(_dicts(raw.get("accounts")))
 
@@ -138,6 +139,35 @@ def _fallback(channels: list[dict[str, Any]]) -> Iterator[str]:
         yield f"channels: {count} have fallback = true; exactly one must"
     elif count == 0 and (len(channels) > 1 or "match" in channels[0]):
         yield "channels: none has fallback = true; set it for the channel that gets requests without a match"
+
+
+def _escalations(channels: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the problems of escalate_after and escalate_to: each needs the other, and a channel that decides itself."""
+    by_name = {each["name"]: each for each in channels if isinstance(each.get("name"), str)}
+    for number, channel in enumerate(channels, start=1):
+        after, to = channel.get("escalate_after"), channel.get("escalate_to")
+        if after is None and to is None:
+            continue
+        if advice := _escalation_advice(channel, by_name):
+            yield f"{_numbered(number, channel)}: {advice}"
+
+
+def _escalation_advice(channel: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> str | None:
+    after, to = channel.get("escalate_after"), channel.get("escalate_to")
+    if to is None:
+        return "escalate_after: also write escalate_to, the name of the channel that may decide then"
+    if after is None:
+        return 'escalate_to: also write escalate_after, like escalate_after = "2h"'
+    if not isinstance(to, str) or to not in by_name:
+        return f"escalate_to: no channel has the name {shown(str(to))}; write the name of another [[channels]] table"
+    target = by_name[to]
+    if target is channel:
+        return "escalate_to: the channel itself; write the name of another channel"
+    if target.get("escalate_to") is not None or target.get("escalate_after") is not None:
+        return f"escalate_to: {shown(to)} escalates itself, and an escalation is never passed on; remove one of the two"
+    if not target.get("approvers") and not any(each.get("approvers") for each in _dicts(target.get("levels"))):
+        return f"escalate_to: {shown(to)} lists no approvers, so nobody could decide there; add approvers to it"
+    return None
 
 
 def _people(raw: dict[str, Any]) -> Iterator[str]:

@@ -20,10 +20,10 @@ from bot.config.types import (
     Region,
     RoleArn,
     RoleName,
+    Span,
     Spans,
     TeamsUser,
     Timezone,
-    Unavailable,
     Visible,
 )
 from bot.domain.identity import IdentityRules
@@ -87,8 +87,8 @@ class ChannelTable(_Table):
     one_level_per_person: bool = True
     remind_after: Spans = []
     quiet_hours: Quiet | None = None
-    escalate_after: Unavailable = None
-    escalate_to: Unavailable = None
+    escalate_after: Span | None = None
+    escalate_to: Visible | None = None
     match: MatchTable | None = None
     fallback: bool = False
     levels: list[LevelTable] = []
@@ -113,6 +113,8 @@ class ChannelTable(_Table):
             remind_after=tuple(self.remind_after),
             quiet_hours=self.quiet_hours,
             show_auto_approved=self.show_auto_approved,
+            escalate_after=self.escalate_after,
+            escalate_to=self.escalate_to,
         )
 
 

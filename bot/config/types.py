@@ -21,8 +21,6 @@ from bot.domain.routing import is_channel
 from bot.rendering.i18n import LOCALES
 from bot.teams.net.addresses import AddressRefused, checked, is_on_this_link
 
-NOT_AVAILABLE = "not available yet"
-
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 REGION_FORM = "[a-z]{2}(?:-[a-z]+)+-[0-9]"
 _MAIL = r"[^@\s:]+@[^@\s:]+"
@@ -161,14 +159,8 @@ def _quiet(value: Any) -> QuietHours:
     return QuietHours(start, end)
 
 
-def _refused(value: Any) -> Any:
-    if value:
-        raise ValueError(NOT_AVAILABLE)
-    return value
-
-
-Unavailable = Annotated[Any, BeforeValidator(_refused)]  # a key of a later version; only an empty value is accepted
-Spans = Annotated[list[Annotated[timedelta, BeforeValidator(_span)]], AfterValidator(_ascending)]
+Span = Annotated[timedelta, BeforeValidator(_span)]
+Spans = Annotated[list[Span], AfterValidator(_ascending)]
 Quiet = Annotated[QuietHours, BeforeValidator(_quiet)]
 Visible = Annotated[str, AfterValidator(_visible)]
 _GUID_ADVICE = "write an id like 11111111-1111-4111-8111-111111111111"

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Final
 
 from bot.doctor.report import Found, Report
-from bot.doctor.tables import PolicyRow, RequesterRow
+from bot.doctor.tables import EscalationRow, PolicyRow, RequesterRow
 from bot.text.escape import escape_json, one_line
 
 LONGEST: Final = 600  # characters of one cell or sentence; names and codes come from outside
@@ -33,6 +33,7 @@ def as_json(report: Report) -> str:
         "not_checked": dict(report.not_checked),
         "policies": [asdict(each) for each in report.policies],
         "requesters": [asdict(each) for each in report.requesters],
+        "escalations": [asdict(each) for each in report.escalations],
     }
     return escape_json(json.dumps(shown, ensure_ascii=False, indent=2))
 
@@ -47,6 +48,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _not_checked(report)
     yield from _policies(report.policies)
     yield from _requesters(report.requesters)
+    yield from _escalations(report.escalations)
 
 
 def _findings(found: Sequence[Found]) -> Iterator[str]:
@@ -94,6 +96,16 @@ def _requesters(rows: Sequence[RequesterRow]) -> Iterator[str]:
         yield from _table(
             ("request", "identified", "requester"),
             [(each.request, "no" if each.why else "yes", _requester(each)) for each in rows],
+        )
+
+
+def _escalations(rows: Sequence[EscalationRow]) -> Iterator[str]:
+    if rows:
+        yield ""
+        yield "Escalations:"
+        yield from _table(
+            ("channel", "after minutes", "also decided in", "by"),
+            [(each.channel, str(each.minutes), each.to, ", ".join(each.approvers)) for each in rows],
         )
 
 

@@ -55,6 +55,27 @@ class RequesterRow:
     blocks: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class EscalationRow:
+    """A channel whose levels others may decide too, after `minutes` without a decision: `approvers` of channel `to`."""
+
+    channel: str
+    minutes: int
+    to: str
+    approvers: tuple[str, ...]
+
+
+def escalation_rows(channels: Sequence[Channel]) -> Iterator[EscalationRow]:
+    """Yield who gains the right to decide by an escalation, and when."""
+    by_name = {channel.name: channel for channel in channels}
+    for channel in channels:
+        if channel.escalate_after is None or channel.escalate_to is None:
+            continue
+        target = by_name[channel.escalate_to]
+        listed = dict.fromkeys((*target.approvers, *(each for rule in target.levels for each in rule.approvers)))
+        yield EscalationRow(channel.name, int(channel.escalate_after.total_seconds()) // 60, target.name, tuple(listed))
+
+
 async def policy_rows(probes: AwsProbes, configuration: Configuration) -> list[PolicyRow]:
     """Return the levels of all manual approval policies.
 

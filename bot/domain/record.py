@@ -124,6 +124,16 @@ class LevelCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Escalation:
+    """A second channel that may decide a step, and since when. bot.domain.escalation says whether it still counts."""
+
+    step: str
+    channel: str
+    conversation: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right of one process to write to Teams for this request until a moment. Clicks need no lease."""
 
@@ -181,6 +191,7 @@ class Record:
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()
     level_calls: tuple[LevelCall, ...] = ()  # each step once; () also if an earlier version posted the card
+    escalations: tuple[Escalation, ...] = ()  # each step once
     lease: Lease | None = None
     requeue_at: datetime | None = None
     deliver_at: datetime | None = None  # if equal to requeue_at: the row is due only for a postponed delivery

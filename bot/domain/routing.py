@@ -127,21 +127,23 @@ class Channel:
     remind_after: tuple[timedelta, ...] = ()  # in ascending order, from the opening of each level
     quiet_hours: QuietHours | None = None  # reminders wait for their end
     show_auto_approved: bool = False  # True: requests that an auto-approval policy approves get a card, too
+    escalate_after: timedelta | None = None  # then `escalate_to` may decide a level as well; None: never
+    escalate_to: str | None = None  # the name of a channel
 
     def approvers_at(self, step: str) -> tuple[str, ...]:
         """Return the approvers of this step: those of its own rule, else the channel's."""
-        rule = self._rule(step)
+        rule = self.rule_at(step)
         return rule.approvers if rule else self.approvers
 
     def role_at(self, step: str, account: str) -> str | None:
         """Return the ARN of the IAM role that signals decisions at this step; None for the bot's own credentials."""
-        rule = self._rule(step)
+        rule = self.rule_at(step)
         role = (rule.approver_role if rule else None) or self.approver_role
         return role.replace("{account}", account) if role else None
 
     def one_level_at(self, step: str) -> bool:
         """True if a person who approved another level of the request may not approve this step."""
-        rule = self._rule(step)
+        rule = self.rule_at(step)
         own = rule.one_level_per_person if rule else None
         return self.one_level_per_person if own is None else own
 
@@ -151,7 +153,7 @@ class Channel:
 
     def mention_at(self, step: str) -> tuple[str, ...]:
         """Return the people who are mentioned when this step waits for them: those of its rule, else the channel's."""
-        rule = self._rule(step)
+        rule = self.rule_at(step)
         own = rule.mention if rule else None
         return self.mention if own is None else own
 
@@ -171,7 +173,8 @@ class Channel:
         without_rule = () if self.approvers else (None,)
         return (*without_rule, *(rule.step for rule in self.levels if not rule.approvers))
 
-    def _rule(self, step: str) -> LevelRule | None:
+    def rule_at(self, step: str) -> LevelRule | None:
+        """Return the channel's own rule for this step, or None."""
         return next((rule for rule in self.levels if rule.step == step), None)
 
 

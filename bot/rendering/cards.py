@@ -9,7 +9,16 @@ from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict, Withdrawal
 from bot.domain.routing import Cause, CauseKind
-from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, LevelLine, Notice, NoticeCode
+from bot.domain.shown.views import (
+    Banner,
+    CardView,
+    DecisionLine,
+    DirectView,
+    EscalationLine,
+    LevelLine,
+    Notice,
+    NoticeCode,
+)
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs, plain
 from bot.rendering.mention_tags import MentionTags
 from bot.text.escape import cut
@@ -34,6 +43,7 @@ BANNER_STYLES: Final = {
 }
 ENVIRONMENT_TAGS: Final = frozenset({"environment", "env", "stage"})  # names of tags that teams use, in lower case
 OWNER_TAGS: Final = frozenset({"owner", "team"})
+NO_TIME: Final = timedelta()
 REASON_ROWS: Final = 5  # rows of a phone; a longer reason begins folded, because its button takes two rows
 FOLDED_ROWS: Final = 3
 _IN_PARENTHESES: Final = re.compile(r"\((.+)\)$")
@@ -155,14 +165,25 @@ def _tag_values(view: CardView, formatter: CardFormatter, names: frozenset[str])
 
 
 def _quiet(view: CardView, formatter: CardFormatter) -> list[str]:
-    """Return where the node is, what it runs and who owns it, earlier access of the requester, and why it is here."""
+    """Return who else may decide, where the node is, what it runs, its owner, earlier access, and why it is here."""
+    escalation = _escalation(view.escalation, formatter, beside=view.requested_at) if view.escalation else []
     places = (view.account_name or view.account, _place(view.region_name) or view.region)
     facts = [formatter.name(each) for each in (*places, view.platform, view.host) if each]
     owners = [formatter.say.text("value.owner", name=each) for each in _tag_values(view, formatter, OWNER_TAGS)]
     separator, why = formatter.say.text("value.separator"), _why_here(view, formatter)
     if visits := _visits(view, formatter):  # one line less on a phone
-        return [separator.join([*facts, *owners, *visits, *why])]
-    return [separator.join([*facts, *owners]), *why]
+        return [*escalation, separator.join([*facts, *owners, *visits, *why])]
+    return [*escalation, separator.join([*facts, *owners]), *why]
+
+
+def _escalation(line: EscalationLine, formatter: CardFormatter, *, beside: datetime | None) -> list[str]:
+    """Return the line on the second channel: when it may decide, or that it may decide now."""
+    channel = formatter.name(line.channel)
+    if line.since is None:
+        span = formatter.say.duration(line.after or NO_TIME)
+        return [formatter.say.text("value.escalates", channel=channel, span=span)]
+    at = formatter.say.moment(line.since, beside=beside)
+    return [formatter.say.text("value.escalated_here" if line.here else "value.escalated", channel=channel, at=at)]
 
 
 def _place(region_name: str | None) -> str | None:

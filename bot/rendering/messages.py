@@ -40,6 +40,7 @@ _NOTE_STYLES: Final = {
     NoteKind.APPROVAL_NOT_SHOWN: "warning",
     NoteKind.REJECTION_NOT_SHOWN: "warning",
     NoteKind.LEVEL: "warning",
+    NoteKind.ESCALATED: "warning",
     NoteKind.REMINDER: "warning",
 }
 _REQUEST_AGAIN: Final = frozenset(

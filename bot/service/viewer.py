@@ -7,6 +7,7 @@ in Teams as well.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from bot.domain.escalation import second_channel
 from bot.domain.identity import Person
 from bot.domain.record import Record, Surface
 from bot.domain.request import Verdict
@@ -53,13 +54,16 @@ class Viewer:
 
         A person who approved another level may only reject, so Reject is checked.
         """
-        channel = self._configuration.value.home(row)
-        level = row.request.waiting if row.request else None
-        if channel is None or level is None:
+        level, configuration = row.request.waiting if row.request else None, self._configuration.value
+        if level is None:
             return False
+        channels = (configuration.home(row), second_channel(row, configuration, level.step))
+        return any([channel and await self._may_decide_in(channel, row, level.step) for channel in channels])
+
+    async def _may_decide_in(self, channel: Channel, row: Record, step: str) -> bool:
         actor = await self._actor(channel)
         refusal = self._permission.refusal(
-            row, channel.name, actor, action=Verdict.REJECT, step=level.step, comment=ANY_COMMENT
+            row, channel.name, actor, action=Verdict.REJECT, step=step, comment=ANY_COMMENT
         )
         return refusal is None
 

@@ -98,6 +98,7 @@ EVENTS: Mapping[str, str] = {
     "queue_unavailable": "the queue did not answer; the sweep still finds requests",
     "reply_not_delivered": "the answer to a message did not reach Teams",
     "request_served": "an HTTP request was answered",
+    "request_escalated": "a level waited too long; a second channel may now decide it, too",
     "request_unreadable": "AWS does not show a request at the moment; the bot tries again",
     "role_not_assumed": "a role could not be assumed; check its trust policy",
     "roster_degraded": "Teams refuses a channel's members, or returns them without what the bot needs; see `problem`",

@@ -1,7 +1,6 @@
 """Compares infra/docs/configuration.md with the code: every setting and every key of node-access.toml."""
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 
@@ -12,7 +11,6 @@ from pydantic.fields import FieldInfo
 from bot.config.file import parse_configuration
 from bot.config.schema import TABLES
 from bot.config.settings import Settings
-from bot.config.types import Unavailable
 from tests.contract import documents
 
 TEXT = documents.read(documents.CONFIGURATION)
@@ -53,14 +51,9 @@ def default_of_key(field: FieldInfo) -> str:
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
-def is_unavailable(field: FieldInfo) -> bool:
-    """Return whether the program refuses a key as not available yet."""
-    return field.metadata == list(Unavailable.__metadata__)
-
-
 def keys(table: type[BaseModel]) -> Mapping[str, FieldInfo]:
-    """Return the available keys of a table."""
-    return {name: field for name, field in table.model_fields.items() if not is_unavailable(field)}
+    """Return the keys of a table."""
+    return table.model_fields
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
@@ -87,7 +80,7 @@ def test_configuration_file_of_the_installation_page_is_accepted() -> None:
 
 @pytest.mark.parametrize("table", sorted(TABLES))
 def test_every_configuration_key_is_in_the_example_file(table: tuple[str, ...]) -> None:
-    """The example has every available key of the table, in at least one of the tables of this kind."""
+    """The example has every key of the table, in at least one of the tables of this kind."""
     (example,) = documents.blocks(TEXT, "toml")
     found = [tomllib.loads(example)]
     for name in table:
@@ -99,7 +92,7 @@ def test_every_configuration_key_is_in_the_example_file(table: tuple[str, ...]) 
 
 @pytest.mark.parametrize("table", sorted(HEADINGS))
 def test_every_configuration_key_is_explained_with_its_default(table: tuple[str, ...]) -> None:
-    """The section of a table has each available key once, with its default."""
+    """The section of a table has each key once, with its default."""
     rows = documents.table(documents.section(TEXT, HEADINGS[table]), "key", "default", "meaning")
     expected = {f"`{name}`": default_of_key(field) for name, field in keys(TABLES[table]).items()}
     assert len(rows) == len(expected)
@@ -110,11 +103,3 @@ def test_every_table_of_the_configuration_file_has_its_section() -> None:
     """Each table has its section. [people] is not in the schema's tables, because the admin chooses its keys."""
     assert set(HEADINGS) | {()} == set(TABLES)
     assert "\n### People\n" in TEXT
-
-
-@pytest.mark.parametrize("name", documents.names())
-def test_unavailable_keys_are_not_documented(name: str) -> None:
-    """A key that the program refuses is in no document, so that admins do not plan with it."""
-    refused = {each for table in TABLES.values() for each, field in table.model_fields.items() if is_unavailable(field)}
-    assert refused
-    assert not [each for each in refused if re.search(rf"\b{each}\b", documents.read(name))]

@@ -164,7 +164,7 @@ async def test_recorded_rows_expire_a_year_after_their_request_ended(tmp_path: P
     end = NOW + timedelta(minutes=30, days=365)
     counts = [await store.forget_expired(each) for each in (NOW + timedelta(days=7), end - MICRO, end)]
     await shelf.close()
-    assert counts == [4, 0, 8]
+    assert counts == [5, 0, 8]
 
 
 # --- the meaning of values
@@ -215,6 +215,8 @@ def test_recorded_values_keep_their_meaning() -> None:
     called = read("level that was called").level_call("Level1")
     assert called is not None
     assert called.at == NOW + timedelta(minutes=10)
+    (escalation,) = read("escalated level").escalations
+    assert (escalation.step, escalation.channel, escalation.at) == ("Level1", "leads", NOW + timedelta(hours=2))
     (review,) = read("under review").reviews
     assert (review.user, review.step) == ("aaaaaaaa-0000-4000-8000-900000000003", "Level1")
     assert review.until == NOW + timedelta(minutes=25, milliseconds=500)

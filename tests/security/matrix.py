@@ -18,7 +18,9 @@ from bot.domain.routing import Channel
 from bot.service.clicks.click import Verb
 from tests.fakes import people
 from tests.fakes.activities import Place
+from tests.fakes.aws import FakeAws
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT
+from tests.fakes.clock import START, ManualClock
 from tests.fakes.people import FOREIGN_TENANT_ID
 from tests.fakes.world import APPROVALS, World, new_world
 from tests.figures import size
@@ -118,6 +120,8 @@ REQUESTER_CHAT: Final = frozenset({"the requester's chat", "the requester's chat
 APPROVERS = ("members", f"user:{LISTED_GUEST.object_id}", f"user:{SECOND_ACCOUNT.object_id}")
 HOME = replace(APPROVALS, approvers=APPROVERS)
 OTHER = Channel("leads", LEADS, approvers=("members",))
+SECOND = replace(OTHER, approvers=(f"user:{ICHIRO.object_id}",))  # "another approver", but not "approver"
+ESCALATING = replace(HOME, escalate_after=timedelta(hours=1), escalate_to=OTHER.name)
 CONSOLE = "arn:aws:sts::111122223333:assumed-role/ConsoleApprover/console"
 ROLE_OF_ANYBODY = "arn:aws:sts::111122223333:assumed-role/AnyRole/somebody"
 
@@ -135,12 +139,18 @@ class State:
     cancellable: bool = False
     step: str = "Level1"  # the step in the data of the card's buttons
     may_not_approve: frozenset[str] = frozenset()  # approvers who have or may have approved another level
+    second: bool = False  # "another approver" may also decide in the other configured channel
 
 
-async def _waiting(home: Channel = HOME, **facts: Any) -> tuple[World, RequestKey]:
-    world = new_world(home, OTHER, people=MEMBERS)
+async def _waiting(
+    home: Channel = HOME, other: Channel = OTHER, *, minutes: int = 0, **facts: Any
+) -> tuple[World, RequestKey]:
+    """Return a request that has waited for so many minutes when the clock of the endpoint begins."""
+    clock = ManualClock(START - timedelta(minutes=minutes))
+    world = new_world(home, other, people=MEMBERS, clock=clock, aws=FakeAws(clock))
     key = world.aws.add(**facts)
     await world.shown(key)
+    await world.pass_time(key, minutes * 60)
     return world, key
 
 
@@ -181,6 +191,31 @@ async def _approved_by_somebody(**first: Any) -> tuple[World, RequestKey]:
     world.aws.vote(key, CONSOLE, Verdict.APPROVE)
     levels = world.aws.requests[key].levels
     world.aws.requests[key] = replace(world.aws.requests[key], levels=(replace(levels[0], **first), *levels[1:]))
+    await world.shown(key)
+    return world, key
+
+
+async def _escalated(
+    home: Channel = ESCALATING, other: Channel = SECOND, *, minutes: int = 61, levels: int = 1
+) -> tuple[World, RequestKey]:
+    """Return a request whose first level was escalated, unless `minutes` are too few, and then apply these channels."""
+    world, key = await _waiting(ESCALATING, SECOND, minutes=minutes, levels=levels)
+    if (home, other) != (ESCALATING, SECOND):
+        world.configuration.replace(replace(world.configuration.value, channels=(home, other)))
+        await world.shown(key)
+    return world, key
+
+
+async def _granted_after_escalation() -> tuple[World, RequestKey]:
+    world, key = await _escalated()
+    world.aws.vote(key, CONSOLE, Verdict.APPROVE)
+    await world.shown(key)
+    return world, key
+
+
+async def _next_level_after_escalation() -> tuple[World, RequestKey]:
+    world, key = await _escalated(levels=2)
+    world.aws.vote(key, CONSOLE, Verdict.APPROVE)
     await world.shown(key)
     return world, key
 
@@ -245,6 +280,22 @@ STATES: Final = {
     "waiting, the channel paused": State(lambda: _waiting(replace(HOME, decide=False)), cancellable=True),
     "waiting, empty approver list": State(lambda: _waiting(replace(HOME, approvers=())), cancellable=True),
     "waiting, requester unidentified": State(lambda: _waiting(requester=ROLE_OF_ANYBODY)),
+    "escalated to the other channel": State(_escalated, pending=True, cancellable=True, second=True),
+    "to be escalated later": State(lambda: _escalated(minutes=59), pending=True, cancellable=True),
+    "escalated, the setting removed": State(lambda: _escalated(HOME), pending=True, cancellable=True),
+    "escalated, the first channel paused": State(
+        lambda: _escalated(replace(ESCALATING, decide=False)), cancellable=True
+    ),
+    "escalated, the second channel paused": State(
+        lambda: _escalated(other=replace(SECOND, decide=False)), cancellable=True
+    ),
+    "escalated, the second channel without approvers": State(
+        lambda: _escalated(other=replace(SECOND, approvers=())), pending=True, cancellable=True
+    ),
+    "escalated, now at the next level": State(
+        _next_level_after_escalation, pending=True, cancellable=True, step="Level2", may_not_approve=MAY_DECIDE
+    ),
+    "granted after an escalation": State(_granted_after_escalation, granted=True, second=True),
     "granted": State(_approved, granted=True),
     "granted, the window over": State(lambda: _approved(later=timedelta(hours=5))),
     "granted, the channel paused": State(lambda: _approved(home=replace(HOME, decide=False))),
@@ -304,9 +355,9 @@ def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str 
         case Verb.APPROVE if actor in state.may_not_approve:
             return False
         case Verb.APPROVE | Verb.REJECT:
-            return state.pending and actor in MAY_DECIDE and route in REQUEST_THREAD
+            return state.pending and _is_approver(actor, route, state)
         case Verb.REVOKE:
-            return state.granted and actor in MAY_DECIDE and route in REQUEST_THREAD
+            return state.granted and _is_approver(actor, route, state)
         case Verb.CANCEL:
             own = route in REQUESTER_CHAT or route == "the clicker's own chat"
             return state.cancellable and actor == "requester" and own
@@ -317,6 +368,13 @@ def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str 
 def is_marked(actor: str, route: str, state: State, *, forged: str | None = None) -> bool:
     """Return whether a click on "I'm reviewing this" must mark the actor. It needs the permission to reject."""
     return is_allowed(Verb.REJECT, actor, route, state, forged=forged)
+
+
+def _is_approver(actor: str, route: str, state: State) -> bool:
+    """Return whether the actor is an approver in the channel of this route: each channel has its own."""
+    if route in REQUEST_THREAD:
+        return actor in MAY_DECIDE
+    return state.second and route == "another configured channel" and actor == "another approver"
 
 
 # --- clicks

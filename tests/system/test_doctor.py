@@ -121,6 +121,21 @@ async def test_doctor_says_whether_aws_lists_auto_approved_requests_if_a_channel
     assert (report.requesters, names(report)) == ((), [])
 
 
+async def test_escalation_table_of_doctor_says_who_gains_the_right_and_when(world: Product) -> None:
+    """Text and JSON have a row for the channel. Without an escalation, the text has no such table."""
+    assert "Escalations:" not in as_text(await doctor(world))
+    second = (
+        '[[channels]]\nname = "second"\nconversation = "19:second@thread.tacv2"\napprovers = ["upn:lead@example.com"]\n'
+    )
+    escalating = 'fallback = true\nescalate_after = "2h"\nescalate_to = "second"\n'
+    world.toml = TOML.replace('name = "approvals"\n', f'name = "approvals"\n{escalating}') + second
+    report = await doctor(world)
+    assert "approvals  120            second           upn:lead@example.com" in as_text(report)
+    assert json.loads(as_json(report))["escalations"] == [
+        {"channel": "approvals", "minutes": 120, "to": "second", "approvers": ["upn:lead@example.com"]}
+    ]
+
+
 async def test_doctor_prints_name_reason_and_fix_of_a_problem(world: Product) -> None:
     """Text and JSON say what is wrong, why it matters, and what to do. The secret is in neither."""
     world.microsoft.sign_in.rotate_secret("the value")

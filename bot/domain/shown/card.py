@@ -7,6 +7,7 @@ from datetime import datetime
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision
 from bot.domain.effects import is_role_denied, role_that_does_not_count
+from bot.domain.escalation import rules_in, second_channel
 from bot.domain.identity import Person, Principal, role_of_arn
 from bot.domain.permission import (
     Refusal,
@@ -29,6 +30,7 @@ from bot.domain.shown.views import (
     CardView,
     DecidedElsewhere,
     DecisionLine,
+    EscalationLine,
     LevelLine,
     Mention,
     NoButtons,
@@ -42,6 +44,8 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
     if request is None:
         raise ValueError(record.key)
     no_buttons = _no_buttons(record, channel, configuration)
+    rules = _rules(record, channel, configuration) or channel
+    at_home = _is_home(record, channel)
     pending = request.status is Status.PENDING
     buttons = pending and no_buttons is None
     lines = decision_lines(record)
@@ -81,12 +85,13 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         buttons=buttons and applying is None,
         revoke=revoke,
         no_buttons=no_buttons if pending else None,
-        no_approver=buttons and record.no_approver,
-        no_second_approver=buttons and record.no_second_approver,
+        no_approver=buttons and at_home and record.no_approver,
+        no_second_approver=buttons and at_home and record.no_second_approver,
+        escalation=_escalation_line(record, channel, configuration) if buttons else None,
         home=record.route.channel if pending and record.route and isinstance(no_buttons, DecidedElsewhere) else None,
         home_problem=home_problem(record) if pending and isinstance(no_buttons, DecidedElsewhere) else None,
         console_url=console_url(request.key),
-        comment_required=tuple(sorted(channel.comment_required)),
+        comment_required=tuple(sorted(rules.comment_required)),
         requester_unchecked=pending and configuration.identity.allow_unidentified and not _identified(record),
         unmatched_address=_unmatched_address(record, no_buttons) if pending else "",
         conflicting_policies=conflicting_policies(record),
@@ -99,7 +104,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         same_role_denied=is_role_denied(record),
         account_name=configuration.account_name(request.key.account),
         region_name=configuration.region_names.get(request.key.region),
-        causes=causes(request, channel, configuration.channels) if _is_home(record, channel) else (),
+        causes=causes(request, channel, configuration.channels) if at_home else (),
     )
 
 
@@ -176,13 +181,32 @@ def _no_buttons(record: Record, channel: Channel, configuration: Configuration) 
         return Refusal.REPLICA
     if not request.targets:
         return Refusal.NODES_UNREAD
-    if elsewhere := _elsewhere(record, channel):
-        return elsewhere
-    if not channel.decide:
+    rules = _rules(record, channel, configuration)
+    if rules is None:
+        return _elsewhere(record, channel)
+    if not rules.decide:
         return Refusal.PAUSED
     if request.waiting is None or not can_be_decided(request):
         return Refusal.UNREADABLE
-    return _nobody(record, request.waiting, channel, configuration)
+    return _nobody(record, request.waiting, rules, configuration)
+
+
+def _rules(record: Record, channel: Channel, configuration: Configuration) -> Channel | None:
+    """Return the channel with the rules by which it decides the current level; None if another channel decides it."""
+    level = (record.request.waiting or record.request.last_level) if record.request else None
+    return rules_in(record, configuration, channel.name, level.step if level else "")
+
+
+def _escalation_line(record: Record, channel: Channel, configuration: Configuration) -> EscalationLine | None:
+    """Return which other channel may decide the waiting level too, and when; None if there is none."""
+    level, home = record.request.waiting if record.request else None, configuration.home(record)
+    if level is None or home is None or home.escalate_to is None:
+        return None
+    if second_channel(record, configuration, level.step) is None:
+        return EscalationLine(home.escalate_to, after=home.escalate_after)
+    since = next((each.at for each in record.escalations if each.step == level.step), None)
+    here = channel.name != home.name
+    return EscalationLine(home.name if here else home.escalate_to, since=since, here=here)
 
 
 def is_undecidable(record: Record, channel: Channel, configuration: Configuration) -> bool:
@@ -190,7 +214,8 @@ def is_undecidable(record: Record, channel: Channel, configuration: Configuratio
     if record.request is None or record.request.status is not Status.PENDING:
         return False
     no_buttons = _no_buttons(record, channel, configuration)
-    return no_buttons in _NOT_DECIDABLE or (no_buttons is None and record.no_approver)
+    at_home = _is_home(record, channel)
+    return no_buttons in _NOT_DECIDABLE or (no_buttons is None and at_home and record.no_approver)
 
 
 # Reasons that stay until an administrator changes the configuration. Not a pause, and not a policy whose approvers
@@ -206,18 +231,15 @@ def _may_offer_revoke(record: Record, channel: Channel, configuration: Configura
     request = record.request
     if request is None or request.replica_of or request.last_level is None or not can_be_revoked(request, now):
         return False
-    if not channel.decide:
-        return False
-    return not (_elsewhere(record, channel) or _nobody(record, request.last_level, channel, configuration))
+    rules = _rules(record, channel, configuration)
+    return rules is not None and rules.decide and not _nobody(record, request.last_level, rules, configuration)
 
 
-def _elsewhere(record: Record, channel: Channel) -> NoButtons | None:
-    """Return why the request is not decided in this channel; None if it is."""
-    if record.route is None or not record.route.settled:
+def _elsewhere(record: Record, channel: Channel) -> NoButtons:
+    """Return why the request is not decided in this channel."""
+    if record.route is None or not record.route.settled or record.route.channel == channel.name:
         return Refusal.NOT_ROUTED
-    if record.route.channel != channel.name:
-        return DecidedElsewhere.UNREACHABLE if home_problem(record) else DecidedElsewhere.ELSEWHERE
-    return None
+    return DecidedElsewhere.UNREACHABLE if home_problem(record) else DecidedElsewhere.ELSEWHERE
 
 
 def _nobody(record: Record, level: Level, channel: Channel, configuration: Configuration) -> NoButtons | None:

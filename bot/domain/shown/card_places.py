@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bot.domain.configuration import Configuration
-from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.escalation import rules_in, second_channel
+from bot.domain.record import DeliveryState, Escalation, Record, Surface, SurfaceKind
 from bot.domain.routing import Channel, same_conversation
 from bot.domain.spans import CLOCKS_APART
 
@@ -53,9 +54,29 @@ def card_places(record: Record, configuration: Configuration) -> list[tuple[str,
     """
     names = [card_name(record.route.channel)] if record.route else []
     names += [card.name for card in record.cards]
+    names += [card_name(second.name) for second in second_channels(record, configuration)]
     names += [card_name(each.name) for each in configuration.channels if each.fallback and _needs_fallback_card(record)]
     known = [(name, configuration.channel(channel_of_card(name))) for name in dict.fromkeys(names)]
     return [(name, channel) for name, channel in known if channel]
+
+
+def second_channels(record: Record, configuration: Configuration) -> list[Channel]:
+    """Return the channels to which the request was escalated; none once it has ended, and only their cards remain."""
+    found = (second_channel(record, configuration, each.step) for each in record.escalations)
+    return [] if _has_ended(record) else [channel for channel in found if channel]
+
+
+def deciding_channel(record: Record, configuration: Configuration, conversation: str, step: str) -> Channel | None:
+    """Return the channel in which a decision was made, with the rules by which it decides this step; None without one.
+
+    A decision counts as made in the request's own channel, unless its conversation is that of the second channel.
+    """
+    home, second = configuration.home(record), second_channel(record, configuration, step)
+    if home is None:
+        return None
+    if second and is_place_of(record, second, conversation) and not is_place_of(record, home, conversation):
+        return second
+    return rules_in(record, configuration, home.name, step) or home
 
 
 def home_problem(record: Record) -> str | None:
@@ -69,8 +90,11 @@ def home_problem(record: Record) -> str | None:
 
 def _needs_fallback_card(record: Record) -> bool:
     """True if the request has not ended and Teams refuses its card in its own channel."""
-    ended = record.request is not None and record.request.status.ended
-    return home_problem(record) is not None and not ended
+    return home_problem(record) is not None and not _has_ended(record)
+
+
+def _has_ended(record: Record) -> bool:
+    return record.request is not None and record.request.status.ended
 
 
 def may_have_more(record: Record) -> bool:
@@ -146,9 +170,15 @@ def renamed(record: Record, configuration: Configuration) -> Record:
             copy = surface.activity_id if taken or is_copy(surface.name) else None
             others = tuple(each for each in record.surfaces if each is not surface)
             record = replace(record, surfaces=others).with_surface(replace(surface, name=card_name(channel, copy)))
+    record = replace(record, escalations=tuple(_renamed(each, configuration) for each in record.escalations))
     route = record.route
     moved = _new_name(route.channel, route.conversation, configuration) if route else None
     return replace(record, route=replace(route, channel=moved)) if route and moved else record
+
+
+def _renamed(escalation: Escalation, configuration: Configuration) -> Escalation:
+    name = _new_name(escalation.channel, escalation.conversation, configuration)
+    return replace(escalation, channel=name) if name else escalation
 
 
 def is_misplaced(record: Record, configuration: Configuration) -> bool:

@@ -12,6 +12,7 @@ from bot.domain.identity import Person
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import AccessRequest, Status, Withdrawal
 from bot.domain.shown.card import access_is_over, conflicting_policies, is_undecidable, node_lines
+from bot.domain.shown.card_places import second_channels
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.decided import decision_lines
 from bot.domain.shown.views import DirectKind, DirectView
@@ -101,8 +102,8 @@ def direct_kind(record: Record, configuration: Configuration, now: datetime) -> 
     """Return the kind of direct message that the requester must have now; None if none is due."""
     if record.request is None:
         return None
-    home = configuration.home(record)
-    if home and is_undecidable(record, home, configuration):
+    deciding = [channel for channel in (configuration.home(record), *second_channels(record, configuration)) if channel]
+    if deciding and all(is_undecidable(record, channel, configuration) for channel in deciding):
         return DirectKind.UNDECIDABLE
     return DirectKind.ENDED if access_is_over(record.request, now) else DIRECTS.get(record.request.status)
 

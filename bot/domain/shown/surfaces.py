@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from bot.domain.configuration import Configuration
+from bot.domain.escalation import escalates_at
 from bot.domain.identity import Person
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import AccessRequest, Status, Withdrawal
@@ -33,7 +34,7 @@ from bot.domain.shown.direct import (
 )
 from bot.domain.shown.notes import blank_note, thread_notes, why_undone
 from bot.domain.shown.reply_views import View
-from bot.domain.shown.turns import next_reminder, turn_notes
+from bot.domain.shown.turns import escalation_notes, next_reminder, turn_notes
 from bot.domain.shown.views import CardView, DirectKind, DirectView, NoteKind, NoteView
 
 TIME_OUT_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
@@ -115,8 +116,9 @@ def desired(
     notes, delivery_notes = _notes(record, home, cards, now), _delivery_notes(record, home)
     identified = not may_still_be_identified(record, now)
     directs = _requester_messages(record, home, configuration, now, in_place=in_place) if identified else []
-    overtaken = _overtaken_notes(record, home, (*notes, *delivery_notes))
-    return (*cards, *overtaken, *notes, *directs, *delivery_notes)
+    escalated = _escalation_notes(record, home, cards)
+    overtaken = _overtaken_notes(record, home, (*notes, *escalated, *delivery_notes))
+    return (*cards, *overtaken, *notes, *directs, *delivery_notes, *escalated)
 
 
 def next_change(record: Record, configuration: Configuration, now: datetime) -> datetime | None:
@@ -130,6 +132,7 @@ def next_change(record: Record, configuration: Configuration, now: datetime) -> 
         return None
     moments = [
         next_reminder(record, home, now) if home else None,
+        escalates_at(record, configuration, now),
         request.deadline + TIME_OUT_GRACE if request.deadline else None,
         request.access_until if request.status is Status.APPROVED else None,
         *(each.until for each in record.reviews if request.status is Status.PENDING),
@@ -165,6 +168,17 @@ def _notes(record: Record, home: Channel, cards: Sequence[Wanted], now: datetime
     return [
         replace(_wanted_note(f"note:{each.name}", each.view, home), overtaken=each.overtaken)
         for each in (*thread_notes(record, now), *calls)
+    ]
+
+
+def _escalation_notes(record: Record, home: Channel, cards: Sequence[Wanted]) -> list[Wanted]:
+    """Return the notes in the thread of the second channel's card."""
+    elsewhere = ((want.channel, want.view) for want in cards if want.channel is not home and not is_copy(want.name))
+    return [
+        _wanted_note(f"note:{each.name}", each.view, channel)
+        for channel, view in elsewhere
+        if isinstance(view, CardView)
+        for each in escalation_notes(record, view)
     ]
 
 

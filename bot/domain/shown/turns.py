@@ -7,10 +7,12 @@ level is called by a note; so is a first level that could not be decided when it
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.domain.configuration import Configuration
+from bot.domain.escalation import escalates_at
 from bot.domain.record import DeliveryState, Record
 from bot.domain.request import Level
 from bot.domain.routing import Channel
-from bot.domain.shown.card import asks_for_decision
+from bot.domain.shown.card import asks_for_decision, card_view
 from bot.domain.shown.card_places import card_name
 from bot.domain.shown.notes import Note, blank_note
 from bot.domain.shown.reply_views import View
@@ -77,6 +79,28 @@ def _reminder_name(level: Level, span: timedelta) -> str:
 def _is_sent(record: Record, level: Level, span: timedelta) -> bool:
     note = record.surface(f"note:{_reminder_name(level, span)}")
     return note is not None and note.delivery is DeliveryState.DELIVERED
+
+
+def escalation_notes(record: Record, card: CardView) -> list[Note]:
+    """Return the note that calls people in the second channel to the waiting level, after an earlier level of theirs.
+
+    `card` is the card of the second channel. Its post calls its people to their first level.
+    """
+    level = record.request.waiting if record.request else None
+    line = card.escalation
+    if level is None or line is None or not line.here or not asks_for_decision(card):
+        return []
+    first = all(each.step == level.step for each in record.escalations)
+    note = replace(blank_note(record, NoteKind.ESCALATED), level=card.level)
+    return [] if first else [Note(f"escalated:{level.step}", note)]
+
+
+def may_escalate(record: Record, configuration: Configuration, now: datetime) -> bool:
+    """True if the time of the waiting level is over, and someone could decide it now."""
+    at, home = escalates_at(record, configuration, now), configuration.home(record)
+    if at is None or at > now or home is None:
+        return False
+    return asks_for_decision(card_view(record, home, configuration, now))
 
 
 def called_step(view: View) -> str | None:

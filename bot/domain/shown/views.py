@@ -105,6 +105,19 @@ class LevelLine:
 
 
 @dataclass(frozen=True, slots=True)
+class EscalationLine:
+    """Which other channel may decide the waiting level too: `after` a span from its opening, or `since` a moment.
+
+    If `here`, the card is in the second channel, and `channel` is the request's own.
+    """
+
+    channel: str
+    after: timedelta | None = None
+    since: datetime | None = None
+    here: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NodeLine:
     """One of several nodes of a request."""
 
@@ -151,6 +164,7 @@ class CardView:
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
     no_approver: bool = False  # no member of the channel may decide; the buttons stay, because an approver may join
     no_second_approver: bool = False  # each approver has or may have approved another level; they may still reject
+    escalation: EscalationLine | None = None  # on a card with buttons
     home: str | None = None  # the channel that decides, on a waiting card in another channel
     home_problem: str | None = None  # code of Teams' refusal of messages to that channel
     console_url: str | None = None
@@ -329,6 +343,7 @@ class NoteKind(StrEnum):
     UNANSWERED = "unanswered"  # a decision was sent and AWS never answered; the person may click again
     UNDONE = "undone"  # a claimed decision had no effect; `detail` is the code of the outcome
     LEVEL = "level"  # `level` has opened for its people, who are mentioned
+    ESCALATED = "escalated"  # `level` may now be decided in this second channel, too, whose people are mentioned
     REMINDER = "reminder"  # `level` still waits for its people, who are mentioned; `at` says since when
 
 

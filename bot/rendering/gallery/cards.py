@@ -15,6 +15,7 @@ from bot.domain.shown.views import (
     CardView,
     DecidedElsewhere,
     DecisionLine,
+    EscalationLine,
     LevelLine,
     Mention,
     NodeLine,
@@ -157,6 +158,9 @@ _WAITING_CARDS = {
     "request-second-level": replace(
         WAITING, step="Level2", level=SECOND_LEVEL, decisions=(replace(APPROVAL, step="Level1"),), mentions=ASKED[1:]
     ),
+    "request-escalates": replace(WAITING, escalation=EscalationLine("leads", after=timedelta(hours=2))),
+    "request-escalated": replace(WAITING, escalation=EscalationLine("leads", since=DECIDED_AT)),
+    "request-escalated-here": replace(WAITING, escalation=EscalationLine("production", since=DECIDED_AT, here=True)),
     "request-half-approved": replace(WAITING, level=_HALF_APPROVED),
     "request-several-approvers": replace(WAITING, level=_NEARLY_APPROVED),
     "request-second-level-applying": replace(

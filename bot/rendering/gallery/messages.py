@@ -154,6 +154,7 @@ _NOTES = {
     "note-level-of-one": replace(
         _BLANK, kind=NoteKind.LEVEL, requester=REQUESTER, level=replace(SECOND_LEVEL, number=1, of=1)
     ),
+    "note-escalated": replace(_BLANK, kind=NoteKind.ESCALATED, requester=REQUESTER, level=SECOND_LEVEL, mentions=ASKED),
     "note-reminder": replace(
         _BLANK,
         kind=NoteKind.REMINDER,

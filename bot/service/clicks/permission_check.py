@@ -3,12 +3,14 @@
 from dataclasses import dataclass, replace
 
 from bot.domain.decision import Decision, DecisionEvent, Outcome
+from bot.domain.escalation import rules_in
 from bot.domain.identity import Person, Requester
 from bot.domain.other_levels import approvers_elsewhere, other_levels
 from bot.domain.permission import Membership, Refusal, may_cancel, may_decide, not_the_requester
-from bot.domain.record import Record
+from bot.domain.record import Escalation, Record
 from bot.domain.request import AccessRequest, Action, RequestKey, Verdict, Withdrawal
 from bot.domain.routing import Channel, Route
+from bot.domain.shown.card_places import deciding_channel
 from bot.ports.teams import People, RosterUnavailable
 from bot.service.clicks.state_check import SignalResult, TryAgain
 from bot.service.current_configuration import CurrentConfiguration
@@ -33,6 +35,7 @@ class Inputs:
     route: Route | None
     # step and object id of each approval in Teams at a level that does not wait: none is claimed beside the check
     approvals: frozenset[tuple[str, str]] = frozenset()
+    escalations: tuple[Escalation, ...] = ()
 
 
 class PermissionCheck:
@@ -83,7 +86,8 @@ class PermissionCheck:
     def inputs(self, record: Record) -> Inputs:
         """Return the current inputs of a permission check on this row."""
         elsewhere = approvers_elsewhere(record)
-        return Inputs(self._configuration.revision, record.request, record.requester, record.route, elsewhere)
+        revision = self._configuration.revision
+        return Inputs(revision, record.request, record.requester, record.route, elsewhere, record.escalations)
 
     def has_role(self, key: RequestKey, channel_name: str, step: str) -> bool:
         """True if the channel's decisions at this step are sent in a role, not with the bot's own credentials."""
@@ -98,12 +102,13 @@ class PermissionCheck:
         `comment` is None if the person is not asked for one.
 
         NOT_ROUTED: the request or its requester was never read; it has no route; tags that its route needs are unread;
-        it is routed to another channel; or this channel was removed, or moved to another conversation.
+        it is routed to another channel, and this step was not escalated to this one; or this channel was removed, or
+        moved to another conversation.
         """
-        request, requester, route = record.request, record.requester, record.route
-        if request is None or requester is None or route is None or not route.settled or route.channel != channel_name:
+        request, requester = record.request, record.requester
+        if request is None or requester is None:
             return Refusal.NOT_ROUTED
-        channel = self._configuration.value.channel(channel_name)
+        channel = rules_in(record, self._configuration.value, channel_name, step)
         if channel is None or channel.conversation != actor.conversation:
             return Refusal.NOT_ROUTED
         if self.identified_by_former_rules(record):
@@ -126,7 +131,7 @@ class PermissionCheck:
 
     async def actor_of(self, record: Record, decision: Decision) -> Actor | None:
         """Look the person of a decision up again; None if no roster is needed, or no channel decides the request."""
-        channel = self._configuration.value.home(record)
+        channel = self._channel_of(record, decision)
         if channel is None or decision.verdict is Withdrawal.CANCEL:
             return None
         return await self.actor(decision.person, channel)
@@ -143,12 +148,16 @@ class PermissionCheck:
     def _refusal_of(self, record: Record, decision: Decision, actor: Actor | None) -> Refusal | None:
         if decision.verdict is Withdrawal.CANCEL:
             return self.refusal_to_cancel(record, decision.person, step=decision.step)
-        channel = self._configuration.value.home(record)
+        channel = self._channel_of(record, decision)
         if channel is None or actor is None:
             return Refusal.NOT_ROUTED
         return self.refusal(
             record, channel.name, actor, action=decision.verdict, step=decision.step, comment=decision.comment
         )
+
+    def _channel_of(self, record: Record, decision: Decision) -> Channel | None:
+        """Return the channel in which a decision was made; None if no channel decides the request."""
+        return deciding_channel(record, self._configuration.value, decision.conversation, decision.step)
 
     def refusal_to_cancel(self, record: Record, person: Person, *, step: str) -> Refusal | None:
         """Return why the person may not cancel, by this row and the current configuration; None if they may."""

@@ -109,7 +109,9 @@ class Delivery:
         posted = await self._sent(shown, self._post_to, alert=self._alerts)
         self._note_first_card()
         gone = self._failed.gone(instead) if instead else None
-        await self._delivered(posted, gone=gone, called=called_step(shown.view))
+        route = self._entry.record.route
+        at_home = route is not None and route.channel == shown.channel.name
+        await self._delivered(posted, gone=gone, called=called_step(shown.view) if at_home else None)
 
     @property
     def _alerts(self) -> bool:

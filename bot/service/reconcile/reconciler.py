@@ -20,12 +20,14 @@ from bot.domain.claims import awaits_effect, under_way
 from bot.domain.configuration import Configuration
 from bot.domain.decision import HOLD, QUEUE_HOLD, Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.effects import settle_unknown, votes_due_at
+from bot.domain.escalation import with_escalation
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, RequestKey, Status
 from bot.domain.routing import route
 from bot.domain.shown.card_places import renamed
 from bot.domain.shown.direct import LOOKUP_SPAN, may_still_be_identified, with_living_message
 from bot.domain.shown.surfaces import desired, next_change
+from bot.domain.shown.turns import may_escalate
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUncertain
@@ -96,7 +98,7 @@ class Reconciler:
             await self._continue_queued(record)
             async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
                 if not self._is_known(record):
-                    record = await self._recover_decisions(await self._observe(record))
+                    record = await self._escalated(await self._recover_decisions(await self._observe(record)))
             await self._deliver(record)
             outcome = "converged"
         except Postponed as postponed:
@@ -220,6 +222,19 @@ class Reconciler:
         ):
             return record
         return replace(record, route=route(record.request, self._configuration.value.channels))
+
+    async def _escalated(self, record: Record) -> Record:
+        """Give the second channel its right if the waiting level has waited too long, and return the row."""
+
+        def escalate(row: Record) -> Record:
+            configuration, now = self._configuration.value, self._clock.now()
+            due = may_escalate(row, configuration, now)
+            return with_escalation(row, configuration, now) if due else row
+
+        if escalate(record) == record:
+            return record
+        log.info("request_escalated")
+        return await self._rows.apply(record.key, escalate)
 
     # --- decisions that no process is working on
 

@@ -1,11 +1,14 @@
 """Guards of the rules on who may decide, revoke and cancel, and of who the requester is."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from bot.domain.configuration import Configuration
+from bot.domain.escalation import escalates_at
 from bot.domain.identity import Person, Requester
 from bot.domain.permission import Membership, Refusal
+from bot.domain.record import Record
 from bot.domain.request import AccessRequest
 from bot.domain.routing import Channel
 from bot.text.names import caseless, fold
@@ -34,6 +37,7 @@ NO_APPROVER = "tests/scenario/test_no_approver.py::"
 ONE_LEVEL = "tests/scenario/test_one_level.py::"
 ALIASES = "tests/scenario/test_aliases.py::"
 LOOK_ALIKES = "tests/security/test_look_alikes.py::"
+ESCALATION = "tests/scenario/test_escalation.py::"
 
 
 def never(refusal: Refusal) -> Replacement:
@@ -44,6 +48,34 @@ def never(refusal: Refusal) -> Replacement:
         return None if found is refusal else found
 
     return around(allowed)
+
+
+def _of_any_setting(target: Any, record: Record, configuration: Configuration) -> Any:
+    found = [configuration.channel(each.channel) for each in record.escalations]
+    return target(record, configuration) or (found[-1] if found else None)
+
+
+def _at_any_step(_: Any, record: Record, target: Channel, _step: str) -> bool:
+    return any(each.channel == target.name for each in record.escalations)
+
+
+def _without_pause(rules_in: Any, *facts: Any) -> Any:
+    found = rules_in(*facts)
+    return found and replace(found, decide=True)
+
+
+def _by_own_rules(second_channel: Any, record: Record, configuration: Configuration, step: str) -> Any:
+    found = second_channel(record, configuration, step)
+    return found and configuration.channel(found.name)
+
+
+def _always_home(_: Any, record: Record, configuration: Configuration, *_place: str) -> Any:
+    return configuration.home(record)
+
+
+def _by_time_alone(_: Any, record: Record, configuration: Configuration, now: datetime) -> bool:
+    at = escalates_at(record, configuration, now)
+    return at is not None and at <= now
 
 
 def _while_paused(may_decide: Any, person: Person, *, channel: Channel, **facts: object) -> Any:
@@ -110,6 +142,41 @@ def _cut_name(_: Any, value: object, longest: int) -> str | None:
 
 
 GUARDS = (
+    Guard(
+        "the second channel decides only while the file says so",
+        ESCALATION + "test_right_ends_with_the_setting[removed]",
+        {"bot.domain.escalation:_target": around(_of_any_setting)},
+    ),
+    Guard(
+        "the second channel decides only an escalated level",
+        ESCALATION + "test_each_level_has_its_own_escalation",
+        {"bot.domain.escalation:_is_escalated": around(_at_any_step)},
+    ),
+    Guard(
+        "a pause of either channel pauses an escalated level",
+        ESCALATION + "test_pause_of_either_channel_pauses_both_after_the_escalation[second]",
+        {"bot.domain.escalation:rules_in": around(_without_pause)},
+    ),
+    Guard(
+        "the stricter rules of both channels apply to an escalated level",
+        ESCALATION + "test_comment_that_either_channel_requires_is_required_in_the_second[first]",
+        {"bot.domain.escalation:second_channel": around(_by_own_rules)},
+    ),
+    Guard(
+        "a step with a rule in the first channel alone is not decided in the second",
+        ESCALATION + "test_step_with_a_rule_in_the_first_channel_alone_is_not_decided_in_the_second[False]",
+        {"bot.domain.escalation:second_channel": around(_by_own_rules)},
+    ),
+    Guard(
+        "a decision is checked against the channel where it was made",
+        ESCALATION + "test_access_that_the_second_channel_approved_can_be_revoked_there",
+        {"bot.domain.shown.card_places:deciding_channel": around(_always_home)},
+    ),
+    Guard(
+        "no level is escalated that no one can decide",
+        ESCALATION + "test_no_escalation_begins_during_a_pause_of_either_channel[first]",
+        {"bot.domain.shown.turns:may_escalate": around(_by_time_alone)},
+    ),
     Guard(
         "the requester alone is no approver",
         NO_APPROVER

@@ -304,21 +304,45 @@ def test_invalid_configuration_value_is_reported_with_the_correct_form(line: str
     assert any(expected in each for each in problems_of(CHANNEL + line))
 
 
+ESCALATING = CHANNEL + 'fallback = true\nescalate_after = "2h"\nescalate_to = "leads"\n'
+
+
+def test_channel_escalates_to_another_one() -> None:
+    """The second channel needs neither `match` nor `fallback`."""
+    production, leads = parsed(ESCALATING + LEADS + 'approvers = ["members"]\n').channels
+    assert (production.escalate_after, production.escalate_to) == (timedelta(hours=2), "leads")
+    assert (leads.escalate_after, leads.escalate_to, leads.fallback, leads.match) == (None, None, False, None)
+
+
 @pytest.mark.parametrize(
-    "line",
+    ("text", "expected"),
     [
-        'escalate_after = "2h"',
-        'escalate_to = "leads"',
+        (CHANNEL + 'escalate_after = "2h"', "escalate_after: also write escalate_to"),
+        (CHANNEL + 'escalate_to = "leads"', "escalate_to: also write escalate_after"),
+        (CHANNEL + 'escalate_after = 2\nescalate_to = "leads"', "escalate_after: write a number of minutes"),
+        (CHANNEL + 'escalate_after = "2h"\nescalate_to = "production"', "escalate_to: the channel itself"),
+        (ESCALATING + LEADS.replace("leads", "others"), "escalate_to: no channel has the name leads"),
+        (ESCALATING + LEADS, "escalate_to: leads lists no approvers, so nobody could decide there"),
+        (
+            ESCALATING + LEADS + "[[channels.levels]]\nstep = 'Level1'\n",
+            "escalate_to: leads lists no approvers, so nobody could decide there",
+        ),
+        (
+            ESCALATING + LEADS + 'approvers = ["members"]\nescalate_after = "1h"\nescalate_to = "production"\n',
+            "escalate_to: leads escalates itself, and an escalation is never passed on",
+        ),
     ],
+    ids=["no target", "no time", "no span", "itself", "unknown", "nobody", "nobody at a level", "cycle"],
 )
-def test_configuration_key_of_a_later_version_is_refused_as_not_available(line: str) -> None:
-    """A key of a later version is refused as not available, never ignored."""
-    assert problem_of(CHANNEL + line).endswith("not available yet")
+def test_escalation_that_could_not_work_is_refused(text: str, expected: str) -> None:
+    """One of the reported problems says what to write instead."""
+    assert any(expected in each for each in problems_of(text))
 
 
-def test_configuration_key_of_a_later_version_may_have_its_default() -> None:
-    """A file that writes out defaults is accepted."""
-    parsed(CHANNEL + "escalate_after = []\n[identity]\nsource_identity = false\nsession_tags = false\n")
+def test_second_channel_may_list_approvers_at_a_level_only() -> None:
+    """Somebody can decide there."""
+    level = '[[channels.levels]]\nstep = "Level1"\napprovers = ["members"]\n'
+    assert len(parsed(ESCALATING + LEADS + level).channels) == 2
 
 
 def test_channels_with_the_same_name_or_conversation_are_refused() -> None:

@@ -1,0 +1,94 @@
+"""Escalation: a second channel that may decide a level which has waited too long in the channel of the request.
+
+The row stores when a level was escalated, and node-access.toml says whether that still counts: a right that either of
+them lacks does not exist. `rules_in` is the one place that says by which rules a channel decides.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from bot.domain.configuration import Configuration
+from bot.domain.record import DeliveryState, Escalation, Record
+from bot.domain.request import Level
+from bot.domain.routing import Channel, LevelRule, same_conversation
+from bot.domain.spans import is_ahead
+
+
+def rules_in(record: Record, configuration: Configuration, channel: str, step: str) -> Channel | None:
+    """Return the channel with the rules by which it decides this step of the request; None if it does not decide it."""
+    home = configuration.home(record)
+    if home is None or record.route is None or not record.route.settled:
+        return None
+    second = second_channel(record, configuration, step)
+    if channel == home.name:
+        return replace(home, decide=second.decide) if second else home
+    return second if second and second.name == channel else None
+
+
+def second_channel(record: Record, configuration: Configuration, step: str) -> Channel | None:
+    """Return the channel to which this step was escalated, with the rules that apply there; None if there is none.
+
+    Its own rules apply, or those of the request's channel where they are stricter: a pause, a required comment, one
+    level per person, and a step that only the request's channel has a rule for.
+    """
+    home, target = configuration.home(record), _target(record, configuration)
+    if home is None or target is None or not _is_escalated(record, target, step):
+        return None
+    rule = target.rule_at(step) or LevelRule(step, () if home.rule_at(step) else target.approvers)
+    one_level = home.one_level_at(step) or target.one_level_at(step)
+    return replace(
+        target,
+        decide=home.decide and target.decide,
+        comment_required=home.comment_required | target.comment_required,
+        levels=(replace(rule, one_level_per_person=one_level),),
+    )
+
+
+def escalates_at(record: Record, configuration: Configuration, now: datetime) -> datetime | None:
+    """Return when the waiting level is escalated, if it can be decided until then; None if it is not, or was already.
+
+    The time counts from the opening of the level, and at the earliest from the message that called its people.
+    """
+    home, target = configuration.home(record), _target(record, configuration)
+    level = record.request.waiting if record.request else None
+    if home is None or home.escalate_after is None or target is None or level is None:
+        return None
+    called_at = _called_at(record, level, now)
+    if called_at is None or _is_escalated(record, target, level.step):
+        return None
+    return max(called_at, level.started_at or called_at) + home.escalate_after
+
+
+def with_escalation(record: Record, configuration: Configuration, now: datetime) -> Record:
+    """Store that the waiting level is escalated now. Call it only while someone could decide the level."""
+    target, level = _target(record, configuration), record.request.waiting if record.request else None
+    if target is None or level is None or not target.decide:
+        return record
+    kept = tuple(each for each in record.escalations if each.step != level.step)
+    escalation = Escalation(level.step, target.name, target.conversation, now)
+    return replace(record, escalations=(*kept, escalation))
+
+
+def _target(record: Record, configuration: Configuration) -> Channel | None:
+    home = configuration.home(record)
+    if home is None or not home.escalate_to or record.route is None or not record.route.settled:
+        return None
+    return configuration.channel(home.escalate_to) if home.escalate_to != home.name else None
+
+
+def _is_escalated(record: Record, target: Channel, step: str) -> bool:
+    return any(
+        (each.step, each.channel) == (step, target.name) and same_conversation(each.conversation, target.conversation)
+        for each in record.escalations
+    )
+
+
+def _called_at(record: Record, level: Level, now: datetime) -> datetime | None:
+    """Return when the people of the level were called; None if they were not.
+
+    An earlier version stored no calls: its card called the first level when it opened.
+    """
+    if call := record.level_call(level.step):
+        return call.at if not is_ahead(call.at, now) else level.started_at
+    posted = any(card.delivery is DeliveryState.DELIVERED for card in record.cards)
+    return level.started_at if posted and not record.level_calls else None

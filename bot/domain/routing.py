@@ -204,7 +204,7 @@ def route(request: AccessRequest, channels: Sequence[Channel]) -> Route:
 
 def causes(request: AccessRequest, channel: Channel, channels: Sequence[Channel]) -> tuple[Cause, ...]:
     """Return why a request is in a channel of the file; () for the only channel, or if the file has changed since."""
-    if len(channels) == 1:
+    if len(channels) <= 1:
         return ()
     if channel.match and channel.match.matches(request):
         return channel.match.causes(request)

@@ -54,6 +54,7 @@ trusted_roles = ["Operator"]
 
 [[accounts]]
 id = "{account}"
+name = "prod-core"
 regions = ["{region}"]
 cancel_role = "{canceller}"
 """

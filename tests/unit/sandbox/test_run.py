@@ -124,5 +124,5 @@ def test_generated_configuration_of_the_sandbox_is_valid(locale: str, tmp_path: 
     """
     path = sandbox._configuration(sandbox.Options(folder=tmp_path, locale=locale))
     configuration = load_configuration(path)
-    assert configuration.accounts == (Account(ACCOUNT, (REGION,), cancel_role=CANCELLER_ROLE),)
+    assert configuration.accounts == (Account(ACCOUNT, (REGION,), cancel_role=CANCELLER_ROLE, name="prod-core"),)
     assert [channel.locale for channel in configuration.channels] == [locale]

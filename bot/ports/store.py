@@ -14,11 +14,16 @@ from bot.domain.request import RequestKey
 
 @dataclass(frozen=True, slots=True)
 class PersonalChat:
-    """Where to reach a person who has written to the bot or installed it."""
+    """Where to reach a person who has written to the bot or installed it, and in which language and time zone.
+
+    Language and time zone are those of the person's Teams client, None while they are not known.
+    """
 
     person: Person
     conversation: str
     service_url: str
+    locale: str | None = None
+    timezone: str | None = None
 
 
 class StoreUnavailable(Exception):

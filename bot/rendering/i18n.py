@@ -37,6 +37,15 @@ def matching_locale(tag: str) -> str | None:
     return spelled.get(tag.casefold()) or spelled.get(tag.partition("-")[0].casefold())
 
 
+def known_timezone(name: str) -> str | None:
+    """Return the name if the tz database has such a time zone, else None."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown zone, invalid path, a directory of zones
+        return None
+    return name
+
+
 class WordsError(LookupError):
     """A locale or phrase is missing, a phrase is not well-formed, or a placeholder has no value."""
 

@@ -28,19 +28,19 @@ def render(
     locale: str,
     timezone: str,
     notice: Notice | None = None,
-    reader: str | None = None,
+    reader: tuple[str, str] | None = None,
     brief: bool = False,
 ) -> Card:
     """Return the adaptive card (JSON) of a view, with a notice for the person who clicked, if there is one.
 
-    `locale` is one of bot.rendering.i18n.LOCALES, `timezone` an IANA name, `reader` the locale of the notice if it
-    differs. Every card is at most CARD_LIMIT bytes. If `brief`, its texts are cut as much as possible, because Teams
-    refused the card as too large.
+    `locale` is one of bot.rendering.i18n.LOCALES, `timezone` an IANA name, `reader` the locale and time zone of the
+    notice if they differ. Every card is at most CARD_LIMIT bytes. If `brief`, its texts are cut as much as possible,
+    because Teams refused the card as too large.
     """
     template = _template(presentation(view).template)
     card: Card = {}
     for shown, limits in _forms(view, brief=brief):
-        formatter = CardFormatter(Localizer(locale, timezone), limits, Localizer(reader, timezone) if reader else None)
+        formatter = CardFormatter(Localizer(locale, timezone), limits, Localizer(*reader) if reader else None)
         card = template.bind(template_data(shown, formatter, notice))
         if size(card) <= CARD_LIMIT:
             break

@@ -52,7 +52,7 @@ _PRIVATE = frozenset({BotCommand.MY_REQUESTS, BotCommand.HISTORY})  # may show m
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer, and in which locale and time zone to show it."""
+    """The answer, and in which locale and time zone to show it: the reader's if only one person reads it."""
 
     view: View
     locale: str
@@ -76,11 +76,11 @@ class CommandService:
     async def answer(self, message: IncomingMessage) -> Reply:
         """Answer a message. Raises StoreUnavailable."""
         view = await self._view(message)
-        channel = self._configuration.value.channel_at(message.conversation)
-        timezone = (channel or self._configuration.value.channels[0]).timezone
+        here = self._configuration.value.channel_at(message.conversation)
         private = self._is_private(message)
-        locale = channel.locale if channel and not private else message.locale
-        return Reply(view, locale, timezone, private=private)
+        shared, channel = here is not None and not private, here or self._configuration.value.channels[0]
+        locale, timezone = (None, None) if shared else (message.locale, message.timezone)
+        return Reply(view, locale or channel.locale, timezone or channel.timezone, private=private)
 
     def _is_private(self, message: IncomingMessage) -> bool:
         """True for an answer that others in the channel must not see, or need not."""

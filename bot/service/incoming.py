@@ -29,7 +29,8 @@ class IncomingMessage:
     person: Person
     conversation: str
     personal: bool
-    locale: str = "en"  # locale of the person's client
+    locale: str | None = None  # locale of the person's client, if the bot supports it
+    timezone: str | None = None  # time zone of the person's client, if it is known
 
     @property
     def first_word(self) -> str:

@@ -90,13 +90,15 @@ class TeamsSide:
         """Connect the services to the endpoint; return the handler of `POST /api/messages`."""
         replies = Replies(self.chat, self._configuration, self._clock)
         self._stack.push_async_callback(replies.close)
+        personal_chats = PersonalChats(self._store, self.people, clock=self._clock)
+        self._stack.push_async_callback(personal_chats.drain)
         handler = TeamsHandler(
             clicks=click_handler,
             commands=commands,
             installations=installs,
             replies=replies,
             directory=self.people,
-            personal_chats=PersonalChats(self._store, self.people, clock=self._clock),
+            personal_chats=personal_chats,
             service_urls=self._service_urls,
             team_groups=self._team_groups,
         )

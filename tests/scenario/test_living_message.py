@@ -9,7 +9,7 @@ import pytest
 from bot.domain.record import ROW_LEASE, DeliveryState, Surface
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.ports.aws import SignalThrottled
-from bot.ports.store import Replica
+from bot.ports.store import PersonalChat, Replica
 from bot.ports.teams import ChatProblem, ChatRefused
 from bot.service.replicas import RUNNING
 from tests.fakes.card_text import shown
@@ -206,6 +206,68 @@ async def test_requester_without_a_teams_account_gets_no_message_and_the_thread_
         if "couldn’t message" in text
     ]
     assert len(notes) == 1
+
+
+# --- the requester's language and time zone
+
+TOKYO_CHANNEL = replace(APPROVALS, locale="ja", timezone="Asia/Tokyo")
+
+
+async def speaks(world: World, locale: str | None, timezone: str | None) -> None:
+    """Store language and time zone of the requester's client."""
+    chat = PersonalChat(TARO_PERSON, "a:taro", "https://smba.example.com/", locale, timezone)
+    await world.store.remember_chat(chat)
+
+
+async def test_english_requester_in_a_japanese_channel_gets_english_messages_in_their_time_zone() -> None:
+    """The card stays Japanese. The answer to a click in the chat is English too."""
+    world = new_world(TOKYO_CHANNEL)
+    await speaks(world, "en", "Asia/Kolkata")
+    key = await world.posted()
+    assert "waiting for approval" in texts(world)[0]
+    assert "IST" in texts(world)[0]
+    assert "承認待ち" in shown(world.chat.of("post")[0].versions[0].card)
+    async with world.running():
+        click = replace(world.withdrawn(key), locale="en", timezone="Asia/Kolkata")
+        answer = await world.click_handler.click(click)
+    assert answer.card is not None
+    assert "Your request was cancelled" in shown(answer.card)
+    assert "IST" in shown(answer.card)
+
+
+@pytest.mark.parametrize(("locale", "timezone"), [(None, None), ("xx", "Mars/Base")])
+async def test_requester_whose_language_is_not_known_gets_messages_in_the_channels(
+    locale: str | None, timezone: str | None
+) -> None:
+    """A value that this version does not know counts as not known."""
+    world = new_world(TOKYO_CHANNEL)
+    await speaks(world, locale, timezone)
+    await world.posted()
+    assert "承認待ち" in texts(world)[0]
+    assert "JST" in texts(world)[0]
+
+
+async def test_new_language_changes_the_next_messages_and_causes_no_update() -> None:
+    """The short message of the next state is in the new language, and so is the message when it is updated for it."""
+    world = new_world(TOKYO_CHANNEL)
+    key = await world.posted()
+    await speaks(world, "en", "UTC")
+    await world.shown(key)
+    assert len(world.chat.of("direct")[0].versions) == 1
+    await decided(world, key)
+    assert ["was approved" in text for text in texts(world)] == [True, True]
+
+
+async def test_notice_on_a_channels_card_is_in_the_language_and_time_zone_of_the_person_who_clicked() -> None:
+    """The card below it is the channel's."""
+    world = new_world(TOKYO_CHANNEL)
+    key = await world.posted()
+    await decided(world, key)
+    late = replace(world.pressed(key, HANAKO), locale="en", timezone="Asia/Kolkata")
+    answer = await world.click_handler.click(late)
+    assert answer.card is not None
+    assert "承認済み" in shown(answer.card)
+    assert answer.text.isascii()
 
 
 # --- refusals of Teams

@@ -605,6 +605,35 @@ async def test_personal_chat_is_deleted_from_the_store_when_the_person_uninstall
     assert len(ms.posted(chat)) == 2
 
 
+async def test_language_and_time_zone_of_a_person_are_stored_with_their_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+    """A later message changes both. A message without them, or with unknown ones, changes nothing."""
+    chat = ms.world.personal(TARO)
+    for said in (
+        {"locale": "ja-JP", "localTimezone": "Asia/Tokyo"},
+        {"locale": "en-GB", "localTimezone": "Europe/London"},
+        {"locale": "xx", "localTimezone": "Mars/Base"},
+        {"locale": None, "localTimezone": None},
+    ):
+        await ms.post_message(bot.url, TARO, chat, "help", **said)
+        known = bot.store.tables.chats[TARO.object_id]
+        assert (known.locale, known.timezone) == (
+            ("ja", "Asia/Tokyo") if said["locale"] == "ja-JP" else ("en", "Europe/London")
+        )
+
+
+async def test_click_in_a_channel_stores_the_language_of_a_person_who_has_a_chat(ms: FakeMicrosoft, bot: Turns) -> None:
+    """Of a person without a chat nothing is stored. An unchanged style causes no write."""
+    await ms.post_installation(bot.url, TARO, ms.world.personal(TARO))
+    data = {"request": "111122223333/ap-northeast-1/oi-000000000001", "step": "Level1"}
+    for person in (TARO, HANAKO):
+        await ms.post_invoke(bot.url, person, APPROVERS, "approve", data, locale="ja-JP", localTimezone="Asia/Tokyo")
+    known = bot.store.tables.chats[TARO.object_id]
+    assert (known.locale, known.timezone) == ("ja", "Asia/Tokyo")
+    assert list(bot.store.tables.chats) == [TARO.object_id]
+    await ms.post_invoke(bot.url, TARO, APPROVERS, "approve", data, locale="ja-JP", localTimezone="Asia/Tokyo")
+    assert bot.store.tables.chats[TARO.object_id] is known
+
+
 async def test_installation_in_a_team_causes_no_welcome_message(ms: FakeMicrosoft, bot: Turns) -> None:
     """Neither of the two events of an installation causes a message, and no chat is stored."""
     await ms.post_installation(bot.url, TARO, APPROVERS)

@@ -25,7 +25,7 @@ from bot.store.rows import PERSONAL_CHAT, RECORD, decode, encode
 from bot.teams.inbound.tokens import TokenRefused, _key_id, bearer
 from bot.teams.wire.activity import NotAnActivity, parse
 from bot.teams.wire.invoke import NotAClick, read_click
-from bot.teams.wire.message_text import client_locale, message_text
+from bot.teams.wire.message_text import message_text, stated_locale, stated_timezone
 from tests.contract import documents
 from tests.fakes import activities
 from tests.fakes.people import APP_ID, HANAKO, TENANT_ID
@@ -88,7 +88,7 @@ def _spoilt_json(rng: random.Random, sample: Any) -> str:
 
 def _click(body: bytes) -> object:
     inbound = parse(body)
-    return message_text(inbound), client_locale(inbound), read_click(inbound)
+    return message_text(inbound), stated_locale(inbound), stated_timezone(inbound), read_click(inbound)
 
 
 def _levels(text: str) -> object:

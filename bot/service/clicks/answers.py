@@ -23,13 +23,14 @@ from bot.service.current_configuration import CurrentConfiguration
 class Screen:
     """The message that the person clicked: a channel's card, or with `personal` the requester's direct message.
 
-    The card is in the channel's locale. Only the person who clicked sees the notice: it is in that person's locale,
-    `reader`, if that is known.
+    The card is in the channel's locale and time zone. Only the person who clicked sees a direct message and a notice:
+    these are in that person's locale, `reader`, and `timezone`, as far as they are known.
     """
 
     channel: Channel
     personal: bool = False
     reader: str | None = None
+    timezone: str | None = None
 
 
 class Answers:
@@ -87,10 +88,14 @@ def _answer(
     view: CardView | DirectView | None, screen: Screen, notice: Notice | None, *, refused: bool = False
 ) -> Answer:
     channel, reader = screen.channel, screen.reader or screen.channel.locale
+    timezone = screen.timezone or channel.timezone
     text = summary(notice, locale=reader) if notice else ""
     if view is None:
         return Answer(None, notice, text, refused=refused)
-    card = render(view, locale=channel.locale, timezone=channel.timezone, notice=notice, reader=reader)
+    if screen.personal:
+        return Answer(render(view, locale=reader, timezone=timezone, notice=notice), notice, text, refused=refused)
+    style = (channel.locale, channel.timezone)
+    card = render(view, locale=style[0], timezone=style[1], notice=notice, reader=(reader, timezone))
     return Answer(card, notice, text, refused=refused)
 
 

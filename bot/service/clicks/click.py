@@ -47,6 +47,7 @@ class Click:
     comment: str = ""
     activity_id: str | None = None  # of the card that was clicked
     locale: str | None = None  # locale of the person's client, if the bot supports it
+    timezone: str | None = None  # time zone of the person's client, if it is known
     personal: bool = False  # it came from the person's own chat with the bot
     manual: bool = True  # False if Teams does not say that a person clicked; such a refresh shows the channel's card
     received_at: datetime | None = None  # when its HTTP request arrived; the time limits of the answer count from here

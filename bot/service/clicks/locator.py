@@ -74,7 +74,7 @@ class Locator:
         """Return the message that was clicked; None if this request is not shown in that conversation."""
         personal = click.verb is Verb.CANCEL
         channel = self._channel_of_direct(record, click) if personal else self._channel_of_card(record, click)
-        return Screen(channel, personal=personal, reader=click.locale) if channel else None
+        return Screen(channel, personal, click.locale, click.timezone) if channel else None
 
     def _channel_of_direct(self, record: Record, click: Click) -> Channel | None:
         """Return the channel that decides, if the click came from the requester's chat with the bot; else None.

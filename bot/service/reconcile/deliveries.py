@@ -19,6 +19,7 @@ from bot.service.reconcile.failed_delivery import Outlets
 from bot.service.reconcile.mentioning import Mentioning
 from bot.service.reconcile.outbox import OutboxEntry
 from bot.service.reconcile.probing import Probing
+from bot.service.reconcile.reader_style import ReaderStyle
 from bot.service.reconcile.viewing import Viewing
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
@@ -49,7 +50,14 @@ class Deliveries:
     ) -> None:
         self._rows, self._clock, self._owner = rows, clock, owner
         self._outlets = Outlets(
-            chat, Mentioning(people), Viewing(people, configuration), Probing(clock), clock, telemetry, outcomes
+            chat,
+            Mentioning(people),
+            ReaderStyle(rows.store),
+            Viewing(people, configuration),
+            Probing(clock),
+            clock,
+            telemetry,
+            outcomes,
         )
 
     async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:

@@ -32,7 +32,7 @@ class Delivery:
 
     def __init__(self, entry: OutboxEntry, outlets: Outlets) -> None:
         self._entry, self._wanted, self._outlets = entry, entry.wanted, outlets
-        self._chat, self._mentioning = outlets.chat, outlets.mentioning
+        self._chat, self._mentioning, self._read_by = outlets.chat, outlets.mentioning, outlets.reader_style.of
         # the surface before this attempt
         self._former = entry.stored or Surface(self._wanted.name, self._wanted.kind, DeliveryState.WAITING)
         self._failed = FailedDelivery(entry, self._former, outlets)
@@ -104,7 +104,7 @@ class Delivery:
         """Post the message. `instead` is the problem with which Teams refused to update the earlier one, if any."""
         # done before the post is stored, because it may be slow
         shown = await self._mentioning.on_post(self._entry.record, self._wanted)
-        shown = await self._outlets.viewing.on_card(self._entry.record, shown)
+        shown = await self._read_by(await self._outlets.viewing.on_card(self._entry.record, shown))
         await self._entry.begin_post()
         posted = await self._sent(shown, self._post_to, alert=self._alerts)
         self._note_first_card()
@@ -134,7 +134,7 @@ class Delivery:
 
     async def _update(self, posted: Posted) -> None:
         shown = await self._mentioning.on_update(self._entry.record, self._wanted)
-        shown = await self._outlets.viewing.on_card(self._entry.record, shown)
+        shown = await self._read_by(await self._outlets.viewing.on_card(self._entry.record, shown))
         await self._entry.begin_update()
         await self._sent(shown, lambda message: self._chat.update(posted, message))
         await self._delivered(posted)
@@ -175,7 +175,7 @@ class Delivery:
         await self._attempt(Task.DIRECT, send)
 
     async def _post(self, send: Callable[[Message], Awaitable[Posted]], *, alert: bool = False) -> None:
-        shown = await self._mentioning.on_post(self._entry.record, self._wanted)
+        shown = await self._read_by(await self._mentioning.on_post(self._entry.record, self._wanted))
         await self._entry.begin_post()
         await self._delivered(await self._sent(shown, send, alert=alert), called=called_step(shown.view))
 
@@ -214,7 +214,7 @@ class Delivery:
 
 
 def _message_of(wanted: Wanted, *, alert: bool, brief: bool = False) -> Message:
-    """Return the message in its channel's locale and time zone; with `alert`, Teams notifies its readers.
+    """Return the message in the locale and time zone of `wanted.channel`; with `alert`, Teams notifies its readers.
 
     If `brief`, its texts are cut as much as possible.
     """

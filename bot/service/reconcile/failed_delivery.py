@@ -15,6 +15,7 @@ from bot.service.reconcile import retry_policy
 from bot.service.reconcile.mentioning import Mentioning
 from bot.service.reconcile.outbox import OutboxEntry
 from bot.service.reconcile.probing import Probing
+from bot.service.reconcile.reader_style import ReaderStyle
 from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence, Task
 from bot.service.reconcile.viewing import Viewing
 from bot.telemetry import Telemetry
@@ -28,6 +29,7 @@ class Outlets:
 
     chat: Chat
     mentioning: Mentioning
+    reader_style: ReaderStyle
     viewing: Viewing
     probing: Probing
     clock: Clock

@@ -18,7 +18,7 @@ from bot.teams.inbound.replies import Replies, ReplyStyle
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.outbound.team_groups import TeamGroups
 from bot.teams.people.directory import Directory
-from bot.teams.wire.activity import Inbound, WireActivity
+from bot.teams.wire.activity import Inbound
 from bot.teams.wire.invoke import (
     CARD_ACTION,
     NotAClick,
@@ -29,7 +29,7 @@ from bot.teams.wire.invoke import (
     refresh_response,
     rejection_response,
 )
-from bot.teams.wire.message_text import client_locale, is_personal, message_text
+from bot.teams.wire.message_text import is_personal, message_text, stated_locale, stated_timezone
 from bot.teams.wire.outgoing import Json
 from bot.teams.wire.people import sender
 
@@ -88,17 +88,20 @@ class TeamsHandler(TeamsActivityHandler):
         self._service_urls, self._team_groups = service_urls, team_groups
 
     async def on_turn(self, turn_context: TurnContext) -> None:
-        """Learn the conversation's service URL and team, and dispatch the activity.
+        """Learn the conversation's service URL and team and the sender's style, and dispatch the activity.
 
         A click must not wait for the store here.
         """
-        wire = _inbound(turn_context).wire
-        if not is_automatic(_inbound(turn_context)):  # a refresh writes nothing
-            self._learn(wire)
-        if wire.type in SERVED:
+        inbound = _inbound(turn_context)
+        if not is_automatic(inbound):  # a refresh writes nothing
+            self._learn(inbound)
+        if inbound.wire.type in SERVED:
             await super().on_turn(turn_context)
 
-    def _learn(self, wire: WireActivity) -> None:
+    def _learn(self, inbound: Inbound) -> None:
+        wire = inbound.wire
+        if wire.type == "invoke" or (wire.type == "message" and not is_personal(inbound)):
+            self._personal_chats.learn_style(inbound)  # `remember` stores that of other messages
         self._service_urls.learn(wire.conversation.id, wire.service_url)
         if team := wire.channel_data and wire.channel_data.team:
             self._team_groups.learn(wire.conversation.id, team=team.id, group_id=team.aad_group_id)
@@ -161,7 +164,8 @@ class TeamsHandler(TeamsActivityHandler):
             person=person,
             conversation=inbound.wire.conversation.id,
             personal=is_personal(inbound),
-            locale=client_locale(inbound),
+            locale=stated_locale(inbound),
+            timezone=stated_timezone(inbound),
         )
         try:
             reply = await self._commands.answer(message)

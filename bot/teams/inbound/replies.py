@@ -21,7 +21,7 @@ from bot.rendering import render, summary
 from bot.service.current_configuration import CurrentConfiguration
 from bot.teams.outbound.rate_limit import SHARE, RateLimit
 from bot.teams.wire.activity import Inbound
-from bot.teams.wire.message_text import client_locale, is_personal, stated_locale
+from bot.teams.wire.message_text import is_personal, stated_locale, stated_timezone
 
 CHAT_ERRORS: Final = (ChatThrottled, ChatUnavailable, ChatRefused)
 REPEAT_AFTER: Final = 3.0  # seconds; a conversation that failed once is closed for two (bot.teams.outbound)
@@ -52,11 +52,12 @@ class Replies:
         await self._repeats.drain()
 
     def style(self, inbound: Inbound) -> ReplyStyle:
-        """Return the channel's style. Outside the channels: the client's language and the first channel's time zone."""
+        """Return the channel's style. Outside the channels: the client's, and the first channel's if it is unknown."""
         channel = self._configuration.value.channel_at(inbound.wire.conversation.id)
         if channel:
             return ReplyStyle(channel.locale, channel.timezone)
-        return ReplyStyle(client_locale(inbound), self._configuration.value.channels[0].timezone)
+        first = self._configuration.value.channels[0]
+        return _own_style(inbound, ReplyStyle(first.locale, first.timezone))
 
     async def reply(self, inbound: Inbound, view: View | Notice, style: ReplyStyle) -> None:
         """Reply in the activity's conversation; in a channel, reply in the thread."""
@@ -114,8 +115,7 @@ class Replies:
         if not self._may_message(inbound, person):
             return
         try:
-            personal = ReplyStyle(stated_locale(inbound) or style.locale, style.timezone)
-            await self._send_to_one(inbound, person, _message(notice, personal))
+            await self._send_to_one(inbound, person, _message(notice, _own_style(inbound, style)))
         except CHAT_ERRORS as error:
             log.info("notice_told_in_thread", person=person.object_id, error=type(error).__name__)
             await self.reply(inbound, Notice(notice.code, notice.tone), style)
@@ -145,6 +145,11 @@ class Replies:
             _log_lost(Posted(inbound.wire.conversation.id, None), error)
             return False
         return True
+
+
+def _own_style(inbound: Inbound, otherwise: ReplyStyle) -> ReplyStyle:
+    """Return the style of the sender's client, as far as the activity states it."""
+    return ReplyStyle(stated_locale(inbound) or otherwise.locale, stated_timezone(inbound) or otherwise.timezone)
 
 
 def _may_be_false(error: Exception) -> bool:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -137,7 +138,7 @@ class Messenger:
             found = await self._find(person)
             if _place(found) == _place(stored):  # the refusal is false, or it lasts: the caller tries again later
                 raise
-        return await self._send_into_new(found, message)
+        return await self._send_into_new(replace(found, locale=stored.locale, timezone=stored.timezone), message)
 
     async def _send_into_new(self, chat: PersonalChat, message: Message) -> Posted:
         posted = await self._send_into(chat, message)

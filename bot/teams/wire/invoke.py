@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.teams.wire.activity import Inbound
-from bot.teams.wire.message_text import is_personal, stated_locale
+from bot.teams.wire.message_text import is_personal, stated_locale, stated_timezone
 from bot.teams.wire.outgoing import Json, card_answer, error_answer, text_answer
 from bot.teams.wire.people import sender
 
@@ -77,6 +77,7 @@ def read_click(inbound: Inbound) -> Click:
         comment=_comment(data),
         activity_id=_id(inbound.wire.reply_to_id or "") or None,
         locale=stated_locale(inbound),
+        timezone=stated_timezone(inbound),
         received_at=inbound.received_at,
         personal=is_personal(inbound),
         manual=value.get("trigger") == "manual",

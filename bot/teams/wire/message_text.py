@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from bot.rendering.i18n import DEFAULT_LOCALE, matching_locale
+from bot.rendering.i18n import known_timezone, matching_locale
 from bot.teams.wire.activity import Inbound
 
 PERSONAL: Final = "personal"
+LONGEST_ZONE: Final = 64  # characters; the longest name of a time zone has 32
 LONGEST_TEXT: Final = 2000  # characters; the longest command has 20
 _TAG: Final = re.compile(r"<at\b[^>]*>.*?</at>", re.IGNORECASE | re.DOTALL)
 
@@ -43,9 +44,10 @@ def is_personal(inbound: Inbound) -> bool:
     return inbound.wire.conversation.conversation_type == PERSONAL
 
 
-def client_locale(inbound: Inbound) -> str:
-    """Return the locale of the sender's client if it is supported, else English."""
-    return stated_locale(inbound) or DEFAULT_LOCALE
+def stated_timezone(inbound: Inbound) -> str | None:
+    """Return the time zone of the sender's client, an IANA name; None if it is not stated or not known."""
+    name = inbound.raw.get("localTimezone")
+    return known_timezone(name) if isinstance(name, str) and len(name) <= LONGEST_ZONE else None
 
 
 def stated_locale(inbound: Inbound) -> str | None:

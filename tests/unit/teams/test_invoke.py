@@ -73,6 +73,7 @@ def test_an_action_execute_becomes_a_click() -> None:
         comment="確認しました",
         activity_id="1795456557005",
         locale="en",
+        timezone="UTC",
     )
     assert (click.person.object_id, click.person.tenant_id) == (HANAKO.object_id, TENANT_ID)
     assert (click.person.name, click.person.teams_id, click.person.guest) == (HANAKO.name, HANAKO.id, False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.teams.wire.activity import Inbound, parse
-from bot.teams.wire.message_text import LONGEST_TEXT, client_locale, is_personal, message_text
+from bot.teams.wire.message_text import LONGEST_TEXT, is_personal, message_text, stated_locale, stated_timezone
 from tests.fakes import activities
 from tests.fakes.activities import Place
 from tests.fakes.people import APP_ID, BOT_NAME, HANAKO
@@ -90,11 +90,34 @@ def test_any_text_of_a_message_becomes_one_short_line(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "locale"), [("ja-JP", "ja"), ("ja", "ja"), ("JA-jp", "ja"), ("en-GB", "en"), ("de-DE", "en"), (None, "en")]
+    ("sent", "locale"), [("ja-JP", "ja"), ("ja", "ja"), ("JA-jp", "ja"), ("en-GB", "en"), ("de-DE", None), (None, None)]
 )
-def test_the_language_of_the_client_is_used_if_it_is_supported(sent: str | None, locale: str) -> None:
-    """If the client's language is missing or not supported, English is used."""
-    assert client_locale(_said("help", CHAT, locale=sent)) == locale
+def test_the_language_of_the_client_is_used_if_it_is_supported(sent: str | None, locale: str | None) -> None:
+    """A missing language, or one that is not supported, is unknown."""
+    assert stated_locale(_said("help", CHAT, locale=sent)) == locale
+
+
+@pytest.mark.parametrize(
+    ("sent", "timezone"),
+    [
+        ("Asia/Tokyo", "Asia/Tokyo"),
+        ("America/Argentina/ComodRivadavia", "America/Argentina/ComodRivadavia"),
+        ("", None),
+        ("Asia", None),
+        ("Mars/Base", None),
+        ("../etc/passwd", None),
+        ("/etc/passwd", None),
+        ("Asia/Tokyo\0", None),
+        ("x" * 5000, None),
+        (None, None),
+        (9, None),
+        ([], None),
+        ({"name": "Asia/Tokyo"}, None),
+    ],
+)
+def test_the_time_zone_of_the_client_is_used_if_the_tz_database_has_it(sent: object, timezone: str | None) -> None:
+    """Anything else is ignored: the activity is still accepted."""
+    assert stated_timezone(_said("help", CHAT, localTimezone=sent)) == timezone
 
 
 def test_only_a_message_in_a_personal_chat_is_personal() -> None:

@@ -1,7 +1,7 @@
 """Reads a card in tests: its objects, the text of its blocks, and the official schema of cards."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -42,3 +42,8 @@ def shown(tree: object) -> str:
 def words(key: str) -> str:
     """Return the English text with this key."""
     return Localizer("en", "UTC").text(key)
+
+
+def without_viewers(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card without the people for whom Teams refreshes it: they are those of the roster at its delivery."""
+    return {name: part for name, part in card.items() if name != "refresh"}

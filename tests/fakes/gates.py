@@ -23,12 +23,15 @@ class Gate(Protocol):
 
 
 def calls_of(*ports: type) -> set[str]:
-    """Return the names of every call of these ports, as `Gate` gets them."""
+    """Return the names of every call of these ports, as `Gate` gets them.
+
+    A method that is not asynchronous is no call: it only returns what the process knows.
+    """
     return {
         f"{port.__name__}.{name}"
         for port in ports
         for name, value in vars(port).items()
-        if callable(value) and not name.startswith("_")
+        if inspect.iscoroutinefunction(value) and not name.startswith("_")
     }
 
 
@@ -39,10 +42,10 @@ class Gated:
         self._port, self._name, self._gate = port, name, gate
 
     def __getattr__(self, method: str) -> Any:
-        """Return the call with the gate around it, or around each page of an iterator."""
+        """Return the call with the gate around it, or around each page of an iterator; no gate for anything else."""
         inner: Any = getattr(self._port, method)
         call, gate = f"{self._name}.{method}", self._gate
-        if not callable(inner):
+        if not (inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner)):
             return inner
 
         async def gated_pages(*arguments: Any, **named: Any) -> AsyncIterator[Any]:

@@ -61,9 +61,10 @@ class Written:
     versions: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def card(self) -> object:
+    def card(self) -> dict[str, Any]:
         """The current Adaptive Card."""
-        return self.versions[-1]["attachments"][0]["content"]
+        content: dict[str, Any] = self.versions[-1]["attachments"][0]["content"]
+        return content
 
 
 class MemoryConnector:

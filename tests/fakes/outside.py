@@ -18,6 +18,7 @@ from bot.domain.shown.surfaces import Wanted, desired
 from bot.rendering import render
 from bot.service.clicks.click import Answer, Verb
 from tests.fakes.aws import ROLE, FakeAws
+from tests.fakes.card_text import without_viewers
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, FakePeople, person
 from tests.fakes.clock import ManualClock
 from tests.fakes.gates import Gate, Gated
@@ -245,7 +246,7 @@ def _undelivered(outside: Outside, row: Record, want: Wanted) -> str | None:
     if surface.delivery is not DeliveryState.DELIVERED or sent is None:
         return f"{want.name} is {surface.delivery}"
     card = render(want.view, locale=want.channel.locale, timezone=want.channel.timezone)
-    if want.kind.in_place and sent.versions[-1].card != card:
+    if want.kind.in_place and without_viewers(sent.versions[-1].card) != without_viewers(card):
         return f"{want.name} shows something else"
     return None
 

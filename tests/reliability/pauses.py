@@ -21,7 +21,8 @@ from tests.fakes.outside import NAMING, Outside, Process, doubled, extras, wrong
 from tests.reliability.rest import STUCK, Stuck, until_at_rest
 
 GAP = "Requests.signal"  # the call after the last check
-NOT_CALLED = {"Requests.revoked", "Requests.grant"}  # only for approved requests, and this proof ends with the decision
+# Only for approved requests, and this proof ends with the decision; and only if answers are targeted messages.
+NOT_CALLED = {"Requests.revoked", "Requests.grant", "Chat.reply_to_one"}
 PORTS = calls_of(Requests, Chat, People) - NOT_CALLED - {GAP}
 ANSWER = " answered"
 APPLIED = "Store.apply" + ANSWER  # the write is stored, but the process has no answer

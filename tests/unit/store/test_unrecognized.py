@@ -102,7 +102,7 @@ def test_decision_with_an_unknown_value_is_left_out_and_written_back(member: str
     assert len(written["decisions"]) == 3
 
 
-@pytest.mark.parametrize(("member", "value"), [("kind", "living"), ("delivery", "queued")])
+@pytest.mark.parametrize(("member", "value"), [("kind", "hologram"), ("delivery", "queued")])
 def test_surface_with_an_unknown_value_is_left_out_and_written_back(member: str, value: str) -> None:
     """The row shows that the surface has such a value, so that it is not posted again."""
     row = read(stored(lambda row: row["surfaces"][0].update({member: value})))
@@ -161,12 +161,12 @@ def test_row_with_wrong_types_or_missing_members_is_unreadable_despite_unknown_m
 def test_personal_chat_keeps_unknown_members() -> None:
     """If a new conversation of a person is stored, unknown members of the earlier one are kept."""
     chat = PersonalChat(Person("id", "tenant", "佐藤 花子"), "a:1", "https://smba.example.com/")
-    former = json.loads(encode(PERSONAL_CHAT, chat)) | {"timezone": "Asia/Tokyo"}
+    former = json.loads(encode(PERSONAL_CHAT, chat)) | {"pronouns": "she/her"}
     former["person"]["nickname"] = "hana"
     assert decode(PERSONAL_CHAT, json.dumps(former), where="chat") == chat
     written = json.loads(encode_over(PERSONAL_CHAT, replace(chat, conversation="a:2"), json.dumps(former)))
-    assert (written["conversation"], written["timezone"], written["person"]["nickname"]) == (
+    assert (written["conversation"], written["pronouns"], written["person"]["nickname"]) == (
         "a:2",
-        "Asia/Tokyo",
+        "she/her",
         "hana",
     )

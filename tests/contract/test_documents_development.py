@@ -62,3 +62,10 @@ def test_every_threat_in_the_security_document_names_an_existing_test() -> None:
     }
     assert len(rows) > 30
     assert not [row for row, found in zip(rows, named, strict=True) if found is None or found[1] not in there]
+
+
+def test_every_test_that_the_readme_of_the_tests_names_with_its_folder_exists() -> None:
+    """tests/README.md names the tests of each feature by folder and file."""
+    named = re.findall(r"`(\w+/test_\w+\.py)`", documents.read("tests/README.md"))
+    assert len(named) > 30
+    assert [each for each in named if not (TESTS / each).is_file()] == []

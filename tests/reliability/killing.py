@@ -24,7 +24,7 @@ from bot.sandbox.sandbox import END_OF_POLL
 from bot.store.sqlite.store import SqliteStore
 from tests.fakes.launcher import AHEAD, KILL_AT
 from tests.fakes.offset_clock import TimeOffset
-from tests.fakes.people import HANAKO
+from tests.fakes.people import HANAKO, TARO
 from tests.fakes.processes import BotProcess, Processes, environment
 from tests.fakes.product import Product, product
 from tests.fakes.teams_world import APPROVERS, Message
@@ -241,16 +241,19 @@ class Rounds:
         return await self.until(lambda row: quiet(row, Status.APPROVED), request)
 
     def extra(self, row: Record) -> int:
-        """Return how many more messages about a request are in Teams than its row marks as delivered."""
-        delivered = sum(each.delivery is DeliveryState.DELIVERED for each in row.surfaces)
-        return len(self._messages(row.key.ops_item_id)) - delivered
+        """Return how many more messages about a request are in Teams than its row marks as delivered.
+
+        Two surfaces can be one message: the first message to the requester also notifies.
+        """
+        delivered = {each.activity_id for each in row.surfaces if each.delivery is DeliveryState.DELIVERED}
+        return len(self._messages(row.key.ops_item_id)) - len(delivered)
 
     def _messages(self, request: str) -> list[Message]:
         """Return the messages about a request: cards, notes in their threads, and direct messages to the requester."""
         said = self.world.microsoft.world.messages[self._heard :]
         named = [each for each in said if request in str(each.activity)]
-        threads = {each.root for each in named}
-        return [each for each in said if each in named or each.root in threads]
+        threads, chat = {each.root for each in named}, self.world.microsoft.world.personal(TARO).id
+        return [each for each in said if each in named or each.root in threads or each.conversation == chat]
 
     async def _row(self, request: str) -> Record | None:
         place = self.world.aws.world

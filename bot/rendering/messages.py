@@ -13,6 +13,7 @@ from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.rendering.i18n import Localizer
 from bot.rendering.mention_tags import MentionTags
 from bot.text.escape import LINE_WIDTH, one_line, wrappable
+from bot.text.invisible import UNSHOWABLE
 
 _DIRECT_STYLES: Final = {
     DirectKind.WAITING: "warning",
@@ -204,10 +205,10 @@ def _audit(view: NoteView, formatter: CardFormatter) -> list[Data]:
     A row is as wide as the card, so that nearly every id can be copied without marks for wrapping.
     """
     facts = {"call": view.call, "execution": view.execution, "role": view.role, "session": view.session}
+    shown = {name: one_line(text, _CALL_LIMIT) or UNSHOWABLE for name, text in facts.items() if text}
     rows = [
-        {"label": formatter.say.text(f"note.{name}"), "text": wrappable(one_line(text, _CALL_LIMIT), LINE_WIDTH)}
-        for name, text in facts.items()
-        if text
+        {"label": formatter.say.text(f"note.{name}"), "text": wrappable(text, LINE_WIDTH)}
+        for name, text in shown.items()
     ]
     return [{"rows": rows}] if rows else []
 

@@ -36,8 +36,8 @@ setup: $(VENV)/.project ## Create .venv with everything that development needs
 sandbox: $(if $(wildcard $(VENV)/.pins),setup,$(VENV)/.sandbox) ## Run the whole product on this machine and print the address to open
 	$(BIN)/node-access-bot sandbox --locale $(LOCALE)
 
-test: setup ## Run the fast tests, about 2 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
-	@echo "make test: unit, contract, scenario and security tests on every core; about 2 minutes on 2 cores"
+test: setup ## Run the fast tests, about 3 minutes on 2 cores (PYTEST_ARGS="…" narrows them)
+	@echo "make test: unit, contract, scenario and security tests on every core; about 3 minutes on 2 cores"
 	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) $(PYTEST_ARGS)
 
 system: setup ## Run the tests of the whole program over HTTP, of other programs, and of the templates, about 2 minutes on 2 cores
@@ -45,12 +45,12 @@ system: setup ## Run the tests of the whole program over HTTP, of other programs
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
 	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) tests/system $(PYTEST_ARGS)
 
-proofs: setup ## Run the proofs of tests/README.md at the size for CI, about 3 minutes on 2 cores
-	@echo "make proofs: the proofs of tests/README.md at the size for CI; about 3 minutes on 2 cores"
+proofs: setup ## Run the proofs of tests/README.md at the size for CI, about 6 minutes on 2 cores
+	@echo "make proofs: the proofs of tests/README.md at the size for CI; about 6 minutes on 2 cores"
 	RELIABILITY=proofs $(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) $(PROOFS) $(PYTEST_ARGS)
 
 e2e: setup ## Run the browser tests; they need Chromium
-	@echo "make e2e: the whole product in Chromium; about a minute on 2 cores"
+	@echo "make e2e: the whole product in Chromium; about 4 minutes on 2 cores"
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
 	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) tests/e2e $(PYTEST_ARGS)
 

@@ -11,7 +11,7 @@ CHANNELS = 256  # whose groups are cached; a group never changes
 
 
 class JumpLinks:
-    """Makes links. Whoever gets one must be a member of the channel: the caller checks that."""
+    """Makes links. Give one only to a member of the channel; the caller checks that."""
 
     def __init__(self, store: Store, site: TeamsSite) -> None:
         self._store, self._site = store, site

@@ -45,5 +45,5 @@ def words(key: str) -> str:
 
 
 def without_viewers(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a card without the people for whom Teams refreshes it: they are those of the roster at its delivery."""
+    """Return a card without its viewers. They depend on the roster at the moment of its delivery."""
     return {name: part for name, part in card.items() if name != "refresh"}

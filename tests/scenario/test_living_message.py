@@ -63,7 +63,7 @@ async def test_message_names_the_listed_approvers_who_are_members_without_the_re
 
 
 async def test_approval_of_a_level_updates_the_message_without_a_notification(world: World) -> None:
-    """The message says that level 1 is approved by whom, and that level 2 waits. It still offers Cancel."""
+    """The message names the person who approved level 1, and says that level 2 waits. It still offers Cancel."""
     key = await world.posted(levels=2)
     async with world.running():
         await world.press(key, HANAKO)

@@ -1,4 +1,4 @@
-"""Reminders in the thread while a level waits: when they come, whom they mention, and when they stop."""
+"""Reminders in the thread while a level waits: when they start, which people they mention, and when they stop."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta

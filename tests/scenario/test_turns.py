@@ -178,7 +178,7 @@ async def test_first_level_that_could_not_be_decided_when_its_card_came_is_calle
 
 
 async def test_first_level_is_not_called_again_by_the_card_of_an_earlier_version(world: World) -> None:
-    """An earlier version did not store whom its cards called. They called everybody at the first level."""
+    """An earlier version did not store its calls. Its cards called everybody at the first level."""
     key = await world.posted(levels=2)
     await world.store.apply(key, lambda row: replace(row, level_calls=()), now=world.clock.now())
     await world.shown(key)

@@ -158,10 +158,11 @@ async def test_forged_refresh_shows_no_more_than_the_channels_card(forged: dict[
 async def test_forged_refresh_from_elsewhere_shows_nothing(world: World, forged: dict[str, Any]) -> None:
     """Nothing is adopted or stored either."""
     key = await world.posted()
-    before = dict(world.store.tables.records)  # type: ignore[attr-defined]  # a MemoryStore
+    assert isinstance(world.store, MemoryStore)
+    before = dict(world.store.tables.records)
     for who in (HANAKO, TARO_PERSON):
         assert await seen(world, key, who, **forged) is None
-    assert world.store.tables.records == before  # type: ignore[attr-defined]  # a MemoryStore
+    assert world.store.tables.records == before
 
 
 async def test_refresh_for_which_teams_names_no_trigger_shows_the_channels_card(world: World) -> None:
@@ -202,7 +203,7 @@ async def test_views_of_two_people_who_refresh_at_once_are_their_own() -> None:
         assert card["refresh"]["userIds"] == [who.teams_id]
 
 
-# --- for whom Teams refreshes a card
+# --- the viewers of a card
 
 
 async def test_card_names_its_viewers_at_the_post_and_each_update_and_is_never_updated_for_them() -> None:

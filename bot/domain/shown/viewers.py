@@ -64,7 +64,7 @@ def _own(record: Record) -> OwnRequest:
 
 
 def in_order_of_need(viewers: Sequence[tuple[Viewer, Person]]) -> tuple[str, ...]:
-    """Return the Teams ids of the people for whom Teams refreshes the card: the requester, approvers, then readers."""
+    """Return the Teams ids of a card's viewers: the requester first, then approvers, then readers."""
     order = list(Viewer)
     known = sorted((order.index(who), person.user, person.teams_id) for who, person in viewers if person.teams_id)
     return tuple(teams_id for _, _, teams_id in known[:MOST_VIEWERS])

@@ -160,7 +160,7 @@ class CardView:
     revoke: bool = False  # the card offers Revoke
     can_withdraw: bool = True  # False in the view of a person who has no vote
     own: OwnRequest | None = None  # set in the requester's view of a card with buttons
-    viewers: tuple[str, ...] = ()  # Teams ids of the people for whom Teams asks for a view of their own
+    viewers: tuple[str, ...] = ()  # Teams ids of the people who get their own view of the card
     no_buttons: NoButtons | None = None  # set on a waiting card without buttons
     no_approver: bool = False  # no member of the channel may decide; the buttons stay, because an approver may join
     no_second_approver: bool = False  # each approver has or may have approved another level; they may still reject

@@ -1,7 +1,7 @@
-"""Names on a card the people for whom Teams asks for a view of their own.
+"""Names a card's viewers: the people who get their own view of it from Teams.
 
-The names are not part of a card's digest: a person who joins or leaves causes no update. A card that is posted or
-updated for another reason gets the people of that moment.
+Viewers are not part of a card's digest: a person who joins or leaves causes no update. The next post or update has the
+viewers of that moment.
 """
 
 from dataclasses import replace

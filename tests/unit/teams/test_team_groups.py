@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from bot.ports.teams import ChatProblem
 from bot.service.checks.outcomes import Outcomes
 from bot.teams.net.addresses import ServiceHosts
-from bot.teams.outbound.calls import Call
+from bot.teams.outbound.calls import Call, ConnectorCalls
 from bot.teams.outbound.connector import Connector
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.outbound.team_groups import ASKED_EVERY, TeamGroups
@@ -24,8 +24,8 @@ OTHER = "19:others@thread.tacv2"
 GROUP = "22222222-2222-4222-8222-222222222222"
 
 
-class _Teams:
-    """Answers the call for a team's details with `answer`, or refuses it."""
+class _Teams(ConnectorCalls):
+    """Answers the call for a team's details with `answer`, or refuses it. Sends nothing."""
 
     def __init__(self, answer: dict[str, Any] | None) -> None:
         self.answer, self.asked = answer, list[str]()
@@ -51,7 +51,7 @@ class _Scene:
         )
         self.groups = TeamGroups(
             self.store,
-            Connector(self.teams, app_id="app"),  # type: ignore[arg-type]  # has the one method that is used
+            Connector(self.teams, app_id="app"),
             service_urls=urls,
             is_configured={CHANNEL, OTHER}.__contains__,
             clock=self.clock,

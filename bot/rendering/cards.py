@@ -1,27 +1,16 @@
 """Makes the data for the templates `request` and `decided`: the card of one request."""
 
-import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Final, assert_never
+from typing import Final
 
-from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.permission import Refusal
-from bot.domain.request import Verdict, Withdrawal
-from bot.domain.routing import Cause, CauseKind
-from bot.domain.shown.views import (
-    Banner,
-    CardView,
-    DecisionLine,
-    DirectView,
-    EscalationLine,
-    LevelLine,
-    Notice,
-    NoticeCode,
-)
-from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs, plain
+from bot.domain.request import Withdrawal
+from bot.domain.shown.views import Banner, CardView, DecisionLine, LevelLine, Notice
+from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs
+from bot.rendering.forms import decision_form, revoke_form
 from bot.rendering.mention_tags import MentionTags
-from bot.text.escape import cut
+from bot.rendering.notices import notice_data
+from bot.rendering.quiet_lines import quiet_lines
 from bot.text.width import beginning
 
 # states of the template `request`; all others use `decided`
@@ -42,15 +31,8 @@ BANNER_STYLES: Final = {
     Banner.UNKNOWN: "warning",
 }
 ENVIRONMENT_TAGS: Final = frozenset({"environment", "env", "stage"})  # names of tags that teams use, in lower case
-OWNER_TAGS: Final = frozenset({"owner", "team"})
-NO_TIME: Final = timedelta()
 REASON_ROWS: Final = 5  # rows of a phone; a longer reason begins folded, because its button takes two rows
 FOLDED_ROWS: Final = 3
-_IN_PARENTHESES: Final = re.compile(r"\((.+)\)$")
-_COMPASS: Final = re.compile(r"\b(?:North|South|East|West|Central)\b", re.IGNORECASE)
-_DONE: Final = frozenset(
-    {NoticeCode.DECIDED, Outcome.STEP_PASSED, NoticeCode.REPEATED, NoticeCode.REVOKED, NoticeCode.CANCELLED}
-)  # notices about a decision that AWS accepted
 _EXPLAINED: Final = frozenset(
     {Banner.TIMED_OUT, Banner.CANCELLED, Banner.REVOKED, Banner.FAILED, Banner.GONE, Banner.UNKNOWN}
 )  # banners with an explanation below them
@@ -66,19 +48,19 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "details": _details(view, formatter) + ([] if notice else _reviewers(view, formatter)),
         "decisions": _decisions(view, formatter, waiting=notice is None),
         "node": formatter.name(formatter.node(view.shown_node)),
-        "environment": [f"  {each}" for each in _tag_values(view, formatter, ENVIRONMENT_TAGS)],
+        "environment": [f"  {each}" for each in formatter.tag_values(view.tags, ENVIRONMENT_TAGS)],
         "asks": _asks(view, formatter),
         "reason": _reason(view, formatter),
         "alerts": _alerts(view, formatter),
-        "quiet": [] if notice or view.reviewers else _quiet(view, formatter),
+        "quiet": [] if notice or view.reviewers else quiet_lines(view, formatter),
         "rows": _rows(view, formatter),
         **_people(view, formatter),
-        "form": _form(view, formatter, notice),
+        "form": decision_form(view, formatter, notice),
         "open": [{"url": view.link}] if view.link else [],
         "own": [formatter.runs(f"card_line.own_{view.own}")] if view.own else [],
         "withdraw": [{}] if view.queued and view.can_withdraw else [],
         "review": [{}] if view.buttons and formatter.limits is not LIMITS[-1] else [],
-        "revoke": _revoke(view, formatter, notice),
+        "revoke": revoke_form(view, formatter, notice),
         "links": [] if view.buttons else _links(view, formatter),
         "folded_links": _links(view, formatter) if view.buttons else [],
         "facts_button": [] if view.buttons else [{}],
@@ -86,43 +68,6 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "key": view.key,
         "step": view.step,
     }
-
-
-def notice_data(
-    notice: Notice | None, formatter: CardFormatter, card: CardView | DirectView | None = None
-) -> list[Data]:
-    """Return the notice for the person who clicked, or []. It does not repeat a decision that the card lists."""
-    formatter = formatter.to_reader
-    if notice is None:
-        return []
-    said = [formatter.runs(f"notice.{notice.code}"), *formatter.for_administrators("admin_click", notice.code)]
-    quote: list[Data] = []
-    if not _lists(card, notice):
-        said += _when(notice, formatter) + _who(notice, formatter, beside=card.requested_at if card else None)
-        quote = formatter.comment(notice.comment)
-    if notice.detail:
-        said.append(plain(formatter.name(notice.detail), font="Monospace"))
-    return [{"style": notice.tone, "lines": said, "quote": quote}]
-
-
-def _lists(card: CardView | DirectView | None, notice: Notice) -> bool:
-    """True if the card lists the decision that the notice is about."""
-    lines = card.decisions if card and notice.code in _DONE else ()
-    return any((line.who, line.verdict, line.comment) == (notice.who, notice.verdict, notice.comment) for line in lines)
-
-
-def _when(notice: Notice, formatter: CardFormatter) -> list[Runs]:
-    over = notice.at if notice.code is NoticeCode.WINDOW_OVER else None
-    return [formatter.say.runs("card_line.was_until", at=formatter.say.moment(over))] if over else []
-
-
-def _who(notice: Notice, formatter: CardFormatter, *, beside: datetime | None) -> list[Runs]:
-    """Return who decided, or whose decision is in progress; [] if that is not known."""
-    if notice.verdict is None or (notice.who is None and notice.code is not NoticeCode.DECIDED):
-        return []
-    if notice.code in _DONE:
-        return [formatter.decided(DecisionLine(notice.verdict, notice.who, notice.at), beside=beside)]
-    return [formatter.pressed(notice.who or "", notice.verdict, notice.at, beside=beside)]
 
 
 def _banner(view: CardView, formatter: CardFormatter) -> str:
@@ -161,73 +106,6 @@ def _turn(view: CardView, formatter: CardFormatter) -> list[Data]:
     names = formatter.names([each.name for each in view.mentions] or approvers)
     runs = formatter.say.runs("value.level_waits", number=str(level.number), names=names)
     return [{"runs": runs, "quote": []}] if names else []
-
-
-def _tag_values(view: CardView, formatter: CardFormatter, names: frozenset[str]) -> list[str]:
-    """Return the value of the first tag that has one of these names, in any letter case; [] without such a tag."""
-    return [formatter.name(value) for key, value in view.tags if key.casefold() in names and value][:1]
-
-
-def _quiet(view: CardView, formatter: CardFormatter) -> list[str]:
-    """Return who else may decide, where the node is, what it runs, its owner, earlier access, and why it is here."""
-    escalation = _escalation(view.escalation, formatter, beside=view.requested_at) if view.escalation else []
-    places = (view.account_name or view.account, _place(view.region_name) or view.region)
-    facts = [formatter.name(each) for each in (*places, view.platform, view.host) if each]
-    owners = [formatter.say.text("value.owner", name=each) for each in _tag_values(view, formatter, OWNER_TAGS)]
-    separator, why = formatter.say.text("value.separator"), _why_here(view, formatter)
-    if visits := _visits(view, formatter):  # one line less on a phone
-        return [*escalation, separator.join([*facts, *owners, *visits, *why])]
-    return [*escalation, separator.join([*facts, *owners]), *why]
-
-
-def _escalation(line: EscalationLine, formatter: CardFormatter, *, beside: datetime | None) -> list[str]:
-    """Return the line on the second channel: when it may decide, or that it may decide now."""
-    channel = formatter.name(line.channel)
-    if line.since is None:
-        span = formatter.say.duration(line.after or NO_TIME)
-        return [formatter.say.text("value.escalates", channel=channel, span=span)]
-    at = formatter.say.moment(line.since, beside=beside)
-    return [formatter.say.text("value.escalated_here" if line.here else "value.escalated", channel=channel, at=at)]
-
-
-def _place(region_name: str | None) -> str | None:
-    """Return the place in AWS's name of a Region: "Tokyo" of "Asia Pacific (Tokyo)"; else the whole name.
-
-    "Canada (Central)" and "AWS GovCloud (US-West)" name no place in parentheses.
-    """
-    found = _IN_PARENTHESES.search(region_name or "")
-    return found[1] if found and not _COMPASS.search(found[1]) else region_name
-
-
-def _why_here(view: CardView, formatter: CardFormatter) -> list[str]:
-    """Return the line with the conditions of the channel that the request meets; [] if they are not known."""
-    causes = [_cause(each, view, formatter) for each in view.causes[: formatter.limits.tags]]
-    shown = formatter.say.text("card_line.name_separator").join(causes)
-    return [formatter.say.text("value.why_here", causes=shown)] if causes else []
-
-
-def _cause(cause: Cause, view: CardView, formatter: CardFormatter) -> str:
-    say, value = formatter.say, formatter.name(cause.value)
-    match cause.kind:
-        case CauseKind.FALLBACK:
-            return say.text("cause.fallback")
-        case CauseKind.TAG:
-            return say.text("value.tag", name=formatter.name(cause.key), value=value)
-        case CauseKind.POLICY:
-            return say.text("cause.policy", name=value)
-        case CauseKind.ACCOUNT:
-            return say.text("cause.account", name=formatter.name(view.account_name or view.account))
-        case CauseKind.REGION:
-            return say.text("cause.region", name=formatter.name(view.region_name or view.region))
-        case _:
-            assert_never(cause.kind)
-
-
-def _visits(view: CardView, formatter: CardFormatter) -> list[str]:
-    if view.visits is None:
-        return []
-    span, last = formatter.say.duration(timedelta(days=view.visits.days)), formatter.say.day(view.visits.last_at)
-    return [formatter.say.text("value.visits", view.visits.times, span=span, last=last)]
 
 
 def _reason(view: CardView, formatter: CardFormatter) -> list[Data]:
@@ -370,43 +248,6 @@ def _approvals(level: LevelLine, required: int, formatter: CardFormatter) -> Run
     if level.approved_by:
         return formatter.say.runs(f"{key}_by", required, **given, names=formatter.names(level.approved_by))
     return formatter.say.runs(key, required, **given)
-
-
-def _form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
-    """Return the data of the buttons and their comment fields; [] for a card without buttons.
-
-    Reject opens its field. Approve is one tap, with a field behind another button, unless a comment is required. The
-    shortest form of a card has no room for that other button.
-    """
-    if not view.buttons:
-        return []
-    approval = [_field("approve", view, formatter, notice)]
-    required, shortest = Verdict.APPROVE in view.comment_required, formatter.limits is LIMITS[-1]
-    return [
-        {
-            "approve": [] if required else [{}],
-            "approve_form": approval if required else [],
-            "comment_form": [] if required or shortest else approval,
-            "reject_form": [_field("reject", view, formatter, notice)],
-        }
-    ]
-
-
-def _field(verdict: str, view: CardView, formatter: CardFormatter, notice: Notice | None) -> Data:
-    """Return the label of a comment field, and what the person had typed.
-
-    In the shortest form of a card, only the field of Reject keeps it.
-    """
-    required = "_required" if verdict in view.comment_required else ""
-    # the field accepts no more; only a forged click has a longer comment
-    typed = cut(notice.typed, COMMENT_LIMIT) if notice else ""
-    if verdict == Verdict.APPROVE and formatter.limits is LIMITS[-1]:
-        typed = ""
-    return {"label": formatter.say.text(f"card.{verdict}_label{required}"), "typed": typed}
-
-
-def _revoke(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
-    return [_field("revoke", view, formatter, notice)] if view.revoke else []
 
 
 def _links(view: CardView, formatter: CardFormatter) -> list[Data]:

@@ -145,6 +145,10 @@ class CardFormatter:
         """Return a row with one duration; no row if it is unknown."""
         return [self.row(label, plain(self.say.duration(span)))] if span else []
 
+    def tag_values(self, tags: Sequence[tuple[str, str]], keys: frozenset[str]) -> list[str]:
+        """Return the value of the first tag that has one of these keys, in any letter case; [] without such a tag."""
+        return [self.name(value) for key, value in tags if key.casefold() in keys and value][:1]
+
     def tag_row(self, tags: Sequence[tuple[str, str]]) -> list[Data]:
         """Return a row with a line for each tag, and "…" if tags were left out; no row without tags."""
         shown = [self._tag(key, value) for key, value in tags[: self.limits.tags]]

@@ -183,9 +183,7 @@ class Localizer:
 
     def day(self, at: datetime) -> str:
         """Return a day of the last year without its year, such as "Nov 30"."""
-        return str(
-            format_skeleton("MMMd", at.astimezone(ZoneInfo(self.timezone)), locale=babel.Locale.parse(self.locale))
-        )
+        return str(format_skeleton("MMMd", at.astimezone(ZoneInfo(self.timezone)), locale=_cldr(self.locale)))
 
     def duration(self, span: timedelta) -> str:
         """Return a span in days, hours and minutes, such as "1 hour 30 minutes". Less than a minute counts as one."""

@@ -1,17 +1,16 @@
-"""Makes the data for every template except `request` and `decided`, which bot.rendering.cards fills."""
+"""Makes the data of direct messages, notes and short answers. `cards.py` and `request_lists.py` make the rest."""
 
-from datetime import datetime, timedelta
 from typing import Final
 
 from bot.domain.routing import MEMBERS
 from bot.domain.shown.commands import BotCommand, commands_of
-from bot.domain.shown.reply_views import HelpView, HistoryView, MessageView, PendingView, RequestLine, SetupView
-from bot.domain.shown.views import Banner, DirectKind, DirectView, NoteKind, NoteView, Notice
-from bot.rendering.cards import notice_data
+from bot.domain.shown.reply_views import HelpView, MessageView, SetupView
+from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView, Notice
 from bot.rendering.command_names import command_line
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.rendering.i18n import Localizer
 from bot.rendering.mention_tags import MentionTags
+from bot.rendering.notices import notice_data
 from bot.text.escape import LINE_WIDTH, one_line, wrappable
 from bot.text.invisible import UNSHOWABLE
 
@@ -55,7 +54,6 @@ _REQUEST_AGAIN: Final = frozenset(
     }
 )  # after these, the message says how to request access again
 _CALL_LIMIT: Final = 256  # characters; AWS's ids and a session name are much shorter
-_LISTED_REASON: Final = 80  # characters of a reason in a list; its card has all of it
 _TOML_LINES: Final = 80  # lines; more than any channel's entry has
 
 
@@ -233,98 +231,6 @@ def command_help(command: BotCommand, say: Localizer, *, personal: bool) -> str:
     name = command.name.lower()
     here = f"help.{name}_{'personal' if personal else 'channel'}"
     return say.text(here if say.has(here) else f"help.{name}")
-
-
-def pending_data(view: PendingView, formatter: CardFormatter) -> Data:
-    """Return the data for the template `pending`."""
-    none = formatter.say.text("pending.none_personal" if view.personal else "pending.none_channel")
-    shown = view.requests[: formatter.limits.many]
-    more = view.more + len(view.requests) - len(shown)
-    words = "pending.more" if view.counted else "pending.at_least"
-    return {
-        "words": formatter.say.group("pending"),
-        "none": [] if view.requests else [{"text": none}],
-        "requests": [_request_line(line, view.at, formatter) for line in shown],
-        "more": [{"text": formatter.say.text(words, more)}] if more else [],
-    }
-
-
-def history_data(view: HistoryView, formatter: CardFormatter) -> Data:
-    """Return the data for the template `pending`, with past requests."""
-    say = formatter.say
-    shown = view.requests[: formatter.limits.many]
-    more = view.more + len(view.requests) - len(shown)
-    words = "pending.more" if view.counted else "pending.at_least"
-    return {
-        "words": {**say.group("pending"), "title": say.text(f"history.{view.kind}")},
-        "none": [{"text": each} for each in _scope(view, formatter)],
-        "requests": [_past_line(line, formatter) for line in shown],
-        "more": [{"text": say.text(words, more)}] if more else [],
-    }
-
-
-def _scope(view: HistoryView, formatter: CardFormatter) -> list[str]:
-    """Return what a list of past requests has, and what it may lack."""
-    say = formatter.say
-    about = [say.text("history.about", term=formatter.name(view.term))] if view.term else []
-    began = [say.text("history.began", at=say.moment(view.began))] if view.began else []
-    none = [] if view.requests else [say.text("history.none")]
-    return [*about, say.text("history.since", at=say.moment(view.since)), *began, *none]
-
-
-def _made_by(line: RequestLine, formatter: CardFormatter) -> Runs:
-    requester = formatter.person(line.requester, known=line.requester_is_person)
-    return formatter.runs("pending.own" if line.own else "pending.by", requester=requester, id=line.ops_item_id)
-
-
-def _past_line(line: RequestLine, formatter: CardFormatter) -> Data:
-    by = _made_by(line, formatter)
-    decided = [formatter.decided(line.decision, beside=None)] if line.decision else []
-    made = [plain(formatter.say.moment(line.requested_at))] if line.requested_at else []
-    return {
-        "node": formatter.name(formatter.node(line.node)),
-        "lines": [formatter.runs(f"banner.{line.banner}"), *decided, by, *_reason(line, formatter), *made],
-        "open": [{"url": line.link}] if line.link else [],
-    }
-
-
-def _request_line(line: RequestLine, at: datetime, formatter: CardFormatter) -> Data:
-    by = _made_by(line, formatter)
-    turn = [formatter.say.runs("pending.turn")] if line.turn else []
-    return {
-        "node": formatter.name(formatter.node(line.node)),
-        "lines": [*turn, *_state(line, formatter), by, *_reason(line, formatter), *_times(line, at, formatter)],
-        "open": [{"url": line.link}] if line.link else [],
-    }
-
-
-def _state(line: RequestLine, formatter: CardFormatter) -> list[Runs]:
-    """Return the state of a listed request; [] if it waits."""
-    return [] if line.banner is Banner.WAITING else [formatter.runs(f"banner.{line.banner}")]
-
-
-def _reason(line: RequestLine, formatter: CardFormatter) -> list[Runs]:
-    """Return the beginning of the reason; [] for an empty one."""
-    written = one_line(line.reason, min(_LISTED_REASON, formatter.limits.prose))
-    return [plain(wrappable(written))] if written else []
-
-
-def _times(line: RequestLine, at: datetime, formatter: CardFormatter) -> list[Runs]:
-    """Return how long ago the request was made, and the time until it expires, as far as they are known."""
-    said = []
-    if line.requested_at:
-        age = formatter.say.duration(_rounded(at - line.requested_at))
-        said.append(formatter.say.text("pending.age", age=age))
-    if line.deadline:
-        left = formatter.say.duration(_rounded(line.deadline - at))
-        said.append(formatter.say.text("pending.left", left=left))
-    return [plain(formatter.say.text("value.separator").join(said))] if said else []
-
-
-def _rounded(span: timedelta) -> timedelta:
-    """Round a span to hours if it is a day or more, else to minutes; at least one minute."""
-    unit = timedelta(hours=1) if span >= timedelta(days=1) else timedelta(minutes=1)
-    return max(unit, round(span / unit) * unit)
 
 
 def message_data(view: MessageView, formatter: CardFormatter) -> Data:

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from bot.domain.shown.reply_views import HelpView, HistoryView, MessageView, PendingView, SetupView, View
 from bot.domain.shown.views import CardView, DirectView, NoteView, Notice
-from bot.rendering import messages
+from bot.rendering import messages, request_lists
 from bot.rendering.cards import OPEN, card_data
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Limits, Runs
 from bot.rendering.i18n import Localizer
@@ -92,9 +92,9 @@ def presentation(view: View | Notice, notice: Notice | None = None) -> Presentat
         case HelpView():
             return Presentation("help", partial(messages.help_data, view), partial(_words, "summary.help"))
         case PendingView():
-            return Presentation("pending", partial(messages.pending_data, view), partial(_pending_summary, view))
+            return Presentation("pending", partial(request_lists.pending_data, view), partial(_pending_summary, view))
         case HistoryView():
-            return Presentation("pending", partial(messages.history_data, view), partial(_history_summary, view))
+            return Presentation("pending", partial(request_lists.history_data, view), partial(_history_summary, view))
         case MessageView():
             return Presentation("message", partial(messages.message_data, view), partial(_message_summary, view))
         case Notice():
@@ -134,13 +134,17 @@ def _direct_summary(view: DirectView, formatter: CardFormatter) -> str:
 
 
 def _pending_summary(view: PendingView, formatter: CardFormatter) -> str:
-    count = len(view.requests) + view.more
-    return formatter.say.text("summary.pending", amount=f"{count}" if view.counted else f"{count}+")
+    return formatter.say.text("summary.pending", amount=_amount(view))
 
 
 def _history_summary(view: HistoryView, formatter: CardFormatter) -> str:
+    return formatter.say.text(f"summary.history_{view.kind}", amount=_amount(view))
+
+
+def _amount(view: PendingView | HistoryView) -> str:
+    """Return how many requests a list has, with those beyond its limit: "12", or "100+" if there may be more."""
     count = len(view.requests) + view.more
-    return formatter.say.text(f"summary.history_{view.kind}", amount=f"{count}" if view.counted else f"{count}+")
+    return f"{count}" if view.counted else f"{count}+"
 
 
 def _note_summary(view: NoteView, formatter: CardFormatter) -> str:

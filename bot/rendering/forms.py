@@ -1,0 +1,45 @@
+"""Makes the data of the forms of a card: the buttons of a decision, and the comment field of each."""
+
+from bot.domain.decision import COMMENT_LIMIT
+from bot.domain.request import Verdict
+from bot.domain.shown.views import CardView, Notice
+from bot.rendering.formatter import LIMITS, CardFormatter, Data
+from bot.text.escape import cut
+
+
+def decision_form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
+    """Return the data of the buttons and their comment fields; [] for a card without buttons.
+
+    Reject opens its field. Approve is one tap, with a field behind another button, unless a comment is required. The
+    shortest form of a card has no room for that other button.
+    """
+    if not view.buttons:
+        return []
+    approval = [_field("approve", view, formatter, notice)]
+    required, shortest = Verdict.APPROVE in view.comment_required, formatter.limits is LIMITS[-1]
+    return [
+        {
+            "approve": [] if required else [{}],
+            "approve_form": approval if required else [],
+            "comment_form": [] if required or shortest else approval,
+            "reject_form": [_field("reject", view, formatter, notice)],
+        }
+    ]
+
+
+def revoke_form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
+    """Return the comment field of Revoke; [] for a card without that button."""
+    return [_field("revoke", view, formatter, notice)] if view.revoke else []
+
+
+def _field(verdict: str, view: CardView, formatter: CardFormatter, notice: Notice | None) -> Data:
+    """Return the label of a comment field, and what the person had typed.
+
+    In the shortest form of a card, only the field of Reject keeps it.
+    """
+    required = "_required" if verdict in view.comment_required else ""
+    # the field accepts no more; only a forged click has a longer comment
+    typed = cut(notice.typed, COMMENT_LIMIT) if notice else ""
+    if verdict == Verdict.APPROVE and formatter.limits is LIMITS[-1]:
+        typed = ""
+    return {"label": formatter.say.text(f"card.{verdict}_label{required}"), "typed": typed}

@@ -107,7 +107,7 @@ def failed_by_role(record: Record, decision: Decision) -> bool:
 
 def role_that_does_not_count(record: Record) -> str | None:
     """Return the ARN of the role whose further votes at the waiting level had no effect, or None."""
-    level = record.request.waiting if record.request else None
+    level = record.waiting_level
     if level is None:
         return None
     here = [each for each in record.decisions if each.step == level.step]
@@ -120,9 +120,9 @@ def role_that_does_not_count(record: Record) -> str | None:
 
 def is_role_denied(record: Record) -> bool:
     """True if AWS denied a second vote of a role at the waiting level: the role may have lost its permission."""
-    step = record.request.waiting.step if record.request and record.request.waiting else None
-    return any(
-        each.step == step and each.outcome is Outcome.AWS_DENIED and failed_by_role(record, each)
+    level = record.waiting_level
+    return level is not None and any(
+        each.step == level.step and each.outcome is Outcome.AWS_DENIED and failed_by_role(record, each)
         for each in record.decisions
     )
 

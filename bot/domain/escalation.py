@@ -50,7 +50,7 @@ def escalates_at(record: Record, configuration: Configuration, now: datetime) ->
     The time counts from the opening of the level, and at the earliest from the message that called its people.
     """
     home, target = configuration.home(record), _target(record, configuration)
-    level = record.request.waiting if record.request else None
+    level = record.waiting_level
     if home is None or home.escalate_after is None or target is None or level is None:
         return None
     called_at = _called_at(record, level, now)
@@ -61,7 +61,7 @@ def escalates_at(record: Record, configuration: Configuration, now: datetime) ->
 
 def with_escalation(record: Record, configuration: Configuration, now: datetime) -> Record:
     """Store that the waiting level is escalated now. Call it only while someone could decide the level."""
-    target, level = _target(record, configuration), record.request.waiting if record.request else None
+    target, level = _target(record, configuration), record.waiting_level
     if target is None or level is None or not target.decide:
         return record
     kept = tuple(each for each in record.escalations if each.step != level.step)

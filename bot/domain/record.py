@@ -34,6 +34,11 @@ class SurfaceKind(StrEnum):
     LIVING = "living"  # a message in the requester's personal chat, updated in place
 
     @property
+    def personal(self) -> bool:
+        """True for a message in the requester's personal chat."""
+        return self in {SurfaceKind.DIRECT, SurfaceKind.LIVING}
+
+    @property
     def in_place(self) -> bool:
         """True for a message that is updated when its content changes."""
         return self in {SurfaceKind.CARD, SurfaceKind.LIVING}
@@ -213,6 +218,11 @@ class Record:
     def level(self, step: str) -> Level | None:
         """Return the request's level with this step name; None also if the request was never read."""
         return self.request.level(step) if self.request else None
+
+    @property
+    def waiting_level(self) -> Level | None:
+        """The request's level that waits for a decision; None also if the request was never read."""
+        return self.request.waiting if self.request else None
 
     def with_decision(self, decision: Decision) -> "Record":
         """Add a decision, or replace its earlier version.

@@ -19,8 +19,6 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.jump_links import JumpLinks
 from bot.text.names import folded
 
-ANY_COMMENT = "-"  # whose turn it is does not depend on the comment that a click may need
-
 
 class Viewer:
     """One person who reads one answer: each roster is read once. `person` has the data of the rosters."""
@@ -54,17 +52,17 @@ class Viewer:
 
         A person who approved another level may only reject, so Reject is checked.
         """
-        level, configuration = row.request.waiting if row.request else None, self._configuration.value
+        level, configuration = row.waiting_level, self._configuration.value
         if level is None:
             return False
-        channels = (configuration.home(row), second_channel(row, configuration, level.step))
-        return any([channel and await self._may_decide_in(channel, row, level.step) for channel in channels])
+        for channel in (configuration.home(row), second_channel(row, configuration, level.step)):
+            if channel and await self._may_decide_in(channel, row, level.step):
+                return True
+        return False
 
     async def _may_decide_in(self, channel: Channel, row: Record, step: str) -> bool:
         actor = await self._actor(channel)
-        refusal = self._permission.refusal(
-            row, channel.name, actor, action=Verdict.REJECT, step=step, comment=ANY_COMMENT
-        )
+        refusal = self._permission.refusal(row, channel.name, actor, action=Verdict.REJECT, step=step, comment=None)
         return refusal is None
 
     async def link(self, row: Record) -> str | None:

@@ -199,7 +199,7 @@ def _rules(record: Record, channel: Channel, configuration: Configuration) -> Ch
 
 def _escalation_line(record: Record, channel: Channel, configuration: Configuration) -> EscalationLine | None:
     """Return which other channel may decide the waiting level too, and when; None if there is none."""
-    level, home = record.request.waiting if record.request else None, configuration.home(record)
+    level, home = record.waiting_level, configuration.home(record)
     if level is None or home is None or home.escalate_to is None:
         return None
     if second_channel(record, configuration, level.step) is None:
@@ -272,7 +272,7 @@ def _queued(record: Record) -> tuple[DecisionLine, ...]:
 
 
 def _reviewers(record: Record, now: datetime) -> tuple[str, ...]:
-    waiting = record.request.waiting if record.request else None
+    waiting = record.waiting_level
     if waiting is None:
         return ()
     active = active_reviews(record.reviews, record.decisions, step=waiting.step, now=now)

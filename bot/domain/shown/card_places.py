@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bot.domain.configuration import Configuration
+from bot.domain.decision import Decision
 from bot.domain.escalation import rules_in, second_channel
 from bot.domain.record import DeliveryState, Escalation, Record, Surface, SurfaceKind
 from bot.domain.routing import Channel, same_conversation
@@ -66,11 +67,12 @@ def second_channels(record: Record, configuration: Configuration) -> list[Channe
     return [] if _has_ended(record) else [channel for channel in found if channel]
 
 
-def deciding_channel(record: Record, configuration: Configuration, conversation: str, step: str) -> Channel | None:
-    """Return the channel in which a decision was made, with the rules by which it decides this step; None without one.
+def deciding_channel(record: Record, configuration: Configuration, decision: Decision) -> Channel | None:
+    """Return the channel in which a decision was made, with its rules for this step; None if no channel decides.
 
     A decision counts as made in the request's own channel, unless its conversation is that of the second channel.
     """
+    step, conversation = decision.step, decision.conversation
     home, second = configuration.home(record), second_channel(record, configuration, step)
     if home is None:
         return None

@@ -109,7 +109,7 @@ def _undone_note(record: Record, decision: Decision, why: str, now: datetime) ->
 
 def _hidden_vote_note(record: Record, decision: Decision) -> Note:
     """Return the note that AWS does not show a vote. It corrects an earlier note, so nothing overtakes it."""
-    waiting = record.request.waiting if record.request else None
+    waiting = record.waiting_level
     view = _with_call(_note(record, decision, _NOT_SHOWN[decision.verdict]), decision, record)
     if waiting is None or waiting.step != decision.step:
         return Note(_hidden(decision), view)

@@ -25,7 +25,7 @@ def turn_notes(record: Record, home: Channel, card: CardView, now: datetime) -> 
 
     `card` is the card of the deciding channel, `home`. A card that no one can decide calls no one.
     """
-    level = record.request.waiting if record.request else None
+    level = record.waiting_level
     if level is None or not asks_for_decision(card) or not _is_posted(record):
         return []
     if _is_uncalled(record, level):
@@ -44,7 +44,7 @@ def _reminder(record: Record, home: Channel, level: Level, card: CardView, now: 
 
 def next_reminder(record: Record, home: Channel, now: datetime) -> datetime | None:
     """Return when the next reminder is due in the deciding channel, after its quiet hours; None if there is none."""
-    level = record.request.waiting if record.request else None
+    level = record.waiting_level
     if level is None:
         return None
     spans = _reminders(record, home, level, now)
@@ -86,7 +86,7 @@ def escalation_notes(record: Record, card: CardView) -> list[Note]:
 
     `card` is the card of the second channel. Its post calls its people to their first level.
     """
-    level = record.request.waiting if record.request else None
+    level = record.waiting_level
     line = card.escalation
     if level is None or line is None or not line.here or not asks_for_decision(card):
         return []

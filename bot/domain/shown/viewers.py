@@ -10,16 +10,13 @@ from typing import Final, assert_never
 
 from bot.domain.identity import Person
 from bot.domain.permission import listed_approvers, may_be_approver
-from bot.domain.record import Record, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.routing import Channel
 from bot.domain.shown.views import CardView, OwnRequest
 
 MOST_VIEWERS: Final = 60
 """Teams refreshes a card by itself for at most so many people.
 https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/universal-actions-for-adaptive-cards/user-specific-views"""
-
-
-_IN_CHAT: Final = frozenset({SurfaceKind.DIRECT, SurfaceKind.LIVING})
 
 
 class Viewer(StrEnum):
@@ -59,8 +56,8 @@ def _without_buttons(view: CardView) -> CardView:
 
 
 def _own(record: Record) -> OwnRequest:
-    told = any(each.kind in _IN_CHAT and each.activity_id for each in record.surfaces)
-    return OwnRequest.IN_CHAT if told else OwnRequest.ALONE
+    in_chat = any(each.kind.personal and each.activity_id for each in record.surfaces)
+    return OwnRequest.IN_CHAT if in_chat else OwnRequest.ALONE
 
 
 def in_order_of_need(viewers: Sequence[tuple[Viewer, Person]]) -> tuple[str, ...]:

@@ -93,9 +93,10 @@ def _answer(
     if view is None:
         return Answer(None, notice, text, refused=refused)
     if screen.personal:
-        return Answer(render(view, locale=reader, timezone=timezone, notice=notice), notice, text, refused=refused)
-    style = (channel.locale, channel.timezone)
-    card = render(view, locale=style[0], timezone=style[1], notice=notice, reader=(reader, timezone))
+        card = render(view, locale=reader, timezone=timezone, notice=notice)
+    else:
+        style = (reader, timezone)
+        card = render(view, locale=channel.locale, timezone=channel.timezone, notice=notice, reader=style)
     return Answer(card, notice, text, refused=refused)
 
 

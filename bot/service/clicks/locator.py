@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from bot.domain.audit import state_of
 from bot.domain.permission import Refusal
-from bot.domain.record import Record, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.domain.routing import Channel, same_conversation
 from bot.domain.shown.card_places import channel_of_card, may_have_more
@@ -106,5 +106,5 @@ def is_in_own_chat(record: Record, click: Click) -> bool:
 
 def has_direct_message_in(record: Record, conversation: str) -> bool:
     """True if the requester's direct message was sent to this conversation."""
-    sent = (surface for surface in record.surfaces if surface.kind in {SurfaceKind.DIRECT, SurfaceKind.LIVING})
+    sent = (surface for surface in record.surfaces if surface.kind.personal)
     return any(same_conversation(surface.conversation, conversation) for surface in sent)

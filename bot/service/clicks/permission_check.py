@@ -131,7 +131,7 @@ class PermissionCheck:
 
     async def actor_of(self, record: Record, decision: Decision) -> Actor | None:
         """Look the person of a decision up again; None if no roster is needed, or no channel decides the request."""
-        channel = self._channel_of(record, decision)
+        channel = deciding_channel(record, self._configuration.value, decision)
         if channel is None or decision.verdict is Withdrawal.CANCEL:
             return None
         return await self.actor(decision.person, channel)
@@ -148,16 +148,12 @@ class PermissionCheck:
     def _refusal_of(self, record: Record, decision: Decision, actor: Actor | None) -> Refusal | None:
         if decision.verdict is Withdrawal.CANCEL:
             return self.refusal_to_cancel(record, decision.person, step=decision.step)
-        channel = self._channel_of(record, decision)
+        channel = deciding_channel(record, self._configuration.value, decision)
         if channel is None or actor is None:
             return Refusal.NOT_ROUTED
         return self.refusal(
             record, channel.name, actor, action=decision.verdict, step=decision.step, comment=decision.comment
         )
-
-    def _channel_of(self, record: Record, decision: Decision) -> Channel | None:
-        """Return the channel in which a decision was made; None if no channel decides the request."""
-        return deciding_channel(record, self._configuration.value, decision.conversation, decision.step)
 
     def refusal_to_cancel(self, record: Record, person: Person, *, step: str) -> Refusal | None:
         """Return why the person may not cancel, by this row and the current configuration; None if they may."""

@@ -8,7 +8,6 @@ from bot.domain.decision import Decision, Outcome
 from bot.domain.identity import PERSON_TAG
 from bot.domain.record import Record
 from bot.domain.request import Withdrawal
-from bot.domain.routing import Channel
 from bot.domain.shown.card_places import deciding_channel, is_place_of
 from bot.ports.aws import RoleSession, Signal
 from bot.text.escape import one_line, plain_text
@@ -24,7 +23,7 @@ def removed_since(configuration: Configuration, record: Record, decision: Decisi
     role = role_of(configuration, record, decision)
     if decision.verdict is Withdrawal.CANCEL:
         return None if role else Outcome.NO_CANCEL_ROLE
-    channel = _channel_of(configuration, record, decision)
+    channel = deciding_channel(record, configuration, decision)
     permitted = channel is not None and is_place_of(record, channel, decision.conversation)
     return None if permitted and (role or not decision.in_role) else Outcome.NOT_ROUTED
 
@@ -36,12 +35,8 @@ def role_of(configuration: Configuration, record: Record, decision: Decision) ->
     """
     if decision.verdict is Withdrawal.CANCEL:
         return configuration.cancel_role(record.key)
-    channel = _channel_of(configuration, record, decision)
+    channel = deciding_channel(record, configuration, decision)
     return channel.role_at(decision.step, record.key.account) if channel else None
-
-
-def _channel_of(configuration: Configuration, record: Record, decision: Decision) -> Channel | None:
-    return deciding_channel(record, configuration, decision.conversation, decision.step)
 
 
 def signal_of(configuration: Configuration, record: Record, decision: Decision, execution_id: str) -> Signal:

@@ -150,7 +150,7 @@ class Reconciler:
         moments = [_retry_at(record, now), change, *_decision_checks(record, now)]
         if may_still_be_identified(record, now):
             moments.append(now + _lookup_pause(record, now))
-        if (record.no_approver or record.no_second_approver) and record.request and record.request.waiting:
+        if (record.no_approver or record.no_second_approver) and record.waiting_level:
             moments.append(now + UNIDENTIFIED_PAUSE)
         return min((moment for moment in moments if moment), default=None)
 

@@ -69,7 +69,7 @@ def _by_own_rules(second_channel: Any, record: Record, configuration: Configurat
     return found and configuration.channel(found.name)
 
 
-def _always_home(_: Any, record: Record, configuration: Configuration, *_place: str) -> Any:
+def _always_home(_: Any, record: Record, configuration: Configuration, *_made: Any) -> Any:
     return configuration.home(record)
 
 

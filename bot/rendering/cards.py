@@ -95,15 +95,14 @@ def _number(line: DecisionLine, steps: Sequence[str]) -> int | None:
 
 
 def _turn(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return the line that names who must decide: the people in `mention`, else the approvers in the policy.
+    """Return the line that names the approvers in the policy, if the card asks no people to decide.
 
     These are names of roles; at the first level, the banner says enough.
     """
     level = view.level
     if not view.steps or level is None or view.banner is not Banner.WAITING or not view.buttons or view.no_approver:
         return []
-    approvers = level.waits_for if level.number > 1 else ()
-    names = formatter.names([each.name for each in view.mentions] or approvers)
+    names = formatter.names(level.waits_for if level.number > 1 and not view.mentions else ())
     runs = formatter.say.runs("value.level_waits", number=str(level.number), names=names)
     return [{"runs": runs, "quote": []}] if names else []
 

@@ -77,6 +77,7 @@ _BARE = CardView(
     node_id="mi-0123456789abcdef0",
     node_name=None,
     requester="batch",
+    requester_is_person=False,
     requester_principal="arn:aws:iam::111122223333:user/batch",
     reason="",
     buttons=True,
@@ -86,6 +87,7 @@ WAITING: Final = replace(
     node_id=NODE_ID,
     node_name=NODE_NAME,
     requester=REQUESTER,
+    requester_is_person=True,
     requester_principal=PRINCIPAL,
     reason=REASON,
     duration=timedelta(hours=4),
@@ -170,6 +172,7 @@ _WAITING_CARDS = {
         WAITING,
         node_name="payments-checkout-worker-production-ap-northeast-1a-0123456789",
         requester="deploy-agent-for-the-checkout-service-in-production-7",
+        requester_is_person=False,
         requester_principal="arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_PlatformOperators_0123456789abcdef/"
         "firstname.surname.of.an.operator@subsidiary.example.com",
         tags=(("kubernetes.io/cluster/checkout-production", "owned"), ("Owner", "PLATFORM_OPERATIONS_CHECKOUT_TEAM")),

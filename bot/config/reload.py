@@ -167,11 +167,16 @@ def _rules_of(configuration: Configuration) -> tuple[object, ...]:
 
 
 def _changed(previous: Configuration, now: Configuration) -> frozenset[str] | None:
-    """Return the names of the channels that differ; None if the identity rules differ, which concerns every request."""
+    """Return the names of the channels that differ; None if the identity rules differ, which concerns every request.
+
+    A channel also counts if the channel differs to which it escalates: that one need not have a card yet.
+    """
     if previous.identity != now.identity:
         return None
-    names = {channel.name for channel in (*previous.channels, *now.channels)}
-    return frozenset(name for name in names if previous.channel(name) != now.channel(name))
+    channels = (*previous.channels, *now.channels)
+    names = {channel.name for channel in channels}
+    changed = frozenset(name for name in names if previous.channel(name) != now.channel(name))
+    return changed.union(channel.name for channel in channels if channel.escalate_to in changed)
 
 
 def _concerns(row: Record, changed: frozenset[str] | None) -> bool:

@@ -336,6 +336,18 @@ async def test_only_requests_of_a_changed_channel_are_reconciled(tmp_path: Path)
         assert world.aws.count("observe") == reads + 1
 
 
+async def test_escalation_begins_when_the_pause_of_the_second_channel_ends(tmp_path: Path) -> None:
+    """Its time was over during the pause. The second channel has no card yet, and its own entry alone changes."""
+    home = 'name = "approvals"\nfallback = true\nescalate_after = "2h"\nescalate_to = "leads"'
+    text = TOML.replace('name = "approvals"', home) + LEADS
+    async with _running(tmp_path, text + "decide = false\n") as bot:
+        await bot.posted()
+        await bot.world.clock.advance(3 * 3600)
+        assert [sent.where for sent in bot.world.chat.of("post")] == [CHANNEL]
+        await bot.put(text)
+        assert [sent.where for sent in bot.world.chat.of("post")] == [CHANNEL, "19:leads@thread.tacv2"]
+
+
 async def test_changed_order_of_channels_takes_effect(tmp_path: Path) -> None:
     """The first match wins, so a file that only changes the order is a change."""
     leads = LEADS + "match = {}\nfallback = true\n"

@@ -6,7 +6,7 @@ A session name identifies a person only if the caller of AssumeRole cannot choos
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -233,10 +233,18 @@ class Requester:
 
         While the requester is unidentified, the name `jiro` may also be the person with the address `jiro@…`.
         """
+        return self.person_check()(person)
+
+    def person_check(self) -> Callable[[Person], bool]:
+        """Return `is_person` for a comparison with many people: it prepares the requester's own names once."""
         own = folded((*self.spellings, *self.principal.own_names))
-        if own & folded(person.spellings):
-            return True
-        return not self.identified and bool(own & folded(map(_mailbox, spellings_of(person.upn, person.mail))))
+
+        def is_person(person: Person) -> bool:
+            if own & folded(person.spellings):
+                return True
+            return not self.identified and bool(own & folded(map(_mailbox, spellings_of(person.upn, person.mail))))
+
+        return is_person
 
     def is_identified_as(self, person: Person) -> bool:
         """True only if the requester is identified as this person. Used to show people their own requests.

@@ -3,9 +3,10 @@
 The card of the channel stays complete, for clients that do not ask for a view.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import StrEnum
+from heapq import nsmallest
 from typing import Final, assert_never
 
 from bot.domain.identity import Person
@@ -28,13 +29,24 @@ class Viewer(StrEnum):
     UNKNOWN = "base"  # not in a current roster; sees the card of the channel
 
 
-def viewer(record: Record, person: Person, *, channel: Channel, step: str, tenant_id: str) -> Viewer:
-    """Return the part of a member of the channel. `step` is that of the card's buttons."""
-    if record.requester and record.requester.is_person(person):
-        return Viewer.REQUESTER
+_ORDER: Final = {who: number for number, who in enumerate(Viewer)}
+
+
+def part_in(record: Record, *, channel: Channel, step: str, tenant_id: str) -> Callable[[Person], Viewer]:
+    """Return a function that returns the part of a member of the channel. `step` is that of the card's buttons.
+
+    What is the same for all members is prepared once, because a channel may have 25,000.
+    """
+    may_be_requester = record.requester.person_check() if record.requester else None
     listed = listed_approvers(channel.approvers_at(step))
-    may_decide = may_be_approver(person, listed, requester=None, tenant_id=tenant_id)
-    return Viewer.APPROVER if may_decide else Viewer.READER
+
+    def part(person: Person) -> Viewer:
+        if may_be_requester and may_be_requester(person):
+            return Viewer.REQUESTER
+        may_decide = may_be_approver(person, listed, requester=None, tenant_id=tenant_id)
+        return Viewer.APPROVER if may_decide else Viewer.READER
+
+    return part
 
 
 def seen_by(view: CardView, who: Viewer, record: Record) -> CardView:
@@ -60,8 +72,17 @@ def _own(record: Record) -> OwnRequest:
     return OwnRequest.IN_CHAT if in_chat else OwnRequest.ALONE
 
 
-def in_order_of_need(viewers: Sequence[tuple[Viewer, Person]]) -> tuple[str, ...]:
-    """Return the Teams ids of a card's viewers: the requester first, then approvers, then readers."""
-    order = list(Viewer)
-    known = sorted((order.index(who), person.user, person.teams_id) for who, person in viewers if person.teams_id)
-    return tuple(teams_id for _, _, teams_id in known[:MOST_VIEWERS])
+Need = tuple[int, str, str]
+
+
+def need_of(who: Viewer, person: Person) -> Need | None:
+    """Return the order in which a person with this part needs a view: the requester, approvers, then readers.
+
+    None for a person without a Teams id.
+    """
+    return (_ORDER[who], person.user, person.teams_id) if person.teams_id else None
+
+
+def in_order_of_need(needs: Iterable[Need]) -> tuple[str, ...]:
+    """Return the Teams ids of the people for whom Teams refreshes the card."""
+    return tuple(teams_id for _, _, teams_id in nsmallest(MOST_VIEWERS, needs))

@@ -12,7 +12,7 @@ from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.routing import Channel
 from bot.domain.shown.card_places import channel_of_card
-from bot.domain.shown.viewers import Viewer, viewer
+from bot.domain.shown.viewers import Viewer, part_in
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
 from bot.ports.teams import People
@@ -75,7 +75,7 @@ class Refreshing:
             who = Viewer.UNKNOWN
         else:
             tenant_id = self._configuration.tenant_id
-            who = viewer(record, member, channel=screen.channel, step=card.step, tenant_id=tenant_id)
+            who = part_in(record, channel=screen.channel, step=card.step, tenant_id=tenant_id)(member)
         return who, self._answers.seen(card, screen, who, record, teams_id=click.person.teams_id)
 
     def _member(self, click: Click, channel: Channel) -> Person | None:

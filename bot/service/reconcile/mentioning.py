@@ -6,6 +6,7 @@ Decides which rosters are read, and whether mentions notify. `bot.domain.shown.m
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bot.concurrency.turns import in_turns
 from bot.domain.identity import Person
 from bot.domain.permission import listed_approvers
 from bot.domain.record import Record
@@ -75,8 +76,8 @@ class Mentioning:
         listed = listed_approvers(entries)
         if not listed or MEMBERS in listed:
             return ()
-        members = await self._members(want.channel)
-        found = (each for each in members if {f"user:{each.user}", f"upn:{exact(each.upn or '')}"} & listed)
+        members = in_turns(await self._members(want.channel))
+        found = [each async for each in members if {f"user:{each.user}", f"upn:{exact(each.upn or '')}"} & listed]
         return tuple(each.shown_name for each in found if want.person is None or each.user != want.person.user)
 
     async def _members(self, channel: Channel) -> Sequence[Person]:

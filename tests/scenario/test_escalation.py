@@ -329,6 +329,25 @@ async def test_escalation_survives_a_restart_and_happens_once_with_three_replica
     assert [each.channel for each in (await world.row(key)).escalations] == ["leads"]
 
 
+async def test_level_is_escalated_after_a_restart_with_a_file_that_ends_the_pause() -> None:
+    """The sweep after the start finds the row. During the pause, no sweep reconciles it again and again."""
+    world = world_of(leads=replace(LEADS, decide=False))
+    key = await world.posted()
+    await world.pass_time(key, 3 * 3600)
+    reads = world.aws.count("observe")
+    async with world.running():
+        for _ in range(3):
+            await world.sweep.sweep()
+            await world.clock.advance(60)
+    assert (world.aws.count("observe"), card_in(world, LEADS_CHANNEL)) == (reads, None)
+    reconfigure(world, HOME, LEADS)
+    world.build()
+    async with world.running():
+        await world.sweep.sweep()
+        await world.clock.advance(1)
+    assert card_in(world, LEADS_CHANNEL) is not None
+
+
 async def test_renamed_second_channel_keeps_its_right() -> None:
     """The file gives the channel another name. It is recognized by its conversation."""
     world = world_of()

@@ -241,3 +241,15 @@ async def test_clock_that_was_ahead_at_the_call_suppresses_no_reminder() -> None
 
     await world.store.apply(key, ahead, now=world.clock.now())
     assert await counts(world, key, QUARTER, HOUR) == [1, 2]
+
+
+async def test_reminders_that_a_file_adds_while_the_bot_is_down_are_sent() -> None:
+    """The row was due at no time before. The sweep after the start plans it."""
+    world = new_world(replace(REMINDING, remind_after=()))
+    await world.posted()
+    world.configuration.replace(current_configuration(REMINDING).value)
+    world.build()
+    async with world.running():
+        await world.sweep.sweep()
+        await world.clock.advance(QUARTER.total_seconds())
+        assert len(reminders(world)) == 1

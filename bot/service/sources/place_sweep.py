@@ -13,9 +13,12 @@ import structlog
 
 from bot.concurrency.background import alongside
 from bot.concurrency.turns import in_turns
+from bot.domain.escalation import with_escalation
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.domain.shown.card_places import is_misplaced
+from bot.domain.shown.surfaces import next_change
+from bot.domain.shown.turns import may_escalate
 from bot.ports.aws import AwsUnavailable, ListedRequest, Requests
 from bot.ports.clock import Clock
 from bot.ports.store import Place, RowUnreadable, StoreUnavailable
@@ -238,13 +241,16 @@ class PlaceSweep:
         return rows
 
     def _is_outdated(self, row: Record) -> bool:
-        """True for a row whose channel or requester was determined by a previous node-access.toml.
+        """True for a row whose channel, requester or due time was determined by a previous node-access.toml.
 
         Also True for a row that a clock that was ahead stored: by its own due time it would wait too long.
         """
-        current = self._configuration.value
-        by_former_rules = is_misplaced(row, current) or current.identified_by_former_rules(row)
-        return by_former_rules or row.has_times_ahead(self._clock.now())
+        current, now = self._configuration.value, self._clock.now()
+        if is_misplaced(row, current) or current.identified_by_former_rules(row) or row.has_times_ahead(now):
+            return True
+        change = next_change(row, current, now)
+        is_late = change is not None and (row.requeue_at is None or row.requeue_at > change)
+        return is_late or (may_escalate(row, current, now) and with_escalation(row, current, now) != row)
 
     async def _revoked(self, watched: Mapping[RequestKey, RowFacts]) -> list[ListedRequest]:
         """List the watched requests that AWS shows as revoked. Makes no call if no row is approved."""

@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -19,6 +20,8 @@ from tests.figures import FIGURE, RED, Figure, print_figures
 # Development dependencies install rich. structlog would use it for each logged exception and print all local variables,
 # which took most of the time of some tests. The product configures its own log (bot/telemetry/logs.py).
 structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+
+RAISED_AGAIN = 1.0  # seconds after which a test that has exceeded its time limit, and still runs, fails again
 
 # No limit on the speed of the machine. Without a cache in .hypothesis, the first text that a process draws takes more
 # than a second, because hypothesis builds its table of characters; its check for slow inputs then fails that test.
@@ -74,11 +77,20 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_call() -> Iterator[None]:
     """Fail a test whose time limit was exceeded, even if the error of pytest-timeout ended only one of its tasks.
 
-    The error is raised where the test hangs. In a task that the test then cancels and gathers, nobody would see it.
+    The error is raised in whatever runs at that moment. In a task that the test then cancels and gathers, nobody would
+    see it. And if it ends a task for which the test waits, the test would wait forever: so it is raised again.
     """
-    limited = signal.getitimer(signal.ITIMER_REAL)[0] > 0
-    yield
-    if limited and signal.getitimer(signal.ITIMER_REAL)[0] == 0:
+    left = signal.getitimer(signal.ITIMER_REAL)[0]
+    if not left:
+        yield
+        return
+    ends = time.monotonic() + left
+    signal.setitimer(signal.ITIMER_REAL, left, RAISED_AGAIN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, max(0.0, ends - time.monotonic()))  # once, outside the test
+    if time.monotonic() >= ends:
         pytest.fail("the time limit was exceeded in a task")
 
 

@@ -1,7 +1,7 @@
 """Escalation: a second channel that may decide a level which has waited too long in the channel of the request.
 
-The row stores when a level was escalated, and node-access.toml says whether that still counts: a right that either of
-them lacks does not exist. `rules_in` is the one place that says by which rules a channel decides.
+A right needs both: the row, which stores when a level was escalated, and node-access.toml, which still says so.
+`rules_in` is the one place that says whether a channel decides, and which rules apply there.
 """
 
 from dataclasses import replace
@@ -15,7 +15,7 @@ from bot.domain.spans import is_ahead
 
 
 def rules_in(record: Record, configuration: Configuration, channel: str, step: str) -> Channel | None:
-    """Return the channel with the rules by which it decides this step of the request; None if it does not decide it."""
+    """Return the channel with the rules that apply to this step there; None if the channel does not decide the step."""
     home = configuration.home(record)
     if home is None or record.route is None or not record.route.settled:
         return None
@@ -26,7 +26,7 @@ def rules_in(record: Record, configuration: Configuration, channel: str, step: s
 
 
 def second_channel(record: Record, configuration: Configuration, step: str) -> Channel | None:
-    """Return the channel to which this step was escalated, with the rules that apply there; None if there is none.
+    """Return the channel that this step was escalated to, with the rules that apply there; None if there is none.
 
     Its own rules apply, or those of the request's channel where they are stricter: a pause, a required comment, one
     level per person, and a step that only the request's channel has a rule for.
@@ -45,9 +45,9 @@ def second_channel(record: Record, configuration: Configuration, step: str) -> C
 
 
 def escalates_at(record: Record, configuration: Configuration, now: datetime) -> datetime | None:
-    """Return when the waiting level is escalated, if it can be decided until then; None if it is not, or was already.
+    """Return when the time of the waiting level is over; None if it is never escalated, or already was.
 
-    The time counts from the opening of the level, and at the earliest from the message that called its people.
+    The time counts from the opening of the level, or from the message that called its people if that was later.
     """
     home, target = configuration.home(record), _target(record, configuration)
     level = record.waiting_level

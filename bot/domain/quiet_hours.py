@@ -21,8 +21,8 @@ class QuietHours:
     def held(self, moment: datetime, timezone: str) -> datetime:
         """Return the end of the quiet hours that the moment is in; the moment itself outside of them.
 
-        Summer time: an end that the clock skips comes as late as without the change, and of two ends on one night the
-        first one after the moment counts.
+        When the clock changes: if it skips the end, the quiet hours are as long as without the change. If it shows the
+        end twice, the first one after the moment counts.
         """
         zone = ZoneInfo(timezone)
         local = moment.astimezone(zone)

@@ -128,9 +128,9 @@ class Store(Protocol):
         """
 
     async def history_began(self, now: datetime) -> datetime:
-        """Return the moment from which on all requests are listed; at the first call, store `now` as this moment.
+        """Return since when all requests are listed. The first call stores `now`.
 
-        A version without this index has written the rows before it. Such a row is listed once it is written again.
+        Earlier rows may be from a version without this index. Such a row is listed once it is written again.
         """
 
     async def remember_chat(self, chat: PersonalChat) -> None:

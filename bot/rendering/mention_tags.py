@@ -1,4 +1,4 @@
-"""Makes the mentions of a card: `<at>` tags in the text, and the entities to which Teams connects them by that text.
+"""Makes the mentions of a card: `<at>` tags in the text, and an entity for each. Teams finds it by the tag's text.
 
 Mentions are the only names from outside that are in a TextBlock.
 https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#mention-support

@@ -38,8 +38,8 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.incoming import IncomingMessage
 from bot.service.jump_links import JumpLinks
 from bot.service.past_requests import PastRequests, RequestHistory
+from bot.service.reader import Reader, Readers, card_in
 from bot.service.rows import Rows
-from bot.service.viewer import Viewer, Viewers, card_in
 
 LONGEST_LIST = 15  # requests in one answer; more do not fit on a phone or into 28 KB
 MOST_COUNTED = 85  # further requests that are counted; reading all rows could take seconds
@@ -68,9 +68,9 @@ class CommandService:
     ) -> None:
         self._rows, self._clock, self._configuration = rows, clock, configuration
         self._links = JumpLinks(rows.store, site)
-        self._viewers = Viewers(people=people, configuration=configuration, links=self._links)
+        self._readers = Readers(people=people, configuration=configuration, links=self._links)
         self._listing = SingleFlight(self._lines)
-        self._one_reader = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
         self._past = RequestHistory(rows.store, configuration)
 
     async def answer(self, message: IncomingMessage) -> Reply:
@@ -137,12 +137,12 @@ class CommandService:
         only one command reads them at a time, and a repeated one shares its result.
         """
         lines: list[RequestLine] = []
-        async with self._one_reader:
-            viewer = await self._viewers.of(person) if person else None
+        async with self._one_at_a_time:
+            reader = await self._readers.of(person) if person else None
             async for page in self._rows.store.watched():
                 pending = [row for row in page.rows if row.request and row.request.status is Status.PENDING]
                 found = [
-                    await (self._line_in(row, conversation, viewer) if conversation else self._own_line(row, viewer))
+                    await (self._line_in(row, conversation, reader) if conversation else self._own_line(row, reader))
                     for row in pending
                 ]
                 lines += filter(None, found)
@@ -150,47 +150,47 @@ class CommandService:
                     break
         return sorted(lines[: LONGEST_LIST + MOST_COUNTED], key=lambda line: not line.turn)
 
-    async def _line_in(self, row: Record, conversation: str, viewer: Viewer | None) -> RequestLine | None:
-        """Return the line of a request that has a card in this channel, for its members or the viewer; else None."""
+    async def _line_in(self, row: Record, conversation: str, reader: Reader | None) -> RequestLine | None:
+        """Return the line of a request that has a card in this channel, for its members or the reader; else None."""
         card = card_in(row, conversation)
         if card is None:
             return None
-        own, turn = (viewer.owns(row), await viewer.may_decide(row)) if viewer else (False, False)
+        own, turn = (reader.owns(row), await reader.may_decide(row)) if reader else (False, False)
         return request_line(row, self._clock.now(), own=own, turn=turn, link=await self._links.to(card))
 
-    async def _own_line(self, row: Record, viewer: Viewer | None) -> RequestLine | None:
+    async def _own_line(self, row: Record, reader: Reader | None) -> RequestLine | None:
         """Return the line of a request that the person made or may decide; None for any other."""
-        if viewer is None:
+        if reader is None:
             return None
-        own, turn = viewer.owns(row), await viewer.may_decide(row)
+        own, turn = reader.owns(row), await reader.may_decide(row)
         if not (own or turn):
             return None
-        return request_line(row, self._clock.now(), own=own, turn=turn, link=await viewer.link(row))
+        return request_line(row, self._clock.now(), own=own, turn=turn, link=await reader.link(row))
 
     # --- my requests and history
 
     async def _my_requests(self, message: IncomingMessage) -> View:
-        viewer = await self._viewers.of(message.person)
+        reader = await self._readers.of(message.person)
         since = self._clock.now() - timedelta(days=OWN_DAYS)
-        return await self._past_view(HistoryKind.OWN, await self._past.own(viewer, since), viewer, since)
+        return await self._past_view(HistoryKind.OWN, await self._past.own(reader, since), reader, since)
 
     async def _history(self, message: IncomingMessage) -> View:
         """Show what the person could see on cards: their own requests, and those of their channels."""
         term, days = message.search()
-        viewer = await self._viewers.of(message.person)
+        reader = await self._readers.of(message.person)
         since = self._clock.now() - timedelta(days=min(max(HISTORY_DAYS if days is None else days, 1), MOST_DAYS))
         if not term:
-            found = await self._past.of_channels(viewer, since)
-            return await self._past_view(HistoryKind.CHANNELS, found, viewer, since)
-        found = await self._past.about(viewer, term, since)
-        return replace(await self._past_view(HistoryKind.TERM, found, viewer, since), term=term[:LONGEST_ECHO])
+            found = await self._past.of_channels(reader, since)
+            return await self._past_view(HistoryKind.CHANNELS, found, reader, since)
+        found = await self._past.about(reader, term, since)
+        return replace(await self._past_view(HistoryKind.TERM, found, reader, since), term=term[:LONGEST_ECHO])
 
-    async def _past_view(self, kind: HistoryKind, found: PastRequests, viewer: Viewer, since: datetime) -> HistoryView:
+    async def _past_view(self, kind: HistoryKind, found: PastRequests, reader: Reader, since: datetime) -> HistoryView:
         shown, now = found.rows[:LONGEST_LIST], self._clock.now()
         began = await self._rows.store.history_began(now)
         lines = [
             replace(
-                request_line(row, now, own=viewer.owns(row), link=await viewer.link(row)),
+                request_line(row, now, own=reader.owns(row), link=await reader.link(row)),
                 decision=next(iter(decision_lines(row)[-1:]), None),
             )
             for row in shown
@@ -209,13 +209,13 @@ class CommandService:
     async def _status(self, message: IncomingMessage) -> View:
         """Show a request in a channel that has its card, or to its requester or a channel member in a personal chat."""
         channel = self._configuration.value.channel_at(message.conversation)
-        viewer = await self._viewers.of(message.person)
+        reader = await self._readers.of(message.person)
         rows = await self._rows.store.find(message.request_id) if message.request_id else ()
         for row in rows:
             home = self._configuration.value.home(row)
-            if row.request and home and await _shows(row, message, viewer):
+            if row.request and home and await _shows(row, message, reader):
                 view = card_view(row, channel or home, self._configuration.value, self._clock.now())
-                link = await viewer.link(row) if message.personal else await self._link_in(row, message.conversation)
+                link = await reader.link(row) if message.personal else await self._link_in(row, message.conversation)
                 return replace(view, buttons=False, revoke=False, step="", no_buttons=None, link=link)
         return MessageView(MessageCode.NOT_FOUND, detail=message.request_id or message.rest[:LONGEST_ECHO])
 
@@ -224,10 +224,10 @@ class CommandService:
         return await self._links.to(card) if card else None
 
 
-async def _shows(row: Record, message: IncomingMessage, viewer: Viewer) -> bool:
+async def _shows(row: Record, message: IncomingMessage, reader: Reader) -> bool:
     """True if the answer to a message may show the request: to the channel's members, or to the person alone."""
     if message.personal:
-        return await viewer.sees(row)
+        return await reader.sees(row)
     return card_in(row, message.conversation) is not None
 
 

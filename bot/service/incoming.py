@@ -49,7 +49,7 @@ class IncomingMessage:
         return f"oi-{found[1]}" if found else None
 
     def command(self) -> BotCommand | None:
-        """Return the command with whose name the text begins, or None. A text without words asks for help.
+        """Return the command whose name the text begins with, or None. A text without words asks for help.
 
         Punctuation around the name does not count. For a text that begins with a request's id, return STATUS.
         """
@@ -73,7 +73,7 @@ class IncomingMessage:
 
 
 def _named(text: str) -> tuple[BotCommand | None, str]:
-    """Return the command with whose name a folded text begins, and the text after the name; None for any other text.
+    """Return the command whose name a folded text begins with, and the text after it; None and "" for any other text.
 
     Japanese has no blanks, so a Japanese name may be followed by anything. What follows it without a blank is an
     argument only if it is no Japanese word.

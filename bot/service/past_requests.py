@@ -11,7 +11,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.store import Store
 from bot.service.current_configuration import CurrentConfiguration
-from bot.service.viewer import Viewer
+from bot.service.reader import Reader
 
 MOST_LISTED: Final = 100  # entries of one subject, and rows of one answer, that are read
 
@@ -29,28 +29,28 @@ class RequestHistory:
 
     def __init__(self, store: Store, configuration: CurrentConfiguration) -> None:
         self._store, self._configuration = store, configuration
-        self._one_reader = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
 
-    async def own(self, viewer: Viewer, since: datetime) -> PastRequests:
+    async def own(self, reader: Reader, since: datetime) -> PastRequests:
         """Return the requests that the person made. Raises StoreUnavailable."""
-        found = await self._found(viewer, own_subjects(viewer.person), since)
-        return PastRequests(tuple(row for row in found.rows if viewer.owns(row)), found.complete)
+        found = await self._found(reader, own_subjects(reader.person), since)
+        return PastRequests(tuple(row for row in found.rows if reader.owns(row)), found.complete)
 
-    async def of_channels(self, viewer: Viewer, since: datetime) -> PastRequests:
-        """Return the person's own requests, and those of the channels of which they are a member.
+    async def of_channels(self, reader: Reader, since: datetime) -> PastRequests:
+        """Return the person's own requests, and those of the channels that they are a member of.
 
         Raises StoreUnavailable.
         """
         channels = self._configuration.value.channels
-        member = [each.conversation for each in channels if await viewer.is_member(each)]
-        return await self._found(viewer, [*own_subjects(viewer.person), *map(place_subject, member)], since)
+        member = [each.conversation for each in channels if await reader.is_member(each)]
+        return await self._found(reader, [*own_subjects(reader.person), *map(place_subject, member)], since)
 
-    async def about(self, viewer: Viewer, term: str, since: datetime) -> PastRequests:
+    async def about(self, reader: Reader, term: str, since: datetime) -> PastRequests:
         """Return those of the requests above that are for a node or of a person. Raises StoreUnavailable."""
-        return await self._found(viewer, [term_subject(term)], since)
+        return await self._found(reader, [term_subject(term)], since)
 
-    async def _found(self, viewer: Viewer, subjects: Iterable[str], since: datetime) -> PastRequests:
-        async with self._one_reader:
+    async def _found(self, reader: Reader, subjects: Iterable[str], since: datetime) -> PastRequests:
+        async with self._one_at_a_time:
             lists = [await self._store.history(each, since, MOST_LISTED) for each in dict.fromkeys(subjects)]
             entries = _newest([entry for each in lists for entry in each])
             complete = len(entries) <= MOST_LISTED and all(len(each) < MOST_LISTED for each in lists)
@@ -58,7 +58,7 @@ class RequestHistory:
                 row.key: row for row in await self._store.load_several([each.key for each in entries[:MOST_LISTED]])
             }
         listed = [(rows.get(each.key), each) for each in entries[:MOST_LISTED]]
-        seen = [row for row, entry in listed if row and is_listed(row, entry) and await viewer.sees(row)]
+        seen = [row for row, entry in listed if row and is_listed(row, entry) and await reader.sees(row)]
         return PastRequests(tuple(seen), complete)
 
 

@@ -192,7 +192,7 @@ def _no_buttons(record: Record, channel: Channel, configuration: Configuration) 
 
 
 def _rules(record: Record, channel: Channel, configuration: Configuration) -> Channel | None:
-    """Return the channel with the rules by which it decides the current level; None if another channel decides it."""
+    """Return the channel with the rules that apply to the current level; None if another channel decides it."""
     level = (record.request.waiting or record.request.last_level) if record.request else None
     return rules_in(record, configuration, channel.name, level.step if level else "")
 

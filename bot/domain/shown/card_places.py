@@ -62,7 +62,7 @@ def card_places(record: Record, configuration: Configuration) -> list[tuple[str,
 
 
 def second_channels(record: Record, configuration: Configuration) -> list[Channel]:
-    """Return the channels to which the request was escalated; none once it has ended, and only their cards remain."""
+    """Return the channels that the request was escalated to; none once it has ended: they get no new cards then."""
     found = (second_channel(record, configuration, each.step) for each in record.escalations)
     return [] if _has_ended(record) else [channel for channel in found if channel]
 

@@ -197,7 +197,7 @@ def living_messages(record: Record, person: Person) -> tuple[Surface, ...]:
 
 
 def with_living_message(record: Record) -> Record:
-    """Update the messages of an earlier version, or of the time of an upgrade, in place from now on.
+    """Take over messages that were sent once, by an earlier version or during an upgrade: they are updated from now on.
 
     The last one is the requester's message, and the others are its copies. Their contents count as unknown. A row that
     has such a message already, of any person, or no message with an id, is returned unchanged.

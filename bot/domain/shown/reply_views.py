@@ -50,7 +50,7 @@ class HistoryKind(StrEnum):
     """Which past and current requests a list has; words `history.<kind>`."""
 
     OWN = "own"  # the reader's own
-    CHANNELS = "channels"  # the reader's own, and those of the channels of which they are a member
+    CHANNELS = "channels"  # the reader's own, and those of the channels that they are a member of
     TERM = "term"  # of these, those for a node or of a person
 
 

@@ -214,8 +214,9 @@ def _requester_messages(
 ) -> list[Wanted]:
     """Return the messages to the requester: one that is updated in place and short ones, or one for each state.
 
-    There is one for each state if the requester is no known Teams user, if `in_place` is False and the row has none
-    that is updated in place, or once the bot has given that one up.
+    Each state has a message of its own if the requester is no known Teams user; if the row has no message that is
+    updated in place, and `in_place` is False or the message on this state was already sent; or if the bot gave up
+    updating.
     """
     kind, person = direct_kind(record, configuration, now), requester_of(record)
     if record.request is None or kind is None:
@@ -234,8 +235,8 @@ def _updated_messages(
 ) -> list[Wanted]:
     """Return the message that is updated in place, its copies, and the short messages beside it.
 
-    `due` is the message about the current state. A message in place that is posted notifies; only if it is updated, a
-    short message does.
+    `due` is the message about the current state. Its post notifies. An update does not, so a short message notifies
+    beside it.
     """
     if due.person is None or not isinstance(due.view, DirectView):
         return []

@@ -55,9 +55,9 @@ def next_reminder(record: Record, home: Channel, now: datetime) -> datetime | No
 
 
 def _reminders(record: Record, home: Channel, level: Level, now: datetime) -> list[tuple[timedelta, datetime]]:
-    """Return the spans of the level's reminders and when each is over, in this order.
+    """Return each reminder of the level, the earliest first: its span, and the moment when it is due.
 
-    A reminder that would have come before the call of the level is left out: the call came late.
+    A reminder from before the call of the level is left out: the call came late.
     """
     opened_at, call = _opened_at(record, level), record.level_call(level.step)
     if opened_at is None:

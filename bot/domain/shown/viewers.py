@@ -20,8 +20,8 @@ MOST_VIEWERS: Final = 60
 https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/universal-actions-for-adaptive-cards/user-specific-views"""
 
 
-class Viewer(StrEnum):
-    """The part of a person in a request, as far as it is known without a call to Teams."""
+class ViewerKind(StrEnum):
+    """What a person is for a request, as far as it is known without a call to Teams."""
 
     REQUESTER = "requester"
     APPROVER = "approver"  # a person who may be one: only the click decides
@@ -29,37 +29,37 @@ class Viewer(StrEnum):
     UNKNOWN = "base"  # not in a current roster; sees the card of the channel
 
 
-_ORDER: Final = {who: number for number, who in enumerate(Viewer)}
+_ORDER: Final = {kind: number for number, kind in enumerate(ViewerKind)}
 
 
-def part_in(record: Record, *, channel: Channel, step: str, tenant_id: str) -> Callable[[Person], Viewer]:
-    """Return a function that returns the part of a member of the channel. `step` is that of the card's buttons.
+def viewer_kind_in(record: Record, *, channel: Channel, step: str, tenant_id: str) -> Callable[[Person], ViewerKind]:
+    """Return a function that says which kind of viewer a member of the channel is.
 
-    What is the same for all members is prepared once, because a channel may have 25,000.
+    `step` is that of the card's buttons. What is the same for all members is prepared once: a channel may have 25,000.
     """
     may_be_requester = record.requester.person_check() if record.requester else None
     listed = listed_approvers(channel.approvers_at(step))
 
-    def part(person: Person) -> Viewer:
+    def kind_of(person: Person) -> ViewerKind:
         if may_be_requester and may_be_requester(person):
-            return Viewer.REQUESTER
+            return ViewerKind.REQUESTER
         may_decide = may_be_approver(person, listed, requester=None, tenant_id=tenant_id)
-        return Viewer.APPROVER if may_decide else Viewer.READER
+        return ViewerKind.APPROVER if may_decide else ViewerKind.READER
 
-    return part
+    return kind_of
 
 
-def seen_by(view: CardView, who: Viewer, record: Record) -> CardView:
-    """Return the card as a person with this part sees it."""
-    match who:
-        case Viewer.APPROVER | Viewer.UNKNOWN:
+def seen_by(view: CardView, kind: ViewerKind, record: Record) -> CardView:
+    """Return the card as this kind of viewer sees it."""
+    match kind:
+        case ViewerKind.APPROVER | ViewerKind.UNKNOWN:
             return view
-        case Viewer.READER:
+        case ViewerKind.READER:
             return _without_buttons(view)
-        case Viewer.REQUESTER:
+        case ViewerKind.REQUESTER:
             return replace(_without_buttons(view), own=_own(record) if view.buttons else None)
         case _:
-            assert_never(who)
+            assert_never(kind)
 
 
 def _without_buttons(view: CardView) -> CardView:
@@ -75,14 +75,14 @@ def _own(record: Record) -> OwnRequest:
 Need = tuple[int, str, str]
 
 
-def need_of(who: Viewer, person: Person) -> Need | None:
-    """Return the order in which a person with this part needs a view: the requester, approvers, then readers.
+def need_of(kind: ViewerKind, person: Person) -> Need | None:
+    """Return the place of a viewer in the order of need: the requester first, then approvers, then readers.
 
     None for a person without a Teams id.
     """
-    return (_ORDER[who], person.user, person.teams_id) if person.teams_id else None
+    return (_ORDER[kind], person.user, person.teams_id) if person.teams_id else None
 
 
 def in_order_of_need(needs: Iterable[Need]) -> tuple[str, ...]:
-    """Return the Teams ids of the people for whom Teams refreshes the card."""
+    """Return the Teams ids of a card's viewers, at most MOST_VIEWERS."""
     return tuple(teams_id for _, _, teams_id in nsmallest(MOST_VIEWERS, needs))

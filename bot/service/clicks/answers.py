@@ -9,7 +9,7 @@ from bot.domain.routing import Channel
 from bot.domain.shown.card import card_view
 from bot.domain.shown.decided import decision_line
 from bot.domain.shown.direct import direct_kind, direct_view
-from bot.domain.shown.viewers import Viewer, seen_by
+from bot.domain.shown.viewers import ViewerKind, seen_by
 from bot.domain.shown.views import Banner, CardView, DirectView, Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
 from bot.rendering import render, summary
@@ -65,14 +65,14 @@ class Answers:
             card = replace(card, applying=decision_line(decision), revoke=False, step="")
         return _answer(card, screen, notice)
 
-    def seen(self, card: CardView, screen: Screen, who: Viewer, record: Record, *, teams_id: str | None) -> Card:
-        """Return the channel's card as a person with this part sees it, in the person's language.
+    def seen(self, card: CardView, screen: Screen, kind: ViewerKind, record: Record, *, teams_id: str | None) -> Card:
+        """Return the channel's card as this kind of viewer sees it, in the person's language.
 
-        Without a known part, in the channel's language. Later refreshes are for this person only.
+        For an unknown kind, in the channel's language. Later refreshes are for this person only.
         """
         channel = screen.channel
-        view = replace(seen_by(card, who, record), viewers=(teams_id,) if teams_id else ())
-        reader = None if who is Viewer.UNKNOWN else screen.reader
+        view = replace(seen_by(card, kind, record), viewers=(teams_id,) if teams_id else ())
+        reader = None if kind is ViewerKind.UNKNOWN else screen.reader
         return render(view, locale=reader or channel.locale, timezone=channel.timezone)
 
     def card(self, record: Record, channel: Channel) -> CardView:

@@ -2,7 +2,7 @@
 
 Teams asks by itself when a card is shown or was updated, for each person and client. So a refresh writes nothing, calls
 neither AWS nor Teams, adopts nothing, and is not in the audit trail. It is checked like a click: configured account,
-conversation that has this card, tenant, and guest rule. The person's part is judged from the cached roster only.
+conversation that has this card, tenant, and guest rule. The cached roster alone decides which view the person gets.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.routing import Channel
 from bot.domain.shown.card_places import channel_of_card
-from bot.domain.shown.viewers import Viewer, part_in
+from bot.domain.shown.viewers import ViewerKind, viewer_kind_in
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
 from bot.ports.teams import People
@@ -66,17 +66,17 @@ class Refreshing:
                 return "failed", None
             return self.view(located, click) if located else ("not_here", None)
 
-    def view(self, located: Located, click: Click) -> tuple[Viewer, Card]:
-        """Return the person's part, and the card as they see it: the channel's card if the part is unknown."""
+    def view(self, located: Located, click: Click) -> tuple[ViewerKind, Card]:
+        """Return which kind of viewer the person is, and their card: the channel's if the kind is unknown."""
         record, screen = located.record, located.screen
         card = self._answers.card(record, screen.channel)
         member = self._member(click, screen.channel)
         if member is None or not _is_of_card(record, screen.channel, click):
-            who = Viewer.UNKNOWN
+            kind = ViewerKind.UNKNOWN
         else:
             tenant_id = self._configuration.tenant_id
-            who = part_in(record, channel=screen.channel, step=card.step, tenant_id=tenant_id)(member)
-        return who, self._answers.seen(card, screen, who, record, teams_id=click.person.teams_id)
+            kind = viewer_kind_in(record, channel=screen.channel, step=card.step, tenant_id=tenant_id)(member)
+        return kind, self._answers.seen(card, screen, kind, record, teams_id=click.person.teams_id)
 
     def _member(self, click: Click, channel: Channel) -> Person | None:
         """Return the sender with the roster's data; None for a guest or another tenant, and without a roster."""

@@ -60,7 +60,7 @@ class Reviewing:
         return self._answers.shown(record, screen, Notice(NoticeCode.REVIEWING, Tone.GOOD, typed=click.comment))
 
     def _refusal(self, record: Record, channel: str, actor: Actor, step: str) -> Refusal | None:
-        """Return why the person may not decide. Reject stands for both: one rule restricts Approve only."""
+        """Return why the person may not decide. Reject is checked, because one rule restricts only Approve."""
         return self._permission.refusal(record, channel, actor, action=Verdict.REJECT, step=step, comment=None)
 
     def _too_late(self, record: Record, click: Click) -> Notice | None:
@@ -70,7 +70,7 @@ class Reviewing:
 def marked(record: Record, actor: Actor, step: str, now: datetime) -> Record:
     """Return the row with the person as a reviewer of this step. It is due if its card changes, and when the mark ends.
 
-    A row whose mark has just begun is returned unchanged.
+    If the person's mark has just begun, the row is returned unchanged.
     """
     review = Review(actor.person.user, actor.person.shown_name, step, now + REVIEW_SPAN)
     reviews = renewed(record.reviews, review, now=now)

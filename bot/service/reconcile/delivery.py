@@ -115,7 +115,7 @@ class Delivery:
 
     @property
     def _alerts(self) -> bool:
-        """False for a card that asks nobody for anything, because the request was approved automatically."""
+        """False for a card that needs no action, because the request was approved automatically."""
         request = self._entry.record.request
         return request is None or not request.auto_approved
 

@@ -1,4 +1,6 @@
-"""Names people: on a waiting card and in a note those of `mention` and of the reason, for the requester who decides.
+"""Names people: on a waiting card and in a note those in `mention`, on the card also those in the reason.
+
+The requester's message names the people who may decide.
 
 Decides which rosters are read, and whether mentions notify. `bot.domain.shown.mentions` finds the people in the reason.
 """
@@ -32,7 +34,7 @@ class Mentioning:
         self._people = people
 
     async def on_post(self, record: Record, want: Wanted) -> Wanted:
-        """Return a waiting card, or a note that calls people, with mentions that notify them, or a message with names.
+        """Return a waiting card or a note that calls people with mentions, which notify; a direct message with names.
 
         Return anything else unchanged.
         """
@@ -43,7 +45,7 @@ class Mentioning:
         return await self._completed(record, want, rings=True)
 
     async def on_update(self, record: Record, want: Wanted) -> Wanted:
-        """Return a waiting card or a message with names but without mentions; return anything else unchanged.
+        """Return a waiting card or a direct message with names but without mentions; return anything else unchanged.
 
         Whether Teams would notify people again when an update mentions them is not verified.
         """

@@ -9,7 +9,7 @@ from dataclasses import replace
 from bot.concurrency.turns import in_turns
 from bot.domain.record import Record
 from bot.domain.shown.surfaces import Wanted
-from bot.domain.shown.viewers import in_order_of_need, need_of, part_in
+from bot.domain.shown.viewers import in_order_of_need, need_of, viewer_kind_in
 from bot.domain.shown.views import CardView
 from bot.ports.teams import People
 from bot.service.current_configuration import CurrentConfiguration
@@ -27,6 +27,6 @@ class Viewing:
             return want
         members = self._people.cached_roster(want.channel.conversation)
         tenant_id, step = self._configuration.tenant_id, want.view.step
-        part = part_in(record, channel=want.channel, step=step, tenant_id=tenant_id)
-        needs = [need async for each in in_turns(members) if (need := need_of(part(each), each))]
+        kind_of = viewer_kind_in(record, channel=want.channel, step=step, tenant_id=tenant_id)
+        needs = [need async for each in in_turns(members) if (need := need_of(kind_of(each), each))]
         return replace(want, view=replace(want.view, viewers=in_order_of_need(needs)))

@@ -166,10 +166,10 @@ class PlaceSweep:
         self._done(began, listed=len(sightings), due=len(due))
 
     def _auto_approved_since(self, last: datetime | None, began: datetime) -> datetime | None:
-        """Return since when new auto-approved requests are shown; None if no channel shows them.
+        """Return the moment after which new auto-approved requests are shown; None if no channel shows them.
 
-        That is since shortly before the last sweep of any process, which began at `last`, so that a restart misses
-        none. But requests from before a sweep that hid them, or from before the first sweep of all, stay hidden.
+        It is shortly before the last sweep of any process, which began at `last`, so that a restart misses none.
+        Requests that an earlier sweep hid, or that are older than the first sweep, stay hidden.
         """
         shows = any(channel.show_auto_approved for channel in self._configuration.value.channels)
         if last is None or not shows:

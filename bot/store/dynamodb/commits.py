@@ -199,8 +199,8 @@ class _Commit:
     def _list(self, former: items.Stored, record: Record, patience: Patience) -> str:
         """List the row in the history before it is written, unless its entries are listed; return their mark.
 
-        Not in the same transaction: an entry whose row is not written leads nowhere. The entries that the row no longer
-        has count as not granted.
+        Not in the same transaction: if the row is then not written, readers skip the entries. Entries that the row no
+        longer has are written as not granted.
         """
         entries = history_entries(record)
         mark = items.history_mark(entries)

@@ -12,7 +12,7 @@
 | `audit`                 | `2026-04-01`              | that this day has audit entries                                |
 | `audit#2026-04-01`      | time, order of writing    | one entry of the audit trail                                   |
 | `schema`                | `schema`                  | the version of this schema                                     |
-| `schema`                | `history`                 | the moment from which on all requests are listed               |
+| `schema`                | `history`                 | since when all requests are listed                             |
 
 Two sparse indexes, keys only: `due` has the rows that are to be reconciled, by due time; `watched` has the rows whose
 requests AWS may still change, by creation time. Items without these attributes are in no index, and writes that do not
@@ -22,9 +22,9 @@ second. Rows, conversations and places have separate partitions; the audit trail
 partition, because all of them are read together; each is written when they install the bot or write to it.
 
 The history needs no index: its entries are items of their own, so that a table of an earlier version has them, too.
-They are written before their row, and each is put again until the row's attribute `history` says which ones it has. An
-entry without a row, and one that its row no longer has, are left out by the reader. An earlier version that writes the
-row drops the attribute, so that the next write of this version lists the row again.
+They are written before their row. The row's attribute `history` marks which ones it has; a write with another mark
+writes all of them again. Readers skip an entry without a row, and one that its row no longer has. An earlier version
+that writes the row drops the attribute, so the next write of this version lists the row again.
 
 Times are UTC text of one length, so that they sort as text.
 """

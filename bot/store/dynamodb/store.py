@@ -161,7 +161,7 @@ class DynamoStore:
         return await self._read(lambda table: table.history(subject, since, limit), times=MANY)
 
     async def history_began(self, now: datetime) -> datetime:
-        """Return the moment from which on all requests are listed; at the first call, store `now`."""
+        """Return since when all requests are listed. The first call stores `now`."""
         began = {**shape.HISTORY_KEY, "moment": items.text(items.sortable(now))}
         await self._write("put_item", Item=began, **items.IF_ABSENT)
         found = await self._read(lambda table: table.item(shape.HISTORY_KEY))

@@ -222,7 +222,7 @@ class SqliteStore:
         return await self._read(_HISTORY, partial(_history_entry, kept), kept, _micros(since), limit)
 
     async def history_began(self, now: datetime) -> datetime:
-        """Return the moment from which on all requests are listed; at the first call, store `now`."""
+        """Return since when all requests are listed. The first call stores `now`."""
 
         def began(connection: sqlite3.Connection) -> datetime:
             connection.execute(_BEGIN_HISTORY, (_micros(now),))

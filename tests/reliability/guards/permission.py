@@ -487,12 +487,12 @@ GUARDS = (
     Guard(
         "links to cards go to members of the channel only",
         COMMANDS + "test_requester_who_is_no_member_of_the_channel_gets_no_link_to_its_card",
-        {"bot.service.viewer:Viewer.is_member": always(True)},
+        {"bot.service.reader:Reader.is_member": always(True)},
     ),
     Guard(
         "a person sees their own requests and those of their channels only",
         COMMANDS + "test_status_and_pending_show_no_request_to_a_guest_with_the_requesters_address",
-        {"bot.service.viewer:Viewer.sees": always(True)},
+        {"bot.service.reader:Reader.sees": always(True)},
     ),
     Guard(
         "ids from outside are quoted in links",
@@ -502,7 +502,7 @@ GUARDS = (
     Guard(
         "the history has no request whose card the person cannot see",
         HISTORY + "test_history_never_shows_a_request_of_a_channel_that_the_asker_is_not_in[history {node}]",
-        {"bot.service.viewer:Viewer.sees": always(True)},
+        {"bot.service.reader:Reader.sees": always(True)},
     ),
     Guard(
         "the row decides, not the index of the history",

@@ -1,6 +1,6 @@
-"""What a person may see of the requests, and what waits for them. Default deny.
+"""What a person who gets an answer may see of the requests, and what waits for them. Default deny.
 
-A person sees their own requests, and those with a card in a channel of which they are a member: they can see that card
+A person sees their own requests, and those with a card in a channel that they are a member of: they can see that card
 in Teams as well.
 """
 
@@ -20,7 +20,7 @@ from bot.service.jump_links import JumpLinks
 from bot.text.names import folded
 
 
-class Viewer:
+class Reader:
     """One person who reads one answer: each roster is read once. `person` has the data of the rosters."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Viewer:
         return refusal is None
 
     async def link(self, row: Record) -> str | None:
-        """Return the link to the request's card in a channel of which the person is a member; None without one."""
+        """Return the link to the request's card in a channel that the person is a member of; None without one."""
         for card in row.cards:
             channel = self._configuration.value.channel(channel_of_card(card.name))
             if channel and same_conversation(channel.conversation, card.conversation) and await self.is_member(channel):
@@ -85,16 +85,16 @@ class Viewer:
         return self._actors[channel.name]
 
 
-class Viewers:
-    """Makes a Viewer for the sender of a message."""
+class Readers:
+    """Makes a Reader for the sender of a message."""
 
     def __init__(self, *, people: People, configuration: CurrentConfiguration, links: JumpLinks) -> None:
         self._people, self._configuration, self._links = people, configuration, links
         self._permission = PermissionCheck(people, configuration)
 
-    async def of(self, person: Person) -> Viewer:
-        """Return the sender of a message as a viewer, with the ids and addresses that the rosters have."""
-        return Viewer(
+    async def of(self, person: Person) -> Reader:
+        """Return the sender of a message as a reader, with the ids and addresses that the rosters have."""
+        return Reader(
             await self._known(person),
             permission=self._permission,
             configuration=self._configuration,

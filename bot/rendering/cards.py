@@ -35,7 +35,7 @@ REASON_ROWS: Final = 5  # rows of a phone; a longer reason begins folded, becaus
 FOLDED_ROWS: Final = 3
 _EXPLAINED: Final = frozenset(
     {Banner.TIMED_OUT, Banner.CANCELLED, Banner.REVOKED, Banner.FAILED, Banner.GONE, Banner.UNKNOWN}
-)  # banners with an explanation below them
+)  # banners with an explanation below them, unless a line says who revoked or cancelled
 
 
 def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None) -> Data:
@@ -133,7 +133,7 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
         for line in (view.applying, *view.queued)
         if line and line.who
     ]
-    if view.banner in _EXPLAINED:
+    if view.banner in _EXPLAINED and not any(isinstance(line.verdict, Withdrawal) for line in view.decisions):
         details.append(formatter.runs(f"card_line.{view.banner}"))
     if view.banner is Banner.FAILED:
         details += formatter.conflict(view.conflicting_policies)

@@ -6,6 +6,7 @@ This module must not know the cards or the present time: a view has the times th
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -175,7 +176,7 @@ class Localizer:
         return words(self.locale).groups[name]
 
     def moment(self, at: datetime, *, beside: datetime | None = None) -> str:
-        """Return day and time, such as "Mon, Nov 30, 2026, 14:19 JST".
+        """Return day and time, such as "Mon, Nov 30, 2026, 14:19 JST". It can break only after a comma.
 
         The same card shows the moment `beside` with its year; if both are in the same year, the year is left out.
         """
@@ -183,7 +184,8 @@ class Localizer:
 
     def day(self, at: datetime) -> str:
         """Return a day of the last year without its year, such as "Nov 30"."""
-        return str(format_skeleton("MMMd", at.astimezone(ZoneInfo(self.timezone)), locale=_cldr(self.locale)))
+        local = at.astimezone(ZoneInfo(self.timezone))
+        return _unbroken(format_skeleton("MMMd", local, locale=_cldr(self.locale)))
 
     def duration(self, span: timedelta) -> str:
         """Return a span in days, hours and minutes, such as "1 hour 30 minutes". Less than a minute counts as one."""
@@ -195,6 +197,9 @@ def _cldr(locale: str) -> babel.Locale:
     return babel.Locale.parse(locale, sep="-")
 
 
+_INNER_SPACE: Final = re.compile("(?<!,) ")
+
+
 @lru_cache(maxsize=4096)
 def _moment(locale: str, timezone: str, at: datetime, beside: datetime | None) -> str:
     language, zone = _cldr(locale), ZoneInfo(timezone)
@@ -203,7 +208,12 @@ def _moment(locale: str, timezone: str, at: datetime, beside: datetime | None) -
     day = format_skeleton("yMMMEd" if with_year else "MMMEd", local, locale=language)
     time = format_skeleton("Hm", local, locale=language)
     glue = str(language.datetime_formats["medium"])
-    return f"{glue.replace('{1}', day).replace('{0}', time)} {_zone_name(local)}"
+    return _unbroken(f"{glue.replace('{1}', day).replace('{0}', time)} {_zone_name(local)}")
+
+
+def _unbroken(text: str) -> str:
+    """Return the text with no-break spaces, except after a comma, so that "Nov 30" and "14:19 JST" stay together."""
+    return _INNER_SPACE.sub("\N{NO-BREAK SPACE}", text)
 
 
 def _zone_name(local: datetime) -> str:

@@ -166,8 +166,11 @@ def _person(name: str | None, formatter: CardFormatter, *, known: bool = True) -
 
 
 def _outside_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
-    sentence = formatter.runs(f"outside.{view.status or 'unknown'}", node=formatter.node(view.node))
-    return [*sentence, *plain(f" ({formatter.name(view.who)})")] if view.who else sentence
+    """Return who approved or rejected, if that is known; else the new state."""
+    key, node = f"outside.{view.status or 'unknown'}", formatter.node(view.node)
+    if view.who and formatter.say.has(f"{key}_by"):
+        return formatter.runs(f"{key}_by", who=view.who, node=node)
+    return formatter.runs(key, node=node)
 
 
 def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
@@ -218,7 +221,7 @@ def help_data(view: HelpView, formatter: CardFormatter) -> Data:
         "channel": not view.personal,
         "rows": [
             {
-                "label": command_line(command, locale="en"),
+                "label": command_line(command, locale=formatter.say.locale),
                 "text": command_help(command, formatter.say, personal=view.personal),
             }
             for command in commands_of(personal=view.personal)

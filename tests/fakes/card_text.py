@@ -30,13 +30,13 @@ def nodes(tree: object) -> Iterator[dict[str, Any]]:
 
 
 def shown(tree: object) -> str:
-    """Return the text of a card's blocks as people see it, one block per line, without the marks for wrapping."""
+    """Return the text of a card's blocks as people see it, one block per line, without what only directs wrapping."""
     text = "\n".join(
         "".join(run["text"] for run in each["inlines"]) if "inlines" in each else each["text"]
         for each in nodes(tree)
         if each.get("type") in {"RichTextBlock", "TextBlock"}
     )
-    return text.replace("\u200b", "")
+    return text.replace("\u200b", "").replace("\N{NO-BREAK SPACE}", " ")
 
 
 def words(key: str) -> str:

@@ -69,8 +69,8 @@ async def test_story_of_two_reminders_and_a_request_that_expires() -> None:
         assert mentioned(each) == [HANAKO.teams_id]
         assert each.versions[-1].alert
         assert each.where == f"{APPROVALS.conversation};messageid=1000"
-        assert "waiting since Wed, Apr 1, 2026, 09:00 UTC" in shown(each.versions[-1].card)
-        assert "expires Wed, Apr 8, 09:00 UTC" in shown(each.versions[-1].card)
+        assert "Waiting since Wed, Apr 1, 2026, 09:00 UTC" in shown(each.versions[-1].card)
+        assert "Expires Wed, Apr 8, 09:00 UTC" in shown(each.versions[-1].card)
     await world.pass_time(key, (5 * DAY).total_seconds())
     world.aws.end(key, Status.TIMED_OUT)
     assert await counts(world, key, DAY) == [2]

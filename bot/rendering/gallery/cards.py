@@ -166,7 +166,11 @@ _WAITING_CARDS = {
     "request-half-approved": replace(WAITING, level=_HALF_APPROVED),
     "request-several-approvers": replace(WAITING, level=_NEARLY_APPROVED),
     "request-second-level-applying": replace(
-        _CLOSED, banner=Banner.APPLYING, level=SECOND_LEVEL, decisions=(APPROVAL,), applying=SECOND_APPROVAL
+        _CLOSED,
+        banner=Banner.APPLYING,
+        level=SECOND_LEVEL,
+        decisions=(replace(APPROVAL, step="Level1"),),
+        applying=SECOND_APPROVAL,
     ),
     "request-long-names": replace(
         WAITING,
@@ -228,7 +232,8 @@ _UNREACHABLE = {
 _DECIDED_CARDS = {
     "decided": APPROVED,
     "decided-two-levels": replace(APPROVED, decisions=(replace(APPROVAL, step="Level1"), SECOND_APPROVAL)),
-    "decided-outside": replace(APPROVED, decisions=_IN_THE_CONSOLE, decided_outside=True),
+    "decided-outside": replace(APPROVED, decisions=_IN_THE_CONSOLE),
+    "decided-outside-unknown": replace(APPROVED, decisions=(), decided_outside=True),
     "decided-automatically": replace(
         APPROVED, revoke=False, step="", level=None, decisions=(), auto_approved=True, policy=AUTO_POLICY
     ),
@@ -237,14 +242,15 @@ _DECIDED_CARDS = {
     "rejected-outside": replace(
         _REJECTED,
         decisions=(DecisionLine(Verdict.REJECT, "ops", DECIDED_AT, in_teams=False), DecisionLine(Verdict.REJECT)),
-        decided_outside=True,
     ),
     "revoked": REVOKED,
     "cancelled": CANCELLED,
     "timed-out": replace(_CLOSED, banner=Banner.TIMED_OUT),
     "failed": replace(_CLOSED, banner=Banner.FAILED),
     "failed-policies-conflict": replace(_CLOSED, banner=Banner.FAILED, conflicting_policies=("Policy-A", "Policy-B")),
-    "rejected-second-level": replace(_REJECTED, decisions=(replace(APPROVAL, step="Level1"), REJECTION)),
+    "rejected-second-level": replace(
+        _REJECTED, decisions=(replace(APPROVAL, step="Level1"), replace(REJECTION, step="Level2"))
+    ),
     "gone": replace(_CLOSED, banner=Banner.GONE),
 }
 

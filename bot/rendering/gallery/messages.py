@@ -166,7 +166,8 @@ _NOTES = {
     "note-reminder-of-second-level": replace(
         _BLANK, kind=NoteKind.REMINDER, requester=REQUESTER, level=SECOND_LEVEL, at=REQUESTED_AT, mentions=ASKED
     ),
-    "note-outside": replace(_BLANK, kind=NoteKind.OUTSIDE, status=Status.APPROVED, who="ops"),
+    "note-outside-approved-by": replace(_BLANK, kind=NoteKind.OUTSIDE, status=Status.APPROVED, who="ops"),
+    "note-outside-rejected-by": replace(_BLANK, kind=NoteKind.OUTSIDE, status=Status.REJECTED, who="ops"),
 }
 _OUTSIDE = {named("note-outside", each): replace(_BLANK, kind=NoteKind.OUTSIDE, status=each) for each in Status}
 _UNDONE = {

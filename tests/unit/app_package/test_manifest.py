@@ -32,14 +32,14 @@ def commands(scope: str, locale: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize(("scope", "personal"), [("team", False), ("personal", True)])
 def test_commands_of_the_manifest_are_those_of_the_help_card(scope: str, personal: bool, locale: str) -> None:
-    """The same commands in the same order, with the same explanation; the title is the name in that language."""
+    """The same commands in the same order, with the same explanation; both name them in that language."""
     card = render(HelpView(personal=personal), locale=locale, timezone="UTC")
     runs = [node for node in nodes(card) if node.get("type") == "TextRun"]
     lines = [run["text"] for run in runs if run.get("fontType") == "Monospace"]
     explained = [run["text"] for run in runs if run.get("fontType") != "Monospace"]
     offered = commands(scope, locale)
-    shown = [next(each for each in BotCommand if line.startswith(each)) for line in lines]
-    assert [title for title, _ in offered] == [COMMAND_NAMES[locale][command] for command in shown]
+    assert {title for title, _ in offered} <= set(COMMAND_NAMES[locale].values())
+    assert all(f"{line} ".startswith(f"{title} ") for (title, _), line in zip(offered, lines, strict=True))
     assert all(does.startswith(text) for (_, does), text in zip(offered, explained, strict=True))
 
 

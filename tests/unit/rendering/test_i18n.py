@@ -9,28 +9,33 @@ from bot.rendering.i18n import LOCALES, Localizer, WordsError, parse_phrase, wor
 MOMENT = datetime(2026, 11, 30, 5, 19, tzinfo=UTC)
 
 
+def no_break(text: str) -> str:
+    """Return the text with no-break spaces in place of tildes."""
+    return text.replace("~", "\N{NO-BREAK SPACE}")
+
+
 @pytest.mark.parametrize(
     ("locale", "timezone", "shown"),
     [
-        ("en", "Asia/Tokyo", "Mon, Nov 30, 14:19 JST"),
-        ("ja", "Asia/Tokyo", "11月30日(月) 14:19 JST"),
-        ("en", "UTC", "Mon, Nov 30, 05:19 UTC"),
-        ("en", "America/Sao_Paulo", "Mon, Nov 30, 02:19 UTC-03:00"),
-        ("en", "Asia/Kathmandu", "Mon, Nov 30, 11:04 UTC+05:45"),
+        ("en", "Asia/Tokyo", "Mon, Nov~30, 14:19~JST"),
+        ("ja", "Asia/Tokyo", "11月30日(月)~14:19~JST"),
+        ("en", "UTC", "Mon, Nov~30, 05:19~UTC"),
+        ("en", "America/Sao_Paulo", "Mon, Nov~30, 02:19~UTC-03:00"),
+        ("en", "Asia/Kathmandu", "Mon, Nov~30, 11:04~UTC+05:45"),
     ],
 )
 def test_shown_time_has_day_time_and_zone(locale: str, timezone: str, shown: str) -> None:
-    """The zone is a common abbreviation or, without one, the offset from UTC."""
-    assert Localizer(locale, timezone).moment(MOMENT, beside=MOMENT) == shown
+    """The zone is a common abbreviation or, without one, the offset from UTC. A line can break only after a comma."""
+    assert Localizer(locale, timezone).moment(MOMENT, beside=MOMENT) == no_break(shown)
 
 
 def test_year_of_a_time_is_shown_unless_a_time_beside_it_has_the_same_year() -> None:
     """The year is left out only if `beside` has the same year in the card's time zone."""
     tokyo, utc = Localizer("en", "Asia/Tokyo"), Localizer("en", "UTC")
-    assert tokyo.moment(MOMENT) == "Mon, Nov 30, 2026, 14:19 JST"
+    assert tokyo.moment(MOMENT) == no_break("Mon, Nov~30, 2026, 14:19~JST")
     new_year = datetime(2026, 12, 31, 20, tzinfo=UTC)
-    assert utc.moment(new_year, beside=MOMENT) == "Thu, Dec 31, 20:00 UTC"
-    assert tokyo.moment(new_year, beside=MOMENT) == "Fri, Jan 1, 2027, 05:00 JST"
+    assert utc.moment(new_year, beside=MOMENT) == no_break("Thu, Dec~31, 20:00~UTC")
+    assert tokyo.moment(new_year, beside=MOMENT) == no_break("Fri, Jan~1, 2027, 05:00~JST")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from bot.rendering.gallery import SAMPLES
 from bot.rendering.gallery.sample import LINK
 from bot.rendering.i18n import LOCALES
 from bot.rendering.render import CARD_LIMIT, size
-from tests.fakes.card_text import card_schema, nodes, shown
+from tests.fakes.card_text import card_schema, nodes, shown, words
 from tests.fakes.views import AT, bare_request, decision, direct, every_view, note, request
 
 POISON = "*b* [x](https://example.com/y) <at>all</at> ${key} {{DATE(2026-11-30T05:19:00Z)}} \u202e & <b>"
@@ -524,9 +524,13 @@ def test_revoke_button_has_the_step_that_settled_the_request_and_a_comment_field
 
 @pytest.mark.parametrize(("sample", "said"), [("revoked", "Revoked by"), ("cancelled", "Cancelled by")])
 def test_card_of_a_revoked_or_cancelled_request_names_the_person_and_has_no_button(sample: str, said: str) -> None:
-    """A card of revoked access names the person once, even with a notice about the revocation above it."""
+    """A card of revoked access names the person once, even with a notice about the revocation above it.
+
+    No sentence repeats the heading.
+    """
     made = card(SAMPLES[sample].view)
     assert said in shown(made)
+    assert words(f"card_line.{sample}") not in shown(made)
     assert of_type(made, "Action.ShowCard") == []
     assert shown(card(SAMPLES["already-revoked"].view, SAMPLES["already-revoked"].notice)).count("Revoked by") == 1
 

@@ -1,17 +1,16 @@
 """Escalation: a second channel that may decide a level which has waited too long in the channel of the request.
 
 A right needs both: the row, which stores when a level was escalated, and node-access.toml, which still says so.
-`rules_in` is the one place that says whether a channel decides, and which rules apply there.
+`rules_in` is the one place that says whether a channel decides, and which rules apply there. When a level is escalated
+is in `bot.domain.shown.turns`, because that depends on the messages that called its people.
 """
 
 from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.configuration import Configuration
-from bot.domain.record import DeliveryState, Escalation, Record
-from bot.domain.request import Level
+from bot.domain.record import Escalation, Record
 from bot.domain.routing import Channel, LevelRule, same_conversation
-from bot.domain.spans import is_ahead
 
 
 def rules_in(record: Record, configuration: Configuration, channel: str, step: str) -> Channel | None:
@@ -44,24 +43,17 @@ def second_channel(record: Record, configuration: Configuration, step: str) -> C
     )
 
 
-def escalates_at(record: Record, configuration: Configuration, now: datetime) -> datetime | None:
-    """Return when the time of the waiting level is over; None if it is never escalated, or already was.
-
-    The time counts from the opening of the level, or from the message that called its people if that was later.
-    """
-    home, target = configuration.home(record), _target(record, configuration)
-    level = record.waiting_level
-    if home is None or home.escalate_after is None or target is None or level is None:
+def next_channel(record: Record, configuration: Configuration) -> Channel | None:
+    """Return the channel that the waiting level can still be escalated to; None if there is none, or it already was."""
+    target, level = _target(record, configuration), record.waiting_level
+    if target is None or level is None or _is_escalated(record, target, level.step):
         return None
-    called_at = _called_at(record, level, now)
-    if called_at is None or _is_escalated(record, target, level.step):
-        return None
-    return max(called_at, level.started_at or called_at) + home.escalate_after
+    return target
 
 
 def with_escalation(record: Record, configuration: Configuration, now: datetime) -> Record:
     """Store that the waiting level is escalated now. Call it only while someone could decide the level."""
-    target, level = _target(record, configuration), record.waiting_level
+    target, level = next_channel(record, configuration), record.waiting_level
     if target is None or level is None or not target.decide:
         return record
     kept = tuple(each for each in record.escalations if each.step != level.step)
@@ -81,14 +73,3 @@ def _is_escalated(record: Record, target: Channel, step: str) -> bool:
         (each.step, each.channel) == (step, target.name) and same_conversation(each.conversation, target.conversation)
         for each in record.escalations
     )
-
-
-def _called_at(record: Record, level: Level, now: datetime) -> datetime | None:
-    """Return when the people of the level were called; None if they were not.
-
-    An earlier version stored no calls: its card called the first level when it opened.
-    """
-    if call := record.level_call(level.step):
-        return call.at if not is_ahead(call.at, now) else level.started_at
-    posted = any(card.delivery is DeliveryState.DELIVERED for card in record.cards)
-    return level.started_at if posted and not record.level_calls else None

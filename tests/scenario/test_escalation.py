@@ -9,7 +9,8 @@ import pytest
 from bot.domain.identity import Person
 from bot.domain.permission import Refusal
 from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
-from bot.domain.routing import Channel, LevelRule
+from bot.domain.routing import Channel, LevelRule, same_conversation
+from bot.ports.teams import ChatProblem, ChatUnavailable, Message, Posted
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.incoming import IncomingMessage
 from tests.fakes.aws import LEAD
@@ -372,6 +373,43 @@ async def test_request_that_no_one_can_decide_is_not_escalated_before_someone_ca
     assert card_in(world, LEADS_CHANNEL) is None
     await world.pass_time(key, 2 * 3600)
     assert card_in(world, LEADS_CHANNEL) is not None
+
+
+@pytest.mark.parametrize("step", ["Level1", "Level2"])
+async def test_level_is_escalated_although_teams_refuses_the_first_channel(step: str) -> None:
+    """The bot was removed there before the level opened, so its people are never called. The leader rejects."""
+    world = world_of()
+    key = world.aws.add(levels=2)
+    if step == "Level2":
+        await world.shown(key)
+        world.aws.decide(key, Verdict.APPROVE)
+    world.chat.refusing[CHANNEL] = ChatProblem.NOT_INSTALLED
+    await world.shown(key)
+    await world.pass_time(key, (2 * HOUR - MINUTE).total_seconds())
+    assert card_in(world, LEADS_CHANNEL) is None
+    await world.pass_time(key, 60)
+    async with world.running():
+        await press_there(world, key, LEADER, Verb.REJECT, step=step)
+    assert world.aws.requests[key].status is Status.REJECTED
+
+
+async def test_call_in_the_second_channel_does_not_wait_for_a_reply_that_the_first_does_not_take() -> None:
+    """Teams does not answer in the first channel after the first level. Both levels are escalated."""
+    world = world_of()
+    key = await escalated(world, levels=2)
+    reply = world.chat.reply
+
+    async def reply_elsewhere(posted: Posted, message: Message) -> Posted:
+        if same_conversation(posted.conversation, CHANNEL):
+            raise ChatUnavailable("timeout", ambiguous=False)
+        return await reply(posted, message)
+
+    world.chat.reply = reply_elsewhere  # type: ignore[method-assign]
+    world.aws.decide(key, Verdict.APPROVE)
+    await world.shown(key)
+    await world.pass_time(key, (2 * HOUR).total_seconds())
+    (call,) = world.chat.of("reply")
+    assert "can now be decided here" in shown(call.versions[-1].card)
 
 
 async def test_access_that_the_second_channel_approved_can_be_revoked_there() -> None:

@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import assert_never
 
 from bot.domain.configuration import Configuration
-from bot.domain.escalation import escalates_at
 from bot.domain.identity import Person
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import AccessRequest, Status, Withdrawal
@@ -34,7 +34,7 @@ from bot.domain.shown.direct import (
 )
 from bot.domain.shown.notes import blank_note, thread_notes, why_undone
 from bot.domain.shown.reply_views import View
-from bot.domain.shown.turns import escalation_notes, next_reminder, turn_notes
+from bot.domain.shown.turns import escalates_at, escalation_notes, next_reminder, turn_notes
 from bot.domain.shown.views import CardView, DirectKind, DirectView, NoteKind, NoteView
 
 TIME_OUT_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
@@ -57,9 +57,18 @@ class Wanted:
     def line(self) -> str:
         """The sequence in which it is delivered.
 
-        One for all notes, one for all direct messages that are sent once, one for each message that is updated.
+        One for the notes of a channel, one for all direct messages that are sent once, one for each message that is
+        updated.
         """
-        return self.name if self.kind.in_place else self.kind
+        match self.kind:
+            case SurfaceKind.CARD | SurfaceKind.LIVING:
+                return self.name
+            case SurfaceKind.NOTE:
+                return f"{self.kind} {self.channel.name}"
+            case SurfaceKind.DIRECT:
+                return self.kind
+            case _:
+                assert_never(self.kind)
 
     @property
     def is_copy(self) -> bool:

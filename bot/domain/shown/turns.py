@@ -1,4 +1,4 @@
-"""Whose turn it is: the notes in the thread that call the people of a level that opened, and remind them.
+"""Whose turn it is: the notes that call the people of a level that opened, and remind them; when a level is escalated.
 
 The first level is called by the card itself, because the post of a card notifies. An update does not, so each later
 level is called by a note; so is a first level that could not be decided when its card was posted.
@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.configuration import Configuration
-from bot.domain.escalation import escalates_at
+from bot.domain.escalation import next_channel
 from bot.domain.record import DeliveryState, Record
 from bot.domain.request import Level
 from bot.domain.routing import Channel
@@ -29,7 +29,7 @@ def turn_notes(record: Record, home: Channel, card: CardView, now: datetime) -> 
     if level is None or not asks_for_decision(card) or not _is_posted(record):
         return []
     if _is_uncalled(record, level):
-        return [Note(f"level:{level.step}", replace(blank_note(record, NoteKind.LEVEL), level=card.level))]
+        return [Note(_call_name(level), replace(blank_note(record, NoteKind.LEVEL), level=card.level))]
     return _reminder(record, home, level, card, now)
 
 
@@ -72,6 +72,10 @@ def _opened_at(record: Record, level: Level) -> datetime | None:
     return level.started_at or (call.at if call else None)
 
 
+def _call_name(level: Level) -> str:
+    return f"level:{level.step}"
+
+
 def _reminder_name(level: Level, span: timedelta) -> str:
     return f"remind:{level.step}:{int(span.total_seconds())}"
 
@@ -93,6 +97,39 @@ def escalation_notes(record: Record, card: CardView) -> list[Note]:
     first = all(each.step == level.step for each in record.escalations)
     note = replace(blank_note(record, NoteKind.ESCALATED), level=card.level)
     return [] if first else [Note(f"escalated:{level.step}", note)]
+
+
+def escalates_at(record: Record, configuration: Configuration, now: datetime) -> datetime | None:
+    """Return when the time of the waiting level is over; None if it is never escalated, or already was.
+
+    The time counts from the message that called the people of the level. If Teams does not take that message, it counts
+    from the opening of the level.
+    """
+    home, level = configuration.home(record), record.waiting_level
+    if home is None or home.escalate_after is None or level is None or next_channel(record, configuration) is None:
+        return None
+    begins = _called_at(record, level, now)
+    return max(begins, level.started_at or begins) + home.escalate_after if begins else None
+
+
+def _called_at(record: Record, level: Level, now: datetime) -> datetime | None:
+    """Return when the people of the level were called, or when they should have been; None if they will be called.
+
+    An earlier version stored no calls: its card called the first level when it opened.
+    """
+    if call := record.level_call(level.step):
+        return call.at if not is_ahead(call.at, now) else level.started_at
+    if _is_posted(record) and not record.level_calls:
+        return level.started_at
+    return level.started_at or record.created_at if _is_call_refused(record, level) else None
+
+
+def _is_call_refused(record: Record, level: Level) -> bool:
+    """True if Teams has not taken the message that would call the people of the level, at the last attempt."""
+    card = record.surface(card_name(record.route.channel)) if record.route else None
+    calls = (card, record.surface(f"note:{_call_name(level)}"))
+    untaken = (each for each in calls if each and each.delivery is not DeliveryState.DELIVERED)
+    return any(each.failures or each.delivery is DeliveryState.IMPOSSIBLE for each in untaken)
 
 
 def may_escalate(record: Record, configuration: Configuration, now: datetime) -> bool:

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain.configuration import Configuration
-from bot.domain.escalation import escalates_at
 from bot.domain.identity import Person, Requester
 from bot.domain.permission import Membership, Refusal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest
 from bot.domain.routing import Channel
+from bot.domain.shown.turns import escalates_at
 from bot.text.names import caseless, fold
 from tests.reliability.replacing import Guard, Replacement, always, around, constant
 
@@ -176,6 +176,11 @@ GUARDS = (
         "no level is escalated that no one can decide",
         ESCALATION + "test_no_escalation_begins_during_a_pause_of_either_channel[first]",
         {"bot.domain.shown.turns:may_escalate": around(_by_time_alone)},
+    ),
+    Guard(
+        "a level is escalated although Teams refuses the message that calls its people",
+        ESCALATION + "test_level_is_escalated_although_teams_refuses_the_first_channel[Level1]",
+        {"bot.domain.shown.turns:_is_call_refused": always(False)},
     ),
     Guard(
         "the requester alone is no approver",

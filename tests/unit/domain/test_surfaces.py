@@ -63,7 +63,7 @@ def test_started_notes_that_are_no_longer_desired_are_marked_as_overtaken() -> N
     assert [name for name in wanted(row) if name.startswith("note:")] == ["note:approved", "note:revoked"]
 
 
-def test_notes_share_a_delivery_line_and_each_card_has_a_separate_one() -> None:
+def test_notes_of_a_channel_share_a_delivery_line_and_each_card_has_a_separate_one() -> None:
     """Messages of one line are delivered in order. The requester's message, which is updated, has its own line."""
     row = ROW.with_surface(Surface("card:leads", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:y", "2"))
     row = replace(row, request=request(status=Status.CANCELLED))
@@ -71,7 +71,7 @@ def test_notes_share_a_delivery_line_and_each_card_has_a_separate_one() -> None:
     assert lines == {
         "card:approvals": "card:approvals",
         "card:leads": "card:leads",
-        "note:cancelled": "note",
+        "note:cancelled": "note approvals",
         f"living:{TARO}": f"living:{TARO}",
     }
 

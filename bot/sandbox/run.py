@@ -12,7 +12,7 @@ import click
 from bot.sandbox.folder import BOT_LOG, SandboxFailed, program, show_line
 from bot.sandbox.sandbox import Options, Sandbox, running_sandbox
 from bot.sandbox.stories import FIRST, MORE
-from bot.sandbox.teams.people import AT_THE_BROWSER, CASTS, CHANNEL_NAME, TARO, Person
+from bot.sandbox.teams.people import AT_THE_BROWSER, CASTS, CHANNEL_NAME, READER, TARO, Person
 
 REPEAT: Final = 5.0  # seconds between two lines about the same slow step
 
@@ -75,28 +75,42 @@ async def _welcome_to(sandbox: Sandbox) -> str:
     control, language = sandbox.aws.control, sandbox.options.language
     return welcome(
         await asyncio.to_thread(control.request_access, node=FIRST.node, reason=FIRST.reasons[language]),
-        channel_url=sandbox.browser_url,
-        url_for=sandbox.teams.browser_url_for,
+        channel_for=sandbox.teams.channel_url_for,
+        chat_for=sandbox.teams.browser_url_for,
         locale=language,
         log=sandbox.options.folder / BOT_LOG,
     )
 
 
-def welcome(request: str, *, channel_url: str, url_for: Callable[[Person], str], locale: str, log: Path) -> str:
-    """Return the welcome: the pages to open, and commands to try, each of which can be pasted into a shell."""
+def welcome(
+    request: str,
+    *,
+    channel_for: Callable[[Person], str],
+    chat_for: Callable[[Person], str],
+    locale: str,
+    log: Path,
+) -> str:
+    """Return the welcome: the pages to open, and commands to try, each of which can be pasted into a shell.
+
+    `channel_for` and `chat_for` return the address of a person's page, open on the channel or on the personal chat.
+    """
     command, cast = program(), CASTS[locale]
     return f"""
   {request} waits for a decision. Open both pages side by side:
 
-    {channel_url}
+    {channel_for(AT_THE_BROWSER)}
         {cast.shown(AT_THE_BROWSER).name}, an approver, in the channel "{CHANNEL_NAME}": click Approve or Reject
-    {url_for(TARO)}
+    {chat_for(TARO)}
         {cast.shown(TARO).name}, the requester, in the personal chat with the bot: the direct messages
 
-  A third page, of a colleague whose Teams is in another language:
+  See the same channel as other people:
 
-    {url_for(cast.colleague)}
-        {cast.colleague.name}, an approver: the bot's answers to this person alone are in that language
+    {channel_for(cast.colleague)}
+        {cast.colleague.name}, an approver whose Teams is in another language
+    {channel_for(TARO)}
+        {cast.shown(TARO).name}, the requester: no buttons on the own request
+    {channel_for(READER)}
+        {cast.shown(READER).name}, no approver: no buttons
 
   In another terminal, in this folder, decide as in the AWS console, without the bot; the card follows:
 

@@ -6,6 +6,7 @@ production: it verifies tokens, assumes roles and does not know that it is in a 
 
 import asyncio
 import errno
+import json
 import os
 import socket
 import sys
@@ -23,7 +24,7 @@ from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
 from bot.sandbox.folder import BOT_LOG, FOLDER, STORE, NoSandbox, SandboxFailed, held, remember, state
 from bot.sandbox.node import InstallFailed, NodeMissing
 from bot.sandbox.teams.federated_credentials import FederatedCredential
-from bot.sandbox.teams.people import CASTS, ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
+from bot.sandbox.teams.people import APPROVERS, CASTS, ICHIRO, PLACES, SAMPLE_APP_ID, SAMPLE_TENANT
 from bot.sandbox.teams.playground import PlaygroundFailed
 from bot.sandbox.teams.server import SandboxTeams
 
@@ -38,7 +39,7 @@ CONFIGURATION: Final = """\
 [[channels]]
 name = "approvals"
 conversation = "{conversation}"
-approvers = ["members"]
+approvers = {approvers}
 approver_role = "arn:aws:iam::{{account}}:role/NodeAccessApprover"
 mention = ["user:{mention}"]
 locale = "{locale}"
@@ -46,8 +47,9 @@ timezone = "{timezone}"
 
 [[channels.levels]]
 step = "Level2"
-approvers = ["members"]
+approvers = {approvers}
 approver_role = "arn:aws:iam::{{account}}:role/NodeAccessLead"
+mention = ["user:{second}"]
 
 [identity]
 trusted_roles = ["Operator"]
@@ -272,7 +274,9 @@ def _configuration(options: Options) -> Path:
     path = (options.folder / "node-access.toml").resolve()
     text = CONFIGURATION.format(
         conversation=PLACES.channel,
+        approvers=json.dumps([f"upn:{person.upn}" for person in APPROVERS]),
         mention=ICHIRO.object_id,
+        second=CASTS[options.language].colleague.object_id,
         locale=options.locale,
         timezone=options.timezone,
         account=ACCOUNT,

@@ -38,7 +38,7 @@ FIRST: Final = Story(
 MORE: Final = (
     Story(
         node="db-prod-01",
-        shows="two levels for two people: approve the first here, the second with sandbox decide",
+        shows="two levels for two people: approve the first on one page, the second on a colleague's",
         reasons={"en": "Slow queries on orders, INC-20482", "ja": "受注テーブルの遅いクエリを調べます。INC-20482"},
     ),
     Story(

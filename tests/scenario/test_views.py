@@ -149,6 +149,18 @@ async def test_forged_refresh_shows_no_more_than_the_channels_card(forged: dict[
         assert is_base(world, await seen(world, key, who, locale="en", **forged))
 
 
+async def test_refresh_that_comes_before_the_id_of_the_card_is_stored_shows_the_persons_view(world: World) -> None:
+    """Teams shows a new card to people who have the channel open before it answers the bot."""
+    key = world.aws.add()
+    world.chat.gates["post"] = asyncio.Event()
+    posting = asyncio.create_task(world.shown(key))
+    await world.chat.arrived["post"].wait()
+    assert verbs(await seen(world, key, TARO_PERSON, activity_id="1000")) == set()
+    world.chat.gates["post"].set()
+    await posting
+    assert verbs(base_of(world)) == DECIDING
+
+
 @pytest.mark.parametrize(
     "forged",
     [

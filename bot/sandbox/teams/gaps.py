@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+from bot.sandbox.teams.card_refresh import viewers_of, without_user_ids
 from bot.sandbox.teams.people import CASTS, Cast, Client, Person, person_called
 
 # Microsoft documents 100 KB for a bot's message, measured in UTF-16.
@@ -134,7 +135,7 @@ def to_playground(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Ref
     """Return the call in the form that the Playground accepts, or the refusal with which Teams would answer."""
     if refusal := size_refusal(call.body):
         return refusal  # the Playground answers with an HTML page
-    call = _without_viewers(call)
+    call = _with_viewers_apart(call)
     if found := _MEMBER.fullmatch(call.path):
         return _with_known_member(call, found)
     if (call.method, call.path) == ("POST", "v3/conversations"):
@@ -144,16 +145,22 @@ def to_playground(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Ref
     return call
 
 
-def _without_viewers(call: ConnectorCall) -> ConnectorCall:
-    """Return the call with cards that name no viewers: the Playground has no views, and says so below each card."""
+def _with_viewers_apart(call: ConnectorCall) -> ConnectorCall:
+    """Return the call with the viewers of its cards where the Playground ignores them (`card_refresh`)."""
     body = _object(call.json)
     activity = _object(body.get("activity")) or body
     attached = activity.get("attachments")
-    cards = [_object(_object(each).get("content")) for each in (attached if isinstance(attached, list) else [])]
-    named = [each["refresh"] for each in cards if _object(each.get("refresh")).get("userIds")]
-    for refresh in named:
-        refresh["userIds"] = []
-    return replace(call, body=json.dumps(body).encode()) if named else call
+    if not isinstance(attached, list) or not any(viewers_of(_content(each)) for each in attached):
+        return call
+    activity["attachments"] = [
+        {**each, "content": without_user_ids(_content(each))} if viewers_of(_content(each)) else each
+        for each in attached
+    ]
+    return replace(call, body=json.dumps(body).encode())
+
+
+def _content(attachment: Any) -> dict[str, Any]:
+    return _object(_object(attachment).get("content"))
 
 
 def size_refusal(body: bytes) -> Refusal | None:

@@ -102,6 +102,13 @@ class Inbound:
         self._news = asyncio.Event()
         return received
 
+    async def answer(self, activity: Mapping[str, Any]) -> Any:
+        """Deliver this activity and return the body of the bot's answer; None if there is none."""
+        try:
+            return (await self.deliver(activity)).answer
+        except BotUnreachable:
+            return None
+
     def _true_sender(self, activity: Mapping[str, Any]) -> Person | None:
         conversation = str((activity.get("conversation") or {}).get("id", ""))
         if conversation in self.personal_chats:

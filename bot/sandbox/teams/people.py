@@ -73,6 +73,8 @@ PRIYA: Final = _person(5, "29:1-priya-nair", ENGLISH, surname="Nair", given_name
 TARO: Final = _person(6, "29:1-yamada-taro", JAPANESE, surname="山田", given_name="太郎", upn="taro.yamada@example.com")
 
 PEOPLE: Final = (HANAKO, ICHIRO, MEI, ALEX, PRIYA, TARO)  # the Playground requires exactly six
+APPROVERS: Final = (HANAKO, ICHIRO, MEI, ALEX)  # of the sandbox's channel
+READER: Final = PRIYA  # a member of that channel who decides nothing
 AT_THE_BROWSER: Final = HANAKO  # the Playground's current user: it shows only this person's 1:1 chat
 
 

@@ -1,11 +1,11 @@
 """One of the Playground's two WebSocket streams, recorded: every page gets all messages from the beginning.
 
-Owns the history and each page's position in it. It parses only the conversation of a message.
+Owns the history and each page's position in it. It parses only what decides which page gets a message, in which form.
 """
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from bot.sandbox.teams.card_refresh import Refresh, refresh_of
 from bot.sandbox.teams.gaps import only_reader
 from bot.sandbox.teams.people import AT_THE_BROWSER
 
@@ -28,6 +29,8 @@ class StreamMessage:
     conversation: str  # empty if the message has none
     only_for: str  # `29:` id of the only person who sees it; else empty
     typed_on: str  # id of the page on which a person typed it (that page already shows it); else empty
+    subject: str  # id of the posted or updated message; empty if there is none
+    refresh: Refresh | None  # how a page asks for its person's view of the card; None if the card has no views
 
 
 class Stream:
@@ -37,11 +40,21 @@ class Stream:
     requests with 500.
     """
 
-    def __init__(self, path: str, *, concerns: Callable[[StreamMessage, URL], bool]) -> None:
-        """Listen at this path. `concerns(message, address of a page)` returns whether the page gets the message."""
+    def __init__(
+        self,
+        path: str,
+        *,
+        concerns: Callable[[StreamMessage, URL], bool],
+        seen: Callable[[StreamMessage, URL], Awaitable[str]],
+    ) -> None:
+        """Listen at this path. `concerns(message, address of a page)` returns whether the page gets the message.
+
+        `seen(message, address of a page)` returns the text of a message with a refresh as this page shows it.
+        """
         self.path = path
-        self._concerns = concerns
+        self._concerns, self._seen = concerns, seen
         self._messages: list[StreamMessage] = []  # unbounded: a page that opens late needs all messages
+        self._newest: dict[str, StreamMessage] = {}  # by subject
         self._held: set[str] = set()
         self._news = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
@@ -69,14 +82,16 @@ class Stream:
     def say(self, message: str, *, typed_on: str = "") -> None:
         """Add a message to the stream. `typed_on` is the id of the page on which a person typed it."""
         content = json.loads(message)
-        self._messages.append(
-            StreamMessage(
-                text=message,
-                conversation=content.get("actionConversationId", ""),
-                only_for=only_reader(content),
-                typed_on=typed_on,
-            )
+        said = StreamMessage(
+            text=message,
+            conversation=content.get("actionConversationId", ""),
+            only_for=only_reader(content),
+            typed_on=typed_on,
+            subject=str((content.get("message") or {}).get("messageId", "")),
+            refresh=refresh_of(content),
         )
+        self._messages.append(said)
+        self._newest[said.subject] = said
         self._wake()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
@@ -109,7 +124,12 @@ class Stream:
             if known:
                 known -= 1
             else:
-                await page.send_str(said.text)
+                await page.send_str(await self._text(said, url))
+
+    async def _text(self, said: StreamMessage, url: URL) -> str:
+        """Return the message as the page shows it; an older version of a card is not asked for."""
+        current = said.refresh is not None and self._newest[said.subject] is said
+        return await self._seen(said, url) if current else said.text
 
     async def _listen(self, connection: aiohttp.ClientWebSocketResponse) -> None:
         async for message in connection:

@@ -6,7 +6,7 @@ all earlier messages, and shows each page from its person's point of view. All e
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -16,6 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from bot.sandbox.loopback_names import only_by_loopback_name
+from bot.sandbox.teams.card_refresh import with_view
 from bot.sandbox.teams.people import AT_THE_BROWSER, Person, person_called
 from bot.sandbox.teams.playground_stream import CONVERSATIONS, LOG, Stream, StreamMessage, page_name
 
@@ -41,17 +42,19 @@ class PlaygroundWindow:
         *,
         personal_chats: Mapping[str, Person],
         typed: Callable[[Person, str, str], None],
+        invoke: Callable[[Mapping[str, Any]], Awaitable[Any]],
     ) -> None:
         """`playground_url` is an origin. `personal_chats` has the owner of each 1:1 conversation, by its id.
 
         `typed(person, conversation, text)` is called for every message with a mention, before it is sent to the bot.
+        `invoke(activity)` sends an activity to the bot and returns its answer, or None if there is none.
         """
         self.url = ""  # origin
         self._playground_url = playground_url
         self._personal_chats = personal_chats
-        self._typed = typed
-        self._conversations = Stream(CONVERSATIONS, concerns=self._may_see)
-        self._streams = (self._conversations, Stream(LOG, concerns=lambda _said, _page: True))
+        self._typed, self._invoke = typed, invoke
+        self._conversations = Stream(CONVERSATIONS, concerns=self._may_see, seen=self._seen)
+        self._streams = (self._conversations, Stream(LOG, concerns=lambda _said, _page: True, seen=self._seen))
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -119,10 +122,16 @@ class PlaygroundWindow:
 
         A page fails for a conversation that it does not know, and already shows what was typed on it.
         """
-        owner = self._personal_chats.get(said.conversation)
-        at_the_page = person_called(page.query.get("person", "")) or AT_THE_BROWSER
+        owner, at_the_page = self._personal_chats.get(said.conversation), person_at(page)
         own = (owner is None or owner == at_the_page) and said.only_for in {"", at_the_page.mri}
         return own and said.typed_on != page.query.get("load", "-")
+
+    async def _seen(self, said: StreamMessage, page: URL) -> str:
+        """Return a message with the card as the person at the page sees it: the bot is asked, as Teams does."""
+        person, refresh = person_at(page), said.refresh
+        if refresh is None or person.mri not in refresh.viewers:
+            return said.text
+        return with_view(said.text, await self._invoke(refresh.activity(person)))
 
     async def _message(self, request: web.Request) -> web.Response:
         """Handle a message that a person typed: report the sender, and show it on the other pages."""
@@ -158,6 +167,11 @@ class PlaygroundWindow:
                 return answer.status, await answer.read(), answer.content_type
         except (aiohttp.ClientError, TimeoutError) as error:
             raise web.HTTPBadGateway from error
+
+
+def person_at(page: URL) -> Person:
+    """Return the person whose page it is."""
+    return person_called(page.query.get("person", "")) or AT_THE_BROWSER
 
 
 def seen_by(person: Person, answer: Mapping[str, Any], personal_chats: Mapping[str, Person]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Owns the order of start and stop, and connects the parts. Has the bot's settings
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import quote
@@ -40,7 +40,7 @@ class SandboxTeams:
         self.cast = self.front.inbound.cast = CASTS[locale]
         self._bot = bot
         self._locale = locale
-        self._window = PlaygroundWindow("", personal_chats={}, typed=self._typed)
+        self._window = self._new_window("", {})
         self._playground_url = ""
         self._running = AsyncExitStack()
 
@@ -89,12 +89,16 @@ class SandboxTeams:
         self._running.push_async_callback(playground.stop)
         self._playground_url = self.front.connector.playground_url = playground.url
         chats = await self._personal_chats()
-        self._window = PlaygroundWindow(playground.url, personal_chats=chats, typed=self._typed)
+        self._window = self._new_window(playground.url, chats)
         self._running.push_async_callback(self._window.stop)
         await self._window.start(port=port)
         self.front.channel_page = self.channel_url
         self.front.inbound.personal_chats = chats
         self.front.connector.show = self._show
+
+    def _new_window(self, playground_url: str, chats: Mapping[str, Person]) -> PlaygroundWindow:
+        invoke = self.front.inbound.answer
+        return PlaygroundWindow(playground_url, personal_chats=chats, typed=self._typed, invoke=invoke)
 
     async def _personal_chats(self) -> dict[str, Person]:
         """Open each person's 1:1 conversation with the bot. Return the people by conversation id.
@@ -160,10 +164,17 @@ class SandboxTeams:
     @property
     def channel_url(self) -> str:
         """The page of the Playground's current user, open on the approvers' channel."""
-        return self._window.url_for(AT_THE_BROWSER, chat=CHANNEL_NAME)
+        return self.channel_url_for(AT_THE_BROWSER)
+
+    def channel_url_for(self, person: Person, *, page: str = "") -> str:
+        """Return the address of this person's page, open on the approvers' channel."""
+        return self._window.url_for(person, page=page, chat=CHANNEL_NAME)
 
     def browser_url_for(self, person: Person, *, page: str = "") -> str:
-        """Return the address of this person's page; `page` distinguishes several pages of one person."""
+        """Return the address of this person's page, open on the personal chat with the bot.
+
+        `page` distinguishes several pages of one person.
+        """
         return self._window.url_for(person, page=page)
 
     def hold_updates(self, url: str) -> None:

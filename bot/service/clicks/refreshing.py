@@ -86,7 +86,10 @@ class Refreshing:
 
 
 def _is_of_card(record: Record, channel: Channel, click: Click) -> bool:
-    """True if the refresh names a card of this request in this channel, and a step of the request, if any."""
+    """True if the refresh names a card of this request in this channel, and a step of the request, if any.
+
+    A client can ask before the row has the id of the card that was just posted: until then, any id may be the card's.
+    """
     cards = {each.activity_id for each in record.cards if channel_of_card(each.name) == channel.name}
     steps = {"", *(level.step for level in record.request.levels)} if record.request else {""}
-    return click.activity_id is not None and click.activity_id in cards and click.step in steps
+    return click.activity_id is not None and bool(cards & {click.activity_id, None}) and click.step in steps

@@ -126,15 +126,16 @@ def test_call_for_a_member_reaches_the_playground_with_the_teams_id(spelling: st
 
 
 @pytest.mark.parametrize("path", ["v3/conversations/19%3Ac/activities/1", "v3/conversations"])
-def test_cards_reach_the_playground_without_viewers(path: str) -> None:
-    """The Playground has no views of its own people, and would say so below the card. Everything else arrives."""
+def test_viewers_of_a_card_reach_the_playground_outside_of_its_refresh(path: str) -> None:
+    """The Playground would say below the card that it has no views. Everything else arrives unchanged."""
     card = {"type": "AdaptiveCard", "refresh": {"action": {"verb": "refresh"}, "userIds": [HANAKO.mri]}, "body": []}
-    activity = {"type": "message", "attachments": [{"content": card}, "no attachment"]}
+    others = [{"content": {"type": "AdaptiveCard"}}, {"contentUrl": "x"}, "no attachment"]
+    activity = {"type": "message", "attachments": [{"content": card}, *others]}
     sent = {"isGroup": True, "activity": activity} if path == "v3/conversations" else activity
     taken = to_playground(ConnectorCall(method="POST", path=path, body=json.dumps(sent).encode()), tenant_id=TENANT)
     assert isinstance(taken, ConnectorCall)
-    expected = {**card, "refresh": {"action": {"verb": "refresh"}, "userIds": []}}
-    assert (taken.json.get("activity") or taken.json)["attachments"] == [{"content": expected}, "no attachment"]
+    expected = {**card, "refresh": {"action": {"verb": "refresh"}, "userIds": []}, "viewers": [HANAKO.mri]}
+    assert (taken.json.get("activity") or taken.json)["attachments"] == [{"content": expected}, *others]
 
 
 def test_call_for_an_unknown_member_is_not_changed() -> None:

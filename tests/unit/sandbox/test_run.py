@@ -14,20 +14,24 @@ from bot.sandbox import sandbox
 from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, EC2_NODES, HYBRID_NODE, REGION
 from bot.sandbox.run import Progress, welcome
 from bot.sandbox.stories import FIRST, MORE
-from bot.sandbox.teams.people import CASTS, HANAKO, TARO, Person
+from bot.sandbox.teams.people import APPROVERS, CASTS, HANAKO, READER, TARO, Person
 
 REQUEST = "oi-0123456789ab"
-CHANNEL = "http://127.0.0.1:4000/?person=29%3A1-sato-hanako&chat=approvers"
 
 
-def page(person: Person) -> str:
+def chat(person: Person) -> str:
     """Return the address of a person's page."""
     return f"http://127.0.0.1:4000/?person={person.mri}"
 
 
+def channel(person: Person) -> str:
+    """Return the address of a person's page that is open on the channel."""
+    return f"{chat(person)}&chat=approvers"
+
+
 def said(locale: str = "en") -> list[str]:
     """Return the lines of the welcome."""
-    text = welcome(REQUEST, channel_url=CHANNEL, url_for=page, locale=locale, log=Path(".sandbox/bot.log"))
+    text = welcome(REQUEST, channel_for=channel, chat_for=chat, locale=locale, log=Path(".sandbox/bot.log"))
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -47,12 +51,13 @@ async def test_long_step_of_the_start_of_the_sandbox_is_printed_again(
 
 
 @pytest.mark.parametrize("locale", CASTS)
-def test_welcome_of_the_sandbox_has_an_address_for_approver_requester_and_colleague(locale: str) -> None:
-    """Each address has its own line, in this order, and the next line says whose page it is."""
+def test_welcome_of_the_sandbox_has_an_address_for_each_point_of_view(locale: str) -> None:
+    """Each address has its own line, and the next line says whose page it is. Approver and requester come first."""
     lines, cast = said(locale), CASTS[locale]
+    people = (cast.shown(HANAKO), cast.shown(TARO), cast.colleague, cast.shown(TARO), cast.shown(READER))
     addresses = [line for line in lines if line.startswith("http")]
-    assert addresses == [CHANNEL, page(TARO), page(cast.colleague)]
-    for address, person in zip(addresses, (cast.shown(HANAKO), cast.shown(TARO), cast.colleague), strict=True):
+    assert addresses == [(chat if number == 1 else channel)(person) for number, person in enumerate(people)]
+    for address, person in zip(addresses, people, strict=True):
         assert person.name in lines[lines.index(address) + 1]
 
 
@@ -125,4 +130,7 @@ def test_generated_configuration_of_the_sandbox_is_valid(locale: str, tmp_path: 
     path = sandbox._configuration(sandbox.Options(folder=tmp_path, locale=locale))
     configuration = load_configuration(path)
     assert configuration.accounts == (Account(ACCOUNT, (REGION,), cancel_role=CANCELLER_ROLE, name="prod-core"),)
-    assert [channel.locale for channel in configuration.channels] == [locale]
+    (home,) = configuration.channels
+    assert home.locale == locale
+    assert {f"upn:{each.upn}" for each in APPROVERS} == set(home.approvers)
+    assert READER not in APPROVERS

@@ -490,3 +490,11 @@ async def test_activity_that_is_refused_because_of_overload_is_counted_as_turned
     async with running_edge(ms, most_turns=0) as edge:
         await _send(ms, edge)
         assert _counted(edge) == {"turned_away": 1.0}
+
+
+async def test_message_with_the_marks_of_a_refresh_counts_as_a_message(ms: FakeMicrosoft) -> None:
+    """Only clients make invokes. A message takes no turn of refreshes, so that it cannot escape the limit of turns."""
+    async with running_edge(ms, most_turns=0) as edge:
+        marks = {key: value for key, value in _refresh(ms).items() if key in {"name", "value"}}
+        assert (await ms.send(edge.url, _message(ms, **marks)))[0] == 429
+        assert _counted(edge) == {"turned_away": 1.0}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -26,7 +27,7 @@ from bot.teams.outbound.rate_limit import LIMITS, SHARE
 from tests.fakes.activities import Json, activity, invoke
 from tests.fakes.clock import ManualClock, settled
 from tests.fakes.microsoft import FakeMicrosoft
-from tests.fakes.people import FOREIGN_TENANT_ID, FOREIGNER, HANAKO, ICHIRO, MEI, TARO, TENANT_ID
+from tests.fakes.people import ALEX, FOREIGN_TENANT_ID, FOREIGNER, HANAKO, ICHIRO, MEI, PRIYA, TARO, TENANT_ID
 from tests.fakes.teams_world import APPROVERS, LEADS, TEAM
 from tests.fakes.teams_world import Message as Sent
 from tests.fakes.turns import Turns, running_turns
@@ -421,16 +422,32 @@ async def test_many_commands_in_a_channel_do_not_delay_its_cards(ms: FakeMicroso
     card = await _card_to_reply_to(ms, bot)
     thread = f"{APPROVERS};messageid={card.id}"
     for _ in range(3):
-        for _ in range(25):
-            await ms.post_message(bot.url, HANAKO, thread, "help")
+        for who in (HANAKO, ICHIRO, MEI, TARO, ALEX, PRIYA) * 3:
+            await ms.post_message(bot.url, who, thread, "help")
         await bot.side.chat.post(APPROVERS, Message(CARD, "waiting"))  # ChatThrottled: the card would have to wait
         await bot.clock.advance(10)
 
-    assert len(bot.commands.messages) == 75
+    assert len(bot.commands.messages) == 54
     assert 0 < len(ms.posted(thread)) - 1 <= 30
     await bot.clock.advance(30)
     await ms.post_message(bot.url, HANAKO, thread, "help")
     assert len(ms.posted(thread)) > 2
+
+
+@pytest.mark.parametrize("place", ["channel", "personal"])
+async def test_commands_above_a_persons_limit_cause_no_work(ms: FakeMicrosoft, bot: Turns, place: str) -> None:
+    """Some commands read many rows, one person's after another's. Another person's command is still answered."""
+    card = await _card_to_reply_to(ms, bot)
+    bot.commands.reply = Reply(HelpView(), "en", "UTC", private=place == "channel")
+    for who, times in ((HANAKO, 20), (ICHIRO, 1)):
+        conversation = f"{APPROVERS};messageid={card.id}" if place == "channel" else ms.world.personal(who)
+        for number in range(times):
+            await ms.post_message(bot.url, who, conversation, f"history node-{number}")
+    askers = Counter(each.person.object_id for each in bot.commands.messages)
+    assert askers == {HANAKO.object_id: min(most // SHARE for _, most in LIMITS), ICHIRO.object_id: 1}
+    await bot.clock.advance(2)
+    await ms.post_message(bot.url, HANAKO, ms.world.personal(HANAKO), "history")
+    assert len(bot.commands.messages) == askers.total() + 1
 
 
 @pytest.mark.parametrize("fault", [{"status": 403}, {"status": 500}, {"status": 429, "headers": {"Retry-After": "9"}}])

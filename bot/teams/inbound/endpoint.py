@@ -23,7 +23,7 @@ from bot.teams.inbound.adapter import TeamsAdapter, Turn
 from bot.teams.inbound.keys import KeysUnavailable
 from bot.teams.inbound.tokens import Reason, TokenRefused, TokenVerifier, VerifiedToken
 from bot.teams.wire.activity import Inbound, NotAnActivity, parse
-from bot.teams.wire.invoke import is_automatic, refresh_response
+from bot.teams.wire.invoke import INVOKE, is_automatic, refresh_response
 from bot.teams.wire.outgoing import Json, error_answer
 from bot.telemetry import Telemetry
 from bot.text.escape import one_line
@@ -36,7 +36,6 @@ MOST_REFRESHES: Final = 100  # automatic refreshes at once, beside the turns; mo
 TEAMS_CHANNEL_ID: Final = "msteams"
 """A channel in the Bot Framework's sense: a chat service, not a channel of a team. Only Teams is accepted: every Azure
 Bot also has Web Chat and Direct Line, where the client itself states who its user is."""
-INVOKE: Final = "invoke"
 OTHER_CHANNEL: Final = "other_channel"
 OTHER_TENANT: Final = "other_tenant"
 NO_HEADERS: Final[Mapping[str, str]] = {}

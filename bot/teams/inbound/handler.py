@@ -21,6 +21,7 @@ from bot.teams.people.directory import Directory
 from bot.teams.wire.activity import Inbound
 from bot.teams.wire.invoke import (
     CARD_ACTION,
+    INVOKE,
     NotAClick,
     click_response,
     is_automatic,
@@ -100,7 +101,7 @@ class TeamsHandler(TeamsActivityHandler):
 
     def _learn(self, inbound: Inbound) -> None:
         wire = inbound.wire
-        if wire.type == "invoke" or (wire.type == "message" and not is_personal(inbound)):
+        if wire.type == INVOKE or (wire.type == "message" and not is_personal(inbound)):
             self._personal_chats.learn_style(inbound)  # `remember` stores that of other messages
         self._service_urls.learn(wire.conversation.id, wire.service_url)
         if team := wire.channel_data and wire.channel_data.team:
@@ -158,6 +159,8 @@ class TeamsHandler(TeamsActivityHandler):
         person = sender(inbound)
         if person is None:
             log.info("message_of_nobody_ignored")
+            return
+        if not self._replies.admits(inbound, person):
             return
         message = IncomingMessage(
             text=message_text(inbound),

@@ -1,7 +1,8 @@
 """Replies to activities: views and notices as cards, in the right language and conversation.
 
-Replies are rate-limited so that they never delay cards. A reply that fails is repeated once, after the turn, because
-Teams sends an activity again if its turn takes too long. A reply that cannot be delivered is logged.
+Replies are rate-limited so that they never delay cards, and so are a person's commands. A reply that fails is repeated
+once, after the turn, because Teams sends an activity again if its turn takes too long. A reply that cannot be delivered
+is logged.
 """
 
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Replies:
 
     def __init__(self, chat: Chat, configuration: CurrentConfiguration, clock: Clock) -> None:
         self._chat, self._configuration, self._clock = chat, configuration, clock
-        self._rate_limit = RateLimit(clock, share=SHARE)
+        self._rate_limit, self._commands = RateLimit(clock, share=SHARE), RateLimit(clock, share=SHARE)
         self._repeats = Background()
 
     async def close(self) -> None:
@@ -59,15 +60,19 @@ class Replies:
         first = self._configuration.value.channels[0]
         return _own_style(inbound, ReplyStyle(first.locale, first.timezone))
 
+    def admits(self, inbound: Inbound, person: Person) -> bool:
+        """Count a command of a person; return False above the person's limit. No one gets an answer then.
+
+        Ask before any work for the command: some read many rows, one after another, and hold a turn meanwhile.
+        """
+        return _is_taken(self._commands, inbound, person.object_id)
+
     async def reply(self, inbound: Inbound, view: View | Notice, style: ReplyStyle) -> None:
         """Reply in the activity's conversation; in a channel, reply in the thread."""
         wire = inbound.wire
-        thread = Posted(wire.conversation.id, wire.reply_to_id or wire.id)
-        try:
-            self._rate_limit.take(thread_root(wire.conversation.id))
-        except ChatThrottled as error:
-            _log_lost(thread, error)
+        if not _is_taken(self._rate_limit, inbound, thread_root(wire.conversation.id)):
             return
+        thread = Posted(wire.conversation.id, wire.reply_to_id or wire.id)
         message = _message(view, style)
         try:
             await self._chat.reply(thread, message)
@@ -94,7 +99,7 @@ class Replies:
         If that fails, say in the thread that they must open the chat first. Answers above the person's rate limit are
         not sent.
         """
-        if not self._may_message(inbound, person):
+        if not _is_taken(self._rate_limit, inbound, person.object_id):
             return
         try:
             await self._send_to_one(inbound, person, _message(view, style))
@@ -112,7 +117,7 @@ class Replies:
         if is_personal(inbound):
             await self.reply(inbound, notice, style)
             return
-        if not self._may_message(inbound, person):
+        if not _is_taken(self._rate_limit, inbound, person.object_id):
             return
         try:
             await self._send_to_one(inbound, person, _message(notice, _own_style(inbound, style)))
@@ -137,14 +142,15 @@ class Replies:
                 return
         await self._chat.direct(person, message)
 
-    def _may_message(self, inbound: Inbound, person: Person) -> bool:
-        """Count a message to a person; return False above the person's limit. The message is then lost."""
-        try:
-            self._rate_limit.take(person.object_id)
-        except ChatThrottled as error:
-            _log_lost(Posted(inbound.wire.conversation.id, None), error)
-            return False
-        return True
+
+def _is_taken(limit: RateLimit, inbound: Inbound, reader: str) -> bool:
+    """Count an answer to a conversation or a person; return False above the limit. The answer is then lost."""
+    try:
+        limit.take(reader)
+    except ChatThrottled as error:
+        _log_lost(Posted(inbound.wire.conversation.id, None), error)
+        return False
+    return True
 
 
 def _own_style(inbound: Inbound, otherwise: ReplyStyle) -> ReplyStyle:

@@ -15,6 +15,7 @@ from bot.teams.wire.message_text import is_personal, stated_locale, stated_timez
 from bot.teams.wire.outgoing import Json, card_answer, error_answer, text_answer
 from bot.teams.wire.people import sender
 
+INVOKE: Final = "invoke"
 CARD_ACTION: Final = "adaptiveCard/action"
 """Name of the invoke that Action.Execute sends."""
 LONGEST_REQUEST: Final = 100  # characters; `account/region/oi-…` has about 45
@@ -55,6 +56,8 @@ def is_submit(inbound: Inbound) -> bool:
 def is_automatic(inbound: Inbound) -> bool:
     """Return whether a client sent the activity by itself, to refresh a card that it shows."""
     wire = inbound.wire
+    if wire.type != INVOKE:
+        return False
     return wire.name == CARD_ACTION and isinstance(wire.value, dict) and wire.value.get("trigger") == "automatic"
 
 

@@ -39,6 +39,11 @@ async def _without_a_limit(_: Any, endpoint: Any, inbound: Inbound) -> Any:
 
 GUARDS = (
     Guard(
+        "a person's commands are limited before any work",
+        TURNS + "test_commands_above_a_persons_limit_cause_no_work[personal]",
+        {"bot.teams.inbound.replies:Replies.admits": always(True)},
+    ),
+    Guard(
         "automatic refreshes give way to clicks",
         "tests/contract/test_endpoint.py::test_automatic_refreshes_give_way_to_clicks",
         {"bot.teams.inbound.endpoint:Endpoint._run_refresh": around(_without_a_limit)},

@@ -161,9 +161,9 @@ def _fixed(configuration: Configuration) -> tuple[object, ...]:
     return configuration.accounts, configuration.identity.external_id if reads_elsewhere else None
 
 
-def _rules_of(configuration: Configuration) -> tuple[object, ...]:
+def _rules_of(configuration: Configuration) -> Configuration:
     """Return the settings that take effect immediately. The order of the channels matters: the first match wins."""
-    return configuration.channels, configuration.identity
+    return replace(configuration, accounts=())
 
 
 def _changed(previous: Configuration, now: Configuration) -> frozenset[str] | None:

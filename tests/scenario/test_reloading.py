@@ -24,6 +24,7 @@ from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalRefused, SignalThr
 from bot.ports.store import StoreUnavailable
 from bot.sandbox.sandbox import free_port
 from bot.service.clicks.click import Verb
+from bot.service.incoming import IncomingMessage
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.people import HANAKO as HANAKO_IN_TEAMS
@@ -194,6 +195,15 @@ async def test_new_comment_in_the_configuration_file_makes_no_request_due(bot: F
     version = (await bot.world.row(key)).version
     await bot.put("# a comment\n" + TOML)
     assert (await bot.world.row(key)).version == version
+
+
+async def test_new_way_of_private_answers_takes_effect_without_an_update_of_cards(bot: FileBot) -> None:
+    """Nothing else in the file changes. A command in the channel is then answered for its person alone."""
+    await bot.posted()
+    reads = bot.world.aws.count("observe")
+    await bot.put(TOML + '[teams]\nprivate_replies = "targeted"\n')
+    reply = await bot.world.commands.answer(IncomingMessage("pending", HANAKO, CHANNEL, personal=False))
+    assert (reply.private, bot.world.aws.count("observe")) == (True, reads)
 
 
 async def test_only_changed_accounts_wait_for_a_restart(bot: FileBot) -> None:

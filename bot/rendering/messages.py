@@ -111,6 +111,7 @@ def _direct_rows(view: DirectView, formatter: CardFormatter) -> list[Data]:
     return [
         *(formatter.plain_row("decided_in", view.home) if waiting else []),
         *(_deciders_row(view, formatter) if waiting else []),
+        *(formatter.plain_row("escalated_to", view.second) if waiting else []),
         *formatter.node_row(view.node_id, view.nodes),
         formatter.account_row(view.account, view.account_name),
         formatter.region_row(view.region, view.region_name),

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bot.domain.configuration import Configuration
+from bot.domain.escalation import second_channel
 from bot.domain.identity import Person
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import AccessRequest, Status, Withdrawal
@@ -156,17 +157,19 @@ def short_view(view: DirectView, kind: DirectKind, *, detail: str | None = None)
 
 
 def _with_level(view: DirectView, record: Record, configuration: Configuration) -> DirectView:
-    """Add where a waiting request is decided, who may decide it, and the level at which it waits."""
+    """Add in which channels a waiting request is decided, who may decide it, and the level at which it waits."""
     home, request = configuration.home(record), record.request
     waiting = request.waiting if request else None
     if request is None or home is None or waiting is None:
         return replace(view, home=record.route.channel if record.route else None)
     number, of = request.levels.index(waiting) + 1, len(request.levels)
     passed = view.kind is DirectKind.WAITING and number > 1
+    second = second_channel(record, configuration, waiting.step)
     return replace(
         view,
         kind=DirectKind.LEVEL_PASSED if passed else view.kind,
         home=home.name,
+        second=second.name if second else None,
         level=(number, of) if of > 1 else None,
         deciders=home.approvers_at(waiting.step) if view.kind is DirectKind.WAITING else (),
     )

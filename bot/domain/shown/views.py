@@ -298,6 +298,7 @@ class DirectView:
     conflicting_policies: tuple[str, ...] = ()
     cancel: bool = False  # the message offers Cancel
     home: str | None = None  # the channel that decides a waiting request
+    second: str | None = None  # the channel that may decide the waiting level too, after its escalation
     detail: str | None = None  # a code
     nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
     account_name: str | None = None

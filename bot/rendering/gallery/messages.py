@@ -90,6 +90,7 @@ _LEVEL_PASSED = replace(
     decisions=(APPROVAL,),
     deciders=("user:aaaaaaaa-0000-4000-8000-900000000002",),
     decider_names=(COLLEAGUE,),
+    second="leads",
 )
 _APPROVED = replace(
     _OVER,

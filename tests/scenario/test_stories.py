@@ -7,9 +7,10 @@ import pytest
 
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Channel
+from bot.ports.teams import Message
 from bot.service.clicks.click import Verb
 from tests.fakes.card_text import shown
-from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, Message, Sent, person
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, Sent, person
 from tests.fakes.world import APPROVALS, World, new_world
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

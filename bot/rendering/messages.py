@@ -67,7 +67,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "banner": direct_banner(view, formatter),
         "node": formatter.name(formatter.node(view.shown_node)),
         "sentence": _direct_sentence(view, formatter),
-        "why": [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else [],
+        "details": _direct_details(view, formatter),
         "again": [formatter.say.runs("direct.again", command="aws ssm start-access-request")]
         if view.kind in _REQUEST_AGAIN
         else [],
@@ -82,6 +82,8 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
 
 def direct_banner(view: DirectView, formatter: CardFormatter) -> str:
     """Return the state of the request. The notification shows it too."""
+    if view.reviewers:
+        return formatter.say.text("banner.reviewing")
     if view.kind is DirectKind.LEVEL_PASSED and view.level:
         number, of = view.level
         return formatter.say.text("banner.level_passed", passed=str(number - 1), of=str(of))
@@ -100,6 +102,13 @@ def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
             return formatter.say.runs("direct.level_passed", number=str(number), of=str(of))
         case _:
             return formatter.runs(f"direct.{_without_number(view.kind)}", home=view.home or "")
+
+
+def _direct_details(view: DirectView, formatter: CardFormatter) -> list[Runs]:
+    """Return why a cancellation failed, or who is reviewing the request; [] for any other message."""
+    why = [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else []
+    names = formatter.names([formatter.person(each) for each in view.reviewers])
+    return [*why, *([formatter.say.runs("direct.reviewing", len(view.reviewers), names=names)] if names else [])]
 
 
 def _without_number(kind: DirectKind) -> DirectKind:
@@ -139,7 +148,8 @@ def note_data(view: NoteView, formatter: CardFormatter) -> Data:
         "quote": formatter.comment(view.comment),
         "facts": _note_facts(view, formatter),
         "audit": _audit(view, formatter),
-        "words": {"audit": formatter.say.text("note.audit")},
+        "open": [{"url": view.link}] if view.link else [],
+        "words": {"audit": formatter.say.text("note.audit"), "open": formatter.say.text("card.open")},
         **_note_mentions(view, formatter),
     }
 

@@ -19,6 +19,7 @@ from bot.service.clicks.signal_attempt import SignalServices
 from bot.service.clicks.signalling import Signalling
 from bot.service.commands import CommandService
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.jump_links import JumpLinks
 from bot.service.reconcile.deliveries import Deliveries
 from bot.service.reconcile.earlier_access import EarlierAccess
 from bot.service.reconcile.identifying import Identifying
@@ -75,6 +76,7 @@ class Services:
         self.rows = Rows(store, clock, storable=self.replicas.storable)
         self.auditing = Auditing(store=store, clock=clock, telemetry=telemetry)
         permission = PermissionCheck(people, configuration)
+        links = JumpLinks(store, site)
         self.signalling = Signalling(
             SignalServices(
                 rows=self.rows,
@@ -103,6 +105,7 @@ class Services:
                 chat=ports.chat,
                 people=people,
                 configuration=configuration,
+                links=links,
                 clock=clock,
                 owner=owner,
                 telemetry=telemetry,
@@ -154,6 +157,6 @@ class Services:
         self.store_check = StoreCheck(store=store, clock=clock, telemetry=telemetry, period=period)
         self.retention = Retention(store=store, clock=clock, telemetry=telemetry)
         self.commands = CommandService(
-            rows=self.rows, people=people, clock=clock, configuration=configuration, site=site
+            rows=self.rows, people=people, clock=clock, configuration=configuration, links=links
         )
         self.installs = InstallationEvents(rows=self.rows, clock=clock, telemetry=telemetry)

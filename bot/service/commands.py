@@ -19,7 +19,6 @@ from bot.domain.routing import Channel, thread_root
 from bot.domain.shown.card import card_view
 from bot.domain.shown.commands import BotCommand
 from bot.domain.shown.decided import decision_lines
-from bot.domain.shown.links import TeamsSite
 from bot.domain.shown.reply_views import (
     HelpView,
     HistoryKind,
@@ -64,11 +63,11 @@ class CommandService:
     """Answers commands."""
 
     def __init__(
-        self, *, rows: Rows, people: People, clock: Clock, configuration: CurrentConfiguration, site: TeamsSite
+        self, *, rows: Rows, people: People, clock: Clock, configuration: CurrentConfiguration, links: JumpLinks
     ) -> None:
         self._rows, self._clock, self._configuration = rows, clock, configuration
-        self._links = JumpLinks(rows.store, site)
-        self._readers = Readers(people=people, configuration=configuration, links=self._links)
+        self._links = links
+        self._readers = Readers(people=people, configuration=configuration, links=links)
         self._listing = SingleFlight(self._lines)
         self._one_at_a_time = asyncio.Lock()
         self._past = RequestHistory(rows.store, configuration)

@@ -124,7 +124,7 @@ EVENTS: Mapping[str, str] = {
     "sweep_skipped": "another process sweeps an account and Region; this one tries again every few seconds",
     "targeted_message_refused": "Teams refused a message for one person in a channel; the person's chat gets it",
     "team_group_not_stored": "the store did not accept or return the group of a channel's team",
-    "team_group_unknown": "Teams did not return the group of a channel's team, so answers have no links to its cards",
+    "team_group_unknown": "Teams did not return the group of a channel's team, so messages have no links to its cards",
     "turn_failed": "an activity failed with an unexpected error; see the stack trace",
     "values_known_by_all": "the replicas that run can now all read this many new stored values",
     "votes_unreadable": "the bot cannot parse a step's votes; the card does not show them",

@@ -58,7 +58,7 @@ FIXED = frozenset({
     "CardView.key", "CardView.step", "DirectView.key",  # ids in the data of buttons, which are not shown
     "CardView.console_url", "DirectView.commands", "DirectView.powershell",  # made from ids only
     "CardView.region_name", "DirectView.region_name",  # from data files of botocore
-    "CardView.link", "RequestLine.link",  # made from ids, which are quoted
+    "CardView.link", "NoteView.link", "RequestLine.link",  # made from ids, which are quoted
     "CardView.home_problem",  # a code of the product
     "SetupView.toml",  # made from a conversation's id
     "Mention.id",  # an id from the roster

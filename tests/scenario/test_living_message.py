@@ -11,6 +11,7 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.ports.aws import SignalThrottled
 from bot.ports.store import PersonalChat, Replica
 from bot.ports.teams import ChatProblem, ChatRefused
+from bot.service.clicks.click import Verb
 from bot.service.replicas import RUNNING
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
@@ -72,6 +73,40 @@ async def test_approval_of_a_level_updates_the_message_without_a_notification(wo
     assert "level 2 of 2" in text
     assert HANAKO.name in text
     assert CANCEL in world.chat.living
+
+
+async def test_message_names_who_is_reviewing_until_the_review_ends(world: World) -> None:
+    """The message is updated when a review begins and when it ends, and not for a repeated click. It never notifies."""
+    key = await world.posted(levels=2)
+    reviewed = []
+    async with world.running():
+        for step in ("Level1", "Level2"):
+            await world.press(key, HANAKO, Verb.REVIEWING, step=step)
+            await world.clock.advance(1)
+            reviewed += texts(world)
+            await world.press(key, HANAKO, Verb.REVIEWING, step=step)
+            await world.clock.advance(30)
+            await world.press(key, ICHIRO, step="Level1")
+            await world.clock.advance(1)
+        assert CANCEL in world.chat.living
+        await world.clock.advance(10 * 60)
+    (message,) = world.chat.of("direct")
+    names = [HANAKO.name in shown(each.card) for each in message.versions]
+    assert (names, [each.alert for each in message.versions[1:]]) == ([False, True, False, True, False], [False] * 4)
+    assert all("Being reviewed" in each and f"{HANAKO.name} is looking at it now" in each for each in reviewed)
+    assert "level 2 of 2" in reviewed[1]
+
+
+async def test_answer_to_a_click_in_the_message_names_who_is_reviewing(world: World) -> None:
+    """The answer takes the place of the message. AWS is busy, so the request still waits."""
+    key = await world.posted()
+    await world.press(key, HANAKO, Verb.REVIEWING)
+    world.aws.before["signal"].extend(SignalThrottled() for _ in range(100))
+    answering = asyncio.create_task(world.click_handler.click(world.withdrawn(key)))
+    await world.clock.advance(3)
+    assert f"{HANAKO.name} is looking at it now" in shown((await answering).card)
+    await world.clock.advance(90)
+    await world.click_handler.drain()
 
 
 async def test_approved_message_has_the_commands_until_the_access_is_revoked(world: World) -> None:

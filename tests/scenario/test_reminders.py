@@ -11,10 +11,10 @@ from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Channel, LevelRule
 from bot.ports.teams import ChatThrottled, ChatUnavailable
 from tests.fakes.aws import FakeAws
-from tests.fakes.card_text import shown
-from tests.fakes.chat import HANAKO, ICHIRO, Sent
+from tests.fakes.card_text import nodes, shown
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, Sent
 from tests.fakes.clock import ManualClock
-from tests.fakes.world import APPROVALS, World, current_configuration, new_world
+from tests.fakes.world import APPROVALS, SITE, World, current_configuration, new_world
 
 QUARTER, HOUR = timedelta(minutes=15), timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -75,6 +75,24 @@ async def test_story_of_two_reminders_and_a_request_that_expires() -> None:
     world.aws.end(key, Status.TIMED_OUT)
     assert await counts(world, key, DAY) == [2]
     assert "Expired" in shown(world.chat.of("post")[0].versions[-1].card)
+
+
+async def test_notes_that_call_people_link_to_the_card_once_the_group_of_the_team_is_known() -> None:
+    """The first reminder has no link, because a link without the group may not open. No other note has one."""
+    world = new_world(REMINDING)
+    group = "22222222-2222-4222-8222-222222222222"
+    key = await world.posted(levels=2)
+    await world.pass_time(key, QUARTER.total_seconds())
+    await world.store.remember_team_group(CHANNEL, group)
+    await world.pass_time(key, HOUR.total_seconds())
+    async with world.running():
+        await world.press(key, HANAKO)
+    links = [
+        [each["url"] for each in nodes(sent.versions[-1].card) if each.get("type") == "Action.OpenUrl"]
+        for sent in world.chat.of("reply")
+    ]
+    link = SITE.message_link(f"{CHANNEL};messageid=1000", "1000", group_id=group)
+    assert links == [[], [link], [], [link]]
 
 
 async def test_reminders_begin_again_with_each_level() -> None:

@@ -14,6 +14,7 @@ from bot.domain.identity import Person
 from bot.domain.request import RequestKey
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.commands import CommandService
+from bot.service.jump_links import JumpLinks
 from bot.service.sources.installation_events import InstallationEvents
 from bot.teams.assembly import TeamsSide
 from bot.telemetry import Telemetry
@@ -87,7 +88,7 @@ async def _running_edge() -> AsyncIterator[MatrixEdge]:
             people=configured.people,
             clock=clock,
             configuration=configured.configuration,
-            site=teams.site,
+            links=JumpLinks(configured.store, teams.site),
         )
         installs = InstallationEvents(rows=configured.rows, clock=clock, telemetry=telemetry)
         app = server.build_app(messages=teams.attach(edge, commands, installs), ready=teams.missing)

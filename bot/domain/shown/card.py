@@ -81,7 +81,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         decisions=lines,
         applying=applying,
         queued=queued,
-        reviewers=_reviewers(record, now) if buttons and applying is None else (),
+        reviewers=reviewer_names(record, now) if buttons and applying is None else (),
         buttons=buttons and applying is None,
         revoke=revoke,
         no_buttons=no_buttons if pending else None,
@@ -271,7 +271,8 @@ def _queued(record: Record) -> tuple[DecisionLine, ...]:
     return tuple(decision_line(each) for each in record.live_decisions if each.announced and _is_queued_vote(each))
 
 
-def _reviewers(record: Record, now: datetime) -> tuple[str, ...]:
+def reviewer_names(record: Record, now: datetime) -> tuple[str, ...]:
+    """Return the names of the people who are reviewing the waiting level now."""
     waiting = record.waiting_level
     if waiting is None:
         return ()

@@ -12,7 +12,7 @@ from bot.domain.escalation import second_channel
 from bot.domain.identity import Person
 from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
 from bot.domain.request import AccessRequest, Status, Withdrawal
-from bot.domain.shown.card import access_is_over, conflicting_policies, is_undecidable, node_lines
+from bot.domain.shown.card import access_is_over, conflicting_policies, is_undecidable, node_lines, reviewer_names
 from bot.domain.shown.card_places import second_channels
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.decided import decision_lines
@@ -149,6 +149,15 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
         region_name=configuration.region_names.get(request.key.region),
     )
     return _with_level(view, record, configuration) if request.status is Status.PENDING else view
+
+
+def living_view(view: DirectView, record: Record, now: datetime) -> DirectView:
+    """Return the message that is updated in place: it names who is reviewing a waiting request.
+
+    A message that is sent once would name them for ever.
+    """
+    waiting = view.kind in {DirectKind.WAITING, DirectKind.LEVEL_PASSED}
+    return replace(view, reviewers=reviewer_names(record, now)) if waiting else view
 
 
 def short_view(view: DirectView, kind: DirectKind, *, detail: str | None = None) -> DirectView:

@@ -28,6 +28,7 @@ from bot.domain.shown.direct import (
     is_living_copy,
     living_messages,
     living_name,
+    living_view,
     may_still_be_identified,
     requester_of,
     short_view,
@@ -251,7 +252,8 @@ def _updated_messages(
         return []
     alert = alert_kind(record, kind, now)
     names = tuple(dict.fromkeys(alert_name(each) for each in (kind, alert) if each))
-    message = replace(due, name=living_name(due.person), kind=SurfaceKind.LIVING, announces=names)
+    view, name = living_view(due.view, record, now), living_name(due.person)
+    message = replace(due, name=name, kind=SurfaceKind.LIVING, view=view, announces=names)
     copies = [replace(message, name=each.name) for each in living_messages(record, due.person) if each is not living]
     updated = living is not None and living.activity_id is not None
     short = []

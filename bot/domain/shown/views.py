@@ -307,6 +307,7 @@ class DirectView:
     level: tuple[int, int] | None = None  # number of the waiting level and of all levels, if there are several
     deciders: tuple[str, ...] = ()  # who may decide now, as in the configuration: `members`, `user:…`, `upn:…`
     decider_names: tuple[str, ...] = ()  # names of listed deciders; added when the message is sent
+    reviewers: tuple[str, ...] = ()  # the names of people who are reviewing the waiting request
 
     @property
     def is_open(self) -> bool:
@@ -370,3 +371,4 @@ class NoteView:
     level: LevelLine | None = None  # the level whose people the note calls
     deadline: datetime | None = None  # when the request times out in AWS, in a reminder
     mentions: tuple[Mention, ...] = ()  # these people
+    link: str | None = None  # opens the card in Teams; added when a note that calls people is sent

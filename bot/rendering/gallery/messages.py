@@ -25,6 +25,7 @@ from bot.rendering.gallery.cards import ASKED, NODES, SECOND_LEVEL, WAITING
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
     APPROVAL,
+    APPROVER,
     APPROVER_SESSION,
     CANCELLATION,
     COLLEAGUE,
@@ -151,7 +152,9 @@ _NOTES = {
     "note-rejection-not-shown": _accepted(NoteKind.REJECTION_NOT_SHOWN, REJECTION, "SendAutomationSignal Reject"),
     "note-ended": _BLANK,
     "note-unanswered": replace(_BLANK, kind=NoteKind.UNANSWERED, who=APPROVAL.who),
-    "note-level": replace(_BLANK, kind=NoteKind.LEVEL, requester=REQUESTER, level=SECOND_LEVEL, mentions=ASKED),
+    "note-level": replace(
+        _BLANK, kind=NoteKind.LEVEL, requester=REQUESTER, level=SECOND_LEVEL, mentions=ASKED, link=LINK
+    ),
     "note-level-of-one": replace(
         _BLANK, kind=NoteKind.LEVEL, requester=REQUESTER, level=replace(SECOND_LEVEL, number=1, of=1)
     ),
@@ -163,6 +166,8 @@ _NOTES = {
         level=replace(SECOND_LEVEL, number=1, of=1),
         at=REQUESTED_AT,
         deadline=DEADLINE,
+        mentions=ASKED,
+        link=LINK,
     ),
     "note-reminder-of-second-level": replace(
         _BLANK, kind=NoteKind.REMINDER, requester=REQUESTER, level=SECOND_LEVEL, at=REQUESTED_AT, mentions=ASKED
@@ -248,6 +253,8 @@ MESSAGES: Final[Mapping[str, Sample]] = {
     for name, view in {
         "direct-message": _APPROVED,
         **{named("direct-message", kind): view for kind, view in _DIRECT.items() if view is not _APPROVED},
+        "direct-message-reviewing": replace(WAITING_MESSAGE, reviewers=(APPROVER,)),
+        "direct-message-level-passed-reviewing": replace(_LEVEL_PASSED, reviewers=(COLLEAGUE, OTHER_REQUESTER)),
         **_SHORT,
         "direct-message-several-nodes": replace(_APPROVED, node_id="", node_name=None, nodes=NODES),
         "direct-message-failed-policies-conflict": replace(

@@ -8,7 +8,7 @@ from bot.domain.request import Status, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card import card_view
 from bot.domain.shown.decided import decision_line
-from bot.domain.shown.direct import direct_kind, direct_view
+from bot.domain.shown.direct import direct_kind, direct_view, living_view
 from bot.domain.shown.viewers import ViewerKind, seen_by
 from bot.domain.shown.views import Banner, CardView, DirectView, Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
@@ -80,8 +80,9 @@ class Answers:
         return card_view(record, channel, self._configuration.value, self._clock.now())
 
     def _direct(self, record: Record) -> DirectView | None:
-        kind = direct_kind(record, self._configuration.value, self._clock.now())
-        return direct_view(record, kind, self._configuration.value) if kind else None
+        now = self._clock.now()
+        kind = direct_kind(record, self._configuration.value, now)
+        return living_view(direct_view(record, kind, self._configuration.value), record, now) if kind else None
 
 
 def _answer(

@@ -14,6 +14,7 @@ from bot.ports.clock import Clock
 from bot.ports.teams import Chat, People
 from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.jump_links import JumpLinks
 from bot.service.reconcile.delivery import Delivery, waits_until
 from bot.service.reconcile.failed_delivery import Outlets
 from bot.service.reconcile.mentioning import Mentioning
@@ -43,6 +44,7 @@ class Deliveries:
         chat: Chat,
         people: People,
         configuration: CurrentConfiguration,
+        links: JumpLinks,
         clock: Clock,
         owner: str,
         telemetry: Telemetry,
@@ -54,6 +56,7 @@ class Deliveries:
             Mentioning(people),
             ReaderStyle(rows.store),
             Viewing(people, configuration),
+            links,
             Probing(clock),
             clock,
             telemetry,

@@ -1,6 +1,7 @@
 """Delivers one surface to Teams: sends it, and stores the result. `failed_delivery.py` reacts to failures."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar, assert_never
@@ -176,8 +177,16 @@ class Delivery:
 
     async def _post(self, send: Callable[[Message], Awaitable[Posted]], *, alert: bool = False) -> None:
         shown = await self._read_by(await self._mentioning.on_post(self._entry.record, self._wanted))
+        shown = await self._linked(shown)
         await self._entry.begin_post()
         await self._delivered(await self._sent(shown, send, alert=alert), called=called_step(shown.view))
+
+    async def _linked(self, shown: Wanted) -> Wanted:
+        """Return a note that calls people with a link to its card, if that is known. All else is returned unchanged."""
+        view, card = shown.view, self._entry.record.surface(card_name(shown.channel.name))
+        if card is None or not isinstance(view, NoteView) or view.level is None:
+            return shown
+        return replace(shown, view=replace(view, link=await self._outlets.links.to(card)))
 
     async def _skip(self) -> None:
         if self._former.delivery in _UNSENT:

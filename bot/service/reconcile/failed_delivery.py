@@ -11,6 +11,7 @@ from bot.domain.shown.views import DirectView
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.checks.outcomes import Outcomes, Work
+from bot.service.jump_links import JumpLinks
 from bot.service.reconcile import retry_policy
 from bot.service.reconcile.mentioning import Mentioning
 from bot.service.reconcile.outbox import OutboxEntry
@@ -31,6 +32,7 @@ class Outlets:
     mentioning: Mentioning
     reader_style: ReaderStyle
     viewing: Viewing
+    links: JumpLinks
     probing: Probing
     clock: Clock
     telemetry: Telemetry

@@ -20,6 +20,7 @@ from bot.ports.teams import Message
 from bot.rendering import render, summary
 from bot.service.clicks.click import Answer, Verb
 from bot.service.commands import Reply
+from bot.teams.inbound.personal_chats import STYLE_CACHED_FOR
 from bot.teams.inbound.replies import REPEAT_AFTER
 from bot.teams.inbound.tokens import TokenVerifier, VerifiedToken
 from bot.teams.outbound.calls import LONGEST_WAIT
@@ -636,6 +637,31 @@ async def test_language_and_time_zone_of_a_person_are_stored_with_their_chat(ms:
         assert (known.locale, known.timezone) == (
             ("ja", "Asia/Tokyo") if said["locale"] == "ja-JP" else ("en", "Europe/London")
         )
+
+
+async def test_language_that_another_process_stored_meanwhile_is_corrected(
+    ms: FakeMicrosoft, bot: Turns, clock: ManualClock
+) -> None:
+    """Taro tries Japanese, which another process sees, and returns to English. Minutes later, English is stored."""
+    chat = ms.world.personal(TARO)
+    async with running_turns(ms, clock=clock) as other:
+        other.store.tables.chats = bot.store.tables.chats
+        for seen_by, locale in ((bot, "en-US"), (other, "ja-JP"), (bot, "en-US")):
+            await clock.advance(STYLE_CACHED_FOR)
+            await ms.post_message(seen_by.url, TARO, chat, "help", locale=locale)
+            await settled()
+        assert bot.store.tables.chats[TARO.object_id].locale == "en"
+
+
+async def test_new_language_costs_no_read_of_the_persons_addresses(ms: FakeMicrosoft, bot: Turns) -> None:
+    """A client may state another language with every message."""
+    chat = ms.world.personal(TARO)
+    await ms.post_message(bot.url, TARO, chat, "help", locale="en-US")
+    reads = len(ms.faults.matching("GET", "/members/"))
+    await ms.post_message(bot.url, TARO, chat, "help", locale="ja-JP")
+    await settled()
+    assert bot.store.tables.chats[TARO.object_id].locale == "ja"
+    assert len(ms.faults.matching("GET", "/members/")) == reads
 
 
 async def test_click_in_a_channel_stores_the_language_of_a_person_who_has_a_chat(ms: FakeMicrosoft, bot: Turns) -> None:

@@ -17,6 +17,7 @@ from bot.teams.wire.people import sender
 
 CACHED: Final = 4096  # people; a person who is not cached is read again
 CACHED_FOR: Final = 24 * 3600.0  # seconds; after that the person's addresses are read again, because they may change
+STYLE_CACHED_FOR: Final = 300.0  # seconds; another process may have stored another style meanwhile
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +30,8 @@ class PersonalChats:
 
     def __init__(self, store: Store, directory: Directory, *, clock: Clock) -> None:
         self._store, self._directory = store, directory
-        self._current: TTLCache[str, tuple[_Place, _Style]] = TTLCache(CACHED, CACHED_FOR, timer=clock.epoch)
-        self._styles: TTLCache[str, _Style] = TTLCache(CACHED, CACHED_FOR, timer=clock.epoch)
+        self._current: TTLCache[str, _Place] = TTLCache(CACHED, CACHED_FOR, timer=clock.epoch)
+        self._styles: TTLCache[str, _Style] = TTLCache(CACHED, STYLE_CACHED_FOR, timer=clock.epoch)
         self._background = Background()
 
     async def remember(self, inbound: Inbound) -> bool:
@@ -40,15 +41,20 @@ class PersonalChats:
         False also if the activity has no person, or the store fails.
         """
         person, place = sender(inbound), (inbound.wire.conversation.id, inbound.wire.service_url or "")
-        style = stated_locale(inbound), stated_timezone(inbound)
-        if person is None or self._current.get(person.object_id) == (place, style):
+        if person is None:
             return False
-        self._current[person.object_id] = place, style  # set before the read, so that a parallel activity returns False
+        if self._current.get(person.object_id) == place:
+            self.learn_style(inbound)
+            return False
+        style = stated_locale(inbound), stated_timezone(inbound)
+        # set before the read, so that a parallel activity returns False
+        self._current[person.object_id], self._styles[person.object_id] = place, style
         try:
             known = await self._store.personal_chat(person.object_id)
             await self._update(person, place, known, style)
         except StoreUnavailable:
             self._current.pop(person.object_id, None)
+            self._styles.pop(person.object_id, None)
             log.warning("personal_chat_not_stored", person=person.object_id)
             return False
         return known is None

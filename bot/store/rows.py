@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from types import NoneType
 from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
 
@@ -101,6 +101,16 @@ def storable(value: T) -> T:
     return cast("T", _storable(value))
 
 
+def storable_over(value: T, former: T) -> T:
+    """Return a value like `storable`. Fields with the same objects as in `former`, which is storable, are not examined.
+
+    The change of a row replaces few of its fields, and a row has hundreds of values.
+    """
+    names = _names_of_parts(type(value))  # type: ignore[arg-type]  # types are hashable
+    changed = [name for name in names if getattr(value, name) is not getattr(former, name)]
+    return cast("T", _with_storable_parts(value, changed))
+
+
 def _storable(value: Any) -> Any:
     return _way(type(value))(value)  # type: ignore[arg-type]  # types are hashable
 
@@ -133,18 +143,24 @@ def _each_of(kind: Callable[[list[Any]], Any]) -> Way:
 
 
 def _each_part_of(kind: type) -> Way:
-    names = [name for name, part in get_type_hints(kind).items() if _may_change(part)]
+    return partial(_with_storable_parts, names=_names_of_parts(kind))
 
-    def storable_parts(value: Any) -> Any:
-        changed = {}
-        for name in names:
-            part = getattr(value, name)
-            kept = _storable(part)
-            if kept is not part:
-                changed[name] = kept
-        return replace(value, **changed) if changed else value
 
-    return storable_parts
+def _with_storable_parts(value: Any, names: Iterable[str]) -> Any:
+    """Return a dataclass with these fields made storable; the same object if that changes nothing."""
+    changed = {}
+    for name in names:
+        part = getattr(value, name)
+        kept = _storable(part)
+        if kept is not part:
+            changed[name] = kept
+    return replace(value, **changed) if changed else value
+
+
+@cache
+def _names_of_parts(kind: type) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields that may have a moment or a text that stores return differently."""
+    return tuple(name for name, part in get_type_hints(kind).items() if _may_change(part))
 
 
 def _may_change(kind: Any) -> bool:
@@ -220,7 +236,7 @@ def apply_change(
     created at `now`. Errors of `change` pass through.
     """
     start = former or Record(key, storable(now))
-    record = storable(change(start))
+    record = storable_over(change(start), start)
     if record == start:
         return start, ()
     written = replace(record, version=start.version + 1)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.test_packaging import lines, our_files
 
-SECRETS = {
+SECRETS = {  # each pattern fits within one line
     "AWS access key": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
     "signed token": r"\beyJ[A-Za-z0-9_-]{15,}\.eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{15,}",
@@ -31,21 +31,17 @@ ACCOUNT = re.compile(r"arn:aws[\w-]*:[\w-]*:[\w*-]*:(\d{12}):")
 SAMPLE_ACCOUNTS = re.compile(r"(\d)\1{11}|(\d)\2{3}(\d)\3{3}(\d)\4{3}|123456789012")
 
 
-def found_in(text: str) -> Iterator[str]:
-    """Yield the name of each kind of secret that a line seems to contain."""
+def found_in(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the line number and the kind of each text that looks like a secret."""
     for sample in MADE_UP:
         text = text.replace(sample, "")
-    yield from (name for name, pattern in SECRETS.items() if re.search(pattern, text))
+    for name, pattern in SECRETS.items():
+        yield from ((text.count("\n", 0, found.start()) + 1, name) for found in re.finditer(pattern, text))
 
 
 def offences(paths: Iterable[Path]) -> list[str]:
     """Return file, line and kind of each text that looks like a secret, without the text."""
-    return [
-        f"{path}:{number}: {name}"
-        for path in paths
-        for number, line in enumerate(lines(path), 1)
-        for name in found_in(line)
-    ]
+    return [f"{path}:{number}: {name}" for path in paths for number, name in found_in("\n".join(lines(path)))]
 
 
 def test_no_file_contains_a_secret() -> None:

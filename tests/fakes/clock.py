@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
 START = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
-QUIET_ROUNDS = 3  # turns of the loop without another ready task, after which all tasks count as waiting
+QUIET_ROUNDS = 1  # turns of the loop without another ready task, after which all tasks count as waiting
 MOST_ROUNDS = 10_000  # beyond that, two tasks wake each other without end
 
 

@@ -40,6 +40,8 @@ class Tables:
     records: dict[RequestKey, Record] = field(default_factory=dict)
     chats: dict[str, PersonalChat] = field(default_factory=dict)
     service_urls: dict[str, str] = field(default_factory=dict)
+    history: dict[str, dict[RequestKey, HistoryEntry]] = field(default_factory=dict)
+    entries: dict[RequestKey, tuple[Record, Sequence[HistoryEntry]]] = field(default_factory=dict)  # of rows, once read
     history_began: datetime | None = None
     team_groups: dict[str, str] = field(default_factory=dict)
     watermarks: dict[tuple[str, str], datetime] = field(default_factory=dict)
@@ -126,9 +128,16 @@ class MemoryStore:
         return [records[key] for key in keys if key in records and key not in self.unreadable]
 
     async def history(self, subject: str, since: datetime, limit: int) -> Sequence[HistoryEntry]:
-        every = (each for record in self._working().records.values() for each in history_entries(record))
+        every = (each for record in self._working().records.values() for each in self._entries(record))
         found = [each for each in every if each.subject == subject and each.at >= since]
         return sorted(found, key=lambda each: (-each.at.timestamp(), str(each.key)))[:limit]
+
+    def _entries(self, record: Record) -> Sequence[HistoryEntry]:
+        row, entries = self.tables.entries.get(record.key, (None, ()))
+        if row is not record:
+            entries = history_entries(record)
+            self.tables.entries[record.key] = (record, entries)
+        return entries
 
     async def history_began(self, now: datetime) -> datetime:
         tables = self._working()

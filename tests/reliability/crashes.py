@@ -18,6 +18,7 @@ from tests.fakes.outside import MEI, NAMING, PRIYA, Outside, Process
 from tests.reliability.rest import Stuck
 
 STUCK = 600  # seconds after which unfinished work counts as stuck
+Choice = Callable[[], bool]
 MOST_PRESSES = 3  # clicks of one person at one step; a click without an effect is repeated
 
 
@@ -63,9 +64,10 @@ class Story:
 
 @dataclass(slots=True)
 class Recorder:
-    """A gate that copies the state outside the process whenever it has changed since the last copy."""
+    """A gate that copies the state outside the process whenever it has changed since the last one, if `keep` says so."""
 
     outside: Outside
+    keep: Choice
     points: list[str] = field(default_factory=list)  # every call, before and after, with or without a copy
     copies: list[Outside] = field(default_factory=list)
     _last: tuple[object, ...] = ()
@@ -83,7 +85,8 @@ class Recorder:
         marks = self.outside.marks
         if marks != self._last:
             self._last = marks
-            self.copies.append(self.outside.copied())
+            if self.keep():
+                self.copies.append(self.outside.copied())
 
 
 def asked(levels: int, required: int = 1) -> Act:
@@ -159,9 +162,9 @@ STORIES = (
 )
 
 
-async def live(outside: Outside, story: Story) -> Recorder:
+async def live(outside: Outside, story: Story, *, keep: Choice = lambda: True) -> Recorder:
     """Run one process from this state to the end of the story. Return the recorder with its copies. Raises Stuck."""
-    recorder = Recorder(outside)
+    recorder = Recorder(outside, keep)
     process = Process(outside, recorder, owner=f"process {outside.crashes}")
     try:
         for number in range(outside.done, len(story.acts)):
@@ -200,9 +203,6 @@ async def _press(process: Process, act: Act, number: int) -> None:
     raise Stuck("work is still pending")
 
 
-Choice = Callable[[], bool]
-
-
 async def crashed(
     left: Outside, story: Story, *, choose: Choice = lambda: False, down: int = 0
 ) -> AsyncIterator[Outside]:
@@ -214,9 +214,8 @@ async def crashed(
     outside = left.copied()
     outside.crashes += 1
     await outside.clock.advance(down)
-    recorder = await live(outside, story)
+    recorder = await live(outside, story, keep=choose)
     yield outside
     for copy in recorder.copies:
-        if choose():
-            async for further in crashed(copy, story):
-                yield further
+        async for further in crashed(copy, story):
+            yield further

@@ -11,6 +11,7 @@ from bot.domain.record import Visits
 from bot.domain.request import RequestKey, Status
 from bot.ports.store import StoreUnavailable
 from tests.fakes.aws import TARO
+from tests.fakes.card_text import shown
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World
 
@@ -45,7 +46,7 @@ async def test_card_shows_how_often_the_requester_had_access_to_the_node_and_whe
     await decided(world, 2, Status.REVOKED)
     await world.clock.advance(8 * DAY)
     assert await visits_of_next(world) == Visits(2, last, 90)
-    assert "2 times in 90 days, last on Jul 13" in world.chat.of("post")[-1].card
+    assert "2 times in 90 days, last on Jul 13" in shown(world.chat.of("post")[-1].versions[-1].card)
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.TIMED_OUT, Status.CANCELLED, Status.PENDING])
@@ -53,7 +54,7 @@ async def test_requests_without_access_do_not_count(world: World, status: Status
     """The card of the next request has no line."""
     await decided(world, 1, status)
     assert await visits_of_next(world) is None
-    assert "Access here" not in world.chat.of("post")[-1].card
+    assert "Access here" not in shown(world.chat.of("post")[-1].versions[-1].card)
 
 
 async def test_access_of_other_people_and_to_other_nodes_does_not_count(world: World) -> None:

@@ -122,7 +122,7 @@ async def test_vote_is_not_reported_as_outside_teams_while_a_signal_waits_for_it
         await world.clock.advance(3)
         await click
     (reply,) = world.chat.of("reply")
-    assert "approved outside Teams" in reply.card
+    assert f"{HANAKO.upn} approved access to web-prod-01 outside Teams" in shown(reply.versions[-1].card)
 
 
 async def test_card_gets_its_buttons_back_after_a_refused_signal(world: World) -> None:

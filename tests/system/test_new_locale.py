@@ -77,6 +77,6 @@ def test_channels_clients_and_the_app_package_use_the_new_language(cards: Path) 
         "package": "fr.json",
         "short": "Approuver ou refuser des accès.",
         "help": "fr",
-        "moment": "lun. 30 nov. 2026, 05:19 UTC",
+        "moment": "lun.\N{NO-BREAK SPACE}30\N{NO-BREAK SPACE}nov.\N{NO-BREAK SPACE}2026, 05:19\N{NO-BREAK SPACE}UTC",
         "duration": "2\u00a0heures",
     }

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
-from bot.service.reconcile.reconciler import LAST_ATTEMPT
+from bot.service.reconcile.due_time import LAST_ATTEMPT
 from bot.service.sources.intake import PAUSE
 from bot.service.sources.place_sweep import OVERLAP
 from bot.telemetry import Telemetry

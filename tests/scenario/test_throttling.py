@@ -10,7 +10,7 @@ from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.ports.teams import ChatThrottled, ChatUnavailable, Message, Posted
-from bot.service.reconcile.reconciler import FACTS_KEPT, is_recent
+from bot.service.reconcile.due_time import FACTS_KEPT, is_recent
 from bot.teams.outbound.rate_limit import RateLimit
 from tests.fakes.chat import HANAKO, FakeChat
 from tests.fakes.clock import ManualClock

@@ -116,7 +116,7 @@ def test_only_one_module_sends_signals_to_aws(used: Sequence[Use]) -> None:
     assert modules(used, "signal", of="requests") == {"bot.service.clicks.signal_attempt"}
     assert modules(used, "run", of="attempt") == {"bot.service.clicks.signalling"}
     assert modules(used, "carry") == {"bot.service.clicks.attempt", "bot.service.clicks.signalling"}
-    assert modules(used, "take_over") == {"bot.service.reconcile.reconciler"}
+    assert modules(used, "take_over") == {"bot.service.reconcile.recovering"}
 
 
 def test_services_write_rows_only_through_the_class_rows(used: Sequence[Use]) -> None:

@@ -14,44 +14,29 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bot.concurrency.background import Background
-from bot.concurrency.backoff import backoff
-from bot.domain.claims import awaits_effect, under_way
-from bot.domain.configuration import Configuration
-from bot.domain.decision import HOLD, QUEUE_HOLD, Decision, DecisionEvent, DecisionState, Outcome
-from bot.domain.effects import settle_unknown, votes_due_at
 from bot.domain.escalation import with_escalation
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, RequestKey, Status
 from bot.domain.routing import route
 from bot.domain.shown.card_places import renamed
-from bot.domain.shown.direct import LOOKUP_SPAN, may_still_be_identified, with_living_message
-from bot.domain.shown.surfaces import desired, next_change
+from bot.domain.shown.direct import with_living_message
+from bot.domain.shown.surfaces import desired
 from bot.domain.shown.turns import may_escalate
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
-from bot.ports.store import StoreUncertain
 from bot.service.checks.check import NOT_COMPLETE
 from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.clicks.signalling import Signalling
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries, Postponed
+from bot.service.reconcile.due_time import due_at, is_recent
 from bot.service.reconcile.earlier_access import EarlierAccess
 from bot.service.reconcile.identifying import Identifying
+from bot.service.reconcile.recovering import Recovering
 from bot.service.rows import LeaseHeld, Rows
 from bot.telemetry import Telemetry, observe_wait
 
-FIRST_PAUSE = timedelta(seconds=1)  # pause before the second attempt to read a request
-LONGEST_PAUSE = timedelta(minutes=1)  # longest pause between attempts to read a request
 INCOMPLETE_READS = 3  # in a row; AWS allows the first reads of a new approval only once it has set the tag
-INCOMPLETE_PAUSE = timedelta(minutes=10)  # pause between attempts if only a part of a request is unreadable
-LAST_ATTEMPT = 12  # retries of an OpsItem that was never readable; the last is about seven minutes after the first read
-UNIDENTIFIED_PAUSE = timedelta(minutes=5)  # rosters are read again after it: a requester or approver may have joined
-# The pauses while Teams does not return all rosters, for LOOKUP_SPAN: the message must be sent within a minute of the
-# recovery, and the directory may return the last result for another 10 seconds.
-LOOKUP_PAUSES = timedelta(seconds=5), timedelta(seconds=45)
-FACTS_KEPT = timedelta(minutes=5)  # how long a postponed delivery is repeated without reading AWS again
-UNKNOWN_PAUSE = timedelta(seconds=2)  # pause between checks of a decision that AWS never answered
 log = structlog.get_logger(__name__)
 
 
@@ -78,10 +63,10 @@ class Reconciler:
         in_place: Callable[[], bool],
     ) -> None:
         self._rows, self._requests, self._identifying = rows, requests, identifying
-        self._deliveries, self._signalling, self._clock = deliveries, signalling, clock
+        self._deliveries, self._clock = deliveries, clock
         self._configuration, self._owner, self._telemetry = configuration, owner, telemetry
         self._outcomes, self._earlier_access, self._in_place = outcomes, earlier_access, in_place
-        self._taken_over = Background()
+        self._recovering = Recovering(rows=rows, signalling=signalling, clock=clock)
 
     async def reconcile(self, key: RequestKey) -> None:
         """Read a request from AWS and update Teams.
@@ -95,10 +80,10 @@ class Reconciler:
             raise
         outcome, again_at = "failed", None
         try:
-            await self._continue_queued(record)
+            await self._recovering.continue_queued(record)
             async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
                 if not self._is_known(record):
-                    record = await self._escalated(await self._recover_decisions(await self._observe(record)))
+                    record = await self._escalated(await self._recovering.recover(await self._observe(record)))
             await self._deliver(record)
             outcome = "converged"
         except Postponed as postponed:
@@ -126,7 +111,7 @@ class Reconciler:
 
     async def drain(self) -> None:
         """Wait for the decisions that were taken over from crashed processes."""
-        await self._taken_over.drain()
+        await self._recovering.drain()
 
     # --- lease and next time
 
@@ -134,25 +119,13 @@ class Reconciler:
         """Give the lease back and set the time of the next reconcile, unless an earlier time is already stored."""
 
         def end(record: Record) -> Record:
-            planned = self._next_requeue(record)
+            planned = due_at(record, self._configuration.value, self._clock.now())
             free = replace(record.released_by(self._owner), deliver_at=None)
             if again_at and (planned is None or again_at < planned):
                 return free.redeliver_at(again_at)
             return free.requeue_by(planned) if planned else free
 
         await self._rows.apply(key, end)
-
-    def _next_requeue(self, record: Record) -> datetime | None:
-        if not self._configuration.value.covers(record.key):
-            return None  # the account or Region was removed from the configuration; clicks are answered with NOT_FOUND
-        now = self._clock.now()
-        change = next_change(record, self._configuration.value, now)
-        moments = [_retry_at(record, now), change, *_decision_checks(record, now)]
-        if may_still_be_identified(record, now):
-            moments.append(now + _lookup_pause(record, now))
-        if (record.no_approver or record.no_second_approver) and record.waiting_level:
-            moments.append(now + UNIDENTIFIED_PAUSE)
-        return min((moment for moment in moments if moment), default=None)
 
     # --- observe
 
@@ -236,63 +209,6 @@ class Reconciler:
         log.info("request_escalated")
         return await self._rows.apply(record.key, escalate)
 
-    # --- decisions that no process is working on
-
-    async def _recover_decisions(self, record: Record) -> Record:
-        now = self._clock.now()
-        for decision in record.live_decisions:
-            if decision.state is DecisionState.UNKNOWN:
-                record = await self._settle_unknown(record, decision)
-            elif decision.hold_ended(now):
-                record = await self._take_over(record, decision)
-        return record
-
-    async def _continue_queued(self, record: Record) -> None:
-        """Queue the decisions of a crashed process again. Raises Postponed if there were any.
-
-        AWS is read later: hundreds of them have five minutes in all, and AWS allows only a few reads a second.
-        """
-        now = self._clock.now()
-        left = [each for each in record.live_decisions if each.queued and each.hold_ended(now)]
-        for decision in left:
-            await self._take_over(record, decision)
-        if left:
-            raise Postponed(now)
-
-    async def _settle_unknown(self, record: Record, decision: Decision) -> Record:
-        def settle(row: Record) -> Record:
-            current = row.decision(decision.id)
-            if current is None or current.state is not DecisionState.UNKNOWN:
-                return row
-            settled = settle_unknown(row, current, self._clock.now())
-            # this reconcile has already read the effect
-            return row.with_decision(replace(settled, settled_in=row.observed_from))
-
-        return await self._rows.apply(record.key, settle)
-
-    async def _take_over(self, record: Record, decision: Decision) -> Record:
-        """Take a decision over from a crashed process: continue, release or settle it as `taken_over` says."""
-        now = self._clock.now()
-        taken: Decision | None = None
-
-        def adopt(row: Record) -> Record:
-            nonlocal taken
-            current = row.decision(decision.id)
-            taken = taken_over(current, now) if current and current.hold_ended(now) else None
-            return row.with_decision(taken) if taken else row
-
-        try:
-            adopted = await self._rows.apply(record.key, adopt)
-        except StoreUncertain:  # if it is stored, the others wait for this process
-            self._continue(record.key, taken)
-            raise
-        self._continue(record.key, taken)
-        return adopted
-
-    def _continue(self, key: RequestKey, taken: Decision | None) -> None:
-        if taken and taken.state is DecisionState.CLAIMED:
-            self._taken_over.begin(self._signalling.take_over(key, taken))
-
 
 def _unreadable(row: Record, *, since: int, missing_at: datetime | None) -> Record:
     """Count a failed read that began at version `since`.
@@ -303,76 +219,3 @@ def _unreadable(row: Record, *, since: int, missing_at: datetime | None) -> Reco
         return row  # a later read has succeeded
     counted = replace(row, reconcile_failures=row.reconcile_failures + 1)
     return counted.not_found(missing_at) if missing_at else replace(counted, missing_since=None)
-
-
-def taken_over(decision: Decision, now: datetime) -> Decision:
-    """Return a decision of a crashed process as this process continues it.
-
-    A sent one becomes unknown, an expired one is released, any other stays claimed. Its outcome must be posted.
-    """
-    announced = replace(decision, announced=True, held_until=min(decision.held_until, now))
-    if decision.state is DecisionState.SENT:
-        return announced.after(DecisionEvent.LOST, at=now)
-    if decision.is_expired(now):
-        return announced.after(DecisionEvent.WITHDRAWN, at=now, outcome=Outcome.EXPIRED)
-    return replace(announced, held_until=now + (QUEUE_HOLD if decision.queued else HOLD))
-
-
-def is_recent(record: Record, configuration: Configuration, now: datetime) -> bool:
-    """True if a row that is due only for a postponed delivery has facts that need not be read again.
-
-    An event, a click or a change in a sweep makes the row due for more than the delivery. A decision that is under
-    way needs a read, and so does a moment since the last read at which the desired surfaces changed by themselves.
-    """
-    observed_at, request = record.observed_at, record.request
-    if record.deliver_at is None or request is None or observed_at is None:
-        return False
-    if record.reconcile_failures or request.status is Status.UNKNOWN:
-        return False
-    if any(under_way(each, request, now) for each in record.decisions):
-        return False
-    change = next_change(record, configuration, observed_at)
-    return observed_at <= now < observed_at + FACTS_KEPT and (change is None or now < change)
-
-
-def _retry_at(record: Record, now: datetime) -> datetime | None:
-    """Return when to read AWS again after failed reads; None if no read has failed, or there is no further retry.
-
-    Requests that were never readable, or have ended, get LAST_ATTEMPT retries.
-    """
-    pending = record.request is not None and not record.request.status.ended
-    if not record.reconcile_failures or (not pending and record.reconcile_failures > LAST_ATTEMPT):
-        return None
-    longest = LONGEST_PAUSE if record.request is None or record.request.complete else INCOMPLETE_PAUSE
-    return now + backoff(record.reconcile_failures - 1, first=FIRST_PAUSE, longest=longest)
-
-
-def _lookup_pause(record: Record, now: datetime) -> timedelta:
-    """Return the pause before the requester is looked up again: short while Teams does not return everybody."""
-    age = now - record.created_at
-    if record.requester is None or not record.requester.may_be_found or age > LOOKUP_SPAN:
-        return UNIDENTIFIED_PAUSE
-    shortest, longest = LOOKUP_PAUSES
-    return min(max(age, shortest), longest)
-
-
-def _decision_checks(record: Record, now: datetime) -> list[datetime | None]:
-    """Return the times to check live decisions, and decisions that AWS accepted but does not show yet.
-
-    An element that is None does not count.
-    """
-    unknown = DecisionState.UNKNOWN
-    checks: list[datetime | None] = [
-        now + UNKNOWN_PAUSE if each.state is unknown else max(each.held_until, now) for each in record.live_decisions
-    ]
-    hidden = [each for each in record.decisions if record.request and awaits_effect(each, record.request, now)]
-    last = votes_due_at(record, now) if not record.reconcile_failures else None  # failed reads have their own pauses
-    return [*checks, *(now + _effect_pause(each, now) for each in hidden), last]
-
-
-def _effect_pause(decision: Decision, now: datetime) -> timedelta:
-    """Return the time until the next check: as long as the effect has been missing so far, and at least a second.
-
-    So the waits double: 1, 1, 2, 4 … seconds.
-    """
-    return max(now - (decision.settled_at or now), timedelta(seconds=1))

@@ -166,7 +166,7 @@ GUARDS = (
         "the outcome of a decision that was taken over is announced",
         RECONCILING + "test_claimed_vote_is_released_if_the_process_starts_two_minutes_after_a_crash",
         {
-            "bot.service.reconcile.reconciler:taken_over": around(
+            "bot.service.reconcile.recovering:taken_over": around(
                 lambda taken_over, decision, now: replace(taken_over(decision, now), announced=decision.announced)
             )
         },
@@ -398,13 +398,13 @@ GUARDS = (
     Guard(
         "facts are read again although a delivery is postponed",
         THROTTLING + "test_aws_is_read_every_few_minutes_while_teams_throttles_the_card",
-        {"bot.service.reconcile.reconciler:FACTS_KEPT": constant(timedelta(days=1))},
+        {"bot.service.reconcile.due_time:FACTS_KEPT": constant(timedelta(days=1))},
     ),
     Guard(
         "a request is read after its deadline although a delivery is postponed",
         THROTTLING + "test_request_that_times_out_during_a_postponed_delivery_is_read_again",
         {
-            "bot.service.reconcile.reconciler:is_recent": around(
+            "bot.service.reconcile.due_time:is_recent": around(
                 lambda is_recent, record, configuration, now: is_recent(
                     record, configuration, min(now, record.observed_at or now)
                 )

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from bot.domain.permission import Refusal
-from bot.domain.request import Withdrawal
-from bot.domain.shown.views import Banner, CardView, DecisionLine, LevelLine, Notice
+from bot.domain.request import Verdict, Withdrawal
+from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Notice
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs
 from bot.rendering.forms import decision_form, revoke_form
 from bot.rendering.mention_tags import MentionTags
@@ -40,6 +40,7 @@ _EXPLAINED: Final = frozenset(
 
 def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None) -> Data:
     """Return the data for the template `request` or `decided`."""
+    links = _links(view, formatter)
     return {
         "words": formatter.say.group("card"),
         "notice": notice_data(notice, formatter, view),
@@ -61,9 +62,9 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "withdraw": [{}] if view.queued and view.can_withdraw else [],
         "review": [{}] if view.buttons and formatter.limits is not LIMITS[-1] else [],
         "revoke": revoke_form(view, formatter, notice),
-        "links": [] if view.buttons else _links(view, formatter),
-        "folded_links": _links(view, formatter) if view.buttons else [],
-        "facts_button": [] if view.buttons else [{}],
+        "links": links if _is_decided_in_console(view) else [],
+        "folded_links": [] if _is_decided_in_console(view) else links,
+        "footer": [] if view.buttons else [{}],
         "viewers": list(view.viewers),
         "key": view.key,
         "step": view.step,
@@ -71,12 +72,14 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
 
 
 def _banner(view: CardView, formatter: CardFormatter) -> str:
-    """Return the state, the level if there are several, and when the request expires."""
+    """Return the state, and of a waiting request the level, if there are several, and when it expires."""
     say, level = formatter.say, view.level
     state = say.text(f"banner.{view.banner}")
-    if view.banner is Banner.WAITING and level and level.of > 1:
+    if view.banner is not Banner.WAITING:
+        return state
+    if level and level.of > 1:
         state = say.text("banner.waiting_level", number=str(level.number), of=str(level.of))
-    if view.banner not in OPEN or view.deadline is None:
+    if view.deadline is None:
         return state
     return say.text("banner.with_expiry", banner=state, at=say.moment(view.deadline, beside=view.requested_at))
 
@@ -142,7 +145,8 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
     if view.auto_approved:
         details.append(formatter.runs("card_line.auto_approved"))
     if view.decided_outside:
-        details.append(formatter.runs("card_line.decided_outside"))
+        verdict = Verdict.REJECT if view.banner is Banner.REJECTED else Verdict.APPROVE
+        details.append(formatter.runs(f"decision.{verdict}_unknown"))
     if view.access_until:
         key = "card_line.was_until" if view.banner is Banner.ENDED else "card_line.until"
         details.append(formatter.say.runs(key, at=formatter.say.moment(view.access_until, beside=beside)))
@@ -172,12 +176,14 @@ def _obstacles(view: CardView, formatter: CardFormatter) -> list[Runs]:
 
 
 def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return the lines about conditions that approvers must consider."""
-    alerts = formatter.conflict(view.conflicting_policies) if view.banner is not Banner.FAILED else []
+    """Return the conditions that approvers must consider, each with its lines."""
+    conflict = formatter.conflict(view.conflicting_policies) if view.banner is not Banner.FAILED else []
+    alerts = [
+        formatter.runs(f"card_line.{line.verdict}_not_shown", who=formatter.person(line.who or ""))
+        for line in view.not_shown
+    ]
     if view.banner in OPEN and _unread_tags(view):
-        alerts.append(formatter.say.runs("card_line.tags_unread"))
-    for line in view.not_shown:
-        alerts.append(formatter.runs(f"card_line.{line.verdict}_not_shown", who=formatter.person(line.who or "")))
+        alerts.insert(0, formatter.runs("card_line.tags_unread_some" if view.tags else "card_line.tags_unread"))
     if view.same_role:
         key = "card_line.same_role_denied" if view.same_role_denied else "card_line.same_role"
         alerts.append(formatter.runs(key, role=view.same_role))
@@ -185,7 +191,7 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
         alerts.append(formatter.runs("card_line.unchecked", principal=view.requester_principal))
     elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:
         alerts.append(formatter.runs("card_line.unmatched", address=view.unmatched_address))
-    return [{"runs": each} for each in alerts]
+    return [{"lines": each} for each in (conflict, *([line] for line in alerts)) if each]
 
 
 def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
@@ -213,7 +219,8 @@ def _unread_tags(view: CardView) -> bool:
 def _tags(view: CardView, formatter: CardFormatter) -> list[Data]:
     shown = formatter.tag_row(view.tags)
     if _unread_tags(view):
-        return [*shown, formatter.row("tags", formatter.runs("value.tags_unread"))]
+        key = "value.tags_unread_some" if shown else "value.tags_unread"
+        return [*shown, formatter.row("tags", formatter.runs(key))]
     return shown
 
 
@@ -249,12 +256,18 @@ def _approvals(level: LevelLine, required: int, formatter: CardFormatter) -> Run
     return formatter.say.runs(key, required, **given)
 
 
+def _is_decided_in_console(view: CardView) -> bool:
+    """True for a card from which people must go to the console."""
+    return view.no_buttons not in {None, DecidedElsewhere.ELSEWHERE} or view.banner is Banner.UNKNOWN
+
+
 def _links(view: CardView, formatter: CardFormatter) -> list[Data]:
     """Return the link to the console, with the account to sign in to and the way to the request there.
 
-    The shortest form of a card has only the link: its account has a row as well.
+    The shortest form of a card has only the link: its account has a row as well. A copy of a request has none, because
+    it is decided in another account.
     """
-    if not view.console_url:
+    if not view.console_url or view.no_buttons is Refusal.REPLICA:
         return []
     way = (
         []

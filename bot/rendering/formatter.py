@@ -116,9 +116,15 @@ class CardFormatter:
         """Return the row with the account."""
         return self.row("account", plain(self.account(account, name)))
 
-    def region_row(self, region: str, name: str | None) -> Data:
-        """Return the row with the Region's code, after its name if that is known."""
-        shown = self.say.text("value.region", name=name, code=self.name(region)) if name else self.name(region)
+    def place(self, region: str, aws_name: str | None) -> str:
+        """Return where a Region is, as people call it: "Tokyo". AWS's name or the code if the locale has no words."""
+        key = f"region.{region}"
+        return self.say.text(key) if self.say.has(key) else aws_name or region
+
+    def region_row(self, region: str, aws_name: str | None) -> Data:
+        """Return the row with the Region's code, after the place if that is known."""
+        place, code = self.name(self.place(region, aws_name)), self.name(region)
+        shown = self.say.text("value.region", name=place, code=code) if place != code else code
         return self.row("region", plain(shown))
 
     def node(self, shown: str) -> str:

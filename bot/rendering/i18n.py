@@ -176,7 +176,7 @@ class Localizer:
         return words(self.locale).groups[name]
 
     def moment(self, at: datetime, *, beside: datetime | None = None) -> str:
-        """Return day and time, such as "Mon, Nov 30, 2026, 14:19 JST". It can break only after a comma.
+        """Return day and time, such as "Mon, Nov 30, 2026, 14:19 JST". A long one can break before the time.
 
         The same card shows the moment `beside` with its year; if both are in the same year, the year is left out.
         """
@@ -197,7 +197,9 @@ def _cldr(locale: str) -> babel.Locale:
     return babel.Locale.parse(locale, sep="-")
 
 
-_INNER_SPACE: Final = re.compile("(?<!,) ")
+# where a browser breaks a line, although the text has no space: between a digit and a letter of East Asia
+_BETWEEN_SCRIPTS: Final = re.compile(r"(?<=[0-9])(?=[^\x00-\x7f])|(?<=[^\x00-\x7f])(?=[0-9(])")
+_LONGEST_ZONE: Final = 5  # characters; with a longer name, a moment is wider than the narrowest column
 
 
 @lru_cache(maxsize=4096)
@@ -207,13 +209,15 @@ def _moment(locale: str, timezone: str, at: datetime, beside: datetime | None) -
     with_year = beside is None or beside.astimezone(zone).year != local.year
     day = format_skeleton("yMMMEd" if with_year else "MMMEd", local, locale=language)
     time = format_skeleton("Hm", local, locale=language)
-    glue = str(language.datetime_formats["medium"])
-    return _unbroken(f"{glue.replace('{1}', day).replace('{0}', time)} {_zone_name(local)}")
+    glue, zone_name = str(language.datetime_formats["medium"]), _zone_name(local)
+    breaks = with_year or len(zone_name) > _LONGEST_ZONE
+    parts = (glue if breaks else _unbroken(glue)).replace("{1}", _unbroken(day))
+    return parts.replace("{0}", _unbroken(f"{time} {zone_name}"))
 
 
 def _unbroken(text: str) -> str:
-    """Return the text with no-break spaces, except after a comma, so that "Nov 30" and "14:19 JST" stay together."""
-    return _INNER_SPACE.sub("\N{NO-BREAK SPACE}", text)
+    """Return the text with marks that keep it on one line."""
+    return _BETWEEN_SCRIPTS.sub("\N{WORD JOINER}", text).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _zone_name(local: datetime) -> str:
@@ -236,4 +240,5 @@ def _unit(locale: str, unit: Literal["day", "hour", "minute"], count: int) -> st
     if not count:
         return ""
     # format_unit has no words for Japanese durations in Babel 2.18; format_timedelta has
-    return format_timedelta(timedelta(**{f"{unit}s": count}), granularity=unit, threshold=10**9, locale=_cldr(locale))
+    span = timedelta(**{f"{unit}s": count})
+    return _unbroken(format_timedelta(span, granularity=unit, threshold=10**9, locale=_cldr(locale)))

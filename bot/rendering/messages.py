@@ -72,7 +72,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         if view.kind in _REQUEST_AGAIN
         else [],
         "decisions": formatter.latest(view.decisions, beside=view.requested_at),
-        "alerts": [{"runs": each} for each in formatter.conflict(view.conflicting_policies)],
+        "alerts": [{"lines": lines}] if (lines := formatter.conflict(view.conflicting_policies)) else [],
         "reason": formatter.reason(view.reason),
         "commands": [{"shell": list(view.commands), "powershell": list(view.powershell)}] if view.commands else [],
         "open": not view.commands,
@@ -105,10 +105,11 @@ def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
 
 
 def _direct_details(view: DirectView, formatter: CardFormatter) -> list[Runs]:
-    """Return why a cancellation failed, or who is reviewing the request; [] for any other message."""
+    """Return why a cancellation failed, who is reviewing the request, and that the message shows the current state."""
     why = [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else []
     names = formatter.names([formatter.person(each) for each in view.reviewers])
-    return [*why, *([formatter.say.runs("direct.reviewing", len(view.reviewers), names=names)] if names else [])]
+    reviewing = [formatter.say.runs("direct.reviewing", len(view.reviewers), names=names)] if names else []
+    return [*why, *reviewing, *([formatter.say.runs("direct.current")] if view.current else [])]
 
 
 def _without_number(kind: DirectKind) -> DirectKind:

@@ -1,6 +1,5 @@
 """Makes the quiet lines of a card: where the node is, whose it is, and why this channel has the request."""
 
-import re
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -9,14 +8,12 @@ from bot.domain.shown.views import CardView, EscalationLine
 from bot.rendering.formatter import CardFormatter
 
 OWNER_TAGS: Final = frozenset({"owner", "team"})  # names of tags that teams use, in lower case
-_IN_PARENTHESES: Final = re.compile(r"\((.+)\)$")
-_COMPASS: Final = re.compile(r"\b(?:North|South|East|West|Central)\b", re.IGNORECASE)
 
 
 def quiet_lines(view: CardView, formatter: CardFormatter) -> list[str]:
     """Return who else may decide, where the node is, what it runs, its owner, earlier access, and why it is here."""
     escalation = _escalation(view.escalation, formatter, beside=view.requested_at) if view.escalation else []
-    places = (view.account_name or view.account, _place(view.region_name) or view.region)
+    places = (view.account_name or view.account, formatter.place(view.region, view.region_name))
     facts = [formatter.name(each) for each in (*places, view.platform, view.host) if each]
     owners = [formatter.say.text("value.owner", name=each) for each in formatter.tag_values(view.tags, OWNER_TAGS)]
     separator, why = formatter.say.text("value.separator"), _why_here(view, formatter)
@@ -33,15 +30,6 @@ def _escalation(line: EscalationLine, formatter: CardFormatter, *, beside: datet
         return [formatter.say.text("value.escalates", channel=channel, span=span)]
     at = formatter.say.moment(line.since, beside=beside)
     return [formatter.say.text("value.escalated_here" if line.here else "value.escalated", channel=channel, at=at)]
-
-
-def _place(region_name: str | None) -> str | None:
-    """Return the place in AWS's name of a Region: "Tokyo" of "Asia Pacific (Tokyo)"; else the whole name.
-
-    "Canada (Central)" and "AWS GovCloud (US-West)" name no place in parentheses.
-    """
-    found = _IN_PARENTHESES.search(region_name or "")
-    return found[1] if found and not _COMPASS.search(found[1]) else region_name
 
 
 def _why_here(view: CardView, formatter: CardFormatter) -> list[str]:
@@ -63,7 +51,7 @@ def _cause(cause: Cause, view: CardView, formatter: CardFormatter) -> str:
         case CauseKind.ACCOUNT:
             return say.text("cause.account", name=formatter.name(view.account_name or view.account))
         case CauseKind.REGION:
-            return say.text("cause.region", name=formatter.name(view.region_name or view.region))
+            return say.text("cause.region", name=formatter.name(formatter.place(view.region, view.region_name)))
         case _:
             assert_never(cause.kind)
 

@@ -1,14 +1,22 @@
 """Makes the data for the template `pending`: lists of waiting and of past requests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from bot.domain.request import Action, Verdict, Withdrawal
 from bot.domain.shown.reply_views import HistoryView, PendingView, RequestLine
 from bot.domain.shown.views import Banner
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
+from bot.rendering.i18n import Run
 from bot.text.escape import one_line, wrappable
 
+_ACTIONS: Final[Mapping[Banner, Action]] = {
+    Banner.APPROVED: Verdict.APPROVE,
+    Banner.REJECTED: Verdict.REJECT,
+    Banner.REVOKED: Withdrawal.REVOKE,
+    Banner.CANCELLED: Withdrawal.CANCEL,
+}  # a line on this action says the state as well
 _LISTED_REASON: Final = 80  # characters of a reason in a list; its card has all of it
 
 
@@ -71,18 +79,21 @@ def _made_by(line: RequestLine, formatter: CardFormatter) -> Runs:
 
 def _past_line(line: RequestLine, formatter: CardFormatter) -> Data:
     by = _made_by(line, formatter)
-    decided = [formatter.decided(line.decision, beside=None)] if line.decision else []
-    made = [plain(formatter.say.moment(line.requested_at))] if line.requested_at else []
+    decided = [formatter.decided(line.decision, beside=line.requested_at)] if line.decision else []
+    repeated = line.decision is not None and _ACTIONS.get(line.banner) is line.decision.verdict
+    state = [] if repeated else [formatter.runs(f"banner.{line.banner}")]
+    at = formatter.say.moment(line.requested_at) if line.requested_at else ""
+    made = [formatter.say.runs("history.requested", at=at)] if at else []
     return {
         "node": formatter.name(formatter.node(line.node)),
-        "lines": [formatter.runs(f"banner.{line.banner}"), *decided, by, *_reason(line, formatter), *made],
+        "lines": [*state, *decided, by, *_reason(line, formatter), *made],
         "open": [{"url": line.link}] if line.link else [],
     }
 
 
 def _request_line(line: RequestLine, at: datetime, formatter: CardFormatter) -> Data:
     by = _made_by(line, formatter)
-    turn = [formatter.say.runs("pending.turn")] if line.turn else []
+    turn = [[Run(text=formatter.say.text("pending.turn"), weight="Bolder", font="Default")]] if line.turn else []
     return {
         "node": formatter.name(formatter.node(line.node)),
         "lines": [*turn, *_state(line, formatter), by, *_reason(line, formatter), *_times(line, at, formatter)],

@@ -36,7 +36,7 @@ def shown(tree: object) -> str:
         for each in nodes(tree)
         if each.get("type") in {"RichTextBlock", "TextBlock"}
     )
-    return text.replace("\u200b", "").replace("\N{NO-BREAK SPACE}", " ")
+    return text.replace("\u200b", "").replace("\N{WORD JOINER}", "").replace("\N{NO-BREAK SPACE}", " ")
 
 
 def words(key: str) -> str:

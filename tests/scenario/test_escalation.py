@@ -83,7 +83,7 @@ async def test_story_of_a_request_that_is_decided_in_the_second_channel(verb: Ve
     key = await world.posted()
     first = card_in(world, CHANNEL)
     assert first is not None
-    assert "If no one decides within 2 hours, it can also be decided in leads." in shown(first.versions[0].card)
+    assert "If no one decides within 2 hours, the channel “leads” can decide, too." in shown(first.versions[0].card)
     await world.pass_time(key, (2 * HOUR - MINUTE).total_seconds())
     assert card_in(world, LEADS_CHANNEL) is None
     await world.pass_time(key, 60)
@@ -91,8 +91,8 @@ async def test_story_of_a_request_that_is_decided_in_the_second_channel(verb: Ve
     assert second is not None
     assert (second.buttons, first.buttons) == (True, True)
     assert mentioned(second) == [LEADER.teams_id]
-    assert "no one decided in approvals" in shown(second.versions[0].card)
-    assert "Since Wed, Apr 1, 11:00 UTC, it can also be decided in leads." in shown(first.versions[-1].card)
+    assert "no one decided in the channel “approvals”" in shown(second.versions[0].card)
+    assert "Since Wed, Apr 1, 11:00 UTC, the channel “leads” can decide, too." in shown(first.versions[-1].card)
     async with world.running():
         await press_there(world, key, LEADER, verb)
     assert [(each.session_name, each.role) for each in world.aws.signals] == [(LEADER.upn, LEAD)]

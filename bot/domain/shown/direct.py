@@ -49,6 +49,8 @@ NOTIFIED: Final = frozenset(
 """Kinds with a short message of their own, which notifies. Requesters cancel and delete requests themselves, and
 ENDING_SOON announces the end of the access."""
 
+_DECISIONS: Final = frozenset({DirectKind.APPROVED, DirectKind.REJECTED, DirectKind.REVOKED})
+
 
 # --- names of surfaces
 
@@ -157,12 +159,14 @@ def living_view(view: DirectView, record: Record, now: datetime) -> DirectView:
     A message that is sent once would name them for ever.
     """
     waiting = view.kind in {DirectKind.WAITING, DirectKind.LEVEL_PASSED}
-    return replace(view, reviewers=reviewer_names(record, now)) if waiting else view
+    return replace(view, reviewers=reviewer_names(record, now), current=True) if waiting else view
 
 
 def short_view(view: DirectView, kind: DirectKind, *, detail: str | None = None) -> DirectView:
-    """Return the short message of this kind. It has no commands and no button."""
-    return replace(view, kind=kind, short=True, detail=detail, cancel=False, commands=(), powershell=(), deciders=())
+    """Return the short message of this kind. It has no commands and no button, and of the decisions only the last."""
+    decisions = view.decisions[-1:] if kind in _DECISIONS else ()
+    plain = replace(view, cancel=False, commands=(), powershell=(), deciders=(), reviewers=(), current=False)
+    return replace(plain, kind=kind, short=True, detail=detail, decisions=decisions)
 
 
 def _with_level(view: DirectView, record: Record, configuration: Configuration) -> DirectView:

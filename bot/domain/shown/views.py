@@ -308,6 +308,7 @@ class DirectView:
     deciders: tuple[str, ...] = ()  # who may decide now, as in the configuration: `members`, `user:…`, `upn:…`
     decider_names: tuple[str, ...] = ()  # names of listed deciders; added when the message is sent
     reviewers: tuple[str, ...] = ()  # the names of people who are reviewing the waiting request
+    current: bool = False  # the request waits, and the message is updated in place when that changes
 
     @property
     def is_open(self) -> bool:

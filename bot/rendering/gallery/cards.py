@@ -109,6 +109,8 @@ WAITING: Final = replace(
 NODES: Final = (NodeLine(NODE_ID, NODE_NAME), NodeLine("mi-0123456789abcdef0"))
 _CLOSED = replace(WAITING, buttons=False, step="")
 _NODES_UNREAD = replace(_CLOSED, node_id="", node_name=None, platform=None, private_ip=None, tags=())
+QUEUED: Final = replace(WAITING, banner=Banner.QUEUED, queued=(APPROVAL,))
+APPLYING: Final = replace(_CLOSED, banner=Banner.APPLYING, applying=APPROVAL)
 APPROVED: Final = replace(
     _CLOSED,
     banner=Banner.APPROVED,
@@ -154,7 +156,7 @@ _WAITING_CARDS = {
         ),
     ),
     "request-fallback": replace(WAITING, causes=(Cause(CauseKind.FALLBACK),)),
-    "request-updated": replace(WAITING, mentions=ASKED, mentioned=_NAMED),
+    "request-updated": replace(WAITING, mentions=ASKED[1:], mentioned=_NAMED),
     "request-bare": _BARE,
     "request-tags-unread": replace(_BARE, tags_unread=True),
     "request-second-level": replace(
@@ -199,9 +201,9 @@ _WAITING_CARDS = {
     "request-unchecked": replace(WAITING, requester_unchecked=True),
     "request-no-approver": replace(WAITING, no_approver=True),
     "request-no-second-approver": replace(WAITING, no_second_approver=True),
-    "request-unmatched": replace(WAITING, unmatched_address=_ADDRESS),
+    "request-unmatched-address": replace(WAITING, unmatched_address=_ADDRESS),
     "request-policies-conflict": replace(WAITING, conflicting_policies=("Policy-A", "Policy-B")),
-    "request-queued": replace(WAITING, banner=Banner.QUEUED, queued=(APPROVAL,)),
+    "request-queued": QUEUED,
     "request-reviewing": replace(
         WAITING,
         level=_HALF_APPROVED,
@@ -209,7 +211,7 @@ _WAITING_CARDS = {
     ),
     "request-own": replace(_CLOSED, own=OwnRequest.IN_CHAT, can_withdraw=False, console_url=None),
     "request-own-without-chat": replace(_CLOSED, own=OwnRequest.ALONE, can_withdraw=False, console_url=None),
-    "request-applying": replace(_CLOSED, banner=Banner.APPLYING, applying=APPROVAL),
+    "request-applying": APPLYING,
     "request-unknown": replace(_CLOSED, banner=Banner.UNKNOWN),
     "status": replace(_CLOSED, link=LINK),
 }
@@ -233,6 +235,7 @@ _DECIDED_CARDS = {
     "decided": APPROVED,
     "decided-two-levels": replace(APPROVED, decisions=(replace(APPROVAL, step="Level1"), SECOND_APPROVAL)),
     "decided-outside": replace(APPROVED, decisions=_IN_THE_CONSOLE),
+    "rejected-outside-unknown": replace(_REJECTED, decisions=(), decided_outside=True),
     "decided-outside-unknown": replace(APPROVED, decisions=(), decided_outside=True),
     "decided-automatically": replace(
         APPROVED, revoke=False, step="", level=None, decisions=(), auto_approved=True, policy=AUTO_POLICY

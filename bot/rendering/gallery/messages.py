@@ -82,8 +82,9 @@ WAITING_MESSAGE: Final = DirectView(
     region_name=WAITING.region_name,
     home="production",
     deciders=("members",),
+    current=True,
 )
-_OVER = replace(WAITING_MESSAGE, cancel=False, home=None, deciders=())
+_OVER = replace(WAITING_MESSAGE, cancel=False, home=None, deciders=(), current=False)
 _LEVEL_PASSED = replace(
     WAITING_MESSAGE,
     kind=DirectKind.LEVEL_PASSED,
@@ -105,7 +106,7 @@ _APPROVED = replace(
 _DIRECT = {
     DirectKind.WAITING: WAITING_MESSAGE,
     DirectKind.LEVEL_PASSED: _LEVEL_PASSED,
-    DirectKind.UNDECIDABLE: replace(WAITING_MESSAGE, kind=DirectKind.UNDECIDABLE, deciders=()),
+    DirectKind.UNDECIDABLE: replace(WAITING_MESSAGE, kind=DirectKind.UNDECIDABLE, deciders=(), current=False),
     DirectKind.APPROVED: _APPROVED,
     DirectKind.ENDING_SOON: replace(_APPROVED, kind=DirectKind.ENDING_SOON),
     DirectKind.REJECTED: replace(_OVER, kind=DirectKind.REJECTED, decisions=(REJECTION,)),
@@ -113,7 +114,9 @@ _DIRECT = {
     DirectKind.CANCELLED: replace(_OVER, kind=DirectKind.CANCELLED, decisions=(CANCELLATION,)),
     DirectKind.ENDED: replace(_OVER, kind=DirectKind.ENDED, decisions=(APPROVAL,)),
     **{kind: replace(_OVER, kind=kind) for kind in (DirectKind.TIMED_OUT, DirectKind.FAILED, DirectKind.GONE)},
-    DirectKind.NOT_CANCELLED: replace(WAITING_MESSAGE, kind=DirectKind.NOT_CANCELLED, detail="cancel_denied"),
+    DirectKind.NOT_CANCELLED: replace(
+        WAITING_MESSAGE, kind=DirectKind.NOT_CANCELLED, detail="cancel_denied", current=False
+    ),
 }
 
 _SHORT = {
@@ -150,7 +153,8 @@ _NOTES = {
         _accepted(NoteKind.APPROVAL_NOT_SHOWN, APPROVAL, "SendAutomationSignal Approve"), detail="same_role"
     ),
     "note-rejection-not-shown": _accepted(NoteKind.REJECTION_NOT_SHOWN, REJECTION, "SendAutomationSignal Reject"),
-    "note-ended": _BLANK,
+    "note-ended": replace(_BLANK, requester=REQUESTER),
+    "note-ended-of-unknown-user": _BLANK,
     "note-unanswered": replace(_BLANK, kind=NoteKind.UNANSWERED, who=APPROVAL.who),
     "note-level": replace(
         _BLANK, kind=NoteKind.LEVEL, requester=REQUESTER, level=SECOND_LEVEL, mentions=ASKED, link=LINK
@@ -217,6 +221,7 @@ _PAST = (
     ),
     RequestLine("oi-0123456789ab", "batch-staging-with-a-long-name-07", OTHER_REQUESTER, Banner.TIMED_OUT, own=True),
 )
+_OWN = tuple(replace(each, own=True) for each in _PAST)
 _TOML = """[[channels]]
 name = "approvals"
 conversation = "19:3Vx0pQkRz7mB1tYc8WdLw5GhN2sEaU6fJoXi9KbTqCy1@thread.tacv2"
@@ -234,7 +239,7 @@ _REPLIES: Final[Mapping[str, View]] = {
     "pending-none": PendingView((), LISTED_AT),
     "pending-personal": PendingView(_LINES, LISTED_AT, personal=True),
     "pending-personal-none": PendingView((), LISTED_AT, personal=True),
-    "my-requests": HistoryView(HistoryKind.OWN, _PAST, LISTED_AT - timedelta(days=90)),
+    "my-requests": HistoryView(HistoryKind.OWN, _OWN, LISTED_AT - timedelta(days=90)),
     "history": HistoryView(HistoryKind.CHANNELS, _PAST, LISTED_AT - timedelta(days=30), began=REQUESTED_AT, more=3),
     "history-of-a-node": HistoryView(
         HistoryKind.TERM, _PAST, LISTED_AT - timedelta(days=30), term=NODE_NAME, more=85, counted=False

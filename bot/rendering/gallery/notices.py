@@ -7,7 +7,7 @@ from bot.domain.decision import Outcome
 from bot.domain.permission import Refusal
 from bot.domain.shown.reply_views import View
 from bot.domain.shown.views import REASONS, DecisionLine, Notice, NoticeCode, Reason, Tone
-from bot.rendering.gallery.cards import APPROVED, CANCELLED, ENDED, REVOKED, WAITING
+from bot.rendering.gallery.cards import APPLYING, APPROVED, CANCELLED, ENDED, QUEUED, REVOKED, WAITING
 from bot.rendering.gallery.messages import WAITING_MESSAGE
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
@@ -52,6 +52,8 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
     )
 }
 _CARDS: Final[Mapping[Reason, View]] = {  # every other notice is above the waiting card
+    NoticeCode.APPLYING: APPLYING,
+    NoticeCode.QUEUED: QUEUED,
     NoticeCode.DECIDED: APPROVED,
     NoticeCode.REPEATED: APPROVED,
     NoticeCode.NOT_SHOWN: APPROVED,

@@ -11,6 +11,7 @@ import babel
 import pytest
 
 from bot.app_package.manifest import translation
+from bot.boto.regions import region_names
 from bot.config.schema import TABLES
 from bot.rendering import render, summary
 from bot.rendering.gallery.cards import WAITING
@@ -83,6 +84,7 @@ def test_every_phrase_is_used_and_none_is_missing(locale: str, monkeypatch: pyte
         used |= {f"{name}.{word}" for name in groups for word in _words_of(presentation(view).template)}
     translation(DETAILS, locale)
     used |= {key for key in words(locale).phrases if key.startswith("command.")}  # for every language at once
+    used |= {key for key in words(locale).phrases if key.startswith("region.")}  # AWS has them all
     unused = set(words(locale).phrases) - used
     assert unused == set(), "no view and no template uses these words: remove them, or add a sample to the gallery"
 
@@ -91,6 +93,13 @@ def test_every_phrase_is_used_and_none_is_missing(locale: str, monkeypatch: pyte
 def _words_of(template: str) -> frozenset[str]:
     """Return the keys of a template's fixed words, such as `title` for `${words.title}`."""
     return frozenset(re.findall(r"\bwords\.(\w+)", (files("cards") / f"{template}.json").read_text("utf-8")))
+
+
+def test_words_for_regions_are_those_of_aws() -> None:
+    """Each code is a Region, and its English words are part of AWS's name."""
+    english = Localizer("en", "UTC")
+    places = [key.removeprefix("region.") for key in words("en").phrases if key.startswith("region.")]
+    assert [code for code in places if english.text(f"region.{code}") not in region_names()[code]] == []
 
 
 SETTINGS = re.compile(

@@ -7,7 +7,7 @@ from bot.domain.shown.views import REASONS, Notice
 from bot.rendering import summary
 from bot.rendering.i18n import LOCALES
 
-NOTHING_SENT = {"en": "Nothing was sent", "ja": "何も送っていません"}
+NOTHING_SENT = {"en": "Nothing was sent", "ja": "AWS には送信していません"}
 ACTIONS = {
     "en": ("ry again", "sk ", "use the", "use its", "open that", "Use the"),
     "ja": ("もう一度お試しください", "依頼してください", "使ってください", "取り下げてください", "使い、"),

@@ -178,7 +178,7 @@ def test_waiting_card_shows_every_fact_in_order() -> None:
             "Why here: Environment = production",
         ]),
         (facts, [
-            "i-02999bd501754105a", "prod-core (111122223333)", "Asia Pacific (Tokyo) · ap-northeast-1", "Amazon Linux 2023", "10.0.3.17",
+            "i-02999bd501754105a", "prod-core (111122223333)", "Tokyo · ap-northeast-1", "Amazon Linux 2023", "10.0.3.17",
             "Environment = production", "E-commerce-Manual-Approval-Policy", "1 of 2 (Level1)", "0 of 1 approval",
             "Mon, Nov 23, 2026, 14:19 JST", "Mon, Nov 30, 14:19 JST", "oi-f57e817742bd",
         ]),
@@ -353,15 +353,15 @@ def test_card_that_no_one_can_decide_begins_with_why_and_what_to_do(changes: dic
 
 def test_card_names_account_region_and_the_conditions_of_its_channel() -> None:
     """Without a name, the account's id and the Region's code are shown alone."""
-    places = "account prod-core, Region Asia Pacific (Tokyo), policy E-commerce-Manual-Approval-Policy"
+    places = "account prod-core, Region Tokyo, policy E-commerce-Manual-Approval-Policy"
     assert places in shown(card(SAMPLES["request-many-causes"].view))
     assert "Why here: no other channel matches" in shown(card(SAMPLES["request-fallback"].view))
     bare = shown(card(bare_request()))
-    assert "111122223333 · ap-northeast-1" in bare
+    assert "111122223333 · Tokyo" in bare
     assert "Why here" not in bare
     message = shown(card(direct()))
     assert "prod-core (111122223333)" in message
-    assert "Asia Pacific (Tokyo) · ap-northeast-1" in message
+    assert "Tokyo · ap-northeast-1" in message
 
 
 def test_unidentified_principal_is_one_text_run_with_nothing_but_marks_for_wrapping() -> None:
@@ -532,22 +532,67 @@ def test_card_of_a_revoked_or_cancelled_request_names_the_person_and_has_no_butt
     assert said in shown(made)
     assert words(f"card_line.{sample}") not in shown(made)
     assert of_type(made, "Action.ShowCard") == []
-    assert shown(card(SAMPLES["already-revoked"].view, SAMPLES["already-revoked"].notice)).count("Revoked by") == 1
+    for name, line in (("already-revoked", "Revoked by"), ("notice-window-over", "Access ended Mon")):
+        assert shown(card(SAMPLES[name].view, SAMPLES[name].notice)).count(line) == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "shown_as"),
+    ("code", "aws_name", "english", "japanese"),
     [
-        ("Europe (Frankfurt)", "Frankfurt"),
-        ("US East (N. Virginia)", "N. Virginia"),
-        ("Canada (Central)", "Canada (Central)"),
-        ("AWS GovCloud (US-West)", "AWS GovCloud (US-West)"),
-        ("US ISO East", "US ISO East"),
-        (None, "ap-northeast-1"),
+        ("ap-northeast-1", "Asia Pacific (Tokyo)", "Tokyo", "東京"),
+        ("us-east-1", None, "N. Virginia", "バージニア北部"),
+        ("ca-central-1", "Canada (Central)", "Canada (Central)", "カナダ (中部)"),
+        ("us-iso-east-1", "US ISO East", "US ISO East", "US ISO East"),
+        ("xx-new-1", None, "xx-new-1", "xx-new-1"),
     ],
 )
-def test_first_lines_of_a_card_name_the_place_of_the_region(name: str | None, shown_as: str) -> None:
-    """The whole name and the code are among all facts. Without a place in the name, the whole name is shown."""
-    text = shown(card(request(region_name=name)))
-    assert f"prod-core · {shown_as} · Amazon Linux 2023" in text
-    assert (f"{name} · ap-northeast-1" in text) is (name is not None)
+def test_card_names_the_place_of_the_region(code: str, aws_name: str | None, english: str, japanese: str) -> None:
+    """All facts have the code as well. A Region that the language has no words for has AWS's name, if it has one."""
+    for locale, place in (("en", english), ("ja", japanese)):
+        text = shown(card(request(region=code, region_name=aws_name), locale=locale))
+        assert f"prod-core · {place} · Amazon Linux 2023" in text
+        assert {f"{place} · {code}", f"{place}・{code}", code} & set(text.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "above", "below"),
+    [
+        ("request-paused", 1, 0),
+        ("request-unknown", 1, 0),
+        ("request-elsewhere", 0, 1),
+        ("request-applying", 0, 1),
+        ("status", 0, 1),
+        ("request-replica", 0, 0),
+    ],
+)
+def test_card_leads_to_the_console_if_people_must_decide_there(name: str, above: int, below: int) -> None:
+    """On other cards, the way is among all facts. A copy of a request has none: another account decides."""
+    made = card(SAMPLES[name].view)
+    (facts,) = [each for each in nodes(made) if each.get("id") == "facts"]
+    found = [sum("aws.amazon.com" in each["url"] for each in of_type(part, "Action.OpenUrl")) for part in (made, facts)]
+    assert (found[0] - found[1], found[1]) == (above, below)
+
+
+@pytest.mark.parametrize("name", ["request-queued", "request-applying", "request-unknown"])
+def test_only_a_waiting_card_says_in_its_heading_when_it_expires(name: str) -> None:
+    """A decision that is on its way does not expire. The deadline is among all facts."""
+    heading, *rest = shown(card(SAMPLES[name].view)).split("\n")
+    assert ("expires" in heading, "Expires" in rest) == (False, True)
+
+
+def test_listed_request_has_its_state_once() -> None:
+    """The line on the decision says "Approved". A state without such a line is shown."""
+    text = shown(card(SAMPLES["my-requests"].view)).split("\n")
+    assert [each.split(" by ")[0] for each in text if each.startswith(("Approved", "Expired"))] == [
+        "Approved",
+        "Expired",
+    ]
+    assert "Requested Mon, Nov 23, 2026, 14:19 JST" in text
+
+
+def test_short_message_has_only_the_decision_that_it_notifies_about() -> None:
+    """It does not change, so it does not say that it shows the current state."""
+    revoked, waiting = (shown(card(SAMPLES[f"direct-short-{name}"].view)) for name in ("revoked", "waiting"))
+    assert ("Revoked by" in revoked, "Approved by" in revoked) == (True, False)
+    assert "This message always" not in waiting
+    assert "This message always" in shown(card(SAMPLES["direct-message-waiting"].view))

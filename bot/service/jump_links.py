@@ -2,9 +2,9 @@
 
 from cachetools import LRUCache
 
-from bot.domain.record import Surface
 from bot.domain.routing import thread_root
 from bot.domain.shown.links import TeamsSite
+from bot.domain.surface import Surface
 from bot.ports.store import Store
 
 CHANNELS = 256  # whose groups are cached; a group never changes

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from bot.domain.escalation import second_channel
 from bot.domain.identity import Person
-from bot.domain.record import Record, Surface
+from bot.domain.record import Record
 from bot.domain.request import Verdict
 from bot.domain.routing import Channel, same_conversation
 from bot.domain.shown.card_places import channel_of_card
+from bot.domain.surface import Surface
 from bot.ports.teams import People
 from bot.service.clicks.permission_check import Actor, PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration

@@ -15,7 +15,8 @@ from typing import Final
 import structlog
 
 from bot.domain.decision import Decision, Outcome
-from bot.domain.record import Record, SurfaceKind
+from bot.domain.record import Record
+from bot.domain.surface import SurfaceKind
 from bot.ports.clock import Clock
 from bot.ports.store import Replica, Store, StoreUnavailable
 from bot.telemetry import Telemetry

@@ -18,8 +18,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from bot.domain.audit import AuditEntry, steps
 from bot.domain.identity import Requester
-from bot.domain.record import Record, Surface
+from bot.domain.record import Record
 from bot.domain.request import RequestKey
+from bot.domain.surface import Surface
 from bot.ports.store import Change, PersonalChat, RowUnreadable, Watched
 from bot.store.unrecognized import FIELD, as_json, decode_newer, merged, with_unrecognized
 

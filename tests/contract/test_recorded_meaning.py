@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from bot.domain.audit import AuditEntry
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.identity import Person, Principal, PrincipalKind, Requester
-from bot.domain.record import DeliveryState, Lease, Record, Surface, SurfaceKind
+from bot.domain.record import Lease, Record
 from bot.domain.request import (
     AccessRequest,
     Approver,
@@ -24,6 +24,7 @@ from bot.domain.request import (
     Withdrawal,
 )
 from bot.domain.routing import Route
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import PersonalChat
 from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode
 from tests.contract.recording import ROWS, as_text

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from bot.domain.identity import Person, Principal
-from bot.domain.record import DeliveryState, Record, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, AccessRequest, RequestKey, Status, Withdrawal
 from bot.domain.shown.card_places import is_copy
 from bot.domain.shown.direct import is_living_copy
 from bot.domain.shown.surfaces import Wanted, desired
+from bot.domain.surface import DeliveryState, SurfaceKind
 from bot.rendering import render
 from bot.service.clicks.click import Answer, Verb
 from tests.fakes.aws import ROLE, FakeAws

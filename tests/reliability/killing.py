@@ -18,8 +18,9 @@ import aiohttp
 import pytest
 
 from bot.domain.decision import DecisionState
-from bot.domain.record import ROW_LEASE, DeliveryState, Record, SurfaceKind
+from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import RequestKey, Status
+from bot.domain.surface import DeliveryState, SurfaceKind
 from bot.sandbox.sandbox import END_OF_POLL
 from bot.store.sqlite.store import SqliteStore
 from tests.fakes.launcher import AHEAD, KILL_AT

@@ -6,8 +6,9 @@ from itertools import pairwise
 
 from bot.domain.audit import EVENTS, AuditEntry
 from bot.domain.decision import TRANSITIONS, DecisionState
-from bot.domain.record import DeliveryState, Record
+from bot.domain.record import Record
 from bot.domain.request import Status
+from bot.domain.surface import DeliveryState
 from bot.service.clicks.click import Answer
 from tests.fakes.outside import Outside
 

@@ -18,9 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bot.domain.audit import EVENTS, AuditEntry
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person
-from bot.domain.record import Lease, Record, Surface
+from bot.domain.record import Lease, Record
 from bot.domain.request import AccessRequest, Node, RequestKey, Status, Verdict
 from bot.domain.spans import latest_end
+from bot.domain.surface import Surface
 from bot.ports.store import PersonalChat, Replica, Store
 from tests.contract.stores import KINDS, Shelf
 from tests.fakes.store import all_watched

@@ -13,8 +13,9 @@ from typing import Any, Final
 import pytest
 
 from bot.domain.decision import DecisionEvent, DecisionState
-from bot.domain.record import DeliveryState, Lease, Record, Surface, SurfaceKind
+from bot.domain.record import Lease, Record
 from bot.domain.routing import Route
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import Store
 from bot.service.clicks.claiming import ClaimLost, Permit, StaleCheck, claimed
 from bot.service.clicks.permission_check import Inputs

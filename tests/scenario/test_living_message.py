@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.record import ROW_LEASE, DeliveryState, Surface
+from bot.domain.record import ROW_LEASE
 from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.surface import DeliveryState, Surface
 from bot.ports.aws import SignalThrottled
 from bot.ports.store import PersonalChat, Replica
 from bot.ports.teams import ChatProblem, ChatRefused

@@ -12,9 +12,10 @@ import pytest
 from prometheus_client import Counter
 from prometheus_client.samples import Sample
 
-from bot.domain.record import ROW_LEASE, DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.shown.card_places import card_name
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message
 from bot.service.reconcile import retry_policy

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from bot.domain.record import KEPT, DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import KEPT, Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Match
 from bot.domain.shown.direct import IDENTIFYING_SPAN
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.reconcile import retry_policy

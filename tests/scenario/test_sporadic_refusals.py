@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.record import DeliveryState, Surface
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.routing import Match
+from bot.domain.surface import DeliveryState, Surface
 from bot.ports.teams import ChatProblem, ChatRefused, Message, Posted
 from bot.service.clicks.click import Answer, Verb
 from bot.service.reconcile import retry_policy

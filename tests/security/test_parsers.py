@@ -18,8 +18,9 @@ from bot.config.errors import ConfigurationProblems
 from bot.config.file import parse_configuration
 from bot.config.settings import Settings, _read
 from bot.domain.identity import Person, Principal
-from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import PersonalChat, RowUnreadable
 from bot.store.rows import PERSONAL_CHAT, RECORD, decode, encode
 from bot.teams.inbound.tokens import TokenRefused, _key_id, bearer

@@ -11,9 +11,10 @@ from typing import Final
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision
 from bot.domain.escalation import rules_in, second_channel
-from bot.domain.record import DeliveryState, Escalation, Record, Surface, SurfaceKind
+from bot.domain.record import Escalation, Record
 from bot.domain.routing import Channel, same_conversation
 from bot.domain.spans import CLOCKS_APART
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 
 CARD: Final = "card:"
 _MILLISECONDS: Final = re.compile(r"[0-9]{13}")

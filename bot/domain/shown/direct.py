@@ -10,13 +10,14 @@ from typing import Final
 from bot.domain.configuration import Configuration
 from bot.domain.escalation import second_channel
 from bot.domain.identity import Person
-from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Status, Withdrawal
 from bot.domain.shown.card import access_is_over, conflicting_policies, is_undecidable, node_lines, reviewer_names
 from bot.domain.shown.card_places import second_channels
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.decided import decision_lines
 from bot.domain.shown.views import DirectKind, DirectView
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 
 LIVING: Final = "living:"
 IDENTIFYING_SPAN = timedelta(minutes=15)  # how long after the request's end a direct message waits for a new member

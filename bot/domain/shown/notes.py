@@ -10,11 +10,12 @@ from datetime import datetime
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.effects import failed_by_role, shares_role
-from bot.domain.record import DeliveryState, Record
+from bot.domain.record import Record
 from bot.domain.request import Action, Status, Verdict, Withdrawal
 from bot.domain.shown.card import access_is_over, requester_is_person, requester_name
 from bot.domain.shown.decided import deciding_line, effective_decisions, is_hidden
 from bot.domain.shown.views import NoteKind, NoteView
+from bot.domain.surface import DeliveryState
 
 _NOTE_KINDS = {
     Verdict.APPROVE: NoteKind.APPROVAL,

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from bot.domain.configuration import Configuration
 from bot.domain.identity import Person
-from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Status, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card import card_view
@@ -37,6 +37,7 @@ from bot.domain.shown.notes import blank_note, thread_notes, why_undone
 from bot.domain.shown.reply_views import View
 from bot.domain.shown.turns import escalates_at, escalation_notes, next_reminder, turn_notes
 from bot.domain.shown.views import CardView, DirectKind, DirectView, NoteKind, NoteView
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 
 TIME_OUT_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
 LATE_FAILURE = timedelta(days=1)  # a failed request that is older when first seen is not shown

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.configuration import Configuration
 from bot.domain.escalation import next_channel
-from bot.domain.record import DeliveryState, Record
+from bot.domain.record import Record
 from bot.domain.request import Level
 from bot.domain.routing import Channel
 from bot.domain.shown.card import asks_for_decision, card_view
@@ -18,6 +18,7 @@ from bot.domain.shown.notes import Note, blank_note
 from bot.domain.shown.reply_views import View
 from bot.domain.shown.views import CardView, NoteKind, NoteView
 from bot.domain.spans import is_ahead
+from bot.domain.surface import DeliveryState
 
 
 def turn_notes(record: Record, home: Channel, card: CardView, now: datetime) -> list[Note]:

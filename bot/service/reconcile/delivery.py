@@ -8,11 +8,12 @@ from typing import TypeVar, assert_never
 
 import structlog
 
-from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.shown.card_places import card_name
 from bot.domain.shown.surfaces import Wanted
 from bot.domain.shown.turns import called_step, is_called_already
 from bot.domain.shown.views import NoteView
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
 from bot.rendering import render, summary
 from bot.service.reconcile import retry_policy

@@ -6,8 +6,9 @@ from typing import assert_never
 
 import structlog
 
-from bot.domain.record import KEPT, DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import KEPT, Record
 from bot.domain.shown.views import DirectView
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.checks.outcomes import Outcomes, Work

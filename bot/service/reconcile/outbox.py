@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 
-from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.shown.surfaces import Wanted
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.clock import Clock
 from bot.ports.teams import Posted
 from bot.service.rows import Rows

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from bot.concurrency.backoff import backoff
-from bot.domain.record import Surface
+from bot.domain.surface import Surface
 from bot.ports.teams import ChatProblem
 
 OUTAGE: Final = (timedelta(seconds=5), timedelta(minutes=5))  # first and longest pause while Teams does not answer

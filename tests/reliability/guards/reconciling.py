@@ -7,7 +7,8 @@ from itertools import count
 from typing import Any
 
 from bot.domain.decision import Decision, DecisionEvent
-from bot.domain.record import DeliveryState, Record, Surface
+from bot.domain.record import Record
+from bot.domain.surface import DeliveryState, Surface
 from bot.ports.store import RowUnreadable, StoreUnavailable
 from tests.reliability.replacing import Guard, always, around, constant
 
@@ -301,12 +302,12 @@ GUARDS = (
     Guard(
         "the first refusal after a conversation came back is not taken as lasting",
         REFUSED + "test_cards_are_posted_within_a_minute_if_a_restored_channel_refuses_posts_for_five_seconds",
-        {"bot.domain.record:Surface.is_woken": always(False)},
+        {"bot.domain.surface:Surface.is_woken": always(False)},
     ),
     Guard(
         "a conversation that comes back gets no copies of a message that it may have",
         REFUSED + "test_channel_that_is_restored_repeatedly_gets_no_further_copies_of_a_card",
-        {"bot.domain.record:Surface.woken": around(_woken_always)},
+        {"bot.domain.surface:Surface.woken": around(_woken_always)},
     ),
     Guard(
         "the sweep",

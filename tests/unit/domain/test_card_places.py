@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules
-from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.request import Status
 from bot.domain.routing import Channel, Route
 from bot.domain.shown.card_places import (
@@ -20,6 +20,7 @@ from bot.domain.shown.card_places import (
     renamed,
     with_adopted_card,
 )
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, request
 
 LEADS = Channel("leads", "19:leads@thread.tacv2", fallback=True)

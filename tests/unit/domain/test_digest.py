@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bot.domain.permission import Refusal
-from bot.domain.record import SurfaceKind
 from bot.domain.request import Verdict, Withdrawal
 from bot.domain.shown.surfaces import Wanted
 from bot.domain.shown.views import Banner, CardView, DecisionLine, LevelLine, Mention
+from bot.domain.surface import SurfaceKind
 from bot.rendering.gallery import SAMPLES
 from tests.unit.domain.sample import APPROVALS, NOW
 

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.decision import DecisionEvent, DecisionState
-from bot.domain.record import UNDONE_KEPT, DeliveryState, Lease, Record, Surface, SurfaceKind
+from bot.domain.record import UNDONE_KEPT, Lease, Record
 from bot.domain.request import LevelState, Node, Status, Verdict
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 

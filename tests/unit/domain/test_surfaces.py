@@ -8,7 +8,7 @@ import pytest
 from bot.domain.configuration import Configuration
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import IdentityRules, Requester
-from bot.domain.record import DeliveryState, Record, Surface, SurfaceKind
+from bot.domain.record import Record
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote, Withdrawal
 from bot.domain.routing import Route
 from bot.domain.shown.card import card_view, requester_name, with_mentions
@@ -23,6 +23,7 @@ from bot.domain.shown.direct import (
 from bot.domain.shown.request_lines import request_line
 from bot.domain.shown.surfaces import Wanted, desired, next_change
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DirectKind
+from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 

@@ -144,12 +144,12 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
         details.append(_approvals(view.level, view.level.required, formatter))
     if view.auto_approved:
         details.append(formatter.runs("card_line.auto_approved"))
-    if view.decided_outside:
-        verdict = Verdict.REJECT if view.banner is Banner.REJECTED else Verdict.APPROVE
-        details.append(formatter.runs(f"decision.{verdict}_unknown"))
     if view.access_until:
         key = "card_line.was_until" if view.banner is Banner.ENDED else "card_line.until"
         details.append(formatter.say.runs(key, at=formatter.say.moment(view.access_until, beside=beside)))
+    if view.decided_outside:
+        verdict = Verdict.REJECT if view.banner is Banner.REJECTED else Verdict.APPROVE
+        details.append(formatter.runs(f"decision.{verdict}_unknown"))
     return details
 
 

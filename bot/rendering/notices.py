@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.domain.decision import Outcome
-from bot.domain.shown.views import CardView, DecisionLine, DirectView, Notice, NoticeCode
+from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, Notice, NoticeCode
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 
 _DONE: Final = frozenset(
@@ -15,9 +15,9 @@ _DONE: Final = frozenset(
 def notice_data(
     notice: Notice | None, formatter: CardFormatter, card: CardView | DirectView | None = None
 ) -> list[Data]:
-    """Return the notice for the person who clicked, or []. It does not repeat a decision that the card lists."""
+    """Return the notice for the person who clicked, or []. It does not repeat what the card says."""
     formatter = formatter.to_reader
-    if notice is None:
+    if notice is None or _is_sending(card, notice):
         return []
     said = [formatter.runs(f"notice.{notice.code}"), *formatter.for_administrators("admin_click", notice.code)]
     quote: list[Data] = []
@@ -29,6 +29,11 @@ def notice_data(
     if notice.detail:
         said.append(plain(formatter.name(notice.detail), font="Monospace"))
     return [{"style": notice.tone, "lines": said, "quote": quote}]
+
+
+def _is_sending(card: CardView | DirectView | None, notice: Notice) -> bool:
+    """True if the heading of the card says that the decision is being sent."""
+    return notice.code is NoticeCode.APPLYING and isinstance(card, CardView) and card.banner is Banner.APPLYING
 
 
 def _lists(card: CardView | DirectView | None, notice: Notice) -> bool:

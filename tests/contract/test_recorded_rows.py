@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from bot.domain.identity import Person
 from bot.domain.record import Record, Visits
 from bot.domain.request import RequestKey
+from bot.domain.shown.direct import is_living_copy, living_messages
+from bot.domain.surface import SurfaceKind
 from bot.ports.store import Change, RowUnreadable, Store
 from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode
 from tests.contract.recording import (
@@ -164,7 +167,7 @@ async def test_recorded_rows_expire_a_year_after_their_request_ended(tmp_path: P
     end = NOW + timedelta(minutes=30, days=365)
     counts = [await store.forget_expired(each) for each in (NOW + timedelta(days=7), end - MICRO, end)]
     await shelf.close()
-    assert counts == [5, 0, 8]
+    assert counts == [6, 0, 8]
 
 
 # --- the meaning of values
@@ -217,6 +220,11 @@ def test_recorded_values_keep_their_meaning() -> None:
     assert called.at == NOW + timedelta(minutes=10)
     (escalation,) = read("escalated level").escalations
     assert (escalation.step, escalation.channel, escalation.at) == ("Level1", "leads", NOW + timedelta(hours=2))
+    messages = living_messages(read("living message"), Person("aaaaaaaa-0000-4000-8000-900000000003", ""))
+    assert [(each.kind, is_living_copy(each.name)) for each in messages] == [
+        (SurfaceKind.LIVING, False),
+        (SurfaceKind.LIVING, True),
+    ]
     (review,) = read("under review").reviews
     assert (review.user, review.step) == ("aaaaaaaa-0000-4000-8000-900000000003", "Level1")
     assert review.until == NOW + timedelta(minutes=25, milliseconds=500)

@@ -99,7 +99,7 @@ gallery: setup ## Draw and measure every sample card in a browser, on one HTML p
 
 # CI=true: fail without a browser, so that no old pictures are copied.
 pictures: setup ## Take the pictures of the README, and draw the icons of the Teams app, in a browser
-	CI=true E2E_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/e2e/test_decision.py -k late_click
+	CI=true E2E_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/e2e/test_stories.py -k stories_of
 	mkdir -p .github
 	cp $(PICTURES)/waiting-en.png .github/card.png
 	cp $(PICTURES)/waiting-ja.png .github/card.ja.png

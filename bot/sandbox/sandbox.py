@@ -183,6 +183,7 @@ async def running_sandbox(options: Options, *, report: Callable[[str], None] = _
         stack.push_async_callback(bot.stop)
         stack.callback(aws.events.send, END_OF_POLL)
         teams.bot_url = await bot.start()
+        await _install(teams)
         remember(options.folder, {"aws": aws.endpoint, "browser": teams.channel_url, "bot": bot.url})
         yield Sandbox(aws, teams, bot, options)
 
@@ -214,6 +215,15 @@ async def _teams(aws: SandboxAws, options: Options) -> SandboxTeams:
         )
     except (NodeMissing, InstallFailed, PlaygroundFailed, OSError) as problem:
         raise SandboxFailed(str(problem)) from problem
+
+
+async def _install(teams: SandboxTeams) -> None:
+    """Install the bot in the approvers' channel, before a request needs its roster."""
+    try:
+        async with asyncio.timeout(READY_WITHIN):
+            await teams.install(PLACES.channel)
+    except TimeoutError as slow:
+        raise SandboxFailed("the bot did not answer its installation in the channel") from slow
 
 
 def trusting(aws: SandboxAws) -> FederatedCredential:

@@ -159,11 +159,11 @@ def test_every_listed_proof_is_run_by_make_proofs_or_make_e2e(tmp_path: Path) ->
 
 def test_make_pictures_runs_the_tests_that_take_the_pictures_of_the_readme(tmp_path: Path) -> None:
     """Its expression selects these two: with another one, pictures of an earlier run would be copied."""
-    selected = re.findall(r"pytest (tests/e2e/test_decision\.py) -k (\S+)", rules("pictures", tmp_path / "venv"))
+    selected = re.findall(r"pytest (tests/e2e/test_stories\.py) -k (\S+)", rules("pictures", tmp_path / "venv"))
     ((path, expression),) = selected
     words = [sys.executable, "-m", "pytest", "--collect-only", "-q", path, "-k", expression]
     listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=50).stdout
     assert set(re.findall(r"::(test_\w+)", listed)) == {
-        "test_late_click_after_a_rejection_shows_who_decided",
-        "test_late_click_on_the_first_of_two_levels_only_updates_the_card",
+        "test_stories_of_an_english_channel",
+        "test_stories_of_a_japanese_channel",
     }

@@ -19,7 +19,9 @@ const page = (command) => {
   if (!found) throw new Error(`no page ${command.page}`);
   return found;
 };
-const cards = (command) => page(command).locator('.ac-adaptiveCard:not(.ac-adaptiveCard .ac-adaptiveCard)'); // not the forms in it
+const allCards = (command) => page(command).locator('.ac-adaptiveCard:not(.ac-adaptiveCard .ac-adaptiveCard)'); // not the forms in it
+const cards = (command) => (command.of ? allCards(command).filter({ hasText: command.of }) : allCards(command));
+const within = (command) => (command.of ? cards(command).last() : page(command));
 const compose = (command) => page(command).locator('[role=textbox][contenteditable=true]').first();
 const ready = async (command) => {
   await compose(command).waitFor();
@@ -81,20 +83,23 @@ const commands = {
     await box.fill(command.text);
   },
   async click(command) {
-    await page(command).getByRole('button', { name: command.name, exact: true }).last().click();
+    await within(command).getByRole('button', { name: command.name, exact: true }).last().click();
   },
   async waitForText(command) {
-    await page(command).getByText(command.text, { exact: false }).last().waitFor();
+    const { of, text } = command;
+    await (of ? cards(command).filter({ hasText: text }) : page(command).getByText(text, { exact: false })).last().waitFor();
   },
   async waitForNoText(command) {
-    await page(command).getByText(command.text, { exact: false }).first().waitFor({ state: 'detached' });
+    const { of, text } = command;
+    const left = of ? cards(command).filter({ hasText: text }) : page(command).getByText(text, { exact: false });
+    await left.first().waitFor({ state: 'detached' });
   },
   async waitForCards(command) {
     await cards(command).nth(command.count - 1).waitFor();
   },
   async countCards(command) { return cards(command).count(); },
   async countButtons(command) {
-    return page(command).getByRole('button', { name: command.name, exact: true }).count();
+    return within(command).getByRole('button', { name: command.name, exact: true }).count();
   },
   async cardInSight(command) {
     await settled(page(command));
@@ -124,9 +129,9 @@ const commands = {
     await settled(page(command));
     await last.screenshot({ path: command.path });
   },
-  async close(command) {
-    await page(command).context().close();
-    pages.delete(command.page);
+  async closePages() {
+    await Promise.all([...pages.values()].map((each) => each.context().close()));
+    pages.clear();
   },
 };
 

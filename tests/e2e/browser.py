@@ -97,6 +97,10 @@ class Browser:
         await page.do("open", url=url, hideLog=hide_log, **window)
         return page
 
+    async def close_pages(self) -> None:
+        """Close all pages."""
+        await self.do("closePages")
+
     async def do(self, command: str, *, limit: float = COMMAND_LIMIT, **arguments: Any) -> Any:
         """Send one command. Return its value. Raises BrowserError with the browser's own message.
 
@@ -119,15 +123,21 @@ class Browser:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             answer = json.loads(line)
-            self._waiting.pop(answer["id"]).set_result(answer)
+            _answer(self._waiting.pop(answer["id"]), answer)
         for answered in self._waiting.values():
-            answered.set_result({"error": "the browser's driver has ended"})
+            _answer(answered, {"error": "the browser's driver has ended"})
+
+
+def _answer(waiting: asyncio.Future[Any], answer: dict[str, Any]) -> None:
+    if not waiting.done():  # its test may have reached its time limit
+        waiting.set_result(answer)
 
 
 class Page:
     """One page of the Playground. Raises BrowserError if a text or button does not appear in time.
 
-    Counts and texts are those of the moment.
+    Counts and texts are those of the moment. `of` is a text on the card that is meant, such as the reason of a request;
+    by default, it is the last card of the open chat.
     """
 
     def __init__(self, browser: Browser, name: str) -> None:
@@ -146,21 +156,21 @@ class Page:
         """Type a message into the open chat, or a new post into the open channel. Send it."""
         await self.do("say", text=text, mention=mention)
 
-    async def comment(self, text: str) -> None:
-        """Fill the open comment field of the last card."""
-        await self.do("comment", text=text)
+    async def comment(self, text: str, *, of: str = "") -> None:
+        """Fill the open comment field of a card."""
+        await self.do("comment", text=text, of=of)
 
-    async def click(self, button: str) -> None:
-        """Click the last button with exactly this name."""
-        await self.do("click", name=button)
+    async def click(self, button: str, *, of: str = "") -> None:
+        """Click the last button with exactly this name, on the page or on a card."""
+        await self.do("click", name=button, of=of)
 
-    async def wait_for(self, text: str) -> None:
-        """Wait until the page shows this text."""
-        await self.do("waitForText", text=text)
+    async def wait_for(self, text: str, *, of: str = "") -> None:
+        """Wait until the page, or a card, shows this text."""
+        await self.do("waitForText", text=text, of=of)
 
-    async def wait_until_gone(self, text: str) -> None:
-        """Wait until the page no longer shows this text."""
-        await self.do("waitForNoText", text=text)
+    async def wait_until_gone(self, text: str, *, of: str = "") -> None:
+        """Wait until the page, or a card, no longer shows this text."""
+        await self.do("waitForNoText", text=text, of=of)
 
     async def wait_for_cards(self, count: int = 1) -> None:
         """Wait until the open chat shows at least that many cards."""
@@ -170,18 +180,18 @@ class Page:
         """Return how many cards the open chat shows now."""
         return int(await self.do("countCards"))
 
-    async def count_buttons(self, name: str) -> int:
-        """Return the current number of buttons with exactly this name."""
-        return int(await self.do("countButtons", name=name))
+    async def count_buttons(self, name: str, *, of: str = "") -> int:
+        """Return the current number of buttons with exactly this name, on the page or on a card."""
+        return int(await self.do("countButtons", name=name, of=of))
 
     async def card_in_sight(self) -> tuple[float, float]:
         """Return top and bottom of the visible part of the last card, in pixels of the window."""
         top, bottom = await self.do("cardInSight")
         return float(top), float(bottom)
 
-    async def card_text(self) -> str:
-        """Return the text of the last card."""
-        return str(await self.do("text"))
+    async def card_text(self, *, of: str = "") -> str:
+        """Return the text of a card."""
+        return str(await self.do("text", of=of))
 
     async def text(self) -> str:
         """Return the text of the whole page."""
@@ -195,10 +205,6 @@ class Page:
         """Save a picture of the page as PNG."""
         await self.do("shoot", path=str(path))
 
-    async def shoot_card(self, path: Path) -> None:
-        """Save a picture of the last card as PNG."""
-        await self.do("shootCard", path=str(path))
-
-    async def close(self) -> None:
-        """Close this page."""
-        await self.do("close")
+    async def shoot_card(self, path: Path, *, of: str = "") -> None:
+        """Save a picture of a card as PNG."""
+        await self.do("shootCard", path=str(path), of=of)

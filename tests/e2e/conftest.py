@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 import pytest
+import pytest_asyncio
 
 from bot.sandbox.node import InstallFailed, Node, NodeMissing, find_node
 from bot.sandbox.teams.playground import install_playground
 from tests.e2e.browser import Browser, BrowserMissing, find_chromium
 from tests.e2e.node import install_node_packages
 
-ROOT: Final = Path(__file__).parents[2]
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parents[1]
 
 
 def skip_or_fail(reason: object) -> NoReturn:
@@ -65,9 +67,23 @@ def pictures() -> Path:
     return folder
 
 
-@pytest.fixture
-async def browser(node: Node, chromium: str) -> AsyncIterator[Browser]:
-    """A Chromium for one test."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run all asynchronous tests of this folder in one event loop, which the browser needs."""
+    for item in items:
+        if pytest_asyncio.is_async_test(item) and item.path.parent == HERE:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chrome(node: Node, chromium: str) -> AsyncIterator[Browser]:
+    """A Chromium for all tests."""
     browser = await Browser.start(node, chromium)
     yield browser
     await browser.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(chrome: Browser) -> AsyncIterator[Browser]:
+    """The Chromium, with pages for one test."""
+    yield chrome
+    await chrome.close_pages()

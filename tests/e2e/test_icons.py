@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from bot.app_package.manifest import ICON_SIZES
 from bot.app_package.pictures import read_picture
@@ -17,7 +18,7 @@ VISIBLE = 64  # of 255, in red, green, blue or alpha; versions of Chromium smoot
 MOST_DIFFERING = 0.003  # of all pixels
 
 
-@pytest.fixture(params=ICON_SIZES)
+@pytest_asyncio.fixture(params=ICON_SIZES, loop_scope="session")
 async def drawn(request: pytest.FixtureRequest, browser: Browser, pictures: Path) -> tuple[str, bytes]:
     """Draw an icon's SVG file. Return the kind of icon and the PNG file, which is also among the pictures."""
     kind = str(request.param)

@@ -422,17 +422,20 @@ async def test_decision_takes_effect_although_the_reply_to_the_write_of_its_clai
 
 
 @pytest.mark.parametrize(
-    ("locale", "words"), [("ja", "承認者ではありません"), ("en", "not an approver for this request")]
+    ("locale", "words", "button"),
+    [("ja", "承認者ではありません", "承認"), ("en", "not an approver for this request", "Approve")],
 )
-async def test_refusal_is_in_the_language_of_the_persons_client(world: World, locale: str, words: str) -> None:
-    """The buttons of the card keep the channel's language."""
+async def test_refusal_is_in_the_language_of_the_persons_client(
+    world: World, locale: str, words: str, button: str
+) -> None:
+    """So is the card below it."""
     key = await world.posted()
     click = replace(world.pressed(key, person(50)), locale=locale)
     answer = await world.click_handler.click(click)
     assert answer.refused
     assert words in answer.text
     assert words in str(answer.card)
-    assert "'title': 'Approve'" in str(answer.card)
+    assert f"'title': '{button}'" in str(answer.card)
 
 
 async def test_refusal_is_in_the_language_of_the_channel_if_the_client_sends_no_locale() -> None:

@@ -294,16 +294,19 @@ async def test_new_language_changes_the_next_messages_and_causes_no_update() -> 
     assert ["was approved" in text for text in texts(world)] == [True, True]
 
 
-async def test_notice_on_a_channels_card_is_in_the_language_and_time_zone_of_the_person_who_clicked() -> None:
-    """The card below it is the channel's."""
+async def test_answer_to_a_click_is_in_the_language_of_the_person_who_clicked() -> None:
+    """So is the person's view of the card. The card in the channel is Japanese."""
     world = new_world(TOKYO_CHANNEL)
     key = await world.posted()
     await decided(world, key)
     late = replace(world.pressed(key, HANAKO), locale="en", timezone="Asia/Kolkata")
     answer = await world.click_handler.click(late)
     assert answer.card is not None
-    assert "承認済み" in shown(answer.card)
+    assert answer.card["lang"] == "en"
+    assert "Approved" in shown(answer.card)
+    assert "JST" in shown(answer.card)
     assert answer.text.isascii()
+    assert "承認済み" in shown(world.chat.of("post")[0].versions[-1].card)
 
 
 # --- refusals of Teams

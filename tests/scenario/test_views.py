@@ -102,6 +102,18 @@ async def test_each_person_sees_the_card_in_their_own_language(locale: str | Non
     assert base_of(world)["lang"] == "ja"
 
 
+async def test_view_names_the_people_who_are_asked_to_decide_as_the_channels_card_does() -> None:
+    """The card in the channel mentions Ichiro. The views mention no one again."""
+    world = new_world(replace(APPROVALS, mention=(f"user:{ICHIRO.object_id}", "user:gone")))
+    key = await world.posted()
+    line = f"Please decide: {ICHIRO.name}"
+    assert f"Please decide: <at>{ICHIRO.name}</at>" in shown(base_of(world)).splitlines()
+    for who in (HANAKO, ICHIRO, TARO_PERSON):
+        card = await seen(world, key, who)
+        assert line in shown(card).splitlines()
+        assert not card.get("msteams", {}).get("entities")
+
+
 async def test_view_is_the_channels_card_without_a_current_roster() -> None:
     """Also in the channel's language. No roster is read for a refresh."""
     world = new_world(replace(BY_ID, locale="ja"))

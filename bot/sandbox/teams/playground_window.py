@@ -7,6 +7,7 @@ all earlier messages, and shows each page from its person's point of view. All e
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -55,6 +56,7 @@ class PlaygroundWindow:
         self._typed, self._invoke = typed, invoke
         self._conversations = Stream(CONVERSATIONS, concerns=self._may_see, seen=self._seen)
         self._streams = (self._conversations, Stream(LOG, concerns=lambda _said, _page: True, seen=self._seen))
+        self._installed: set[str] = set()  # conversations in which the bot is installed
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -107,6 +109,7 @@ class PlaygroundWindow:
         app.router.add_get(CONFIGURATION, self._configuration)
         app.router.add_get(SCRIPT, self._script)
         app.router.add_post("/_conversation/v1/conversations/{conversation}/messages", self._message)
+        app.router.add_post("/_debug/conversation/{conversation}/installation", self._installation)
         app.router.add_route("*", "/{tail:.*}", self._forward)
         return app
 
@@ -143,6 +146,19 @@ class PlaygroundWindow:
         if answer.status == 200 and isinstance(answer.body, bytes) and typed.get("type") == "text":
             message = typed_message(conversation, typed, json.loads(answer.body))
             self._conversations.say(json.dumps(message), typed_on=request.headers.get("X-Load", ""))
+        return answer
+
+    async def _installation(self, request: web.Request) -> web.Response:
+        """Install the bot in a conversation once: the Playground's page does it whenever it is opened.
+
+        Teams sends no events for a page, and the bot reads a roster again after an installation.
+        """
+        conversation = request.match_info["conversation"]
+        if conversation in self._installed:
+            return web.Response()
+        answer = await self._forward(request)
+        if answer.status == HTTPStatus.OK:
+            self._installed.add(conversation)
         return answer
 
     async def _script(self, _request: web.Request) -> web.Response:

@@ -7,7 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import aiohttp
@@ -30,6 +32,8 @@ from bot.sandbox.teams.people import (
 )
 from bot.sandbox.teams.playground import Playground, PlaygroundFailed
 from bot.sandbox.teams.playground_window import PlaygroundWindow
+
+INSTALLATION_EVENTS: Final = ("installationUpdate", "conversationUpdate")
 
 
 class SandboxTeams:
@@ -205,10 +209,19 @@ class SandboxTeams:
         return self.front.connector.faults
 
     async def install(self, conversation: str = PLACES.personal) -> None:
-        """Install the bot in a conversation, as from Teams' app store; the bot gets the installation events."""
+        """Install the bot in a conversation, as from Teams' app store. Wait until the bot has the installation events.
+
+        A page that is opened installs the bot in its conversations, unless that was done.
+        """
         path = f"/_debug/conversation/{quote(conversation, safe='')}/installation"
         async with (
-            aiohttp.ClientSession(self._playground_url, trust_env=False) as session,
+            aiohttp.ClientSession(self._window.url, trust_env=False) as session,
             session.post(path, json={}) as response,
         ):
             response.raise_for_status()
+        for kind in INSTALLATION_EVENTS:
+            await self.wait_received(partial(_is_of, kind=kind, conversation=conversation))
+
+
+def _is_of(received: Received, *, kind: str, conversation: str) -> bool:
+    return bool(received.activity["type"] == kind and received.activity["conversation"]["id"] == conversation)

@@ -23,8 +23,8 @@ from bot.service.current_configuration import CurrentConfiguration
 class Screen:
     """The message that the person clicked: a channel's card, or with `personal` the requester's direct message.
 
-    The card is in the channel's locale and time zone. Only the person who clicked sees a direct message and a notice:
-    these are in that person's locale, `reader`, and `timezone`, as far as they are known.
+    Only the person who clicked sees the answer. It is in that person's locale, `reader`, as far as that is known. A
+    direct message and a notice have the person's `timezone`, the card has the channel's.
     """
 
     channel: Channel
@@ -97,7 +97,7 @@ def _answer(
         card = render(view, locale=reader, timezone=timezone, notice=notice)
     else:
         style = (reader, timezone)
-        card = render(view, locale=channel.locale, timezone=channel.timezone, notice=notice, reader=style)
+        card = render(view, locale=reader, timezone=channel.timezone, notice=notice, reader=style)
     return Answer(card, notice, text, refused=refused)
 
 

@@ -11,8 +11,10 @@ from bot.concurrency.waiting import first_of
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.routing import Channel
+from bot.domain.shown.card import asks_for_decision, with_mentions
 from bot.domain.shown.card_places import channel_of_card
 from bot.domain.shown.viewers import ViewerKind, viewer_kind_in
+from bot.domain.shown.views import CardView
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
 from bot.ports.teams import People
@@ -69,7 +71,7 @@ class Refreshing:
     def view(self, located: Located, click: Click) -> tuple[ViewerKind, Card]:
         """Return which kind of viewer the person is, and their card: the channel's if the kind is unknown."""
         record, screen = located.record, located.screen
-        card = self._answers.card(record, screen.channel)
+        card = self._with_names(self._answers.card(record, screen.channel), screen.channel)
         member = self._member(click, screen.channel)
         if member is None or not _is_of_card(record, screen.channel, click):
             kind = ViewerKind.UNKNOWN
@@ -77,6 +79,14 @@ class Refreshing:
             tenant_id = self._configuration.tenant_id
             kind = viewer_kind_in(record, channel=screen.channel, step=card.step, tenant_id=tenant_id)(member)
         return kind, self._answers.seen(card, screen, kind, record, teams_id=click.person.teams_id)
+
+    def _with_names(self, card: CardView, channel: Channel) -> CardView:
+        """Return a card that asks for a decision with the names of the people in `mention`, which notify nobody."""
+        if not asks_for_decision(card):
+            return card
+        ids = [entry.removeprefix("user:") for entry in channel.mention_at(card.step)]
+        members = [self._people.cached_member(channel.conversation, each) for each in ids]
+        return with_mentions(card, [each for each in members if each])
 
     def _member(self, click: Click, channel: Channel) -> Person | None:
         """Return the sender with the roster's data; None for a guest or another tenant, and without a roster."""

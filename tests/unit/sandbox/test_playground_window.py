@@ -18,11 +18,17 @@ from tests.fakes.listening import listening
 
 
 class _Playground:
-    """The Playground's streams, which send nothing."""
+    """The Playground's streams, which send nothing. `called` has the paths of other requests, which get `status`."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.status = 200
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Accept the connection to a stream, and keep it open."""
-        assert request.path in {CONVERSATIONS, LOG}
+        """Accept the connection to a stream, and keep it open; answer another request."""
+        if request.path not in {CONVERSATIONS, LOG}:
+            self.called.append(request.path)
+            return web.Response(status=self.status)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         async for _ in socket:
@@ -50,9 +56,15 @@ def bot() -> _Bot:
 
 
 @pytest.fixture
-async def window(bot: _Bot) -> AsyncIterator[PlaygroundWindow]:
+def playground() -> _Playground:
+    """The Playground behind the pages."""
+    return _Playground()
+
+
+@pytest.fixture
+async def window(bot: _Bot, playground: _Playground) -> AsyncIterator[PlaygroundWindow]:
     """The pages before a Playground that sends nothing."""
-    async with listening(_Playground().answer) as port:
+    async with listening(playground.answer) as port:
         url = f"http://127.0.0.1:{port}"
         pages = PlaygroundWindow(url, personal_chats={}, typed=lambda *_: None, invoke=bot.invoke)
         await pages.start()
@@ -136,3 +148,15 @@ async def test_page_shows_the_channels_card_if_the_bot_has_no_view(
     window.show(viewed("everybody's"))
     (card,) = await cards_on_the_page_of(window, TARO, 1)
     assert card["body"] == "everybody's"
+
+
+async def test_pages_install_the_bot_once_in_each_conversation(
+    window: PlaygroundWindow, playground: _Playground
+) -> None:
+    """The Playground's page does it whenever it is opened. A failed installation is repeated."""
+    async with aiohttp.ClientSession(window.url, trust_env=False) as session:
+        for status, conversation in ((404, "a"), (200, "a"), (200, "a"), (200, "b"), (200, "b")):
+            playground.status = status
+            async with session.post(f"/_debug/conversation/{conversation}/installation", json={}) as response:
+                assert response.status == status
+    assert playground.called == [f"/_debug/conversation/{each}/installation" for each in ("a", "a", "b")]

@@ -11,11 +11,12 @@ from bot.domain.decision import DecisionState
 from bot.domain.identity import Person
 from bot.domain.record import Lease, Record
 from bot.domain.request import Status
+from bot.domain.reviewing import Review
 from bot.domain.routing import Route
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import PersonalChat, RowUnreadable
 from bot.store.rows import PERSONAL_CHAT, RECORD, decode, encode, encode_over
-from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, person
 from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
 ROW = Record(
@@ -90,6 +91,15 @@ def test_unknown_member_follows_its_element_when_a_list_is_reordered() -> None:
     written = json.loads(encode(RECORD, row.with_decision(replace(row.decisions[0], comment="ok"))))
     assert [each.get("colour") for each in written["decisions"]] == [None, "green"]
     assert written["decisions"][1]["comment"] == "ok"
+
+
+def test_unknown_member_of_a_review_follows_its_person_if_two_have_the_same_name() -> None:
+    """The object id identifies a person."""
+    reviews = tuple(Review(person(number).user, "Kim", "Level1", NOW) for number in (1, 2))
+    row = json.loads(encode(RECORD, replace(ROW, reviews=reviews)))
+    row["reviews"][1]["colour"] = "green"
+    written = json.loads(encode(RECORD, read(json.dumps(row))))
+    assert [each.get("colour") for each in written["reviews"]] == [None, "green"]
 
 
 @pytest.mark.parametrize(("member", "value"), [("state", "queued"), ("verdict", "extend"), ("outcome", "outvoted")])

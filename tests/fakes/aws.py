@@ -173,7 +173,8 @@ class FakeAws:
             raise AwsUnavailable(FOREIGN if execution_id else "NoExecution")
 
     def _take(self, signal: Signal) -> None:
-        voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessApprover/{signal.session_name}"
+        role = (signal.role or ROLE).rpartition("/")[2]
+        voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{signal.session_name}"
         match signal.action:
             case Withdrawal():
                 self.withdraw(signal.key, signal.action)

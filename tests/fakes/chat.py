@@ -145,6 +145,11 @@ class FakeChat:
         """Return the messages of a kind, in order."""
         return [sent for sent in self.sent.values() if sent.kind == kind]
 
+    def posted_in(self, conversation: str) -> str | None:
+        """Return the activity id of the first card in a channel; None before it is posted."""
+        cards = (activity for activity, sent in self.sent.items() if (sent.kind, sent.where) == ("post", conversation))
+        return next(cards, None)
+
     @property
     def living(self) -> str:
         """The card of the first message to a requester as it is now: the one that is updated in place."""

@@ -166,14 +166,26 @@ class FakeMicrosoft:
         """Click the button with that verb on the card of a message. AssertionError if there is none."""
         return await self.send(bot_url, self.pressed(person, message, verb, inputs))
 
-    def pressed(self, person: Person, message: Message, verb: str, inputs: Mapping[str, Any] | None = None) -> Json:
-        """Return the activity for a click on the button with that verb. AssertionError if there is none."""
+    def pressed(
+        self,
+        person: Person,
+        message: Message,
+        verb: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        trigger: str | None = None,
+    ) -> Json:
+        """Return the activity for a click on the button with that verb, or for the card's refresh.
+
+        `trigger` is `manual`, `automatic`, or None if the client does not say it. AssertionError if there is no such
+        action.
+        """
         data = action_data(message.card, verb)
         assert data is not None, f"no {verb!r} on this card"
         thread = f"{message.conversation};messageid={message.root}"
         place = thread if message.conversation.startswith("19:") else message.conversation
         common = self._common(person, place)
-        return activities.invoke(verb, {**data, **(inputs or {})}, **common, reply_to=message.id)
+        return activities.invoke(verb, {**data, **(inputs or {})}, **common, reply_to=message.id, trigger=trigger)
 
     async def post_submit(
         self, bot_url: str, person: Person, conversation: str | Place, value: Mapping[str, Any], **fields: Any

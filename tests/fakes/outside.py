@@ -7,20 +7,23 @@ import asyncio
 import copy
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from bot.domain.identity import Person, Principal
 from bot.domain.record import Record
-from bot.domain.request import STATUS_AFTER, AccessRequest, RequestKey, Status, Withdrawal
+from bot.domain.request import STATUS_AFTER, AccessRequest, Level, RequestKey, Status, Withdrawal
+from bot.domain.routing import Channel
 from bot.domain.shown.card_places import is_copy
 from bot.domain.shown.direct import is_living_copy
 from bot.domain.shown.surfaces import Wanted, desired
 from bot.domain.surface import DeliveryState, SurfaceKind
 from bot.rendering import render
-from bot.service.clicks.click import Answer, Verb
-from tests.fakes.aws import ROLE, FakeAws
+from bot.service.clicks.click import Click, Verb
+from bot.service.current_configuration import CurrentConfiguration
+from tests.fakes.aws import LEAD, ROLE, FakeAws
 from tests.fakes.card_text import without_viewers
-from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, FakePeople, person
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, FakeChat, FakePeople, person
 from tests.fakes.clock import ManualClock
 from tests.fakes.gates import Gate, Gated
 from tests.fakes.queue import MemoryQueue
@@ -28,7 +31,8 @@ from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import World, current_configuration
 
 MEI, PRIYA = person(3), person(4)
-SESSIONS = ROLE.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")  # ARNs of people's sessions
+# the beginnings of the ARNs of people's sessions
+SESSIONS = tuple(role.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") for role in (ROLE, LEAD))
 NAMING = "障害対応のため @hanako.sato@example.com に確認済みです"  # a reason with a mention, so that a roster is read
 LONG_QUIET = 60.0  # seconds; work that is due later does not count
 
@@ -42,6 +46,7 @@ class Outside:
     chat: FakeChat
     queue: MemoryQueue
     tables: Tables = field(default_factory=Tables)
+    configuration: CurrentConfiguration = field(default_factory=current_configuration)
     people: FakePeople = field(default_factory=lambda: FakePeople([HANAKO, ICHIRO, MEI, PRIYA, TARO_PERSON]))
     clicked: set[tuple[str, str, str]] = field(default_factory=set)  # session name, step, verdict
     done: int = 0  # steps of a story that have ended
@@ -49,10 +54,11 @@ class Outside:
     crashes: int = 0
 
     @classmethod
-    def new(cls) -> "Outside":
+    def new(cls, configuration: CurrentConfiguration | None = None) -> "Outside":
         """Return surroundings in which no request was made."""
         clock = ManualClock()
-        return cls(clock, FakeAws(clock), FakeChat(), MemoryQueue(clock))
+        configuration = configuration or current_configuration()
+        return cls(clock, FakeAws(clock), FakeChat(), MemoryQueue(clock), configuration=configuration)
 
     def copied(self) -> "Outside":
         """Return a copy that shares only `people`. Planned faults of Teams and all gates are left out."""
@@ -65,6 +71,7 @@ class Outside:
             clock=clock,
             aws=self.aws.copied(clock),
             chat=self.chat.copied(),
+            configuration=replace(self.configuration),
             queue=queue,
             tables=tables,
             clicked=set(self.clicked),
@@ -72,10 +79,9 @@ class Outside:
 
     @property
     def marks(self) -> tuple[object, ...]:
-        """Return values that change with time, rows, audit trail, sweeps, messages, signals, events and clicks."""
+        """Return values that change with rows, audit trail, sweeps, messages, signals, events and clicks."""
         tables, chat = self.tables, self.chat.sent.values()
         return (
-            self.clock.now(),
             *(record.version for record in tables.records.values()),
             len(tables.audit),
             *tables.watermarks.values(),
@@ -105,8 +111,13 @@ class Outside:
         return self.truth.waiting is not None and self.truth.waiting.step == step
 
     def takes(self, verb: Verb, step: str) -> bool:
-        """True while the status of the request in AWS allows this verb at this step."""
+        """True while the request in AWS allows this verb at this step, or the row has no mark of a reviewer there."""
         match verb:
+            case Verb.REFRESH:
+                return False  # it has no effect
+            case Verb.REVIEWING:
+                row = self.row()
+                return self.waits_at(step) and not (row and row.reviews)
             case Verb.REVOKE:
                 return self.truth.status is Status.APPROVED
             case Verb.CANCEL:
@@ -143,19 +154,27 @@ class Process:
             cast("FakeChat", gated(outside.chat, "Chat")),
             cast("FakePeople", gated(outside.people, "People")),
             gated(store or MemoryStore(outside.tables), "Store"),
-            current_configuration(),
+            outside.configuration,
             owner,
         )
         intake = self.world.intake(gated(outside.queue, "Queue"))
         loops = (self.world.reconcile_loop.run(), self.world.sweep.run(), intake.run())
         self.loops = [asyncio.create_task(loop) for loop in loops]
 
-    def press(self, who: Person, verb: Verb, step: str) -> asyncio.Task[Answer]:
-        """Click a button as this person. The task returns the answer if the process survives."""
+    def press(self, who: Person, verb: Verb, step: str, *, where: str = CHANNEL) -> asyncio.Task[object]:
+        """Click a button as this person on the card in a channel, or in their own chat to cancel.
+
+        The task returns the answer if the process survives; for an automatic refresh, the card.
+        """
         self.outside.clicked.add((who.session_name.casefold(), step, verb.value))
+        world, key = self.world, self.outside.key
         if verb is Verb.CANCEL:
-            return asyncio.create_task(self.world.click_handler.click(self.world.withdrawn(self.outside.key, who)))
-        return asyncio.create_task(self.world.press(self.outside.key, who, verb, comment="ok", step=step))
+            return asyncio.create_task(world.click_handler.click(world.withdrawn(key, who)))
+        card = self.outside.chat.posted_in(where)
+        click = Click(who, f"{where};messageid={card}", verb, str(key), step, "ok", card)
+        if verb is Verb.REFRESH:
+            return asyncio.create_task(world.click_handler.refresh(replace(click, manual=False)))
+        return asyncio.create_task(world.click_handler.click(click))
 
 
 # --- conditions at the end -----------------------------------------------------------------------------------------
@@ -208,9 +227,34 @@ def extras(outside: Outside) -> int:
     return len(outside.chat.sent.keys() - kept)
 
 
+def untimely(outside: Outside, *, late: timedelta = timedelta(0)) -> list[str]:
+    """Return the reminders that came before their time, or that became due more than `late` after their level's end.
+
+    Without a crash, also those that never came although they were due more than `late` before it.
+    """
+    row = outside.row()
+    home = outside.configuration.value.home(row) if row else None
+    if row is None or home is None:
+        return ["no row"]
+    sent = {each.name for each in row.surfaces if each.delivery is DeliveryState.DELIVERED}
+    problems = []
+    for level in (each for each in outside.truth.levels if each.started_at):
+        end = level.ended_at or outside.clock.now()
+        for name, moment in _reminders(home, level):
+            wrong = moment > end + late if name in sent else moment < end - late and not outside.crashes
+            problems += [f"{name} is {'sent' if name in sent else 'missing'}"] if wrong else []
+    return problems
+
+
+def _reminders(home: Channel, level: Level) -> list[tuple[str, datetime]]:
+    """Return the surface and the moment of each reminder. Of those that the quiet hours hold, the latest counts."""
+    moments = {home.held(level.started_at + span): span for span in home.remind_after} if level.started_at else {}
+    return [(f"note:remind:{level.step}:{int(span.total_seconds())}", moment) for moment, span in moments.items()]
+
+
 def wrong(outside: Outside) -> list[str]:
     """Return the differences between Teams and AWS. Empty once everything has converged."""
-    row, configuration = outside.row(), current_configuration().value
+    row, configuration = outside.row(), outside.configuration.value
     if row is None or row.request is None:
         return ["no row"]
     true = replace(row, request=outside.truth)
@@ -255,4 +299,6 @@ def _undelivered(outside: Outside, row: Record, want: Wanted) -> str | None:
 def _buttons(outside: Outside, row: Record) -> list[str]:
     cards = [each for each in row.surfaces if each.kind is SurfaceKind.CARD and each.activity_id in outside.chat.sent]
     shown = [outside.chat.sent[each.activity_id or ""].buttons for each in cards]
-    return [] if set(shown) == {outside.truth.waiting is not None} else [f"buttons: {shown}"]
+    waits = outside.truth.waiting is not None
+    right = any(shown) if waits else not any(shown)  # a second channel may not decide the waiting level
+    return [] if right else [f"buttons: {shown}"]

@@ -14,7 +14,7 @@ from bot.domain.request import Verdict
 from bot.ports.aws import Requests
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, People
-from bot.service.clicks.click import Answer, Verb
+from bot.service.clicks.click import Verb
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.gates import calls_of, end_everything
 from tests.fakes.outside import NAMING, Outside, Process, doubled, extras, wrong
@@ -85,7 +85,7 @@ class Pair:
     gate: Standstill
     slow: Process
     other: Process
-    answers: list[tuple[asyncio.Task[Answer], Process]] = field(default_factory=list)
+    answers: list[tuple[asyncio.Task[object], Process]] = field(default_factory=list)
 
     async def click(self, who: Person, verb: Verb, step: str) -> None:
         """Click after the card appears. If no answer comes within 5 to 20 seconds, click at the other process too."""

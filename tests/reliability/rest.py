@@ -9,7 +9,6 @@ from bot.domain.decision import TRANSITIONS, DecisionState
 from bot.domain.record import Record
 from bot.domain.request import Status
 from bot.domain.surface import DeliveryState
-from bot.service.clicks.click import Answer
 from tests.fakes.outside import Outside
 
 STUCK = 900  # seconds after which unfinished work counts as stuck
@@ -20,7 +19,7 @@ class Stuck(Exception):
 
 
 async def until_at_rest(
-    outside: Outside, answers: Sequence[tuple[asyncio.Task[Answer], object]], done: Callable[[], bool]
+    outside: Outside, answers: Sequence[tuple[asyncio.Task[object], object]], done: Callable[[], bool]
 ) -> None:
     """Advance the clock until no work is pending and `done` returns True.
 

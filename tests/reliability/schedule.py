@@ -3,11 +3,15 @@
 Each call of a port takes some turns of the event loop, or some seconds, before its effect and again after it. In a
 process that crashes, the next call of each task never returns, so it has no further effect. Calls that it has already
 sent still arrive.
+
+In some runs people wait before they click, so that reminders fall due and the level is escalated to a second channel,
+often in the same moment as the clicks.
 """
 
 import asyncio
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import chain
 from random import Random
 
 from bot.domain.identity import Person
@@ -17,7 +21,7 @@ from bot.domain.request import RequestKey, Status
 from bot.ports.store import Change
 from bot.service.clicks.click import Answer, Verb
 from bot.store.rows import apply_change
-from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.clock import ManualClock
 from tests.fakes.gates import AbandonedCalls, end_everything
 from tests.fakes.outside import (
@@ -29,10 +33,13 @@ from tests.fakes.outside import (
     doubled,
     extras,
     taken_back,
+    untimely,
     wrong,
 )
 from tests.fakes.store import MemoryStore, Tables
+from tests.fakes.world import APPROVALS, current_configuration
 from tests.reliability.rest import Stuck, gaps, until_at_rest
+from tests.reliability.stories import LATER, LEADS, LEADS_CHANNEL, SOON
 
 WORKERS = 4
 CLICKERS: tuple[Person, ...] = (HANAKO, ICHIRO, MEI, PRIYA)
@@ -42,6 +49,15 @@ MOST_TURNS = 4
 MOST_ROUNDS = 8  # rounds of clicks while AWS waits for a decision
 WITHDRAWN = 0.2  # share of the rounds in which the requester cancels during the votes
 REVOKED = 0.5  # share of the approvals that are revoked
+PATIENT = 0.2  # share of the runs in which people wait before they click, and which last minutes
+LONGEST_WAIT = 150.0  # seconds before a round of clicks
+REVIEWED = 0.5  # share of the rounds in which a person marks "I'm reviewing this"
+REFRESHES = 3  # automatic refreshes of the card beside each round of clicks
+LATE = timedelta(seconds=30)  # a slow process that read AWS before the decision may send a reminder after it
+CHANNELS = (  # of patient people
+    replace(APPROVALS, remind_after=(SOON, LATER), escalate_after=timedelta(seconds=90), escalate_to=LEADS.name),
+    replace(LEADS, decide=True),
+)
 
 
 class Whims:
@@ -98,10 +114,11 @@ class Crowd:
 
     chance: Random
     store: type[ContendedStore]
-    outside: Outside = field(default_factory=Outside.new)
+    outside: Outside
+    patient: bool  # people wait before they click
     workers: list[tuple[Process, Whims]] = field(default_factory=list)
     dead: list[tuple[Process, Whims]] = field(default_factory=list)
-    answers: list[tuple[asyncio.Task[Answer], Whims]] = field(default_factory=list)
+    answers: list[tuple[asyncio.Task[object], Whims]] = field(default_factory=list)
     started: int = 0
 
     def start(self) -> None:
@@ -113,19 +130,25 @@ class Crowd:
 
     async def crash(self) -> None:
         """Crash a random process at a random time, and start another one some time later."""
-        await self.outside.clock.sleep(self.chance.uniform(0, 8))
+        await self.outside.clock.sleep(self.chance.uniform(0, LONGEST_WAIT if self.patient else 8))
         self.dead.append(self.workers.pop(self.chance.randrange(len(self.workers))))
         self.dead[-1][1].alive = False
         self.outside.crashes += 1
         await self.outside.clock.sleep(self.chance.uniform(0, 40))
         self.start()
 
-    async def click(self, who: Person, step: str, within: float, verb: Verb | None = None) -> None:
-        """Click at a random process within `within` seconds. Without a verb, the click is a random vote."""
-        await self.outside.clock.sleep(within and self.chance.uniform(0, within))
+    async def click(
+        self, who: Person, step: str, within: float, verb: Verb | None = None, *, delay: float = 0.0
+    ) -> None:
+        """Click at a random process and on a random card, within `within` seconds after `delay` seconds.
+
+        Without a verb, the click is a random vote.
+        """
+        await self.outside.clock.sleep(delay + (within and self.chance.uniform(0, within)))
         process, gate = self.chance.choice(self.workers)
         vote = Verb.REJECT if self.chance.random() < 0.3 else Verb.APPROVE
-        self.answers.append((process.press(who, verb or vote, step), gate))
+        where = self.chance.choice([CHANNEL, *([LEADS_CHANNEL] if self.outside.chat.posted_in(LEADS_CHANNEL) else [])])
+        self.answers.append((process.press(who, verb or vote, step, where=where), gate))
 
     async def take_back(self, *under_way: asyncio.Task[None]) -> None:
         """Let two people revoke the approval at about the same time. Raises Stuck."""
@@ -142,6 +165,31 @@ class Crowd:
             return all(task.done() for task in (*answers, *under_way))
 
         await until_at_rest(self.outside, self.answers, done)
+
+    def delay(self) -> float:
+        """Return the seconds before the next round of clicks.
+
+        In half of the rounds of patient people, the clicks come shortly before the row is due for another reason.
+        """
+        if not self.patient:
+            return 0.0
+        row, seconds = self.outside.row(), self.chance.uniform(0, LONGEST_WAIT)
+        if row and row.requeue_at and self.chance.random() < 0.5:
+            due_in = (row.requeue_at - self.outside.clock.now()).total_seconds()
+            seconds = min(due_in, LONGEST_WAIT) - self.chance.uniform(0, SLOWEST)
+        return seconds
+
+    def round_of_clicks(self, step: str) -> list[asyncio.Task[None]]:
+        """Let all people vote at about the same time, some people review the request, and clients refresh the card."""
+        chance, within = self.chance, self.chance.choice((0.0, 0.1, SLOWEST))
+        clicks: list[tuple[Person, str, Verb | None]] = [(who, step, None) for who in CLICKERS]
+        clicks += [(chance.choice(CLICKERS), step, Verb.REFRESH) for _ in range(REFRESHES)]
+        if chance.random() < REVIEWED:
+            clicks.append((chance.choice(CLICKERS), step, Verb.REVIEWING))
+        if chance.random() < WITHDRAWN:
+            clicks.append((TARO_PERSON, "", Verb.CANCEL))
+        delay = self.delay()
+        return [asyncio.create_task(self.click(who, at, within, verb, delay=delay)) for who, at, verb in clicks]
 
     async def live(self) -> None:
         """Request access, and click until the request is decided, with random crashes. Raises Stuck.
@@ -161,11 +209,9 @@ class Crowd:
                 if outside.truth.status is Status.APPROVED and chance.random() < REVOKED:
                     await self.take_back(*crashes)
                 return
-            step, within = outside.truth.waiting.step, chance.choice((0.0, 0.1, 3.0))
-            clicks = [asyncio.create_task(self.click(who, step, within)) for who in CLICKERS]
-            if chance.random() < WITHDRAWN:
-                clicks.append(asyncio.create_task(self.click(TARO_PERSON, "", within, Verb.CANCEL)))
-            await self.rest(*clicks, *crashes)
+            await self.rest(*self.round_of_clicks(outside.truth.waiting.step), *crashes)
+            if problems := wrong(outside):
+                raise Stuck("; ".join(problems))
         raise Stuck("no click decided the request")
 
 
@@ -181,6 +227,8 @@ class End:
     revocations: int
     approved_twice: int  # people who approved two levels
     refused_again: int  # clicks that were refused because the person approved another level
+    reminders: int
+    escalations: int
 
     @property
     def good(self) -> bool:
@@ -190,17 +238,21 @@ class End:
 
 async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> End:
     """Play the run that a seed decides, and return its result."""
-    crowd = Crowd(Random(seed), store)
+    chance = Random(seed)
+    patient = chance.random() < PATIENT
+    outside = Outside.new(current_configuration(*CHANNELS)) if patient else Outside.new()
+    crowd = Crowd(chance, store, outside, patient)
     try:
         await crowd.live()
-        stuck = "; ".join([*wrong(crowd.outside), *gaps(crowd.outside.row(), crowd.outside.tables.audit)])
+        problems = (wrong(outside), untimely(outside, late=LATE))
+        stuck = "; ".join([*chain(*problems), *gaps(outside.row(), outside.tables.audit)])
     except Stuck as problem:
         stuck = str(problem)
     finally:
         for _, gate in crowd.workers:
             gate.alive = False
         await end_everything()
-    outside = crowd.outside
+    row = outside.row()
     answers = [each.result() for each, _ in crowd.answers if each.done() and not each.cancelled()]
     return End(
         doubled(outside),
@@ -210,5 +262,11 @@ async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> 
         len(outside.aws.signals),
         len(taken_back(outside)),
         len(approved_twice(outside)),
-        sum(bool(each.notice and each.notice.code is Refusal.OTHER_LEVEL) for each in answers),
+        sum(
+            bool(each.notice and each.notice.code is Refusal.OTHER_LEVEL)
+            for each in answers
+            if isinstance(each, Answer)
+        ),
+        sum("remind" in each.name for each in row.surfaces) if row else 0,
+        len(row.escalations) if row else 0,
     )

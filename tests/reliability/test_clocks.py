@@ -13,10 +13,11 @@ import pytest
 from bot.domain import spans
 from bot.domain.request import AccessRequest
 from tests.fakes.gates import end_everything
-from tests.fakes.outside import Outside, Process, doubled, extras, wrong
+from tests.fakes.outside import Outside, Process, doubled, extras, untimely, wrong
 from tests.figures import LONG, Figure
-from tests.reliability.crashes import STORIES, Recorder, Story, live
+from tests.reliability.crashes import Recorder, live
 from tests.reliability.rest import Stuck
+from tests.reliability.stories import STORIES, Story
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -98,6 +99,7 @@ async def outcomes(story: Story) -> tuple[int, int, int]:
             assert wrong(outside) == []
             assert doubled(outside) == 0
             assert extras(outside) <= outside.crashes
+            assert untimely(outside) == []
     return len(copies) * len(SHIFTS), slowest, stuck
 
 

@@ -2,7 +2,8 @@
 
 Each story has a request with one or two levels, and simultaneous or repeated clicks. The stories are: approved,
 rejected, decided in the console, overruled by a reject, a changed mind, a lost reply, a signal that AWS never receives,
-throttling, revoked, cancelled, and cancelled at the same time as a vote.
+throttling, revoked, cancelled, cancelled at the same time as a vote, decided after reminders, decided in a second
+channel, and reviewed by one person and decided by another.
 """
 
 import random
@@ -10,18 +11,21 @@ from dataclasses import dataclass
 
 import pytest
 
+from bot.domain.record import Record
+from bot.domain.surface import Surface
 from bot.ports.aws import Queue, Requests
 from bot.ports.store import Store
 from bot.ports.teams import Chat, People
 from tests.fakes.gates import calls_of
-from tests.fakes.outside import Outside, doubled, extras, wrong
+from tests.fakes.outside import Outside, approved_twice, doubled, extras, untimely, wrong
 from tests.figures import LONG, Figure
-from tests.reliability.crashes import STORIES, Recorder, Story, crashed, live
+from tests.reliability.crashes import Recorder, crashed, live
 from tests.reliability.rest import gaps
+from tests.reliability.stories import STORIES, Story
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-SECOND_CRASHES = 1.0 if LONG else 0.004  # share of the second crashes that is tested
+SECOND_CRASHES = 1.0 if LONG else 0.004  # share of the second crashes that is tested, for stories with few points
 LONG_DOWN = 90  # seconds; a process that restarts later must not send the signals of old claims
 DOWN_EVERY = 1 if LONG else 8  # one crash in this many is also tested with a late restart
 PORTS = (Requests, Chat, People, Queue, Store)
@@ -49,6 +53,8 @@ class Tally:
         assert wrong(outside) == []
         assert doubled(outside) == 0
         assert extras(outside) <= outside.crashes
+        assert untimely(outside) == []
+        assert approved_twice(outside) == set()
         assert gaps(outside.row(), outside.tables.audit) == []
         self.ends += 1
         self.doubled += doubled(outside)
@@ -73,24 +79,41 @@ async def test_crash_points_include_every_call_of_the_ports() -> None:
 async def test_request_converges_after_a_crash_before_or_after_any_call(story: Story, figure: Figure) -> None:
     """The card shows AWS's state in the end, no signal is doubled, and a crash causes at most one extra message.
 
-    The audit trail has every step of each decision.
+    The audit trail has every step of each decision. No reminder comes too early or after the decision.
     """
     recorder, chance = await untroubled(story), random.Random(story.name)
+    copies = recorder.copies if LONG else recorder.copies[:: story.every]
     singles, pairs = Tally(), Tally()
-    for number, left in enumerate(recorder.copies):
-        async for end in crashed(left, story, choose=lambda: chance.random() < SECOND_CRASHES):
+    for number, left in enumerate(copies):
+        async for end in crashed(left, story, choose=lambda: chance.random() < SECOND_CRASHES / story.every):
             (singles if end.crashes == 1 else pairs).judge(end)
         if number % DOWN_EVERY == 0:
             async for end in crashed(left, story, down=LONG_DOWN):
                 singles.judge(end)
-    assert singles.ends >= len(recorder.copies)
+    assert singles.ends >= len(copies)
     figure(
         3,
         story=story.name,
         points=len(recorder.points),
-        moments=len(recorder.copies),
+        moments=len(copies),
         singles=singles.ends,
         pairs=pairs.ends,
         doubled=singles.doubled + pairs.doubled,
         most_extras=(singles.most_extras, pairs.most_extras),
     )
+
+
+async def test_control_story_of_reminders_fails_if_they_are_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: without a crash, the judge counts the reminders that the row does not have."""
+    with_surface = Record.with_surface
+
+    def forgetful(record: Record, surface: Surface) -> Record:
+        return record if "remind" in surface.name else with_surface(record, surface)
+
+    monkeypatch.setattr(Record, "with_surface", forgetful)
+    (story,) = (each for each in STORIES if each.name == "reminded")
+    outside = story.outside()
+    await live(outside, story)
+    assert extras(outside) > 0
+    with pytest.raises(AssertionError):
+        Tally().judge(outside)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -31,8 +31,19 @@ CROWD = crowd(200)
 ROUNDS_OF = {"sqlite": size(ci=1, long=50), "dynamodb": size(ci=1, long=5)}
 INVOKE_LIMIT = 3.0  # seconds; the promised time to answer a click
 TABLE = "node-access"
+VOTES = ("approve", "reject")
+TRIGGERS = dict.fromkeys((*VOTES, "reviewing"), "manual") | {"refresh": "automatic"}
 STORES = ("sqlite", "dynamodb")
 REPLICAS = [pytest.param(1, "sqlite", id="one"), *(pytest.param(3, each, id=f"three-{each}") for each in STORES)]
+
+
+def verbs_of(number: int) -> list[str]:
+    """Return what a person of the crowd does: each one votes, some also review it, the clients of others refresh it."""
+    reviewing, refresh = ["reviewing"] * (number % 5 == 0), ["refresh"] * (number % 3 == 0)
+    return [*reviewing, VOTES[number % 2], *refresh]
+
+
+CLICKS = [(who, verb) for number, who in enumerate(CROWD) for verb in verbs_of(number)]
 
 
 @dataclass(slots=True)
@@ -45,10 +56,13 @@ class Crowded:
     slowest: float = 0.0
     statuses: set[int] = field(default_factory=set)
 
-    async def all_at_once(self, card: Message, people: Sequence[Person], verbs: Sequence[str]) -> list[str]:
-        """Let all people click the card at the same time, distributed over the processes. Return the answers."""
+    async def all_at_once(self, card: Message, clicks: Iterable[tuple[Person, str]]) -> list[str]:
+        """Let people click the card at the same time, distributed over the processes. Return the answers.
+
+        The verb `refresh` is an automatic refresh of the card.
+        """
         microsoft = self.world.microsoft
-        clicks = [microsoft.signed(microsoft.pressed(who, card, verb)) for who, verb in zip(people, cycle(verbs))]
+        signed = [microsoft.signed(microsoft.pressed(who, card, verb, trigger=TRIGGERS[verb])) for who, verb in clicks]
 
         async def press(url: str, body: bytes, headers: dict[str, str]) -> str:
             began = time.monotonic()
@@ -57,7 +71,7 @@ class Crowded:
             self.statuses.add(status)
             return json.dumps(answer, ensure_ascii=False)
 
-        return await asyncio.gather(*(press(url, *click) for url, click in zip(cycle(self.urls), clicks)))
+        return await asyncio.gather(*(press(url, *click) for url, click in zip(cycle(self.urls), signed)))
 
     async def waiting_card(self, node: str = "web-prod-01") -> tuple[str, Message]:
         """Request access. Return the request and a copy of its card, as all approvers see it."""
@@ -135,12 +149,16 @@ def _delete_audit_entries(client: Any) -> None:
 async def test_two_hundred_simultaneous_clicks_on_a_card_send_one_signal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, figure: Figure, replicas: int, store: str
 ) -> None:
-    """Every click is answered with 200, and its answer shows who decided or that a decision is in progress."""
+    """Every click is answered with 200, and its answer shows who decided or that a decision is in progress.
+
+    Some people also mark themselves as reviewers at the same time, and the clients of others refresh the card.
+    """
     told = 0
     async with crowded(monkeypatch, tmp_path, replicas=replicas, store=store) as there:
         for number in range(1, ROUNDS_OF[store] + 1):
             request, card = await there.waiting_card()
-            answers = await there.all_at_once(card, CROWD, ("approve", "reject"))
+            all_answers = await there.all_at_once(card, CLICKS)
+            answers = [answer for (_, verb), answer in zip(CLICKS, all_answers, strict=True) if verb in VOTES]
             await there.settled(request)  # on a busy machine all answers may come before the signal
             (decider,) = there.effects(request)
             assert there.world.signals() == number
@@ -154,6 +172,7 @@ async def test_two_hundred_simultaneous_clicks_on_a_card_send_one_signal(
         store=store,
         rounds=ROUNDS_OF[store],
         clicks=ROUNDS_OF[store] * len(CROWD),
+        beside=ROUNDS_OF[store] * (len(CLICKS) - len(CROWD)),
         signals_a_round=1,
         told=told,
         statuses=sorted(there.statuses),
@@ -190,7 +209,7 @@ async def test_two_simultaneous_approvals_both_count_at_a_level_that_needs_two(
         await asyncio.to_thread(_require_two_approvals, there.world)
         for _ in range(pairs):
             request, card = await there.waiting_card("bastion-01")
-            await there.all_at_once(card, (HANAKO, ICHIRO), ("approve",))
+            await there.all_at_once(card, [(HANAKO, "approve"), (ICHIRO, "approve")])
             await there.world.until(partial(there.decided_by, request, {HANAKO.upn, ICHIRO.upn}))
     figure(7, replicas=replicas, store=store, pairs=pairs, approvals=there.world.signals())
     assert there.world.signals() == 2 * pairs
@@ -212,5 +231,5 @@ async def test_control_bot_that_accepts_every_click_sends_several_signals(
     async with crowded(monkeypatch, tmp_path, defect=Defect.NO_CLAIM) as there:
         _, card = await there.waiting_card()
         with there.world.aws.faults.hold("SendAutomationSignal"):
-            await there.all_at_once(card, CROWD[:6], ("approve", "reject"))
+            await there.all_at_once(card, zip(CROWD[:6], cycle(VOTES)))
             assert there.world.signals() > 1

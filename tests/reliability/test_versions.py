@@ -13,7 +13,8 @@ from typing import Any, Final
 import pytest
 
 from bot.domain.decision import DecisionEvent, DecisionState
-from bot.domain.record import Lease, Record
+from bot.domain.record import Escalation, Lease, Record, Visits
+from bot.domain.reviewing import REVIEW_SPAN, Review, renewed
 from bot.domain.routing import Route
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import Store
@@ -24,12 +25,15 @@ from bot.store.rows import RECORD, decode, encode
 from tests.contract.stores import DynamoShelf, Shelf, SqliteShelf
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, person
 from tests.figures import Figure, size
+from tests.reliability.stories import LEADS_CHANNEL
 from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
 SEEDS: Final = size(ci=40, long=1_000)
 STEPS: Final = 12
 SHELVES: Final[dict[str, Callable[[Path], Shelf]]] = {"sqlite": SqliteShelf, "dynamodb": DynamoShelf}
 CLICKERS: Final = (HANAKO, ICHIRO, person(3), person(4))
+REVIEWERS: Final = (ICHIRO, person(3, "Kim"), person(4, "Kim"))  # two people of the same name
+STEPS_OF_ROW: Final = ("Level1", "Level2")
 FRESH: Final = Record(KEY, NOW)
 
 
@@ -39,7 +43,10 @@ def objects(row: Any) -> Iterator[Any]:
     for name in ("request", "requester", "route"):
         yield row[name]
     yield row["request"]["node"]
-    yield from (*row["request"]["levels"], *row["decisions"], *row["surfaces"])
+    yield row["visits"]
+    yield from row["request"]["levels"]
+    for name in ("decisions", "surfaces", "reviews", "level_calls", "escalations"):
+        yield from row[name]
 
 
 class NewerVersion:
@@ -65,15 +72,15 @@ class NewerVersion:
 
 
 class ThisVersion:
-    """Writes as the bot does: facts, leases, claims, settled decisions, deliveries."""
+    """Writes as the bot does: facts, leases, claims, settled decisions, deliveries, reviews, calls, escalations."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 
     def change(self, row: Record) -> Record:
         """Return the row after a random step."""
-        step = self._rng.choice([self._observe, self._lease, self._claim, self._settle, self._deliver, self._requeue])
-        return step(row)
+        steps = [self._observe, self._lease, self._claim, self._settle, self._deliver, self._requeue]
+        return self._rng.choice([*steps, self._review, self._call, self._escalate])(row)
 
     def _observe(self, row: Record) -> Record:
         facts = request(level("Level1", required=self._rng.randint(1, 3)), level("Level2"))
@@ -101,6 +108,18 @@ class ThisVersion:
         digest = str(self._rng.random())
         return row.with_surface(Surface(name, kind, DeliveryState.DELIVERED, CHANNEL, "1", digest))
 
+    def _review(self, row: Record) -> Record:
+        who, until = self._rng.choice(REVIEWERS), NOW + REVIEW_SPAN - SECOND * self._rng.randint(0, 300)
+        return replace(row, reviews=renewed(row.reviews, Review(who.user, who.name, "Level1", until), now=NOW))
+
+    def _call(self, row: Record) -> Record:
+        return row.with_level_call(self._rng.choice(STEPS_OF_ROW), NOW)
+
+    def _escalate(self, row: Record) -> Record:
+        step = self._rng.choice(STEPS_OF_ROW)
+        others = (each for each in row.escalations if each.step != step)
+        return replace(row, escalations=(*others, Escalation(step, "leads", LEADS_CHANNEL, NOW)))
+
     def _requeue(self, row: Record) -> Record:
         return replace(row, requeue_at=NOW + SECOND * self._rng.randint(0, 90))
 
@@ -112,6 +131,7 @@ async def _prepared(store: Store, seed: int) -> Record:
         request=request(level("Level1", required=3), level("Level2")),
         requester=TARO_REQUESTER,
         route=Route("approvals", CHANNEL, settled=True),
+        visits=Visits(2, NOW, 90),
     )
     return await store.apply(start.key, lambda _: start, now=NOW)
 

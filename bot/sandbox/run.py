@@ -103,12 +103,14 @@ def welcome(
     {chat_for(TARO)}
         {cast.shown(TARO).name}, the requester, in the personal chat with the bot: the direct messages
 
+  After a minute without a decision, a reply in the card's thread reminds the people who are asked.
+
   See the same channel as other people:
 
     {channel_for(cast.colleague)}
         {cast.colleague.name}, an approver whose Teams is in another language
     {channel_for(TARO)}
-        {cast.shown(TARO).name}, the requester: no buttons on the own request
+        {cast.shown(TARO).name}, the requester: no buttons on their own request
     {channel_for(READER)}
         {cast.shown(READER).name}, no approver: no buttons
 

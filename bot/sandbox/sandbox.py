@@ -42,6 +42,7 @@ conversation = "{conversation}"
 approvers = {approvers}
 approver_role = "arn:aws:iam::{{account}}:role/NodeAccessApprover"
 mention = ["user:{mention}"]
+remind_after = ["1m"]
 locale = "{locale}"
 timezone = "{timezone}"
 

@@ -237,7 +237,7 @@ async def requester_cancels(stage: Stage) -> None:
 
 
 async def approver_requests_access(stage: Stage) -> None:
-    """The approver sees no buttons on the own request, and a colleague does."""
+    """The approver sees no buttons on their own request, and a colleague does."""
     reason = "Rotate the TLS certificate"
     await stage.ask(reason, by=HANAKO.upn)
     await stage.approver.wait_for("This is your request", of=reason)

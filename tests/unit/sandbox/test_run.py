@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -132,5 +133,6 @@ def test_generated_configuration_of_the_sandbox_is_valid(locale: str, tmp_path: 
     assert configuration.accounts == (Account(ACCOUNT, (REGION,), cancel_role=CANCELLER_ROLE, name="prod-core"),)
     (home,) = configuration.channels
     assert home.locale == locale
+    assert home.remind_after == (timedelta(minutes=1),)
     assert {f"upn:{each.upn}" for each in APPROVERS} == set(home.approvers)
     assert READER not in APPROVERS

@@ -1,4 +1,4 @@
-"""Builds the card of a row: state, facts, progress, who decided what, and which buttons it has."""
+"""Builds the card of a row: state, facts, progress, who decided what. `buttons.py` knows which buttons it has."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,21 +7,16 @@ from datetime import datetime
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision
 from bot.domain.effects import is_role_denied, role_that_does_not_count
-from bot.domain.escalation import rules_in, second_channel
+from bot.domain.escalation import second_channel
 from bot.domain.identity import Person, Principal, role_of_arn
 from bot.domain.permission import (
     Refusal,
-    can_be_decided,
-    can_be_revoked,
-    has_votable_approver,
-    lists_only_the_requester,
-    may_list_role,
-    why_unidentified,
 )
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
 from bot.domain.reviewing import active_reviews
 from bot.domain.routing import Channel, causes
+from bot.domain.shown.buttons import is_home, is_identified, may_offer_revoke, rules_now, why_no_buttons
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.connecting import console_url
 from bot.domain.shown.decided import decision_line, decision_lines, hidden_lines
@@ -43,15 +38,15 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
     request = record.request
     if request is None:
         raise ValueError(record.key)
-    no_buttons = _no_buttons(record, channel, configuration)
-    rules = _rules(record, channel, configuration) or channel
-    at_home = _is_home(record, channel)
+    no_buttons = why_no_buttons(record, channel, configuration)
+    rules = rules_now(record, channel, configuration) or channel
+    at_home = is_home(record, channel)
     pending = request.status is Status.PENDING
     buttons = pending and no_buttons is None
     lines = decision_lines(record)
     applying = _applying(record)
     queued = _queued(record) if pending and not applying else ()
-    revoke = applying is None and _may_offer_revoke(record, channel, configuration, now)
+    revoke = applying is None and may_offer_revoke(record, channel, configuration, now)
     level = request.waiting if buttons else request.last_level if revoke else None
     return CardView(
         key=str(request.key),
@@ -92,7 +87,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         home_problem=home_problem(record) if pending and isinstance(no_buttons, DecidedElsewhere) else None,
         console_url=console_url(request.key),
         comment_required=tuple(sorted(rules.comment_required)),
-        requester_unchecked=pending and configuration.identity.allow_unidentified and not _identified(record),
+        requester_unchecked=pending and configuration.identity.allow_unidentified and not is_identified(record),
         unmatched_address=_unmatched_address(record, no_buttons) if pending else "",
         conflicting_policies=conflicting_policies(record),
         decided_outside=request.status in DECIDED and not lines and not request.auto_approved,
@@ -162,39 +157,13 @@ def conflicting_policies(record: Record) -> tuple[str, ...]:
     return record.request.conflicting_policies or record.conflicting_policies
 
 
-def _identified(record: Record) -> bool:
-    return bool(record.requester and record.requester.identified)
-
-
 def _unmatched_address(record: Record, no_buttons: NoButtons | None) -> str:
     """Return the requester's address if it matches no Teams user, else "".
 
     Return it only if it is why the card has no buttons, or if it identifies the requester.
     """
-    shown = no_buttons is Refusal.UNMATCHED or _identified(record)
+    shown = no_buttons is Refusal.UNMATCHED or is_identified(record)
     return record.requester.unmatched if record.requester and shown else ""
-
-
-def _no_buttons(record: Record, channel: Channel, configuration: Configuration) -> NoButtons | None:
-    request = record.request
-    if request is None or request.replica_of:
-        return Refusal.REPLICA
-    if not request.targets:
-        return Refusal.NODES_UNREAD
-    rules = _rules(record, channel, configuration)
-    if rules is None:
-        return _elsewhere(record, channel)
-    if not rules.decide:
-        return Refusal.PAUSED
-    if request.waiting is None or not can_be_decided(request):
-        return Refusal.UNREADABLE
-    return _nobody(record, request.waiting, rules, configuration)
-
-
-def _rules(record: Record, channel: Channel, configuration: Configuration) -> Channel | None:
-    """Return the channel with the rules that apply to the current level; None if another channel decides it."""
-    level = (record.request.waiting or record.request.last_level) if record.request else None
-    return rules_in(record, configuration, channel.name, level.step if level else "")
 
 
 def _escalation_line(record: Record, channel: Channel, configuration: Configuration) -> EscalationLine | None:
@@ -207,52 +176,6 @@ def _escalation_line(record: Record, channel: Channel, configuration: Configurat
     since = next((each.at for each in record.escalations if each.step == level.step), None)
     here = channel.name != home.name
     return EscalationLine(home.name if here else home.escalate_to, since=since, here=here)
-
-
-def is_undecidable(record: Record, channel: Channel, configuration: Configuration) -> bool:
-    """True if a waiting request has no approver in its channel, or AWS would refuse every approver's decision."""
-    if record.request is None or record.request.status is not Status.PENDING:
-        return False
-    no_buttons = _no_buttons(record, channel, configuration)
-    at_home = _is_home(record, channel)
-    return no_buttons in _NOT_DECIDABLE or (no_buttons is None and at_home and record.no_approver)
-
-
-# Reasons that stay until an administrator changes the configuration. Not a pause, and not a policy whose approvers
-# decide in the console: both are intended.
-_NOT_DECIDABLE = frozenset({Refusal.NOBODY, Refusal.OWN_REQUEST, Refusal.OTHER_ROLE})
-
-
-def _is_home(record: Record, channel: Channel) -> bool:
-    return record.route is not None and record.route.settled and record.route.channel == channel.name
-
-
-def _may_offer_revoke(record: Record, channel: Channel, configuration: Configuration, now: datetime) -> bool:
-    request = record.request
-    if request is None or request.replica_of or request.last_level is None or not can_be_revoked(request, now):
-        return False
-    rules = _rules(record, channel, configuration)
-    return rules is not None and rules.decide and not _nobody(record, request.last_level, rules, configuration)
-
-
-def _elsewhere(record: Record, channel: Channel) -> NoButtons:
-    """Return why the request is not decided in this channel."""
-    if record.route is None or not record.route.settled or record.route.channel == channel.name:
-        return Refusal.NOT_ROUTED
-    return DecidedElsewhere.UNREACHABLE if home_problem(record) else DecidedElsewhere.ELSEWHERE
-
-
-def _nobody(record: Record, level: Level, channel: Channel, configuration: Configuration) -> NoButtons | None:
-    """Return why no one in the channel may decide at a level; None if approvers may."""
-    if not channel.approvers_at(level.step):
-        return Refusal.NOBODY
-    if not _identified(record) and not configuration.identity.allow_unidentified:
-        return why_unidentified(record.requester)
-    if record.requester and lists_only_the_requester(channel.approvers_at(level.step), record.requester):
-        return Refusal.OWN_REQUEST
-    if not has_votable_approver(level):
-        return Refusal.CONSOLE_ONLY
-    return None if may_list_role(level, channel.role_at(level.step, record.key.account)) else Refusal.OTHER_ROLE
 
 
 def _applying(record: Record) -> DecisionLine | None:

@@ -12,7 +12,8 @@ from bot.domain.escalation import second_channel
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Status, Withdrawal
-from bot.domain.shown.card import access_is_over, conflicting_policies, is_undecidable, node_lines, reviewer_names
+from bot.domain.shown.buttons import is_undecidable
+from bot.domain.shown.card import access_is_over, conflicting_policies, node_lines, reviewer_names
 from bot.domain.shown.card_places import second_channels
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.decided import decision_lines

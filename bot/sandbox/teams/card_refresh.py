@@ -43,7 +43,7 @@ class Refresh:
 
 
 def viewers_of(card: Mapping[str, Any]) -> list[Any]:
-    """Return the ids of the people whom a card names for a refresh."""
+    """Return the ids of the people that a card names for a refresh."""
     named = _object(card.get("refresh")).get("userIds")
     return named if isinstance(named, list) else []
 

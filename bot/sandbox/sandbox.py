@@ -53,7 +53,7 @@ approver_role = "arn:aws:iam::{{account}}:role/NodeAccessLead"
 mention = ["user:{second}"]
 
 [identity]
-trusted_roles = ["Operator"]
+trusted_roles = ["Operator", "NodeAccessApprover", "NodeAccessLead"]  # their sessions have the names of people
 
 [[accounts]]
 id = "{account}"

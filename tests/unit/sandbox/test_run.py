@@ -12,7 +12,7 @@ from bot.cli import main
 from bot.config.file import load_configuration
 from bot.domain.routing import Account
 from bot.sandbox import sandbox
-from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, EC2_NODES, HYBRID_NODE, REGION
+from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, EC2_NODES, HYBRID_NODE, LEAD_ROLE, REGION
 from bot.sandbox.run import Progress, welcome
 from bot.sandbox.stories import FIRST, MORE
 from bot.sandbox.teams.people import APPROVERS, CASTS, HANAKO, READER, TARO, Person
@@ -126,12 +126,14 @@ def test_welcome_shows_how_to_print_the_request() -> None:
 def test_generated_configuration_of_the_sandbox_is_valid(locale: str, tmp_path: Path) -> None:
     """The configuration has the simulated account with a role that cancels requests, and a channel in this language.
 
-    The account has no read role, so the bot reads it with its own credentials.
+    The account has no read role, so the bot reads it with its own credentials. Decisions outside Teams count for the
+    people in their session names: others can approve the next level.
     """
     path = sandbox._configuration(sandbox.Options(folder=tmp_path, locale=locale))
     configuration = load_configuration(path)
     assert configuration.accounts == (Account(ACCOUNT, (REGION,), cancel_role=CANCELLER_ROLE, name="prod-core"),)
     (home,) = configuration.channels
+    assert {APPROVER_ROLE.rpartition("/")[2], LEAD_ROLE.rpartition("/")[2]} <= configuration.identity.trusted_roles
     assert home.locale == locale
     assert home.remind_after == (timedelta(minutes=1),)
     assert {f"upn:{each.upn}" for each in APPROVERS} == set(home.approvers)

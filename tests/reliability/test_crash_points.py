@@ -32,7 +32,7 @@ PORTS = (Requests, Chat, People, Queue, Store)
 NOT_IN_A_STORY = {
     *("Store.find", "Store.remember_chat", "Store.forget_chat", "Store.personal_chat", "Store.personal_chats"),
     *("Store.remember_service_url", "Store.service_url", "Store.audit"),
-    *("Store.remember_team_group", "Store.team_group", "Store.history", "Store.history_began", "Store.load_several"),
+    *("Store.remember_team_group", "Store.history", "Store.history_began", "Store.load_several"),
     "Chat.reply_to_one",  # only answers to commands and to clicks of old clients use it
     *("Store.register_replica", "Store.replicas"),  # only the loop of the replicas calls these
     # only the sweep, the check of the store and the retention call these

@@ -217,11 +217,8 @@ def _unread_tags(view: CardView) -> bool:
 
 
 def _tags(view: CardView, formatter: CardFormatter) -> list[Data]:
-    shown = formatter.tag_row(view.tags)
-    if _unread_tags(view):
-        key = "value.tags_unread_some" if shown else "value.tags_unread"
-        return [*shown, formatter.row("tags", formatter.runs(key))]
-    return shown
+    unread = "value.tags_unread_some" if view.tags else "value.tags_unread"
+    return formatter.tag_row(view.tags, *([formatter.runs(unread)] if _unread_tags(view) else []))
 
 
 def _principal(view: CardView, formatter: CardFormatter) -> list[Data]:

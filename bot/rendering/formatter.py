@@ -3,7 +3,7 @@
 It must not know the card that its output is for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -155,12 +155,12 @@ class CardFormatter:
         """Return the value of the first tag that has one of these keys, in any letter case; [] without such a tag."""
         return [self.name(value) for key, value in tags if key.casefold() in keys and value][:1]
 
-    def tag_row(self, tags: Sequence[tuple[str, str]]) -> list[Data]:
-        """Return a row with a line for each tag, and "…" if tags were left out; no row without tags."""
+    def tag_row(self, tags: Sequence[tuple[str, str]], *more: Runs) -> list[Data]:
+        """Return a row with a line for each tag, "…" if tags were left out, and `more` lines; no row without lines."""
         shown = [self._tag(key, value) for key, value in tags[: self.limits.tags]]
         if len(tags) > len(shown):
             shown.append(plain("…"))
-        return [self.row("tags", *shown)] if shown else []
+        return [self.row("tags", *shown, *more)] if shown or more else []
 
     def _tag(self, key: str, value: str) -> Runs:
         name, content = one_line(key, self.limits.tag // 2), one_line(value, self.limits.tag)
@@ -224,8 +224,14 @@ class CardFormatter:
 
     def names(self, texts: Sequence[str]) -> str:
         """Return several names as one text, within the limits."""
-        named = [self.short(text) for text in texts[: self.limits.many]]
-        return wrappable(cut(self.say.text("card_line.name_separator").join(named), 4 * self.limits.name))
+        return self._joined(texts, self.say.text("card_line.name_separator").join)
+
+    def people(self, names: Sequence[str]) -> str:
+        """Return the names of people as a sentence lists them, "A and B", within the limits."""
+        return self._joined([self.person(each) for each in names], self.say.listed)
+
+    def _joined(self, texts: Sequence[str], join: Callable[[list[str]], str]) -> str:
+        return wrappable(cut(join([self.short(text) for text in texts[: self.limits.many]]), 4 * self.limits.name))
 
 
 def plain(text: str, *, font: str = "Default") -> Runs:

@@ -7,7 +7,7 @@ This module must not know the cards or the present time: a view has the times th
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import babel
 from babel.dates import format_skeleton, format_timedelta
+from babel.lists import format_list
 from babel.numbers import format_decimal
 
 DEFAULT_LOCALE: Final = "en"
@@ -174,6 +175,10 @@ class Localizer:
         Raises KeyError for an unknown group.
         """
         return words(self.locale).groups[name]
+
+    def listed(self, texts: Sequence[str]) -> str:
+        """Return several texts as a sentence lists them, such as "A, B, and C"; "" for none."""
+        return format_list(texts, locale=_cldr(self.locale))
 
     def moment(self, at: datetime, *, beside: datetime | None = None) -> str:
         """Return day and time, such as "Mon, Nov 30, 2026, 14:19 JST". A long one can break before the time.

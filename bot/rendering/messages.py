@@ -107,7 +107,7 @@ def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
 def _direct_details(view: DirectView, formatter: CardFormatter) -> list[Runs]:
     """Return why a cancellation failed, who is reviewing the request, and that the message shows the current state."""
     why = [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else []
-    names = formatter.names([formatter.person(each) for each in view.reviewers])
+    names = formatter.people(view.reviewers)
     reviewing = [formatter.say.runs("direct.reviewing", len(view.reviewers), names=names)] if names else []
     return [*why, *reviewing, *([formatter.say.runs("direct.current")] if view.current else [])]
 

@@ -596,3 +596,16 @@ def test_short_message_has_only_the_decision_that_it_notifies_about() -> None:
     assert ("Revoked by" in revoked, "Approved by" in revoked) == (True, False)
     assert "This message always" not in waiting
     assert "This message always" in shown(card(SAMPLES["direct-message-waiting"].view))
+
+
+def test_requester_reads_who_is_looking_at_the_request_in_a_sentence() -> None:
+    """Several people are listed as the language does."""
+    message = SAMPLES["direct-message-level-passed-reviewing"].view
+    assert "佐藤 花子 and Maria Lopez are looking at it now." in shown(card(message))
+    assert "現在、佐藤 花子 さん、Maria Lopez さんが確認しています。" in shown(card(message, locale="ja"))
+
+
+def test_unread_tags_of_some_nodes_are_in_the_row_with_the_tags() -> None:
+    """The row has the tags that are known, and says that some are not."""
+    text = shown(card(SAMPLES["request-several-nodes"].view))
+    assert "Service = checkout\nsome can’t be read right now" in text

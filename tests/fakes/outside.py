@@ -16,7 +16,8 @@ from bot.domain.request import STATUS_AFTER, AccessRequest, Level, RequestKey, S
 from bot.domain.routing import Channel
 from bot.domain.shown.card_places import is_copy
 from bot.domain.shown.direct import is_living_copy
-from bot.domain.shown.surfaces import Wanted, desired
+from bot.domain.shown.surfaces import desired
+from bot.domain.shown.wanted import Wanted
 from bot.domain.surface import DeliveryState, SurfaceKind
 from bot.rendering import render
 from bot.service.clicks.click import Click, Verb

@@ -1,6 +1,7 @@
 """The requester's messages: which state each reports, when, and its contents.
 
-One message per person is updated in place like a card; short ones notify. `surfaces.py` decides which are due.
+One message per person is updated in place like a card; short ones notify. `requester_messages.py` decides which are
+due.
 """
 
 from dataclasses import replace

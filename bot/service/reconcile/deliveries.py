@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from bot.domain.record import Record
-from bot.domain.shown.surfaces import Wanted
+from bot.domain.shown.wanted import Wanted
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, People
 from bot.service.checks.outcomes import Outcomes

@@ -10,9 +10,9 @@ import structlog
 
 from bot.domain.record import Record
 from bot.domain.shown.card_places import card_name
-from bot.domain.shown.surfaces import Wanted
 from bot.domain.shown.turns import called_step, is_called_already
 from bot.domain.shown.views import NoteView
+from bot.domain.shown.wanted import Wanted
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
 from bot.rendering import render, summary

@@ -15,8 +15,8 @@ from bot.domain.record import Record
 from bot.domain.routing import MEMBERS, Channel
 from bot.domain.shown.card import asks_for_decision, mentions_of, with_mentions
 from bot.domain.shown.mentions import may_mention, mentioned
-from bot.domain.shown.surfaces import Wanted
 from bot.domain.shown.views import CardView, DirectView, NoteView
+from bot.domain.shown.wanted import Wanted
 from bot.ports.teams import People, RosterUnavailable
 from bot.text.names import exact
 

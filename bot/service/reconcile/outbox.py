@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 
 from bot.domain.record import Record
-from bot.domain.shown.surfaces import Wanted
+from bot.domain.shown.wanted import Wanted
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.clock import Clock
 from bot.ports.teams import Posted

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import structlog
 
-from bot.domain.shown.surfaces import Wanted
+from bot.domain.shown.wanted import Wanted
 from bot.ports.store import Store, StoreUnavailable
 from bot.rendering.i18n import known_timezone, matching_locale
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from bot.concurrency.turns import in_turns
 from bot.domain.record import Record
-from bot.domain.shown.surfaces import Wanted
 from bot.domain.shown.viewers import in_order_of_need, need_of, viewer_kind_in
 from bot.domain.shown.views import CardView
+from bot.domain.shown.wanted import Wanted
 from bot.ports.teams import People
 from bot.service.current_configuration import CurrentConfiguration
 

@@ -9,8 +9,8 @@ import pytest
 
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict, Withdrawal
-from bot.domain.shown.surfaces import Wanted
 from bot.domain.shown.views import Banner, CardView, DecisionLine, LevelLine, Mention
+from bot.domain.shown.wanted import Wanted
 from bot.domain.surface import SurfaceKind
 from bot.rendering.gallery import SAMPLES
 from tests.unit.domain.sample import APPROVALS, NOW

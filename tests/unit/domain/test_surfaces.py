@@ -21,8 +21,9 @@ from bot.domain.shown.direct import (
     may_still_be_identified,
 )
 from bot.domain.shown.request_lines import request_line
-from bot.domain.shown.surfaces import Wanted, desired, next_change
+from bot.domain.shown.surfaces import desired, next_change
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DirectKind
+from bot.domain.shown.wanted import Wanted
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request

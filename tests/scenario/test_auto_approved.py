@@ -96,6 +96,26 @@ async def test_request_from_before_the_setting_was_activated_is_not_shown() -> N
     assert len(cards(world)) == 1
 
 
+async def test_access_that_is_stored_for_another_channels_setting_is_not_shown_later() -> None:
+    """The fallback channel shows auto-approved requests, so the row exists. Two hours later, `approvals` shows them."""
+    hidden = replace(APPROVALS, fallback=False, match=Match())
+    rest = Channel("rest", "19:rest@thread.tacv2", fallback=True, show_auto_approved=True)
+    world = new_world(hidden, rest)
+    async with world.running():
+        await swept(world)
+        key = approved(world)
+        until = world.clock.now() + 4 * HOUR
+        world.aws.requests[key] = replace(world.aws.requests[key], access_until=until)
+        await swept(world)
+        await world.clock.advance(2 * HOUR.total_seconds())
+        active: Configuration = world.configuration.value
+        world.configuration.replace(replace(active, channels=(replace(hidden, show_auto_approved=True), rest)))
+        await world.rows.requeue(key)
+        await world.clock.advance(1)
+    assert (await world.row(key)).observed_at is not None
+    assert cards(world) == []
+
+
 async def test_first_start_shows_no_earlier_auto_approved_request() -> None:
     """A channel that is new to the bot is not filled with the access of the last two weeks."""
     world = new_world(SHOWING)

@@ -23,6 +23,7 @@ from bot.domain.surface import DeliveryState, SurfaceKind
 
 TIME_OUT_GRACE = timedelta(seconds=5)  # AWS needs a moment to apply its own time-out before we read the request
 LATE_FAILURE = timedelta(days=1)  # a failed request that is older when first seen is not shown
+LATE_GRANT = timedelta(hours=1)  # an auto-approved request whose row is older gets no card: the setting is newer
 
 
 def desired(
@@ -73,7 +74,7 @@ def next_change(record: Record, configuration: Configuration, now: datetime) -> 
 def _worth_showing(record: Record, request: AccessRequest, configuration: Configuration, now: datetime) -> bool:
     if request.replica_of:
         return False
-    if request.auto_approved and not (record.cards or _shows_auto_approved(record, configuration)):
+    if request.auto_approved and not (record.cards or _shows_auto_approved(record, configuration, now)):
         return False
     if not request.status.ended or record.cards:
         return True
@@ -82,10 +83,14 @@ def _worth_showing(record: Record, request: AccessRequest, configuration: Config
     return request.status is Status.APPROVED and bool(request.access_until and request.access_until > now)
 
 
-def _shows_auto_approved(record: Record, configuration: Configuration) -> bool:
-    """True if the request's channel is certain, and shows requests that an auto-approval policy approves."""
-    home = configuration.home(record)
-    return home is not None and home.show_auto_approved and record.route is not None and record.route.settled
+def _shows_auto_approved(record: Record, configuration: Configuration, now: datetime) -> bool:
+    """True if the channel is certain and shows auto-approved requests, and the row is younger than LATE_GRANT.
+
+    An older row without a card is there because another channel shows such requests.
+    """
+    home, route = configuration.home(record), record.route
+    shows = home is not None and home.show_auto_approved and route is not None and route.settled
+    return shows and now - record.created_at < LATE_GRANT
 
 
 # --- notes in the thread -----------------------------------------------------------------------------------------

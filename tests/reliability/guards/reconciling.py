@@ -397,6 +397,11 @@ GUARDS = (
         },
     ),
     Guard(
+        "auto-approved access from before the setting is not shown",
+        "tests/scenario/test_auto_approved.py::test_access_that_is_stored_for_another_channels_setting_is_not_shown_later",
+        {"bot.domain.shown.surfaces:LATE_GRANT": constant(timedelta(days=1))},
+    ),
+    Guard(
         "facts are read again although a delivery is postponed",
         THROTTLING + "test_aws_is_read_every_few_minutes_while_teams_throttles_the_card",
         {"bot.service.reconcile.due_time:FACTS_KEPT": constant(timedelta(days=1))},

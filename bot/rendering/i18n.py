@@ -202,8 +202,8 @@ def _cldr(locale: str) -> babel.Locale:
     return babel.Locale.parse(locale, sep="-")
 
 
-# where a browser breaks a line, although the text has no space: between a digit and a letter of East Asia
-_BETWEEN_SCRIPTS: Final = re.compile(r"(?<=[0-9])(?=[^\x00-\x7f])|(?<=[^\x00-\x7f])(?=[0-9(])")
+# where a browser breaks a line, although the text has no space: between a digit and Han or kana
+_BETWEEN_SCRIPTS: Final = re.compile(r"(?<=[0-9])(?=[\u3040-\u9fff])|(?<=[\u3040-\u9fff])(?=[0-9(])")
 _LONGEST_ZONE: Final = 5  # characters; with a longer name, a moment is wider than the narrowest column
 
 

@@ -16,7 +16,7 @@ PARALLEL := -n auto --dist worksteal -o faulthandler_timeout=300 -o faulthandler
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PROOFS := tests/reliability $(patsubst %,tests/security/test_%.py,junk authorisation parsers injection) \
 	--ignore=tests/reliability/test_controls.py
-COVERED := tests/unit tests/contract tests/scenario tests/security tests/system
+COVERED := tests/unit tests/contract tests/scenario tests/security tests/aws tests/system
 PICTURES := .sandbox/pictures
 GALLERY ?= .sandbox/gallery
 INSTALL = "$$(.ci/python)" .ci/install $(VENV)
@@ -40,10 +40,10 @@ test: setup ## Run the fast tests, about 3 minutes on 2 cores (PYTEST_ARGS="…"
 	@echo "make test: unit, contract, scenario and security tests on every core; about 3 minutes on 2 cores"
 	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) $(PYTEST_ARGS)
 
-system: setup ## Run the tests of the whole program over HTTP, of other programs, and of the templates, about 2 minutes on 2 cores
-	@echo "make system: the whole program over HTTP, other programs, and the templates; about 2 minutes on 2 cores"
+system: setup ## Run the tests of the adapters of AWS, of the whole program over HTTP, of other programs, and of the templates, about 3 minutes on 2 cores
+	@echo "make system: the adapters of AWS, the whole program over HTTP, other programs, and the templates; about 3 minutes on 2 cores"
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
-	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) tests/system $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) tests/aws tests/system $(PYTEST_ARGS)
 
 proofs: setup ## Run the proofs of tests/README.md at the size for CI, about 6 minutes on 2 cores
 	@echo "make proofs: the proofs of tests/README.md at the size for CI; about 6 minutes on 2 cores"

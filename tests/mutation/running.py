@@ -23,7 +23,9 @@ from tests.mutation.mutants import Mutant, mutated
 
 LIMIT: Final = 600  # seconds for one mutant; one that hangs counts as noticed
 # -s: only this module hides output. A library that is already imported is no error, unlike in pyproject.toml.
-FOLDERS: Final = "tests/unit tests/contract tests/scenario tests/security tests/system"  # as in `make coverage`
+FOLDERS: Final = (
+    "tests/unit tests/contract tests/scenario tests/security tests/aws tests/system"  # as in `make coverage`
+)
 OPTIONS: Final = (
     "-o",
     f"testpaths={FOLDERS}",

@@ -7,14 +7,14 @@ from typing import Any
 from bot.aws.jit import targets
 from tests.reliability.replacing import Guard, always, around, constant
 
-ACCOUNTS = "tests/contract/test_aws_accounts.py::"
-SIGNALS = "tests/contract/test_aws_signals.py::"
+ACCOUNTS = "tests/aws/test_aws_accounts.py::"
+SIGNALS = "tests/aws/test_aws_signals.py::"
 WIRE = "tests/contract/test_aws_wire.py::"
 NODES = "tests/system/test_several_nodes.py::test_request_whose_nodes_are_uncertain_cannot_be_decided_in_teams"
 CONNECTING = "tests/system/test_connect_commands.py::test_copied_command_starts_a_session_only_with_a_token_and_keeps_the_shells_variables"
 SHELL_COMMAND = "bot.domain.shown.connecting:shell_command"
 DECISIONS = "tests/unit/aws/test_approver_decisions.py::"
-PAGING = "tests/contract/test_paging.py::"
+PAGING = "tests/aws/test_paging.py::"
 
 
 async def _first_page(_: Any, read: Any, member: str, params: Any, **_limit: int) -> AsyncIterator[Any]:

@@ -237,7 +237,7 @@ GUARDS = (
     ),
     Guard(
         "a signal is attempted once",
-        "tests/contract/test_aws_signals.py::test_signal_with_a_server_error_as_its_answer_has_an_unknown_result[InternalServerError-500]",
+        "tests/aws/test_aws_signals.py::test_signal_with_a_server_error_as_its_answer_has_an_unknown_result[InternalServerError-500]",
         {
             "bot.boto.sdk:Config": around(
                 lambda config, **named: config(**{**named, "retries": {"total_max_attempts": 2}})

@@ -10,7 +10,7 @@ from tests.reliability.replacing import Guard, always, around
 
 SETTINGS = "tests/unit/config/test_settings.py::"
 STORED = "tests/scenario/test_stored_configuration.py::"
-OBJECT = "tests/contract/test_configuration_object.py::"
+OBJECT = "tests/aws/test_configuration_object.py::"
 FILE = "tests/unit/config/test_file.py::"
 EMPTY = Configuration(channels=(), identity=IdentityRules())
 

@@ -67,7 +67,7 @@ GUARDS = (
     ),
     Guard(
         "the audit trail is written in one transaction with the row",
-        "tests/contract/test_dynamodb_trail.py::test_only_writes_with_audit_entries_are_transactions",
+        "tests/aws/test_dynamodb_trail.py::test_only_writes_with_audit_entries_are_transactions",
         {"bot.store.dynamodb.calls:Calls.put": around(_in_separate_writes)},
     ),
     Guard(
@@ -92,7 +92,7 @@ GUARDS = (
     ),
     Guard(
         "a table that was made again is not used",
-        "tests/contract/test_dynamodb.py::test_deleted_table_is_reported_and_a_new_one_is_not_used_before_a_restart",
+        "tests/aws/test_dynamodb.py::test_deleted_table_is_reported_and_a_new_one_is_not_used_before_a_restart",
         {"bot.store.dynamodb.store:_identity": always(None)},
     ),
     Guard(

@@ -16,7 +16,7 @@ from bot.store.dynamodb.commits import MOST_TOGETHER
 from bot.store.dynamodb.items import MOST_BYTES, RowTooLarge
 from bot.store.dynamodb.store import DynamoStore
 from bot.store.dynamodb.trail import MOST_ENTRIES, MOST_ENTRY_BYTES, Trail
-from tests.contract import test_dynamodb
+from tests.aws import test_dynamodb
 from tests.contract.stores import DynamoShelf
 from tests.contract.test_store import counted
 from tests.contract.test_store_trail import KEY, NOW, claimed, in_state, trail_of

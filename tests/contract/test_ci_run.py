@@ -15,8 +15,9 @@ COMMANDS = [
     "make setup",
     "make --jobs=2 --output-sync=line check weaknesses container",
     "make test",
+    "make system",
     "make proofs",
-    "make --jobs=2 --output-sync=target system e2e",
+    "make e2e",
     "make controls SAMPLE=12",
 ]
 

@@ -356,10 +356,8 @@ async def card_shows_a_decision_that_was_made_while_the_bot_was_down(stage: Stag
     """An approver decides in the AWS console, and no event arrives. After the restart, the card shows the decision."""
     reason, signals = "nginx のログを確認します", stage.signals
     request = await stage.ask(reason)
-    await stage.requester.wait_for(
-        "申請は承認待ちです", of="web-prod-01"
-    )  # a killed process would keep the row's lease
-    await stage.sandbox.bot.kill()
+    await stage.approver.wait_for("承認待ち", of=reason)
+    await stage.sandbox.bot.stop()  # a killed process would keep the row's lease for 30 s: figure 4 is about that
     stage.sandbox.aws.events.deliver(Delivery.NEVER)
     await decide(stage.sandbox, request, "reject", "コンソールで却下")
     await stage.sandbox.bot.start()

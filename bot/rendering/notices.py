@@ -22,9 +22,8 @@ def notice_data(
     said = [formatter.runs(f"notice.{notice.code}"), *formatter.for_administrators("admin_click", notice.code)]
     quote: list[Data] = []
     if not _lists(card, notice):
-        said += ([] if card else _when(notice, formatter)) + _who(
-            notice, formatter, beside=card.requested_at if card else None
-        )
+        said += [] if card else _when(notice, formatter)
+        said += _who(notice, formatter, beside=card.requested_at if card else None)
         quote = formatter.comment(notice.comment)
     if notice.detail:
         said.append(plain(formatter.name(notice.detail), font="Monospace"))

@@ -102,14 +102,14 @@ def storable(value: T) -> T:
     return cast("T", _storable(value))
 
 
-def storable_over(value: T, former: T) -> T:
-    """Return a value like `storable`. Fields with the same objects as in `former`, which is storable, are not examined.
+def storable_row(record: Record, former: Record) -> Record:
+    """Return a row like `storable`. Fields with the same objects as in `former`, which is storable, are not examined.
 
-    The change of a row replaces few of its fields, and a row has hundreds of values.
+    A change replaces few fields, and a row has hundreds of values.
     """
-    names = _names_of_parts(type(value))  # type: ignore[arg-type]  # types are hashable
-    changed = [name for name in names if getattr(value, name) is not getattr(former, name)]
-    return cast("T", _with_storable_parts(value, changed))
+    names = (name for name in _names_of_parts(Record) if getattr(record, name) is not getattr(former, name))
+    kept: Record = _with_storable_parts(record, names)
+    return kept
 
 
 def _storable(value: Any) -> Any:
@@ -237,7 +237,7 @@ def apply_change(
     created at `now`. Errors of `change` pass through.
     """
     start = former or Record(key, storable(now))
-    record = storable_over(change(start), start)
+    record = storable_row(change(start), start)
     if record == start:
         return start, ()
     written = replace(record, version=start.version + 1)

@@ -26,14 +26,8 @@ T = TypeVar("T")
 LISTS: Final[Mapping[str, str]] = {"decisions": "id", "surfaces": "name"}
 """The lists of a row whose elements are left out one by one, and the member that identifies an element."""
 FACTS: Final = frozenset({"request", "requester", "route"})  # members of a row that may be missing
-IDENTITIES: Final = (
-    "id",
-    "object_id",
-    "user",
-    "name",
-    "step",
-    "owner",
-)  # the first one that an object has identifies it
+# the first one that an object has identifies it
+IDENTITIES: Final = ("id", "object_id", "user", "name", "step", "owner")
 UNKNOWN_MEMBER: Final = "unexpected_keyword_argument"  # pydantic's error for a member that is no field of a dataclass
 FIELD: Final = "unrecognized"  # the field of a row that is not stored
 

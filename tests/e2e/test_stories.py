@@ -42,7 +42,7 @@ def start_sandbox(tmp_path: Path, playground_directory: Path) -> Starter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A sandbox, the pages of its people, and the folder for pictures. `late` and `reader` may be closed."""
+    """A sandbox, the pages of its people, and the folder for pictures."""
 
     sandbox: Sandbox
     pictures: Path
@@ -129,7 +129,7 @@ async def test_stories_of_an_english_channel(start_sandbox: Starter, browser: Br
             late=await browser.open(late_url(sandbox), size=TALL),
             requester=await in_chat(sandbox, browser, TARO),
         )
-        await each_person_sees_an_own_view(stage, await in_channel(sandbox, browser, READER))
+        await each_person_sees_their_own_view(stage, await in_channel(sandbox, browser, READER))
         await access_is_approved_and_revoked(stage)
         await ask(sandbox, "Flush the cache", node="cache-stg-01")
         await decide(sandbox, await ask(sandbox, "Flush the sessions", node="cache-stg-01"), "approve")
@@ -155,7 +155,7 @@ async def first_address_opens_on_the_card(page: Page, pictures: Path) -> None:
     assert bottom - top > 300
 
 
-async def each_person_sees_an_own_view(stage: Stage, reader: Page) -> None:
+async def each_person_sees_their_own_view(stage: Stage, reader: Page) -> None:
     """Approvers see buttons, in their own language. A reader and the requester see none."""
     await stage.late.wait_for("承認待ち", of=PLAIN)
     assert await stage.late.count_buttons("承認", of=PLAIN) == await stage.approver.count_buttons("Approve", of=PLAIN)
@@ -315,7 +315,7 @@ async def late_click_after_a_rejection_shows_who_decided(stage: Stage) -> None:
 
 
 async def requester_gets_the_commands_to_connect(stage: Stage) -> None:
-    """In the same message, which names the approver. Later, the requester asks the bot about the own requests."""
+    """In the same message, which names the approver. Later, the requester asks the bot for a list of their requests."""
     reason = "受注テーブルの遅いクエリを調べます"
     request = await stage.ask(reason)
     await stage.approver.click("コメントを付けて承認…", of=reason)

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
-from bot.ports.teams import ChatProblem, ChatRefused, KnownPeople, Message, Posted, RosterUnavailable
+from bot.ports.teams import (
+    ChatProblem,
+    ChatRefused,
+    ChatUnavailable,
+    KnownPeople,
+    Message,
+    Posted,
+    RosterUnavailable,
+)
 from bot.text.names import folded
 
 TENANT = "11111111-1111-4111-8111-111111111111"
@@ -71,6 +79,12 @@ class Sent:
         """The `repr` of the current card, without the marks for wrapping."""
         return repr(self.versions[-1].card).replace(r"\u200b", "")
 
+    def mentioned(self, version: int = -1) -> list[str]:
+        """Return the Teams ids of the people that a version of the card mentions."""
+        teams = self.versions[version].card["msteams"]
+        assert isinstance(teams, dict)
+        return [each["mentioned"]["id"] for each in teams.get("entities", ())]
+
     @property
     def buttons(self) -> bool:
         """True if the current card has an Approve or Reject button."""
@@ -92,6 +106,7 @@ class FakeChat:
         self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.unreachable: dict[str, ChatProblem] = {}
         self.refusing: dict[str, ChatProblem] = {}  # by conversation, including its threads: posts, replies and updates
+        self.silent: set[str] = set()  # conversations, including their threads, in which no reply is answered
         self.asked: Counter[str] = Counter()  # calls by kind, including failed ones
         self._posted = 0  # deleted messages included: an id is never used again
 
@@ -167,6 +182,8 @@ class FakeChat:
         self.asked[kind] += 1
         if (root := thread_root(where)) in self.refusing:
             raise ChatRefused(self.refusing[root])
+        if kind == "reply" and root in self.silent:
+            raise ChatUnavailable("timeout", ambiguous=False)
         self._fault(kind, self.before)
 
     def _is_without_id(self, kind: str) -> bool:

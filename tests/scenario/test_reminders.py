@@ -43,13 +43,6 @@ def reminders(world: World) -> list[Sent]:
     return [sent for sent in world.chat.of("reply") if "still waiting for" in shown(sent.versions[-1].card)]
 
 
-def mentioned(sent: Sent) -> list[str]:
-    """Return the Teams ids of the people that a message mentions."""
-    teams = sent.versions[-1].card["msteams"]
-    assert isinstance(teams, dict)
-    return [each["mentioned"]["id"] for each in teams["entities"]]
-
-
 async def counts(world: World, key: RequestKey, *spans: timedelta) -> list[int]:
     """Let each span pass in turn; return how many reminders there are after each."""
     found = []
@@ -66,7 +59,7 @@ async def test_story_of_two_reminders_and_a_request_that_expires() -> None:
     minute = timedelta(minutes=1)
     assert await counts(world, key, QUARTER - minute, minute, HOUR - QUARTER - minute, minute, DAY) == [0, 1, 1, 2, 2]
     for each in reminders(world):
-        assert mentioned(each) == [HANAKO.teams_id]
+        assert each.mentioned() == [HANAKO.teams_id]
         assert each.versions[-1].alert
         assert each.where == f"{APPROVALS.conversation};messageid=1000"
         assert "Waiting since Wed, Apr 1, 2026, 09:00 UTC" in shown(each.versions[-1].card)
@@ -103,7 +96,7 @@ async def test_reminders_begin_again_with_each_level() -> None:
     world.aws.decide(key, Verdict.APPROVE)
     await world.shown(key)
     assert await counts(world, key, timedelta(minutes=14), timedelta(minutes=1), HOUR) == [1, 2, 3]
-    assert [mentioned(each) for each in reminders(world)] == [[HANAKO.teams_id], [ICHIRO.teams_id], [ICHIRO.teams_id]]
+    assert [each.mentioned() for each in reminders(world)] == [[HANAKO.teams_id], [ICHIRO.teams_id], [ICHIRO.teams_id]]
     assert "level 2 of 2" in shown(reminders(world)[-1].versions[-1].card)
 
 
@@ -164,7 +157,7 @@ async def test_cards_and_calls_of_levels_are_not_held_at_night() -> None:
     await world.pass_time(key, 30 * 60)
     world.aws.decide(key, Verdict.APPROVE)
     await world.shown(key)
-    assert [mentioned(each) for each in world.chat.of("reply") if "now waits for level 2" in each.card] == [
+    assert [each.mentioned() for each in world.chat.of("reply") if "now waits for level 2" in each.card] == [
         [ICHIRO.teams_id]
     ]
 

@@ -7,7 +7,6 @@ import pytest
 
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Channel
-from bot.ports.teams import Message
 from bot.service.clicks.click import Verb
 from tests.fakes.card_text import shown
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, Sent, person
@@ -47,13 +46,6 @@ def banner(sent: Sent) -> str:
     return text(sent).splitlines()[0].partition(" · ")[0]
 
 
-def mentioned(message: Message) -> list[str]:
-    """Return the Teams ids of the people that a message mentions."""
-    teams = message.card["msteams"]
-    assert isinstance(teams, dict)
-    return [each["mentioned"]["id"] for each in teams.get("entities", ())]
-
-
 def notified(sent: list[Sent]) -> list[Sent]:
     """Return the messages that notified when they were posted."""
     return [each for each in sent if each.versions[0].alert]
@@ -70,8 +62,8 @@ async def test_story_of_a_request_that_expires_after_two_reminders_and_an_escala
         await world.pass_time(key, span.total_seconds())
         found.append((len(notified(world.chat.of("reply"))), len(world.chat.of("post"))))
     assert found == [(1, 1), (2, 1), (2, 2), (2, 2)]
-    assert [mentioned(each.versions[0]) for each in world.chat.of("reply")] == [[HANAKO.teams_id]] * 2
-    assert mentioned(card_in(world, LEADS_CHANNEL).versions[0]) == [LEADER.teams_id]
+    assert [each.mentioned(0) for each in world.chat.of("reply")] == [[HANAKO.teams_id]] * 2
+    assert card_in(world, LEADS_CHANNEL).mentioned(0) == [LEADER.teams_id]
     assert {banner(each) for each in world.chat.of("post")} == {"Waiting for approval"}
     message = world.chat.of("direct")[0]
     assert "leads" in text(message).splitlines()
@@ -103,7 +95,7 @@ async def test_story_of_one_level_from_the_request_to_the_end_of_access(*, revok
     world = new_world(replace(APPROVALS, mention=(f"user:{HANAKO.object_id}",)))
     key = await approved_by_hanako(world)
     card, message = card_in(world, CHANNEL), world.chat.of("direct")[0]
-    assert mentioned(card.versions[0]) == [HANAKO.teams_id]
+    assert card.mentioned(0) == [HANAKO.teams_id]
     assert any(ICHIRO.name in shown(each.card) for each in card.versions)
     assert banner(card) == "Approved"
     assert all("Ticket checked" in text(each) for each in (card, message))

@@ -27,13 +27,6 @@ def calls(world: World, words: str = OPENED) -> list[Sent]:
     return [sent for sent in world.chat.of("reply") if words in shown(sent.versions[-1].card)]
 
 
-def mentioned(sent: Sent, version: int = -1) -> list[str]:
-    """Return the Teams ids of the people that a message mentions."""
-    teams = sent.versions[version].card["msteams"]
-    assert isinstance(teams, dict)
-    return [each["mentioned"]["id"] for each in teams["entities"]]
-
-
 async def with_second_level_open(world: World, by: Person = HANAKO) -> RequestKey:
     """Return a request whose first level this person approved in Teams, and reconcile it."""
     key = await world.posted(levels=2)
@@ -56,9 +49,9 @@ async def test_story_of_two_levels_and_two_people(verb: Verb) -> None:
     world = new_world(TWO_PEOPLE)
     key = await with_second_level_open(world)
     (card,) = world.chat.of("post")
-    assert mentioned(card, 0) == [HANAKO.teams_id]
+    assert card.mentioned(0) == [HANAKO.teams_id]
     (call,) = calls(world)
-    assert mentioned(call) == [ICHIRO.teams_id]
+    assert call.mentioned() == [ICHIRO.teams_id]
     assert call.versions[-1].alert
     assert call.where == f"{APPROVALS.conversation};messageid=1000"
     lines = shown(card.versions[-1].card)
@@ -88,7 +81,7 @@ async def test_level_without_its_own_people_calls_those_of_the_channel(channel: 
     world = new_world(channel)
     await with_second_level_open(world)
     (call,) = calls(world)
-    assert mentioned(call) == expected
+    assert call.mentioned() == expected
     assert call.versions[-1].alert
 
 
@@ -145,11 +138,11 @@ async def test_level_that_no_one_can_decide_calls_no_one_until_someone_can() -> 
     key = await with_second_level_open(world)
     assert calls(world) == []
     (card,) = world.chat.of("post")
-    assert mentioned(card) == []
+    assert card.mentioned() == []
     assert "一郎" not in shown(card.versions[-1].card)
     world.configuration.replace(replace(world.configuration.value, channels=(TWO_PEOPLE,)))
     await world.shown(key)
-    assert [mentioned(call) for call in calls(world)] == [[ICHIRO.teams_id]]
+    assert [call.mentioned() for call in calls(world)] == [[ICHIRO.teams_id]]
 
 
 async def test_level_without_an_approver_in_the_channel_calls_no_one_until_one_joins() -> None:
@@ -162,7 +155,7 @@ async def test_level_without_an_approver_in_the_channel_calls_no_one_until_one_j
     assert calls(world) == []
     world.people.people.append(ICHIRO)
     await world.pass_time(key, 301)
-    assert [mentioned(call) for call in calls(world)] == [[ICHIRO.teams_id]]
+    assert [call.mentioned() for call in calls(world)] == [[ICHIRO.teams_id]]
 
 
 async def test_first_level_that_could_not_be_decided_when_its_card_came_is_called_later(world: World) -> None:
@@ -170,12 +163,12 @@ async def test_first_level_that_could_not_be_decided_when_its_card_came_is_calle
     world = new_world(CALLS_HANAKO, people=(HANAKO, ICHIRO))
     key = await world.posted()
     (card,) = world.chat.of("post")
-    assert (mentioned(card), card.buttons) == ([], False)
+    assert (card.mentioned(), card.buttons) == ([], False)
     world.people.people.append(TARO_PERSON)
     await world.pass_time(key, 601)
     assert card.buttons
     (call,) = calls(world, "can be decided now")
-    assert mentioned(call) == [HANAKO.teams_id]
+    assert call.mentioned() == [HANAKO.teams_id]
 
 
 async def test_first_level_is_not_called_again_by_the_card_of_an_earlier_version(world: World) -> None:
@@ -198,5 +191,5 @@ async def test_card_that_is_posted_again_calls_the_level_instead_of_a_reply() ->
     await world.rows.requeue(key)
     await world.pass_time(key, timedelta(hours=1).total_seconds())
     (card,) = world.chat.of("post")
-    assert mentioned(card, 0) == [ICHIRO.teams_id]
+    assert card.mentioned(0) == [ICHIRO.teams_id]
     assert calls(world) == []

@@ -56,7 +56,7 @@ def messages(world: World) -> int:
 
 
 def is_base(world: World, card: Card) -> bool:
-    """Return whether the card is the channel's card; only the people for whom it is refreshed may differ."""
+    """Return whether the card is the channel's card; only its list of viewers may differ."""
     return {**card, "refresh": None} == {**base_of(world), "refresh": None}
 
 

@@ -9,9 +9,7 @@ from bot.domain.decision import Decision
 from bot.domain.effects import is_role_denied, role_that_does_not_count
 from bot.domain.escalation import second_channel
 from bot.domain.identity import Person, Principal, role_of_arn
-from bot.domain.permission import (
-    Refusal,
-)
+from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
 from bot.domain.reviewing import active_reviews

@@ -44,35 +44,35 @@ class Refresh:
 
 def viewers_of(card: Mapping[str, Any]) -> list[Any]:
     """Return the ids of the people that a card names for a refresh."""
-    named = _object(card.get("refresh")).get("userIds")
+    named = as_object(card.get("refresh")).get("userIds")
     return named if isinstance(named, list) else []
 
 
 def without_user_ids(card: dict[str, Any]) -> dict[str, Any]:
     """Return a card with its viewers in the member VIEWERS instead of the refresh."""
-    return card | {"refresh": _object(card.get("refresh")) | {"userIds": []}, VIEWERS: viewers_of(card)}
+    return card | {"refresh": as_object(card.get("refresh")) | {"userIds": []}, VIEWERS: viewers_of(card)}
 
 
 def refresh_of(content: Mapping[str, Any]) -> Refresh | None:
     """Return how to refresh the card of a message of the Playground's stream; None if it names no viewers."""
-    message = _object(content.get("message"))
-    cards = (_object(_object(each).get("content")) for each in message.get("attachments") or [])
+    message = as_object(content.get("message"))
+    cards = (as_object(as_object(each).get("content")) for each in message.get("attachments") or [])
     card = next((each for each in cards if each.get(VIEWERS)), None)
     if card is None:
         return None
     channel, subject = str(content.get("actionConversationId", "")), str(message.get("messageId", ""))
     return Refresh(
-        bot=str(_object(message.get("from")).get("id", "")),
+        bot=str(as_object(message.get("from")).get("id", "")),
         thread=f"{channel};messageid={subject}",
         message=subject,
         viewers=frozenset(card[VIEWERS]),
-        action=_object(_object(card.get("refresh")).get("action")),
+        action=as_object(as_object(card.get("refresh")).get("action")),
     )
 
 
 def with_view(text: str, answer: Any) -> str:
     """Return a message of the stream with the card of the bot's answer; the same message if that is no card."""
-    view = _object(answer)
+    view = as_object(answer)
     if view.get("type") != CARD_TYPE or not isinstance(view.get("value"), dict):
         return text
     content = json.loads(text)
@@ -80,5 +80,6 @@ def with_view(text: str, answer: Any) -> str:
     return json.dumps(content)
 
 
-def _object(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON object; an empty one for any other value."""
     return value if isinstance(value, dict) else {}

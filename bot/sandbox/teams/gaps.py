@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from bot.sandbox.teams.card_refresh import viewers_of, without_user_ids
+from bot.sandbox.teams.card_refresh import as_object, viewers_of, without_user_ids
 from bot.sandbox.teams.people import CASTS, Cast, Client, Person, person_called
 
 # Microsoft documents 100 KB for a bot's message, measured in UTF-16.
@@ -76,22 +76,22 @@ def completed(
     """
     if sender is not None:
         activity = {**activity, "from": {"id": sender.mri}}
-    person = cast.called(str(_object(activity.get("from")).get("id", "")))
-    channel_data = {"tenant": {"id": tenant_id}} | _object(activity.get("channelData"))
-    conversation = {"tenantId": tenant_id} | _object(activity.get("conversation"))
+    person = cast.called(str(as_object(activity.get("from")).get("id", "")))
+    channel_data = {"tenant": {"id": tenant_id}} | as_object(activity.get("channelData"))
+    conversation = {"tenantId": tenant_id} | as_object(activity.get("conversation"))
     whole = {**activity, "channelId": "msteams", "serviceUrl": service_url}
     whole |= {"channelData": channel_data, "conversation": conversation}
     if person is not None:
         whole |= _of_the_sender(whole, person, person.client)
     if whole.get("type") == "invoke":
         # the Playground names no trigger; Teams says "manual" for a click and "automatic" for a refresh
-        whole["value"] = {"trigger": "manual"} | _object(whole.get("value"))
+        whole["value"] = {"trigger": "manual"} | as_object(whole.get("value"))
     return whole
 
 
 def _of_the_sender(activity: Mapping[str, Any], person: Person, client: Client) -> dict[str, Any]:
     """Return the members that depend on the sender; the Playground sometimes omits the object id."""
-    sender = {"aadObjectId": person.object_id, "name": person.name} | _object(activity.get("from"))
+    sender = {"aadObjectId": person.object_id, "name": person.name} | as_object(activity.get("from"))
     # the Playground sends en-US and UTC for all people; Teams sends the language and zone of the person's client
     own = {"from": sender, "locale": client.locale, "localTimezone": client.timezone}
     entities = [_client_info(entity, client) for entity in activity.get("entities") or []]
@@ -99,7 +99,7 @@ def _of_the_sender(activity: Mapping[str, Any], person: Person, client: Client) 
 
 
 def _client_info(entity: Any, client: Client) -> Any:
-    if _object(entity).get("type") != "clientInfo":
+    if as_object(entity).get("type") != "clientInfo":
         return entity
     return {**entity, "locale": client.locale, "timezone": client.timezone, "country": client.locale[-2:]}
 
@@ -114,14 +114,14 @@ def shown_message(call: ConnectorCall, message_id: str, *, timestamp: int) -> di
     them, but shows these on no page. `timestamp` is in milliseconds since 1970.
     """
     found = _ACTIVITY.fullmatch(call.path)
-    activity = _object(call.json)
+    activity = as_object(call.json)
     if found is None or activity.get("type") != "message":
         return None
     text = {"text": activity["text"]} if activity.get("text") else {}
     message = text | {
         "messageId": message_id,
         "timestamp": timestamp,
-        "from": {"id": _object(activity.get("from")).get("id", "")},
+        "from": {"id": as_object(activity.get("from")).get("id", "")},
         "textFormat": activity.get("textFormat") or "markdown",
         "attachments": activity.get("attachments") or [],
         "attachmentLayout": activity.get("attachmentLayout") or "list",
@@ -147,8 +147,8 @@ def to_playground(call: ConnectorCall, *, tenant_id: str) -> ConnectorCall | Ref
 
 def _with_viewers_apart(call: ConnectorCall) -> ConnectorCall:
     """Return the call with the viewers of its cards where the Playground ignores them (`card_refresh`)."""
-    body = _object(call.json)
-    activity = _object(body.get("activity")) or body
+    body = as_object(call.json)
+    activity = as_object(body.get("activity")) or body
     attached = activity.get("attachments")
     if not isinstance(attached, list) or not any(viewers_of(_content(each)) for each in attached):
         return call
@@ -160,7 +160,7 @@ def _with_viewers_apart(call: ConnectorCall) -> ConnectorCall:
 
 
 def _content(attachment: Any) -> dict[str, Any]:
-    return _object(_object(attachment).get("content"))
+    return as_object(as_object(attachment).get("content"))
 
 
 def size_refusal(body: bytes) -> Refusal | None:
@@ -183,12 +183,12 @@ def _targeted(call: ConnectorCall) -> ConnectorCall | Refusal:
 
     The pages (`playground_window`) show it to this person only.
     """
-    activity = _object(call.json)
-    person = person_called(str(_object(activity.get("recipient")).get("id", "")))
+    activity = as_object(call.json)
+    person = person_called(str(as_object(activity.get("recipient")).get("id", "")))
     if person is None:
         return UNKNOWN_PERSON
     marked = [
-        {**each, "content": {**_object(each.get("content")), ONLY_FOR: person.mri}}
+        {**each, "content": {**as_object(each.get("content")), ONLY_FOR: person.mri}}
         for each in activity.get("attachments") or []
     ]
     activity = {name: value for name, value in activity.items() if name != "recipient"} | {"attachments": marked}
@@ -197,8 +197,8 @@ def _targeted(call: ConnectorCall) -> ConnectorCall | Refusal:
 
 def only_reader(message: Mapping[str, Any]) -> str:
     """Return the `29:` id of the only person who sees a message of the stream; "" if everybody does."""
-    attachments = _object(message.get("message")).get("attachments") or []
-    marks = (_object(_object(each).get("content")).get(ONLY_FOR) for each in attachments)
+    attachments = as_object(message.get("message")).get("attachments") or []
+    marks = (as_object(as_object(each).get("content")).get(ONLY_FOR) for each in attachments)
     return next((str(mark) for mark in marks if mark), "")
 
 
@@ -231,13 +231,9 @@ def requested_person(wanted: Mapping[str, Any], *, tenant_id: str) -> str | Refu
 
     Return the refusal if the tenant is missing or wrong. Its text is not documented.
     """
-    given_tenant = _object(_object(wanted.get("channelData")).get("tenant")).get("id") or wanted.get("tenantId")
+    given_tenant = as_object(as_object(wanted.get("channelData")).get("tenant")).get("id") or wanted.get("tenantId")
     if given_tenant != tenant_id:
         return Refusal(status=400, code="BadSyntax", message="Bad tenant id")
     members = wanted.get("members")
     first = members[0] if isinstance(members, list) and members else None
-    return str(_object(first).get("id", ""))
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return str(as_object(first).get("id", ""))

@@ -144,7 +144,7 @@ class Replies:
 
 
 def _is_taken(limit: RateLimit, inbound: Inbound, reader: str) -> bool:
-    """Count an answer to a conversation or a person; return False above the limit. The answer is then lost."""
+    """Count an answer or a command for a conversation or a person; return False, and log the loss, above the limit."""
     try:
         limit.take(reader)
     except ChatThrottled as error:

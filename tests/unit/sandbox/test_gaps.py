@@ -269,7 +269,7 @@ def targeted(recipient: str) -> ConnectorCall | Refusal:
 
 
 def test_targeted_message_reaches_the_playground_with_its_only_reader() -> None:
-    """The Playground shows it to everybody, so the pages have to know for whom it is."""
+    """The Playground shows it to everybody, so each page must know whether its person may see it."""
     call = targeted(TARO.mri)
     assert isinstance(call, ConnectorCall)
     assert (call.query, "recipient" in call.json) == ("", False)

@@ -116,7 +116,7 @@ async def test_targeted_message_is_on_the_page_of_its_person_only(window: Playgr
 
 
 async def test_page_shows_its_persons_view_of_a_card(window: PlaygroundWindow, bot: _Bot) -> None:
-    """The bot is asked in the person's name, by itself, and only for people whom the card names."""
+    """The page asks the bot without a click, as the person, and only if the card lists the person as a viewer."""
     window.show(viewed("everybody's"))
     (card,) = await cards_on_the_page_of(window, TARO, 1)
     assert (card["body"], card["refresh"]) == ("yours", {"userIds": []})  # the Playground would write below the card

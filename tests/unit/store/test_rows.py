@@ -22,7 +22,7 @@ from bot.store.rows import (
     decode,
     encode,
     storable,
-    storable_over,
+    storable_row,
 )
 from tests.fakes.aws import key_of
 from tests.fakes.strategies import values
@@ -63,8 +63,8 @@ def test_changed_row_is_made_storable_like_a_whole_row(first: Record, second: Re
     former = storable(first)
     new = {each.name: getattr(second, each.name) for each in fields(Record)[::2] if each.init}
     changed = replace(former, **new)
-    assert storable_over(changed, former) == storable(changed)
-    assert storable(storable_over(changed, former)) == storable_over(changed, former)
+    assert storable_row(changed, former) == storable(changed)
+    assert storable(storable_row(changed, former)) == storable_row(changed, former)
 
 
 def test_times_of_a_row_are_stored_in_utc() -> None:

@@ -1,6 +1,6 @@
 """The ports for Teams: messages (Chat) and rosters (People), with their closed set of errors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -51,7 +51,7 @@ class ChatRefused(Exception):
 class Message:
     """A message: an Adaptive Card, and the text of its notification. If `alert`, Teams should notify the readers."""
 
-    card: dict[str, object]
+    card: Mapping[str, object]
     summary: str
     alert: bool = False
 

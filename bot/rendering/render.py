@@ -6,7 +6,7 @@ Start with `render`; `presentation` is the one table of views and templates. Pur
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.resources import files
 from typing import Final, assert_never
 
@@ -22,6 +22,7 @@ from bot.rendering.template import Card, Template
 from bot.text.escape import strip_markup
 
 CARD_LIMIT: Final = 28_000  # bytes of JSON; the smallest limit that Teams documents for a message with a card
+CARDS_KEPT: Final = 64  # an answer, the update and the refreshes of each open page mostly show the same card
 
 
 def render(
@@ -38,11 +39,20 @@ def render(
     `locale` is one of bot.rendering.i18n.LOCALES, `timezone` an IANA name, `reader` the locale and time zone of the
     notice if they differ. Every card is at most CARD_LIMIT bytes. If `brief`, its texts are cut as much as possible,
     because Teams refused the card as too large.
+
+    Equal arguments return the same object while it is among the last CARDS_KEPT cards: do not change it.
     """
+    return _rendered(view, (locale, timezone), notice, reader, brief)
+
+
+@lru_cache(CARDS_KEPT)
+def _rendered(
+    view: View | Notice, style: tuple[str, str], notice: Notice | None, reader: tuple[str, str] | None, brief: bool
+) -> Card:
     template = _template(presentation(view).template)
     card: Card = {}
     for shown, limits in _forms(view, brief=brief):
-        formatter = CardFormatter(Localizer(locale, timezone), limits, Localizer(*reader) if reader else None)
+        formatter = CardFormatter(Localizer(*style), limits, Localizer(*reader) if reader else None)
         card = template.bind(template_data(shown, formatter, notice))
         if _is_within_limit(card):
             break

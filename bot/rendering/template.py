@@ -15,7 +15,7 @@ from bot.text.escape import escape
 
 __all__ = ["BindError", "Card", "Template", "TemplateError"]
 
-Card = dict[str, object]
+Card = Mapping[str, object]  # cards are shared: nobody changes one
 _Build = Callable[[Scope], object]
 _OPEN: Final = "${"
 _KEPT_KEYS: Final = frozenset({"$schema"})  # an ordinary property, although its name begins with a dollar sign
@@ -68,11 +68,11 @@ def _object(tree: Mapping[str, object]) -> _Build:
     return scoped
 
 
-def _properties(tree: Mapping[str, object]) -> Callable[[Scope], Card]:
+def _properties(tree: Mapping[str, object]) -> Callable[[Scope], dict[str, object]]:
     own = {_key(key): value for key, value in tree.items() if key not in {"$data", "$when"}}
     built = [(key, _node(value)) for key, value in own.items() if not _is_fixed(value)]
 
-    def filled(scope: Scope) -> Card:
+    def filled(scope: Scope) -> dict[str, object]:
         card = own.copy()  # has the fixed properties, and all keys in order
         for key, build in built:
             card[key] = build(scope)

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 from itertools import groupby, product
@@ -43,7 +43,7 @@ class Card:
     """One card of the gallery: its name (sample and locale) and its JSON."""
 
     name: str
-    card: dict[str, Any]
+    card: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Runs the bot's Teams side over HTTP with fakes of the service layer. A test sets their answers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -22,7 +22,6 @@ from bot.teams.assembly import MicrosoftSide, TeamsSide
 from bot.teams.login.client_authentication import StaticSecret
 from bot.telemetry import Telemetry
 from bot.web import server
-from tests.fakes.activities import Json
 from tests.fakes.clock import ManualClock
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, TENANT_ID
@@ -43,7 +42,7 @@ class FakeClickHandler:
         self.clicks.append(click)
         return self.answer
 
-    async def refresh(self, click: Click) -> Json | None:
+    async def refresh(self, click: Click) -> Mapping[str, object] | None:
         self.refreshes.append(click)
         return self.answer.card
 

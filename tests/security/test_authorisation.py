@@ -1,7 +1,7 @@
 """Figure 16: every verb, actor, route and state. Clicks without permission are refused, and nothing reaches AWS."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from itertools import combinations, product
@@ -62,7 +62,7 @@ class MatrixEdge:
         """Pass the click to the current world."""
         return await self.world.click_handler.click(click)
 
-    async def refresh(self, click: Click) -> dict[str, Any] | None:
+    async def refresh(self, click: Click) -> Mapping[str, object] | None:
         """Pass the automatic refresh to the current world."""
         return await self.world.click_handler.refresh(click)
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -104,7 +104,7 @@ def test_name_in_a_mention_is_never_parsed_as_markdown(html: bool) -> None:
     reader = MarkdownIt("js-default", {"html": html, "linkify": False})
     for name in SNIPPETS:
         view = request(mentioned=(Mention("29:1-a", name),), rings=True)
-        card: dict[str, Any] = render(view, locale="en", timezone="Asia/Tokyo")
+        card: Mapping[str, Any] = render(view, locale="en", timezone="Asia/Tokyo")
         (line,) = [each["text"] for each in nodes(card) if each.get("type") == "TextBlock" and "<at>" in each["text"]]
         (entity,) = card["msteams"]["entities"]
         tag = entity["text"] if html else entity["text"].replace("<", "&lt;").replace(">", "&gt;")

@@ -63,7 +63,7 @@ class Answer:
     that is not known.
     """
 
-    card: dict[str, object] | None
+    card: Mapping[str, object] | None
     notice: Notice | None
     text: str
     refused: bool = False

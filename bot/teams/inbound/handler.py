@@ -1,5 +1,6 @@
 """Dispatches authenticated activities: clicks and commands to the services, membership changes to the caches."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -51,7 +52,7 @@ class Clicks(Protocol):
     async def click(self, click: Click, /) -> Answer:
         """Answer a click. Never raises."""
 
-    async def refresh(self, click: Click, /) -> Json | None:
+    async def refresh(self, click: Click, /) -> Mapping[str, object] | None:
         """Return the person's view of a card for an automatic refresh; None if there is none now. Never raises."""
 
 

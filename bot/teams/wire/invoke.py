@@ -6,6 +6,7 @@ NotAClick.
 https://learn.microsoft.com/adaptive-cards/authoring-cards/universal-action-model
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
@@ -143,7 +144,7 @@ def click_response(answer: Answer) -> Json:
     return text_answer(answer.text) if answer.card is None else card_answer(answer.card)
 
 
-def refresh_response(card: Json | None) -> Json:
+def refresh_response(card: Mapping[str, object] | None) -> Json:
     """Return the response body for an automatic refresh. Without a card, the client keeps the one that it shows."""
     return card_answer(card) if card else error_answer("NotRefreshed", "The card was not refreshed.", status=404)
 

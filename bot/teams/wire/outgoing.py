@@ -1,5 +1,6 @@
 """The JSON of messages and of responses to an invoke."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.ports.teams import Message
@@ -30,7 +31,7 @@ def as_activity(message: Message) -> Json:
 # https://learn.microsoft.com/adaptive-cards/authoring-cards/universal-action-model#response-format
 
 
-def card_answer(card: Json) -> Json:
+def card_answer(card: Mapping[str, object]) -> Json:
     """Return the response that replaces the card for the person who clicked."""
     return {"statusCode": 200, "type": CARD, "value": card}
 

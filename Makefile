@@ -12,8 +12,9 @@ AGAINST ?=
 MUTANTS_ARGS ?=
 # on every core; a test that hangs although its own time limit has passed ends its worker, not the whole run
 PARALLEL := -n auto --dist worksteal -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
-# tests that wait for processes: one worker more than cores keeps the cores busy
+# more workers than cores keep the cores busy, because some tests wait, most of all those that start processes
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+WORKERS_THAT_WAIT = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 PROOFS := tests/reliability $(patsubst %,tests/security/test_%.py,junk authorisation parsers injection) \
 	--ignore=tests/reliability/test_controls.py
 COVERED := tests/unit tests/contract tests/scenario tests/security tests/aws tests/system
@@ -43,16 +44,16 @@ test: setup ## Run the fast tests, about 3 minutes on 2 cores (PYTEST_ARGS="…"
 system: setup ## Run the tests of the adapters of AWS, of the whole program over HTTP, of other programs, and of the templates, about 3 minutes on 2 cores
 	@echo "make system: the adapters of AWS, the whole program over HTTP, other programs, and the templates; about 3 minutes on 2 cores"
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
-	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) tests/aws tests/system $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS_THAT_WAIT) tests/aws tests/system $(PYTEST_ARGS)
 
 proofs: setup ## Run the proofs of tests/README.md at the size for CI, about 6 minutes on 2 cores
 	@echo "make proofs: the proofs of tests/README.md at the size for CI; about 6 minutes on 2 cores"
-	RELIABILITY=proofs $(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) $(PROOFS) $(PYTEST_ARGS)
+	RELIABILITY=proofs $(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS_THAT_WAIT) $(PROOFS) $(PYTEST_ARGS)
 
 e2e: setup ## Run the browser tests; they need Chromium
 	@echo "make e2e: the whole product in Chromium; about 4 minutes on 2 cores"
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
-	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS) tests/e2e $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS_THAT_WAIT) tests/e2e $(PYTEST_ARGS)
 
 chaos: setup ## Run the proofs at full size; tests/README.md says how long each takes
 	RELIABILITY=long $(BIN)/python -m pytest tests/reliability tests/security --timeout=7200 $(PYTEST_ARGS)
@@ -78,11 +79,13 @@ container: setup ## Build the container image on a base made here, and run it; n
 	@echo "make container: the image on a base made here, and the bot in it; about 2 minutes on 2 cores"
 	.ci/container $(PYTEST_ARGS)
 
-check: setup ## Check format, lint, types and dependencies between packages
+check: setup ## Check format, lint, types, dependencies between packages, and that pytest finds every test
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+# It also compiles the tests, which every process of a later run would do for itself.
+	@found=$$($(BIN)/python -m pytest --collect-only -qq tests) || { echo "$$found"; exit 1; }
 
 weaknesses: setup ## Check the pinned packages for known vulnerabilities
 	$(BIN)/python .ci/weaknesses

@@ -1,6 +1,7 @@
 """Tests that every sample card can be read and used, as Microsoft's renderer draws it with Teams' configuration."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -24,8 +25,20 @@ SHORT = WORD[:50]  # fits on a desktop only
 
 def drawn(node: Node, chromium: str, *body: dict[str, Any], folder: Path | None = None) -> list[Measurement]:
     """Measure a card with these elements."""
-    card = {"type": "AdaptiveCard", "version": "1.5", "body": list(body)}
-    return measure(node, chromium, [Card("made", card)], folder=folder)
+    return measure(node, chromium, [made("card", *body)], folder=folder)
+
+
+def both_drawn(
+    node: Node, chromium: str, one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]
+) -> tuple[list[Measurement], list[Measurement]]:
+    """Measure two cards with these elements."""
+    measured = measure(node, chromium, [made("one", *one), made("other", *other)])
+    return [each for each in measured if each.name == "one"], [each for each in measured if each.name == "other"]
+
+
+def made(name: str, *body: dict[str, Any]) -> Card:
+    """Return a card with these elements."""
+    return Card(name, {"type": "AdaptiveCard", "version": "1.5", "body": list(body)})
 
 
 def rich(text: str) -> dict[str, Any]:
@@ -80,17 +93,19 @@ def test_waiting_card_fits_a_phone(node: Node, chromium: str) -> None:
 
 def test_control_a_word_that_is_too_long_is_clipped(node: Node, chromium: str) -> None:
     """Control: the renderer does not divide the word, and the measurement finds it where it does not fit."""
-    assert [each.clipped for each in drawn(node, chromium, rich(WORD))] == [(WORD[:80],)] * 4
-    assert {each.width: each.clipped for each in drawn(node, chromium, rich(SHORT))} == {320: (SHORT,), 600: ()}
+    long, short = both_drawn(node, chromium, [rich(WORD)], [rich(SHORT)])
+    assert [each.clipped for each in long] == [(WORD[:80],)] * 4
+    assert {each.width: each.clipped for each in short} == {320: (SHORT,), 600: ()}
 
 
 def test_control_a_text_without_contrast_is_found(node: Node, chromium: str) -> None:
     """Control: Teams' yellow on white cannot be read. Its gray can."""
     yellow = {"type": "TextBlock", "text": "pale", "color": "Warning"}
     gray = {"type": "TextBlock", "text": "quiet", "isSubtle": True}
-    light = [each for each in drawn(node, chromium, gray, yellow) if each.theme == "light"]
+    pale, readable = both_drawn(node, chromium, [gray, yellow], [gray])
+    light = [each for each in pale if each.theme == "light"]
     assert [(each.contrast.text, each.faults != []) for each in light] == [("pale", True)] * 2
-    assert [each.faults for each in drawn(node, chromium, gray)] == [[]] * 4
+    assert [each.faults for each in readable] == [[]] * 4
 
 
 def test_control_an_input_without_label_and_a_button_without_name_are_found(node: Node, chromium: str) -> None:
@@ -99,10 +114,11 @@ def test_control_an_input_without_label_and_a_button_without_name_are_found(node
     labelled = {"type": "Input.Text", "id": "b", "label": "Comment"}
     blank = {"type": "Action.Execute", "title": " ", "verb": "x"}
     named = {"type": "Action.Execute", "title": "Approve", "verb": "x"}
-    for each in drawn(node, chromium, bare, labelled, actions(blank, named)):
+    faulty, sound = both_drawn(node, chromium, [bare, labelled, actions(blank, named)], [labelled, actions(named)])
+    for each in faulty:
         assert (len(each.unlabelled), len(each.unnamed)) == (1, 1)
         assert "Comment" in each.unlabelled[0]
-    assert [each.faults for each in drawn(node, chromium, labelled, actions(named))] == [[]] * 4
+    assert [each.faults for each in sound] == [[]] * 4
 
 
 def test_control_an_element_that_the_renderer_does_not_know_is_found(node: Node, chromium: str) -> None:
@@ -124,9 +140,8 @@ def test_hidden_parts_are_measured_after_a_click_on_their_button(node: Node, chr
 def test_buttons_are_reported_with_their_bottom_edge(node: Node, chromium: str) -> None:
     """The position of Approve is measured from the top of the card."""
     approve = {"type": "Action.Execute", "title": "Approve", "verb": "approve"}
-    low, high = (
-        drawn(node, chromium, *([rich("line")] * lines), actions(approve))[0].buttons[0].bottom for lines in (9, 1)
-    )
+    nine, one = ([*[rich("line")] * lines, actions(approve)] for lines in (9, 1))
+    low, high = (each[0].buttons[0].bottom for each in both_drawn(node, chromium, nine, one))
     assert low > high + 8 * 14  # eight lines of 14 px
     assert high > 14
 
@@ -138,7 +153,7 @@ def test_elements_for_another_width_are_left_out(node: Node, chromium: str) -> N
         {**rich("wide"), "targetWidth": "atLeast:standard"},
     )
     heading = {"type": "TextBlock", "style": "heading", "text": "for a phone", "targetWidth": "narrow"}
-    both, one = (drawn(node, chromium, *body) for body in ((narrow, wide, heading), (narrow,)))
+    both, one = both_drawn(node, chromium, [narrow, wide, heading], [narrow])
     assert {each.width: each.headings for each in both} == {320: ("for a phone",), 600: ()}
     assert {each.width: each.height for each in one}[320] > {each.width: each.height for each in one}[600]
 

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -49,7 +49,7 @@ class Rendered:
     asked: list[str]  # requested addresses
 
 
-def rendered(node: Node, chromium: str, cards: list[dict[str, Any]]) -> Rendered:
+def rendered(node: Node, chromium: str, cards: Sequence[Mapping[str, Any]]) -> Rendered:
     """Render cards in one page."""
     run = subprocess.run(
         [node.program, "render_cards.cjs"],
@@ -63,7 +63,7 @@ def rendered(node: Node, chromium: str, cards: list[dict[str, Any]]) -> Rendered
     return Rendered(**json.loads(run.stdout))
 
 
-def expected(card: dict[str, Any]) -> dict[str, Any]:
+def expected(card: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `render_cards.cjs` must report: texts of rich blocks, inputs and mentions, and no active element."""
     blocks = ["".join(run["text"] for run in each["inlines"]) for each in nodes(card) if "inlines" in each]
     typed = [each["value"] for each in nodes(card) if each.get("type") == "Input.Text"]
@@ -96,21 +96,16 @@ def test_hostile_text_is_displayed_as_written_and_has_no_effect(node: Node, chro
     figure(18, texts=len(CORPUS), rendered=len(cards), alive=0, seen_otherwise=0)
 
 
-@pytest.mark.parametrize(
-    ("element", "sign"),
-    [
-        ({"type": "TextBlock", "text": "<img src=x onerror='window.live=1'>"}, "<img"),
-        ({"type": "TextBlock", "text": "</at><a href='#'>x</a>"}, "<a"),
-        ({"type": "FactSet", "facts": [{"title": "<b>x</b>", "value": "y"}]}, "<b"),
-    ],
-)
-def test_control_the_page_reports_markup_that_is_not_escaped(
-    node: Node, chromium: str, element: dict[str, Any], sign: str
-) -> None:
+def test_control_the_page_reports_markup_that_is_not_escaped(node: Node, chromium: str) -> None:
     """Control: the page reports markup that the renderer does not escape."""
-    card = {"type": "AdaptiveCard", "version": "1.5", "body": [element]}
-    (shown,) = rendered(node, chromium, [card]).shown
-    assert any(each.startswith(sign) for each in shown["live"])
+    unescaped = {
+        "<img": {"type": "TextBlock", "text": "<img src=x onerror='window.live=1'>"},
+        "<a": {"type": "TextBlock", "text": "</at><a href='#'>x</a>"},
+        "<b": {"type": "FactSet", "facts": [{"title": "<b>x</b>", "value": "y"}]},
+    }
+    cards = [{"type": "AdaptiveCard", "version": "1.5", "body": [each]} for each in unescaped.values()]
+    for sign, shown in zip(unescaped, rendered(node, chromium, cards).shown, strict=True):
+        assert any(each.startswith(sign) for each in shown["live"]), sign
 
 
 def test_control_the_page_shows_a_date_that_the_renderer_evaluates(node: Node, chromium: str) -> None:

@@ -38,9 +38,9 @@ from tests.fakes.teams_world import Message
 from tests.fakes.world import World, code_of, current_configuration
 from tests.figures import LONG, Figure, size
 
-DECISIONS = size(ci=300, long=300)
-SEEDS = size(ci=10, long=1_000)
-OVER_HTTP = size(ci=20, long=300)  # decisions over real HTTP, at 3 a second in real time
+DECISIONS = size(ci=150, long=300)
+SEEDS = size(ci=5, long=1_000)
+OVER_HTTP = size(ci=12, long=300)  # decisions over real HTTP, at 3 a second in real time
 APPROVERS = tuple(person(number) for number in range(10, 40))
 INVOKE_LIMIT = 3.0  # seconds; the promised time to answer a click
 OVERTAKES_WITHIN = 5.5  # seconds: of 9 decisions that have their turn, two other rejects, and the calls to AWS

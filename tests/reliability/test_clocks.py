@@ -22,7 +22,7 @@ from tests.reliability.stories import STORIES, Story
 pytestmark = pytest.mark.usefixtures("silence")
 
 SHIFTS: Final = tuple(timedelta(hours=hours) for hours in (-9, -1, 1, 9))
-EVERY: Final = 1 if LONG else 16  # one crash point in this many is tested
+EVERY: Final = 1 if LONG else 32  # one crash point in this many is tested
 WITHIN: Final = 70  # seconds; an unanswered signal is observed for 60
 
 

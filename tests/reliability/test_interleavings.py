@@ -14,7 +14,7 @@ from tests.reliability.schedule import CLICKERS, WORKERS, End, end_of
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-SEEDS = size(ci=100, long=10_000)
+SEEDS = size(ci=60, long=10_000)
 BLIND_SEEDS = size(ci=30, long=1_000)
 SEEN = 0.1  # share of the seeds that must fail without the claim
 

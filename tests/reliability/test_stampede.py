@@ -28,6 +28,7 @@ from tests.fakes.teams_world import Message
 from tests.figures import LONG, Figure, size
 
 CROWD = crowd(200)
+SMALL = size(ci=80, long=200)  # of the people who click while the bots use moto's DynamoDB, which is slow
 ROUNDS_OF = {"sqlite": size(ci=1, long=50), "dynamodb": size(ci=1, long=5)}
 INVOKE_LIMIT = 3.0  # seconds; the promised time to answer a click
 TABLE = "node-access"
@@ -45,7 +46,7 @@ def verbs_of(number: int) -> list[str]:
 
 CLICKS = [(who, verb) for number, who in enumerate(CROWD) for verb in verbs_of(number)]
 VOTING = [(who, verb) for who, verb in CLICKS if verb in VOTES]
-CLICKS_OF = {"sqlite": CLICKS, "dynamodb": VOTING}  # moto needs nearly the time to answer a click for the votes alone
+CLICKS_OF = {"sqlite": CLICKS, "dynamodb": VOTING[:SMALL]}  # moto needs the time to answer a click for votes alone
 
 
 @dataclass(slots=True)
@@ -155,7 +156,7 @@ async def test_two_hundred_simultaneous_clicks_on_a_card_send_one_signal(
 
     On SQLite, some people also mark themselves as reviewers at the same time, and the clients of others refresh the card.
     """
-    told = 0
+    told, votes = 0, sum(verb in VOTES for _, verb in CLICKS_OF[store])
     async with crowded(monkeypatch, tmp_path, replicas=replicas, store=store) as there:
         for number in range(1, ROUNDS_OF[store] + 1):
             request, card = await there.waiting_card()
@@ -173,8 +174,8 @@ async def test_two_hundred_simultaneous_clicks_on_a_card_send_one_signal(
         replicas=replicas,
         store=store,
         rounds=ROUNDS_OF[store],
-        clicks=ROUNDS_OF[store] * len(CROWD),
-        beside=ROUNDS_OF[store] * (len(CLICKS_OF[store]) - len(CROWD)),
+        clicks=ROUNDS_OF[store] * votes,
+        beside=ROUNDS_OF[store] * (len(CLICKS_OF[store]) - votes),
         signals_a_round=1,
         told=told,
         statuses=sorted(there.statuses),
@@ -182,7 +183,7 @@ async def test_two_hundred_simultaneous_clicks_on_a_card_send_one_signal(
     )
     assert there.statuses == {200}
     # Times prove nothing on a busy machine in continuous integration, so only the long run checks them.
-    assert told == ROUNDS_OF[store] * len(CROWD) or not LONG
+    assert told == ROUNDS_OF[store] * votes or not LONG
     assert there.slowest < INVOKE_LIMIT or not LONG
 
 

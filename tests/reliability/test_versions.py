@@ -28,7 +28,7 @@ from tests.figures import Figure, size
 from tests.reliability.stories import LEADS_CHANNEL
 from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request
 
-SEEDS: Final = size(ci=40, long=1_000)
+SEEDS: Final = size(ci=20, long=1_000)
 STEPS: Final = 12
 SHELVES: Final[dict[str, Callable[[Path], Shelf]]] = {"sqlite": SqliteShelf, "dynamodb": DynamoShelf}
 CLICKERS: Final = (HANAKO, ICHIRO, person(3), person(4))

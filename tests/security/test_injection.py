@@ -125,7 +125,7 @@ def test_hostile_text_does_not_change_the_structure_of_a_card(figure: Figure) ->
     It contains no `{{DATE(…)}}` or `{{TIME(…)}}`. With the widest limits, it shows every visible character. A text that
     is too long is cut visibly.
     """
-    count, shown, cut = rounds(short=500, ci=5_000, long=50_000), 0, 0
+    count, shown, cut = rounds(short=500, ci=3_000, long=50_000), 0, 0
     shapes = set[str]()
     for text, (view, notice), locale, limits in zip(
         texts(18, count), cycle(views()), cycle(LOCALES), cycle(EACH_LIMIT)
@@ -166,8 +166,7 @@ def test_cards_with_hostile_texts_follow_the_schema(figure: Figure) -> None:
         cycle(LOCALES), texts(181, rounds(short=150, ci=600, long=600)), cycle(views())
     ):
         card = render(filled(view, text), locale=locale, timezone="UTC", notice=filled(notice, text))
-        card.pop("msteams", None)  # Teams' own
-        shape = json.dumps(blanked(card))
+        shape = json.dumps(blanked({key: each for key, each in card.items() if key != "msteams"}))  # that is Teams' own
         if shape in checked:
             continue
         checked.add(shape)
@@ -187,7 +186,7 @@ def test_card_with_the_longest_texts_is_within_the_size_limits(figure: Figure) -
     The short form of `make test` renders every third card, in one language.
     """
     largest, utf16, cards = 0, 0, 0
-    languages, heaviest = rounds(short=1, ci=len(LOCALES), long=len(LOCALES)), rounds(short=1, ci=4, long=99)
+    languages, heaviest = rounds(short=1, ci=len(LOCALES), long=len(LOCALES)), rounds(short=1, ci=2, long=99)
     for number, (view, notice) in enumerate(views()[:: rounds(short=3, ci=1, long=1)]):
         for locale, heavy in product(islice(cycle(LOCALES), number, number + languages), HEAVIEST[:heaviest]):
             text = (heavy * 600)[:600]
@@ -209,7 +208,7 @@ def test_card_with_the_longest_texts_is_within_the_size_limits(figure: Figure) -
 def test_comparison_of_cards_finds_a_changed_structure(text: str, broken: Any) -> None:
     """Control: one block more or less is a difference."""
     (view, notice), formatter = views()[0], CardFormatter(Localizer("en", "UTC"), LIMITS[0])
-    card: dict[str, Any] = made(filled(view, text), notice, formatter)
+    card = made(filled(view, text), notice, formatter)
     before = json.dumps(blanked(card))
     broken(card)
     assert json.dumps(blanked(card)) != before

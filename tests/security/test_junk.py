@@ -16,7 +16,7 @@ from tests.fakes.product import Product, product
 from tests.fakes.teams_world import APPROVERS, Message
 from tests.figures import Figure, size
 
-REQUESTS = size(short=1_000, ci=10_000, long=50_000)
+REQUESTS = size(short=1_000, ci=5_000, long=50_000)
 OTHER_ROUTES = REQUESTS // 20  # of these, with other methods and paths
 SEED = 20261123
 

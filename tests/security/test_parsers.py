@@ -36,7 +36,7 @@ from tests.figures import Figure, size
 from tests.unit.aws.samples import ASKED_AT, KEY, TARO, event, execution, ops_item, policy, step
 from tests.unit.domain.sample import decision, request
 
-CASES = size(short=5_000, ci=50_000, long=500_000)
+CASES = size(short=5_000, ci=25_000, long=500_000)
 SEED = 20261123
 PLACE = Place(KEY.account, KEY.region)
 CLICK = activities.invoke(

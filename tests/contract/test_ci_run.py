@@ -13,12 +13,11 @@ EVERYTHING = ("python3", "make", "promtool", "zsh", "chromium", "fc-list", "id",
 FONTS = "Noto Sans CJK JP\nOpen Sans"
 COMMANDS = [
     "make setup",
-    "make --jobs=2 --output-sync=line check weaknesses container",
+    "make --jobs=2 --output-sync=line container check weaknesses controls SAMPLE=12",
     "make test",
     "make system",
     "make proofs",
     "make e2e",
-    "make controls SAMPLE=12",
 ]
 
 

@@ -13,6 +13,7 @@ from tests.reliability.guards import (
     inbound,
     permission,
     reconciling,
+    sessions,
     stores,
 )
 
@@ -22,6 +23,7 @@ GUARDS = (
     *clicks.GUARDS,
     *reconciling.GUARDS,
     *stores.GUARDS,
+    *sessions.GUARDS,
     *aws.GUARDS,
     *configuration.GUARDS,
     *checks.GUARDS,

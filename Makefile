@@ -27,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test system proofs e2e bench chaos controls coverage mutants container check weaknesses format render gallery pictures pins build release clean
+.PHONY: help setup sandbox test system proofs e2e bench chaos controls coverage mutants base container check weaknesses format render gallery pictures pins build release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ coverage: setup ## Run the fast tests and those of programs, and print the lines
 
 mutants: setup ## Change bot/domain and bot/service in random places and print what no test notices (SAMPLE=500; after make coverage)
 	$(BIN)/python -m tests.mutation --sample $(or $(SAMPLE),0) $(MUTANTS_ARGS)
+
+base: ## Build the base of the container image from this machine's package sources, unless today's is in the cache
+	.ci/container base
 
 container: setup ## Build the container image on a base made here, and run it; needs root on Debian, with buildah, runc and mmdebstrap
 	@echo "make container: the image on a base made here, and the bot in it; about 2 minutes on 2 cores"

@@ -12,7 +12,7 @@ CONTAINER = ("buildah", "runc", "mmdebstrap")
 EVERYTHING = ("python3", "make", "promtool", "zsh", "chromium", "fc-list", "id", "apt-get", *CONTAINER)
 FONTS = "Noto Sans CJK JP\nOpen Sans"
 COMMANDS = [
-    "make setup",
+    "make --jobs=2 --output-sync=line setup base",
     "make --jobs=2 --output-sync=line container check weaknesses controls SAMPLE=12",
     "make test",
     "make system",

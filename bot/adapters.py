@@ -52,6 +52,7 @@ def microsoft_side(settings: Settings, aws: AwsSide, *, clock: Clock) -> Microso
         service_hosts=settings.service_hosts,
         openid_metadata_url=settings.openid_metadata_url,
         login_authority=settings.login_authority,
+        graph_url=settings.graph_url,
     )
 
 

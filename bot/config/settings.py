@@ -37,7 +37,7 @@ from bot.config.types import (
 from bot.domain.configuration import Configuration
 from bot.ports.configuration import ObjectPlace
 from bot.teams.login.clouds import PUBLIC, US_GOVERNMENT, Cloud, CloudNotSupported, cloud_at, cloud_of
-from bot.teams.net.addresses import AddressRefused, ServiceHosts
+from bot.teams.net.addresses import AddressRefused, ServiceHosts, is_loopback
 
 PREFIX = "NODE_ACCESS_"
 SERVICE_LINKS = "NODE_ACCESS_BOT_"  # Kubernetes sets such variables for a service named node-access-bot
@@ -196,6 +196,24 @@ def _same_cloud(address: str, info: ValidationInfo) -> str:
     return address
 
 
+def _graph(address: str, info: ValidationInfo) -> str:
+    """Return the origin of Microsoft Graph. The default may stay in every cloud: without a group, it is not called."""
+    parts = urlsplit(address)
+    try:
+        if not is_loopback(parts.hostname or ""):
+            ServiceHosts(GRAPH_HOSTS).base(address)
+    except AddressRefused:
+        raise ValueError(f"write https:// and one of {', '.join(GRAPH_HOSTS)}") from None
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(f"write the origin alone, like {GRAPH_URL}")
+    if address != GRAPH_URL and "openid_metadata_url" in info.data:
+        selected, found = cloud_of(info.data["openid_metadata_url"]), _cloud(address)
+        if found and found is not selected:
+            otherwise = f"{PREFIX}OPENID_METADATA_URL selects the {selected.name}"
+            raise ValueError(f"an address of the {found.name}, but {otherwise}")
+    return address.rstrip("/")
+
+
 def _cloud(address: str) -> Cloud | None:
     try:
         return cloud_at(address)
@@ -221,6 +239,10 @@ Place = Annotated[Path | ObjectPlace, NoDecode, BeforeValidator(_place)]
 _Lower = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
 Port = Annotated[int, Field(ge=0, le=65535)]
 GOVERNMENT_METADATA = "https://login.botframework.azure.us/v1/.well-known/openidconfiguration"
+GRAPH_URL = "https://graph.microsoft.com"
+# worldwide and the two government clouds of the United States
+# https://learn.microsoft.com/graph/deployments
+GRAPH_HOSTS = ("graph.microsoft.com", "graph.microsoft.us", "dod-graph.microsoft.us")
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  (hosts that take the port on every address)
 _ALL_THREE = f"set all three: {PREFIX}OPENID_METADATA_URL, {PREFIX}SERVICE_URL and {PREFIX}LOGIN_AUTHORITY"
 
@@ -299,6 +321,7 @@ class Settings(_ReadSettings):
         "https://smba.trafficmanager.net/teams/"
     )
     login_authority: Annotated[MicrosoftAddress, AfterValidator(_same_cloud)] = "https://login.microsoftonline.com"
+    graph_url: Annotated[MicrosoftAddress, AfterValidator(_graph)] = GRAPH_URL
     log_format: Annotated[Literal["json", "console"], _Lower] = "json"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _Lower] = "info"
     region: Region = Field(

@@ -1,4 +1,4 @@
-"""The ports for Teams: messages (Chat) and rosters (People), with their closed set of errors."""
+"""The ports for Teams: messages (Chat), rosters (People) and groups (Groups), with their closed set of errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,3 +140,38 @@ class People(Protocol):
         address that were read within a day; they are left out if Teams does not answer. Other people with a personal
         chat may have neither. Never raises: the result says whether people may be missing.
         """
+
+
+class GroupProblem(StrEnum):
+    """Why the members of a Microsoft Entra group are unknown. The values are codes of the checks."""
+
+    UNAVAILABLE = "group_unavailable"  # Microsoft Graph did not answer, failed, or throttled the call
+    CONSENT_MISSING = "graph_consent_missing"  # the bot's app lacks the permission GroupMember.Read.All
+    NOT_FOUND = "group_not_found"
+    EMPTY = "group_empty"  # no person in it, or none that the bot may see
+    TOO_LARGE = "group_too_large"
+    REFUSED = "group_refused"  # any other refusal, or an answer that the bot must not follow
+
+
+class GroupUnavailable(Exception):
+    """The members of a group are unknown. Callers must not treat any person as a member.
+
+    `detail` is Microsoft's code, or the bot's own; empty if there is none.
+    """
+
+    def __init__(self, problem: GroupProblem, detail: str = "") -> None:
+        super().__init__(problem, detail)
+        self.problem, self.detail = problem, detail
+
+
+class Groups(Protocol):
+    """The members of Microsoft Entra groups. Ids of groups and people are object ids in lower case."""
+
+    async def members(self, group: str) -> frozenset[str]:
+        """Return the object ids of all people in the group and the groups in it, as of a minute ago at most.
+
+        The result is never empty. Raises GroupUnavailable, after a short time also if Microsoft does not answer.
+        """
+
+    def cached_members(self, group: str) -> frozenset[str] | None:
+        """Return the members if they were read within the last minute; else None. Makes no call."""

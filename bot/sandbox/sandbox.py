@@ -263,6 +263,7 @@ def _environment(aws: SandboxAws, teams: SandboxTeams, options: Options) -> dict
         "NODE_ACCESS_SERVICE_HOSTS": "127.0.0.1",
         "NODE_ACCESS_OPENID_METADATA_URL": teams.openid_metadata_url,
         "NODE_ACCESS_LOGIN_AUTHORITY": teams.login_authority,
+        "NODE_ACCESS_GRAPH_URL": teams.graph_url,
         "NODE_ACCESS_LOG_FORMAT": "console",
     }
 

@@ -11,12 +11,15 @@ from typing import Self
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from bot.domain.shown.links import TeamsSite
 from bot.ports.clock import Clock
 from bot.ports.store import Store
 from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
+from bot.teams.groups.graph import Graph
+from bot.teams.groups.group_members import GroupMembers
 from bot.teams.inbound.adapter import TeamsAdapter
 from bot.teams.inbound.endpoint import Endpoint
 from bot.teams.inbound.handler import Clicks, Commands, Installations, TeamsHandler
@@ -26,7 +29,7 @@ from bot.teams.inbound.replies import Replies
 from bot.teams.inbound.tokens import TokenVerifier
 from bot.teams.login.client_authentication import ClientAuthentication
 from bot.teams.login.clouds import cloud_of, teams_site
-from bot.teams.login.credentials import AppCredentials
+from bot.teams.login.credentials import Api, AppCredentials
 from bot.teams.login.entra import Entra
 from bot.teams.login.managed_identity import IdentityAddress, ManagedIdentity
 from bot.teams.login.token_response import TokenSource
@@ -54,10 +57,11 @@ class MicrosoftSide:
     service_hosts: Iterable[str]
     openid_metadata_url: str
     login_authority: str
+    graph_url: str
 
 
 class TeamsSide:
-    """The Teams adapter. `chat` and `people` exist inside `async with`."""
+    """The Teams adapter. `chat`, `people` and `groups` exist inside `async with`."""
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class TeamsSide:
         self._stack: AsyncExitStack
         self.chat: Messenger
         self.people: Directory
+        self.groups: GroupMembers
 
     async def __aenter__(self) -> Self:
         """Open the HTTP session and build the parts; no request is sent. Raises AddressRefused."""
@@ -159,10 +164,7 @@ class TeamsSide:
         session = await stack.enter_async_context(open_session())
         keys = SigningKeys(session, metadata_url=microsoft.openid_metadata_url, clock=clock)
         self._keys = await stack.enter_async_context(keys)
-        source = await self._token_source(session, stack)
-        self._credentials = await stack.enter_async_context(
-            AppCredentials(source, clock=clock, telemetry=self._telemetry)
-        )
+        self._credentials = await self._tokens_for(Api.CONNECTOR, self._cloud.resource, session, stack)
         calls = ConnectorCalls(session, credentials=self._credentials, hosts=hosts, clock=clock)
         self._connector = Connector(calls, app_id=microsoft.app_id)
         self._service_urls = ServiceUrls(
@@ -180,8 +182,20 @@ class TeamsSide:
         stack.push_async_callback(self._team_groups.drain)
         self.chat = self._messenger()
         self.people = await stack.enter_async_context(self._directory())
+        # the resource of tokens for Graph is its origin, in every cloud
+        tokens = await self._tokens_for(Api.GRAPH, str(URL(microsoft.graph_url).origin()), session, stack)
+        graph = Graph(session, url=microsoft.graph_url, credentials=tokens, clock=clock)
+        members = GroupMembers(graph, clock=clock, telemetry=self._telemetry)
+        self.groups = await stack.enter_async_context(members)
 
-    async def _token_source(self, session: aiohttp.ClientSession, stack: AsyncExitStack) -> TokenSource:
+    async def _tokens_for(
+        self, api: Api, resource: str, session: aiohttp.ClientSession, stack: AsyncExitStack
+    ) -> AppCredentials:
+        source = await self._token_source(resource, session, stack)
+        credentials = AppCredentials(source, clock=self._clock, telemetry=self._telemetry, api=api)
+        return await stack.enter_async_context(credentials)
+
+    async def _token_source(self, resource: str, session: aiohttp.ClientSession, stack: AsyncExitStack) -> TokenSource:
         microsoft = self._microsoft
         if isinstance(microsoft.credential, IdentityAddress):
             # no proxy: the address belongs to this machine, and the header is a credential for it
@@ -189,7 +203,7 @@ class TeamsSide:
                 await stack.enter_async_context(open_session(proxied=False)),
                 address=microsoft.credential,
                 app_id=microsoft.app_id,
-                resource=self._cloud.resource,
+                resource=resource,
                 clock=self._clock,
             )
         return Entra(
@@ -198,7 +212,7 @@ class TeamsSide:
             tenant_id=microsoft.tenant_id,
             app_id=microsoft.app_id,
             authentication=microsoft.credential,
-            scope=self._cloud.scope,
+            scope=f"{resource}/.default",
             clock=self._clock,
         )
 

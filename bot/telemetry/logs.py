@@ -62,8 +62,9 @@ EVENTS: Mapping[str, str] = {
     "configuration_refused": "node-access.toml has changed and is invalid, or cannot be read; the previous version "
     "stays active",
     "connector_call_repeated": "Teams throttled a call or failed; the call is repeated",
-    "connector_token_renewed": "the token for calls to Teams was renewed",
-    "connector_token_unavailable": "no token for calls to Teams could be fetched; check the app's credential",
+    "connector_token_renewed": "the token for calls to Teams, or to Microsoft Graph, was renewed; `api` says which",
+    "connector_token_unavailable": "no token for calls to Teams or Microsoft Graph (`api`) could be fetched; check the "
+    "app's credential",
     "conversation_closed": "calls to a conversation fail or are throttled (`why`): paused for `seconds`, then probed",
     "delivery_impossible": "Teams permanently refuses a card, note or direct message; the bot does not try again",
     "delivery_postponed": "Teams could not take a card, note or direct message; it is retried after `seconds`",
@@ -76,6 +77,8 @@ EVENTS: Mapping[str, str] = {
     "event_unreadable": "a message of the queue is not an event; the queue's redrive policy removes it",
     "execution_foreign": "an OpsItem names an automation execution that is not its approval; the bot does not trust it",
     "execution_unreadable": "the approval's execution could not be read; the card is completed later",
+    "graph_page_refused": "Microsoft Graph named a next page at another address; no token was sent to it",
+    "group_unavailable": "the members of an Entra group could not be read; decisions that need it are refused",
     "identity_center_unreadable": "an IAM Identity Center user could not be read; only [people] identifies such users",
     "invoke_unknown": "Teams requested an operation that the bot does not offer",
     "list_unreadable": "one of AWS's lists could not be read; the sweep uses the others",

@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 
 from bot.sandbox.teams.connector import UNAUTHORIZED
 from bot.sandbox.teams.gaps import size_refusal
+from bot.sandbox.teams.graph import MicrosoftGraph
 from bot.sandbox.teams.microsoft import METADATA_PATH, BotRegistration
 from tests.fakes import activities
 from tests.fakes.activities import Place
@@ -43,6 +44,7 @@ class FakeMicrosoft:
         self.world = TeamsWorld(people)
         self.sign_in = SignIn(bot, now=now)
         self.signer = Signer(self.sign_in)
+        self.graph = MicrosoftGraph(self.sign_in)
         self.faults = Faults()
         self._runner: web.AppRunner | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -55,6 +57,7 @@ class FakeMicrosoft:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.sign_in.graph_url = self.base
         # no limit, so that two hundred people can click at once
         self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         return self
@@ -74,6 +77,10 @@ class FakeMicrosoft:
 
     @property
     def authority(self) -> str:
+        return self.base
+
+    @property
+    def graph_url(self) -> str:
         return self.base
 
     @property
@@ -228,6 +235,7 @@ class FakeMicrosoft:
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self.faults.middleware()], client_max_size=4 * 1024 * 1024)
         app.add_routes(self.sign_in.routes())
+        app.add_routes(self.graph.routes())
         connector = web.Application(middlewares=[self._checks()])
         connector.add_routes(self.world.routes())
         app.add_subapp(SERVICE, connector)

@@ -45,6 +45,7 @@ def environment(world: Product, folder: Path, *, store: str = "", replicas: int 
         "NODE_ACCESS_SERVICE_HOSTS": ",".join(settings.service_hosts),
         "NODE_ACCESS_OPENID_METADATA_URL": settings.openid_metadata_url,
         "NODE_ACCESS_LOGIN_AUTHORITY": settings.login_authority,
+        "NODE_ACCESS_GRAPH_URL": settings.graph_url,
     }
 
 

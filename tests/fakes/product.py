@@ -90,6 +90,7 @@ class Product:
             "service_url": self.microsoft.service_url,
             "openid_metadata_url": self.microsoft.metadata_url,
             "login_authority": self.microsoft.authority,
+            "graph_url": self.microsoft.graph_url,
             "region": self.aws.world.region,
         }
         return Settings(**{name: value for name, value in (usual | self.changed).items() if value is not None})

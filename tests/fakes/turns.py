@@ -82,6 +82,7 @@ def microsoft_side(ms: FakeMicrosoft) -> MicrosoftSide:
         service_hosts=ms.service_hosts,
         openid_metadata_url=ms.metadata_url,
         login_authority=ms.authority,
+        graph_url=ms.graph_url,
     )
 
 

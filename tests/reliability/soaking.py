@@ -151,6 +151,7 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
             service_hosts=microsoft.service_hosts,
             openid_metadata_url=microsoft.metadata_url,
             login_authority=microsoft.authority,
+            graph_url=microsoft.graph_url,
         )
         async with TeamsSide(
             side, store=store, configuration=settled, clock=clock, telemetry=telemetry, outcomes=Outcomes(clock)

@@ -1,4 +1,4 @@
-"""The control API of the simulated Teams, under `/_sandbox/`: read the recorded traffic, inject faults, hold updates.
+"""The control API of the simulated Teams, under `/_sandbox/`: the recorded traffic, faults, held updates, groups.
 
 For people who explore the sandbox with curl, and for tests. Has no state.
 """
@@ -11,12 +11,13 @@ from aiohttp import web
 
 from bot.sandbox.teams.connector import Connector, parsed
 from bot.sandbox.teams.faults import Fault
+from bot.sandbox.teams.graph import Member, MicrosoftGraph, Switches
 from bot.sandbox.teams.inbound import BotUnreachable, Inbound
 
 
-def control_routes(connector: Connector, inbound: Inbound) -> list[web.RouteDef]:
-    """Return the routes: `sent`, `received`, `faults`, `hold`, `release`, `deliver`."""
-    controls = _Controls(connector, inbound)
+def control_routes(connector: Connector, inbound: Inbound, graph: MicrosoftGraph) -> list[web.RouteDef]:
+    """Return the routes: `sent`, `received`, `faults`, `hold`, `release`, `deliver`, `graph`, `groups`."""
+    controls = _Controls(connector, inbound, graph)
     return [
         web.get("/_sandbox/sent", controls.sent),
         web.get("/_sandbox/received", controls.received),
@@ -25,13 +26,14 @@ def control_routes(connector: Connector, inbound: Inbound) -> list[web.RouteDef]
         web.post("/_sandbox/hold", controls.hold),
         web.post("/_sandbox/release", controls.release),
         web.post("/_sandbox/deliver", controls.deliver),
+        web.post("/_sandbox/graph", controls.switch_graph),
+        web.post("/_sandbox/groups", controls.set_group),
     ]
 
 
 class _Controls:
-    def __init__(self, connector: Connector, inbound: Inbound) -> None:
-        self._connector = connector
-        self._inbound = inbound
+    def __init__(self, connector: Connector, inbound: Inbound, graph: MicrosoftGraph) -> None:
+        self._connector, self._inbound, self._graph = connector, inbound, graph
 
     async def sent(self, _request: web.Request) -> web.Response:
         """List the bot's Connector calls, oldest first."""
@@ -75,6 +77,24 @@ class _Controls:
         except BotUnreachable as error:
             raise web.HTTPBadGateway(text=str(error)) from error
         return web.json_response(asdict(received))
+
+    async def switch_graph(self, request: web.Request) -> web.Response:
+        """Set how Graph answers; the body has the fields of `Switches` that are not the default. 400 if invalid."""
+        try:
+            switches = Switches.from_json(await _json_object(request))
+        except TypeError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        self._graph.switch(**asdict(switches))
+        return web.Response(status=204)
+
+    async def set_group(self, request: web.Request) -> web.Response:
+        """Set the members of a group: `{"group": id, "members": [{"id", "kind"}]}`. Answers 400 if they are invalid."""
+        try:
+            body = await _json_object(request)
+            self._graph.groups[str(body["group"])] = tuple(Member(**each) for each in body["members"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        return web.Response(status=204)
 
 
 async def _json_object(request: web.Request) -> Mapping[str, Any]:

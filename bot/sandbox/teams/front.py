@@ -1,6 +1,6 @@
-"""The HTTP server of the simulated Microsoft: one loopback address for sign-in, Connector and activities to the bot.
+"""The HTTP server of the simulated Microsoft: one loopback address for sign-in, Graph, Connector and activities.
 
-Owns the server, its addresses and the connections. The handlers are in `microsoft`, `connector`, `inbound` and
+Owns the server, its addresses and the connections. The handlers are in `microsoft`, `graph`, `connector`, `inbound` and
 `controls`.
 """
 
@@ -12,6 +12,7 @@ from aiohttp import web
 from bot.sandbox.loopback_names import only_by_loopback_name
 from bot.sandbox.teams.connector import CONNECTOR_PATH, Connector
 from bot.sandbox.teams.controls import control_routes
+from bot.sandbox.teams.graph import MicrosoftGraph
 from bot.sandbox.teams.inbound import MESSAGES_PATH, Inbound
 from bot.sandbox.teams.microsoft import METADATA_PATH, BotRegistration, Microsoft
 
@@ -23,6 +24,7 @@ class TeamsFront:
 
     def __init__(self, bot: BotRegistration, *, bot_url: str | None = None) -> None:
         self.microsoft = Microsoft(bot)
+        self.graph = MicrosoftGraph(self.microsoft)
         self.connector = Connector(self.microsoft, tenant_id=bot.tenant_id)
         self.inbound = Inbound(self.microsoft, tenant_id=bot.tenant_id, bot_url=bot_url)
         self._runner: web.AppRunner | None = None
@@ -33,6 +35,11 @@ class TeamsFront:
     @property
     def login_authority(self) -> str:
         """The value of the bot's setting NODE_ACCESS_LOGIN_AUTHORITY; also the origin of this front."""
+        return self._origin
+
+    @property
+    def graph_url(self) -> str:
+        """The value of the bot's setting NODE_ACCESS_GRAPH_URL."""
         return self._origin
 
     @property
@@ -60,6 +67,7 @@ class TeamsFront:
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self._origin = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         self.inbound.service_url = self.service_url
+        self.microsoft.graph_url = self.graph_url
 
     async def stop(self) -> None:
         """Close the address and every connection."""
@@ -71,9 +79,10 @@ class TeamsFront:
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[only_by_loopback_name], client_max_size=LARGEST_BODY)
         app.add_routes(self.microsoft.routes())
+        app.add_routes(self.graph.routes())
         app.add_routes(self.inbound.routes())
         app.add_routes(self.connector.routes())
-        app.add_routes(control_routes(self.connector, self.inbound))
+        app.add_routes(control_routes(self.connector, self.inbound, self.graph))
         app.router.add_get("/l/message/{channel}/{message}", self._linked)
         return app
 

@@ -1,4 +1,4 @@
-"""Microsoft's identity services on loopback: keys that sign inbound requests, and the bot's outbound token.
+"""Microsoft's identity services on loopback: keys that sign inbound requests, and the bot's outbound tokens.
 
 Owns the keys, the claims and the checks of the sign-in. Knows neither activities nor the Playground. There are no
 shortcuts: the bot verifies these tokens exactly as it verifies Microsoft's.
@@ -26,6 +26,7 @@ BOT_FRAMEWORK: Final = "https://api.botframework.com"  # issuer of inbound token
 METADATA_PATH: Final = "/v1/.well-known/openidconfiguration"
 KEYS_PATH: Final = "/v1/.well-known/keys"
 TOKEN_PATH: Final = "/{tenant}/oauth2/v2.0/token"
+GRAPH_ROLE: Final = "GroupMember.Read.All"  # the app role that the bot needs for groups of approvers
 LIFETIME: Final = 3600  # seconds; the lifetime of Microsoft's tokens in both directions
 EXPIRES_IN: Final = LIFETIME - 1  # seconds, as Entra announces it
 ENDORSEMENTS: Final = ("msteams",)  # channels for which the key may sign
@@ -70,7 +71,7 @@ class SigningKey:
 
 
 class Microsoft:
-    """Signs requests to the bot, and issues the token for the bot's Connector calls.
+    """Signs requests to the bot, and issues the tokens for the bot's calls to the Connector and to Graph.
 
     `bot` may be replaced, for example to rotate its secret. `published` holds the published keys by key id.
     """
@@ -84,6 +85,8 @@ class Microsoft:
         self.sign_with(key or SigningKey.generate(ENDORSEMENTS))
         self._entra_key = secrets.token_bytes(32)  # a random key is enough: the bot must not read its own token
         self.tokens_granted = 0
+        self.graph_url = ""  # the origin of Microsoft Graph; tokens for it are issued once it is set
+        self.graph_roles: tuple[str, ...] = (GRAPH_ROLE,)  # to which an administrator has consented
 
     def rotate_key(self, *, endorsements: tuple[str, ...] = ENDORSEMENTS) -> None:
         """Sign with a new key from now on."""
@@ -116,15 +119,23 @@ class Microsoft:
 
     def accepts(self, authorization: str) -> bool:
         """Return whether this Authorization header has an unexpired token that this object issued to the bot."""
+        return self._claims_for(self.bot.resource, authorization) is not None
+
+    def roles_for_graph(self, authorization: str) -> tuple[str, ...] | None:
+        """Return the roles in the token for Graph in this Authorization header; None if it has no valid one."""
+        claims = self._claims_for(self.graph_url, authorization) if self.graph_url else None
+        return None if claims is None else tuple(claims.get("roles", ()))
+
+    def _claims_for(self, resource: str, authorization: str) -> dict[str, Any] | None:
         scheme, _, token = authorization.partition(" ")
         if scheme != "Bearer":
-            return False
+            return None
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 self._entra_key,
                 algorithms=["HS256"],
-                audience=self.bot.resource,
+                audience=resource,
                 options={
                     "require": ["exp", "nbf", "aud", "appid"],
                     "verify_exp": False,
@@ -133,10 +144,10 @@ class Microsoft:
                 },
             )
         except jwt.PyJWTError:
-            return False
+            return None
         # compares the times with the injected clock, which a test can move
         valid = claims["nbf"] <= self._now() < claims["exp"]
-        return bool(valid and claims["appid"] == self.bot.app_id)
+        return claims if valid and claims["appid"] == self.bot.app_id else None
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the simulated Microsoft that this class answers."""
@@ -166,14 +177,23 @@ class Microsoft:
             return refusal
         self.tokens_granted += 1
         grant = {"token_type": "Bearer", "expires_in": EXPIRES_IN, "ext_expires_in": EXPIRES_IN}
-        return web.json_response(grant | {"access_token": self.outbound_token()})
+        token = self.outbound_token() if values["scope"] == self.bot.scope else self.graph_token()
+        return web.json_response(grant | {"access_token": token})
 
     def outbound_token(self) -> str:
         """Return a new token for the bot's Connector calls."""
+        return self._issued(self.bot.resource)
+
+    def graph_token(self) -> str:
+        """Return a new token for Microsoft Graph. Without a consent it has no roles, as Entra's."""
+        return self._issued(self.graph_url, **({"roles": list(self.graph_roles)} if self.graph_roles else {}))
+
+    def _issued(self, resource: str, **more: object) -> str:
         now = int(self._now())
         claims = {
+            **more,
             "iss": f"https://sts.windows.net/{self.bot.tenant_id}/",
-            "aud": self.bot.resource,
+            "aud": resource,
             "appid": self.bot.app_id,
             "uti": secrets.token_urlsafe(16),  # Entra's id of a token: no two are equal
             "nbf": now,
@@ -189,7 +209,7 @@ class Microsoft:
             return _refused(400, "unsupported_grant_type", 70003, "The grant type is not supported.")
         if form.get("client_id") != self.bot.app_id:
             return _refused(400, "unauthorized_client", 700016, "Application not found in the directory.")
-        if form.get("scope") != self.bot.scope:
+        if form.get("scope") not in self._scopes():
             return _refused(400, "invalid_scope", 70011, "The provided scope is not valid.")
         if "client_assertion" in form:
             return await self._assertion_refusal(form)
@@ -198,6 +218,9 @@ class Microsoft:
         if not hmac.compare_digest(form["client_secret"].encode(), self.bot.app_secret.encode()):
             return _refused(401, "invalid_client", 7000215, "Invalid client secret provided.")
         return None
+
+    def _scopes(self) -> set[str]:
+        return {self.bot.scope} | ({f"{self.graph_url}/.default"} if self.graph_url else set())
 
     async def _assertion_refusal(self, form: dict[str, str]) -> web.Response | None:
         """Return the refusal of this client assertion, or None if it is valid."""

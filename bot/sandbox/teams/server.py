@@ -161,6 +161,11 @@ class SandboxTeams:
         return self.front.login_authority
 
     @property
+    def graph_url(self) -> str:
+        """The value of the bot's setting NODE_ACCESS_GRAPH_URL."""
+        return self.front.graph_url
+
+    @property
     def browser_url(self) -> str:
         """The page of the Playground's current user."""
         return self._window.url

@@ -1,9 +1,10 @@
-"""The bot's own token for outbound calls: cached, and renewed before it expires.
+"""The bot's own token for outbound calls to one API: cached, and renewed before it expires.
 
 Tokens come from `entra.py` or `managed_identity.py`. A token is never logged.
 """
 
 import asyncio
+from enum import StrEnum
 from typing import Final, Self
 
 import aiohttp
@@ -22,15 +23,23 @@ USABLE_UNTIL: Final = 30.0  # seconds before expiry, so that a token does not ex
 RETRY_GAP: Final = 5.0  # seconds after a failed renewal, to limit the load on a service that has an outage
 FETCH_LIMIT: Final = 10.0  # seconds for one renewal, client authentication included
 
+
+class Api(StrEnum):
+    """The APIs of Microsoft for which the bot has tokens."""
+
+    CONNECTOR = "connector"
+    GRAPH = "graph"
+
+
 log = structlog.get_logger(__name__)
 
 
 class AppCredentials:
     """Provides the app's bearer token. Leaving the context cancels a renewal in progress."""
 
-    def __init__(self, source: TokenSource, *, clock: Clock, telemetry: Telemetry) -> None:
-        """Take the source of tokens; the first call of `bearer` fetches one."""
-        self._source, self._clock, self._telemetry = source, clock, telemetry
+    def __init__(self, source: TokenSource, *, clock: Clock, telemetry: Telemetry, api: Api = Api.CONNECTOR) -> None:
+        """Take the source of tokens for `api`; the first call of `bearer` fetches one."""
+        self._source, self._clock, self._telemetry, self._api = source, clock, telemetry, api
         self._token: SecretStr | None = None
         self._expires_at = 0.0
         self._failure: Exception | None = None  # of the last renewal
@@ -61,7 +70,7 @@ class AppCredentials:
             raise _refusal(self._failure)
 
     def forget(self, token: SecretStr) -> None:
-        """Drop a token that the Connector refused, unless it was already replaced."""
+        """Drop a token that Microsoft refused, unless it was already replaced."""
         if self._token == token:
             self._token = None
 
@@ -72,7 +81,7 @@ class AppCredentials:
             raise ConnectorRefused(
                 self._failure.problem, status=self._failure.status, error_code=self._failure.error_code
             )
-        raise ConnectorUnavailable("no_connector_token")
+        raise ConnectorUnavailable(f"no_{self._api}_token")
 
     def _may_try(self) -> bool:
         return not 0 <= self._clock.epoch() - self._failed_at < RETRY_GAP
@@ -85,12 +94,13 @@ class AppCredentials:
             self._failed_at = self._clock.epoch()
             self._failure = error
             code = error.error_code if isinstance(error, ConnectorError) else None
-            log.warning("connector_token_unavailable", error=type(error).__name__, code=code)
+            log.warning("connector_token_unavailable", api=self._api, error=type(error).__name__, code=code)
             return
         self._token, self._expires_at = response.token, self._clock.epoch() + response.seconds
         self._failure = None
-        self._telemetry.token_expiry.set(self._expires_at)
-        log.info("connector_token_renewed", seconds=response.seconds)
+        if self._api is Api.CONNECTOR:
+            self._telemetry.token_expiry.set(self._expires_at)
+        log.info("connector_token_renewed", api=self._api, seconds=response.seconds)
 
 
 def _refusal(error: Exception) -> MicrosoftRefused:

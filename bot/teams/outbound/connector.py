@@ -46,6 +46,7 @@ class CallKind(StrEnum):
     ROSTER = "roster"
     MEMBER = "member"
     TEAM = "team"
+    GROUP = "group"  # the members of an Entra group, from Microsoft Graph
 
 
 @contextmanager

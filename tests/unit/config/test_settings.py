@@ -86,6 +86,7 @@ def test_documented_values_of_settings_are_accepted(complete: dict[str, str]) ->
         "SERVICE_URL": "http://127.0.0.1:56150/_connector",
         "OPENID_METADATA_URL": "http://127.0.0.1:8080/keys",
         "LOGIN_AUTHORITY": "http://localhost:8080",
+        "GRAPH_URL": "http://127.0.0.1:8080",
         "LOG_FORMAT": "console",
         "LOG_LEVEL": "DEBUG",
     }
@@ -373,6 +374,37 @@ def test_problem_of_one_address_in_another_cloud_names_both_clouds_and_the_fix(c
         f"NODE_ACCESS_SERVICE_URL: {says}",
         f"NODE_ACCESS_LOGIN_AUTHORITY: {says}",
     )
+
+
+@pytest.mark.parametrize("host", ["graph.microsoft.us", "dod-graph.microsoft.us"])
+def test_address_of_graph_must_belong_to_the_cloud_of_the_bot(complete: dict[str, str], host: str) -> None:
+    """Tokens of one cloud are refused by the other. The default may stay, because Graph is only called for groups."""
+    given = {"NODE_ACCESS_GRAPH_URL": f"https://{host}/"}
+    assert load(complete | GOVERNMENT)[0].graph_url == "https://graph.microsoft.com"
+    assert load(complete | GOVERNMENT | given)[0].graph_url == f"https://{host}"
+    (problem,) = problems_of(complete | given)
+    assert problem == (
+        "NODE_ACCESS_GRAPH_URL: an address of the US government cloud, but NODE_ACCESS_OPENID_METADATA_URL selects the"
+        " public cloud"
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://graph.example.com",
+        "https://graph.microsoft.com:8443",
+        "https://graph.microsoft.com.example.com",
+        "https://graph.microsoft.com/v1.0",
+        "https://graph.microsoft.com?x=1",
+        "http://graph.microsoft.com",
+    ],
+)
+def test_address_of_graph_is_the_origin_of_one_of_microsofts_hosts(complete: dict[str, str], address: str) -> None:
+    """The bot's token for Graph lets its holder read the members of every group of the tenant."""
+    (problem,) = problems_of(complete | {"NODE_ACCESS_GRAPH_URL": address})
+    assert problem.startswith("NODE_ACCESS_GRAPH_URL: ")
+    assert "https" in problem
 
 
 def test_aws_federation_in_the_us_government_cloud_is_refused(complete: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ TEAMS: Any = SimpleNamespace(
     service_url="http://127.0.0.1:1/_connector",
     openid_metadata_url="http://127.0.0.1:1/keys",
     login_authority="http://127.0.0.1:1",
+    graph_url="http://127.0.0.1:1",
 )
 
 

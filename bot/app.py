@@ -44,6 +44,7 @@ from bot.service.retention import Retention
 from bot.service.sources.intake import QUEUE, Intake
 from bot.service.sources.sweep import Sweep
 from bot.service.store_check import StoreCheck
+from bot.service.weekly_digests import WeeklyDigests
 from bot.store.assembly import store_at
 from bot.stored_configuration import read_at_start
 from bot.teams.assembly import TeamsSide
@@ -54,7 +55,18 @@ from bot.web import server
 DRAIN_SECONDS = 10.0
 LAST_SECONDS = 3.0  # the part of DRAIN_SECONDS that is kept for reconciliations and the audit trail
 START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # the store, AWS or a port is not available
-Source = Intake | Sweep | StoreCheck | Checks | Retention | Replicas | ConfigurationReload | Auditing | LoopWatch
+Source = (
+    Intake
+    | Sweep
+    | StoreCheck
+    | Checks
+    | Retention
+    | WeeklyDigests
+    | Replicas
+    | ConfigurationReload
+    | Auditing
+    | LoopWatch
+)
 log = structlog.get_logger(__name__)
 
 
@@ -197,7 +209,13 @@ async def build(
             telemetry=telemetry,
         )
         own = (services.sweep, services.store_check, services.retention, services.auditing, services.replicas)
-        sources: list[Source] = [*own, reloading, services.checks, LoopWatch(telemetry.loop_stall)]
+        sources: list[Source] = [
+            *own,
+            reloading,
+            services.checks,
+            services.weekly_digests,
+            LoopWatch(telemetry.loop_stall),
+        ]
         if aws.queue:
             telemetry.health.expect(QUEUE)
             sources.append(

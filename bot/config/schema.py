@@ -25,6 +25,7 @@ from bot.config.types import (
     TeamsUser,
     Timezone,
     Visible,
+    Weekly,
 )
 from bot.domain.identity import IdentityRules
 from bot.domain.request import Verdict
@@ -89,6 +90,7 @@ class ChannelTable(_Table):
     quiet_hours: Quiet | None = None
     escalate_after: Span | None = None
     escalate_to: Visible | None = None
+    digest: Weekly | None = None
     match: MatchTable | None = None
     fallback: bool = False
     levels: list[LevelTable] = []
@@ -115,6 +117,7 @@ class ChannelTable(_Table):
             show_auto_approved=self.show_auto_approved,
             escalate_after=self.escalate_after,
             escalate_to=self.escalate_to,
+            digest=self.digest,
         )
 
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator
 
 from bot.boto.regions import known_regions
+from bot.domain.digest_week import WEEKDAYS, WeeklyTime
 from bot.domain.identity import SSO_ROLE_PREFIX
 from bot.domain.quiet_hours import QuietHours
 from bot.domain.routing import is_channel
@@ -36,6 +37,7 @@ LONGEST_SPAN = timedelta(days=30)  # the longest time-out of an approval in AWS
 MOST_SPANS = 10
 _CLOCK = r"((?:[01][0-9]|2[0-3]):[0-5][0-9])"
 _HOURS = re.compile(rf"{_CLOCK}-{_CLOCK}")
+_WEEKLY = re.compile(rf"({'|'.join(WEEKDAYS)}) {_CLOCK}")
 _ROLE_NAME = r"[\w+=,.@-]{1,64}"
 _ROLE = rf"arn:aws[a-z-]*:iam::(?:[0-9]{{12}}|\{{account\}}):role/(?:[!-.0-~]+/)*{_ROLE_NAME}"
 
@@ -159,9 +161,17 @@ def _quiet(value: Any) -> QuietHours:
     return QuietHours(start, end)
 
 
+def _weekly(value: Any) -> WeeklyTime:
+    found = _WEEKLY.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f'write a weekday and a time, like "mon 09:00"; weekdays are {", ".join(WEEKDAYS)}')
+    return WeeklyTime(WEEKDAYS.index(found[1]), time.fromisoformat(found[2]))
+
+
 Span = Annotated[timedelta, BeforeValidator(_span)]
 Spans = Annotated[list[Span], AfterValidator(_ascending)]
 Quiet = Annotated[QuietHours, BeforeValidator(_quiet)]
+Weekly = Annotated[WeeklyTime, BeforeValidator(_weekly)]
 Visible = Annotated[str, AfterValidator(_visible)]
 _GUID_ADVICE = "write an id like 11111111-1111-4111-8111-111111111111"
 AppId = Annotated[

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bot.domain.digest_week import WeeklyTime
 from bot.domain.quiet_hours import QuietHours
 from bot.domain.request import AccessRequest, Verdict
 
@@ -129,6 +130,7 @@ class Channel:
     show_auto_approved: bool = False  # True: requests that an auto-approval policy approves get a card, too
     escalate_after: timedelta | None = None  # then `escalate_to` may decide a level as well; None: never
     escalate_to: str | None = None  # the name of a channel
+    digest: WeeklyTime | None = None  # when the channel gets its weekly digest; None: never
 
     def approvers_at(self, step: str) -> tuple[str, ...]:
         """Return the approvers of this step: those of its own rule, else the channel's."""

@@ -1,11 +1,12 @@
-"""The port to the store: rows, personal chats, service URLs and teams, sweeps and the audit trail."""
+"""The port to the store: rows, personal chats, service URLs and teams, sweeps, weekly digests and the audit trail."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from bot.domain.audit import AuditEntry
+from bot.domain.digest_post import DigestPost
 from bot.domain.history import HistoryEntry
 from bot.domain.identity import Person
 from bot.domain.record import Record
@@ -62,11 +63,12 @@ class Replica:
 Change = Callable[[Record], Record]
 Place = tuple[str, str]  # account, Region
 MOST_IN_PAGE = 50  # rows of one page; decoding one takes about 0.1 ms
+DIGEST_KEPT = timedelta(days=60)  # weekly digests; they are skipped after a day
 MOST_APPENDED = 250  # audit entries in one call; a store must take a thousand a second, and answer in two
 
 
 class Store(Protocol):
-    """Rows, personal chats, service URLs, sweeps and the audit trail. Every call may raise StoreUnavailable.
+    """Rows, personal chats, service URLs, sweeps, digests and the audit trail. Every call may raise StoreUnavailable.
 
     `due`, `next_due` and `watched` may miss a write of another process for some seconds. Data that they do return is
     up to date.
@@ -175,6 +177,15 @@ class Store(Protocol):
 
     async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
         """Store a later watermark. An earlier one is ignored."""
+
+    async def digest_post(self, name: str) -> DigestPost | None:
+        """Return the post of a weekly digest with this `DigestPost.name`; None if no process has claimed it."""
+
+    async def write_digest_post(self, post: DigestPost) -> bool:
+        """Store the next version of a post. Returns False if another process stored that version before.
+
+        Posts that were due more than DIGEST_KEPT before are deleted, now or later.
+        """
 
     async def append_audit(self, *entries: AuditEntry) -> None:
         """Add entries to the audit trail, in this order, at most MOST_APPENDED.

@@ -12,9 +12,17 @@ from typing import Final, assert_never
 
 from pydantic_core import to_json
 
-from bot.domain.shown.reply_views import HelpView, HistoryView, MessageView, PendingView, SetupView, View
+from bot.domain.shown.reply_views import (
+    HelpView,
+    HistoryView,
+    MessageView,
+    PendingView,
+    SetupView,
+    View,
+    WeeklyDigestView,
+)
 from bot.domain.shown.views import CardView, DirectView, NoteView, Notice
-from bot.rendering import messages, request_lists
+from bot.rendering import messages, request_lists, weekly_digests
 from bot.rendering.cards import OPEN, card_data
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Limits, Runs
 from bot.rendering.i18n import Localizer
@@ -111,10 +119,8 @@ def presentation(view: View | Notice, notice: Notice | None = None) -> Presentat
             return Presentation("note", partial(messages.note_data, view), partial(_note_summary, view))
         case HelpView():
             return Presentation("help", partial(messages.help_data, view), partial(_words, "summary.help"))
-        case PendingView():
-            return Presentation("pending", partial(request_lists.pending_data, view), partial(_pending_summary, view))
-        case HistoryView():
-            return Presentation("pending", partial(request_lists.history_data, view), partial(_history_summary, view))
+        case PendingView() | HistoryView():
+            return Presentation("pending", partial(request_lists.list_data, view), partial(_list_summary, view))
         case MessageView():
             return Presentation("message", partial(messages.message_data, view), partial(_message_summary, view))
         case Notice():
@@ -123,6 +129,9 @@ def presentation(view: View | Notice, notice: Notice | None = None) -> Presentat
             )
         case SetupView():
             return Presentation("setup", partial(messages.setup_data, view), partial(_words, "summary.setup"))
+        case WeeklyDigestView():
+            data = partial(weekly_digests.digest_data, view)
+            return Presentation("weekly-digest", data, partial(weekly_digests.digest_summary, view))
         case _:
             assert_never(view)
 
@@ -153,12 +162,9 @@ def _direct_summary(view: DirectView, formatter: CardFormatter) -> str:
     return _named("summary.direct", formatter, banner=banner, node=node)
 
 
-def _pending_summary(view: PendingView, formatter: CardFormatter) -> str:
-    return formatter.say.text("summary.pending", amount=_amount(view))
-
-
-def _history_summary(view: HistoryView, formatter: CardFormatter) -> str:
-    return formatter.say.text(f"summary.history_{view.kind}", amount=_amount(view))
+def _list_summary(view: PendingView | HistoryView, formatter: CardFormatter) -> str:
+    words = f"summary.history_{view.kind}" if isinstance(view, HistoryView) else "summary.pending"
+    return formatter.say.text(words, amount=_amount(view))
 
 
 def _amount(view: PendingView | HistoryView) -> str:

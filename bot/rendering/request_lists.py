@@ -20,10 +20,14 @@ _ACTIONS: Final[Mapping[Banner, Action]] = {
 _LISTED_REASON: Final = 80  # characters of a reason in a list; its card has all of it
 
 
-def pending_data(view: PendingView, formatter: CardFormatter) -> Data:
-    """Return the data for a list of waiting requests."""
+def list_data(view: PendingView | HistoryView, formatter: CardFormatter) -> Data:
+    """Return the data for a list of waiting or of past requests."""
+    return _history_data(view, formatter) if isinstance(view, HistoryView) else _pending_data(view, formatter)
+
+
+def _pending_data(view: PendingView, formatter: CardFormatter) -> Data:
     none = formatter.say.text("pending.none_personal" if view.personal else "pending.none_channel")
-    return _list_data(
+    return _data(
         view,
         formatter,
         title=formatter.say.text("pending.title"),
@@ -32,9 +36,8 @@ def pending_data(view: PendingView, formatter: CardFormatter) -> Data:
     )
 
 
-def history_data(view: HistoryView, formatter: CardFormatter) -> Data:
-    """Return the data for a list of past requests."""
-    return _list_data(
+def _history_data(view: HistoryView, formatter: CardFormatter) -> Data:
+    return _data(
         view,
         formatter,
         title=formatter.say.text(f"history.{view.kind}"),
@@ -43,7 +46,7 @@ def history_data(view: HistoryView, formatter: CardFormatter) -> Data:
     )
 
 
-def _list_data(
+def _data(
     view: PendingView | HistoryView,
     formatter: CardFormatter,
     *,

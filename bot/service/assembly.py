@@ -32,6 +32,7 @@ from bot.service.sources.installation_events import InstallationEvents
 from bot.service.sources.place_sweep import SweepServices
 from bot.service.sources.sweep import Sweep
 from bot.service.store_check import StoreCheck
+from bot.service.weekly_digests import WeeklyDigests
 from bot.telemetry import Telemetry
 
 
@@ -156,6 +157,9 @@ class Services:
         self.checks = Checks(installation.checks, configuration=configuration, clock=clock, telemetry=telemetry)
         self.store_check = StoreCheck(store=store, clock=clock, telemetry=telemetry, period=period)
         self.retention = Retention(store=store, clock=clock, telemetry=telemetry)
+        self.weekly_digests = WeeklyDigests(
+            store=store, chat=ports.chat, clock=clock, configuration=configuration, telemetry=telemetry, owner=owner
+        )
         self.commands = CommandService(
             rows=self.rows, people=people, clock=clock, configuration=configuration, links=links
         )

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from bot.domain.audit import AuditEntry, steps
+from bot.domain.digest_post import DigestPost
 from bot.domain.identity import Requester
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
@@ -91,6 +92,7 @@ def _stored_name(members: Mapping[str, str]) -> Callable[[str], str]:
 RECORD: Final = adapter_of(Record)
 AUDIT_ENTRY: Final = adapter_of(AuditEntry)
 PERSONAL_CHAT: Final = adapter_of(PersonalChat)
+DIGEST_POST: Final = adapter_of(DigestPost)
 
 
 def storable(value: T) -> T:

@@ -61,8 +61,8 @@ METRICS = (
         "deliveries",
         Kind.COUNTER,
         ("kind", "result"),
-        "Cards, notes, messages to requesters (living: updated, direct: sent once): delivered, postponed, capped, "
-        "refused, skipped or impossible",
+        "Cards, notes, digests, messages to requesters (living: updated, direct: sent once): delivered, postponed, "
+        "capped, refused, skipped or impossible",
     ),
     Metric(
         "refusals",

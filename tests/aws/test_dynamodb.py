@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bot.domain.audit import AuditEntry
+from bot.domain.digest_post import DigestPost
 from bot.domain.history import term_subject
 from bot.domain.record import KEPT, KEPT_UNREAD, Record
 from bot.ports.store import MOST_IN_PAGE, Replica, RowUnreadable, StoreDamaged, StoreUnavailable, Watched
@@ -110,6 +111,8 @@ EVERY_CALL: dict[str, Call] = {
     "history_began": lambda store: store.history_began(NOW),
     "remember_team_group": lambda store: store.remember_team_group("19:x", "group"),
     "team_group": lambda store: store.team_group("19:x"),
+    "digest_post": lambda store: store.digest_post("2026-W14#19:x"),
+    "write_digest_post": lambda store: store.write_digest_post(DigestPost("19:x", "2026-W14", NOW, version=1)),
     "service_url": lambda store: store.service_url("19:x"),
     "lease_sweep": lambda store: store.lease_sweep(KEY.account, KEY.region, "a", now=NOW, until=NOW + SECOND),
     "watermark": lambda store: store.watermark(KEY.account, KEY.region),

@@ -19,7 +19,7 @@ from bot.domain.request import RequestKey
 from bot.domain.shown.direct import is_living_copy, living_messages
 from bot.domain.surface import SurfaceKind
 from bot.ports.store import Change, RowUnreadable, Store
-from bot.store.rows import AUDIT_ENTRY, PERSONAL_CHAT, RECORD, decode, encode
+from bot.store.rows import AUDIT_ENTRY, DIGEST_POST, PERSONAL_CHAT, RECORD, decode, encode
 from tests.contract.recording import (
     ROWS,
     as_text,
@@ -43,7 +43,12 @@ NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 MICRO = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KINDS = {"sqlite": SqliteShelf, "dynamodb": DynamoShelf}
-ADAPTERS: dict[str, TypeAdapter[Any]] = {"requests": RECORD, "people": PERSONAL_CHAT, "audit": AUDIT_ENTRY}
+ADAPTERS: dict[str, TypeAdapter[Any]] = {
+    "requests": RECORD,
+    "people": PERSONAL_CHAT,
+    "audit": AUDIT_ENTRY,
+    "digests": DIGEST_POST,
+}
 NAMES = recorded("names.json")
 MEMBERS = [(kind, path) for kind, paths in NAMES["row members"].items() for path in paths]
 
@@ -253,6 +258,8 @@ async def filled(store: Store) -> None:
             pass  # each write adds one to the version
     for row in every("people"):
         await store.remember_chat(decode(PERSONAL_CHAT, as_text(row), where="recorded"))
+    for row in every("digests"):
+        await store.write_digest_post(decode(DIGEST_POST, as_text(row), where="recorded"))
     tables = sqlite_tables()
     for url in tables["service_urls"]:
         await store.remember_service_url(url["conversation"], url["service_url"])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bot.domain.audit import AuditEntry
+from bot.domain.digest_post import DigestPost
 from bot.domain.history import term_subject
 from bot.domain.identity import Person
 from bot.domain.record import Record
@@ -412,6 +413,34 @@ async def test_latest_service_url_of_a_conversation_is_returned(store: Store) ->
         await store.remember_service_url("19:x", address)
     assert await store.service_url("19:x") == "https://two.example.com/"
     assert await store.service_url("19:y") is None
+
+
+# --- weekly digests
+
+
+async def test_only_one_process_stores_the_next_version_of_a_digest(shelf: Shelf) -> None:
+    """Three processes claim at once, and one succeeds. The next version follows its version, and no older one."""
+    stores = [await shelf.open() for _ in range(3)]
+    first = DigestPost("19:x", "2026-W14", NOW, version=1, held_until=NOW + SECOND)
+    claims = [replace(first, owner=owner) for owner in ("one", "two", "three")]
+    written = await asyncio.gather(
+        *(store.write_digest_post(claim) for store, claim in zip(stores, claims, strict=True))
+    )
+    assert sorted(written) == [False, False, True]
+    for store in stores:
+        assert await store.digest_post(first.name) == claims[written.index(True)]
+    assert await stores[0].write_digest_post(replace(first, version=2, ended=True))
+    assert not await stores[1].write_digest_post(replace(first, version=2))
+    assert await stores[2].digest_post(first.name) == replace(first, version=2, ended=True)
+
+
+async def test_digests_of_another_channel_or_week_are_separate(store: Store) -> None:
+    """Each channel has one post for each week."""
+    first = DigestPost("19:x", "2026-W14", NOW, version=1)
+    for post in (first, replace(first, conversation="19:y"), replace(first, week="2026-W15")):
+        assert await store.digest_post(post.name) is None
+        assert await store.write_digest_post(post)
+        assert await store.digest_post(post.name) == post
 
 
 # --- the sweep and the audit trail

@@ -37,6 +37,7 @@ NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 _FORMS = (
     (r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", "{moment}"),
     (r"\d{4}-\d\d-\d\d", "{day}"),
+    (r"\d{4}-W\d\d", "{week}"),
     (r"#\d{20}$", "#{order}"),
     (r"\d{12}/[a-z]{2}-[a-z]+-\d", "{account}/{region}"),
     (r"oi-[0-9a-f]{12}", "{ops_item_id}"),

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from bot.domain.audit import AuditEntry
+from bot.domain.digest_post import DigestPost
 from bot.domain.history import HistoryEntry, history_entries
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
@@ -47,6 +48,7 @@ class Tables:
     watermarks: dict[tuple[str, str], datetime] = field(default_factory=dict)
     sweep_leases: dict[tuple[str, str], tuple[str, datetime]] = field(default_factory=dict)
     replicas: dict[str, Replica] = field(default_factory=dict)
+    digest_posts: dict[str, DigestPost] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
 
 
@@ -190,6 +192,16 @@ class MemoryStore:
     async def advance_watermark(self, account: str, region: str, moment: datetime) -> None:
         watermarks = self._working().watermarks
         watermarks[account, region] = max(storable(moment), watermarks.get((account, region), moment))
+
+    async def digest_post(self, name: str) -> DigestPost | None:
+        return self._working().digest_posts.get(name)
+
+    async def write_digest_post(self, post: DigestPost) -> bool:
+        posts = self._working().digest_posts
+        if post.version != (posts[post.name].version + 1 if post.name in posts else 1):
+            return False
+        posts[post.name] = storable(post)
+        return True
 
     async def append_audit(self, *entries: AuditEntry) -> None:
         self._working().audit.extend(map(storable, entries))

@@ -33,6 +33,7 @@ from bot.service.replicas import Replicas
 from bot.service.rows import Rows
 from bot.service.sources.intake import Intake
 from bot.service.sources.sweep import Sweep
+from bot.service.weekly_digests import WeeklyDigests
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, FakeChat, FakePeople
@@ -91,6 +92,7 @@ class World:
     replicas: Replicas = field(init=False)
     outcomes: Outcomes = field(init=False)
     checks: Checks = field(init=False)
+    weekly_digests: WeeklyDigests = field(init=False)
     telemetry: Telemetry = field(init=False)
     registry: CollectorRegistry = field(init=False)
 
@@ -128,6 +130,7 @@ class World:
         self.reconciler, self.reconcile_loop = services.reconciler, services.reconcile_loop
         self.click_handler, self.sweep = services.click_handler, services.sweep
         self.commands, self.replicas, self.checks = services.commands, services.replicas, services.checks
+        self.weekly_digests = services.weekly_digests
 
     def intake(self, queue: Queue, *, telemetry: Telemetry | None = None, rows: Rows | None = None) -> Intake:
         """Return an intake that empties a queue into the rows of this world, or into `rows`."""

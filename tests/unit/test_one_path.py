@@ -99,16 +99,19 @@ def test_only_the_reconcile_loop_asks_the_store_for_due_rows(used: Sequence[Use]
     assert modules(used, "due", of="store") == {"bot.service.reconcile.loop"}
 
 
-def test_only_delivery_replies_and_doctor_use_the_chat_port(used: Sequence[Use]) -> None:
+def test_only_delivery_digests_replies_and_doctor_use_the_chat_port(used: Sequence[Use]) -> None:
     """Only delivery sends cards, notes and direct messages. Replies go only to a person who wrote or clicked.
+
+    The weekly digest is of no request.
 
     doctor sends a test message if an admin asks for it.
     """
     port = {name for name in vars(Chat) if not name.startswith("_")}
     assert port == {"post", "update", "reply", "reply_to_one", "direct"}
     others = {"bot.teams.inbound.replies", "bot.doctor.messages"}
-    assert modules(used, *port, of="chat") == {"bot.service.reconcile.delivery", *others}
-    assert modules(used, *port, under=SERVICE) == {"bot.service.reconcile.delivery"}
+    services = {"bot.service.reconcile.delivery", "bot.service.weekly_digests"}
+    assert modules(used, *port, of="chat") == {*services, *others}
+    assert modules(used, *port, under=SERVICE) == services
 
 
 def test_only_one_module_sends_signals_to_aws(used: Sequence[Use]) -> None:

@@ -1,7 +1,10 @@
-"""Replies to commands, as facts without texts of a language. Cards and notes are in bot.domain.shown.views."""
+"""Replies to commands, and weekly digests, as facts without texts of a language, and the union of all views.
+
+Cards and notes are in bot.domain.shown.views.
+"""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, NoteView
@@ -96,4 +99,37 @@ class SetupView:
     toml: str
 
 
-View = CardView | DirectView | NoteView | HelpView | PendingView | HistoryView | MessageView | SetupView
+class DigestCount(StrEnum):
+    """What the digest counts, in the order of the card; words `digest.<count>`."""
+
+    REQUESTS = "requests"  # made in the week
+    APPROVED = "approved"  # by people, in the week, whenever they were made
+    AUTO_APPROVED = "auto_approved"  # by a policy, in the week
+    REJECTED = "rejected"
+    TIMED_OUT = "timed_out"  # expired undecided
+    CANCELLED = "cancelled"
+    REVOKED = "revoked"  # approved in this week or before
+    WAITING = "waiting"  # made before the end of the week, and still not decided
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyDigestView:
+    """Template `weekly-digest`: what happened to the requests of a channel from `since` to before `until`."""
+
+    since: datetime
+    until: datetime
+    counts: tuple[tuple[DigestCount, int], ...]  # requests, and what else occurred, each with its number
+    median: timedelta | None = None  # from a request to its approval or rejection by people
+    longest: timedelta | None = None
+    began: datetime | None = None  # if later than `since`: requests that ended before may be missing
+    complete: bool = True  # False: there were more requests than the bot counts
+
+    @property
+    def is_quiet(self) -> bool:
+        """True if nothing was requested or decided, and nothing waits."""
+        return not any(number for _, number in self.counts)
+
+
+View = (
+    CardView | DirectView | NoteView | HelpView | PendingView | HistoryView | MessageView | SetupView | WeeklyDigestView
+)

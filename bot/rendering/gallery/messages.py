@@ -1,4 +1,4 @@
-"""Samples of direct messages, notes in the thread, and replies to commands."""
+"""Samples of direct messages, notes in the thread, replies to commands, and weekly digests."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +10,7 @@ from bot.domain.request import RequestKey, Status
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.direct import NOTIFIED, short_view
 from bot.domain.shown.reply_views import (
+    DigestCount,
     HelpView,
     HistoryKind,
     HistoryView,
@@ -19,6 +20,7 @@ from bot.domain.shown.reply_views import (
     RequestLine,
     SetupView,
     View,
+    WeeklyDigestView,
 )
 from bot.domain.shown.views import Banner, DecisionLine, DirectKind, DirectView, NoteKind, NoteView
 from bot.rendering.gallery.cards import ASKED, NODES, SECOND_LEVEL, WAITING
@@ -253,6 +255,20 @@ _REPLIES: Final[Mapping[str, View]] = {
     **{named("message", f"{code}_plain"): MessageView(code) for code in _DETAILS},
 }
 
+_WEEK = (REQUESTED_AT - timedelta(days=7), REQUESTED_AT)
+_DIGESTS: Final[Mapping[str, View]] = {
+    "weekly-digest": WeeklyDigestView(
+        *_WEEK,
+        counts=tuple(zip(DigestCount, (24, 18, 3, 2, 1, 1, 1, 2), strict=True)),
+        median=timedelta(minutes=12),
+        longest=timedelta(days=1, hours=3, minutes=40),
+        began=REQUESTED_AT - timedelta(days=2),
+        complete=False,
+    ),
+    "weekly-digest-one": WeeklyDigestView(*_WEEK, counts=((DigestCount.REQUESTS, 1), (DigestCount.WAITING, 1))),
+    "weekly-digest-quiet": WeeklyDigestView(*_WEEK, counts=((DigestCount.REQUESTS, 0),)),
+}
+
 MESSAGES: Final[Mapping[str, Sample]] = {
     name: Sample(view)
     for name, view in {
@@ -271,5 +287,6 @@ MESSAGES: Final[Mapping[str, Sample]] = {
         **_UNDONE,
         **_IMPOSSIBLE,
         **_REPLIES,
+        **_DIGESTS,
     }.items()
 }

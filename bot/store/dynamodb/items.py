@@ -9,6 +9,7 @@
 | `team-group#<id>`       | `team-group`              | the Microsoft Entra group of a channel's team                  |
 | `place#account/region`  | `watermark`, `sweep`      | how far the sweep got; the lease for sweeping                  |
 | `replicas`              | the process's id          | what a running process knows, and when it registered           |
+| `digest#<id>`           | ISO week                  | the post of a channel's weekly digest                          |
 | `audit`                 | `2026-04-01`              | that this day has audit entries                                |
 | `audit#2026-04-01`      | time, order of writing    | one entry of the audit trail                                   |
 | `schema`                | `schema`                  | the version of this schema                                     |
@@ -38,13 +39,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bot.domain.audit import AuditEntry
+from bot.domain.digest_post import DigestPost
 from bot.domain.history import HistoryEntry
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
-from bot.ports.store import PersonalChat, Replica, RowUnreadable, StoreUnavailable
+from bot.ports.store import DIGEST_KEPT, PersonalChat, Replica, RowUnreadable, StoreUnavailable
 from bot.store.rows import (
     AUDIT_ENTRY,
     AUDIT_KEPT,
+    DIGEST_POST,
     PERSONAL_CHAT,
     RECORD,
     REPLICA_KEPT,
@@ -293,6 +296,34 @@ def replica_item(replica: Replica) -> Item:
 def replica_of(item: Mapping[str, Any]) -> Replica:
     """Return the entry of a running process. Raises RowUnreadable."""
     return Replica(member(item, "sk"), frozenset(member(item, "knows").split()), moment(item, "seen_at"))
+
+
+def digest_key(name: str) -> Item:
+    """Return the key of the post of a weekly digest."""
+    week, _, conversation = name.partition("#")
+    return key(f"digest#{storable(conversation)}", week)
+
+
+def next_digest_post(post: DigestPost) -> dict[str, object]:
+    """Return the write of a post, on the condition that the item has the version before. It may be repeated."""
+    stored_as = text(encode(DIGEST_POST, post))
+    item = {
+        **digest_key(post.name),
+        "version": number(post.version),
+        "post": stored_as,
+        EXPIRES_AT: number(math.ceil((post.due_at + DIGEST_KEPT).timestamp())),
+    }
+    return {
+        "Item": item,
+        "ConditionExpression": "attribute_not_exists(#pk) OR #version = :before OR #post = :post",
+        "ExpressionAttributeNames": {"#pk": "pk", "#version": "version", "#post": "post"},
+        "ExpressionAttributeValues": {":before": number(post.version - 1), ":post": stored_as},
+    }
+
+
+def digest_post_of(item: Mapping[str, Any]) -> DigestPost:
+    """Return the post in an item. Raises RowUnreadable."""
+    return decode(DIGEST_POST, member(item, "post"), where=f"digest {member(item, 'pk')} {member(item, 'sk')}")
 
 
 def audit_partition(day: str) -> str:

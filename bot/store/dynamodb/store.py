@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 from cachetools import TTLCache
 
 from bot.domain.audit import AuditEntry
+from bot.domain.digest_post import DigestPost
 from bot.domain.history import HistoryEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
@@ -250,6 +251,15 @@ class DynamoStore:
             ExpressionAttributeNames={"#moment": "moment"},
             ExpressionAttributeValues={":moment": items.text(items.sortable(moment))},
         )
+
+    async def digest_post(self, name: str) -> DigestPost | None:
+        """Return the post of a weekly digest; None if no process has claimed it."""
+        found = await self._read(lambda table: table.item(items.digest_key(name)))
+        return items.digest_post_of(found) if found else None
+
+    async def write_digest_post(self, post: DigestPost) -> bool:
+        """Store the next version of a post; False if another process was first. DynamoDB deletes old posts."""
+        return await self._write("put_item", **items.next_digest_post(storable(post)))
 
     async def append_audit(self, *entries: AuditEntry) -> None:
         """Add entries to the audit trail. A repeated call with the same entries writes the same items again."""

@@ -98,6 +98,11 @@ ADDITIONS = (
     """,
     "CREATE TABLE IF NOT EXISTS history_began (at INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS team_groups (conversation TEXT PRIMARY KEY, group_id TEXT NOT NULL)",
+    """
+    CREATE TABLE IF NOT EXISTS digest_posts (
+        name TEXT PRIMARY KEY, version INTEGER NOT NULL, due_at INTEGER NOT NULL, post TEXT NOT NULL
+    )
+    """,
 )
 """Tables and indexes that earlier versions do not need and do not see. They are added at each start, without a new
 schema version, so that an earlier version can still open the file. Each statement may run again.
@@ -109,6 +114,7 @@ TABLES = frozenset(
         "personal_chats",
         "service_urls",
         "team_groups",
+        "digest_posts",
         "sweep_leases",
         "watermarks",
         "replicas",

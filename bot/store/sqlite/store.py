@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from bot.domain.audit import AuditEntry
+from bot.domain.digest_post import DigestPost
 from bot.domain.history import HistoryEntry, history_entries
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
 from bot.ports.store import (
+    DIGEST_KEPT,
     MOST_IN_PAGE,
     Change,
     PersonalChat,
@@ -32,6 +34,7 @@ from bot.ports.store import (
 from bot.store.rows import (
     AUDIT_ENTRY,
     AUDIT_KEPT,
+    DIGEST_POST,
     PERSONAL_CHAT,
     RECORD,
     REPLICA_KEPT,
@@ -112,6 +115,12 @@ _ADVANCE = """
     INSERT INTO watermarks VALUES (?, ?, ?)
     ON CONFLICT (account, region) DO UPDATE SET moment = excluded.moment WHERE excluded.moment > moment
 """
+_DIGEST_POST = "SELECT name, post FROM digest_posts WHERE name = ?"
+_WRITE_DIGEST_POST = """
+    INSERT INTO digest_posts VALUES (:name, :version, :due_at, :post)
+    ON CONFLICT (name) DO UPDATE SET version = :version, post = :post WHERE version = :version - 1
+"""
+_FORGET_DIGEST_POSTS = "DELETE FROM digest_posts WHERE due_at < ?"
 _APPEND = "INSERT INTO audit (at, entry) VALUES (?, ?)"
 _AUDIT = "SELECT id, entry FROM audit WHERE at >= ? AND at < ? ORDER BY at, id"
 _FORGET_AUDIT = """
@@ -307,6 +316,22 @@ class SqliteStore:
         """Store a later watermark. An earlier one changes nothing."""
         await self._write(_ADVANCE, account, region, _micros(moment))
 
+    async def digest_post(self, name: str) -> DigestPost | None:
+        """Return the post of a weekly digest; None if no process has claimed it."""
+        return next(iter(await self._read(_DIGEST_POST, _digest_post, name)), None)
+
+    async def write_digest_post(self, post: DigestPost) -> bool:
+        """Store the next version of a post; False if another process was first. Deletes old posts."""
+        kept = storable(post)
+        values = {"name": kept.name, "version": kept.version, "due_at": _micros(kept.due_at)}
+
+        def write(connection: sqlite3.Connection) -> bool:
+            connection.execute(_FORGET_DIGEST_POSTS, (_micros(kept.due_at - DIGEST_KEPT),))
+            written = connection.execute(_WRITE_DIGEST_POST, {**values, "post": encode(DIGEST_POST, kept)})
+            return written.rowcount == 1
+
+        return await self._thread.write(write)
+
     async def append_audit(self, *entries: AuditEntry) -> None:
         """Add entries to the audit trail, all or none."""
 
@@ -402,6 +427,10 @@ def _replica(row: tuple[Any, ...]) -> Replica:
 
 def _chat(row: tuple[Any, ...]) -> PersonalChat:
     return decode(PERSONAL_CHAT, row[1], where=f"personal chat {row[0]}")
+
+
+def _digest_post(row: tuple[Any, ...]) -> DigestPost:
+    return decode(DIGEST_POST, row[1], where=f"digest {row[0]}")
 
 
 def _audit_entry(row: tuple[Any, ...]) -> AuditEntry:

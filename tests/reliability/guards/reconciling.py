@@ -28,6 +28,7 @@ MESSAGE = "tests/scenario/test_living_message.py::"
 REFUSED = "tests/scenario/test_refusals.py::"
 REFUSALS = "tests/reliability/test_refusals.py::"
 TURNS = "tests/scenario/test_turns.py::"
+DIGESTS = "tests/scenario/test_weekly_digests.py::"
 REMINDERS = "tests/scenario/test_reminders.py::"
 
 
@@ -55,6 +56,11 @@ def _leased_by_any_clock(leased_to: Any, record: Record, owner: str, *, now: dat
 
 async def _without_renewing(renew: Any, rows: Any, key: object, owner: str, *, also: Any = None) -> Any:
     return await rows.apply(key, also) if also else await renew(rows, key, owner)
+
+
+async def _claimed_by_all(is_first: Any, digests: Any, claimed: object) -> bool:
+    await is_first(digests, claimed)
+    return True
 
 
 async def _as_first_failure(refused: Any, entry: Any, *, before: int, **facts: object) -> None:
@@ -123,6 +129,11 @@ GUARDS = (
         "a first level is not called after the card of an earlier version",
         TURNS + "test_first_level_is_not_called_again_by_the_card_of_an_earlier_version",
         {"bot.domain.shown.turns:_is_uncalled": always(True)},
+    ),
+    Guard(
+        "a weekly digest is posted by the process that claimed it",
+        DIGESTS + "test_three_replicas_post_one_digest_a_week_also_after_a_restart",
+        {"bot.service.weekly_digests:WeeklyDigests._is_first": around(_claimed_by_all)},
     ),
     Guard(
         "a reminder waits for the end of the quiet hours",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bot.config.errors import ConfigurationProblems
 from bot.config.file import load_configuration, parse_configuration
 from bot.domain.configuration import Configuration, PrivateReplies
+from bot.domain.digest_week import WeeklyTime
 from bot.domain.identity import IdentityRules, Principal
 from bot.domain.quiet_hours import QuietHours
 from bot.domain.request import Verdict
@@ -44,6 +45,7 @@ show_auto_approved = true
 show_tags = ["Environment"]
 remind_after = ["15m", "2h", "1d"]
 quiet_hours = "22:00-07:30"
+digest = "fri 17:30"
 match = {{ accounts = ["111122223333"], regions = [], policies = [], tags = {{ Environment = ["production"], Owner = [] }} }}
 
 [[channels.levels]]
@@ -117,6 +119,7 @@ def test_keys_of_channels_levels_and_accounts_are_read() -> None:
     assert (production.comment_required, production.show_tags) == (frozenset({Verdict.REJECT}), ("Environment",))
     assert production.remind_after == (timedelta(minutes=15), timedelta(hours=2), timedelta(days=1))
     assert (production.quiet_hours, leads.quiet_hours) == (QuietHours(time(22), time(7, 30)), None)
+    assert (production.digest, leads.digest) == (WeeklyTime(4, time(17, 30)), None)
     assert [production.one_level_at(step) for step in ("Level1", "Level2")] == [True, False]
     assert not leads.one_level_at("Level1")
     assert (production.show_auto_approved, leads.show_auto_approved) == (True, False)
@@ -252,6 +255,9 @@ def test_configuration_without_exactly_one_fallback_channel_is_refused(text: str
         ('quiet_hours = ["22:00", "07:00"]', 'quiet_hours: write the beginning and the end, like "22:00-07:00"'),
         ('quiet_hours = "22-7"', "quiet_hours: write the beginning and the end"),
         ('quiet_hours = "22:00-24:00"', "quiet_hours: write the beginning and the end"),
+        ('digest = "monday 09:00"', 'digest: write a weekday and a time, like "mon 09:00"; weekdays are mon, tue, wed'),
+        ('digest = "mon 24:00"', "digest: write a weekday and a time"),
+        ('digest = ["mon 09:00"]', "digest: write a weekday and a time"),
         ('quiet_hours = "07:00-07:00"', "quiet_hours: the beginning and the end are equal"),
         ('[[channels.levels]]\nstep = "a"\nmention = ["members"]', "mention 1: write user:<Microsoft Entra object id>"),
         ('aprovers = ["members"]', "aprovers: unknown; did you mean approvers?"),

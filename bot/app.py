@@ -182,6 +182,7 @@ async def build(
             identities=aws.identities,
             chat=teams.chat,
             people=teams.people,
+            groups=teams.groups,
             clock=clock,
             teams_probes=teams,
             aws_probes=aws,

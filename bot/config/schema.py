@@ -5,7 +5,7 @@ Owns the keys, their types and defaults. Rules that concern several tables are i
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bot.config.types import (
     AccountId,
@@ -29,7 +29,7 @@ from bot.config.types import (
 )
 from bot.domain.identity import IdentityRules
 from bot.domain.request import Verdict
-from bot.domain.routing import DEFAULT_TAGS, Channel, LevelRule, Match
+from bot.domain.routing import DEFAULT_TAGS, GROUP, MEMBERS, Channel, LevelRule, Match
 from bot.text.names import exact
 
 
@@ -51,11 +51,20 @@ class MatchTable(_Table):
         return Match(frozenset(self.accounts), frozenset(self.regions), frozenset(self.policies), tags)
 
 
+def _needed(approvers: list[str]) -> list[str]:
+    if MEMBERS in approvers and any(each.startswith(GROUP) for each in approvers):
+        raise ValueError("members beside a group: everyone in the channel is already allowed; remove one of them")
+    return approvers
+
+
+Approvers = Annotated[list[Approver], AfterValidator(_needed)]
+
+
 class LevelTable(_Table):
     """[[channels.levels]]: who approves at one step, if that differs from the channel."""
 
     step: Visible
-    approvers: list[Approver] = []
+    approvers: Approvers = []
     approver_role: RoleArn | None = None
     one_level_per_person: bool | None = None
     mention: list[Mentioned] | None = None
@@ -76,7 +85,7 @@ class ChannelTable(_Table):
 
     name: Visible
     conversation: Conversation
-    approvers: list[Approver] = []
+    approvers: Approvers = []
     decide: bool = True
     approver_role: RoleArn | None = None
     mention: list[Mentioned] = []

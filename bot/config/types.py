@@ -215,11 +215,12 @@ Domain = Annotated[
 Approver = Annotated[
     str,
     _spelled(
-        rf"members|user:{_GUID}|upn:{_MAIL}",
-        "write members, user:<Microsoft Entra object id> or upn:<user principal name>",
+        rf"members|user:{_GUID}|upn:{_MAIL}|group:{_GUID}",
+        "write members, user:<Microsoft Entra object id>, upn:<user principal name> or group:<object id of a group>",
         near={
             _MAIL: "write upn: in front of a user principal name",
-            _GUID: "write user: in front of an object id",
+            _GUID: "write user: in front of a person's object id, or group: in front of a group's",
+            "group:.*": "write the object id of the group, not its name: its overview in Microsoft Entra shows both",
         },
     ),
 ]

@@ -27,6 +27,7 @@ from bot.doctor.tables import RequesterRow, escalation_rows, policy_rows, reques
 from bot.domain.configuration import Configuration
 from bot.ports.aws import AwsThrottled, AwsUnavailable
 from bot.ports.store import Store, StoreUnavailable
+from bot.service.approver_groups import ApproverGroups
 from bot.service.checks.advice import AWS, QUEUE_CODES, UNIDENTIFIED, aws_advice
 from bot.service.checks.aws import IDENTITY_CENTER
 from bot.service.checks.check import NO_ANSWER, Check, NotChecked, Problem
@@ -120,6 +121,7 @@ class _Examination:
             teams=self._teams,
             aws=self._aws,
             people=self._teams.people,
+            groups=ApproverGroups(self._teams.groups),
             outcomes=self._outcomes,
             app_id=settings.app_id,
             has_queue=self._aws.queue is not None,
@@ -187,6 +189,7 @@ class _Examination:
     def _identifying(self) -> Identifying:
         return Identifying(
             people=self._teams.people,
+            groups=ApproverGroups(self._teams.groups),
             identities=self._aws.identities,
             configuration=self._configuration,
             outcomes=self._outcomes,

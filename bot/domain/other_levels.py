@@ -7,10 +7,11 @@ module also finds out whether a channel lists enough people for a policy.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.domain.approvers import entries_of, groups_in
 from bot.domain.claims import may_be_of, names_only_role, voted_by
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Directory, IdentityRules, Person, Principal, Requester, identify_requester
-from bot.domain.permission import has_votable_approver, listed_approvers
+from bot.domain.permission import has_votable_approver
 from bot.domain.record import Record
 from bot.domain.request import Level, LevelState, Verdict, Vote
 from bot.domain.routing import MEMBERS, Channel
@@ -141,15 +142,16 @@ def _voter(vote: Vote, record: Record, rules: IdentityRules) -> Voter:
 def lacks_people(channel: Channel, levels: Sequence[Level]) -> bool:
     """True if a channel lists too few people to approve all levels of a policy, as each approves one level only.
 
-    Levels that the console decides, that list no one or `members`, or whose rule allows several levels, do not count.
-    Nor does a level that lists too few people for itself. An object id and a UPN count as two people.
+    Levels that the console decides, that list no one, `members` or a group, or whose rule allows several levels, do
+    not count. Nor does a level that lists too few people for itself. An object id and a UPN count as two people.
     """
     if not channel.decide:
         return False
     places: list[frozenset[str]] = []  # of each approval, the people who may give it
     for level in levels:
-        listed = listed_approvers(channel.approvers_at(level.step))
-        if channel.one_level_at(level.step) and has_votable_approver(level) and MEMBERS not in listed:
+        listed = entries_of(channel.approvers_at(level.step))
+        counted = MEMBERS not in listed and not groups_in(listed)
+        if channel.one_level_at(level.step) and has_votable_approver(level) and counted:
             places += [listed] * min(level.required or 1, len(listed))
     taken: dict[str, int] = {}
     return not all(_is_placed(place, places, taken, set()) for place in range(len(places)))

@@ -3,11 +3,12 @@
 The rules are checked in this order. Default deny: each returns a Refusal, or None if it has no objection.
 
 - Approve, reject, revoke (`may_decide`): the request is not a replica; the channel is not paused; the person is one of
-  the channel's approvers at this step; the person is not the requester; the requester is identified (unless the setting
-  allows unidentified ones) and provably another person; for Approve, it is certain that the person approved no other
-  level of the request (bot.domain.other_levels; unless `one_level_per_person` is false); it is certain for which nodes
-  access is requested (not for Revoke); the request waits for a decision at this step (for Revoke: access was granted at
-  this step); AWS is not certain to refuse the role; a required comment is not empty.
+  the channel's approvers at this step (bot.domain.approvers says whom they list); the person is not the requester; the
+  requester is identified (unless the setting allows unidentified ones) and provably another person; for Approve, it is
+  certain that the person approved no other level of the request (bot.domain.other_levels; unless `one_level_per_person`
+  is false); it is certain for which nodes access is requested (not for Revoke); the request waits for a decision at
+  this step (for Revoke: access was granted at this step); AWS is not certain to refuse the role; a required comment is
+  not empty.
 - Cancel (`may_cancel`): the request is not a replica; the person belongs to the tenant and is the identified Teams user
   who made the request; the click has no step; the account has a cancel_role; the request waits.
 
@@ -17,16 +18,17 @@ rosters); which of several clicks is sent (bot.domain.claims); the state in AWS 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, assert_never
 
+from bot.domain.approvers import GroupMembers, Listed, Unread, entries_of, listed_approvers
 from bot.domain.identity import Person, Requester, role_of_arn
 from bot.domain.request import AccessRequest, Action, ApproverKind, Level, Status, Verdict, Withdrawal
-from bot.domain.routing import MEMBERS, Channel
+from bot.domain.routing import Channel
 from bot.text.invisible import is_visible
-from bot.text.names import as_typed, exact
+from bot.text.names import exact
 
 
 class Refusal(StrEnum):
@@ -38,6 +40,9 @@ class Refusal(StrEnum):
     RECONFIGURED = "reconfigured"  # the requester was identified by rules that have changed since
     NOBODY = "nobody"  # no approvers are listed for this step
     NOT_APPROVER = "not_approver"
+    NOT_IN_GROUP = "not_in_group"  # the same, and approvers are listed by group
+    GROUP_UNAVAILABLE = "group_unavailable"  # the members of a group of approvers cannot be read now
+    GROUP_REFUSED = "group_refused"  # the bot may not read them, or the group is empty, too large or unknown
     ROSTER_UNAVAILABLE = "roster_unavailable"
     ROSTER_REFUSED = "roster_refused"  # Teams does not let the bot read the channel's members
     TENANT_UNKNOWN = "tenant_unknown"  # Teams does not say to which tenant the person belongs
@@ -64,11 +69,15 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Whether the person is in the channel's roster. `member` is None if the roster could not be read."""
+    """Whether the person is in the channel's roster, and the members of the groups that the channel lists.
+
+    `member` is None if the roster could not be read.
+    """
 
     member: bool | None
     refused: bool = False  # the roster could not be read because Teams refuses it
     tenant_known: bool = True  # False: Teams does not say to which tenant the member belongs
+    groups: GroupMembers = field(default_factory=dict)
 
 
 def may_decide(
@@ -95,7 +104,8 @@ def may_decide(
         return Refusal.REPLICA
     if not channel.decide:
         return Refusal.PAUSED
-    if refusal := _refused_as_approver(person, channel.approvers_at(step), membership, tenant_id):
+    listed = listed_approvers(channel.approvers_at(step), membership.groups)
+    if refusal := _refused_as_approver(person, listed, membership, tenant_id):
         return refusal
     if refusal := _refused_as_requester(person, requester, allow_unidentified=allow_unidentified):
         return refusal
@@ -202,64 +212,70 @@ def can_be_decided(request: AccessRequest) -> bool:
     return waits and bool(request.targets)
 
 
-def _refused_as_approver(
-    person: Person, approvers: Iterable[str], membership: Membership, tenant_id: str
-) -> Refusal | None:
+def _refused_as_approver(person: Person, listed: Listed, membership: Membership, tenant_id: str) -> Refusal | None:
     """Return why the person is not an approver; None if they are.
 
     The reasons, in this order: the list is empty; an id or a tenant is missing; a guest, or a person of another or an
     unknown tenant, is not listed by object id; the roster is needed but could not be read; the person is not listed, or
-    Teams does not return the name by which they may be listed.
+    nothing shows it: a group could not be read, or Teams does not return the name by which they may be listed.
     """
-    listed = listed_approvers(approvers)
-    if not listed:
+    if not listed.entries:
         return Refusal.NOBODY
     if not person.object_id or not person.tenant_id or not tenant_id:
         return Refusal.FOREIGN
-    by_id = f"user:{person.user}" in listed
-    ours = exact(person.tenant_id) == exact(tenant_id)
+    by_id, ours = listed.has_id(person), exact(person.tenant_id) == exact(tenant_id)
     if not by_id and (person.guest or not ours):
         return Refusal.TENANT_UNKNOWN if ours and not membership.tenant_known else Refusal.FOREIGN
-    by_name = any(each.startswith("upn:") for each in listed)
-    if membership.member is None and (by_id or by_name or MEMBERS in listed):
+    if membership.member is None and (by_id or listed.by_name or listed.members or listed.by_group):
         # without the roster even a listed id cannot be compared with the requester
         return Refusal.ROSTER_REFUSED if membership.refused else Refusal.ROSTER_UNAVAILABLE
-    if by_id or (person.upn and f"upn:{exact(person.upn)}" in listed) or (MEMBERS in listed and membership.member):
+    if by_id or listed.has_name(person):
         return None
-    return Refusal.ADDRESS_UNKNOWN if by_name and membership.member and not person.upn else Refusal.NOT_APPROVER
+    if not membership.member:
+        return Refusal.NOT_APPROVER
+    if listed.members or listed.in_group(person):
+        return None
+    return _unlisted_member(person, listed)
+
+
+def _unlisted_member(person: Person, listed: Listed) -> Refusal:
+    """Return why a member of the channel who is not listed, as far as is known, is refused."""
+    if listed.unread:
+        return Refusal.GROUP_UNAVAILABLE if listed.unread is Unread.FOR_NOW else Refusal.GROUP_REFUSED
+    if listed.by_name and not person.upn:
+        return Refusal.ADDRESS_UNKNOWN
+    return Refusal.NOT_IN_GROUP if listed.by_group else Refusal.NOT_APPROVER
 
 
 def lists_only_the_requester(approvers: Iterable[str], requester: Requester) -> bool:
     """True if there are approvers, and each is the requester, who never decides their own request."""
-    people = [_listed_person(each) for each in listed_approvers(approvers)]
+    people = [_listed_person(each) for each in entries_of(approvers)]
     return bool(people) and all(each is not None and requester.is_person(each) for each in people)
 
 
 def _listed_person(entry: str) -> Person | None:
-    """Return a person with only the object id or the UPN in an entry of `approvers`; None for `members`."""
+    """Return a person with only the object id or the UPN in an entry of `approvers`; None for `members` or a group."""
     kind, _, name = entry.partition(":")
     if kind == "user":
         return Person(name, "")
     return Person("", "", upn=name) if kind == "upn" else None
 
 
-def may_be_approver(person: Person, listed: frozenset[str], *, requester: Requester | None, tenant_id: str) -> bool:
+def may_be_approver(person: Person, listed: Listed, *, requester: Requester | None, tenant_id: str) -> bool:
     """True unless it is certain that a channel's member is no approver, or may be the requester.
 
-    If `requester` is None, no one is excluded as the requester. `listed` has the approvers as `listed_approvers`
-    returns them. A member whose tenant or UPN Teams does not return may be an approver. Quick for other members,
-    because a channel may have 25,000.
+    If `requester` is None, no one is excluded as the requester. A member whose tenant or UPN Teams does not return may
+    be an approver, and while a group is unread, each member may be in it. Quick for other members, because a channel
+    may have 25,000.
     """
-    unknown = not person.tenant_id or (not person.upn and any(each.startswith("upn:") for each in listed))
-    named = f"user:{person.user}" in listed or f"upn:{exact(person.upn or '')}" in listed
-    if not (unknown or named or MEMBERS in listed) or (requester and requester.is_person(person)):
+    unknown = not person.tenant_id or (not person.upn and listed.by_name)
+    named = listed.has_id(person) or listed.has_name(person)
+    if not (unknown or named or listed.members or listed.unread or listed.in_group(person)):
         return False
-    return unknown or _refused_as_approver(person, listed, Membership(member=True), tenant_id) is None
-
-
-def listed_approvers(approvers: Iterable[str]) -> frozenset[str]:
-    """Return the entries of `approvers` in the form in which they are compared."""
-    return frozenset(exact(as_typed(each)) for each in approvers)
+    if requester and requester.is_person(person):
+        return False
+    refusal = None if unknown else _refused_as_approver(person, listed, Membership(member=True), tenant_id)
+    return refusal in {None, Refusal.GROUP_UNAVAILABLE, Refusal.GROUP_REFUSED}
 
 
 def has_votable_approver(level: Level) -> bool:

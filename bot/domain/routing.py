@@ -16,6 +16,7 @@ DEFAULT_TAGS = ("Environment", "Owner", "Team", "Service")  # shown where presen
 # Endings of channel ids; the older one is still in use. Ids of group chats end in `@thread.v2`.
 CHANNEL_ENDINGS = ("@thread.tacv2", "@thread.skype")
 MEMBERS = "members"  # the entry of `approvers` for every member of the channel
+GROUP = "group:"  # begins the entry for its members who are also in a Microsoft Entra group; the object id follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class LevelRule:
 class Channel:
     """One entry of [[channels]].
 
-    `approvers` are `members`, `user:<object id>` or `upn:<name>`; if empty, no one decides.
+    `approvers` are `members`, `user:<object id>`, `upn:<name>` or `group:<object id>`; if empty, no one decides.
     """
 
     name: str
@@ -136,6 +137,11 @@ class Channel:
         """Return the approvers of this step: those of its own rule, else the channel's."""
         rule = self.rule_at(step)
         return rule.approvers if rule else self.approvers
+
+    @property
+    def all_approvers(self) -> tuple[str, ...]:
+        """The approvers of the channel and of its levels."""
+        return (*self.approvers, *(each for rule in self.levels for each in rule.approvers))
 
     def role_at(self, step: str, account: str) -> str | None:
         """Return the ARN of the IAM role that signals decisions at this step; None for the bot's own credentials."""

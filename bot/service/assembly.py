@@ -7,7 +7,8 @@ from bot.ports.aws import Identities, Requests
 from bot.ports.clock import Clock
 from bot.ports.probes import AwsProbes, TeamsProbes
 from bot.ports.store import Store
-from bot.ports.teams import Chat, People
+from bot.ports.teams import Chat, Groups, People
+from bot.service.approver_groups import ApproverGroups
 from bot.service.auditing import Auditing
 from bot.service.checks.installation import Installation
 from bot.service.checks.loop import Checks
@@ -45,6 +46,7 @@ class Ports:
     identities: Identities
     chat: Chat
     people: People
+    groups: Groups
     clock: Clock
     teams_probes: TeamsProbes
     aws_probes: AwsProbes
@@ -76,7 +78,8 @@ class Services:
         self.replicas = Replicas(store=store, clock=clock, telemetry=telemetry, owner=owner, expected=replicas)
         self.rows = Rows(store, clock, storable=self.replicas.storable)
         self.auditing = Auditing(store=store, clock=clock, telemetry=telemetry)
-        permission = PermissionCheck(people, configuration)
+        groups = ApproverGroups(ports.groups)
+        permission = PermissionCheck(people, groups, configuration)
         links = JumpLinks(store, site)
         self.signalling = Signalling(
             SignalServices(
@@ -95,6 +98,7 @@ class Services:
             requests=requests,
             identifying=Identifying(
                 people=people,
+                groups=groups,
                 identities=ports.identities,
                 configuration=configuration,
                 outcomes=outcomes,
@@ -105,6 +109,7 @@ class Services:
                 rows=self.rows,
                 chat=ports.chat,
                 people=people,
+                groups=groups,
                 configuration=configuration,
                 links=links,
                 clock=clock,
@@ -127,6 +132,7 @@ class Services:
             rows=self.rows,
             permission=permission,
             people=people,
+            groups=groups,
             signalling=self.signalling,
             clock=clock,
             configuration=configuration,
@@ -150,6 +156,7 @@ class Services:
             teams=ports.teams_probes,
             aws=ports.aws_probes,
             people=people,
+            groups=groups,
             outcomes=outcomes,
             app_id=app_id,
             has_queue=has_queue,
@@ -161,6 +168,11 @@ class Services:
             store=store, chat=ports.chat, clock=clock, configuration=configuration, telemetry=telemetry, owner=owner
         )
         self.commands = CommandService(
-            rows=self.rows, people=people, clock=clock, configuration=configuration, links=links
+            rows=self.rows,
+            people=people,
+            permission=permission,
+            clock=clock,
+            configuration=configuration,
+            links=links,
         )
         self.installs = InstallationEvents(rows=self.rows, clock=clock, telemetry=telemetry)

@@ -33,6 +33,7 @@ from bot.domain.shown.reply_views import (
 from bot.domain.shown.request_lines import request_line
 from bot.ports.clock import Clock
 from bot.ports.teams import People
+from bot.service.clicks.permission_check import PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.incoming import IncomingMessage
 from bot.service.jump_links import JumpLinks
@@ -63,11 +64,18 @@ class CommandService:
     """Answers commands."""
 
     def __init__(
-        self, *, rows: Rows, people: People, clock: Clock, configuration: CurrentConfiguration, links: JumpLinks
+        self,
+        *,
+        rows: Rows,
+        people: People,
+        permission: PermissionCheck,
+        clock: Clock,
+        configuration: CurrentConfiguration,
+        links: JumpLinks,
     ) -> None:
         self._rows, self._clock, self._configuration = rows, clock, configuration
         self._links = links
-        self._readers = Readers(people=people, configuration=configuration, links=links)
+        self._readers = Readers(people=people, permission=permission, configuration=configuration, links=links)
         self._listing = SingleFlight(self._lines)
         self._one_at_a_time = asyncio.Lock()
         self._past = RequestHistory(rows.store, configuration)

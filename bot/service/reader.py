@@ -89,9 +89,10 @@ class Reader:
 class Readers:
     """Makes a Reader for the sender of a message."""
 
-    def __init__(self, *, people: People, configuration: CurrentConfiguration, links: JumpLinks) -> None:
-        self._people, self._configuration, self._links = people, configuration, links
-        self._permission = PermissionCheck(people, configuration)
+    def __init__(
+        self, *, people: People, permission: PermissionCheck, configuration: CurrentConfiguration, links: JumpLinks
+    ) -> None:
+        self._people, self._permission, self._configuration, self._links = people, permission, configuration, links
 
     async def of(self, person: Person) -> Reader:
         """Return the sender of a message as a reader, with the ids and addresses that the rosters have."""

@@ -11,6 +11,8 @@ from bot.ports.teams import (
     ChatProblem,
     ChatRefused,
     ChatUnavailable,
+    GroupProblem,
+    GroupUnavailable,
     KnownPeople,
     Message,
     Posted,
@@ -199,6 +201,35 @@ class FakeChat:
     def _fault(kind: str, faults: dict[str, list[Exception]]) -> None:
         if faults[kind]:
             raise faults[kind].pop(0)
+
+
+class FakeGroups:
+    """`ports.teams.Groups`: the members of each group in `groups`, or the problem with which it cannot be read.
+
+    A group that is not in `groups` is not found. If `cold`, no group is cached.
+    """
+
+    def __init__(self) -> None:
+        self.groups: dict[str, frozenset[str] | GroupProblem] = {}
+        self.cold = False
+        self.asked = 0
+
+    def set(self, group: str, *people: Person) -> None:
+        """Put people, and no one else, into a group."""
+        self.groups[group] = frozenset(each.object_id for each in people)
+
+    async def members(self, group: str) -> frozenset[str]:
+        """Return the members. Raises GroupUnavailable."""
+        self.asked += 1
+        found = self.groups.get(group, GroupProblem.NOT_FOUND)
+        if isinstance(found, GroupProblem):
+            raise GroupUnavailable(found)
+        return found
+
+    def cached_members(self, group: str) -> frozenset[str] | None:
+        """Return the members unless they cannot be read, or no group is cached. No call is counted."""
+        found = None if self.cold else self.groups.get(group)
+        return None if isinstance(found, GroupProblem) else found
 
 
 class FakePeople:

@@ -36,7 +36,7 @@ from bot.service.sources.sweep import Sweep
 from bot.service.weekly_digests import WeeklyDigests
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
-from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, FakeChat, FakePeople
+from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, FakeChat, FakeGroups, FakePeople
 from tests.fakes.clock import ManualClock
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.people import APP_ID
@@ -78,6 +78,7 @@ class World:
     configuration: CurrentConfiguration = field(default_factory=current_configuration)
     owner: str = "replica-1"
     sharing: int = 1  # how many processes share the store and AWS's quotas
+    groups: FakeGroups = field(default_factory=FakeGroups)
     identities: FakeIdentities = field(default_factory=FakeIdentities)
     teams_probes: SoundTeams = field(default_factory=SoundTeams)
     aws_probes: SoundAws = field(default_factory=SoundAws)
@@ -110,6 +111,7 @@ class World:
             identities=self.identities,
             chat=self.chat,
             people=self.people,
+            groups=self.groups,
             clock=self.clock,
             teams_probes=self.teams_probes,
             aws_probes=self.aws_probes,

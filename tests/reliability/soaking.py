@@ -20,8 +20,6 @@ from pydantic import SecretStr
 from bot.domain.record import KEPT
 from bot.domain.request import RequestKey, Status
 from bot.service.checks.outcomes import Outcomes
-from bot.service.commands import CommandService
-from bot.service.jump_links import JumpLinks
 from bot.service.sources.installation_events import InstallationEvents
 from bot.store.sqlite.store import SqliteStore
 from bot.teams.assembly import MicrosoftSide, TeamsSide
@@ -158,14 +156,9 @@ async def soak(folder: Path, *, kind: type[SqliteStore] = SqliteStore) -> AsyncI
         ) as teams:
             # `World` is typed for the fakes; here it gets the real Teams side.
             world = World(clock, FakeAws(clock), teams.chat, teams.people, store, settled)  # type: ignore[arg-type]
-            commands = CommandService(
-                rows=world.rows,
-                people=teams.people,
-                clock=clock,
-                configuration=settled,
-                links=JumpLinks(world.store, teams.site),
-            )
             installs = InstallationEvents(rows=world.rows, clock=clock, telemetry=telemetry)
-            app = server.build_app(messages=teams.attach(world.click_handler, commands, installs), ready=teams.missing)
+            app = server.build_app(
+                messages=teams.attach(world.click_handler, world.commands, installs), ready=teams.missing
+            )
             async with server.listen(app, host="127.0.0.1", port=0) as listening, world.running():
                 yield Soak(world, store, microsoft, lead, f"http://127.0.0.1:{listening.port}")

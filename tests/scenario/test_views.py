@@ -14,6 +14,7 @@ from bot.domain.request import RequestKey, Verdict
 from bot.domain.shown.surfaces import desired
 from bot.domain.shown.viewers import MOST_VIEWERS
 from bot.domain.shown.views import DirectView, NoticeCode
+from bot.service.approver_groups import ApproverGroups
 from bot.service.clicks.click import Click, Verb
 from bot.service.reconcile.mentioning import Mentioning
 from tests.fakes.card_text import nodes, shown, words
@@ -289,7 +290,7 @@ async def test_event_loop_runs_other_tasks_while_the_approvers_are_named_to_the_
     row = await world.row(await world.posted())
     wanted = desired(row, world.configuration.value, world.clock.now())
     message = next(each for each in wanted if isinstance(each.view, DirectView) and each.view.deciders)
-    assert await turns_during(Mentioning(world.people).on_update(row, message)) >= 3
+    assert await turns_during(Mentioning(world.people, ApproverGroups(world.groups)).on_update(row, message)) >= 3
 
 
 async def test_card_is_posted_without_viewers_if_no_roster_is_cached(world: World) -> None:

@@ -17,6 +17,7 @@ from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
 from bot.ports.teams import ChatUnavailable
+from bot.service.approver_groups import ApproverGroups
 from bot.service.clicks.click import Click, Verb
 from bot.service.clicks.permission_check import PermissionCheck
 from tests.fakes.aws import TARO, key_of
@@ -396,7 +397,7 @@ async def test_request_whose_row_lacks_the_requester_or_the_facts_cannot_be_canc
     unknown = await world.store.apply(key, lambda row: replace(row, requester=None), now=world.clock.now())
     answer = await world.click_handler.click(world.withdrawn(key))
     assert (code_of(answer), answer.card) == (Refusal.UNIDENTIFIED, None)
-    permission = PermissionCheck(world.people, world.configuration)
+    permission = PermissionCheck(world.people, ApproverGroups(world.groups), world.configuration)
     for row in (unknown, replace(unknown, request=None)):
         assert permission.refusal_to_cancel(row, TARO_PERSON, step="") is Refusal.UNIDENTIFIED
     assert world.aws.signals == []

@@ -15,6 +15,7 @@ from typing import Any, Final
 from bot.domain.identity import Person
 from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import Channel
+from bot.ports.teams import GroupProblem
 from bot.service.clicks.click import Verb
 from tests.fakes import people
 from tests.fakes.activities import Place
@@ -120,6 +121,10 @@ REQUESTER_CHAT: Final = frozenset({"the requester's chat", "the requester's chat
 APPROVERS = ("members", f"user:{LISTED_GUEST.object_id}", f"user:{SECOND_ACCOUNT.object_id}")
 HOME = replace(APPROVALS, approvers=APPROVERS)
 OTHER = Channel("leads", LEADS, approvers=("members",))
+ON_CALL = "cccccccc-0000-4000-8000-000000000001"
+BY_GROUP = replace(HOME, approvers=(f"group:{ON_CALL}", f"user:{LISTED_GUEST.object_id}"))
+# everyone but "another approver"
+IN_GROUP = (HANAKO, TARO_PERSON, STRANGER, GUEST, FOREIGNER, SECOND_ACCOUNT)
 SECOND = replace(OTHER, approvers=(f"user:{ICHIRO.object_id}",))  # "another approver", but not "approver"
 ESCALATING = replace(HOME, escalate_after=timedelta(hours=1), escalate_to=OTHER.name)
 CONSOLE = "arn:aws:sts::111122223333:assumed-role/ConsoleApprover/console"
@@ -140,6 +145,7 @@ class State:
     step: str = "Level1"  # the step in the data of the card's buttons
     may_not_approve: frozenset[str] = frozenset()  # approvers who have or may have approved another level
     second: bool = False  # "another approver" may also decide in the other configured channel
+    may_decide: frozenset[str] = MAY_DECIDE
 
 
 async def _waiting(
@@ -152,6 +158,28 @@ async def _waiting(
     await world.shown(key)
     await world.pass_time(key, minutes * 60)
     return world, key
+
+
+async def _by_group(known: frozenset[str] | GroupProblem) -> tuple[World, RequestKey]:
+    """Return a request in a channel that lists a group; its members are known, or not since the card was posted."""
+    clock = ManualClock()
+    world = new_world(BY_GROUP, OTHER, people=MEMBERS, clock=clock, aws=FakeAws(clock))
+    world.groups.set(ON_CALL, *IN_GROUP)
+    key = world.aws.add()
+    await world.shown(key)
+    world.groups.groups[ON_CALL] = known
+    return world, key
+
+
+async def _granted_by_group() -> tuple[World, RequestKey]:
+    world, key = await _by_group(_IDS)
+    world.aws.vote(key, CONSOLE, Verdict.APPROVE)
+    await world.shown(key)
+    return world, key
+
+
+_IDS: Final = frozenset(each.object_id for each in IN_GROUP)
+_OF_GROUP: Final = frozenset({"approver", "guest listed by id"})
 
 
 async def _ended(status: Status) -> tuple[World, RequestKey]:
@@ -279,6 +307,20 @@ STATES: Final = {
     "waiting for people of Identity Center": State(_console_only, cancellable=True),
     "waiting, the channel paused": State(lambda: _waiting(replace(HOME, decide=False)), cancellable=True),
     "waiting, empty approver list": State(lambda: _waiting(replace(HOME, approvers=())), cancellable=True),
+    "waiting for a group": State(lambda: _by_group(_IDS), pending=True, cancellable=True, may_decide=_OF_GROUP),
+    "waiting for a group that cannot be read": State(
+        lambda: _by_group(GroupProblem.CONSENT_MISSING),
+        pending=True,
+        cancellable=True,
+        may_decide=frozenset({"guest listed by id"}),
+    ),
+    "waiting for a group without people": State(
+        lambda: _by_group(GroupProblem.EMPTY),
+        pending=True,
+        cancellable=True,
+        may_decide=frozenset({"guest listed by id"}),
+    ),
+    "granted in a channel with a group": State(_granted_by_group, granted=True, may_decide=_OF_GROUP),
     "waiting, requester unidentified": State(lambda: _waiting(requester=ROLE_OF_ANYBODY)),
     "escalated to the other channel": State(_escalated, pending=True, cancellable=True, second=True),
     "to be escalated later": State(lambda: _escalated(minutes=59), pending=True, cancellable=True),
@@ -373,7 +415,7 @@ def is_marked(actor: str, route: str, state: State, *, forged: str | None = None
 def _is_approver(actor: str, route: str, state: State) -> bool:
     """Return whether the actor is an approver in the channel of this route: each channel has its own."""
     if route in REQUEST_THREAD:
-        return actor in MAY_DECIDE
+        return actor in state.may_decide
     return state.second and route == "another configured channel" and actor == "another approver"
 
 

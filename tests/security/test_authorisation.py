@@ -13,8 +13,6 @@ from prometheus_client import CollectorRegistry
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey
 from bot.service.clicks.click import Answer, Click, Verb
-from bot.service.commands import CommandService
-from bot.service.jump_links import JumpLinks
 from bot.service.sources.installation_events import InstallationEvents
 from bot.teams.assembly import TeamsSide
 from bot.telemetry import Telemetry
@@ -83,15 +81,8 @@ async def _running_edge() -> AsyncIterator[MatrixEdge]:
         )
         teams = await stack.enter_async_context(side)
         edge = MatrixEdge(microsoft, "")
-        commands = CommandService(
-            rows=configured.rows,
-            people=configured.people,
-            clock=clock,
-            configuration=configured.configuration,
-            links=JumpLinks(configured.store, teams.site),
-        )
         installs = InstallationEvents(rows=configured.rows, clock=clock, telemetry=telemetry)
-        app = server.build_app(messages=teams.attach(edge, commands, installs), ready=teams.missing)
+        app = server.build_app(messages=teams.attach(edge, configured.commands, installs), ready=teams.missing)
         listening = await stack.enter_async_context(server.listen(app, host="127.0.0.1", port=0))
         edge.url = f"http://127.0.0.1:{listening.port}"
         yield edge

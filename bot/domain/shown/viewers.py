@@ -9,8 +9,9 @@ from enum import StrEnum
 from heapq import nsmallest
 from typing import Final, assert_never
 
+from bot.domain.approvers import GroupMembers, listed_approvers
 from bot.domain.identity import Person
-from bot.domain.permission import listed_approvers, may_be_approver
+from bot.domain.permission import may_be_approver
 from bot.domain.record import Record
 from bot.domain.routing import Channel
 from bot.domain.shown.views import CardView, OwnRequest
@@ -32,13 +33,16 @@ class ViewerKind(StrEnum):
 _ORDER: Final = {kind: number for number, kind in enumerate(ViewerKind)}
 
 
-def viewer_kind_in(record: Record, *, channel: Channel, step: str, tenant_id: str) -> Callable[[Person], ViewerKind]:
+def viewer_kind_in(
+    record: Record, *, channel: Channel, step: str, tenant_id: str, groups: GroupMembers
+) -> Callable[[Person], ViewerKind]:
     """Return a function that says which kind of viewer a member of the channel is.
 
-    `step` is that of the card's buttons. What is the same for all members is prepared once: a channel may have 25,000.
+    `step` is that of the card's buttons, and `groups` has the members of groups that are known. What is the same for
+    all members is prepared once: a channel may have 25,000.
     """
     may_be_requester = record.requester.person_check() if record.requester else None
-    listed = listed_approvers(channel.approvers_at(step))
+    listed = listed_approvers(channel.approvers_at(step), groups)
 
     def kind_of(person: Person) -> ViewerKind:
         if may_be_requester and may_be_requester(person):

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.concurrency.turns import in_turns
+from bot.domain.approvers import listed_approvers
 from bot.domain.identity import Person
-from bot.domain.permission import listed_approvers, may_be_approver
+from bot.domain.permission import may_be_approver
 from bot.ports.teams import People, RosterUnavailable
+from bot.service.approver_groups import ApproverGroups
 from bot.service.checks.check import NotChecked
 from bot.service.current_configuration import CurrentConfiguration
 
@@ -32,8 +34,8 @@ class Group:
 class Domains:
     """The domains of groups. One object is for one round: each roster is read once, and each group counted once."""
 
-    def __init__(self, configuration: CurrentConfiguration, people: People) -> None:
-        self._people, self._tenant_id = people, configuration.tenant_id
+    def __init__(self, configuration: CurrentConfiguration, people: People, groups: ApproverGroups) -> None:
+        self._people, self._groups, self._tenant_id = people, groups, configuration.tenant_id
         self._others = sorted(configuration.value.identity.people_domains)
         self._rosters: dict[str, Sequence[Person]] = {}  # by conversation
         self._reading: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -68,7 +70,8 @@ class Domains:
             return self._counts[group]
 
     async def _counted(self, group: Group) -> Counter[str]:
-        listed, domains = listed_approvers(group.approvers), Counter[str]()
+        listed = listed_approvers(group.approvers, await self._groups.read(group.approvers))
+        domains: Counter[str] = Counter()
         async for each in in_turns(await self._roster(group.conversation)):
             if may_be_approver(each, listed, requester=None, tenant_id=self._tenant_id):
                 domains[_domain_of(each)] += 1

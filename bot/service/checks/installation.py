@@ -12,6 +12,7 @@ from bot.domain.routing import MEMBERS, Channel
 from bot.ports.aws import READER_SESSION, AwsUnavailable, RoleSession
 from bot.ports.probes import AwsProbes, MicrosoftRefused, TeamsProbes
 from bot.ports.teams import People
+from bot.service.approver_groups import ApproverGroups
 from bot.service.checks import advice, aws, microsoft
 from bot.service.checks.check import Check, NotChecked, Problem
 from bot.service.checks.domains import Domains, Group
@@ -35,6 +36,7 @@ class Installation:
     teams: TeamsProbes
     aws: AwsProbes
     people: People
+    groups: ApproverGroups
     outcomes: Outcomes
     app_id: str
     has_queue: bool
@@ -83,7 +85,7 @@ class Installation:
 
         One more is about decisions that are sent with the bot's own credentials.
         """
-        domains = Domains(self.configuration, self.people)
+        domains = Domains(self.configuration, self.people, self.groups)
         deciding, cancelling = _deciding_groups(configuration), _cancelling_groups(configuration)
         people = sorted({*deciding, *cancelling})
         for arn in people:

@@ -17,6 +17,7 @@ from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
 from bot.ports.teams import People
 from bot.rendering.template import Card
+from bot.service.approver_groups import ApproverGroups
 from bot.service.auditing import Auditing
 from bot.service.clicks.answers import Answers, bare
 from bot.service.clicks.attempt import AttemptServices, ClickAttempt
@@ -46,6 +47,7 @@ class ClickHandler:
         rows: Rows,
         permission: PermissionCheck,
         people: People,
+        groups: ApproverGroups,
         signalling: Signalling,
         clock: Clock,
         configuration: CurrentConfiguration,
@@ -59,6 +61,7 @@ class ClickHandler:
         self._refreshing = Refreshing(
             locator=self._locator,
             people=people,
+            groups=groups,
             answers=self._answers,
             clock=clock,
             configuration=configuration,

@@ -1,5 +1,6 @@
-"""Applies the rules of `bot.domain.permission` to a person: reads the roster and the current configuration."""
+"""Applies the rules of `bot.domain.permission` to a person: reads roster, groups and the current configuration."""
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from bot.domain.decision import Decision, DecisionEvent, Outcome
@@ -12,13 +13,14 @@ from bot.domain.request import AccessRequest, Action, RequestKey, Verdict, Withd
 from bot.domain.routing import Channel, Route
 from bot.domain.shown.card_places import deciding_channel
 from bot.ports.teams import People, RosterUnavailable
+from bot.service.approver_groups import ApproverGroups
 from bot.service.clicks.state_check import SignalResult, TryAgain
 from bot.service.current_configuration import CurrentConfiguration
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person who acts, with their data and membership from a conversation's roster."""
+    """A person who acts, with their data and membership from a conversation's roster, and the channel's groups."""
 
     person: Person
     membership: Membership
@@ -41,8 +43,8 @@ class Inputs:
 class PermissionCheck:
     """Checks whether a person may decide, revoke or cancel."""
 
-    def __init__(self, people: People, configuration: CurrentConfiguration) -> None:
-        self._people, self._configuration = people, configuration
+    def __init__(self, people: People, groups: ApproverGroups, configuration: CurrentConfiguration) -> None:
+        self._people, self._groups, self._configuration = people, groups, configuration
 
     def not_the_requester(self, record: Record, person: Person) -> Refusal | None:
         """Return why this person does not count as the requester; None if they do.
@@ -64,14 +66,20 @@ class PermissionCheck:
         """Look a person up in the channel's roster, because an activity has neither UPN nor mail address.
 
         While the roster is unavailable, it is unknown whether the person is a member: `member` is None. A member
-        without a tenant in Teams' answer counts as a guest.
+        without a tenant in Teams' answer counts as a guest. The groups that the channel lists are read as well.
         """
+        actor, groups = await asyncio.gather(
+            self._in_roster(person, channel.conversation), self._groups.read(channel.all_approvers)
+        )
+        return replace(actor, membership=replace(actor.membership, groups=groups))
+
+    async def _in_roster(self, person: Person, conversation: str) -> Actor:
         try:
-            entry = await self._people.member(channel.conversation, person.object_id)
+            entry = await self._people.member(conversation, person.object_id)
         except RosterUnavailable as unavailable:
-            return Actor(person, Membership(member=None, refused=unavailable.refused), channel.conversation)
+            return Actor(person, Membership(member=None, refused=unavailable.refused), conversation)
         if entry is None:
-            return Actor(person, Membership(member=False), channel.conversation)
+            return Actor(person, Membership(member=False), conversation)
         complete = replace(
             person,
             name=entry.name or person.name,
@@ -81,7 +89,7 @@ class PermissionCheck:
             guest=person.guest or entry.guest,
         )
         membership = Membership(member=True, tenant_known=bool(entry.tenant_id) or person.guest)
-        return Actor(complete, membership, channel.conversation)
+        return Actor(complete, membership, conversation)
 
     def inputs(self, record: Record) -> Inputs:
         """Return the current inputs of a permission check on this row."""
@@ -173,8 +181,14 @@ class PermissionCheck:
 
 
 _LEFT_TO_THE_STATE_CHECK = frozenset({Refusal.UNREADABLE, Refusal.OTHER_STEP})  # it reads AWS, and knows who decided
-_PASSING = frozenset(  # roster and requester are read again soon; Teams refuses now and then without a reason
-    {Refusal.ROSTER_UNAVAILABLE, Refusal.ROSTER_REFUSED, Refusal.REQUESTER_UNREAD, Refusal.RECONFIGURED}
+_PASSING = frozenset(  # roster, group and requester are read again soon; Teams refuses now and then without a reason
+    {
+        Refusal.ROSTER_UNAVAILABLE,
+        Refusal.ROSTER_REFUSED,
+        Refusal.GROUP_UNAVAILABLE,
+        Refusal.REQUESTER_UNREAD,
+        Refusal.RECONFIGURED,
+    }
 )
 _OUTCOMES = {Refusal.NOT_ROUTED: Outcome.NOT_ROUTED, Refusal.NO_CANCEL_ROLE: Outcome.NO_CANCEL_ROLE}
 

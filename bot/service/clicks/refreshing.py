@@ -2,7 +2,7 @@
 
 Teams asks by itself when a card is shown or was updated, for each person and client. So a refresh writes nothing, calls
 neither AWS nor Teams, adopts nothing, and is not in the audit trail. It is checked like a click: configured account,
-conversation that has this card, tenant, and guest rule. The cached roster alone decides which view the person gets.
+conversation that has this card, tenant, and guest rule. The cached roster and groups decide which view the person gets.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
 from bot.ports.teams import People
 from bot.rendering.template import Card
+from bot.service.approver_groups import ApproverGroups
 from bot.service.clicks.answers import Answers
 from bot.service.clicks.click import Click
 from bot.service.clicks.locator import Located, Locator
@@ -38,12 +39,14 @@ class Refreshing:
         *,
         locator: Locator,
         people: People,
+        groups: ApproverGroups,
         answers: Answers,
         clock: Clock,
         configuration: CurrentConfiguration,
         telemetry: Telemetry,
     ) -> None:
-        self._locator, self._people, self._answers, self._clock = locator, people, answers, clock
+        self._locator, self._people, self._groups = locator, people, groups
+        self._answers, self._clock = answers, clock
         self._configuration, self._telemetry = configuration, telemetry
         self._turns = asyncio.Semaphore(AT_ONCE)
 
@@ -76,8 +79,12 @@ class Refreshing:
         if member is None or not _is_of_card(record, screen.channel, click):
             kind = ViewerKind.UNKNOWN
         else:
-            tenant_id = self._configuration.tenant_id
-            kind = viewer_kind_in(record, channel=screen.channel, step=card.step, tenant_id=tenant_id)(member)
+            tenant_id, groups = (
+                self._configuration.tenant_id,
+                self._groups.cached(screen.channel.approvers_at(card.step)),
+            )
+            kind_of = viewer_kind_in(record, channel=screen.channel, step=card.step, tenant_id=tenant_id, groups=groups)
+            kind = kind_of(member)
         return kind, self._answers.seen(card, screen, kind, record, teams_id=click.person.teams_id)
 
     def _with_names(self, card: CardView, channel: Channel) -> CardView:

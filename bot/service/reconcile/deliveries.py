@@ -12,6 +12,7 @@ from bot.domain.record import Record
 from bot.domain.shown.wanted import Wanted
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, People
+from bot.service.approver_groups import ApproverGroups
 from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.jump_links import JumpLinks
@@ -43,6 +44,7 @@ class Deliveries:
         rows: Rows,
         chat: Chat,
         people: People,
+        groups: ApproverGroups,
         configuration: CurrentConfiguration,
         links: JumpLinks,
         clock: Clock,
@@ -53,9 +55,9 @@ class Deliveries:
         self._rows, self._clock, self._owner = rows, clock, owner
         self._outlets = Outlets(
             chat,
-            Mentioning(people),
+            Mentioning(people, groups),
             ReaderStyle(rows.store),
-            Viewing(people, configuration),
+            Viewing(people, groups, configuration),
             links,
             Probing(clock),
             clock,

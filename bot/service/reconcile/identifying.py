@@ -15,6 +15,7 @@ from typing import Final
 from cachetools import TTLCache
 
 from bot.concurrency.turns import in_turns
+from bot.domain.approvers import listed_approvers
 from bot.domain.claims import voted_by
 from bot.domain.identity import (
     Directory,
@@ -26,12 +27,13 @@ from bot.domain.identity import (
     needs_record,
 )
 from bot.domain.other_levels import other_levels
-from bot.domain.permission import listed_approvers, may_be_approver
+from bot.domain.permission import may_be_approver
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest
 from bot.ports.aws import AwsUnavailable, Identities
 from bot.ports.clock import Clock
 from bot.ports.teams import People, RosterUnavailable
+from bot.service.approver_groups import ApproverGroups
 from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.current_configuration import CurrentConfiguration
 
@@ -64,12 +66,14 @@ class Identifying:
         self,
         *,
         people: People,
+        groups: ApproverGroups,
         identities: Identities,
         configuration: CurrentConfiguration,
         outcomes: Outcomes,
         clock: Clock,
     ) -> None:
-        self._people, self._identities, self._configuration = people, identities, configuration
+        self._people, self._groups, self._identities = people, groups, identities
+        self._configuration = configuration
         self._outcomes = outcomes
         self._absent: TTLCache[tuple[str, str], None] = TTLCache(ABSENT, ABSENT_FOR, timer=clock.epoch)
         self._absent_in = (0, 0)  # the state of members and rules in which they were absent
@@ -95,7 +99,8 @@ class Identifying:
     async def missing_approvers(self, record: Record) -> MissingApprovers:
         """Return whether no member of the channel may decide, or approve, at the waiting level.
 
-        Call it once the rosters are read. While the roster is unavailable, the last result stays.
+        Call it once the rosters are read. While the roster is unavailable, the last result stays. While a group is
+        unread, each member may be in it.
         """
         channel, request = self._configuration.value.home(record), record.request
         level = request.waiting if request else None
@@ -105,7 +110,8 @@ class Identifying:
             members = await self._people.roster(channel.conversation)
         except RosterUnavailable:  # the directory has logged why
             return MissingApprovers(any_at_all=record.no_approver, a_second=record.no_second_approver)
-        listed, tenant_id = listed_approvers(channel.approvers_at(level.step)), self._configuration.tenant_id
+        approvers, tenant_id = channel.approvers_at(level.step), self._configuration.tenant_id
+        listed = listed_approvers(approvers, await self._groups.read(approvers))
         others = other_levels(record, level.step, self._configuration.value.identity)
         restricted, found = channel.one_level_at(level.step), False
         async for each in in_turns(members):

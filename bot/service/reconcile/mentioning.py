@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.concurrency.turns import in_turns
+from bot.domain.approvers import listed_approvers
 from bot.domain.identity import Person
-from bot.domain.permission import listed_approvers
 from bot.domain.record import Record
-from bot.domain.routing import MEMBERS, Channel
+from bot.domain.routing import Channel
 from bot.domain.shown.card import asks_for_decision, mentions_of, with_mentions
 from bot.domain.shown.mentions import may_mention, mentioned
 from bot.domain.shown.views import CardView, DirectView, NoteView
 from bot.domain.shown.wanted import Wanted
 from bot.ports.teams import People, RosterUnavailable
+from bot.service.approver_groups import ApproverGroups
 from bot.text.names import exact
 
 
@@ -30,8 +31,8 @@ class Mentioning:
     Mentions are not part of a card's digest: a person who joins or is renamed does not cause an update.
     """
 
-    def __init__(self, people: People) -> None:
-        self._people = people
+    def __init__(self, people: People, groups: ApproverGroups) -> None:
+        self._people, self._groups = people, groups
 
     async def on_post(self, record: Record, want: Wanted) -> Wanted:
         """Return a waiting card or a note that calls people with mentions, which notify; a direct message with names.
@@ -73,13 +74,15 @@ class Mentioning:
     async def _deciders(self, entries: tuple[str, ...], want: Wanted) -> tuple[str, ...]:
         """Return the names of the channel's members who are listed as approvers, without the requester.
 
-        Empty if each member may decide.
+        Empty if each member may decide, or if a group is unread.
         """
-        listed = listed_approvers(entries)
-        if not listed or MEMBERS in listed:
+        listed = listed_approvers(entries, await self._groups.read(entries))
+        if not listed.entries or listed.members or listed.unread:
             return ()
         members = in_turns(await self._members(want.channel))
-        found = [each async for each in members if {f"user:{each.user}", f"upn:{exact(each.upn or '')}"} & listed]
+        found = [
+            each async for each in members if listed.has_id(each) or listed.has_name(each) or listed.in_group(each)
+        ]
         return tuple(each.shown_name for each in found if want.person is None or each.user != want.person.user)
 
     async def _members(self, channel: Channel) -> Sequence[Person]:

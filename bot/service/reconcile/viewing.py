@@ -12,14 +12,15 @@ from bot.domain.shown.viewers import in_order_of_need, need_of, viewer_kind_in
 from bot.domain.shown.views import CardView
 from bot.domain.shown.wanted import Wanted
 from bot.ports.teams import People
+from bot.service.approver_groups import ApproverGroups
 from bot.service.current_configuration import CurrentConfiguration
 
 
 class Viewing:
-    """Adds the viewers to cards, from the cached roster only: a card never waits for it."""
+    """Adds the viewers to cards, from the cached roster and groups only: a card never waits for them."""
 
-    def __init__(self, people: People, configuration: CurrentConfiguration) -> None:
-        self._people, self._configuration = people, configuration
+    def __init__(self, people: People, groups: ApproverGroups, configuration: CurrentConfiguration) -> None:
+        self._people, self._groups, self._configuration = people, groups, configuration
 
     async def on_card(self, record: Record, want: Wanted) -> Wanted:
         """Return a card with its viewers; none without a current roster. Anything else is returned unchanged."""
@@ -27,6 +28,7 @@ class Viewing:
             return want
         members = self._people.cached_roster(want.channel.conversation)
         tenant_id, step = self._configuration.tenant_id, want.view.step
-        kind_of = viewer_kind_in(record, channel=want.channel, step=step, tenant_id=tenant_id)
+        groups = self._groups.cached(want.channel.approvers_at(step))
+        kind_of = viewer_kind_in(record, channel=want.channel, step=step, tenant_id=tenant_id, groups=groups)
         needs = [need async for each in in_turns(members) if (need := need_of(kind_of(each), each))]
         return replace(want, view=replace(want.view, viewers=in_order_of_need(needs)))

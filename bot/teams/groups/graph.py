@@ -67,9 +67,7 @@ class Graph:
             address = self._checked(page.next_link)
         if address is not None:
             raise GroupUnavailable(GroupProblem.TOO_LARGE)
-        if not people:  # also the answer for a group whose members are hidden
-            raise GroupUnavailable(GroupProblem.EMPTY)
-        return frozenset(people)
+        return _without_nobody(frozenset(people))
 
     def _first_page(self, group: str) -> URL:
         path = f"/v1.0/groups/{quote(group, safe='')}/transitiveMembers?$select=id&$top={PAGE_SIZE}"
@@ -79,16 +77,10 @@ class Graph:
         """Return the address of the next page; None on the last. The token goes to the configured origin only."""
         if link is None:
             return None
-        try:
-            checked(link)
-            address = URL(link, encoded=True)
-            same = address.origin() == self._origin
-        except (AddressRefused, ValueError):
-            same = False
-        if not same:
+        if not _same_origin(link, self._origin):
             log.warning("graph_page_refused")
             raise GroupUnavailable(GroupProblem.REFUSED, "foreign_next_page")
-        return address
+        return URL(link, encoded=True)
 
     async def _page(self, address: URL) -> GroupPage:
         answer = await self._authorized(address)
@@ -144,3 +136,18 @@ class Graph:
         if problem is GroupProblem.UNAVAILABLE and pause is not None:
             return GraphThrottled(pause, code or f"http_{answer.status}")
         return GroupUnavailable(problem, code or f"http_{answer.status}")
+
+
+def _same_origin(link: str, origin: URL) -> bool:
+    try:
+        checked(link)
+        return URL(link, encoded=True).origin() == origin
+    except (AddressRefused, ValueError):
+        return False
+
+
+def _without_nobody(people: frozenset[str]) -> frozenset[str]:
+    """Return the people. Raises GroupUnavailable if there are none: Graph also answers so if they are hidden."""
+    if not people:
+        raise GroupUnavailable(GroupProblem.EMPTY)
+    return people

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.domain.approvers import Listed
 from bot.domain.configuration import Configuration
 from bot.domain.identity import Person, Requester
 from bot.domain.permission import Membership, Refusal
@@ -16,6 +17,7 @@ from tests.reliability.replacing import Guard, Replacement, always, around, cons
 
 OTHER_LEVELS = "bot.domain.other_levels:"
 MAY_DECIDE = "bot.domain.permission:may_decide"
+APPROVER = "bot.domain.permission:_refused_as_approver"
 OBJECTION = "bot.service.clicks.permission_check:PermissionCheck.objection"
 COMPARABLE = "bot.domain.identity:Requester.comparable_with"
 
@@ -37,6 +39,7 @@ NO_APPROVER = "tests/scenario/test_no_approver.py::"
 ONE_LEVEL = "tests/scenario/test_one_level.py::"
 ALIASES = "tests/scenario/test_aliases.py::"
 LOOK_ALIKES = "tests/security/test_look_alikes.py::"
+GROUPS = "tests/scenario/test_groups.py::"
 ESCALATION = "tests/scenario/test_escalation.py::"
 
 
@@ -141,7 +144,64 @@ def _cut_name(_: Any, value: object, longest: int) -> str | None:
     return value.strip()[:longest] or None if isinstance(value, str) else None
 
 
+def _whole_group(refused: Any, person: Person, listed: Listed, membership: Membership, tenant_id: str) -> Any:
+    found = refused(person, listed, membership, tenant_id)
+    outside = membership.member is False and listed.in_group(person)
+    return None if found is Refusal.NOT_APPROVER and outside else found
+
+
+def _any_member(refused: Any, person: Person, listed: Listed, membership: Membership, tenant_id: str) -> Any:
+    found = refused(person, listed, membership, tenant_id)
+    return None if found in {Refusal.GROUP_UNAVAILABLE, Refusal.GROUP_REFUSED} else found
+
+
+def _guests_of_group(refused: Any, person: Person, listed: Listed, membership: Membership, tenant_id: str) -> Any:
+    known = replace(person, guest=person.guest and not listed.in_group(person))
+    return refused(known, listed, membership, tenant_id)
+
+
 GUARDS = (
+    Guard(
+        "a group allows members of the channel only",
+        GROUPS + "test_others_may_neither_decide_nor_be_named_as_reviewers[approve-not in the channel]",
+        {APPROVER: around(_whole_group)},
+    ),
+    Guard(
+        "a group allows no guest",
+        GROUPS + "test_others_may_neither_decide_nor_be_named_as_reviewers[reject-a guest]",
+        {APPROVER: around(_guests_of_group)},
+    ),
+    Guard(
+        "a channel with a group allows no one outside the group",
+        MATRIX + "[waiting for a group]",
+        {APPROVER: never(Refusal.NOT_IN_GROUP)},
+    ),
+    Guard(
+        "a group that is not read allows no one",
+        GROUPS + "test_no_one_in_the_channel_may_decide_by_a_group_that_is_not_read[approve-graph_consent_missing]",
+        {APPROVER: around(_any_member)},
+    ),
+    Guard(
+        "a group without people is not read",
+        "tests/unit/teams/test_group_members.py::test_group_without_people_is_a_problem_and_not_an_answer[none]",
+        {"bot.teams.groups.graph:_without_nobody": around(lambda _, people: people)},
+    ),
+    Guard(
+        "members of a group are trusted for a minute",
+        "tests/unit/teams/test_group_members.py::test_group_is_read_once_a_minute_and_once_for_many_callers",
+        {"bot.teams.groups.group_members:TRUSTED_FOR": constant(3600.0)},
+    ),
+    Guard(
+        "the token for Graph goes to the configured origin only",
+        "tests/unit/teams/test_group_members.py::"
+        "test_token_is_not_sent_to_another_origin_that_a_page_names[http://localhost:{port}]",
+        {"bot.teams.groups.graph:_same_origin": always(True)},
+    ),
+    Guard(
+        "only people in a group count",
+        "tests/unit/teams/test_group_members.py::test_entry_that_is_not_certainly_a_person_is_left_out[entry4]",
+        {"bot.teams.wire.group_page:USER": constant("#microsoft.graph.device")},
+    ),
     Guard(
         "the second channel decides only while the file says so",
         ESCALATION + "test_right_ends_with_the_setting[removed]",

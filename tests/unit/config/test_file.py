@@ -212,7 +212,17 @@ def test_configuration_without_exactly_one_fallback_channel_is_refused(text: str
         ('approvers = ["members", "user:hanako"]', "approvers 2: write members, user:"),
         ('approvers = "members"', "approvers: write a list"),
         ('approvers = ["hanako.sato@example.com"]', "approvers 1: write upn: in front of a user principal name"),
-        (f'approvers = ["{HANAKO}"]', "approvers 1: write user: in front of an object id"),
+        (f'approvers = ["{HANAKO}"]', "approvers 1: write user: in front of a person's object id"),
+        ('approvers = ["group:on-call"]', "approvers 1: write the object id of the group, not its name"),
+        (f'approvers = ["group:{HANAKO} "]', "approvers 1: write the object id of the group, not its name"),
+        (
+            f'approvers = ["members", "group:{HANAKO}"]',
+            "approvers: members beside a group: everyone in the channel is already allowed; remove one of them",
+        ),
+        (
+            f'[[channels.levels]]\nstep = "a"\napprovers = ["group:{HANAKO}", "members"]',
+            "levels 1: approvers: members beside a group",
+        ),
         (
             '[[channels.levels]]\nstep = "a"\napprovers = ["h@example.com"]',
             "levels 1: approvers 1: write upn: in front",
@@ -343,6 +353,15 @@ def test_channel_escalates_to_another_one() -> None:
 def test_escalation_that_could_not_work_is_refused(text: str, expected: str) -> None:
     """One of the reported problems says what to write instead."""
     assert any(expected in each for each in problems_of(text))
+
+
+def test_group_may_be_listed_beside_people_for_a_channel_and_for_a_level() -> None:
+    """The people beside it are added. Only `members` would make the group meaningless."""
+    group = f"group:{HANAKO.upper()}"
+    level = f'[[channels.levels]]\nstep = "Level2"\napprovers = ["{group}"]\n'
+    (channel,) = parsed(CHANNEL + f'approvers = ["{group}", "user:{HANAKO}", "upn:h@example.com"]\n' + level).channels
+    assert channel.approvers == (group, f"user:{HANAKO}", "upn:h@example.com")
+    assert channel.approvers_at("Level2") == (group,)
 
 
 def test_second_channel_may_list_approvers_at_a_level_only() -> None:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from bot.domain.approvers import GroupMembers, Unread, listed_approvers
 from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
 from bot.domain.permission import (
     Membership,
     Refusal,
     can_be_decided,
     has_votable_approver,
-    listed_approvers,
     may_be_approver,
     may_decide,
     may_list_role,
@@ -443,7 +443,7 @@ def test_member_counts_as_a_possible_approver_unless_their_data_exclude_this(
     approvers: list[str], member: Person, possible: bool
 ) -> None:
     """A tenant or UPN that Teams does not return makes it uncertain. The requester is no approver."""
-    listed = listed_approvers(approvers)
+    listed = listed_approvers(approvers, {})
     assert may_be_approver(member, listed, requester=TARO_REQUESTER, tenant_id=TENANT_ID) is possible
 
 
@@ -455,3 +455,94 @@ def test_request_can_be_decided_only_with_execution_waiting_level_and_nodes(miss
     asked = request()
     assert can_be_decided(asked)
     assert not can_be_decided(replace(asked, **missing))
+
+
+# --- groups of Microsoft Entra
+
+ON_CALL, LEADS = "cccccccc-0000-4000-8000-000000000001", "cccccccc-0000-4000-8000-000000000002"
+GROUP = listing(f"group:{ON_CALL.upper()}")
+IN, OUT = frozenset({HANAKO.user, ICHIRO.user}), frozenset({ICHIRO.user})
+
+
+def known(members: frozenset[str] | Unread | None, *, member: bool | None = True) -> Membership:
+    """Return the membership of a person, with what is known of the group ON_CALL; None if it was not read."""
+    return Membership(member=member, groups={} if members is None else {ON_CALL: members})
+
+
+@pytest.mark.parametrize(
+    ("membership", "why"),
+    [
+        (known(IN), None),
+        (known(OUT), Refusal.NOT_IN_GROUP),
+        (known(Unread.FOR_NOW), Refusal.GROUP_UNAVAILABLE),
+        (known(Unread.REFUSED), Refusal.GROUP_REFUSED),
+        (known(None), Refusal.GROUP_UNAVAILABLE),
+        (known(IN, member=False), Refusal.NOT_APPROVER),
+        (known(Unread.REFUSED, member=False), Refusal.NOT_APPROVER),
+        (known(IN, member=None), Refusal.ROSTER_UNAVAILABLE),
+    ],
+)
+@pytest.mark.parametrize("verdict", Verdict)
+def test_group_allows_those_of_its_members_who_are_in_the_channel(
+    membership: Membership, why: Refusal | None, verdict: Verdict
+) -> None:
+    """Nobody else, and nobody while group or roster is unread. Ids are compared without regard to case."""
+    assert refusal(channel=GROUP, membership=membership, verdict=verdict) is why
+
+
+@pytest.mark.parametrize("clicker", [replace(HANAKO, guest=True), replace(HANAKO, tenant_id="another")])
+def test_guest_and_person_of_another_tenant_may_not_decide_by_a_group(clicker: Person) -> None:
+    """A group can hold guests."""
+    assert refusal(clicker, channel=GROUP, membership=known(IN)) is Refusal.FOREIGN
+
+
+def test_requester_in_the_group_may_not_decide_their_own_request() -> None:
+    """The group only says who is an approver."""
+    group = frozenset({TARO_PERSON.user})
+    assert refusal(TARO_PERSON, channel=GROUP, membership=known(group)) is Refusal.OWN_REQUEST
+
+
+@pytest.mark.parametrize("members", [OUT, Unread.FOR_NOW, Unread.REFUSED, None])
+def test_people_beside_a_group_may_decide_whatever_is_known_of_the_group(
+    members: frozenset[str] | Unread | None,
+) -> None:
+    """They need no group."""
+    for entry in (f"user:{HANAKO.object_id}", f"upn:{HANAKO.upn}"):
+        assert refusal(channel=listing(f"group:{ON_CALL}", entry), membership=known(members)) is None
+
+
+def test_member_of_one_of_two_groups_may_decide_while_the_other_is_unread() -> None:
+    """For all others, it is unknown. A group that may soon be read counts more than one that may not."""
+    both = listing(f"group:{ON_CALL}", f"group:{LEADS}")
+    groups: GroupMembers = {ON_CALL: OUT, LEADS: Unread.REFUSED}
+    assert refusal(ICHIRO, channel=both, membership=Membership(member=True, groups=groups)) is None
+    assert refusal(channel=both, membership=Membership(member=True, groups=groups)) is Refusal.GROUP_REFUSED
+    assert refusal(channel=both, membership=known(Unread.REFUSED)) is Refusal.GROUP_UNAVAILABLE
+
+
+def test_group_of_another_level_allows_no_one_at_this_one() -> None:
+    """A level has its own approvers."""
+    channel = replace(APPROVALS, approvers=(f"group:{ON_CALL}",), levels=(LevelRule("Level1", (f"group:{LEADS}",)),))
+    groups: GroupMembers = {ON_CALL: IN, LEADS: OUT}
+    assert refusal(channel=channel, membership=Membership(member=True, groups=groups)) is Refusal.NOT_IN_GROUP
+
+
+@pytest.mark.parametrize(
+    ("members", "member", "possible"),
+    [
+        (IN, HANAKO, True),
+        (OUT, HANAKO, False),
+        (OUT, replace(HANAKO, tenant_id=""), True),
+        (Unread.FOR_NOW, HANAKO, True),
+        (Unread.REFUSED, HANAKO, True),
+        (Unread.FOR_NOW, TARO_PERSON, False),
+        (Unread.FOR_NOW, replace(HANAKO, guest=True), False),
+        (IN, replace(HANAKO, guest=True), False),
+    ],
+)
+def test_member_may_be_an_approver_by_a_group_unless_it_is_known_that_they_are_not_in_it(
+    members: frozenset[str] | Unread, member: Person, possible: bool
+) -> None:
+    """A card hides its buttons from a person only if that is certain."""
+    listed = listed_approvers(GROUP.approvers, {ON_CALL: members})
+    assert may_be_approver(member, listed, requester=TARO_REQUESTER, tenant_id=TENANT_ID) is possible

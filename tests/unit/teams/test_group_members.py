@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from bot.ports.teams import GroupProblem, GroupUnavailable
 from bot.sandbox.teams.graph import DEVICE, NESTED, ON_CALL, Member
 from bot.teams.groups.graph import MOST_PAGES, RENEWED_EVERY, Graph
-from bot.teams.groups.group_members import TRUSTED_FOR, UNREAD_FOR, GroupMembers
+from bot.teams.groups.group_members import UNREAD_FOR, GroupMembers
 from bot.teams.login.client_authentication import StaticSecret
 from bot.teams.login.credentials import Api, AppCredentials
 from bot.teams.login.entra import Entra
@@ -27,6 +27,7 @@ from tests.fakes.signing import SECRET
 TOKEN = "oauth2/v2.0/token$"
 EVERYBODY = {each.object_id for each in (HANAKO, ICHIRO, MEI, ALEX)}
 GRAPH = "/v1.0/groups/"
+MINUTE = 60.0
 
 
 @asynccontextmanager
@@ -79,7 +80,7 @@ async def test_group_is_read_once_a_minute_and_once_for_many_callers(
     """A person who was removed is believed for a minute at most, counted from the beginning of the read."""
     await asyncio.gather(*(groups.members(ON_CALL) for _ in range(50)))
     ms.graph.groups[ON_CALL] = (Member(MEI.object_id),)
-    clock.seconds += TRUSTED_FOR - 1
+    clock.seconds += MINUTE - 1
     assert await groups.members(ON_CALL) == EVERYBODY
     assert groups.cached_members(ON_CALL) == frozenset(EVERYBODY)
     assert len(ms.graph.asked) == 1
@@ -209,7 +210,7 @@ async def test_failed_read_is_repeated_soon_and_many_callers_cause_one_call(
 ) -> None:
     """Members that were read earlier do not count while Graph fails."""
     await groups.members(ON_CALL)
-    clock.seconds += TRUSTED_FOR
+    clock.seconds += MINUTE
     ms.graph.switch(status=503)
     for _ in range(3):
         assert (await problem_of(groups))[0] is GroupProblem.UNAVAILABLE
@@ -269,7 +270,7 @@ async def test_token_that_graph_no_longer_accepts_is_replaced_at_once(
     """A revoked token costs one more call, and no caller notices."""
     await groups.members(ON_CALL)
     ms.fault("GET", GRAPH, status=401, body='{"error": {"code": "InvalidAuthenticationToken"}}')
-    clock.seconds += TRUSTED_FOR
+    clock.seconds += MINUTE
     assert await groups.members(ON_CALL) == EVERYBODY
     assert len(ms.faults.matching("POST", TOKEN)) == 2
 

@@ -1,0 +1,36 @@
+"""Reads the Microsoft Entra groups of approvers, for all services that ask whom a list of approvers names.
+
+Without a group in the list, nothing is read.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from bot.domain.approvers import GroupMembers, Unread, groups_in
+from bot.ports.teams import GroupProblem, Groups, GroupUnavailable
+
+_PASSING: Final = frozenset({GroupProblem.UNAVAILABLE})
+
+
+class ApproverGroups:
+    """The members of the groups in lists of approvers."""
+
+    def __init__(self, groups: Groups) -> None:
+        self._groups = groups
+
+    async def read(self, approvers: Iterable[str]) -> GroupMembers:
+        """Return the members of the groups in these entries, as of a minute ago at most, or why they are unknown."""
+        ids = groups_in(approvers)
+        return dict(zip(ids, await asyncio.gather(*map(self._read, ids)), strict=True))
+
+    def cached(self, approvers: Iterable[str]) -> GroupMembers:
+        """Return the members that were read within the last minute. Makes no call: a group may be absent."""
+        known = {each: self._groups.cached_members(each) for each in groups_in(approvers)}
+        return {each: members for each, members in known.items() if members is not None}
+
+    async def _read(self, group: str) -> frozenset[str] | Unread:
+        try:
+            return await self._groups.members(group)
+        except GroupUnavailable as unavailable:  # the adapter has logged why
+            return Unread.FOR_NOW if unavailable.problem in _PASSING else Unread.REFUSED

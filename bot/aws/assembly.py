@@ -10,6 +10,7 @@ from bot.aws.client_secret import ClientSecret
 from bot.aws.configuration_object import ConfigurationObject
 from bot.aws.identity_center import IdentityCenter
 from bot.aws.jit.access_requests import AccessRequests
+from bot.aws.jit.node_sessions import NodeSessions
 from bot.aws.queue import SqsQueue
 from bot.aws.web_identity import WebIdentity
 from bot.boto.failures import CallFailed, unavailable
@@ -66,6 +67,7 @@ class AwsSide:
         )
         self._clock = clock
         self.requests = AccessRequests(self._clients, clock=clock)
+        self.sessions = NodeSessions(self._clients)
         self.identities = IdentityCenter(self._clients, clock=clock)
         self._stack = AsyncExitStack()
         self.queue = SqsQueue(self._clients, queue_url, clock=clock, telemetry=telemetry) if queue_url else None

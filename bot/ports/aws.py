@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from pydantic import SecretStr
 
 from bot.domain.request import AccessRequest, Action, Execution, Grant, RequestKey, Status
+from bot.domain.sessions import Access, ListedSession
 
 READER_SESSION: Final = "node-access-bot"  # session name of the bot's own reads and checks in CloudTrail
 
@@ -25,6 +26,10 @@ class AwsUnavailable(Exception):
 
 class AwsThrottled(AwsUnavailable):
     """AWS throttled the call, or the bot's rate limit is used up."""
+
+
+class SessionsDenied(AwsUnavailable):
+    """AWS denies the list of sessions: the optional permission is missing."""
 
 
 class RequestNotReadable(Exception):
@@ -138,6 +143,25 @@ class Requests(Protocol):
 
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List the requests created after `since` that are revoked, as far as AWS shows them. Never raises."""
+
+
+class Sessions(Protocol):
+    """Lists sessions on nodes, and the access with which they may have been started. A list is complete, or raises."""
+
+    async def active(self, account: str, region: str) -> Sequence[ListedSession]:
+        """List the sessions that are open. Raises SessionsDenied, AwsUnavailable."""
+
+    async def ended(self, account: str, region: str, since: datetime) -> Sequence[ListedSession]:
+        """List the sessions that have ended and began after `since`; AWS keeps them for 30 days.
+
+        Raises SessionsDenied, AwsUnavailable.
+        """
+
+    async def granted(self, account: str, region: str, since: datetime) -> Sequence[Access]:
+        """List the access of all requests, automatically approved ones too, that may run at `since` or later.
+
+        Raises AwsUnavailable.
+        """
 
 
 class Identities(Protocol):

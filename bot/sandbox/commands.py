@@ -103,6 +103,17 @@ def decide(ops_item_id: str, comment: str, **flags: bool) -> None:
     click.echo(_request("decide", opsItemId=ops_item_id, verdict=chosen[0].value, comment=comment))
 
 
+@sandbox.command("session")
+@click.argument("ops_item_id", callback=_ops_item_id)
+@click.option("--close", is_flag=True, help="Close the open sessions; without it, one is opened on each node.")
+def use_access(ops_item_id: str, *, close: bool) -> None:
+    """Open a session with approved access, or close it, as its requester.
+
+    The bot then shows that the access is used.
+    """
+    click.echo(_request("session", opsItemId=ops_item_id, act="close" if close else "open"))
+
+
 def _run_sandbox(locale: str, port: int, credential: str) -> None:
     click.echo("  loading the simulators …")  # the imports can take several seconds
     from bot.sandbox.run import run

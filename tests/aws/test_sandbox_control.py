@@ -1,6 +1,7 @@
 """The control calls of the sandbox's AWS, by which other processes make requests and decide without the bot."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -157,3 +158,22 @@ def test_control_api_answers_403_to_senders_and_host_names_of_other_machines(sce
     form = client.post("/_sandbox/request", base_url=scene.aws.endpoint, environ_base=LOCAL, data={"node": "x"})
     assert (far.status_code, named.status_code, form.status_code) == (403, 403, 400)
     assert client.get("/_sandbox/x", base_url=scene.aws.endpoint, environ_base=LOCAL).status_code == 404
+
+
+def test_control_api_opens_and_closes_the_sessions_of_a_requester(scene: Scene) -> None:
+    """Only with approved access. A session stays open when the access is over."""
+    asked = scene.ask()
+    refused = post(scene, "session", {"opsItemId": asked.id, "act": "open"})
+    assert (refused.status_code, "Pending" in refused.get_json()["error"]) == (400, True)
+    signal(scene.approver(), asked)
+    (opened,) = post(scene, "session", {"opsItemId": asked.id, "act": "open"}).get_json()["sessions"]
+    scene.clock.move(hours=9)
+    (listed,) = scene.bot.describe_sessions(State="Active")["Sessions"]
+    assert (listed["SessionId"], listed["AccessType"], listed["Status"]) == (opened, "JustInTime", "Connected")
+    assert post(scene, "session", {"opsItemId": asked.id, "act": "close"}).get_json()["sessions"] == [opened]
+    assert scene.bot.describe_sessions(State="Active")["Sessions"] == []
+    (ended,) = scene.bot.describe_sessions(State="History", Filters=[{"key": "Status", "value": "Terminated"}])[
+        "Sessions"
+    ]
+    assert ended["EndDate"] - ended["StartDate"] == timedelta(hours=9)
+    assert post(scene, "session", {"opsItemId": asked.id, "act": "x"}).status_code == 400

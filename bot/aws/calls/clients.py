@@ -124,8 +124,21 @@ class Clients:
 
         Iterating raises CallFailed.
         """
-        read = partial(self.read, place, service, operation, lane)
-        return _rows(read, member, params, pages=MAX_PAGES)
+        return self.rows_within(place, service, operation, lane, member=member, pages=MAX_PAGES, params=params)
+
+    def rows_within(
+        self,
+        place: Place,
+        service: str,
+        operation: str,
+        lane: Lane,
+        *,
+        member: str,
+        pages: int,
+        params: Mapping[str, object],
+    ) -> AsyncIterator[Answer]:
+        """Like `rows`, but raise CallFailed after `pages` pages."""
+        return _rows(partial(self.read, place, service, operation, lane), member, params, pages=pages)
 
     async def own_read(self, service: str, operation: str, lane: Lane, **params: object) -> Answer:
         """Like `read`, with the bot's own credentials in its own Region."""

@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from bot.domain.request import ApproverKind, LevelState, Status, Verdict
+from bot.domain.sessions import AccessType
 
 # --- states ---------------------------------------------------------------------------------------------------------
 
@@ -122,6 +123,17 @@ APPROVER_TYPE_PARTS: Final = {
     "user": ApproverKind.USER,
     "role": ApproverKind.ROLE,
 }
+
+# --- sessions -------------------------------------------------------------------------------------------------------
+
+# Documented: the members of a session, none of them required, and the filter keys; not the values of AccessType for
+# the filter. How AWS lists sessions of just-in-time access was not seen: bot.domain.sessions reads every form of Owner,
+# and a session without AccessType is unclear. Sessions of Remote Desktop may be missing.
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_Session.html
+SESSION_TYPES: Final = {each.value: each for each in AccessType}
+SESSION_TYPE_FILTER: Final = {"key": "AccessType", "value": AccessType.JUST_IN_TIME.value}
+SESSION_START_FILTER: Final = "InvokedAfter"
+NO_SUCH_FILTER: Final = "InvalidFilterKey"  # documented: the error for a filter that AWS does not know
 
 # --- documents ------------------------------------------------------------------------------------------------------
 

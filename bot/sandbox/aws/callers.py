@@ -139,6 +139,10 @@ class Callers:
         """Return credentials that AWS itself gives a person: a session of this role with the person's session name."""
         return self._temporary(f"arn:aws:iam::{to.account}:role/{role}", to.session_name, until=until)
 
+    def known(self, access_key_id: str) -> Session:
+        """Return the session of an access key that was issued here. Raises KeyError for any other."""
+        return self._sessions[access_key_id]
+
     def expire(self, session: Session) -> None:
         """Let a session expire now."""
         with self._lock:

@@ -6,6 +6,8 @@
     GET  /_sandbox/mistakes                         errors of the sandbox itself; empty unless it has a defect
     POST /_sandbox/request {reason, node, by}       a new request; node: Name or id; by: the requester's session name
     POST /_sandbox/decide {opsItemId, verdict, comment, by}   a decision as in the AWS console; by: the approver
+    POST /_sandbox/session {opsItemId, act}         act `open`: the requester opens a session on each node of the
+                                                    request with its access; `close`: closes those that are open
 
 Verdicts: approve, reject, revoke, and cancel, which the request's own requester sends. Only JSON from this machine is
 accepted, so that no web page can send a request or a decision.
@@ -25,6 +27,7 @@ from bot.sandbox.aws.errors import AwsError
 from bot.sandbox.aws.front import AwsFront
 from bot.sandbox.aws.jit.assumptions import ROLE_APPROVER
 from bot.sandbox.aws.jit.requests import AccessRequest
+from bot.sandbox.aws.jit.sessions import NodeSessions
 from bot.sandbox.aws.jit.state import JitState
 from bot.sandbox.aws.world import OPERATOR_ROLE, REQUESTER, World
 
@@ -45,8 +48,11 @@ class BadRequest(ValueError):
 class Control:
     """Answers calls to the control API. `world` is set once the sample account exists."""
 
-    def __init__(self, *, front: AwsFront, callers: Callers, state: JitState, calls: CallLog) -> None:
+    def __init__(
+        self, *, front: AwsFront, callers: Callers, state: JitState, sessions: NodeSessions, calls: CallLog
+    ) -> None:
         self._front, self._callers, self._state, self._calls = front, callers, state, calls
+        self._sessions = sessions
         self.world: World | None = None
 
     def answer(self, request: Request) -> Response:
@@ -80,10 +86,7 @@ class Control:
 
         Raises AwsError as AWS would, and BadRequest for an unknown request or verdict.
         """
-        world = self._world()
-        request = self._state.find(ops_item_id, account=world.account, region=world.region)
-        if request is None:
-            raise BadRequest(f"there is no {ops_item_id}")
+        world, request = self._world(), self._request(ops_item_id)
         execution = {"AutomationExecutionId": request.execution_id}
         if verdict == "cancel":
             session = self._callers.assume(OPERATOR_ROLE, request.requester.rpartition("/")[2])
@@ -95,8 +98,35 @@ class Control:
         else:
             raise BadRequest(f"verdict is one of {', '.join(SIGNALS)}, cancel")
 
-    def _perform(self, session: Session, operation: str, params: dict[str, Any]) -> None:
-        self._front.perform(Caller(session, self._world().region, "ssm"), "ssm", operation, params)
+    def use(self, ops_item_id: str, act: str) -> list[str]:
+        """Open or close the requester's sessions on the nodes of a request, and return the ids of the sessions.
+
+        Raises AwsError as AWS would, and BadRequest for an unknown request or act, or if there is no access.
+        """
+        request = self._request(ops_item_id)
+        person = self._callers.assume(OPERATOR_ROLE, request.requester.rpartition("/")[2])
+        if act == "close":
+            closed = self._sessions.opened_by(request.requester, request.node_ids)
+            for each in closed:
+                self._perform(person, "TerminateSession", {"SessionId": each})
+            return closed
+        if act != "open":
+            raise BadRequest("act is open or close")
+        answer = self._perform(person, "GetAccessToken", {"AccessRequestId": ops_item_id})
+        if "Credentials" not in answer:
+            raise BadRequest(f"{ops_item_id} gives no access now: {answer['AccessRequestStatus']}")
+        token = self._callers.known(answer["Credentials"]["AccessKeyId"])
+        return [str(self._perform(token, "StartSession", {"Target": node})["SessionId"]) for node in request.node_ids]
+
+    def _request(self, ops_item_id: str) -> AccessRequest:
+        world = self._world()
+        request = self._state.find(ops_item_id, account=world.account, region=world.region)
+        if request is None:
+            raise BadRequest(f"there is no {ops_item_id}")
+        return request
+
+    def _perform(self, session: Session, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        return self._front.perform(Caller(session, self._world().region, "ssm"), "ssm", operation, params)
 
     def _routes(self) -> dict[tuple[str, str], Callable[[Request], Any]]:
         return {
@@ -106,6 +136,7 @@ class Control:
             ("GET", "mistakes"): lambda _: self._front.mistakes,
             ("POST", "request"): self._post_request,
             ("POST", "decide"): self._post_decide,
+            ("POST", "session"): self._post_session,
         }
 
     def _get_world(self, _: Request) -> dict[str, Any]:
@@ -127,6 +158,10 @@ class Control:
         body = _body(request, {"opsItemId": "", "verdict": "", "comment": "", "by": CONSOLE_USER})
         self.decide(body["opsItemId"], body["verdict"], comment=body["comment"], by=body["by"])
         return {"opsItemId": body["opsItemId"]}
+
+    def _post_session(self, request: Request) -> dict[str, Any]:
+        body = _body(request, {"opsItemId": "", "act": "open"})
+        return {"opsItemId": body["opsItemId"], "sessions": self.use(body["opsItemId"], body["act"])}
 
     def _world(self) -> World:
         if self.world is None:

@@ -33,6 +33,7 @@ from bot.sandbox.aws.identity_center import IdentityCenter
 from bot.sandbox.aws.jit.assumptions import Assumptions
 from bot.sandbox.aws.jit.documents import JitDocuments
 from bot.sandbox.aws.jit.operations import JitOperations
+from bot.sandbox.aws.jit.sessions import NodeSessions
 from bot.sandbox.aws.jit.state import Effect, JitState
 from bot.sandbox.aws.nodes import Nodes
 from bot.sandbox.aws.web_identities import PREFIX as ISSUER
@@ -94,12 +95,15 @@ class SandboxAws:
             administrator=administrator,
             short_access=sample.SHORT_ACCESS,
         )
+        self.sessions = NodeSessions(now=now, assumed=assumed or Assumptions())
         self._locale = locale
         self._log = CallLog(now=now)
         self.front = AwsFront(
             self._operations(steps_shown), callers=self.callers, calls=self._log, interceptor=interceptor
         )
-        self.control = Control(front=self.front, callers=self.callers, state=self.state, calls=self._log)
+        self.control = Control(
+            front=self.front, callers=self.callers, state=self.state, sessions=self.sessions, calls=self._log
+        )
 
     @classmethod
     def start(cls, *, port: int = 0, **settings: Any) -> Self:
@@ -191,6 +195,7 @@ class SandboxAws:
                 steps_shown=steps_shown,
                 cancellers=frozenset({sample.CANCELLER}),
             ).table(),
+            **self.sessions.table(),
             **JitDocuments(self.state).table(),
             **self.nodes.table(),
             **self.identity_center.table(),

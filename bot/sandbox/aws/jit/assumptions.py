@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -75,6 +76,14 @@ TOKEN_WORDS: Final = MappingProxyType(
 )
 
 
+class SessionOwner(StrEnum):
+    """What AWS may list as the owner of a session that was opened with a token of just-in-time access."""
+
+    NAMED = "named"  # the ARN of a session with the requester's session name
+    RANDOM = "random"  # an ARN that names no one
+    ABSENT = "absent"
+
+
 @dataclass(frozen=True, slots=True)
 class Assumptions:
     """The assumptions that a test may change."""
@@ -89,6 +98,10 @@ class Assumptions:
     roles_shown: bool = False  # whether the votes name the role instead of the session
     # AWS tags the execution after its start; until then, IAM denies what policies allow by that tag
     tagged_after: timedelta = timedelta(0)
+    session_owner: SessionOwner = SessionOwner.NAMED
+    session_type_shown: bool = True  # whether a listed session says that it is one of just-in-time access
+    session_filter_known: bool = True  # whether sessions can be listed by that
+    sessions_allowed: bool = True  # whether callers have the permission to list sessions
 
 
 def decision_json(vote: Vote, *, roles_shown: bool = False) -> str:

@@ -3,7 +3,6 @@
 The wire protocol is in `bot.sandbox.aws.wire`, the rules are in `requests.py`.
 """
 
-import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -51,7 +50,6 @@ class JitOperations:
         return {
             ("ssm", "StartAccessRequest"): self.start_access_request,
             ("ssm", "GetAccessToken"): self.get_access_token,
-            ("ssm", "StartSession"): self.start_session,
             ("ssm", "GetOpsItem"): self.get_ops_item,
             ("ssm", "DescribeOpsItems"): self.describe_ops_items,
             ("ssm", "ListOpsItemEvents"): self.list_ops_item_events,
@@ -108,11 +106,6 @@ class JitOperations:
                 "ExpirationTime": until,
             },
         }
-
-    def start_session(self, caller: Caller, _: Params) -> dict[str, Any]:
-        """Open a session for any caller: in AWS, too, a person may have the permission without a request."""
-        name = f"{caller.session.session_name}-{secrets.token_hex(8)}"
-        return {"SessionId": name, "TokenValue": secrets.token_urlsafe(32), "StreamUrl": f"wss://localhost/{name}"}
 
     def stop_automation_execution(self, caller: Caller, params: Params) -> dict[str, Any]:
         """Cancel a waiting request of the caller; a canceller role may cancel any.

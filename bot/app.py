@@ -42,6 +42,7 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.replicas import Replicas
 from bot.service.retention import Retention
 from bot.service.sources.intake import QUEUE, Intake
+from bot.service.sources.session_watch import SessionWatch
 from bot.service.sources.sweep import Sweep
 from bot.service.store_check import StoreCheck
 from bot.service.weekly_digests import WeeklyDigests
@@ -58,6 +59,7 @@ START_PROBLEMS = (StoreUnavailable, AwsUnavailable, OSError)  # the store, AWS o
 Source = (
     Intake
     | Sweep
+    | SessionWatch
     | StoreCheck
     | Checks
     | Retention
@@ -180,6 +182,7 @@ async def build(
             store=store,
             requests=aws.requests,
             identities=aws.identities,
+            sessions=aws.sessions,
             chat=teams.chat,
             people=teams.people,
             groups=teams.groups,
@@ -209,7 +212,14 @@ async def build(
             clock=clock,
             telemetry=telemetry,
         )
-        own = (services.sweep, services.store_check, services.retention, services.auditing, services.replicas)
+        own = (
+            services.sweep,
+            services.session_watch,
+            services.store_check,
+            services.retention,
+            services.auditing,
+            services.replicas,
+        )
         sources: list[Source] = [
             *own,
             reloading,

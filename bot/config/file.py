@@ -79,7 +79,7 @@ def _configuration(file: File) -> Configuration:
         identity=file.identity.to_domain(file.people),
         private_replies=PrivateReplies(file.teams.private_replies),
         accounts=tuple(
-            Account(each.id, tuple(each.regions), each.reader_role, each.cancel_role, each.name)
+            Account(each.id, tuple(each.regions), each.reader_role, each.cancel_role, each.name, each.session_logs)
             for each in file.accounts
         ),
         region_names=region_names(),

@@ -14,6 +14,8 @@ from bot.config.types import (
     Domain,
     ExternalId,
     Locale,
+    LogBucket,
+    LogGroup,
     Mentioned,
     PlainRoleArn,
     Quiet,
@@ -29,7 +31,7 @@ from bot.config.types import (
 )
 from bot.domain.identity import IdentityRules
 from bot.domain.request import Verdict
-from bot.domain.routing import DEFAULT_TAGS, GROUP, MEMBERS, Channel, LevelRule, Match
+from bot.domain.routing import DEFAULT_TAGS, GROUP, MEMBERS, Channel, LevelRule, Match, SessionLogs
 from bot.text.names import exact
 
 
@@ -169,6 +171,15 @@ class AccountTable(_Table):
     regions: Annotated[list[Region], Field(min_length=1)]
     reader_role: PlainRoleArn | None = None
     cancel_role: PlainRoleArn | None = None
+    session_log_group: LogGroup | None = None
+    session_log_bucket: LogBucket | None = None
+
+    @property
+    def session_logs(self) -> SessionLogs | None:
+        """Where the logs of sessions are; None without a setting. CloudWatch goes first, because it has them sooner."""
+        if not self.session_log_group and not self.session_log_bucket:
+            return None
+        return SessionLogs(self.session_log_group, self.session_log_bucket)
 
 
 class File(_Table):

@@ -239,6 +239,17 @@ TeamsUser = Annotated[
         "write user:<Microsoft Entra object id>, or a user principal name or mail address",
     ),
 ]
+LogGroup = Annotated[
+    str, _spelled(r"[\w./#-]{1,512}", "write the name of a log group of CloudWatch, like /aws/ssm/sessions")
+]
+LogBucket = Annotated[
+    str,
+    _spelled(
+        r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[!-~]*)?",
+        "write the name of a bucket of S3, with the prefix if there is one: bucket/prefix",
+        near={"s3://.*": "leave out s3:// in front of the bucket"},
+    ),
+]
 Conversation = Annotated[str, AfterValidator(_conversation)]
 Locale = Annotated[str, AfterValidator(_locale)]
 Timezone = Annotated[str, AfterValidator(_timezone)]

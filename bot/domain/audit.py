@@ -1,16 +1,17 @@
-"""Entries of the audit trail: each click, each change of a decision, and their results.
+"""Entries of the audit trail: each click, each change of a decision, their results, and sessions on nodes.
 
 The entries of a change follow from the row before and after it. The store therefore writes row and entries together,
 and no code that sends to AWS can forget one. Must not know stores or logs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.record import Record
+from bot.domain.sessions import SeenSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,9 @@ class AuditEntry:
     """One entry of the audit trail: person, action, conversation and result. Entries never change."""
 
     at: datetime
-    event: str  # clicked, or the new state of a decision: claimed, sent, accepted, refused, unanswered, released
+    # clicked; the new state of a decision: claimed, sent, accepted, refused, unanswered, released; session_opened or
+    # session_ended, for a session on a node
+    event: str
     request: str = ""
     step: str = ""
     verb: str = ""
@@ -26,16 +29,18 @@ class AuditEntry:
     person_name: str = ""
     tenant: str = ""
     conversation: str = ""
-    outcome: str = ""  # the code of the answer to a click (`counted`: of several), or why a decision had no effect
-    detail: str = ""  # AWS's error code, the code of a Refusal, or the number of counted clicks
+    # the code of the answer to a click (`counted`: of several), why a decision had no effect, or whose a session is
+    outcome: str = ""
+    detail: str = ""  # AWS's error code, the code of a Refusal, the number of counted clicks, or a session's node
     decision: str = ""  # the id that ties a decision's entries together
     state: str = ""  # status and waiting step of the request in the row
     execution: str = ""  # the automation execution that was signalled or stopped
     role: str = ""  # ARN of the role that sent it
-    session: str = ""  # name of the role's session, which CloudTrail shows
+    session: str = ""  # name of the role's session, which CloudTrail shows; id of a session on a node
 
 
 CLICKED = "clicked"  # a click and the answer to it
+SESSION_OPENED, SESSION_ENDED = "session_opened", "session_ended"
 EVENTS: Final = {
     DecisionState.CLAIMED: "claimed",
     DecisionState.SENT: "sent",
@@ -47,13 +52,37 @@ EVENTS: Final = {
 """The event in the trail for each state of a decision."""
 
 
-def steps(before: Sequence[Decision], after: Record, *, at: datetime) -> Iterator[AuditEntry]:
-    """Yield an entry for each decision that is new or has another state or outcome, in the order of the row."""
-    known = {each.id: each for each in before}
+def steps(before: Record, after: Record, *, at: datetime) -> Iterator[AuditEntry]:
+    """Yield an entry for each decision that is new or has another state or outcome, in the order of the row.
+
+    Then yield one for each session that opened, ended, or turned out to be another person's or not.
+    """
+    known = {each.id: each for each in before.decisions}
     for decision in after.decisions:
         former = known.get(decision.id)
         if former is None or (former.state, former.outcome) != (decision.state, decision.outcome):
             yield _step(after, decision, at)
+    yield from _session_steps(before, after, at)
+
+
+def _session_steps(before: Record, after: Record, at: datetime) -> Iterator[AuditEntry]:
+    known = {each.id: each for each in before.usage.sessions} if before.usage else {}
+    for session in after.usage.sessions if after.usage else ():
+        former = known.get(session.id)
+        if former is None or (former.open, former.whose) != (session.open, session.whose):
+            yield _session_step(after, session, at)
+
+
+def _session_step(record: Record, session: SeenSession, at: datetime) -> AuditEntry:
+    return AuditEntry(
+        at=at,
+        event=SESSION_OPENED if session.open else SESSION_ENDED,
+        request=str(record.key),
+        outcome=str(session.whose),
+        detail=session.node,
+        state=state_of(record),
+        session=session.id,
+    )
 
 
 def _step(record: Record, decision: Decision, at: datetime) -> AuditEntry:

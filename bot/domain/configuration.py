@@ -10,7 +10,7 @@ from enum import StrEnum
 from bot.domain.identity import IdentityRules
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.domain.routing import Account, Channel, same_conversation
+from bot.domain.routing import Account, Channel, SessionLogs, same_conversation
 
 
 class PrivateReplies(StrEnum):
@@ -63,6 +63,11 @@ class Configuration:
         """Return the name of this account; None if the file gives it none."""
         entry = self._account(account)
         return entry.name if entry else None
+
+    def session_logs(self, key: RequestKey) -> SessionLogs | None:
+        """Return where the logs of sessions in this account are; None if the file does not say."""
+        entry = self._account(key.account)
+        return entry.session_logs if entry else None
 
     def voter_rules(self, account: str) -> IdentityRules:
         """Return the rules that identify voters outside Teams on a request of this account, only to show their names.

@@ -13,6 +13,7 @@ from bot.domain.identity import Person, Requester
 from bot.domain.request import AccessRequest, Level, RequestKey, Status, Verdict
 from bot.domain.reviewing import REVIEW_SPAN, Review
 from bot.domain.routing import Route
+from bot.domain.sessions import Usage
 from bot.domain.spans import is_ahead, runs
 from bot.domain.surface import Surface, SurfaceKind
 
@@ -68,7 +69,7 @@ class Unrecognized:
     """The parts of a row that a newer version of the program stored and this version does not know. They are kept.
 
     `omitted` names the parts that this version left out because of an unknown value: `decisions/<id>`,
-    `surfaces/<name>`, `request`, `requester`, `route`.
+    `surfaces/<name>`, `request`, `requester`, `route`, `usage`.
     """
 
     text: str  # the JSON of the row as it was read
@@ -97,6 +98,7 @@ class Record:
     voter_users: tuple[tuple[str, str], ...] = ()  # the same: AWS's spelling, the Microsoft Entra object id
     reviews: tuple[Review, ...] = ()  # marks of people who are looking at the request; they may have ended
     visits: Visits | None = None  # None: none, or not counted
+    usage: Usage | None = None  # what granted access was used for; None: never read, or the permission is missing
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()

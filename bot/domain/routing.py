@@ -28,6 +28,15 @@ class Account:
     reader_role: str | None = None  # ARN of the role that reads the account; None: the bot's own credentials
     cancel_role: str | None = None  # ARN of the role that cancels requests; None: no cancelling from Teams
     name: str | None = None  # shown beside the id
+    session_logs: "SessionLogs | None" = None  # None: cards do not link to them
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLogs:
+    """Where Session Manager writes the logs of sessions: a log group of CloudWatch, or `bucket/prefix` of S3."""
+
+    group: str | None = None
+    bucket: str | None = None
 
 
 class CauseKind(StrEnum):

@@ -20,6 +20,7 @@ WATCHED_AFTER_END: Final = timedelta(hours=24)  # for this long, a session that 
 LONGEST_ACCESS: Final = timedelta(days=14)  # of a policy; the end of access whose end AWS does not show
 MOST_KEPT: Final = 20  # sessions of a row; DynamoDB limits rows, and the entries of one write
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class AccessType(StrEnum):
@@ -205,8 +206,8 @@ def has_news(usage: Usage | None, access: Access, reading: Reading) -> bool:
 # --- what a row keeps
 
 
-def with_reading(usage: Usage | None, access: Access, reading: Reading, others: Others, *, over: bool) -> Usage:
-    """Return what a row keeps after a read. `over` is True if the access had ended when the read began."""
+def with_reading(usage: Usage | None, access: Access, reading: Reading, others: Others, *, settles: bool) -> Usage:
+    """Return what a row keeps after a read. `settles` is True if it is one that `wants_ended` asked for."""
     before = usage or Usage()
     known = {each.id: each for each in before.sessions}
     listed = reading.on(access.nodes)
@@ -216,7 +217,7 @@ def with_reading(usage: Usage | None, access: Access, reading: Reading, others: 
     kept = sorted(ordered, key=lambda each: each.open)[-MOST_KEPT:]  # open ones first, then the latest
     return Usage(
         sessions=tuple(each for each in ordered if each in kept),
-        ended_read_at=reading.at if over and reading.with_ended else before.ended_read_at,
+        ended_read_at=reading.at if settles and reading.with_ended else before.ended_read_at,
         more=before.more or len(ordered) > len(kept),
     )
 

@@ -11,6 +11,7 @@ from bot.rendering.forms import decision_form, revoke_form
 from bot.rendering.mention_tags import MentionTags
 from bot.rendering.notices import notice_data
 from bot.rendering.quiet_lines import quiet_lines
+from bot.rendering.usage import usage_alerts, usage_lines, usage_links
 from bot.text.width import beginning
 
 # states of the template `request`; all others use `decided`
@@ -63,6 +64,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "review": [{}] if view.buttons and formatter.limits is not LIMITS[-1] else [],
         "revoke": revoke_form(view, formatter, notice),
         "links": links if _is_decided_in_console(view) else [],
+        "session_links": usage_links(view.usage, formatter),
         "folded_links": [] if _is_decided_in_console(view) else links,
         "footer": [] if view.buttons else [{}],
         "viewers": list(view.viewers),
@@ -147,6 +149,7 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
     if view.access_until:
         key = "card_line.was_until" if view.banner is Banner.ENDED else "card_line.until"
         details.append(formatter.say.runs(key, at=formatter.say.moment(view.access_until, beside=beside)))
+    details += usage_lines(view.usage, formatter, beside=beside)
     if view.decided_outside:
         verdict = Verdict.REJECT if view.banner is Banner.REJECTED else Verdict.APPROVE
         details.append(formatter.runs(f"decision.{verdict}_unknown"))
@@ -191,6 +194,7 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
         alerts.append(formatter.runs("card_line.unchecked", principal=view.requester_principal))
     elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:
         alerts.append(formatter.runs("card_line.unmatched", address=view.unmatched_address))
+    alerts += usage_alerts(view.usage, formatter, beside=view.requested_at)
     return [{"lines": each} for each in (conflict, *([line] for line in alerts)) if each]
 
 

@@ -11,6 +11,7 @@ from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.rendering.i18n import Localizer
 from bot.rendering.mention_tags import MentionTags
 from bot.rendering.notices import notice_data
+from bot.rendering.usage import usage_alerts, usage_lines, usage_links
 from bot.text.escape import LINE_WIDTH, one_line, wrappable
 from bot.text.invisible import UNSHOWABLE
 
@@ -72,7 +73,8 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         if view.kind in _REQUEST_AGAIN
         else [],
         "decisions": formatter.latest(view.decisions, beside=view.requested_at),
-        "alerts": [{"lines": lines}] if (lines := formatter.conflict(view.conflicting_policies)) else [],
+        "alerts": [{"lines": lines} for lines in _direct_alerts(view, formatter) if lines],
+        "session_links": usage_links(view.usage, formatter),
         "reason": formatter.reason(view.reason),
         "commands": [{"shell": list(view.commands), "powershell": list(view.powershell)}] if view.commands else [],
         "open": not view.commands,
@@ -109,7 +111,13 @@ def _direct_details(view: DirectView, formatter: CardFormatter) -> list[Runs]:
     why = [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else []
     names = formatter.people(view.reviewers)
     reviewing = [formatter.say.runs("direct.reviewing", len(view.reviewers), names=names)] if names else []
-    return [*why, *reviewing, *([formatter.say.runs("direct.current")] if view.current else [])]
+    used = usage_lines(view.usage, formatter, beside=view.requested_at)
+    return [*why, *reviewing, *used, *([formatter.say.runs("direct.current")] if view.current else [])]
+
+
+def _direct_alerts(view: DirectView, formatter: CardFormatter) -> list[list[Runs]]:
+    open_sessions = usage_alerts(view.usage, formatter, beside=view.requested_at)
+    return [formatter.conflict(view.conflicting_policies), open_sessions]
 
 
 def _without_number(kind: DirectKind) -> DirectKind:

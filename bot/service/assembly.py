@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bot.domain.shown.links import TeamsSite
-from bot.ports.aws import Identities, Requests
+from bot.ports.aws import Identities, Requests, Sessions
 from bot.ports.clock import Clock
 from bot.ports.probes import AwsProbes, TeamsProbes
 from bot.ports.store import Store
@@ -31,6 +31,7 @@ from bot.service.retention import Retention
 from bot.service.rows import Rows
 from bot.service.sources.installation_events import InstallationEvents
 from bot.service.sources.place_sweep import SweepServices
+from bot.service.sources.session_watch import SessionWatch
 from bot.service.sources.sweep import Sweep
 from bot.service.store_check import StoreCheck
 from bot.service.weekly_digests import WeeklyDigests
@@ -44,6 +45,7 @@ class Ports:
     store: Store
     requests: Requests
     identities: Identities
+    sessions: Sessions
     chat: Chat
     people: People
     groups: Groups
@@ -139,6 +141,14 @@ class Services:
             telemetry=telemetry,
             auditing=self.auditing,
         )
+        self.session_watch = SessionWatch(
+            rows=self.rows,
+            sessions=ports.sessions,
+            clock=clock,
+            configuration=configuration,
+            telemetry=telemetry,
+            owner=owner,
+        )
         self.sweep = Sweep(
             SweepServices(
                 rows=self.rows,
@@ -149,6 +159,7 @@ class Services:
                 owner=owner,
                 period=period,
                 outcomes=outcomes,
+                session_watch=self.session_watch,
             )
         )
         installation = Installation(

@@ -15,7 +15,6 @@ from bot.concurrency.backoff import backoff
 from bot.concurrency.single_flight import SingleFlight
 from bot.concurrency.waiting import first_of
 from bot.domain.audit import steps
-from bot.domain.decision import Decision
 from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import RequestKey
 from bot.ports.clock import Clock
@@ -87,11 +86,11 @@ class Rows:
         The errors of `change` pass through.
         """
         now = self._clock.now()
-        before: tuple[Decision, ...] = ()
+        before = Record(key, now)
 
         def seen(record: Record) -> Record:
             nonlocal before
-            before = record.decisions
+            before = record
             return self._storable(change(record))
 
         try:

@@ -243,7 +243,7 @@ def apply_change(
     if record == start:
         return start, ()
     written = replace(record, version=start.version + 1)
-    return written, tuple(steps(start.decisions, written, at=storable(now)))
+    return written, tuple(steps(start, written, at=storable(now)))
 
 
 def decode_listed_row(request: str, text: str) -> Record:

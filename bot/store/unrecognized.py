@@ -5,8 +5,8 @@ During an upgrade, several versions share a table, so no version may lose the da
 - A member that this version does not know is skipped on reading and written back.
 - A decision or surface with an unknown value is left out on reading and written back. `Unrecognized` lists it, so that
   no action builds on its absence.
-- A fact (the request, its requester or its route) with an unknown value counts as not read yet; it is written back
-  until this version writes the fact itself.
+- A fact (the request, its requester, its route or its usage) with an unknown value counts as not read yet; it is
+  written back until this version writes the fact itself.
 
 Works on parsed JSON. It must not know databases.
 """
@@ -25,7 +25,7 @@ Json = Any
 T = TypeVar("T")
 LISTS: Final[Mapping[str, str]] = {"decisions": "id", "surfaces": "name"}
 """The lists of a row whose elements are left out one by one, and the member that identifies an element."""
-FACTS: Final = frozenset({"request", "requester", "route"})  # members of a row that may be missing
+FACTS: Final = frozenset({"request", "requester", "route", "usage"})  # members of a row that may be missing
 # the first one that an object has identifies it
 IDENTITIES: Final = ("id", "object_id", "user", "name", "step", "owner")
 UNKNOWN_MEMBER: Final = "unexpected_keyword_argument"  # pydantic's error for a member that is no field of a dataclass

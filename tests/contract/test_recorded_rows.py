@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from bot.domain.identity import Person
 from bot.domain.record import Record, Visits
 from bot.domain.request import RequestKey
+from bot.domain.sessions import Whose
 from bot.domain.shown.direct import is_living_copy, living_messages
 from bot.domain.surface import SurfaceKind
 from bot.ports.store import Change, RowUnreadable, Store
@@ -172,7 +173,7 @@ async def test_recorded_rows_expire_a_year_after_their_request_ended(tmp_path: P
     end = NOW + timedelta(minutes=30, days=365)
     counts = [await store.forget_expired(each) for each in (NOW + timedelta(days=7), end - MICRO, end)]
     await shelf.close()
-    assert counts == [6, 0, 8]
+    assert counts == [6, 0, 9]
 
 
 # --- the meaning of values
@@ -234,6 +235,14 @@ def test_recorded_values_keep_their_meaning() -> None:
     assert (review.user, review.step) == ("aaaaaaaa-0000-4000-8000-900000000003", "Level1")
     assert review.until == NOW + timedelta(minutes=25, milliseconds=500)
     assert read("earlier access").visits == Visits(4, datetime(2026, 3, 21, 5, tzinfo=UTC), 90)
+    usage = read("used access").usage
+    assert usage is not None
+    assert [(each.whose, each.open) for each in usage.sessions] == [
+        (Whose.NAMED, True),
+        (Whose.ALONE, False),
+        (Whose.UNCLEAR, False),
+    ]
+    assert (usage.readable, usage.ended_read_at, usage.more) == (False, NOW + timedelta(minutes=45), True)
     several = read("several nodes").request
     assert several is not None
     assert [each.id for each in several.targets] == ["i-02999bd501754105a", "mi-0a1b2c3d4e5f67890"]

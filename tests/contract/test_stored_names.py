@@ -99,7 +99,7 @@ def enum_values() -> dict[str, dict[str, list[str]]]:
 def audit_codes() -> dict[str, list[str]]:
     values = enum_values()["requests"]
     return {
-        "event": ordered([audit.CLICKED, *audit.EVENTS.values()]),
+        "event": ordered([audit.CLICKED, *audit.EVENTS.values(), audit.SESSION_OPENED, audit.SESSION_ENDED]),
         "outcome": ordered([*REASONS, *values["decisions[].outcome"]]),
         "verb": ordered([*Verb, *values["decisions[].verdict"]]),
     }

@@ -32,6 +32,7 @@ from bot.service.reconcile.reconciler import Reconciler
 from bot.service.replicas import Replicas
 from bot.service.rows import Rows
 from bot.service.sources.intake import Intake
+from bot.service.sources.session_watch import SessionWatch
 from bot.service.sources.sweep import Sweep
 from bot.service.weekly_digests import WeeklyDigests
 from bot.telemetry import Telemetry
@@ -41,6 +42,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.people import APP_ID
 from tests.fakes.probes import SoundAws, SoundTeams
+from tests.fakes.sessions import FakeSessions
 from tests.fakes.store import MemoryStore
 
 APPROVALS = Channel(
@@ -80,6 +82,7 @@ class World:
     sharing: int = 1  # how many processes share the store and AWS's quotas
     groups: FakeGroups = field(default_factory=FakeGroups)
     identities: FakeIdentities = field(default_factory=FakeIdentities)
+    sessions: FakeSessions = field(default_factory=FakeSessions)
     teams_probes: SoundTeams = field(default_factory=SoundTeams)
     aws_probes: SoundAws = field(default_factory=SoundAws)
     auditing: Auditing = field(init=False)
@@ -90,6 +93,7 @@ class World:
     commands: CommandService = field(init=False)
     reconcile_loop: ReconcileLoop = field(init=False)
     sweep: Sweep = field(init=False)
+    session_watch: SessionWatch = field(init=False)
     replicas: Replicas = field(init=False)
     outcomes: Outcomes = field(init=False)
     checks: Checks = field(init=False)
@@ -99,6 +103,7 @@ class World:
 
     def __post_init__(self) -> None:
         """Build the services."""
+        self.sessions.requests = self.aws.requests
         self.build()
 
     def build(self) -> None:
@@ -109,6 +114,7 @@ class World:
             store=self.store,
             requests=self.aws,
             identities=self.identities,
+            sessions=self.sessions,
             chat=self.chat,
             people=self.people,
             groups=self.groups,
@@ -131,6 +137,7 @@ class World:
         self.auditing, self.rows, self.signalling = services.auditing, services.rows, services.signalling
         self.reconciler, self.reconcile_loop = services.reconciler, services.reconcile_loop
         self.click_handler, self.sweep = services.click_handler, services.sweep
+        self.session_watch = services.session_watch
         self.commands, self.replicas, self.checks = services.commands, services.replicas, services.checks
         self.weekly_digests = services.weekly_digests
 

@@ -16,6 +16,7 @@ from bot.domain.decision import DecisionEvent, DecisionState
 from bot.domain.record import Escalation, Lease, Record, Visits
 from bot.domain.reviewing import REVIEW_SPAN, Review, renewed
 from bot.domain.routing import Route
+from bot.domain.sessions import SeenSession, Usage, Whose
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import Store
 from bot.service.clicks.claiming import ClaimLost, Permit, StaleCheck, claimed
@@ -44,6 +45,8 @@ def objects(row: Any) -> Iterator[Any]:
         yield row[name]
     yield row["request"]["node"]
     yield row["visits"]
+    yield row["usage"]
+    yield from row["usage"]["sessions"]
     yield from row["request"]["levels"]
     for name in ("decisions", "surfaces", "reviews", "level_calls", "escalations"):
         yield from row[name]
@@ -132,6 +135,7 @@ async def _prepared(store: Store, seed: int) -> Record:
         requester=TARO_REQUESTER,
         route=Route("approvals", CHANNEL, settled=True),
         visits=Visits(2, NOW, 90),
+        usage=Usage((SeenSession("a-session", "a-node", Whose.NAMED, open=True),)),
     )
     return await store.apply(start.key, lambda _: start, now=NOW)
 

@@ -43,6 +43,7 @@ class Sweeper:
                 configuration=world.configuration,
                 telemetry=self.telemetry,
                 outcomes=world.outcomes,
+                session_watch=world.session_watch,
                 owner=owner,
                 period=period,
             )

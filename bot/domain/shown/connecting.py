@@ -57,9 +57,13 @@ def console_url(key: RequestKey) -> str:
     AWS's examples have this address, for other types of OpsItems. No page documents the address of an access request:
     https://docs.aws.amazon.com/cli/latest/reference/ssm-incidents/list-related-items.html
     """
-    partition = next((each for each in _CONSOLES if key.region.startswith(f"{each}-")), "")
-    site = f"https://{key.region}.{_CONSOLES.get(partition, 'console.aws.amazon.com')}"
-    return f"{site}/systems-manager/opsitems/{key.ops_item_id}/workbench?region={key.region}"
+    return f"{console_site(key.region)}/systems-manager/opsitems/{key.ops_item_id}/workbench?region={key.region}"
+
+
+def console_site(region: str) -> str:
+    """Return scheme and host of the console in this Region."""
+    partition = next((each for each in _CONSOLES if region.startswith(f"{each}-")), "")
+    return f"https://{region}.{_CONSOLES.get(partition, 'console.aws.amazon.com')}"
 
 
 def _get_token(key: RequestKey) -> str:

@@ -18,6 +18,7 @@ from bot.domain.shown.card import access_is_over, conflicting_policies, node_lin
 from bot.domain.shown.card_places import second_channels
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.decided import decision_lines
+from bot.domain.shown.usage import usage_line
 from bot.domain.shown.views import DirectKind, DirectView
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 
@@ -52,6 +53,7 @@ NOTIFIED: Final = frozenset(
 """Kinds with a short message of their own, which notifies. Requesters cancel and delete requests themselves, and
 ENDING_SOON announces the end of the access."""
 
+_USED: Final = frozenset({DirectKind.APPROVED, DirectKind.ENDED, DirectKind.REVOKED})
 _DECISIONS: Final = frozenset({DirectKind.APPROVED, DirectKind.REJECTED, DirectKind.REVOKED})
 
 
@@ -156,11 +158,13 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
     return _with_level(view, record, configuration) if request.status is Status.PENDING else view
 
 
-def living_view(view: DirectView, record: Record, now: datetime) -> DirectView:
-    """Return the message that is updated in place: it names who is reviewing a waiting request.
+def living_view(view: DirectView, record: Record, configuration: Configuration, now: datetime) -> DirectView:
+    """Return the message that is updated in place: it names who is reviewing, and what access was used for.
 
-    A message that is sent once would name them for ever.
+    A message that is sent once would say it for ever.
     """
+    if view.kind in _USED:
+        return replace(view, usage=usage_line(record, configuration, now))
     waiting = view.kind in {DirectKind.WAITING, DirectKind.LEVEL_PASSED}
     return replace(view, reviewers=reviewer_names(record, now), current=True) if waiting else view
 

@@ -41,14 +41,20 @@ def requester_messages(
     due = Wanted(alert_name(kind), SurfaceKind.DIRECT, direct_view(record, kind, configuration), home, person)
     living = record.surface(living_name(person)) if person else None
     if living and living.delivery is not DeliveryState.IMPOSSIBLE:
-        return _updated_messages(record, kind, due, living, now)
+        return _updated_messages(record, kind, due, living, configuration=configuration, now=now)
     if living or person is None or not in_place or _is_over(record.surface(due.name)):
         return _messages_sent_once(record, replace(due, name=_corrected_name(record, kind)), now)
-    return _updated_messages(record, kind, due, None, now)
+    return _updated_messages(record, kind, due, None, configuration=configuration, now=now)
 
 
 def _updated_messages(
-    record: Record, kind: DirectKind, due: Wanted, living: Surface | None, now: datetime
+    record: Record,
+    kind: DirectKind,
+    due: Wanted,
+    living: Surface | None,
+    *,
+    configuration: Configuration,
+    now: datetime,
 ) -> list[Wanted]:
     """Return the message that is updated in place, its copies, and the short messages beside it.
 
@@ -59,7 +65,7 @@ def _updated_messages(
         return []
     alert = alert_kind(record, kind, now)
     names = tuple(dict.fromkeys(alert_name(each) for each in (kind, alert) if each))
-    view, name = living_view(due.view, record, now), living_name(due.person)
+    view, name = living_view(due.view, record, configuration, now), living_name(due.person)
     message = replace(due, name=name, kind=SurfaceKind.LIVING, view=view, announces=names)
     copies = [replace(message, name=each.name) for each in living_messages(record, due.person) if each is not living]
     updated = living is not None and living.activity_id is not None

@@ -125,6 +125,43 @@ class NodeLine:
     name: str | None = None
 
 
+class UsageState(StrEnum):
+    """What the sessions on a node show about granted access."""
+
+    NOT_YET = "not_yet"  # access runs, and there was no session
+    NONE_SEEN = "none_seen"  # access has ended, and there was no session so far; a last read is due
+    NEVER = "never"  # access has ended, and there was no session
+    OPEN = "open"  # access runs, and a session is open
+    STILL_OPEN = "still_open"  # access has ended, and a session is open
+    USED = "used"  # every session has ended
+    UNKNOWN = "unknown"  # no session is certainly theirs, and that there was none is not certain
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLink:
+    """The log of a session that began at `at`."""
+
+    at: datetime | None
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLine:
+    """What granted access was used for. `total` and `open` count sessions of the requester; `unclear`, other ones."""
+
+    state: UsageState
+    total: int = 0
+    open: int = 0
+    since: datetime | None = None  # the start of the first open one
+    span: timedelta | None = None  # how long all of them lasted, if all have ended
+    more: bool = False  # there were more than are counted
+    unclear: int = 0
+    unread: bool = False  # the sessions cannot be read now
+    ended_at: datetime | None = None  # set once access has ended
+    sessions_url: str | None = None  # where people end open sessions, once access has ended
+    logs: tuple[SessionLink, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class CardView:
     """The card of one request, waiting or decided; templates `request` and `decided`."""
@@ -187,6 +224,7 @@ class CardView:
     visits: Visits | None = None  # earlier access of the requester to the node
     link: str | None = None  # opens the card in Teams, from an answer that shows it elsewhere
     auto_approved: bool = False  # an auto-approval policy has approved it
+    usage: UsageLine | None = None  # what granted access was used for; None: nothing is known
 
     @property
     def shown_node(self) -> str:
@@ -309,6 +347,7 @@ class DirectView:
     decider_names: tuple[str, ...] = ()  # names of listed deciders; added when the message is sent
     reviewers: tuple[str, ...] = ()  # the names of people who are reviewing the waiting request
     current: bool = False  # the request waits, and the message is updated in place when that changes
+    usage: UsageLine | None = None  # what granted access was used for; None: nothing is known
 
     @property
     def is_open(self) -> bool:

@@ -39,6 +39,7 @@ from bot.rendering.gallery.sample import (
     OPS_ITEM_ID,
     OTHER_REQUESTER,
     OWNER,
+    PAST_USAGE,
     PRINCIPAL,
     REASON,
     REGION,
@@ -48,6 +49,7 @@ from bot.rendering.gallery.sample import (
     REQUESTER,
     REVOCATION,
     SECOND_APPROVAL,
+    USAGE,
     Sample,
     named,
 )
@@ -255,6 +257,8 @@ _DECIDED_CARDS = {
         _REJECTED, decisions=(replace(APPROVAL, step="Level1"), replace(REJECTION, step="Level2"))
     ),
     "gone": replace(_CLOSED, banner=Banner.GONE),
+    **{named("decided-usage", name): replace(APPROVED, usage=usage) for name, usage in USAGE.items()},
+    **{named("ended-usage", name): replace(ENDED, usage=usage) for name, usage in PAST_USAGE.items()},
 }
 
 CARDS: Final[Mapping[str, Sample]] = {

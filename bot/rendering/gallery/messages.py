@@ -39,6 +39,7 @@ from bot.rendering.gallery.sample import (
     NODE_NAME,
     OPS_ITEM_ID,
     OTHER_REQUESTER,
+    PAST_USAGE,
     REASON,
     REGION,
     REJECTION,
@@ -46,6 +47,7 @@ from bot.rendering.gallery.sample import (
     REQUESTER,
     REQUESTER_SESSION,
     REVOCATION,
+    USAGE,
     Sample,
     named,
 )
@@ -119,6 +121,12 @@ _DIRECT = {
     DirectKind.NOT_CANCELLED: replace(
         WAITING_MESSAGE, kind=DirectKind.NOT_CANCELLED, detail="cancel_denied", current=False
     ),
+}
+
+_USED = {
+    "direct-usage-open": replace(_APPROVED, usage=USAGE["open"]),
+    "direct-usage-still-open": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["still-open"]),
+    "direct-usage-used": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["used"]),
 }
 
 _SHORT = {
@@ -276,6 +284,7 @@ MESSAGES: Final[Mapping[str, Sample]] = {
         **{named("direct-message", kind): view for kind, view in _DIRECT.items() if view is not _APPROVED},
         "direct-message-reviewing": replace(WAITING_MESSAGE, reviewers=(APPROVER,)),
         "direct-message-level-passed-reviewing": replace(_LEVEL_PASSED, reviewers=(COLLEAGUE, OTHER_REQUESTER)),
+        **_USED,
         **_SHORT,
         "direct-message-several-nodes": replace(_APPROVED, node_id="", node_name=None, nodes=NODES),
         "direct-message-failed-policies-conflict": replace(

@@ -1,13 +1,14 @@
 """The facts that all samples share: one request, the decisions on it, and their times."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 
 from bot.domain.request import Verdict, Withdrawal
 from bot.domain.shown.reply_views import View
-from bot.domain.shown.views import DecisionLine, Notice
+from bot.domain.shown.views import DecisionLine, Notice, SessionLink, UsageLine, UsageState
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,35 @@ DECIDED_AT: Final = REQUESTED_AT + timedelta(minutes=6)
 REVOKED_AT: Final = DECIDED_AT + timedelta(minutes=40)
 DEADLINE: Final = REQUESTED_AT + timedelta(days=7)
 ACCESS_UNTIL: Final = DECIDED_AT + timedelta(hours=4)
+
+SESSION_AT: Final = DECIDED_AT + timedelta(minutes=9)
+_CONSOLE: Final = f"https://{REGION}.console.aws.amazon.com"
+_NAMED_LOG: Final = f"{_CONSOLE}/s3/object/session-logs?region={REGION}&prefix=alex.wilber-07a16060613c408b5.log"
+_UNMEASURED: Final = UsageLine(UsageState.USED, total=2, ended_at=ACCESS_UNTIL)
+_STILL_OPEN: Final = UsageLine(UsageState.STILL_OPEN, total=2, open=1, since=SESSION_AT, ended_at=ACCESS_UNTIL)
+USAGE: Final[Mapping[str, UsageLine]] = {  # while access runs
+    "not-yet": UsageLine(UsageState.NOT_YET),
+    "open": UsageLine(UsageState.OPEN, total=1, open=1, since=SESSION_AT),
+    "open-of-several": UsageLine(UsageState.OPEN, total=3, open=2, since=SESSION_AT),
+    "unread": UsageLine(UsageState.UNKNOWN, unread=True),
+    "unclear": UsageLine(UsageState.UNKNOWN, unclear=2),
+}
+PAST_USAGE: Final[Mapping[str, UsageLine]] = {  # once access has ended
+    "used": UsageLine(
+        UsageState.USED,
+        total=2,
+        span=timedelta(minutes=26),
+        ended_at=ACCESS_UNTIL,
+        logs=(SessionLink(SESSION_AT, _NAMED_LOG), SessionLink(None, _NAMED_LOG)),
+    ),
+    "used-unmeasured": _UNMEASURED,
+    "used-more": replace(_UNMEASURED, total=20, more=True),
+    "none-seen": UsageLine(UsageState.NONE_SEEN, ended_at=ACCESS_UNTIL),
+    "never": UsageLine(UsageState.NEVER, ended_at=ACCESS_UNTIL),
+    "still-open": replace(
+        _STILL_OPEN, sessions_url=f"{_CONSOLE}/systems-manager/session-manager/sessions?region={REGION}"
+    ),
+}
 
 APPROVAL: Final = DecisionLine(Verdict.APPROVE, APPROVER, DECIDED_AT, APPROVED_BECAUSE)
 SECOND_APPROVAL: Final = DecisionLine(Verdict.APPROVE, COLLEAGUE, DECIDED_AT + timedelta(minutes=3), step="Level2")

@@ -80,9 +80,11 @@ class Answers:
         return card_view(record, channel, self._configuration.value, self._clock.now())
 
     def _direct(self, record: Record) -> DirectView | None:
-        now = self._clock.now()
-        kind = direct_kind(record, self._configuration.value, now)
-        return living_view(direct_view(record, kind, self._configuration.value), record, now) if kind else None
+        configuration, now = self._configuration.value, self._clock.now()
+        kind = direct_kind(record, configuration, now)
+        if kind is None:
+            return None
+        return living_view(direct_view(record, kind, configuration), record, configuration, now)
 
 
 def _answer(

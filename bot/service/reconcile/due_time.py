@@ -9,6 +9,7 @@ from bot.domain.decision import Decision, DecisionState
 from bot.domain.effects import votes_due_at
 from bot.domain.record import Record
 from bot.domain.request import Status
+from bot.domain.sessions import WATCHED_AFTER_END, ended_at, is_watched
 from bot.domain.shown.direct import LOOKUP_SPAN, may_still_be_identified
 from bot.domain.shown.surfaces import next_change
 
@@ -32,6 +33,7 @@ def due_at(record: Record, configuration: Configuration, now: datetime) -> datet
     if not configuration.covers(record.key):
         return None
     moments = [_retry_at(record, now), next_change(record, configuration, now), *_decision_checks(record, now)]
+    moments.append(_sessions_until(record, now))
     if may_still_be_identified(record, now):
         moments.append(now + _lookup_pause(record, now))
     if (record.no_approver or record.no_second_approver) and record.waiting_level:
@@ -66,6 +68,13 @@ def _retry_at(record: Record, now: datetime) -> datetime | None:
         return None
     longest = LONGEST_PAUSE if record.request is None or record.request.complete else INCOMPLETE_PAUSE
     return now + backoff(record.reconcile_failures - 1, first=FIRST_PAUSE, longest=longest)
+
+
+def _sessions_until(record: Record, now: datetime) -> datetime | None:
+    """Return until when the row stays watched, so that its sessions are read; None if they are not, or not any more."""
+    end = ended_at(record.request) if record.request else None
+    watched = end is not None and record.usage is not None and is_watched(record.usage, end, now)
+    return end + WATCHED_AFTER_END if end and watched else None
 
 
 def _lookup_pause(record: Record, now: datetime) -> timedelta:

@@ -27,6 +27,7 @@ from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.service.sources.listed import Listed, RowFacts, facts_of
+from bot.service.sources.session_watch import RunningAccess, SessionWatch, running_access
 from bot.telemetry import Telemetry
 from bot.text.escape import one_line
 
@@ -52,6 +53,7 @@ class SweepServices:
     configuration: CurrentConfiguration
     telemetry: Telemetry
     outcomes: Outcomes
+    session_watch: SessionWatch  # gets the access that runs
     owner: str  # identifies this process
     period: float  # seconds between two sweeps of an account and Region
 
@@ -67,6 +69,7 @@ class _Stored:
     unreadable: list[RequestKey]
     outdated: set[RequestKey]
     unidentified: list[str]  # the requesters of open requests who block every decision
+    running: list[RunningAccess]  # access whose sessions are read
 
 
 class PlaceSweep:
@@ -80,6 +83,7 @@ class PlaceSweep:
         self._rows, self._requests, self._clock = services.rows, services.requests, services.clock
         self._configuration, self._telemetry = services.configuration, services.telemetry
         self._owner, self._period, self._reported = services.owner, services.period, reported
+        self._session_watch = services.session_watch
         self._outcomes, self._subject = services.outcomes, f"{self._account} {self._region}"
         self._started_at = services.clock.now()
         self._check = f"sweep {self._account} {self._region}"  # the name of this check in /readyz
@@ -160,6 +164,7 @@ class PlaceSweep:
         since = self._auto_approved_since(last, began)
         sightings = [each for each in own if each.key in stored.watched or _is_wanted(each, since)]
         due = await self._due([each for each in sightings if each.key not in stored.unreadable], stored)
+        self._session_watch.swept(self._place, stored.running)
         self._report_requesters(stored.unidentified)
         await self._requeue(due, stored.unreadable)
         await self._rows.store.advance_watermark(*self._place, began)
@@ -178,7 +183,7 @@ class PlaceSweep:
 
     async def _stored(self) -> _Stored:
         """Read the watched rows of this place, a page at a time."""
-        stored = _Stored({}, [], set(), [])
+        stored = _Stored({}, [], set(), [], [])
         async for page in self._rows.store.watched(self._place):
             stored.unreadable.extend(page.unreadable)
             for row in page.rows:
@@ -187,6 +192,8 @@ class PlaceSweep:
                     stored.outdated.add(row.key)
                 if requester := self._unidentified(row):
                     stored.unidentified.append(requester)
+                if running := running_access(row, self._clock.now()):
+                    stored.running.append(running)
         return stored
 
     def _unidentified(self, row: Record) -> str | None:

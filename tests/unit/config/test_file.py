@@ -15,7 +15,7 @@ from bot.domain.digest_week import WeeklyTime
 from bot.domain.identity import IdentityRules, Principal
 from bot.domain.quiet_hours import QuietHours
 from bot.domain.request import Verdict
-from bot.domain.routing import DEFAULT_TAGS, Account, LevelRule, Match
+from bot.domain.routing import DEFAULT_TAGS, Account, LevelRule, Match, SessionLogs
 from bot.text.escape import wrappable
 
 ID = "111122223333"
@@ -130,15 +130,20 @@ def test_keys_of_channels_levels_and_accounts_are_read() -> None:
 
 
 def test_accounts_with_and_without_roles_are_read() -> None:
-    """The bot's own account needs no reader role. An account may have a role that cancels requests, and a name."""
+    """The bot's own account needs no reader role.
+
+    An account may have a role that cancels requests, a name, and a place for the logs of sessions.
+    """
     reader = "arn:aws:iam::444455556666:role/NodeAccessReader"
     own = f'[[accounts]]\nid = "{ID}"\nregions = ["ap-northeast-1", "us-east-2"]\n'
     canceller = "arn:aws:iam::444455556666:role/NodeAccessCanceller"
     other = f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-2"]\nreader_role = "{reader}"\n'
-    other += f'cancel_role = "{canceller}"\nname = "prod-core"\n'
+    other += f'cancel_role = "{canceller}"\nname = "prod-core"\nsession_log_bucket = "session-logs/prod"\n'
     assert parsed(CHANNEL + own + other).accounts == (
         Account(ID, ("ap-northeast-1", "us-east-2")),
-        Account("444455556666", ("us-east-2",), reader, canceller, "prod-core"),
+        Account(
+            "444455556666", ("us-east-2",), reader, canceller, "prod-core", SessionLogs(bucket="session-logs/prod")
+        ),
     )
 
 
@@ -299,6 +304,8 @@ def test_configuration_without_exactly_one_fallback_channel_is_refused(text: str
             "accounts: name: core is used 2 times; each must be unique",
         ),
         (_account(ID) + 'name = "  "', "): name: write a name with visible characters"),
+        (_account(ID) + 'session_log_bucket = "s3://logs"', "session_log_bucket: leave out s3:// in front"),
+        (_account(ID) + 'session_log_group = "logs?"', "session_log_group: write the name of a log group"),
         (
             '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{account}:role/A"',
             "cancel_role: write the account's number",

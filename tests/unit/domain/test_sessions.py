@@ -181,23 +181,23 @@ def test_access_begins_and_ends_as_granted() -> None:
 
 def test_a_row_keeps_when_sessions_began_and_ended() -> None:
     """A session that AWS no longer lists ended meanwhile; the list of ended ones says when."""
-    opened = with_reading(None, access(), read(session()), ALONE, over=False)
+    opened = with_reading(None, access(), read(session()), ALONE, settles=False)
     assert [(each.open, each.started_at, each.ended_at) for each in opened.sessions] == [(True, NOON + HOUR, None)]
-    assert with_reading(opened, access(), read(session(), at=2 * HOUR), Others(), over=False) == opened
-    gone = with_reading(opened, access(), read(at=2 * HOUR), Others(), over=False)
+    assert with_reading(opened, access(), read(session(), at=2 * HOUR), Others(), settles=False) == opened
+    gone = with_reading(opened, access(), read(at=2 * HOUR), Others(), settles=False)
     assert span_of(gone.sessions) == HOUR
     over = session(open=False, ended_at=NOON + HOUR + 26 * MINUTE)
-    ended = with_reading(gone, access(), read(at=5 * HOUR, ended=[over]), ALONE, over=True)
+    ended = with_reading(gone, access(), read(at=5 * HOUR, ended=[over]), ALONE, settles=True)
     assert (span_of(ended.sessions), ended.ended_read_at) == (26 * MINUTE, NOON + 5 * HOUR)
-    assert span_of(with_reading(None, access(), read(session()), ALONE, over=False).sessions) is None
+    assert span_of(with_reading(None, access(), read(session()), ALONE, settles=False).sessions) is None
 
 
 def test_whose_a_session_is_changes_only_after_a_complete_read() -> None:
     """An unread list neither takes a session away nor adds one."""
-    alone = with_reading(None, access(), read(session("")), ALONE, over=False)
+    alone = with_reading(None, access(), read(session("")), ALONE, settles=False)
     rival = Others((access("jiro@example.com"),), complete=True)
-    assert with_reading(alone, access(), read(session("")), Others(), over=False) == alone
-    unclear = with_reading(alone, access(), read(session("")), rival, over=False)
+    assert with_reading(alone, access(), read(session("")), Others(), settles=False) == alone
+    unclear = with_reading(alone, access(), read(session("")), rival, settles=False)
     assert [each.whose for each in unclear.sessions] == [Whose.UNCLEAR]
     assert not unclear.sessions[0].is_theirs
     assert not has_news(alone, access(), read(session("")))
@@ -207,7 +207,7 @@ def test_whose_a_session_is_changes_only_after_a_complete_read() -> None:
 def test_a_row_keeps_the_latest_sessions_and_all_that_are_open() -> None:
     """A row has room for so many only; it says that there were more."""
     many = [session(id=f"s-{number:02}", after=number * MINUTE, open=number == 0) for number in range(MOST_KEPT + 5)]
-    kept = with_reading(None, access(), read(*many), ALONE, over=False)
+    kept = with_reading(None, access(), read(*many), ALONE, settles=False)
     assert [each.id for each in kept.sessions] == ["s-00", *(f"s-{number:02}" for number in range(6, MOST_KEPT + 5))]
     assert kept.more
 
@@ -224,7 +224,7 @@ def test_sessions_are_read_until_nothing_can_change() -> None:
     assert not wants_ended(twice, end, end + 5 * HOUR)
     assert is_settled(twice, end)
     assert not is_settled(once, end)
-    still = replace(with_reading(None, access(), read(session()), ALONE, over=True), ended_read_at=late)
+    still = replace(with_reading(None, access(), read(session()), ALONE, settles=True), ended_read_at=late)
     assert is_watched(still, end, end + 23 * HOUR)
     assert not is_watched(still, end, end + 24 * HOUR)
     assert not is_watched(twice, end, late)

@@ -8,7 +8,17 @@ import regex
 
 from bot.domain.request import Status
 from bot.domain.shown.reply_views import MessageCode, MessageView, View
-from bot.domain.shown.views import NO_BUTTONS, REASONS, Banner, CardView, DirectKind, DirectView, NoteKind, NoteView
+from bot.domain.shown.views import (
+    NO_BUTTONS,
+    REASONS,
+    Banner,
+    CardView,
+    DirectKind,
+    DirectView,
+    NoteKind,
+    NoteView,
+    UsageState,
+)
 from bot.ports.teams import ChatProblem
 from bot.rendering.gallery import SAMPLES, samples
 from bot.rendering.gallery.cards import CARDS, HOME_PROBLEMS
@@ -29,6 +39,7 @@ SHOWN = {
     "direct message": ({view.kind for view in VIEWS if isinstance(view, DirectView)}, DirectKind),
     "note": ({view.kind for view in NOTES}, NoteKind),
     "end outside Teams": ({view.status for view in NOTES if view.kind is NoteKind.OUTSIDE}, Status),
+    "use of access": ({view.usage.state for view in CARD_VIEWS if view.usage}, UsageState),
     "reply": ({view.code for view in VIEWS if isinstance(view, MessageView)}, MessageCode),
 }
 

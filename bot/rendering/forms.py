@@ -33,13 +33,8 @@ def revoke_form(view: CardView, formatter: CardFormatter, notice: Notice | None)
 
 
 def _field(verdict: str, view: CardView, formatter: CardFormatter, notice: Notice | None) -> Data:
-    """Return the label of a comment field, and what the person had typed.
-
-    In the shortest form of a card, only the field of Reject keeps it.
-    """
+    """Return the label of a comment field, and what the person had typed in it for this action."""
     required = "_required" if verdict in view.comment_required else ""
     # the field accepts no more; only a forged click has a longer comment
-    typed = cut(notice.typed, COMMENT_LIMIT) if notice else ""
-    if verdict == Verdict.APPROVE and formatter.limits is LIMITS[-1]:
-        typed = ""
+    typed = cut(notice.typed, COMMENT_LIMIT) if notice and notice.typed_for == verdict else ""
     return {"label": formatter.say.text(f"card.{verdict}_label{required}"), "typed": typed}

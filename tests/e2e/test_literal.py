@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -29,6 +29,7 @@ CORPUS = (*SNIPPETS, *texts(200, 80))
 def views() -> Iterator[tuple[View | Notice, Notice | None]]:
     """Yield views that together have every place for text from outside."""
     notice = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, at=AT, comment="x", detail="x", typed="x")
+    notice = replace(notice, typed_for=Verdict.REJECT)
     people = {"mentions": (Mention("29:1-a", "x"),), "mentioned": (Mention("29:1-b", "x"),)}
     full = {"decisions": (decision(Verdict.APPROVE, "x"),), "conflicting_policies": ("x", "x"), **people}
     yield request(rings=True, **full), notice

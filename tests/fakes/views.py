@@ -68,7 +68,7 @@ def _above_other_cards(notice: Notice) -> Iterator[tuple[View | Notice, Notice |
     """Yield a notice without a card, and above cards with no detail and with every detail."""
     code = notice.code
     yield Notice(code), None
-    yield request(), Notice(code, detail="AccessDenied", typed="kept")
+    yield request(), Notice(code, detail="AccessDenied", typed="kept", typed_for=Verdict.APPROVE)
     yield request(), Notice(code, who="鈴木 芽依", verdict=Verdict.REJECT, at=AT, comment="no")
     yield bare_request(), Notice(code, verdict=Verdict.APPROVE)
     yield bare_request(), Notice(code, who="鈴木 芽依", verdict=Verdict.APPROVE)

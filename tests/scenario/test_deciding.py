@@ -9,7 +9,8 @@ from bot.domain.request import Status, Verdict
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import SignalLost, SignalRefused, SignalThrottled
 from bot.ports.teams import ChatProblem, ChatUnavailable
-from bot.service.clicks.click import Verb
+from bot.service.clicks.click import Answer, Verb
+from tests.fakes.card_text import nodes
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import APPROVALS, World, code_of, new_world
@@ -152,6 +153,29 @@ async def test_answer_says_why_aws_refused_the_signal_and_another_person_can_sti
         )
         await world.press(key, ICHIRO)
     assert len(world.aws.effects) == 1
+
+
+async def test_comment_of_a_refused_click_stays_in_the_field_of_its_button_only(world: World) -> None:
+    """A click on another button does not send the words that explain this one.
+
+    AWS refuses an approval and a rejection. A third approval comes too late: that card has the field of Revoke.
+    """
+    key = await world.posted()
+    async with world.running():
+        for verb, kept in ((Verb.APPROVE, ["", "ok"]), (Verb.REJECT, ["no", ""])):
+            world.aws.before["signal"].append(SignalRefused("AccessDeniedException", denied=True))
+            answer = await world.press(key, HANAKO, verb, comment="".join(kept))
+            assert comments(answer) == kept
+        await world.press(key, ICHIRO)
+        late = await world.press(key, HANAKO, comment="ok")
+        assert (code_of(late), comments(late)) == (NoticeCode.DECIDED, [""])
+        refused = await world.press(key, person(77), Verb.REVOKE, comment="over")
+        assert (code_of(refused), comments(refused)) == (Refusal.NOT_APPROVER, ["over"])
+
+
+def comments(answer: Answer) -> list[str]:
+    """Return what is in the comment fields of an answer's card."""
+    return [each["value"] for each in nodes(answer.card) if each.get("type") == "Input.Text"]
 
 
 async def test_click_is_answered_within_three_seconds_while_aws_is_slow(world: World) -> None:

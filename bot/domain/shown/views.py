@@ -290,7 +290,8 @@ class Notice:
     at: datetime | None = None
     comment: str | None = None  # comment of the decision that the notice is about
     detail: str | None = None
-    typed: str = ""  # the clicker's own comment, kept in the input
+    typed: str = ""  # the clicker's own comment
+    typed_for: Action | None = None  # the action whose comment field keeps it
 
 
 class DirectKind(StrEnum):

@@ -1,10 +1,12 @@
 """Samples of the notices: one of every code, above the card that the person who clicked gets back."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from bot.domain.decision import Outcome
 from bot.domain.permission import Refusal
+from bot.domain.request import Verdict
 from bot.domain.shown.reply_views import View
 from bot.domain.shown.views import REASONS, DecisionLine, Notice, NoticeCode, Reason, Tone
 from bot.rendering.gallery.cards import APPLYING, APPROVED, CANCELLED, ENDED, QUEUED, REVOKED, WAITING
@@ -31,7 +33,7 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
     each.code: each
     for each in (
         Notice(NoticeCode.RECORDED, Tone.GOOD),
-        Notice(NoticeCode.REVIEWING, Tone.GOOD, typed=TYPED),
+        Notice(NoticeCode.REVIEWING, Tone.GOOD),
         Notice(NoticeCode.APPLYING, Tone.INFO),
         Notice(NoticeCode.ENDED, Tone.INFO),
         Notice(NoticeCode.WINDOW_OVER, Tone.INFO, at=ACCESS_UNTIL),
@@ -69,7 +71,7 @@ _NAMES: Final[Mapping[Reason, str]] = {NoticeCode.DECIDED: "refused", NoticeCode
 
 NOTICES: Final[Mapping[str, Sample]] = {
     _NAMES.get(code, named("notice", code)): Sample(
-        _CARDS.get(code, WAITING), _FILLED.get(code, Notice(code, typed=TYPED))
+        _CARDS.get(code, WAITING), replace(_FILLED.get(code, Notice(code, typed=TYPED)), typed_for=Verdict.APPROVE)
     )
     for code in REASONS
 }

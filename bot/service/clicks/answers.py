@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from bot.domain.decision import Decision
 from bot.domain.record import Record
-from bot.domain.request import Status, Withdrawal
+from bot.domain.request import Action, Status, Withdrawal
 from bot.domain.routing import Channel
 from bot.domain.shown.card import card_view
 from bot.domain.shown.decided import decision_line
@@ -24,13 +24,15 @@ class Screen:
     """The message that the person clicked: a channel's card, or with `personal` the requester's direct message.
 
     Only the person who clicked sees the answer. It is in that person's locale, `reader`, as far as that is known. A
-    direct message and a notice have the person's `timezone`, the card has the channel's.
+    direct message and a notice have the person's `timezone`, the card has the channel's. A comment without effect stays
+    in the field of the clicked `action`.
     """
 
     channel: Channel
     personal: bool = False
     reader: str | None = None
     timezone: str | None = None
+    action: Action | None = None
 
 
 class Answers:
@@ -95,6 +97,7 @@ def _answer(
     text = summary(notice, locale=reader) if notice else ""
     if view is None:
         return Answer(None, notice, text, refused=refused)
+    notice = replace(notice, typed_for=screen.action) if notice else None
     if screen.personal:
         card = render(view, locale=reader, timezone=timezone, notice=notice)
     else:

@@ -10,7 +10,7 @@ from bot.domain.routing import Channel, same_conversation
 from bot.domain.shown.card_places import channel_of_card, may_have_more
 from bot.domain.shown.views import Notice, NoticeCode
 from bot.service.clicks.answers import Screen, bare
-from bot.service.clicks.click import Answer, Click, Verb
+from bot.service.clicks.click import ACTIONS, Answer, Click, Verb
 from bot.service.clicks.orphan_cards import OrphanCards
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
@@ -74,7 +74,7 @@ class Locator:
         """Return the message that was clicked; None if this request is not shown in that conversation."""
         personal = click.verb is Verb.CANCEL
         channel = self._channel_of_direct(record, click) if personal else self._channel_of_card(record, click)
-        return Screen(channel, personal, click.locale, click.timezone) if channel else None
+        return Screen(channel, personal, click.locale, click.timezone, ACTIONS.get(click.verb)) if channel else None
 
     def _channel_of_direct(self, record: Record, click: Click) -> Channel | None:
         """Return the channel that decides, if the click came from the requester's chat with the bot; else None.

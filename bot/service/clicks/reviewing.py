@@ -47,7 +47,7 @@ class Reviewing:
             if late := self._too_late(row, click):
                 raise NotMarked(row, late)
             if refusal := self._refusal(row, screen.channel.name, actor, click.step):
-                raise NotMarked(row, Notice(refusal, typed=click.comment))
+                raise NotMarked(row, Notice(refusal))
             return marked(row, actor, click.step, now)
 
         try:
@@ -57,14 +57,14 @@ class Reviewing:
                 await self._rows.requeue(record.key)
             refused = isinstance(why.notice.code, Refusal)
             return self._answers.shown(why.record, screen, why.notice, refused=refused)
-        return self._answers.shown(record, screen, Notice(NoticeCode.REVIEWING, Tone.GOOD, typed=click.comment))
+        return self._answers.shown(record, screen, Notice(NoticeCode.REVIEWING, Tone.GOOD))
 
     def _refusal(self, record: Record, channel: str, actor: Actor, step: str) -> Refusal | None:
         """Return why the person may not decide. Reject is checked, because one rule restricts only Approve."""
         return self._permission.refusal(record, channel, actor, action=Verdict.REJECT, step=step, comment=None)
 
     def _too_late(self, record: Record, click: Click) -> Notice | None:
-        return notice_of_too_late(record, Verdict.REJECT, click.step, self._clock.now(), typed=click.comment)
+        return notice_of_too_late(record, Verdict.REJECT, click.step, self._clock.now())
 
 
 def marked(record: Record, actor: Actor, step: str, now: datetime) -> Record:

@@ -12,7 +12,7 @@ import pytest
 
 from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.permission import Refusal
-from bot.domain.request import Verdict
+from bot.domain.request import Verdict, Withdrawal
 from bot.domain.shown.reply_views import PendingView, RequestLine, View
 from bot.domain.shown.views import Banner, DirectKind, Mention, NodeLine, NoteKind, Notice, NoticeCode
 from bot.rendering import render, summary
@@ -76,6 +76,7 @@ def _poisoned() -> Iterator[tuple[View | Notice, Notice | None]]:
         conflicting_policies=(POISON, POISON),
     )
     notice = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, comment=POISON, detail=POISON, typed=POISON)
+    notice = replace(notice, typed_for=Verdict.REJECT)
     yield view, notice
     yield replace(view, rings=False), None
     yield replace(view, banner=Banner.REJECTED), notice
@@ -294,9 +295,9 @@ def test_notice_about_a_decision_in_progress_does_not_say_that_it_is_approved() 
 
 def test_refused_click_keeps_the_typed_comment() -> None:
     """The answer is the current card with a notice above it, and the comment is still in its field."""
-    made = card(request(), Notice(Refusal.COMMENT_REQUIRED, typed="halfway\nthrough"))
-    assert shown(made).startswith("This decision needs a comment")
-    assert of_type(made, "Input.Text")[0]["value"] == "halfway\nthrough"
+    made = card(request(), Notice(Refusal.NOT_APPROVER, typed="halfway\nthrough", typed_for=Verdict.REJECT))
+    assert shown(made).startswith("You’re not an approver")
+    assert [each["value"] for each in of_type(made, "Input.Text")] == ["halfway\nthrough", ""]
 
 
 def test_each_connect_command_is_one_unchanged_text_run() -> None:
@@ -380,6 +381,7 @@ def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
     long = character * 600
     lines = tuple(replace(decision(Verdict.APPROVE, long), comment=long[:COMMENT_LIMIT]) for _ in range(25))
     notice = Notice(NoticeCode.DECIDED, who="x", verdict=Verdict.REJECT, comment=long, detail=long, typed=long[:400])
+    notice = replace(notice, typed_for=Verdict.REJECT)
     view = request(
         node_name=long[:256],
         requester=long,
@@ -471,7 +473,7 @@ def test_rendering_a_view_twice_gives_equal_cards() -> None:
 
 def test_typed_comment_that_is_too_long_is_cut_in_the_answer() -> None:
     """Such a comment comes only from a forged click. It is cut, and the answer stays below the size limit."""
-    made = card(request(), Notice(NoticeCode.BUSY, typed="😀" * 2000))
+    made = card(request(), Notice(NoticeCode.BUSY, typed="😀" * 2000, typed_for=Verdict.REJECT))
     field, _ = of_type(made, "Input.Text")
     assert field["value"] == "😀" * (COMMENT_LIMIT - 1) + "…"
     assert size(made) <= CARD_LIMIT
@@ -516,7 +518,8 @@ def test_revoke_button_has_the_step_that_settled_the_request_and_a_comment_field
     key = "111122223333/ap-northeast-1/oi-f57e817742bd"
     assert revoke["data"] == {"request": key, "step": "Level2"}
     assert cancel["data"] == {"request": key, "step": ""}
-    (field,) = of_type(card(SAMPLES["decided"].view, Notice(Refusal.NOT_APPROVER, typed="kept")), "Input.Text")
+    refused = Notice(Refusal.NOT_APPROVER, typed="kept", typed_for=Withdrawal.REVOKE)
+    (field,) = of_type(card(SAMPLES["decided"].view, refused), "Input.Text")
     assert (field["id"], field["value"], field["maxLength"]) == ("comment", "kept", COMMENT_LIMIT)
     assert of_type(card(SAMPLES["direct-message-waiting"].view), "Input.Text") == []
 

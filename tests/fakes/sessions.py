@@ -8,11 +8,12 @@ from bot.domain.request import AccessRequest, RequestKey
 from bot.domain.sessions import Access, AccessType, ListedSession, access_of
 from bot.ports.aws import AwsUnavailable
 
+PAGE = 200  # sessions
 TOKEN_ROLE = "arn:aws:sts::111122223333:assumed-role/SSM-JustInTimeAccessTokenRole"
 
 
 class FakeSessions:
-    """Keeps sessions, and what AWS lists of access. `calls` are the calls that were made."""
+    """Keeps sessions, and what AWS lists of access. `calls` has a name for each page that was read."""
 
     def __init__(self) -> None:
         self.sessions: dict[str, ListedSession] = {}
@@ -37,8 +38,10 @@ class FakeSessions:
 
     async def active(self, account: str, region: str) -> Sequence[ListedSession]:
         """List the open sessions."""
-        self._pass("active")
-        return [each for each in self.sessions.values() if each.open]
+        opened = [each for each in self.sessions.values() if each.open]
+        for _ in range(0, max(1, len(opened)), PAGE):
+            self._pass("active")
+        return opened
 
     async def ended(self, account: str, region: str, since: datetime) -> Sequence[ListedSession]:
         """List the ended sessions that began after a moment."""

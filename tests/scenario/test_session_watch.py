@@ -1,18 +1,22 @@
 """What approved access was used for: sessions are read while access runs, and the row and the trail keep them."""
 
+import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from bot.domain.record import Record
-from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.request import Node, RequestKey, Status, Verdict
 from bot.domain.sessions import Access, AccessType, Whose, access_of, session_names
 from bot.ports.aws import AwsUnavailable, SessionsDenied
 from bot.service.sources.session_watch import DENIED_PAUSE, FAILURES
-from tests.fakes.aws import ACCOUNT
+from tests.contract import documents
+from tests.fakes.aws import ACCOUNT, key_of
 from tests.fakes.aws import TARO as REQUESTER
 from tests.fakes.card_text import shown
 from tests.fakes.sessions import TOKEN_ROLE
+from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
 NODE = "i-02999bd501754105a"
@@ -136,6 +140,39 @@ async def test_sessions_are_read_once_a_minute_only_while_access_runs() -> None:
     assert versions([await world.row(key) for key in keys]) == versions(before)
 
 
+async def many_granted(count: int) -> World:
+    """Return a world with this many approved requests, each for a node of its own, on which a session is open."""
+    world = new_world()
+    store = world.store
+    assert isinstance(store, MemoryStore)
+    row = await world.row(await granted(world))
+    assert row.request is not None
+    for number in range(1, count + 1):
+        node = f"i-{number:017x}"
+        request = replace(row.request, key=key_of(number), node=Node(node))
+        store.tables.records[request.key] = replace(row, key=request.key, request=request)
+        world.aws.requests[request.key] = request
+        world.sessions.open(node, world.clock.now(), owner=TARO)
+    return world
+
+
+@pytest.mark.parametrize(("running", "minutes_passed"), [("none", 60), ("1", 60), ("100", 10), ("1,000", 3)])
+async def test_calls_an_hour_are_as_documented(running: str, minutes_passed: int) -> None:
+    """One call a minute for 200 open sessions in an account and Region. The figures are those of operations.md."""
+    head = ("running approvals", "calls an hour of `DescribeSessions`")
+    rows = documents.table(documents.read(documents.OPERATIONS), *head)
+    (stated,) = [re.match(r"\d+", row[1]) for row in rows if row[0].partition(", each")[0] == running]
+    assert stated
+    world = new_world() if running == "none" else await many_granted(int(running.replace(",", "")))
+    for _ in range(minutes_passed):
+        await world.clock.advance(60)
+        await world.sweep.sweep()
+        await world.session_watch.look()
+    assert set(world.sessions.calls) <= {"active", "granted"}
+    assert world.sessions.calls.count("granted") <= 1
+    assert world.sessions.calls.count("active") * 60 // minutes_passed == int(stated[0])
+
+
 async def test_used_access_is_kept_in_the_row_and_in_the_trail() -> None:
     """A session is seen within a minute. Its exact end is read at the end of the access."""
     world = new_world()
@@ -221,6 +258,16 @@ async def test_access_that_has_no_row_makes_a_session_unclear() -> None:
     own = access_of(world.aws.requests[key])
     assert own is not None
     world.sessions.access.append(Access("another", JIRO, session_names(JIRO), own.nodes, own.begins, own.ends))
+    world.sessions.open(NODE, world.clock.now())
+    await minutes(world, 1)
+    assert [each[1] for each in await sessions_of(world, key)] == [Whose.UNCLEAR]
+
+
+async def test_list_of_access_without_the_request_itself_is_not_trusted() -> None:
+    """Such a list is not the list of all access, so another requester may be missing in it, too."""
+    world = new_world()
+    key = await granted(world)
+    world.sessions.requests = {}
     world.sessions.open(NODE, world.clock.now())
     await minutes(world, 1)
     assert [each[1] for each in await sessions_of(world, key)] == [Whose.UNCLEAR]

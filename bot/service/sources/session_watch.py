@@ -186,8 +186,7 @@ class _PlaceWatch:
         except AwsUnavailable as problem:
             log.warning("sessions_unclear", account=self._account, region=self._region, code=problem.code)
             return Others(known)
-        names = {each.request for each in listed}
-        missing = tuple(each for each in known if each.request not in names and each.ends >= min(wanted))
+        missing = _unlisted(known, listed, since=min(wanted))
         return Others((*listed, *missing), complete=not missing)
 
     # --- rows
@@ -221,6 +220,12 @@ def _depends_on_others(running: RunningAccess, reading: Reading) -> bool:
     """True if there is a session that the row does not have, or whose a session is must be asked again at the end."""
     again = reading.with_ended and running.usage is not None and bool(running.usage.sessions)
     return again or has_news(running.usage, running.access, reading)
+
+
+def _unlisted(known: Iterable[Access], listed: Iterable[Access], *, since: datetime) -> tuple[Access, ...]:
+    """Return access that runs after `since` and is not in AWS's list."""
+    names = {each.request for each in listed}
+    return tuple(each for each in known if each.request not in names and each.ends >= since)
 
 
 def _kept(running: RunningAccess, reading: Reading, others: Others) -> Change:

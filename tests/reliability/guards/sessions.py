@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from bot.domain.sessions import Access, AccessType, ListedSession, Others
+from bot.domain.sessions import Access, AccessType, ListedSession, Others, Usage
 from tests.reliability.replacing import Guard, always, around
 
 DOMAIN = "tests/unit/domain/test_sessions.py::"
+SHOWN = "tests/unit/domain/test_usage.py::"
+WATCH = "tests/scenario/test_session_watch.py::"
 
 
 def _of_just_in_time(whose: Any, session: ListedSession, access: Access, others: Others) -> Any:
@@ -32,5 +34,20 @@ GUARDS = (
         "a session of an unknown type is not the requester's",
         DOMAIN + "test_no_session_of_another_requester_is_theirs[True-False-name]",
         {"bot.domain.sessions:whose": around(_of_just_in_time)},
+    ),
+    Guard(
+        "a list of access that lacks a running request is not complete",
+        WATCH + "test_list_of_access_without_the_request_itself_is_not_trusted",
+        {"bot.service.sources.session_watch:_unlisted": always(())},
+    ),
+    Guard(
+        "never used needs a late read",
+        SHOWN + "test_never_used_is_said_only_after_a_late_complete_read[usage1-61-none_seen]",
+        {"bot.domain.sessions:is_settled": always(True)},
+    ),
+    Guard(
+        "sessions that cannot be read are not shown as unused",
+        WATCH + "test_unclear_and_unreadable_sessions_are_never_shown_as_unused",
+        {"bot.domain.sessions:unreadable": around(lambda _unreadable, usage: usage or Usage())},
     ),
 )

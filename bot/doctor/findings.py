@@ -29,6 +29,7 @@ NO_BUTTONS: Final = "The card has no buttons: somebody must decide in the AWS co
 NO_SECOND: Final = "Nobody is left in Teams to approve the last level: somebody must approve in the AWS console."
 NO_CARDS: Final = "Requests for this channel get no card there."
 NO_CLICKS: Final = "Every click in this channel is refused, because nobody is known as a member."
+NO_GROUP: Final = "Every click of a person who is listed by this group alone is refused."
 LATE_CARDS: Final = "The sweep finds requests only once in a minute, so each card is late."
 NO_DIRECT: Final = "Requesters do not learn of the decision, and cannot cancel in Teams."
 
@@ -113,6 +114,8 @@ FINDINGS: Final[Sequence[Finding]] = (
     Finding("teams.channel-id", NO_CARDS, ("channel ", "cards "), ("conversation_not_found", "bad_request")),
     Finding("teams.channel", NO_CARDS, ("channel ", "cards ", TEST_CARD)),
     Finding("teams.roster", NO_CLICKS, ("roster ",)),
+    Finding("entra.graph-consent", NO_GROUP, ("group ",), ("graph_consent_missing",)),
+    Finding("entra.group", NO_GROUP, ("group ",)),
     Finding("teams.policy", NO_DIRECT, ("direct messages", PERSON), ("blocked", "writes_blocked")),
     Finding("teams.person", "Nobody was tried: the name is not known.", (PERSON,), ("unknown_person",)),
     Finding("teams.personal", NO_DIRECT, ("direct messages", PERSON)),

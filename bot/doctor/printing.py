@@ -6,9 +6,11 @@ from dataclasses import asdict
 from typing import Final
 
 from bot.doctor.report import Found, Report
-from bot.doctor.tables import EscalationRow, PolicyRow, RequesterRow
+from bot.doctor.tables import EscalationRow, GroupRow, PolicyRow, RequesterRow
 from bot.text.escape import escape_json, one_line
 
+MOST_NAMED: Final = 10  # people in one cell
+UNKNOWN: Final = "unknown"
 LONGEST: Final = 600  # characters of one cell or sentence; names and codes come from outside
 
 
@@ -34,6 +36,7 @@ def as_json(report: Report) -> str:
         "policies": [asdict(each) for each in report.policies],
         "requesters": [asdict(each) for each in report.requesters],
         "escalations": [asdict(each) for each in report.escalations],
+        "groups": [asdict(each) for each in report.groups],
     }
     return escape_json(json.dumps(shown, ensure_ascii=False, indent=2))
 
@@ -49,6 +52,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _policies(report.policies)
     yield from _requesters(report.requesters)
     yield from _escalations(report.escalations)
+    yield from _groups(report.groups)
 
 
 def _findings(found: Sequence[Found]) -> Iterator[str]:
@@ -107,6 +111,26 @@ def _escalations(rows: Sequence[EscalationRow]) -> Iterator[str]:
             ("channel", "after minutes", "also decided in", "by"),
             [(each.channel, str(each.minutes), each.to, ", ".join(each.approvers)) for each in rows],
         )
+
+
+def _groups(rows: Sequence[GroupRow]) -> Iterator[str]:
+    if rows:
+        yield ""
+        yield "Groups of approvers:"
+        yield from _table(
+            ("group", "channel", "people", "not in the channel, so they cannot decide"),
+            [
+                (each.group, each.channel, UNKNOWN if each.size is None else str(each.size), _absent(each))
+                for each in rows
+            ],
+        )
+
+
+def _absent(row: GroupRow) -> str:
+    if row.absent is None:
+        return UNKNOWN
+    more = [f"and {len(row.absent) - MOST_NAMED} more"] if len(row.absent) > MOST_NAMED else []
+    return ", ".join([*row.absent[:MOST_NAMED], *more]) or "nobody"
 
 
 def _requester(row: RequesterRow) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from bot.app_package.package import Finding as Mistake
 from bot.doctor.findings import Finding, findings_of, position
-from bot.doctor.tables import EscalationRow, PolicyRow, RequesterRow
+from bot.doctor.tables import EscalationRow, GroupRow, PolicyRow, RequesterRow
 from bot.service.checks.check import Problem
 
 PACKAGE: Final = "app package"
@@ -39,6 +39,7 @@ class Report:
     policies: tuple[PolicyRow, ...]
     requesters: tuple[RequesterRow, ...]
     escalations: tuple[EscalationRow, ...] = ()
+    groups: tuple[GroupRow, ...] = ()
 
 
 def in_order_of_fixing(results: Mapping[str, Problem | None], mistakes: Iterable[Mistake] = ()) -> tuple[Found, ...]:

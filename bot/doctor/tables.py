@@ -1,10 +1,11 @@
-"""What doctor shows as tables: who can decide under each approval policy, and whether the last requesters are known."""
+"""What doctor shows as tables: who can decide each policy, the last requesters, escalations, groups of approvers."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bot.domain.approvers import groups_in
 from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules
 from bot.domain.permission import Refusal, has_votable_approver, may_list_role, why_unidentified
@@ -13,6 +14,7 @@ from bot.domain.routing import Channel
 from bot.ports.aws import AwsUnavailable, ListedRequest
 from bot.ports.probes import ApprovalPolicy, AwsProbes
 from bot.ports.store import Store, StoreUnavailable
+from bot.ports.teams import Groups, GroupUnavailable, People, RosterUnavailable
 from bot.service.checks.aws import READING, possible_channels
 from bot.service.reconcile.identifying import Identifying
 
@@ -65,6 +67,44 @@ class EscalationRow:
     approvers: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A Microsoft Entra group that a channel lists. `size` is None if its members cannot be read.
+
+    `absent` has its members who are not in the channel, by name where the bot knows them, else by object id; None if
+    the channel's members cannot be read either.
+    """
+
+    group: str
+    channel: str
+    size: int | None
+    absent: tuple[str, ...] | None
+
+
+async def group_rows(channels: Sequence[Channel], groups: Groups, people: People) -> list[GroupRow]:
+    """Return each group of approvers in each channel that lists it."""
+    listed = [(each, channel) for channel in channels for each in groups_in(channel.all_approvers)]
+    if not listed:
+        return []
+    names = {each.user: each.shown_name for each in (await people.known()).people}
+    return list(await asyncio.gather(*(_group_row(each, channel, groups, people, names) for each, channel in listed)))
+
+
+async def _group_row(
+    group: str, channel: Channel, groups: Groups, people: People, names: Mapping[str, str]
+) -> GroupRow:
+    try:
+        members = await groups.members(group)
+    except GroupUnavailable:  # its check has a problem
+        return GroupRow(group, channel.name, None, None)
+    try:
+        present = {each.user for each in await people.roster(channel.conversation)}
+    except RosterUnavailable:
+        return GroupRow(group, channel.name, len(members), None)
+    absent = sorted(names.get(each, each) for each in members - present)
+    return GroupRow(group, channel.name, len(members), tuple(absent))
+
+
 def escalation_rows(channels: Sequence[Channel]) -> Iterator[EscalationRow]:
     """Yield who gains the right to decide by an escalation, and when."""
     by_name = {channel.name: channel for channel in channels}
@@ -72,7 +112,7 @@ def escalation_rows(channels: Sequence[Channel]) -> Iterator[EscalationRow]:
         if channel.escalate_after is None or channel.escalate_to is None:
             continue
         target = by_name[channel.escalate_to]
-        listed = dict.fromkeys((*target.approvers, *(each for rule in target.levels for each in rule.approvers)))
+        listed = dict.fromkeys(target.all_approvers)
         yield EscalationRow(channel.name, int(channel.escalate_after.total_seconds()) // 60, target.name, tuple(listed))
 
 

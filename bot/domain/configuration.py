@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from bot.domain.approvers import groups_in
 from bot.domain.identity import IdentityRules
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
@@ -82,6 +83,11 @@ class Configuration:
     def places(self) -> tuple[tuple[str, str], ...]:
         """All configured accounts and Regions, as (account, Region)."""
         return tuple((account.id, region) for account in self.accounts for region in sorted(account.regions))
+
+    @property
+    def approver_groups(self) -> tuple[str, ...]:
+        """The ids of the Microsoft Entra groups in the approvers of all channels and levels, each once."""
+        return groups_in(each for channel in self.channels for each in channel.all_approvers)
 
     @property
     def without_approvers(self) -> tuple[tuple[str, str | None], ...]:

@@ -167,7 +167,7 @@ class Services:
             teams=ports.teams_probes,
             aws=ports.aws_probes,
             people=people,
-            groups=groups,
+            groups=ports.groups,
             outcomes=outcomes,
             app_id=app_id,
             has_queue=has_queue,

@@ -2,12 +2,18 @@
 
 from bot.doctor.findings import FINDINGS, findings_of
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION
+from bot.sandbox.teams.graph import NESTED, ON_CALL
 from bot.service.checks.check import Problem
 from tests.contract import documents
 from tests.scenario import test_seen_problems
 from tests.system import test_checks
 
-PLACEHOLDERS = {f"{ACCOUNT} {REGION}": "<account> <Region>", "approvals": "<channel>", APPROVER_ROLE: "<role>"}
+PLACEHOLDERS = {
+    f"{ACCOUNT} {REGION}": "<account> <Region>",
+    "approvals": "<channel>",
+    APPROVER_ROLE: "<role>",
+    **dict.fromkeys((ON_CALL, NESTED), "<group>"),
+}
 
 
 def documented(what: str, check: str, code: str) -> tuple[str, str, str, str]:

@@ -19,7 +19,6 @@ from bot.domain.routing import Account, Channel, LevelRule, Match
 from bot.ports.aws import READER_SESSION, AwsThrottled, AwsUnavailable, SignalRefused
 from bot.ports.probes import ApprovalPolicy, MicrosoftRefused, QueueSettings
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
-from bot.service.approver_groups import ApproverGroups
 from bot.service.checks import advice, microsoft
 from bot.service.checks.installation import Installation
 from bot.service.checks.loop import FIRST_AFTER, PERIOD, REPEATED_AFTER, Checks
@@ -751,7 +750,7 @@ def _seconds_to_name_checks(*, accounts: int, channels: int) -> float:
         teams=world.teams_probes,
         aws=world.aws_probes,
         people=world.people,
-        groups=ApproverGroups(world.groups),
+        groups=world.groups,
         outcomes=world.outcomes,
         app_id=APP_ID,
         has_queue=True,

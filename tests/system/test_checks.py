@@ -29,6 +29,7 @@ from bot.sandbox.aws.world import (
     manual_policy,
 )
 from bot.sandbox.sandbox import free_port
+from bot.sandbox.teams.graph import NESTED, ON_CALL, Member
 from bot.service.checks import advice, loop
 from tests.fakes import activities
 from tests.fakes.misinstallation import Case
@@ -111,6 +112,18 @@ def aws(operation: str, code: str) -> Setup:
 async def wrong_value(world: Product) -> None:
     """The secret's id was copied instead of its value."""
     world.microsoft.sign_in.rotate_secret("the value")
+
+
+def listing(group: str, *members: tuple[Member, ...], consent: bool = True) -> Setup:
+    """The channel lists a group beside the approver; the tenant has the on-call group only."""
+
+    async def arrange(world: Product) -> None:
+        people = members[0] if members else (Member(HANAKO.object_id),)
+        world.microsoft.graph.groups = {ON_CALL: people}
+        world.microsoft.graph.switch(consent=consent)
+        world.toml = world.toml.replace('approvers = ["members"]', f'approvers = ["group:{group}"]', 1)
+
+    return arrange
 
 
 async def other_audience(world: Product) -> None:
@@ -466,6 +479,15 @@ CASES_AT_START: list[Case[Product]] = [
         "policy Restricted-Nodes: channel approvals lists too few approvers",
         one_approver,
     ),
+    Case(
+        "no consent to read groups",
+        f"group {ON_CALL}",
+        "graph_consent_missing",
+        "GroupMember.Read.All",
+        listing(ON_CALL, consent=False),
+    ),
+    Case("a group that does not exist", f"group {NESTED}", "group_not_found", "overview", listing(NESTED)),
+    Case("a group without people", f"group {ON_CALL}", "group_empty", "hidden", listing(ON_CALL, ())),
 ]
 
 

@@ -26,6 +26,7 @@ from bot.doctor.printing import as_json, as_text
 from bot.doctor.report import Report
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION
 from bot.sandbox.sandbox import free_port
+from bot.sandbox.teams.graph import NESTED, ON_CALL, Member
 from bot.service.checks.check import Problem
 from tests.fakes.people import APP_ID, HANAKO, TARO
 from tests.fakes.processes import environment
@@ -50,6 +51,8 @@ READS = {
     "ListTagsForResource",
     "ReceiveMessage",
 }
+
+UNKNOWN_PERSON = "aaaaaaaa-0000-4000-8000-000000000099"  # in a group only
 
 
 @pytest.fixture
@@ -134,6 +137,25 @@ async def test_escalation_table_of_doctor_says_who_gains_the_right_and_when(worl
     assert json.loads(as_json(report))["escalations"] == [
         {"channel": "approvals", "minutes": 120, "to": "second", "approvers": ["upn:lead@example.com"]}
     ]
+
+
+async def test_group_table_of_doctor_has_sizes_and_the_members_who_are_not_in_the_channel(world: Product) -> None:
+    """People whom the bot knows have their names, others their object ids. Without a group, there is no such table."""
+    assert "Groups of approvers:" not in as_text(await doctor(world))
+    world.toml = TOML.replace('approvers = ["members"]', f'approvers = ["group:{ON_CALL}"]', 1)
+    world.microsoft.graph.groups[NESTED] += (Member(UNKNOWN_PERSON),)
+    report = await doctor(world)
+    assert names(report) == []
+    assert f"group {ON_CALL}" in report.passed
+    (row,) = report.groups
+    assert (row.group, row.channel, row.size, row.absent) == (ON_CALL, "approvals", 5, (UNKNOWN_PERSON,))
+    assert f"{ON_CALL}  approvals  5       {UNKNOWN_PERSON}" in as_text(report)
+    assert json.loads(as_json(report))["groups"][0]["absent"] == [UNKNOWN_PERSON]
+    world.microsoft.graph.switch(consent=False)
+    report = await doctor(world)
+    assert names(report) == ["entra.graph-consent"]
+    assert (report.groups[0].size, report.groups[0].absent) == (None, None)
+    assert f"{ON_CALL}  approvals  unknown  unknown" in as_text(report)
 
 
 async def test_doctor_prints_name_reason_and_fix_of_a_problem(world: Product) -> None:

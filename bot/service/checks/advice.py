@@ -6,7 +6,7 @@ Each table is for one kind of answer. For a code that is in no table, the advice
 from collections.abc import Mapping
 from typing import Final
 
-from bot.ports.teams import ChatProblem
+from bot.ports.teams import ChatProblem, GroupProblem
 
 WRONG_VALUE: Final = (
     "Entra refuses the client secret. Copy the secret's value, not its id, from the app registration "
@@ -64,6 +64,18 @@ CHANNEL: Final[Mapping[str, str]] = {
     "NODE_ACCESS_APP_CREDENTIAL",
 }
 """By the problem that Teams reports for a channel. A refusal that is not listed concerns only the list of members."""
+GROUP: Final[Mapping[GroupProblem, str]] = {
+    GroupProblem.CONSENT_MISSING: "the bot's app lacks the application permission GroupMember.Read.All of Microsoft "
+    "Graph, or no administrator has consented to it. Add it and grant the consent; for a managed identity, assign it "
+    "with az rest, see infra/README.md. The bot notices it within a minute or two",
+    GroupProblem.NOT_FOUND: "Microsoft Entra has no group with this object id. Copy the id from the group's overview",
+    GroupProblem.EMPTY: "no person is in the group or in a group in it, or its members are hidden. Add people; a group "
+    "with hidden membership cannot be used",
+    GroupProblem.TOO_LARGE: "the group has more than 4,995 members. List a smaller group",
+    GroupProblem.UNAVAILABLE: "Microsoft Graph does not answer. Check that NODE_ACCESS_GRAPH_URL is reachable with "
+    "HTTPS from the bot. The bot tries again each minute",
+    GroupProblem.REFUSED: "Microsoft Graph or Entra refuses the bot. Check NODE_ACCESS_GRAPH_URL, and look up the code",
+}
 POST: Final[Mapping[str, str]] = {
     **CHANNEL,
     ChatProblem.FORBIDDEN: "Teams does not let the bot post. Check that the app is in the team, and the channel's "

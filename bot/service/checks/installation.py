@@ -11,7 +11,7 @@ from bot.domain.identity import PERSON_TAG
 from bot.domain.routing import MEMBERS, Channel
 from bot.ports.aws import READER_SESSION, AwsUnavailable, RoleSession
 from bot.ports.probes import AwsProbes, MicrosoftRefused, TeamsProbes
-from bot.ports.teams import People
+from bot.ports.teams import Groups, People
 from bot.service.approver_groups import ApproverGroups
 from bot.service.checks import advice, aws, microsoft
 from bot.service.checks.check import Check, NotChecked, Problem
@@ -36,7 +36,7 @@ class Installation:
     teams: TeamsProbes
     aws: AwsProbes
     people: People
-    groups: ApproverGroups
+    groups: Groups
     outcomes: Outcomes
     app_id: str
     has_queue: bool
@@ -48,6 +48,7 @@ class Installation:
         for channel in configuration.channels:
             found += [microsoft.channel(channel, self.teams, outcomes), microsoft.roster(channel, self.teams)]
             found += [microsoft.cards(channel, outcomes)]
+        found += [microsoft.group(each, self.groups) for each in configuration.approver_groups]
         found += [microsoft.direct_messages(outcomes), microsoft.service_addresses(outcomes)]
         tenant_id = self.configuration.tenant_id
         found += [microsoft.activities(outcomes, configuration.channels, app_id=self.app_id, tenant_id=tenant_id)]
@@ -85,7 +86,7 @@ class Installation:
 
         One more is about decisions that are sent with the bot's own credentials.
         """
-        domains = Domains(self.configuration, self.people, self.groups)
+        domains = Domains(self.configuration, self.people, ApproverGroups(self.groups))
         deciding, cancelling = _deciding_groups(configuration), _cancelling_groups(configuration)
         people = sorted({*deciding, *cancelling})
         for arn in people:

@@ -7,13 +7,14 @@ from typing import Final
 
 from bot.domain.routing import Channel
 from bot.ports.probes import MicrosoftRefused, TeamsProbes
-from bot.ports.teams import ChatRefused, ChatThrottled, ChatUnavailable
+from bot.ports.teams import ChatRefused, ChatThrottled, ChatUnavailable, Groups, GroupUnavailable
 from bot.service.checks import advice
 from bot.service.checks.check import EACH_MINUTE, Check, NotChecked, Problem
 from bot.service.checks.outcomes import Outcomes, Work
 
 TOKEN: Final = "token"  # noqa: S105 - the name of a check
 KEYS: Final = "keys"
+GROUP: Final = "group "  # begins the name of a check; the object id of the group follows
 DIRECT_MESSAGES: Final = "direct messages"
 ACTIVITIES: Final = "activities"
 SERVICE_ADDRESSES: Final = "service addresses"
@@ -88,6 +89,20 @@ def roster(configured: Channel, probes: TeamsProbes) -> Check:
         return Problem(", ".join(found), ". ".join(advice.ROSTER[each] for each in found)) if found else None
 
     return Check(f"roster {configured.name}", find, every=EACH_MINUTE, needs=_channel(configured))
+
+
+def group(identity: str, groups: Groups) -> Check:
+    """Check that the bot can read the members of a Microsoft Entra group whose members are approvers."""
+
+    async def find() -> Problem | None:
+        try:
+            await groups.members(identity)
+        except GroupUnavailable as unavailable:
+            said = f" ({unavailable.detail})" if unavailable.detail else ""
+            return Problem(unavailable.problem, f"{advice.GROUP[unavailable.problem]}{said}")
+        return None
+
+    return Check(f"{GROUP}{identity}", find, every=EACH_TEN_MINUTES, needs=TOKEN)
 
 
 def cards(configured: Channel, outcomes: Outcomes) -> Check:

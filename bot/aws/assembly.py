@@ -12,13 +12,14 @@ from bot.aws.identity_center import IdentityCenter
 from bot.aws.jit.access_requests import AccessRequests
 from bot.aws.jit.node_sessions import NodeSessions
 from bot.aws.queue import SqsQueue
+from bot.aws.session_preferences import read_session_preferences
 from bot.aws.web_identity import WebIdentity
 from bot.boto.failures import CallFailed, unavailable
 from bot.boto.fields import http_date, mapping
 from bot.ports.aws import RoleSession
 from bot.ports.clock import Clock
 from bot.ports.configuration import ObjectPlace
-from bot.ports.probes import ApprovalPolicies, QueueSettings
+from bot.ports.probes import ApprovalPolicies, QueueSettings, SessionPreferences
 from bot.telemetry import Telemetry
 
 _T = TypeVar("_T")
@@ -97,6 +98,10 @@ class AwsSide:
     async def approval_policies(self, account: str, region: str, *, within: float) -> ApprovalPolicies:
         """Return the manual approval policies of an account and Region. Raises AwsUnavailable."""
         return await _raising(self.requests.approval_policies(account, region, within=within))
+
+    async def session_preferences(self, account: str, region: str) -> SessionPreferences:
+        """Return Session Manager's preferences of an account and Region. Raises AwsUnavailable."""
+        return await read_session_preferences(self._clients, account, region)
 
     async def queue_settings(self) -> QueueSettings | None:
         """Return the queue's settings; None if no queue is configured. Raises AwsUnavailable."""

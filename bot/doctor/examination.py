@@ -23,7 +23,7 @@ from bot.doctor import findings, messages, running_bot
 from bot.doctor.endpoint import endpoint_problem, public_roots
 from bot.doctor.reading import Reading
 from bot.doctor.report import Report, in_order_of_fixing
-from bot.doctor.tables import RequesterRow, escalation_rows, group_rows, policy_rows, requester_rows
+from bot.doctor.tables import RequesterRow, escalation_rows, group_rows, policy_rows, requester_rows, session_rows
 from bot.domain.configuration import Configuration
 from bot.ports.aws import AwsThrottled, AwsUnavailable
 from bot.ports.store import Store, StoreUnavailable
@@ -157,6 +157,7 @@ class _Examination:
             requesters=tuple(requesters),
             escalations=tuple(escalation_rows(configuration.channels)),
             groups=tuple(await group_rows(configuration.channels, self._teams.groups, self._teams.people)),
+            sessions=tuple(await session_rows(self._aws, configuration)) if self._has_credentials else (),
         )
 
     # --- what is asked

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Final
 
 from bot.doctor.report import Found, Report
-from bot.doctor.tables import EscalationRow, GroupRow, PolicyRow, RequesterRow
+from bot.doctor.tables import EscalationRow, GroupRow, PolicyRow, RequesterRow, SessionRow
 from bot.text.escape import escape_json, one_line
 
 MOST_NAMED: Final = 10  # people in one cell
@@ -37,6 +37,7 @@ def as_json(report: Report) -> str:
         "requesters": [asdict(each) for each in report.requesters],
         "escalations": [asdict(each) for each in report.escalations],
         "groups": [asdict(each) for each in report.groups],
+        "sessions": [asdict(each) for each in report.sessions],
     }
     return escape_json(json.dumps(shown, ensure_ascii=False, indent=2))
 
@@ -53,6 +54,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _requesters(report.requesters)
     yield from _escalations(report.escalations)
     yield from _groups(report.groups)
+    yield from _sessions(report.sessions)
 
 
 def _findings(found: Sequence[Found]) -> Iterator[str]:
@@ -131,6 +133,20 @@ def _absent(row: GroupRow) -> str:
         return UNKNOWN
     more = [f"and {len(row.absent) - MOST_NAMED} more"] if len(row.absent) > MOST_NAMED else []
     return ", ".join([*row.absent[:MOST_NAMED], *more]) or "nobody"
+
+
+def _sessions(rows: Sequence[SessionRow]) -> Iterator[str]:
+    if rows:
+        yield ""
+        yield "Sessions run on after their access ends, until Session Manager ends them:"
+        yield from _table(
+            ("account", "Region", "after minutes idle", "after minutes"),
+            [(each.account, each.region, str(each.idle or "?"), _longest(each)) for each in rows],
+        )
+
+
+def _longest(row: SessionRow) -> str:
+    return row.why or ("no maximum" if row.longest is None else str(row.longest))
 
 
 def _requester(row: RequesterRow) -> str:

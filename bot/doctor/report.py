@@ -6,7 +6,7 @@ from typing import Final
 
 from bot.app_package.package import Finding as Mistake
 from bot.doctor.findings import Finding, findings_of, position
-from bot.doctor.tables import EscalationRow, GroupRow, PolicyRow, RequesterRow
+from bot.doctor.tables import EscalationRow, GroupRow, PolicyRow, RequesterRow, SessionRow
 from bot.service.checks.check import Problem
 
 PACKAGE: Final = "app package"
@@ -40,6 +40,7 @@ class Report:
     requesters: tuple[RequesterRow, ...]
     escalations: tuple[EscalationRow, ...] = ()
     groups: tuple[GroupRow, ...] = ()
+    sessions: tuple[SessionRow, ...] = ()
 
 
 def in_order_of_fixing(results: Mapping[str, Problem | None], mistakes: Iterable[Mistake] = ()) -> tuple[Found, ...]:

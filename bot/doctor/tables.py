@@ -1,8 +1,9 @@
-"""What doctor shows as tables: who can decide each policy, the last requesters, escalations, groups of approvers."""
+"""What doctor shows as tables: who can decide each policy, requesters, escalations, groups, and how sessions end."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from bot.domain.approvers import groups_in
@@ -12,7 +13,7 @@ from bot.domain.permission import Refusal, has_votable_approver, may_list_role, 
 from bot.domain.request import AccessRequest, Approver, ApproverKind, Level, RequestKey, Status
 from bot.domain.routing import Channel
 from bot.ports.aws import AwsUnavailable, ListedRequest
-from bot.ports.probes import ApprovalPolicy, AwsProbes
+from bot.ports.probes import ApprovalPolicy, AwsProbes, SessionPreferences
 from bot.ports.store import Store, StoreUnavailable
 from bot.ports.teams import Groups, GroupUnavailable, People, RosterUnavailable
 from bot.service.checks.aws import READING, possible_channels
@@ -22,6 +23,7 @@ MOST_ROWS: Final = 50  # requests in the table
 CONSOLE_ONLY: Final = "console only"
 NO_CHANNEL: Final = "no channel"
 UNREADABLE: Final = "unreadable"
+UNREAD_PREFERENCES: Final = "not read; ReadSessionPreferences in reader-policy.json allows it"
 ALLOWED: Final = "not known as a person; unplaced_requesters allows decisions"
 WHY: Final = {
     Refusal.UNIDENTIFIED: "not known as a person: add the role to trusted_roles if its trust policy fixes the session "
@@ -105,6 +107,20 @@ async def _group_row(
     return GroupRow(group, channel.name, len(members), tuple(absent))
 
 
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """When Session Manager ends sessions, whose access AWS does not end: after so many minutes, or idle ones.
+
+    `longest` is None if there is no maximum. `why` says why neither could be read, and then both are None.
+    """
+
+    account: str
+    region: str
+    longest: int | None = None
+    idle: int | None = None
+    why: str = ""
+
+
 def escalation_rows(channels: Sequence[Channel]) -> Iterator[EscalationRow]:
     """Yield who gains the right to decide by an escalation, and when."""
     by_name = {channel.name: channel for channel in channels}
@@ -113,7 +129,7 @@ def escalation_rows(channels: Sequence[Channel]) -> Iterator[EscalationRow]:
             continue
         target = by_name[channel.escalate_to]
         listed = dict.fromkeys(target.all_approvers)
-        yield EscalationRow(channel.name, int(channel.escalate_after.total_seconds()) // 60, target.name, tuple(listed))
+        yield EscalationRow(channel.name, _minutes(channel.escalate_after), target.name, tuple(listed))
 
 
 async def policy_rows(probes: AwsProbes, configuration: Configuration) -> list[PolicyRow]:
@@ -135,6 +151,29 @@ async def policy_rows(probes: AwsProbes, configuration: Configuration) -> list[P
         for policy in policies.read:
             found += _policy_rows(policy, account, region, configuration.channels)
     return found
+
+
+async def session_rows(probes: AwsProbes, configuration: Configuration) -> list[SessionRow]:
+    """Return Session Manager's preferences of each account and Region. The permission to read them is optional."""
+    places = configuration.places
+    answers = await asyncio.gather(
+        *(probes.session_preferences(account, region) for account, region in places), return_exceptions=True
+    )
+    return [_session_row(place, answer) for place, answer in zip(places, answers, strict=True)]
+
+
+def _session_row(place: tuple[str, str], answer: SessionPreferences | BaseException) -> SessionRow:
+    match answer:
+        case SessionPreferences(longest=longest, idle=idle):
+            return SessionRow(*place, None if longest is None else _minutes(longest), _minutes(idle))
+        case AwsUnavailable(code=code):
+            return SessionRow(*place, why=f"{UNREAD_PREFERENCES} ({code})")
+        case _:
+            raise answer
+
+
+def _minutes(span: timedelta) -> int:
+    return int(span.total_seconds()) // 60
 
 
 def _policy_rows(policy: ApprovalPolicy, account: str, region: str, channels: Sequence[Channel]) -> Iterator[PolicyRow]:

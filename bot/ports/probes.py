@@ -5,6 +5,7 @@ The exception is `AwsProbes.receive`: AWS counts how often a message was receive
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from bot.domain.request import Level
@@ -81,6 +82,14 @@ class QueueSettings:
     kms_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class SessionPreferences:
+    """When Session Manager ends sessions: after `longest` (None: never for this reason), or `idle` without input."""
+
+    longest: timedelta | None
+    idle: timedelta
+
+
 class AwsProbes(Protocol):
     """Questions to AWS. All raise AwsUnavailable."""
 
@@ -92,6 +101,9 @@ class AwsProbes(Protocol):
 
         What is read is kept: the next call continues from there.
         """
+
+    async def session_preferences(self, account: str, region: str) -> SessionPreferences:
+        """Return Session Manager's preferences of an account and Region, which bound how long a session runs."""
 
     async def queue_settings(self) -> QueueSettings | None:
         """Return the queue's settings; None if no queue is configured."""

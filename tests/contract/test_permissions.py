@@ -31,6 +31,7 @@ NEEDS_NONE = {"sts:GetCallerIdentity"}  # always allowed; a policy cannot deny i
 # A transaction has no separate permission: its puts, the only members the store uses, need that of PutItem.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
 GOVERNED_BY = {"dynamodb:TransactWriteItems": "dynamodb:PutItem"}
+TWICE = ("ssm:GetDocument",)  # for approval policies, and for the preferences of Session Manager
 MANAGED = {"StringEquals": {"aws:ResourceTag/SystemsManagerJustInTimeNodeAccessManaged": "true"}}
 TRUSTS = ("approver-trust.json", "canceller-trust.json", "reader-trust.json")
 CONFIGURATION = "configuration-policy.json"
@@ -108,7 +109,7 @@ def test_policies_allow_exactly_the_operations_that_the_code_calls() -> None:
     called = called_in(path for package in ("aws", "boto") for path in (ROOT / "bot" / package).rglob("*.py"))
     assert len(called) > 10
     allowed = actions(*POLICIES)
-    assert sorted(allowed) == sorted(called - NEEDS_NONE)
+    assert sorted(allowed) == sorted([*(called - NEEDS_NONE), *TWICE])
 
 
 def test_table_policies_allow_exactly_the_operations_that_the_store_calls() -> None:
@@ -197,7 +198,11 @@ def test_reader_role_reads_only_just_in_time_node_access() -> None:
     by_action = {action: each for each in statements("reader-policy.json") for action in each["Action"]}
     assert by_action["ssm:GetAutomationExecution"]["Condition"] == MANAGED
     assert "Condition" not in by_action["ssm:DescribeAutomationStepExecutions"]  # AWS lists no key for this action
-    assert by_action["ssm:GetDocument"]["Condition"] == {"StringEquals": {"ssm:DocumentType": "ManualApprovalPolicy"}}
+    documents = [each for each in statements("reader-policy.json") if "ssm:GetDocument" in each["Action"]]
+    assert [(each["Resource"][0].rpartition("/")[2], each["Condition"]) for each in documents] == [
+        ("*", {"StringEquals": {"ssm:DocumentType": "ManualApprovalPolicy"}}),
+        ("SSM-SessionManagerRunShell", {"StringEquals": {"ssm:DocumentType": "Session"}}),
+    ]
     everywhere = {action for action, each in by_action.items() if each["Resource"] == ["*"]}
     assert all(":Describe" in action or action == "ssm:ListDocuments" for action in everywhere)
 

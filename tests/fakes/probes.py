@@ -1,9 +1,10 @@
 """Fakes of the probes of Microsoft and AWS. They report a correct installation, unless a test sets an error."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from bot.ports.aws import AwsUnavailable, RoleSession
-from bot.ports.probes import ApprovalPolicies, ApprovalPolicy, QueueSettings
+from bot.ports.probes import ApprovalPolicies, ApprovalPolicy, QueueSettings, SessionPreferences
 
 
 class SoundTeams:
@@ -62,6 +63,10 @@ class SoundAws:
     async def approval_policies(self, account: str, region: str, *, within: float) -> ApprovalPolicies:
         _raise(self.errors.get("approval_policies"))
         return ApprovalPolicies(self.policies, len(self.policies) + self.unread)
+
+    async def session_preferences(self, account: str, region: str) -> SessionPreferences:
+        _raise(self.errors.get("session_preferences"))
+        return SessionPreferences(longest=None, idle=timedelta(minutes=20))
 
     async def queue_settings(self) -> QueueSettings | None:
         _raise(self.errors.get("queue_settings"))

@@ -88,6 +88,7 @@ async def test_doctor_finds_no_problem_in_a_sound_installation_and_writes_nothin
     assert {call.operation for call in world.aws.calls()[before:]} <= READS
     assert world.microsoft.posted(APPROVERS) == []
     assert not world.store.exists()
+    assert [(each.longest, each.idle, each.why) for each in report.sessions] == [(None, 20, "")]
     assert [(each.request.rpartition("/")[2], each.requester, each.why) for each in report.requesters] == [
         (request, TARO.name, "")
     ]

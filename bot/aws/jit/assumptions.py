@@ -10,6 +10,17 @@ from typing import Final
 from bot.domain.request import ApproverKind, LevelState, Status, Verdict
 from bot.domain.sessions import AccessType
 
+# --- Session Manager's preferences -----------------------------------------------------------------------------------
+
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-default-session-document.html
+PREFERENCES_DOCUMENT: Final = "SSM-SessionManagerRunShell"  # AWS makes it when somebody first saves preferences
+NO_SUCH_DOCUMENT: Final = "InvalidDocument"
+# Members of `inputs`, in minutes as text; empty or missing means the default.
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/session-preferences-timeout.html
+LONGEST_SESSION_MEMBER: Final = "maxSessionDuration"  # by default, there is no maximum
+IDLE_MEMBER: Final = "idleSessionTimeout"
+DEFAULT_IDLE_MINUTES: Final = 20
+
 # --- states ---------------------------------------------------------------------------------------------------------
 
 # OpsItem: PendingApproval and Approved appear in AWS's samples; the other words are in the enum OpsItemStatus.

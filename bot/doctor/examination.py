@@ -21,7 +21,7 @@ from bot.clock import SystemClock
 from bot.config.settings import Settings
 from bot.doctor import findings, messages, running_bot
 from bot.doctor.endpoint import endpoint_problem, public_roots
-from bot.doctor.reading import Reading
+from bot.doctor.reading import Reading, unlisted_sessions
 from bot.doctor.report import Report, in_order_of_fixing
 from bot.doctor.tables import RequesterRow, escalation_rows, group_rows, policy_rows, requester_rows, session_rows
 from bot.domain.configuration import Configuration
@@ -143,6 +143,8 @@ class _Examination:
         self._report_requesters(requesters)
         self._report_auto_approved(reading)
         await self._make(each for each in self._installation.checks() if each.name == IDENTITY_CENTER)
+        if self._has_credentials:
+            self._not_checked.update(await unlisted_sessions(self._aws.sessions, configuration))
         await self._ask_running_bot()
         self._note_what_nothing_shows()
         return Report(

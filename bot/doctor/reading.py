@@ -1,6 +1,7 @@
-"""Reads the requests of one account and Region as the bot's sweep does, and one of them completely."""
+"""Reads requests and sessions of accounts and Regions as the bot does, and one request of each completely."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -8,13 +9,26 @@ from typing import Final
 from bot.doctor.tables import newest
 from bot.domain.configuration import Configuration
 from bot.domain.request import AccessRequest, RequestKey
-from bot.ports.aws import AwsThrottled, AwsUnavailable, ListedRequest, RequestNotReadable, Requests
+from bot.ports.aws import (
+    AwsThrottled,
+    AwsUnavailable,
+    ListedRequest,
+    RequestNotReadable,
+    Requests,
+    Sessions,
+    SessionsDenied,
+)
 from bot.ports.clock import Clock
+from bot.ports.store import Place
 from bot.service.checks.advice import INCOMPLETE, READING_CODES, aws_advice
 from bot.service.checks.check import NOT_COMPLETE, Check, NotChecked, Problem
 
 SINCE: Final = timedelta(days=14)  # the longest access: what was approved earlier has ended
 MOST_READ: Final = 3  # requests read completely for each account and Region
+NO_SESSIONS: Final = (
+    "the reader role may not list sessions, so cards do not show what access was used for; if they should, add the"
+    " statement ListSessionsToShowHowAccessWasUsed of infra/aws/reader-policy.json"
+)
 
 
 class Reading:
@@ -57,3 +71,20 @@ class Reading:
         if not self.read.keys() & set(keys) or any(self.read[key].complete for key in keys if key in self.read):
             return None
         return Problem(NOT_COMPLETE, INCOMPLETE.format(request=keys[0].ops_item_id))
+
+
+async def unlisted_sessions(sessions: Sessions, configuration: Configuration) -> Mapping[str, str]:
+    """Return why sessions on nodes cannot be listed, by account and Region. The permission is optional."""
+    places = configuration.places
+    answers = await asyncio.gather(*(_unlisted(sessions, each) for each in places))
+    return {f"sessions {' '.join(place)}": why for place, why in zip(places, answers, strict=True) if why}
+
+
+async def _unlisted(sessions: Sessions, place: Place) -> str:
+    try:
+        await sessions.active(*place)
+    except SessionsDenied:
+        return NO_SESSIONS
+    except AwsUnavailable as unavailable:
+        return f"AWS answers {unavailable.code}"
+    return ""

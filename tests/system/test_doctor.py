@@ -42,6 +42,7 @@ READS = {
     "DescribeInstanceInformation",
     "DescribeInstances",
     "DescribeOpsItems",
+    "DescribeSessions",
     "GetAutomationExecution",
     "GetCallerIdentity",
     "GetDocument",
@@ -303,6 +304,16 @@ async def test_doctor_reports_a_throttled_list_of_requests_as_not_checked(world:
     report = await doctor(world)
     assert "aws.reader" not in names(report)
     assert report.not_checked[f"sweep {ACCOUNT} {REGION}"] == "it could not be made now; run doctor again"
+
+
+async def test_doctor_says_which_statement_is_missing_if_sessions_cannot_be_listed(world: Product) -> None:
+    """The permission is optional, so that is no problem."""
+    name = f"sessions {ACCOUNT} {REGION}"
+    assert name not in (await doctor(world)).not_checked
+    world.aws.faults.fail("DescribeSessions", "AccessDeniedException", times=None)
+    report = await doctor(world)
+    assert "ListSessionsToShowHowAccessWasUsed" in report.not_checked[name]
+    assert names(report) == []
 
 
 async def test_doctor_does_not_report_a_person_as_unknown_while_the_roster_cannot_be_read(world: Product) -> None:

@@ -196,11 +196,11 @@ def owner_name(owner: str) -> str:
     return exact(Principal.parse(owner).own_names[-1]) if owner.strip() else ""
 
 
-def has_news(usage: Usage | None, access: Access, reading: Reading) -> bool:
+def has_news(usage: Usage | None, access: Access, reading: Reading, known_others: Others) -> bool:
     """True if a session may belong to the access that the row does not have, so that others' access must be read."""
     known = {each.id for each in usage.sessions} if usage else set[str]()
     listed = (each for name, each in reading.on(access.nodes).items() if name not in known)
-    return any(whose(each, access, Others()) for each in listed)
+    return any(whose(each, access, known_others) for each in listed)
 
 
 # --- what a row keeps

@@ -119,6 +119,10 @@ def welcome(
     {command} sandbox decide {request} --approve
     {command} sandbox decide {request} --revoke
 
+  While access is approved, open a session, and close it with --close; the card says so within a minute:
+
+    {command} sandbox session {request}
+
   Print the request as the bot has stored it:
 
     {show_line(request, folder=log.parent)}

@@ -235,6 +235,8 @@ async def test_requesters_on_one_node_never_get_the_others_sessions() -> None:
     await minutes(world, 1)
     assert await sessions_of(world, taro) == [(mine, Whose.NAMED, True), (nobodys, Whose.UNCLEAR, True)]
     assert await sessions_of(world, jiro) == [(theirs, Whose.NAMED, True), (nobodys, Whose.UNCLEAR, True)]
+    await minutes(world, 3)
+    assert world.sessions.calls.count("granted") == 1
 
 
 @pytest.mark.parametrize("listed", [True, False])

@@ -178,7 +178,7 @@ class _PlaceWatch:
         A list that lacks a request whose access runs is not complete either.
         """
         known = tuple(each.access for each in running)
-        wanted = [each.access.begins for each in running if _depends_on_others(each, reading)]
+        wanted = [each.access.begins for each in running if _depends_on_others(each, reading, Others(known))]
         if not wanted:
             return Others()
         try:
@@ -192,10 +192,10 @@ class _PlaceWatch:
     # --- rows
 
     async def _keep(self, running: Sequence[RunningAccess], reading: Reading) -> None:
-        others = await self._others(running, reading)
+        others, known = await self._others(running, reading), Others(tuple(each.access for each in running))
         async for each in in_turns(running):
             mine = Others()
-            if _depends_on_others(each, reading):
+            if _depends_on_others(each, reading, known):
                 mine = replace(others, access=tuple(one for one in others.access if one.request != each.access.request))
             await self._store(each, _kept(each, reading, mine))
 
@@ -216,10 +216,10 @@ class _PlaceWatch:
             await self._rows.apply(running.key, changed)
 
 
-def _depends_on_others(running: RunningAccess, reading: Reading) -> bool:
+def _depends_on_others(running: RunningAccess, reading: Reading, known: Others) -> bool:
     """True if there is a session that the row does not have, or whose a session is must be asked again at the end."""
     again = reading.with_ended and running.usage is not None and bool(running.usage.sessions)
-    return again or has_news(running.usage, running.access, reading)
+    return again or has_news(running.usage, running.access, reading, known)
 
 
 def _unlisted(known: Iterable[Access], listed: Iterable[Access], *, since: datetime) -> tuple[Access, ...]:

@@ -200,8 +200,9 @@ def test_whose_a_session_is_changes_only_after_a_complete_read() -> None:
     unclear = with_reading(alone, access(), read(session("")), rival, settles=False)
     assert [each.whose for each in unclear.sessions] == [Whose.UNCLEAR]
     assert not unclear.sessions[0].is_theirs
-    assert not has_news(alone, access(), read(session("")))
-    assert has_news(None, access(), read(session("")))
+    assert not has_news(alone, access(), read(session("")), Others())
+    assert has_news(None, access(), read(session("")), Others())
+    assert not has_news(None, access(), read(session("jiro@example.com")), rival)
 
 
 def test_a_row_keeps_the_latest_sessions_and_all_that_are_open() -> None:

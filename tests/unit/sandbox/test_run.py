@@ -84,7 +84,7 @@ def test_commands_in_the_welcome_can_be_pasted(called: str, locale: str, monkeyp
     """
     monkeypatch.setattr("sys.argv", [called, "sandbox"])
     commands = suggested(locale, called)
-    assert len(commands) == 2 + 1 + len(MORE)
+    assert len(commands) == 3 + 1 + len(MORE)
     for words in commands:
         group: click.Command = main
         while isinstance(group, click.Group):
@@ -93,11 +93,12 @@ def test_commands_in_the_welcome_can_be_pasted(called: str, locale: str, monkeyp
 
 
 def test_commands_in_the_welcome_decide_and_show_the_waiting_request() -> None:
-    """They have its id: an approval, a revocation, and what the bot has stored."""
+    """They have its id: an approval, a revocation, a session, and what the bot has stored."""
     named = [words for words in suggested("en", "node-access-bot") if REQUEST in words]
     assert named == [
         ["sandbox", "decide", REQUEST, "--approve"],
         ["sandbox", "decide", REQUEST, "--revoke"],
+        ["sandbox", "session", REQUEST],
         ["show", REQUEST],
     ]
 

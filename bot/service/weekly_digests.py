@@ -15,6 +15,7 @@ from bot.domain.digest_post import LONGEST_PAUSE, DigestPost
 from bot.domain.digest_week import DigestWeek
 from bot.domain.history import HistoryEntry, is_listed, place_subject
 from bot.domain.routing import Channel
+from bot.domain.sessions import LONGEST_ACCESS
 from bot.domain.shown.reply_views import WeeklyDigestView
 from bot.domain.shown.weekly_digest import Tally, tally
 from bot.ports.clock import Clock
@@ -26,7 +27,7 @@ from bot.service.reconcile.retry_policy import CROWDING, MOST_POSTS, OUTAGE, POS
 from bot.telemetry import Telemetry
 
 PERIOD: Final = 30.0  # seconds between two looks at the clock
-OPEN_AT_MOST: Final = timedelta(days=38)  # a request waits for up to 30 days; its access may be revoked after that
+OPEN_AT_MOST: Final = timedelta(days=31) + LONGEST_ACCESS  # a request waits for up to 30 days before its access begins
 MOST_COUNTED: Final = 5_000  # requests of one digest; reading one takes about 0.1 ms
 AT_ONCE: Final = 100  # rows that are in memory at the same time
 log = structlog.get_logger(__name__)

@@ -109,6 +109,8 @@ class DigestCount(StrEnum):
     TIMED_OUT = "timed_out"  # expired undecided
     CANCELLED = "cancelled"
     REVOKED = "revoked"  # approved in this week or before
+    NEVER_USED = "never_used"  # access that ended, and a complete read of its sessions in this week found none
+    OUTLIVED = "outlived"  # sessions that were open after their access had ended in this week
     WAITING = "waiting"  # made before the end of the week, and still not decided
 
 

@@ -9,6 +9,7 @@ from bot.domain.digest_week import DigestWeek
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Status
 from bot.domain.routing import same_conversation
+from bot.domain.sessions import MARGIN, access_of, ended_at, is_settled
 from bot.domain.shown.decided import deciding_line
 from bot.domain.shown.reply_views import DigestCount, WeeklyDigestView
 
@@ -68,6 +69,21 @@ def _events(record: Record, request: AccessRequest, week: DigestWeek) -> Iterato
             yield DigestCount.WAITING
         case _:
             pass
+    yield from _use(record, request, week)
+
+
+def _use(record: Record, request: AccessRequest, week: DigestWeek) -> Iterator[DigestCount]:
+    """Yield what sessions show of access that has ended; nothing if they were never read."""
+    usage, end = record.usage, ended_at(request)
+    if usage is None or end is None or access_of(request) is None:
+        return
+    seen = usage.sessions or usage.more or not usage.readable
+    if not seen and is_settled(usage, end) and week.includes(usage.ended_read_at):
+        yield DigestCount.NEVER_USED
+    late = end + MARGIN
+    if week.includes(late):
+        theirs = (each for each in usage.sessions if each.is_theirs)
+        yield from (DigestCount.OUTLIVED for each in theirs if each.open or (each.ended_at and each.ended_at > late))
 
 
 def _wait(record: Record, request: AccessRequest, week: DigestWeek) -> Iterator[timedelta]:

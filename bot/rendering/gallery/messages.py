@@ -267,7 +267,7 @@ _WEEK = (REQUESTED_AT - timedelta(days=7), REQUESTED_AT)
 _DIGESTS: Final[Mapping[str, View]] = {
     "weekly-digest": WeeklyDigestView(
         *_WEEK,
-        counts=tuple(zip(DigestCount, (24, 18, 3, 2, 1, 1, 1, 2), strict=True)),
+        counts=tuple(zip(DigestCount, (24, 18, 3, 2, 1, 1, 1, 4, 1, 2), strict=True)),
         median=timedelta(minutes=12),
         longest=timedelta(days=1, hours=3, minutes=40),
         began=REQUESTED_AT - timedelta(days=2),

@@ -10,6 +10,7 @@ from bot.domain.digest_week import DigestWeek, WeeklyTime
 from bot.domain.record import Escalation, Record
 from bot.domain.request import AccessRequest, LevelState, Status, Withdrawal
 from bot.domain.routing import Route
+from bot.domain.sessions import SETTLED_AFTER, SeenSession, Usage, Whose
 from bot.domain.shown.reply_views import DigestCount
 from bot.domain.shown.weekly_digest import Tally, tally
 from tests.fakes.chat import CHANNEL, HANAKO
@@ -149,6 +150,49 @@ def counted(*rows: Record) -> dict[str, int]:
 def test_each_event_counts_in_the_week_in_which_it_happened(record: Record, numbers: dict[str, int]) -> None:
     """A request is counted when it was made, its outcome when that happened, and once while it waits."""
     assert counted(record) == numbers
+
+
+def session(ended: datetime | None, whose: Whose = Whose.NAMED) -> SeenSession:
+    """Return a session, open if it has no end."""
+    return SeenSession("s", "i-02999bd501754105a", whose, ended is None, "", BEFORE, ended)
+
+
+SETTLED = Usage(ended_read_at=WITHIN + SETTLED_AFTER)
+
+
+@pytest.mark.parametrize(
+    ("usage", "ends", "numbers"),
+    [
+        (None, WITHIN, {}),
+        (SETTLED, WITHIN, {"never_used": 1}),
+        (SETTLED, WITHIN + MINUTE, {}),
+        (replace(SETTLED, readable=False), WITHIN, {}),
+        (replace(SETTLED, sessions=(session(WITHIN, Whose.UNCLEAR),)), WITHIN, {}),
+        (Usage(ended_read_at=AFTER + SETTLED_AFTER), AFTER, {}),
+        (Usage((session(None), session(WITHIN + 9 * MINUTE), session(WITHIN + MINUTE))), WITHIN, {"outlived": 2}),
+        (Usage((session(None, Whose.UNCLEAR),)), WITHIN, {}),
+        (Usage((session(None),)), BEFORE, {}),
+        (Usage((session(None),)), AFTER, {}),
+    ],
+    ids=[
+        "not read",
+        "never used",
+        "not settled",
+        "unreadable",
+        "maybe used",
+        "settled after the week",
+        "two of three outlived",
+        "maybe of others",
+        "ended before the week",
+        "runs on",
+    ],
+)
+def test_sessions_show_access_that_was_never_used_and_what_outlived_it(
+    usage: Usage | None, ends: datetime, numbers: dict[str, int]
+) -> None:
+    """Only certain facts count: a complete read of no session, and the requester's own sessions after the end."""
+    facts = {"access_from": BEFORE, "access_until": ends}
+    assert counted(row(asked(Status.APPROVED, BEFORE, BEFORE, **facts), usage=usage)) == numbers
 
 
 def test_revocation_from_teams_counts_when_it_was_confirmed() -> None:

@@ -19,6 +19,7 @@ from bot.sandbox.teams import inbound
 from bot.sandbox.teams.faults import Effect, Fault
 from bot.sandbox.teams.federated_credentials import ENTRA_AUDIENCE, JWT_BEARER, FederatedCredential
 from bot.sandbox.teams.front import TeamsFront
+from bot.sandbox.teams.graph import ON_CALL
 from bot.sandbox.teams.microsoft import BotRegistration, Microsoft
 from bot.sandbox.teams.people import ALEX, CASTS, MEI, SAMPLE_APP_ID, SAMPLE_TENANT, TARO
 from tests.fakes.listening import listening
@@ -511,3 +512,42 @@ async def test_sandbox_accepts_only_the_configured_kind_of_credential(
     for secret in ("", "x", BOT.app_secret):
         status, _ = await ask_for_token(federated, http, client_secret=secret)
         assert status == 401
+
+
+async def test_controls_set_how_graph_answers_and_who_is_in_a_group(
+    front: TeamsFront, http: aiohttp.ClientSession
+) -> None:
+    """A person who explores the sandbox can try each failure with curl. Invalid switches and members change nothing."""
+
+    async def post(path: str, body: Any) -> int:
+        async with http.post(f"{front.graph_url}/_sandbox/{path}", json=body) as response:
+            return response.status
+
+    async def members() -> tuple[int, Any]:
+        _, grant = await ask_for_token(front, http, scope=f"{front.graph_url}/.default")
+        headers = {"Authorization": f"Bearer {grant['access_token']}"}
+        path = f"/v1.0/groups/{ON_CALL}/transitiveMembers"
+        query = {"$select": "id", "$top": "999"}
+        async with http.get(front.graph_url + path, params=query, headers=headers) as response:
+            return response.status, await response.json()
+
+    invalid = [("graph", {"consent_given": True}), ("groups", {"members": []})]
+    invalid += [("groups", {"group": ON_CALL, "members": [{"id": MEI.object_id, "kind": "ghost"}]})]
+    assert [await post(path, body) for path, body in invalid] == [400, 400, 400]
+    assert [len((await members())[1]["value"]), await post("graph", {"page_size": 2})] == [6, 204]
+    status, page = await members()
+    assert (status, len(page["value"]), "@odata.nextLink" in page) == (200, 2, True)
+    await post("groups", {"group": ON_CALL, "members": [{"id": MEI.object_id}]})
+    assert (await members())[1]["value"] == [{"@odata.type": "#microsoft.graph.user", "id": MEI.object_id}]
+    await post("graph", {"consent": False})
+    status, refused = await members()
+    assert (status, refused["error"]["code"]) == (403, "Authorization_RequestDenied")
+
+
+async def test_token_for_the_connector_is_not_accepted_by_graph(front: TeamsFront, http: aiohttp.ClientSession) -> None:
+    """Nor is that for Graph accepted by the Connector: each has one audience."""
+    connector, of_graph = f"Bearer {front.microsoft.outbound_token()}", f"Bearer {front.microsoft.graph_token()}"
+    assert (front.microsoft.roles_for_graph(connector), front.microsoft.accepts(of_graph)) == (None, False)
+    headers = {"Authorization": connector}
+    async with http.get(f"{front.graph_url}/v1.0/groups/{ON_CALL}/transitiveMembers", headers=headers) as response:
+        assert response.status == 401

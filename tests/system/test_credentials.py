@@ -16,9 +16,10 @@ from aiohttp import web
 
 from bot.sandbox.aws.callers import Session
 from bot.sandbox.aws.world import BOT_ROLE
+from bot.sandbox.teams.graph import ON_CALL
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import APP_ID, HANAKO
-from tests.fakes.product import UNPACED, Product, product
+from tests.fakes.product import TOML, UNPACED, Product, product
 from tests.fakes.signing import SECRET
 
 TOKEN = "token$"
@@ -87,7 +88,8 @@ async def identity_endpoint(microsoft: FakeMicrosoft) -> AsyncIterator[tuple[str
 
     async def grant(request: web.Request) -> web.Response:
         requests.append({**request.query, "header": request.headers.get("X-IDENTITY-HEADER")})
-        token = microsoft.sign_in.outbound_token()
+        of_graph = request.query["resource"] == microsoft.graph_url
+        token = microsoft.sign_in.graph_token() if of_graph else microsoft.sign_in.outbound_token()
         ends = str(int(time.time()) + 86_400)
         return web.json_response({"access_token": token, "expires_on": ends, "token_type": "Bearer"})
 
@@ -124,4 +126,20 @@ async def test_bot_gets_its_token_for_teams_from_a_managed_identity(
             "header": "header-of-the-tests",
         }
     ]
+    assert world.microsoft.faults.matching("POST", TOKEN) == []
+
+
+async def test_bot_reads_a_group_of_approvers_with_a_token_of_the_managed_identity(world: Product) -> None:
+    """The identity endpoint is asked for a token of each of the two services, and Entra for none."""
+    world.toml = TOML.replace('approvers = ["members"]', f'approvers = ["group:{ON_CALL}"]', 1)
+    async with identity_endpoint(world.microsoft) as (address, requests):
+        world.changed |= {
+            "app_credential": "managed-identity",
+            "identity_endpoint": address,
+            "identity_header": "header-of-the-tests",
+        }
+        async with world.running():
+            await world.click(HANAKO, await world.card(await world.ask()), "approve", "ok")
+            await world.until(lambda: world.signals() == 1)
+    assert {each["resource"] for each in requests} == {"https://api.botframework.com", world.microsoft.graph_url}
     assert world.microsoft.faults.matching("POST", TOKEN) == []

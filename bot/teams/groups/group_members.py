@@ -52,10 +52,7 @@ class GroupMembers:
 
     async def members(self, group: str) -> frozenset[str]:
         """Return the object ids of all people in the group and the groups in it. Raises GroupUnavailable."""
-        found = self._current(group)
-        if found is None:
-            await self._flight.join_briefly(group, seconds=self._patience)
-            found = self._current(group)
+        found = self._current(group) or await self._flight.join_briefly(group, seconds=self._patience)
         if found is None:
             raise GroupUnavailable(GroupProblem.UNAVAILABLE, "slow")
         if isinstance(found, GroupUnavailable):
@@ -72,22 +69,25 @@ class GroupMembers:
         current = read is not None and 0 <= self._clock.epoch() - read.since < read.seconds
         return read.found if read and current else None
 
-    async def _read(self, group: str) -> None:
+    async def _read(self, group: str) -> frozenset[str] | GroupUnavailable:
         began = self._clock.epoch()
         try:
             async with asyncio.timeout(LONGEST_READ):
-                self._reads[group] = _Read(await self._graph.members(group), began, TRUSTED_FOR)
-            self._count("ok")
+                found = await self._graph.members(group)
         except TimeoutError:
-            self._failed(group, GroupUnavailable(GroupProblem.UNAVAILABLE, "slow"))
+            return self._failed(group, GroupUnavailable(GroupProblem.UNAVAILABLE, "slow"))
         except GroupUnavailable as problem:
-            self._failed(group, problem)
+            return self._failed(group, problem)
+        self._reads[group] = _Read(found, began, TRUSTED_FOR)
+        self._count("ok")
+        return found
 
-    def _failed(self, group: str, problem: GroupUnavailable) -> None:
+    def _failed(self, group: str, problem: GroupUnavailable) -> GroupUnavailable:
         seconds = max(UNREAD_FOR, problem.retry_after if isinstance(problem, GraphThrottled) else 0.0)
         self._reads[group] = _Read(problem, self._clock.epoch(), seconds)
         self._count(problem.problem)
         log.warning("group_unavailable", group=group, problem=problem.problem, code=problem.detail)
+        return problem
 
     def _count(self, result: str) -> None:
         self._telemetry.teams_calls.labels(kind=CallKind.GROUP, result=result).inc()

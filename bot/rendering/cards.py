@@ -64,7 +64,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "review": [{}] if view.buttons and formatter.limits is not LIMITS[-1] else [],
         "revoke": revoke_form(view, formatter, notice),
         "links": links if _is_decided_in_console(view) else [],
-        "session_links": usage_links(view.usage, formatter),
+        "session_links": usage_links(view.usage, formatter, beside=view.requested_at),
         "folded_links": [] if _is_decided_in_console(view) else links,
         "footer": [] if view.buttons else [{}],
         "viewers": list(view.viewers),

@@ -74,7 +74,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         else [],
         "decisions": formatter.latest(view.decisions, beside=view.requested_at),
         "alerts": [{"lines": lines} for lines in _direct_alerts(view, formatter) if lines],
-        "session_links": usage_links(view.usage, formatter),
+        "session_links": usage_links(view.usage, formatter, beside=view.requested_at),
         "reason": formatter.reason(view.reason),
         "commands": [{"shell": list(view.commands), "powershell": list(view.powershell)}] if view.commands else [],
         "open": not view.commands,

@@ -21,13 +21,13 @@ def usage_alerts(line: UsageLine | None, formatter: CardFormatter, *, beside: da
     return [formatter.say.runs("usage.still_open", line.open, at=at)]
 
 
-def usage_links(line: UsageLine | None, formatter: CardFormatter) -> list[Data]:
+def usage_links(line: UsageLine | None, formatter: CardFormatter, *, beside: datetime | None) -> list[Data]:
     """Return the buttons: the console's list of open sessions, and the logs. The shortest form has no logs."""
     if line is None:
         return []
     logs = () if formatter.limits is LIMITS[-1] else line.logs
     links = [(formatter.say.text("usage.sessions"), line.sessions_url)] if line.sessions_url else []
-    links += [(_log_title(each.at, formatter), each.url) for each in logs]
+    links += [(_log_title(each.at, formatter, beside), each.url) for each in logs]
     return [{"title": title, "url": url} for title, url in links]
 
 
@@ -61,7 +61,7 @@ def _unread(line: UsageLine, formatter: CardFormatter) -> list[Runs]:
     return [formatter.runs("usage.unread")] if line.unread else []
 
 
-def _log_title(at: datetime | None, formatter: CardFormatter) -> str:
+def _log_title(at: datetime | None, formatter: CardFormatter, beside: datetime | None) -> str:
     if at is None:
         return formatter.say.text("usage.log_unknown")
-    return formatter.say.text("usage.log", at=formatter.say.moment(at))
+    return formatter.say.text("usage.log", at=formatter.say.moment(at, beside=beside))

@@ -7,7 +7,7 @@ import pytest
 
 from bot.aws.assembly import AwsSide
 from bot.aws.jit import node_sessions
-from bot.domain.sessions import Access, AccessType, owner_name
+from bot.domain.sessions import Access, AccessType, Others, Whose, owner_name, whose
 from bot.ports.aws import AwsUnavailable, SessionsDenied
 from bot.sandbox.aws.jit.assumptions import Assumptions, SessionOwner
 from bot.sandbox.aws.world import ACCOUNT, REGION, REQUESTER
@@ -86,9 +86,18 @@ async def test_access_of_every_request_is_listed_with_its_nodes_and_times(scene:
     assert later == {asked.id}
 
 
-@pytest.mark.parametrize("owner", SessionOwner)
-@pytest.mark.parametrize("shown", [True, False])
-async def test_sessions_are_listed_in_every_form_that_aws_may_use(owner: SessionOwner, *, shown: bool) -> None:
+@pytest.mark.parametrize(
+    ("owner", "shown", "expected"),
+    [
+        (SessionOwner.NAMED, True, Whose.NAMED),
+        (SessionOwner.RANDOM, True, Whose.ALONE),
+        (SessionOwner.ABSENT, True, Whose.ALONE),
+        *((each, False, Whose.UNCLEAR) for each in SessionOwner),
+    ],
+)
+async def test_sessions_are_attributed_in_every_form_in_which_aws_may_list_them(
+    owner: SessionOwner, *, shown: bool, expected: Whose
+) -> None:
     """If AWS has no filter for just-in-time access, every session is listed, and one read asks for that only once."""
     assumed = Assumptions(session_owner=owner, session_type_shown=shown, session_filter_known=False)
     with staged(assumed=assumed) as scene:
@@ -97,10 +106,12 @@ async def test_sessions_are_listed_in_every_form_that_aws_may_use(owner: Session
         async with aws_side(scene) as side:
             for _ in range(2):
                 (found,) = await side.sessions.active(*HERE)
+            (own,) = await side.sessions.granted(*HERE, scene.clock())
         assert [each.error for each in scene.aws.calls("DescribeSessions")] == ["InvalidFilterKey", None, None]
     assert found.id == opened
     assert found.access_type is (AccessType.JUST_IN_TIME if shown else None)
     assert (owner_name(found.owner) == REQUESTER) is (owner is SessionOwner.NAMED)
+    assert whose(found, own, Others(complete=True)) is expected
 
 
 async def test_missing_permission_is_told_from_an_unreadable_list() -> None:

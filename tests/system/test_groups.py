@@ -11,7 +11,7 @@ from bot.sandbox.teams.graph import ON_CALL
 from bot.teams.groups import graph, group_members
 from bot.text.escape import unwrapped
 from tests.fakes.card_text import shown
-from tests.fakes.people import ALEX, HANAKO, MEI, PRIYA
+from tests.fakes.people import ALEX, HANAKO, MEI, PRIYA, TARO
 from tests.fakes.product import TOML, UNPACED, Product, product
 
 
@@ -38,6 +38,7 @@ async def test_members_of_the_group_decide_without_a_restart_once_an_administrat
     world.microsoft.graph.switch(consent=False)
     async with world.running():
         card = await world.card(await world.ask())
+        await world.direct_message(TARO)  # everything that reads the group for the request is done
         assert says(await world.click(HANAKO, card, "approve"), "group_refused")
         world.microsoft.graph.switch(consent=True)
         assert says(await world.click(PRIYA, card, "approve"), "not_in_group")
@@ -61,6 +62,7 @@ async def test_click_while_graph_fails_is_refused_and_works_afterwards(
     world.microsoft.graph.switch(**switches)
     async with world.running():
         card = await world.card(await world.ask())
+        await world.direct_message(TARO)
         assert "'verb': 'approve'" in str(card.card)
         assert says(await world.click(ALEX, card, "approve"), "group_unavailable")
         assert world.signals() == 0

@@ -24,7 +24,9 @@ from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import PersonalChat, RowUnreadable
 from bot.store.rows import PERSONAL_CHAT, RECORD, decode, encode
 from bot.teams.inbound.tokens import TokenRefused, _key_id, bearer
+from bot.teams.net.session import as_object
 from bot.teams.wire.activity import NotAnActivity, parse
+from bot.teams.wire.group_page import read_group_page
 from bot.teams.wire.invoke import NotAClick, read_click
 from bot.teams.wire.message_text import message_text, stated_locale, stated_timezone
 from tests.contract import documents
@@ -66,6 +68,12 @@ CHAT = PersonalChat(Person(HANAKO.object_id, TENANT_ID, "佐藤 花子"), "a:1",
 ROW = Record(KEY, ASKED_AT, version=7, request=request(), decisions=(decision(CHAT.person),)).with_surface(
     Surface("card:approvals", SurfaceKind.CARD, DeliveryState.DELIVERED, "19:a@thread.tacv2", "1", "digest")
 )
+GROUP_PAGE = {
+    "@odata.nextLink": "https://graph.microsoft.com/v1.0/groups/x/transitiveMembers?$skiptoken=y",
+    "value": [
+        {"@odata.type": f"#microsoft.graph.{kind}", "id": HANAKO.object_id} for kind in ("user", "group", "device")
+    ],
+}
 HEADER = Signer(SignIn()).header("https://smba.trafficmanager.net/teams/")
 
 
@@ -156,6 +164,11 @@ PARSERS = {
     ),
     "chat": Parser(lambda rng: _spoilt_json(rng, json.loads(encode(PERSONAL_CHAT, CHAT))), _chats, (RowUnreadable,)),
     "request's key": Parser(lambda rng: scrambled(rng, str(KEY)), RequestKey.parse, (InvalidRequestKey,)),
+    "page of a group": Parser(
+        lambda rng: _spoilt_json(rng, GROUP_PAGE).encode(errors="replace"),
+        lambda raw: read_group_page(as_object(raw)).people,
+        (ValueError,),
+    ),
     "principal": Parser(lambda rng: scrambled(rng, TARO), lambda text: Principal.parse(text).shown_name),
 }
 

@@ -71,7 +71,7 @@ GROUP: Final[Mapping[GroupProblem, str]] = {
     GroupProblem.NOT_FOUND: "Microsoft Entra has no group with this object id. Copy the id from the group's overview",
     GroupProblem.EMPTY: "no person is in the group or in a group in it, or its members are hidden. Add people; a group "
     "with hidden membership cannot be used",
-    GroupProblem.TOO_LARGE: "the group has more than 4,995 members. List a smaller group",
+    GroupProblem.TOO_LARGE: "the group has more than 4,995 members, devices included. List a smaller group",
     GroupProblem.UNAVAILABLE: "Microsoft Graph does not answer. Check that NODE_ACCESS_GRAPH_URL is reachable with "
     "HTTPS from the bot. The bot tries again each minute",
     GroupProblem.REFUSED: "Microsoft Graph or Entra refuses the bot. Check NODE_ACCESS_GRAPH_URL, and look up the code",

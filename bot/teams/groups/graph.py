@@ -97,7 +97,8 @@ class Graph:
         answer = await self._exchange(address, token)
         if answer.status == 401:
             self._credentials.forget(token)
-            answer = await self._exchange(address, await self._token())
+            token = await self._token()
+            answer = await self._exchange(address, token)
         if group_problem(answer.status, error_code(answer.raw)) is GroupProblem.CONSENT_MISSING:
             self._renew_later(token)
         return answer

@@ -10,7 +10,7 @@ from bot.domain.identity import Person
 from bot.domain.permission import Refusal
 from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import Channel, LevelRule
-from bot.ports.teams import ChatProblem
+from bot.ports.teams import ChatProblem, GroupProblem
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.incoming import IncomingMessage
 from tests.fakes.aws import LEAD
@@ -105,6 +105,21 @@ async def test_first_channel_can_still_decide_after_the_escalation() -> None:
     second = card_in(world, LEADS_CHANNEL)
     assert second is not None
     assert (second.buttons, world.aws.requests[key].status) == (False, Status.APPROVED)
+
+
+async def test_second_channel_with_a_group_is_decided_by_people_of_the_group_who_are_in_that_channel() -> None:
+    """Hanako is in the group, and only in the first channel. No one decides there while the group cannot be read."""
+    group = "cccccccc-0000-4000-8000-000000000001"
+    world = world_of(leads=replace(LEADS, approvers=(f"group:{group}",)))
+    world.groups.set(group, HANAKO, LEADER)
+    key = await escalated(world)
+    async with world.running():
+        assert code_of(await press_there(world, key, HANAKO)) is Refusal.NOT_APPROVER
+        world.groups.groups[group] = GroupProblem.NOT_FOUND
+        assert code_of(await press_there(world, key, LEADER)) is Refusal.GROUP_REFUSED
+        world.groups.set(group, LEADER)
+        await press_there(world, key, LEADER)
+    assert [each.session_name for each in world.aws.signals] == [LEADER.upn]
 
 
 async def test_approvers_decide_only_in_their_own_channel() -> None:

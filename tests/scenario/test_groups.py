@@ -161,6 +161,22 @@ async def test_each_level_has_its_own_group_and_one_person_approves_one_level() 
     assert world.aws.count("signal") == 2
 
 
+async def test_group_that_the_file_names_since_the_roster_was_looked_up_allows_no_one_at_that_click() -> None:
+    """It was not read for this click, so nobody is known to be in it. The next click reads it."""
+    world = world_of(HANAKO, channel=APPROVALS)
+    key = await world.posted()
+
+    async def edit() -> None:
+        world.configuration.replace(replace(world.configuration.value, channels=(BY_GROUP,)))
+
+    world.people.before_member.append(edit)
+    async with world.running():
+        assert code_of(await world.press(key, HANAKO)) is Refusal.GROUP_UNAVAILABLE
+        assert world.aws.count("signal") == 0
+        await world.press(key, HANAKO)
+    assert world.aws.count("signal") == 1
+
+
 # --- what people see
 
 

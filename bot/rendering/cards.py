@@ -5,7 +5,8 @@ from typing import Final
 
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict, Withdrawal
-from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Notice
+from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Notice, NoticeCode
+from bot.rendering.console_links import console_links
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs
 from bot.rendering.forms import decision_form, revoke_form
 from bot.rendering.mention_tags import MentionTags
@@ -41,18 +42,19 @@ _EXPLAINED: Final = frozenset(
 
 def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None) -> Data:
     """Return the data for the template `request` or `decided`."""
-    links = _links(view, formatter)
+    reason = _reason(view, formatter)
     return {
         "words": formatter.say.group("card"),
         "notice": notice_data(notice, formatter, view),
         "style": BANNER_STYLES[view.banner],
         "banner": _banner(view, formatter),
-        "details": _details(view, formatter) + ([] if notice else _reviewers(view, formatter)),
+        "details": _details(view, formatter) + _reviewers(view, formatter, notice),
         "decisions": _decisions(view, formatter, waiting=notice is None),
         "node": formatter.name(formatter.node(view.shown_node)),
         "environment": [f"  {each}" for each in formatter.tag_values(view.tags, ENVIRONMENT_TAGS)],
         "asks": _asks(view, formatter),
-        "reason": _reason(view, formatter),
+        "reason": reason,
+        "more": [{}] if reason["whole"] else [],
         "alerts": _alerts(view, formatter),
         "quiet": [] if notice or view.reviewers else quiet_lines(view, formatter),
         "rows": _rows(view, formatter),
@@ -63,9 +65,8 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "withdraw": [{}] if view.queued and view.can_withdraw else [],
         "review": [{}] if view.buttons and formatter.limits is not LIMITS[-1] else [],
         "revoke": revoke_form(view, formatter, notice),
-        "links": links if _is_decided_in_console(view) else [],
+        **console_links(view, formatter, notice, own_row=view.buttons or view.banner not in OPEN),
         "session_links": usage_links(view.usage, formatter, beside=view.requested_at),
-        "folded_links": [] if _is_decided_in_console(view) else links,
         "footer": [] if view.buttons else [{}],
         "viewers": list(view.viewers),
         "key": view.key,
@@ -105,21 +106,19 @@ def _turn(view: CardView, formatter: CardFormatter) -> list[Data]:
     These are names of roles; at the first level, the banner says enough.
     """
     level = view.level
-    if not view.steps or level is None or view.banner is not Banner.WAITING or not view.buttons or view.no_approver:
+    if not view.steps or level is None or view.banner is not Banner.WAITING or not view.buttons:
         return []
     names = formatter.names(level.waits_for if level.number > 1 and not view.mentions else ())
     runs = formatter.say.runs("value.level_waits", number=str(level.number), names=names)
     return [{"runs": runs, "quote": []}] if names else []
 
 
-def _reason(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return the reason; one that is long on a phone begins folded, with a button to show all."""
-    written = formatter.lines(view.reason)
-    if not written:
-        return []
+def _reason(view: CardView, formatter: CardFormatter) -> Data:
+    """Return the reason, or that there is none. One that is long on a phone begins folded, with a button."""
+    written = formatter.lines(view.reason) or [formatter.say.text("value.no_reason")]
     whole = {"first": written[0], "lines": written[1:]}
     start = beginning(written, FOLDED_ROWS, most=REASON_ROWS)
-    return [{**whole, "whole": []}] if start is None else [{"first": start, "lines": [], "whole": [whole]}]
+    return {**whole, "whole": []} if start is None else {"first": start, "lines": [], "whole": [whole]}
 
 
 def _asks(view: CardView, formatter: CardFormatter) -> Runs:
@@ -140,14 +139,13 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
     ]
     if view.banner in _EXPLAINED and not any(isinstance(line.verdict, Withdrawal) for line in view.decisions):
         details.append(formatter.runs(f"card_line.{view.banner}"))
-    if view.banner is Banner.FAILED:
-        details += formatter.conflict(view.conflicting_policies)
+    details += formatter.conflict(view.conflicting_policies)
     if view.banner is Banner.WAITING and view.level and view.level.required is not None and _counted(view.level):
         details.append(_approvals(view.level, view.level.required, formatter))
     if view.auto_approved:
         details.append(formatter.runs("card_line.auto_approved"))
     if view.access_until:
-        key = "card_line.was_until" if view.banner is Banner.ENDED else "card_line.until"
+        key = "card_line.ended_at" if view.banner is Banner.ENDED else "card_line.until"
         details.append(formatter.say.runs(key, at=formatter.say.moment(view.access_until, beside=beside)))
     details += usage_lines(view.usage, formatter, beside=beside)
     if view.decided_outside:
@@ -156,22 +154,25 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
     return details
 
 
-def _reviewers(view: CardView, formatter: CardFormatter) -> list[Runs]:
-    """Return the line that names the reviewers; [] without one. It takes the room of the quiet line on a phone."""
-    names = formatter.names(view.reviewers)
+def _reviewers(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Runs]:
+    """Return the line that names the reviewers; [] without one. It takes the room of the quiet line on a phone.
+
+    A notice leaves no room for it, unless it is the one that says that the card names the person.
+    """
+    names = formatter.names(view.reviewers) if notice is None or notice.code is NoticeCode.REVIEWING else ""
     return [formatter.say.runs("card_line.reviewing", names=names)] if names else []
 
 
 def _obstacles(view: CardView, formatter: CardFormatter) -> list[Runs]:
     """Return why no one can decide here, or no one can approve, and what to do; [] if approvers can decide."""
     said: list[Runs] = []
-    if view.no_buttons:
+    if view.no_buttons is DecidedElsewhere.UNREACHABLE:
+        said.append(formatter.coded("home_problem", view.home_problem, otherwise="other", home=view.home or ""))
+    elif view.no_buttons:
         address, home = formatter.name(view.unmatched_address), formatter.name(view.home or "")
         said.append(formatter.say.runs(f"no_buttons.{view.no_buttons}", home=home, address=address))
         # administrators copy the principal into [people], which drops marks for wrapping
         said += formatter.for_administrators("admin_card", view.no_buttons, principal=view.requester_principal)
-    if view.home_problem:
-        said.append(formatter.coded("home_problem", view.home_problem, otherwise="other"))
     for reason, prevents in (("no_approver", view.no_approver), ("no_second_approver", view.no_second_approver)):
         if prevents:
             said += [formatter.runs(f"card_line.{reason}"), *formatter.for_administrators("admin_card", reason)]
@@ -179,8 +180,7 @@ def _obstacles(view: CardView, formatter: CardFormatter) -> list[Runs]:
 
 
 def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return the conditions that approvers must consider, each with its lines."""
-    conflict = formatter.conflict(view.conflicting_policies) if view.banner is not Banner.FAILED else []
+    """Return the conditions that approvers must consider."""
     alerts = [
         formatter.runs(f"card_line.{line.verdict}_not_shown", who=formatter.person(line.who or ""))
         for line in view.not_shown
@@ -195,7 +195,7 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
     elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:
         alerts.append(formatter.runs("card_line.unmatched", address=view.unmatched_address))
     alerts += usage_alerts(view.usage, formatter, beside=view.requested_at)
-    return [{"lines": each} for each in (conflict, *([line] for line in alerts)) if each]
+    return [{"lines": [line]} for line in alerts]
 
 
 def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
@@ -255,27 +255,6 @@ def _approvals(level: LevelLine, required: int, formatter: CardFormatter) -> Run
     if level.approved_by:
         return formatter.say.runs(f"{key}_by", required, **given, names=formatter.names(level.approved_by))
     return formatter.say.runs(key, required, **given)
-
-
-def _is_decided_in_console(view: CardView) -> bool:
-    """True for a card from which people must go to the console."""
-    return view.no_buttons not in {None, DecidedElsewhere.ELSEWHERE} or view.banner is Banner.UNKNOWN
-
-
-def _links(view: CardView, formatter: CardFormatter) -> list[Data]:
-    """Return the link to the console, with the account to sign in to and the way to the request there.
-
-    The shortest form of a card has only the link: its account has a row as well. A copy of a request has none, because
-    it is decided in another account.
-    """
-    if not view.console_url or view.no_buttons is Refusal.REPLICA:
-        return []
-    way = (
-        []
-        if formatter.limits is LIMITS[-1]
-        else [formatter.say.runs("card_line.console", account=formatter.account(view.account, view.account_name))]
-    )
-    return [{"url": view.console_url, "way": way}]
 
 
 def _people(view: CardView, formatter: CardFormatter) -> Data:

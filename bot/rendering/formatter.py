@@ -78,10 +78,10 @@ class CardFormatter:
         """Return a phrase filled with names from outside. Moments go through `say.runs`."""
         return self.say.runs(key, **{place: self.name(value) for place, value in names.items()})
 
-    def coded(self, group: str, code: str | None, *, otherwise: str) -> Runs:
+    def coded(self, group: str, code: str | None, *, otherwise: str, **names: str) -> Runs:
         """Return the text for a code in a group of words; for a code without words, the text for `otherwise`."""
         key = f"{group}.{code}"
-        return self.runs(key if self.say.has(key) else f"{group}.{otherwise}")
+        return self.runs(key if self.say.has(key) else f"{group}.{otherwise}", **names)
 
     def for_administrators(self, group: str, code: str, /, **names: str) -> list[Runs]:
         """Return the line that says how an administrator changes this, with the names of settings.
@@ -135,7 +135,11 @@ class CardFormatter:
         """Return the row with the node's id, or with the names and ids of several nodes; no row without any id."""
         if not nodes:
             return self.plain_row("node", node_id)
-        return [self.row("nodes", *(self._node(each) for each in nodes))]
+        return [self.row("nodes", *self.nodes(nodes))]
+
+    def nodes(self, nodes: Sequence[NodeLine]) -> list[Runs]:
+        """Return a line with the name and the id of each node."""
+        return [self._node(each) for each in nodes]
 
     def _node(self, node: NodeLine) -> Runs:
         if not node.name:

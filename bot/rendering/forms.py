@@ -11,15 +11,15 @@ def decision_form(view: CardView, formatter: CardFormatter, notice: Notice | Non
     """Return the data of the buttons and their comment fields; [] for a card without buttons.
 
     Reject opens its field. Approve is one tap, with a field behind another button, unless a comment is required. The
-    shortest form of a card has no room for that other button.
+    shortest form of a card has no room for that other button. If no one may approve, only Reject is left.
     """
     if not view.buttons:
         return []
-    approval = [_field("approve", view, formatter, notice)]
+    approval = [] if view.no_second_approver else [_field("approve", view, formatter, notice)]
     required, shortest = Verdict.APPROVE in view.comment_required, formatter.limits is LIMITS[-1]
     return [
         {
-            "approve": [] if required else [{}],
+            "approve": [] if required or not approval else [{}],
             "approve_form": approval if required else [],
             "comment_form": [] if required or shortest else approval,
             "reject_form": [_field("reject", view, formatter, notice)],

@@ -44,6 +44,7 @@ _NOTE_STYLES: Final = {
     NoteKind.ESCALATED: "warning",
     NoteKind.REMINDER: "warning",
 }
+_UNKNOWN_EFFECT: Final = frozenset({"no_answer", "not_shown"})  # with these details, a decision may have had an effect
 _REQUEST_AGAIN: Final = frozenset(
     {
         DirectKind.REJECTED,
@@ -54,6 +55,10 @@ _REQUEST_AGAIN: Final = frozenset(
         DirectKind.GONE,
     }
 )  # after these, the message says how to request access again
+_MOST_COMMANDS: Final = 2  # a message has a command for each of so many nodes
+_PLAIN: Final = frozenset(
+    {DirectKind.WAITING, DirectKind.REJECTED, DirectKind.CANCELLED, DirectKind.REVOKED, DirectKind.GONE}
+)  # states whose sentence says no more than the state
 _CALL_LIMIT: Final = 256  # characters; AWS's ids and a session name are much shorter
 _TOML_LINES: Final = 80  # lines; more than any channel's entry has
 
@@ -65,9 +70,9 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "notice": notice_data(notice, formatter, view),
         "cancel": [{"key": view.key}] if view.cancel else [],
         "style": _DIRECT_STYLES[view.kind],
-        "banner": direct_banner(view, formatter),
+        "heading": _heading(view, formatter),
         "node": formatter.name(formatter.node(view.shown_node)),
-        "sentence": _direct_sentence(view, formatter),
+        "sentence": [] if _is_heading(view) else [_direct_sentence(view, formatter)],
         "details": _direct_details(view, formatter),
         "again": [formatter.say.runs("direct.again", command="aws ssm start-access-request")]
         if view.kind in _REQUEST_AGAIN
@@ -76,10 +81,33 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "alerts": [{"lines": lines} for lines in _direct_alerts(view, formatter) if lines],
         "session_links": usage_links(view.usage, formatter, beside=view.requested_at),
         "reason": formatter.reason(view.reason),
-        "commands": [{"shell": list(view.commands), "powershell": list(view.powershell)}] if view.commands else [],
+        "commands": _connecting(view, formatter) if view.commands else [],
         "open": not view.commands,
         "rows": _direct_rows(view, formatter),
     }
+
+
+def _connecting(view: DirectView, formatter: CardFormatter) -> list[Data]:
+    """Return the commands: of several nodes each below its node's name; of many only the first, and the other nodes."""
+    many = len(view.commands) > _MOST_COMMANDS
+    shown = slice(0, 1 if many else None)
+    nodes = [formatter.name(each.name or each.id) for each in view.nodes]
+    names = [[each] for each in nodes] or [[] for _ in view.commands]
+    both = (zip(names[shown], each[shown], strict=True) for each in (view.commands, view.powershell))
+    shell, powershell = ([{"node": node, "text": text} for node, text in each] for each in both)
+    others = [formatter.say.runs("direct.commands_others"), *formatter.nodes(view.nodes[1:])] if many else []
+    return [{"shell": shell, "powershell": powershell, "others": others}]
+
+
+def _heading(view: DirectView, formatter: CardFormatter) -> str:
+    if _is_heading(view):
+        return "".join(run["text"] for run in _direct_sentence(view, formatter))
+    return direct_banner(view, formatter)
+
+
+def _is_heading(view: DirectView) -> bool:
+    """True if the sentence says no more than the state, so that it is the heading."""
+    return view.kind in _PLAIN and not view.reviewers
 
 
 def direct_banner(view: DirectView, formatter: CardFormatter) -> str:
@@ -175,6 +203,10 @@ def note_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
         return _outside_sentence(view, formatter)
     requester = _person(view.requester, formatter, known=view.requester_is_person)
     names = {"who": _person(view.who, formatter), "requester": requester, "node": formatter.node(view.node)}
+    if view.kind in {NoteKind.UNDONE, NoteKind.UNANSWERED}:
+        unknown = view.kind is NoteKind.UNANSWERED or view.detail in _UNKNOWN_EFFECT
+        action = formatter.say.text(f"action.{view.action or 'any'}")
+        return formatter.runs(f"note.{'unknown_effect' if unknown else 'undone'}", who=names["who"], action=action)
     if view.level and view.level.of > 1:
         names |= {"number": str(view.level.number), "of": str(view.level.of)}
         return formatter.runs(f"note.{view.kind}_of_several", **names)
@@ -201,6 +233,8 @@ def _note_detail(view: NoteView, formatter: CardFormatter) -> list[Runs]:
         case NoteKind.APPROVAL_NOT_SHOWN | NoteKind.REJECTION_NOT_SHOWN if view.detail:
             advice = "same_role" if view.detail == "same_role" else "press_again"
             return [formatter.runs(f"note.{advice}", who=_person(view.who, formatter))]
+        case NoteKind.UNANSWERED:
+            return [formatter.runs("note.unanswered", who=_person(view.who, formatter))]
         case NoteKind.UNDONE if view.by:
             return [formatter.runs("note.withdrawn_by", by=formatter.person(view.by))]
         case NoteKind.UNDONE if view.detail:

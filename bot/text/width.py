@@ -26,9 +26,15 @@ def _room(character: str) -> int:
 
 
 def beginning(lines: Sequence[str], rows: int, *, most: int) -> str | None:
-    """Return the first `rows` rows of LINE of a text, ending in "…"; None if the text takes at most `most` rows."""
+    """Return the first `rows` rows of LINE of a text, ending in "…"; None if the text takes at most `most` rows.
+
+    The text is cut at the end of a word if one ends in the last of these rows.
+    """
     if sum(max(1, math.ceil(width(line) / LINE)) for line in lines) <= most:
         return None
     text, room = " ".join(lines), rows * LINE - 8
-    fitting = bisect_right(list(accumulate(map(_room, text))), room)
-    return cut(text, min(max(fitting, 1), len(text) - 1))
+    taken = list(accumulate(map(_room, text)))
+    fitting = min(max(bisect_right(taken, room), 1), len(text) - 1)
+    blank = text.rfind(" ", 0, fitting)
+    at_word = blank > 0 and taken[blank] > room - LINE
+    return cut(text, blank + 1 if at_word else fitting)

@@ -67,7 +67,7 @@ def every_view() -> Iterator[tuple[View | Notice, Notice | None]]:
 def _above_other_cards(notice: Notice) -> Iterator[tuple[View | Notice, Notice | None]]:
     """Yield a notice without a card, and above cards with no detail and with every detail."""
     code = notice.code
-    yield Notice(code), None
+    yield Notice(code, at=AT), None
     yield request(), Notice(code, detail="AccessDenied", typed="kept", typed_for=Verdict.APPROVE)
     yield request(), Notice(code, who="鈴木 芽依", verdict=Verdict.REJECT, at=AT, comment="no")
     yield bare_request(), Notice(code, verdict=Verdict.APPROVE)
@@ -98,6 +98,7 @@ def _direct_messages() -> Iterator[View]:
 
 
 def _full_notes() -> Iterator[View]:
+    yield from (note(NoteKind.UNDONE, action=action) for action in (*Verdict, *Withdrawal))
     for kind in NoteKind:
         yield note(kind)
         yield note(

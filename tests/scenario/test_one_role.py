@@ -32,7 +32,7 @@ SPAN = EFFECT_SPAN.total_seconds()
 MEI = person(7, "鈴木 芽依")
 ADVICE = "one decision per role"  # on the card, in the thread and in the answer
 PERMISSION = "lost its permission"  # the other cause that a denial may have
-DEAD_ENDS = ("ry again", "lack of permission", "check the approver role")
+DEAD_ENDS = ("ry again", "lack of permission", "check the approver role", "administrator for help")
 
 
 def made(second: SecondVote) -> World:

@@ -360,7 +360,8 @@ async def test_decision_without_a_turn_for_five_minutes_is_never_sent() -> None:
         gate.set()
         await world.clock.advance(5)
     assert [each for each in world.aws.signals if each.key == key] == []
-    assert any(HANAKO.name in each.card and "had no effect" in each.card for each in world.chat.of("reply"))
+    notes = [shown(each.versions[-1].card) for each in world.chat.of("reply")]
+    assert any(f"{HANAKO.name}’s approval had no effect" in each for each in notes)
 
 
 @pytest.mark.parametrize(("down", "sent"), [(70, True), (290, True), (310, False)])

@@ -110,6 +110,6 @@ async def test_story_of_one_level_from_the_request_to_the_end_of_access(*, revok
     assert banner(card) == ("Access revoked" if revoked else "Access ended")
     assert "start-session" not in message.card
     states = [banner(each) for each in world.chat.of("direct")[1:]]
-    assert states == ["Approved", "Access revoked" if revoked else "Access ends soon"]
+    assert states == ["Approved", "Your access was revoked." if revoked else "Access ends soon"]
     assert len(notified(world.chat.of("direct"))) == 3
     assert [each.session_name for each in world.aws.signals] == [HANAKO.upn] + [ICHIRO.upn] * revoked

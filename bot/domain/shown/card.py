@@ -41,7 +41,9 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
     rules = rules_now(record, channel, configuration) or channel
     at_home = is_home(record, channel)
     pending = request.status is Status.PENDING
-    buttons = pending and no_buttons is None
+    decidable = pending and no_buttons is None
+    no_approver = decidable and at_home and record.no_approver
+    buttons = decidable and not no_approver
     lines = decision_lines(record)
     applying = _applying(record)
     queued = _queued(record) if pending and not applying else ()
@@ -79,9 +81,9 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         buttons=buttons and applying is None,
         revoke=revoke,
         no_buttons=no_buttons if pending else None,
-        no_approver=buttons and at_home and record.no_approver,
+        no_approver=no_approver,
         no_second_approver=buttons and at_home and record.no_second_approver,
-        escalation=_escalation_line(record, channel, configuration) if buttons else None,
+        escalation=_escalation_line(record, channel, configuration) if decidable else None,
         home=record.route.channel if pending and record.route and isinstance(no_buttons, DecidedElsewhere) else None,
         home_problem=home_problem(record) if pending and isinstance(no_buttons, DecidedElsewhere) else None,
         console_url=console_url(request.key),
@@ -286,7 +288,7 @@ def with_mentions(
 
 def asks_for_decision(view: CardView) -> bool:
     """True for a waiting card that an approver can decide now. Any other card calls no one."""
-    return view.banner is Banner.WAITING and view.buttons and not view.no_approver
+    return view.banner is Banner.WAITING and view.buttons
 
 
 def mentions_of(people: Sequence[Person]) -> tuple[Mention, ...]:

@@ -101,9 +101,9 @@ def _undone_note(record: Record, decision: Decision, why: str, now: datetime) ->
         view = _with_call(_note(record, decision, NoteKind.NOT_SHOWN), decision, record)
         return Note(_hidden(decision), view, overtaken=not _is_still_possible(record, decision.verdict, now))
     if decision.state is DecisionState.RELEASED and decision.outcome is Outcome.NO_ANSWER:
-        view = _note(record, decision, NoteKind.UNANSWERED)
+        view = replace(_note(record, decision, NoteKind.UNANSWERED), action=decision.verdict)
         return Note(decision.id, view, overtaken=not _is_still_possible(record, decision.verdict, now))
-    view = _note(record, decision, NoteKind.UNDONE)
+    view = replace(_note(record, decision, NoteKind.UNDONE), action=decision.verdict)
     by = record.decision(decision.withdrawn_by)
     return Note(decision.id, replace(view, by=by.person.shown_name) if by else view)
 

@@ -198,10 +198,10 @@ class CardView:
     can_withdraw: bool = True  # False in the view of a person who has no vote
     own: OwnRequest | None = None  # set in the requester's view of a card with buttons
     viewers: tuple[str, ...] = ()  # Teams ids of the people who get their own view of the card
-    no_buttons: NoButtons | None = None  # set on a waiting card without buttons
-    no_approver: bool = False  # no member of the channel may decide; the buttons stay, because an approver may join
-    no_second_approver: bool = False  # each approver has or may have approved another level; they may still reject
-    escalation: EscalationLine | None = None  # on a card with buttons
+    no_buttons: NoButtons | None = None  # set on a waiting card without buttons, unless `no_approver`
+    no_approver: bool = False  # no member of the channel may decide: no buttons, until an approver joins
+    no_second_approver: bool = False  # each approver has or may have approved another level; no Approve
+    escalation: EscalationLine | None = None  # on a card with buttons, or with `no_approver`
     home: str | None = None  # the channel that decides, on a waiting card in another channel
     home_problem: str | None = None  # code of Teams' refusal of messages to that channel
     console_url: str | None = None
@@ -211,7 +211,7 @@ class CardView:
     rings: bool = False  # True only for the post, so that phones ring once; updates name people without notifying them
     requester_unchecked: bool = False  # the requester is unidentified, and the configuration allows deciding anyway
     unmatched_address: str = ""  # the requester's address, which matches no Teams user; on a waiting card
-    conflicting_policies: tuple[str, ...] = ()
+    conflicting_policies: tuple[str, ...] = ()  # of a failed request
     decided_outside: bool = False  # decided, but not from Teams
     not_shown: tuple[DecisionLine, ...] = ()  # votes that AWS accepted and does not show
     same_role: str | None = None  # name of the role whose further votes at the waiting level had no effect
@@ -408,6 +408,7 @@ class NoteView:
     requester: str | None = None
     detail: str | None = None
     by: str | None = None  # who withdrew the decision before it was sent
+    action: Action | None = None  # what a decision was that had no effect, or that AWS did not answer
     requester_is_person: bool = True  # False: `requester` is the name of an AWS identity, maybe of a machine
     level: LevelLine | None = None  # the level whose people the note calls
     deadline: datetime | None = None  # when the request times out in AWS, in a reminder

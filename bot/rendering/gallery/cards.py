@@ -58,7 +58,7 @@ _STEPS = ("Level1", "Level2")
 AUTO_POLICY: Final = "SSM-JustInTimeAccessAutoApprovalPolicy"
 _FIRST_LEVEL = LevelLine(number=1, of=2, step="Level1", approvals=0, required=1, waits_for=("NodeAccessApprover",))
 _LAST_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=1, required=1)
-_HALF_APPROVED = LevelLine(
+HALF_APPROVED: Final = LevelLine(
     number=1,
     of=2,
     step="Level1",
@@ -67,7 +67,7 @@ _HALF_APPROVED = LevelLine(
     approved_by=(COLLEAGUE,),
     waits_for=("NodeAccessApprover", "NodeAccessLead"),
 )
-_NEARLY_APPROVED = replace(_HALF_APPROVED, approvals=2, required=3, approved_by=(APPROVER, COLLEAGUE))
+_NEARLY_APPROVED = replace(HALF_APPROVED, approvals=2, required=3, approved_by=(APPROVER, COLLEAGUE))
 SECOND_LEVEL: Final = LevelLine(number=2, of=2, step="Level2", approvals=0, required=1, waits_for=("NodeAccessLead",))
 _BARE = CardView(
     key=KEY,
@@ -118,15 +118,20 @@ APPROVED: Final = replace(
     banner=Banner.APPROVED,
     step="Level2",
     level=_LAST_LEVEL,
-    decisions=(APPROVAL,),
+    decisions=(APPROVAL, SECOND_APPROVAL),
     access_until=ACCESS_UNTIL,
     revoke=True,
 )
 ENDED: Final = replace(APPROVED, banner=Banner.ENDED, step="", revoke=False)
-_REJECTED = replace(_CLOSED, banner=Banner.REJECTED, level=_LAST_LEVEL, decisions=(REJECTION,))
-REVOKED: Final = replace(_CLOSED, banner=Banner.REVOKED, level=_LAST_LEVEL, decisions=(APPROVAL, REVOCATION))
-CANCELLED: Final = replace(REVOKED, banner=Banner.CANCELLED, decisions=(CANCELLATION,))
-_IN_THE_CONSOLE = (DecisionLine(Verdict.APPROVE, "ops", DECIDED_AT, in_teams=False), DecisionLine(Verdict.APPROVE))
+_REJECTED = replace(_CLOSED, banner=Banner.REJECTED, decisions=(REJECTION,))
+REVOKED: Final = replace(
+    _CLOSED, banner=Banner.REVOKED, level=_LAST_LEVEL, decisions=(APPROVAL, SECOND_APPROVAL, REVOCATION)
+)
+CANCELLED: Final = replace(_CLOSED, banner=Banner.CANCELLED, decisions=(CANCELLATION,))
+_IN_THE_CONSOLE = (
+    DecisionLine(Verdict.APPROVE, "ops", DECIDED_AT, in_teams=False, step="Level1"),
+    DecisionLine(Verdict.APPROVE, step="Level2"),
+)
 
 ASKED: Final = (Mention("29:1-priya-nair", APPROVER), Mention("29:1-sato-hanako", COLLEAGUE))
 _NAMED = (Mention("29:1-priya-nair", APPROVER),)
@@ -162,18 +167,18 @@ _WAITING_CARDS = {
     "request-bare": _BARE,
     "request-tags-unread": replace(_BARE, tags_unread=True),
     "request-second-level": replace(
-        WAITING, step="Level2", level=SECOND_LEVEL, decisions=(replace(APPROVAL, step="Level1"),), mentions=ASKED[1:]
+        WAITING, step="Level2", level=SECOND_LEVEL, decisions=(APPROVAL,), mentions=ASKED[1:]
     ),
     "request-escalates": replace(WAITING, escalation=EscalationLine("leads", after=timedelta(hours=2))),
     "request-escalated": replace(WAITING, escalation=EscalationLine("leads", since=DECIDED_AT)),
     "request-escalated-here": replace(WAITING, escalation=EscalationLine("production", since=DECIDED_AT, here=True)),
-    "request-half-approved": replace(WAITING, level=_HALF_APPROVED),
+    "request-half-approved": replace(WAITING, level=HALF_APPROVED),
     "request-several-approvers": replace(WAITING, level=_NEARLY_APPROVED),
     "request-second-level-applying": replace(
         _CLOSED,
         banner=Banner.APPLYING,
         level=SECOND_LEVEL,
-        decisions=(replace(APPROVAL, step="Level1"),),
+        decisions=(APPROVAL,),
         applying=SECOND_APPROVAL,
     ),
     "request-long-names": replace(
@@ -186,12 +191,12 @@ _WAITING_CARDS = {
         tags=(("kubernetes.io/cluster/checkout-production", "owned"), ("Owner", "PLATFORM_OPERATIONS_CHECKOUT_TEAM")),
         policy="ManualApprovalPolicyForProductionNodesOfTheCheckoutService",
     ),
-    "request-same-role": replace(WAITING, level=_HALF_APPROVED, same_role="NodeAccessApprover"),
+    "request-same-role": replace(WAITING, level=HALF_APPROVED, same_role="NodeAccessApprover"),
     "request-same-role-denied": replace(
-        WAITING, level=_HALF_APPROVED, same_role="NodeAccessApprover", same_role_denied=True
+        WAITING, level=HALF_APPROVED, same_role="NodeAccessApprover", same_role_denied=True
     ),
     "request-vote-not-shown": replace(WAITING, not_shown=(APPROVAL,)),
-    "request-votes-unread": replace(WAITING, level=replace(_HALF_APPROVED, votes_unread=True)),
+    "request-votes-unread": replace(WAITING, level=replace(HALF_APPROVED, votes_unread=True)),
     "request-no-vote-readable": replace(
         WAITING, level=replace(_FIRST_LEVEL, votes_unread=True), not_shown=(REJECTION,)
     ),
@@ -201,14 +206,19 @@ _WAITING_CARDS = {
     "request-comment-required-to-reject": replace(WAITING, comment_required=(Verdict.REJECT,)),
     "request-long-reason": replace(WAITING, reason=LONG_REASON),
     "request-unchecked": replace(WAITING, requester_unchecked=True),
-    "request-no-approver": replace(WAITING, no_approver=True),
-    "request-no-second-approver": replace(WAITING, no_second_approver=True),
+    "request-no-approver": replace(_CLOSED, no_approver=True),
+    "request-no-second-approver": replace(
+        WAITING,
+        step="Level2",
+        level=SECOND_LEVEL,
+        decisions=(APPROVAL,),
+        no_second_approver=True,
+    ),
     "request-unmatched-address": replace(WAITING, unmatched_address=_ADDRESS),
-    "request-policies-conflict": replace(WAITING, conflicting_policies=("Policy-A", "Policy-B")),
     "request-queued": QUEUED,
     "request-reviewing": replace(
         WAITING,
-        level=_HALF_APPROVED,
+        level=HALF_APPROVED,
         reviewers=(APPROVER, OTHER_REQUESTER),
     ),
     "request-own": replace(_CLOSED, own=OwnRequest.IN_CHAT, can_withdraw=False, console_url=None),
@@ -235,7 +245,6 @@ _UNREACHABLE = {
 }
 _DECIDED_CARDS = {
     "decided": APPROVED,
-    "decided-two-levels": replace(APPROVED, decisions=(replace(APPROVAL, step="Level1"), SECOND_APPROVAL)),
     "decided-outside": replace(APPROVED, decisions=_IN_THE_CONSOLE),
     "rejected-outside-unknown": replace(_REJECTED, decisions=(), decided_outside=True),
     "decided-outside-unknown": replace(APPROVED, decisions=(), decided_outside=True),
@@ -246,7 +255,7 @@ _DECIDED_CARDS = {
     "rejected": _REJECTED,
     "rejected-outside": replace(
         _REJECTED,
-        decisions=(DecisionLine(Verdict.REJECT, "ops", DECIDED_AT, in_teams=False), DecisionLine(Verdict.REJECT)),
+        decisions=(DecisionLine(Verdict.REJECT, "ops", DECIDED_AT, in_teams=False, step="Level1"),),
     ),
     "revoked": REVOKED,
     "cancelled": CANCELLED,
@@ -254,7 +263,7 @@ _DECIDED_CARDS = {
     "failed": replace(_CLOSED, banner=Banner.FAILED),
     "failed-policies-conflict": replace(_CLOSED, banner=Banner.FAILED, conflicting_policies=("Policy-A", "Policy-B")),
     "rejected-second-level": replace(
-        _REJECTED, decisions=(replace(APPROVAL, step="Level1"), replace(REJECTION, step="Level2"))
+        _REJECTED, level=_LAST_LEVEL, decisions=(APPROVAL, replace(REJECTION, step="Level2"))
     ),
     "gone": replace(_CLOSED, banner=Banner.GONE),
     **{named("decided-usage", name): replace(APPROVED, usage=usage) for name, usage in USAGE.items()},

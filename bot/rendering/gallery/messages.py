@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from bot.domain.decision import Outcome
-from bot.domain.request import RequestKey, Status
+from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.direct import NOTIFIED, short_view
 from bot.domain.shown.reply_views import (
@@ -22,7 +22,7 @@ from bot.domain.shown.reply_views import (
     View,
     WeeklyDigestView,
 )
-from bot.domain.shown.views import Banner, DecisionLine, DirectKind, DirectView, NoteKind, NoteView
+from bot.domain.shown.views import Banner, DecisionLine, DirectKind, DirectView, NodeLine, NoteKind, NoteView
 from bot.rendering.gallery.cards import ASKED, NODES, SECOND_LEVEL, WAITING
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
@@ -31,6 +31,7 @@ from bot.rendering.gallery.sample import (
     APPROVER_SESSION,
     CANCELLATION,
     COLLEAGUE,
+    COLLEAGUE_SESSION,
     DEADLINE,
     KEY,
     LINK,
@@ -47,6 +48,7 @@ from bot.rendering.gallery.sample import (
     REQUESTER,
     REQUESTER_SESSION,
     REVOCATION,
+    SECOND_APPROVAL,
     USAGE,
     Sample,
     named,
@@ -101,12 +103,22 @@ _LEVEL_PASSED = replace(
 _APPROVED = replace(
     _OVER,
     kind=DirectKind.APPROVED,
-    decisions=(APPROVAL,),
+    decisions=(APPROVAL, SECOND_APPROVAL),
     deadline=None,
     access_until=ACCESS_UNTIL,
     commands=(shell_command(RequestKey.parse(KEY), NODE_ID),),
     powershell=(powershell_command(RequestKey.parse(KEY), NODE_ID),),
 )
+
+
+def _approved_for(nodes: tuple[NodeLine, ...]) -> DirectView:
+    """Return the message on access to several nodes."""
+    key = RequestKey.parse(KEY)
+    shell = tuple(shell_command(key, each.id) for each in nodes)
+    powershell = tuple(powershell_command(key, each.id) for each in nodes)
+    return replace(_APPROVED, node_id="", node_name=None, nodes=nodes, commands=shell, powershell=powershell)
+
+
 _DIRECT = {
     DirectKind.WAITING: WAITING_MESSAGE,
     DirectKind.LEVEL_PASSED: _LEVEL_PASSED,
@@ -114,9 +126,9 @@ _DIRECT = {
     DirectKind.APPROVED: _APPROVED,
     DirectKind.ENDING_SOON: replace(_APPROVED, kind=DirectKind.ENDING_SOON),
     DirectKind.REJECTED: replace(_OVER, kind=DirectKind.REJECTED, decisions=(REJECTION,)),
-    DirectKind.REVOKED: replace(_OVER, kind=DirectKind.REVOKED, decisions=(APPROVAL, REVOCATION)),
+    DirectKind.REVOKED: replace(_OVER, kind=DirectKind.REVOKED, decisions=(APPROVAL, SECOND_APPROVAL, REVOCATION)),
     DirectKind.CANCELLED: replace(_OVER, kind=DirectKind.CANCELLED, decisions=(CANCELLATION,)),
-    DirectKind.ENDED: replace(_OVER, kind=DirectKind.ENDED, decisions=(APPROVAL,)),
+    DirectKind.ENDED: replace(_OVER, kind=DirectKind.ENDED, decisions=(APPROVAL, SECOND_APPROVAL)),
     **{kind: replace(_OVER, kind=kind) for kind in (DirectKind.TIMED_OUT, DirectKind.FAILED, DirectKind.GONE)},
     DirectKind.NOT_CANCELLED: replace(
         WAITING_MESSAGE, kind=DirectKind.NOT_CANCELLED, detail="cancel_denied", current=False
@@ -147,9 +159,11 @@ def _accepted(kind: NoteKind, line: DecisionLine, call: str) -> NoteView:
 
 
 _NOTES = {
-    "note": _accepted(NoteKind.REJECTION, REJECTION, "SendAutomationSignal Reject"),
+    "note": replace(_accepted(NoteKind.REJECTION, REJECTION, "SendAutomationSignal Reject"), session=COLLEAGUE_SESSION),
     "note-approved": _accepted(NoteKind.APPROVAL, APPROVAL, "SendAutomationSignal Approve"),
-    "note-revoked": _accepted(NoteKind.REVOCATION, REVOCATION, "SendAutomationSignal Revoke"),
+    "note-revoked": replace(
+        _accepted(NoteKind.REVOCATION, REVOCATION, "SendAutomationSignal Revoke"), session=COLLEAGUE_SESSION
+    ),
     "note-cancelled": replace(
         _accepted(NoteKind.CANCELLATION, CANCELLATION, "StopAutomationExecution Cancel"),
         role="NodeAccessCanceller",
@@ -162,10 +176,12 @@ _NOTES = {
     "note-approval-of-same-role": replace(
         _accepted(NoteKind.APPROVAL_NOT_SHOWN, APPROVAL, "SendAutomationSignal Approve"), detail="same_role"
     ),
-    "note-rejection-not-shown": _accepted(NoteKind.REJECTION_NOT_SHOWN, REJECTION, "SendAutomationSignal Reject"),
+    "note-rejection-not-shown": replace(
+        _accepted(NoteKind.REJECTION_NOT_SHOWN, REJECTION, "SendAutomationSignal Reject"), session=COLLEAGUE_SESSION
+    ),
     "note-ended": replace(_BLANK, requester=REQUESTER),
     "note-ended-of-unknown-user": _BLANK,
-    "note-unanswered": replace(_BLANK, kind=NoteKind.UNANSWERED, who=APPROVAL.who),
+    "note-unanswered": replace(_BLANK, kind=NoteKind.UNANSWERED, who=APPROVAL.who, action=Verdict.APPROVE),
     "note-level": replace(
         _BLANK, kind=NoteKind.LEVEL, requester=REQUESTER, level=SECOND_LEVEL, mentions=ASKED, link=LINK
     ),
@@ -190,12 +206,10 @@ _NOTES = {
     "note-outside-rejected-by": replace(_BLANK, kind=NoteKind.OUTSIDE, status=Status.REJECTED, who="ops"),
 }
 _OUTSIDE = {named("note-outside", each): replace(_BLANK, kind=NoteKind.OUTSIDE, status=each) for each in Status}
+_DECIDED = replace(_BLANK, kind=NoteKind.UNDONE, who=APPROVAL.who, action=Verdict.APPROVE)
 _UNDONE = {
-    "note-withdrawn-by": replace(_BLANK, kind=NoteKind.UNDONE, who=APPROVAL.who, detail="withdrawn", by=REJECTION.who),
-    **{
-        named("note-undone", each): replace(_BLANK, kind=NoteKind.UNDONE, who=APPROVAL.who, detail=each)
-        for each in UNDONE
-    },
+    "note-withdrawn-by": replace(_DECIDED, detail="withdrawn", by=REJECTION.who),
+    **{named("note-undone", each): replace(_DECIDED, detail=each) for each in UNDONE},
 }
 _IMPOSSIBLE = {
     named("note-direct-impossible", each): replace(
@@ -286,11 +300,11 @@ MESSAGES: Final[Mapping[str, Sample]] = {
         "direct-message-level-passed-reviewing": replace(_LEVEL_PASSED, reviewers=(COLLEAGUE, OTHER_REQUESTER)),
         **_USED,
         **_SHORT,
-        "direct-message-several-nodes": replace(_APPROVED, node_id="", node_name=None, nodes=NODES),
+        "direct-message-several-nodes": _approved_for(NODES),
+        "direct-message-many-nodes": _approved_for((*NODES, NodeLine("i-0a1b2c3d4e5f60718", "web-prod-02"))),
         "direct-message-failed-policies-conflict": replace(
             _OVER, kind=DirectKind.FAILED, conflicting_policies=("Policy-A", "Policy-B")
         ),
-        "direct-message-policies-conflict": replace(_APPROVED, conflicting_policies=("Policy-A", "Policy-B")),
         **_NOTES,
         **_OUTSIDE,
         **_UNDONE,

@@ -8,15 +8,27 @@ from bot.domain.decision import Outcome
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
 from bot.domain.shown.reply_views import View
-from bot.domain.shown.views import REASONS, DecisionLine, Notice, NoticeCode, Reason, Tone
-from bot.rendering.gallery.cards import APPLYING, APPROVED, CANCELLED, ENDED, QUEUED, REVOKED, WAITING
+from bot.domain.shown.views import NO_BUTTONS, REASONS, DecisionLine, Notice, NoticeCode, Reason, Tone
+from bot.rendering.gallery.cards import (
+    APPLYING,
+    APPROVED,
+    CANCELLED,
+    CARDS,
+    ENDED,
+    HALF_APPROVED,
+    QUEUED,
+    REVOKED,
+    WAITING,
+)
 from bot.rendering.gallery.messages import WAITING_MESSAGE
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
     APPROVAL,
+    APPROVER,
     CANCELLATION,
     REJECTION,
     REVOCATION,
+    SECOND_APPROVAL,
     TYPED,
     Sample,
     named,
@@ -38,6 +50,7 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
         Notice(NoticeCode.ENDED, Tone.INFO),
         Notice(NoticeCode.WINDOW_OVER, Tone.INFO, at=ACCESS_UNTIL),
         Notice(NoticeCode.NOT_APPROVED, Tone.INFO),
+        Notice(Refusal.COMMENT_REQUIRED),
         Notice(NoticeCode.BUSY, Tone.INFO, REJECTION.who, REJECTION.verdict, REJECTION.at, typed=TYPED),
         Notice(NoticeCode.CANCEL_DENIED, detail=_ERROR),
         Notice(Outcome.AWS_REFUSED, detail="InvalidAutomationSignalException", typed=TYPED),
@@ -47,13 +60,23 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
         Notice(NoticeCode.QUEUED, Tone.INFO),
         Notice(Outcome.WITHDRAWN, Tone.INFO, REJECTION.who, REJECTION.verdict, REJECTION.at, typed=TYPED),
         _about(NoticeCode.REPEATED, APPROVAL),
-        _about(NoticeCode.DECIDED, APPROVAL),
+        _about(NoticeCode.DECIDED, SECOND_APPROVAL),
         _about(NoticeCode.REVOKED, REVOCATION),
         _about(NoticeCode.CANCELLED, CANCELLATION),
         _about(Outcome.STEP_PASSED, APPROVAL),
     )
 }
 _CARDS: Final[Mapping[Reason, View]] = {  # every other notice is above the waiting card
+    **{why: CARDS[named("request", why)].view for why in NO_BUTTONS if isinstance(why, Refusal)},
+    Refusal.OWN_REQUEST: WAITING,  # there are other approvers
+    NoticeCode.RECORDED: replace(WAITING, level=replace(HALF_APPROVED, approved_by=(APPROVER,))),
+    NoticeCode.REVIEWING: replace(WAITING, reviewers=(APPROVER,)),
+    NoticeCode.SAME_ROLE: CARDS["request-same-role"].view,
+    NoticeCode.SAME_ROLE_DENIED: CARDS["request-same-role-denied"].view,
+    Outcome.STEP_PASSED: CARDS["request-second-level"].view,
+    Refusal.OTHER_LEVEL: CARDS["request-second-level"].view,
+    Refusal.OTHER_LEVEL_UNKNOWN: CARDS["request-second-level"].view,
+    Refusal.COMMENT_REQUIRED: CARDS["request-comment-required"].view,
     NoticeCode.APPLYING: APPLYING,
     NoticeCode.QUEUED: QUEUED,
     NoticeCode.DECIDED: APPROVED,

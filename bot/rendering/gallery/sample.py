@@ -40,6 +40,7 @@ REQUESTER_SESSION: Final = "alex.wilber@example.com"
 APPROVER: Final = "Priya Nair"
 APPROVER_SESSION: Final = "priya.nair@example.com"
 COLLEAGUE: Final = "佐藤 花子"  # in every language: a team may have names in several scripts
+COLLEAGUE_SESSION: Final = "hanako.sato@example.com"
 OTHER_REQUESTER: Final = "Maria Lopez"
 OWNER: Final = "payments"
 
@@ -60,7 +61,8 @@ LISTED_AT: Final = REQUESTED_AT + timedelta(minutes=12)
 DECIDED_AT: Final = REQUESTED_AT + timedelta(minutes=6)
 REVOKED_AT: Final = DECIDED_AT + timedelta(minutes=40)
 DEADLINE: Final = REQUESTED_AT + timedelta(days=7)
-ACCESS_UNTIL: Final = DECIDED_AT + timedelta(hours=4)
+APPROVED_AT: Final = DECIDED_AT + timedelta(minutes=3)  # at the last level
+ACCESS_UNTIL: Final = APPROVED_AT + timedelta(hours=4)
 
 SESSION_AT: Final = DECIDED_AT + timedelta(minutes=9)
 _CONSOLE: Final = f"https://{REGION}.console.aws.amazon.com"
@@ -91,8 +93,8 @@ PAST_USAGE: Final[Mapping[str, UsageLine]] = {  # once access has ended
     ),
 }
 
-APPROVAL: Final = DecisionLine(Verdict.APPROVE, APPROVER, DECIDED_AT, APPROVED_BECAUSE)
-SECOND_APPROVAL: Final = DecisionLine(Verdict.APPROVE, COLLEAGUE, DECIDED_AT + timedelta(minutes=3), step="Level2")
-REJECTION: Final = DecisionLine(Verdict.REJECT, COLLEAGUE, DECIDED_AT, REJECTED_BECAUSE)
+APPROVAL: Final = DecisionLine(Verdict.APPROVE, APPROVER, DECIDED_AT, APPROVED_BECAUSE, step="Level1")
+SECOND_APPROVAL: Final = DecisionLine(Verdict.APPROVE, COLLEAGUE, APPROVED_AT, step="Level2")
+REJECTION: Final = DecisionLine(Verdict.REJECT, COLLEAGUE, DECIDED_AT, REJECTED_BECAUSE, step="Level1")
 REVOCATION: Final = DecisionLine(Withdrawal.REVOKE, COLLEAGUE, REVOKED_AT, REVOKED_BECAUSE)
 CANCELLATION: Final = DecisionLine(Withdrawal.CANCEL, REQUESTER, DECIDED_AT)

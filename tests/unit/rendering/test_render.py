@@ -264,7 +264,7 @@ def test_decided_card_begins_with_result_person_time_and_comment() -> None:
     """The card begins with the result, then who decided, when, and with which comment."""
     text = shown(card(SAMPLES["rejected"].view))
     assert text.startswith(
-        "Rejected\nRejected by 佐藤 花子 · Mon, Nov 23, 14:25 JST\n“Please reproduce it in staging first.”"
+        "Rejected\nLevel 1: Rejected by 佐藤 花子 · Mon, Nov 23, 14:25 JST\n“Please reproduce it in staging first.”"
     )
 
 
@@ -307,6 +307,41 @@ def test_each_connect_command_is_one_unchanged_text_run() -> None:
     assert [run for run in runs if run in view.commands] == list(view.commands)
 
 
+def test_message_on_several_nodes_says_which_command_is_for_which_node() -> None:
+    """Of more than two nodes, it has only the command for the first, and the ids of the others."""
+    two, three = (card(SAMPLES[f"direct-message-{name}"].view) for name in ("several-nodes", "many-nodes"))
+    for made, names in ((two, ["web-prod-01", "mi-0123456789abcdef0"]), (three, ["web-prod-01"])):
+        blocks = [each for each in of_type(made, "Container") if each.get("style") == "emphasis"]
+        commands = [shown(each).split("\n") for each in blocks if "start-session" in shown(each)]
+        assert [name for name, _ in commands] == names * 2  # for the shell, then for PowerShell
+        targets = ["i-02999bd501754105a", "mi-0123456789abcdef0"][: len(names)]
+        assert all(f"--target {target}" in command for target, (_, command) in zip(targets * 2, commands, strict=True))
+    said = shown(three).split("\n")
+    start = said.index("To connect to another node, replace the ID after --target:")
+    assert said[start + 1 : start + 3] == ["mi-0123456789abcdef0", "web-prod-02 (i-0a1b2c3d4e5f60718)"]
+
+
+@pytest.mark.parametrize("kind", [NoteKind.UNDONE, NoteKind.UNANSWERED])
+def test_note_does_not_say_that_a_decision_had_no_effect_if_that_is_unknown(kind: NoteKind) -> None:
+    """AWS did not answer, or does not show the decision. The note names what was decided."""
+    texts = {
+        "en": "It is not known whether 田中 一郎’s approval took effect.",
+        "ja": "田中 一郎 さんの承認が反映されたか確認できません。",
+    }
+    for locale, text in texts.items():
+        for detail in ("no_answer", "not_shown"):
+            view = note(kind, who="田中 一郎", action=Verdict.APPROVE, detail=detail)
+            assert shown(card(view, locale=locale)).startswith(text)
+    refused = note(NoteKind.UNDONE, who="田中 一郎", action=Verdict.REJECT, detail="aws_refused")
+    assert shown(card(refused)).startswith("田中 一郎’s rejection had no effect.")
+
+
+def test_request_without_reason_and_duration_says_so() -> None:
+    """An approver need not wonder whether the card left them out."""
+    text = shown(card(SAMPLES["request-bare"].view)).split("\n")
+    assert text[2:4] == ["batch requests access. No duration given.", "Reason: none given"]
+
+
 def test_message_with_commands_begins_with_the_one_for_the_shell_and_folds_the_rest() -> None:
     """Details and the command for PowerShell each have a button. Without commands, nothing is folded."""
     made = card(direct(kind=DirectKind.APPROVED, commands=("aws x",), powershell=("aws y",)))
@@ -341,7 +376,7 @@ def test_note_shows_its_sentence_and_folds_what_auditors_copy(locale: str) -> No
     assert of_type(card(note(NoteKind.ENDED)), "Action.ToggleVisibility") == []
 
 
-@pytest.mark.parametrize("changes", [{"no_buttons": Refusal.UNIDENTIFIED}, {"no_approver": True, "buttons": True}])
+@pytest.mark.parametrize("changes", [{"no_buttons": Refusal.UNIDENTIFIED}, {"no_approver": True}])
 def test_card_that_no_one_can_decide_begins_with_why_and_what_to_do(changes: dict[str, Any]) -> None:
     """The reason comes before the node and the request, in the banner. The line for administrators follows it."""
     said = shown(card(request(**{"buttons": False, **changes}))).split("\n")
@@ -534,7 +569,7 @@ def test_card_of_a_revoked_or_cancelled_request_names_the_person_and_has_no_butt
     assert said in shown(made)
     assert words(f"card_line.{sample}") not in shown(made)
     assert of_type(made, "Action.ShowCard") == []
-    for name, line in (("already-revoked", "Revoked by"), ("notice-window-over", "Access ended Mon")):
+    for name, line in (("already-revoked", "Revoked by"), ("notice-window-over", "Since Mon")):
         assert shown(card(SAMPLES[name].view, SAMPLES[name].notice)).count(line) == 1
 
 
@@ -561,18 +596,46 @@ def test_card_names_the_place_of_the_region(code: str, aws_name: str | None, eng
     [
         ("request-paused", 1, 0),
         ("request-unknown", 1, 0),
+        ("request-no-approver", 1, 0),
+        ("request-no-second-approver", 1, 0),
+        ("request-vote-not-shown", 1, 0),
+        ("notice-not-shown", 1, 0),
+        ("notice-aws-refused", 1, 0),
         ("request-elsewhere", 0, 1),
         ("request-applying", 0, 1),
         ("status", 0, 1),
         ("request-replica", 0, 0),
     ],
 )
-def test_card_leads_to_the_console_if_people_must_decide_there(name: str, above: int, below: int) -> None:
-    """On other cards, the way is among all facts. A copy of a request has none: another account decides."""
-    made = card(SAMPLES[name].view)
+def test_card_leads_to_the_console_if_it_sends_people_there(name: str, above: int, below: int) -> None:
+    """On other cards, the link is among all facts. A copy of a request has none: another account decides."""
+    made = card(SAMPLES[name].view, SAMPLES[name].notice)
     (facts,) = [each for each in nodes(made) if each.get("id") == "facts"]
     found = [sum("aws.amazon.com" in each["url"] for each in of_type(part, "Action.OpenUrl")) for part in (made, facts)]
     assert (found[0] - found[1], found[1]) == (above, below)
+
+
+@pytest.mark.parametrize(
+    ("name", "verbs"),
+    [
+        ("request-queued", ["withdraw", "approve", "reject", "approve", "reviewing"]),
+        ("request-no-second-approver", ["reject", "reviewing"]),
+        ("request-no-approver", []),
+    ],
+)
+def test_buttons_of_a_card_begin_with_the_one_that_people_need(name: str, verbs: list[str]) -> None:
+    """A person can withdraw a vote that waits, and no card has a button that no one may use."""
+    made = card(SAMPLES[name].view)
+    assert [each["verb"] for each in of_type(made["body"], "Action.Execute")] == verbs
+    if "approve" not in verbs:
+        assert of_type(made["body"], "ActionSet")[0]["actions"][0]["title"] == "Open AWS console"
+
+
+def test_people_who_should_decide_are_named_above_the_buttons() -> None:
+    """On the post and after each update."""
+    for name in ("request-mentions", "request-updated"):
+        written = json.dumps(card(SAMPLES[name].view))
+        assert written.index("Please decide: ") < written.index('"approve"')
 
 
 @pytest.mark.parametrize("name", ["request-queued", "request-applying", "request-unknown"])

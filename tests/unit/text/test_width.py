@@ -27,3 +27,9 @@ def test_beginning_of_a_longer_text_fits_and_ends_in_an_ellipsis(lines: list[str
     assert start.endswith("…")
     assert " ".join(lines).startswith(start.removesuffix("…"))
     assert width(start) <= 3 * LINE
+
+
+def test_beginning_of_a_text_ends_at_the_end_of_a_word() -> None:
+    """The number of letters before the ellipsis does not matter."""
+    for first in range(1, 9):
+        assert str(beginning(["x" * first + " entirely" * 40], 3, most=3)).endswith(" entirely…")

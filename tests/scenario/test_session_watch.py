@@ -286,7 +286,7 @@ async def test_session_of_an_unknown_type_is_unclear_and_a_standard_one_is_not_k
 
 
 async def test_missing_permission_changes_nothing_and_is_tried_once_an_hour() -> None:
-    """No row and no card says anything about sessions."""
+    """No row and no card says anything about sessions. If the permission is lost later, they count as unreadable."""
     world = new_world()
     key = await granted(world)
     before = await world.row(key)
@@ -298,6 +298,11 @@ async def test_missing_permission_changes_nothing_and_is_tried_once_an_hour() ->
     world.sessions.failure = None
     await minutes(world, 1)
     assert (await world.row(key)).usage is not None
+    world.sessions.failure = SessionsDenied("AccessDeniedException")
+    await minutes(world, 1)
+    usage = (await world.row(key)).usage
+    assert usage is not None
+    assert not usage.readable
 
 
 async def test_sessions_that_cannot_be_read_for_minutes_count_as_unreadable() -> None:

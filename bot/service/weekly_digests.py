@@ -49,7 +49,8 @@ class WeeklyDigests:
         self._store, self._chat, self._clock, self._owner = store, chat, clock, owner
         self._configuration, self._telemetry = configuration, telemetry
         self._ended: set[str] = set()  # names of posts that this process need not read again
-        self._results: dict[str, DigestPost] = {}  # not stored so far, because the store failed
+        # claims, each with its result, which is not stored so far because the store failed
+        self._unsaved: dict[str, tuple[DigestPost, DigestPost]] = {}
 
     async def run(self) -> None:
         """Post what is due until cancelled."""
@@ -72,8 +73,8 @@ class WeeklyDigests:
         new = DigestPost(channel.conversation, week.name, week.until)
         if new.name in self._ended:
             return
-        if new.name in self._results:
-            await self._save(new.name)
+        if new.name in self._unsaved:
+            await self._save_late(new.name)
             return
         post = await self._store.digest_post(new.name) or new
         if post.ended or week.is_over(self._clock.now()):
@@ -91,11 +92,12 @@ class WeeklyDigests:
         claimed = post.claimed(self._owner, now)
         if claimed is None:
             return
-        self._results[post.name] = claimed.failed(retry_at=now, unconfirmed=False)  # if the store does not answer
+        unsent = claimed.failed(retry_at=now, unconfirmed=False)
+        self._unsaved[post.name] = claimed, unsent  # if the store does not answer, nothing was sent
         if not await self._is_first(claimed):
-            del self._results[post.name]
+            del self._unsaved[post.name]
             return
-        self._results[post.name] = await self._result(channel, claimed, view)
+        self._unsaved[post.name] = claimed, await self._result(channel, claimed, view)
         await self._save(post.name)
 
     async def _is_first(self, claimed: DigestPost) -> bool:
@@ -104,11 +106,19 @@ class WeeklyDigests:
 
     async def _save(self, name: str) -> None:
         """Store the result of an attempt. Raises StoreUnavailable; then the next round stores it."""
-        result = self._results[name]
+        _, result = self._unsaved[name]
         await self._store.write_digest_post(result)
-        del self._results[name]
+        del self._unsaved[name]
         if result.ended:
             self._ended.add(name)
+
+    async def _save_late(self, name: str) -> None:
+        """Store the result of an earlier attempt, unless the store has another claim: that process goes on."""
+        claimed, _ = self._unsaved[name]
+        if await self._store.digest_post(name) == claimed:
+            await self._save(name)
+        else:
+            del self._unsaved[name]
 
     async def _result(self, channel: Channel, post: DigestPost, view: WeeklyDigestView) -> DigestPost:
         """Post the digest; return its state after that."""

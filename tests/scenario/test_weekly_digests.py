@@ -16,6 +16,7 @@ from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavail
 from bot.service.reconcile.retry_policy import MOST_POSTS
 from tests.fakes.card_text import shown
 from tests.fakes.chat import CHANNEL
+from tests.fakes.clock import settled
 from tests.fakes.gates import Gated
 from tests.fakes.store import HangingStore
 from tests.fakes.world import APPROVALS, World, current_configuration, new_world
@@ -214,6 +215,38 @@ async def test_crash_at_any_call_leaves_at_most_one_extra_digest() -> None:
         copies.append(len(digests(world)))
     assert len(copies) >= 10
     assert set(copies) == {1, 2}
+
+
+class AwayOnce:
+    """A gate at which the store fails before the first write of a digest."""
+
+    def __init__(self) -> None:
+        self._failed = False
+
+    async def before(self, call: str) -> None:
+        """Raise StoreUnavailable once."""
+        if call == "Store.write_digest_post" and not self._failed:
+            self._failed = True
+            raise StoreUnavailable("away")
+
+    async def after(self, call: str) -> None:
+        """Let all answers pass."""
+
+
+async def test_process_whose_claim_was_not_stored_leaves_the_digest_to_another_one(world: World) -> None:
+    """While the other process posts, the first one does not replace its claim."""
+    failing = replace(world, owner="failing", store=Gated(world.store, "Store", AwayOnce()))
+    await at(failing, DUE)
+    world.chat.gates["post"] = gate = asyncio.Event()
+    posting = [asyncio.create_task(at(world, DUE + SECOND))]
+    await world.chat.arrived["post"].wait()
+    for seconds in (30, 31):
+        posting.append(asyncio.create_task(at(failing, DUE + seconds * SECOND)))
+        await settled()
+    gate.set()
+    await asyncio.gather(*posting)
+    await at(failing, DUE + 2 * SECOND * 60)
+    assert len(digests(world)) == 1
 
 
 async def test_result_that_the_store_did_not_accept_is_stored_later(world: World) -> None:

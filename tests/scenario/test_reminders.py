@@ -1,5 +1,6 @@
 """Reminders in the thread while a level waits: when they start, which people they mention, and when they stop."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
@@ -68,6 +69,20 @@ async def test_story_of_two_reminders_and_a_request_that_expires() -> None:
     world.aws.end(key, Status.TIMED_OUT)
     assert await counts(world, key, DAY) == [2]
     assert "Expired" in shown(world.chat.of("post")[0].versions[-1].card)
+
+
+async def test_reminder_that_is_due_while_the_bot_works_on_the_request_comes_at_once() -> None:
+    """Teams takes 15 seconds for the requester's message, and the reminder is due after 10 of them."""
+    world = new_world(replace(REMINDING, remind_after=(timedelta(seconds=10),)))
+    key = world.aws.add()
+    world.chat.gates["direct"] = asyncio.Event()
+    async with world.running():
+        await world.rows.requeue(key)
+        await world.clock.advance(15)
+        assert reminders(world) == []
+        world.chat.gates["direct"].set()
+        await world.clock.advance(2)
+        assert len(reminders(world)) == 1
 
 
 async def test_notes_that_call_people_link_to_the_card_once_the_group_of_the_team_is_known() -> None:

@@ -25,14 +25,15 @@ FACTS_KEPT = timedelta(minutes=5)  # how long a postponed delivery is repeated w
 UNKNOWN_PAUSE = timedelta(seconds=2)  # pause between checks of a decision that AWS never answered
 
 
-def due_at(record: Record, configuration: Configuration, now: datetime) -> datetime | None:
+def due_at(record: Record, configuration: Configuration, now: datetime, *, shown_at: datetime) -> datetime | None:
     """Return when the row must be reconciled next; None if only an event, a click or a sweep makes it due.
 
+    Teams shows what was to be shown at `shown_at`. If that has changed by itself since, the result is in the past.
     None also for a row whose account or Region was removed from the configuration. Its clicks find no request.
     """
     if not configuration.covers(record.key):
         return None
-    moments = [_retry_at(record, now), next_change(record, configuration, now), *_decision_checks(record, now)]
+    moments = [_retry_at(record, now), next_change(record, configuration, shown_at), *_decision_checks(record, now)]
     moments.append(_sessions_until(record, now))
     if may_still_be_identified(record, now):
         moments.append(now + _lookup_pause(record, now))

@@ -78,13 +78,14 @@ class Reconciler:
         except LeaseHeld:
             self._telemetry.reconciliations.labels(outcome="leased").inc()
             raise
-        outcome, again_at = "failed", None
+        outcome, again_at, shown_at = "failed", None, self._clock.now()
         try:
             await self._recovering.continue_queued(record)
             async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
                 if not self._is_known(record):
                     record = await self._escalated(await self._recovering.recover(await self._observe(record)))
-            await self._deliver(record)
+            shown_at = self._clock.now()
+            await self._deliver(record, shown_at)
             outcome = "converged"
         except Postponed as postponed:
             outcome, again_at = "postponed", postponed.until
@@ -93,15 +94,15 @@ class Reconciler:
             raise
         finally:
             if outcome != "cancelled":  # otherwise the lease is kept: when it ends, the row is due again
-                await self._end(key, again_at)
+                await self._end(key, again_at, shown_at)
             self._telemetry.reconciliations.labels(outcome=outcome).inc()
 
-    async def _deliver(self, record: Record) -> None:
-        """Deliver what Teams must show. Raises LeaseHeld, StoreUnavailable, Postponed."""
+    async def _deliver(self, record: Record, now: datetime) -> None:
+        """Deliver what Teams must show at this time. Raises LeaseHeld, StoreUnavailable, Postponed."""
         in_place = self._in_place()
         if in_place and with_living_message(record) != record:
             record = await self._rows.apply(record.key, with_living_message)
-        wanted = desired(record, self._configuration.value, self._clock.now(), in_place=in_place)
+        wanted = desired(record, self._configuration.value, now, in_place=in_place)
         await self._deliveries.deliver(record, wanted)
 
     async def put_off(self, key: RequestKey, pause: timedelta) -> None:
@@ -115,11 +116,14 @@ class Reconciler:
 
     # --- lease and next time
 
-    async def _end(self, key: RequestKey, again_at: datetime | None) -> None:
-        """Give the lease back and set the time of the next reconcile, unless an earlier time is already stored."""
+    async def _end(self, key: RequestKey, again_at: datetime | None, shown_at: datetime) -> None:
+        """Give the lease back and set the time of the next reconcile, unless an earlier time is already stored.
+
+        What changed by itself after `shown_at`, while messages were delivered, makes the row due at once.
+        """
 
         def end(record: Record) -> Record:
-            planned = due_at(record, self._configuration.value, self._clock.now())
+            planned = due_at(record, self._configuration.value, self._clock.now(), shown_at=shown_at)
             free = replace(record.released_by(self._owner), deliver_at=None)
             if again_at and (planned is None or again_at < planned):
                 return free.redeliver_at(again_at)

@@ -50,4 +50,9 @@ GUARDS = (
         WATCH + "test_unclear_and_unreadable_sessions_are_never_shown_as_unused",
         {"bot.domain.sessions:unreadable": around(lambda _unreadable, usage: usage or Usage())},
     ),
+    Guard(
+        "ids of sessions are quoted in links",
+        SHOWN + "test_links_to_logs_lead_to_the_log_stream_or_object_of_the_session",
+        {"bot.domain.shown.usage:quote": around(lambda _quote, text, safe: text)},
+    ),
 )

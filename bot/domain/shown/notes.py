@@ -103,7 +103,7 @@ def _undone_note(record: Record, decision: Decision, why: str, now: datetime) ->
     if decision.state is DecisionState.RELEASED and decision.outcome is Outcome.NO_ANSWER:
         view = replace(_note(record, decision, NoteKind.UNANSWERED), action=decision.verdict)
         return Note(decision.id, view, overtaken=not _is_still_possible(record, decision.verdict, now))
-    view = replace(_note(record, decision, NoteKind.UNDONE), action=decision.verdict)
+    view = replace(_note(record, decision, NoteKind.UNDONE), action=decision.verdict, detail=why)
     by = record.decision(decision.withdrawn_by)
     return Note(decision.id, replace(view, by=by.person.shown_name) if by else view)
 

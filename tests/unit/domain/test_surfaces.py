@@ -22,7 +22,7 @@ from bot.domain.shown.direct import (
 )
 from bot.domain.shown.request_lines import request_line
 from bot.domain.shown.surfaces import desired, next_change
-from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DirectKind
+from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DirectKind, NoteView
 from bot.domain.shown.wanted import Wanted
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
@@ -54,6 +54,20 @@ def test_note_that_advises_to_click_again_is_skipped_after_the_request_ended(sta
     """The note on an unanswered decision is due while people can click again, and overtaken after the request ended."""
     row = replace(ROW, decisions=(UNANSWERED,), request=request(status=status))
     assert wanted(row)[f"note:{UNANSWERED.id}"].overtaken is overtaken
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why"), [(Outcome.AWS_DENIED, "same_role_denied"), (Outcome.AWS_REFUSED, "same_role")]
+)
+def test_note_on_a_refused_second_vote_of_a_role_names_that_cause(outcome: Outcome, why: str) -> None:
+    """It does not send people to an administrator, or to the button again, as other refusals of AWS do."""
+    role = "arn:aws:iam::111122223333:role/NodeAccessApprover"
+    first = replace(decision(HANAKO, state=DecisionState.CONFIRMED), role=role)
+    second = replace(decision(ICHIRO, state=DecisionState.REFUSED), role=role, announced=True, outcome=outcome)
+    row = replace(ROW, decisions=(first, second), request=request(level(required=2, approvals=None)))
+    note = wanted(row)[f"note:{second.id}"].view
+    assert isinstance(note, NoteView)
+    assert (note.detail, note.action) == (why, Verdict.APPROVE)
 
 
 def test_started_notes_that_are_no_longer_desired_are_marked_as_overtaken() -> None:

@@ -146,16 +146,17 @@ async def test_level_that_no_one_can_decide_calls_no_one_until_someone_can() -> 
 
 
 async def test_level_without_an_approver_in_the_channel_calls_no_one_until_one_joins() -> None:
-    """Only the requester is left in the channel when the level opens. The buttons stay, but no one could use them."""
+    """Only the requester is left in the channel when the level opens. The card then has no buttons."""
     world = new_world(TWO_PEOPLE)
     key = await world.posted(levels=2)
     world.people.people[:] = [TARO_PERSON]
     world.aws.decide(key, Verdict.APPROVE)
     assert (await world.shown(key)).no_approver
-    assert calls(world) == []
+    assert (calls(world), world.chat.of("post")[0].buttons) == ([], False)
     world.people.people.append(ICHIRO)
     await world.pass_time(key, 301)
     assert [call.mentioned() for call in calls(world)] == [[ICHIRO.teams_id]]
+    assert world.chat.of("post")[0].buttons
 
 
 async def test_first_level_that_could_not_be_decided_when_its_card_came_is_called_later(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Samples of the notices: one of every code, above the card that the person who clicked gets back."""
+"""Samples of the notices: one of every code, above the card that the person who clicked gets back, or alone."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -66,7 +66,7 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
         _about(Outcome.STEP_PASSED, APPROVAL),
     )
 }
-_CARDS: Final[Mapping[Reason, View]] = {  # every other notice is above the waiting card
+_CARDS: Final[Mapping[Reason, View | Notice]] = {  # every other notice is above the waiting card
     **{why: CARDS[named("request", why)].view for why in NO_BUTTONS if isinstance(why, Refusal)},
     Refusal.OWN_REQUEST: WAITING,  # there are other approvers
     NoticeCode.RECORDED: replace(WAITING, level=replace(HALF_APPROVED, approved_by=(APPROVER,))),
@@ -82,18 +82,31 @@ _CARDS: Final[Mapping[Reason, View]] = {  # every other notice is above the wait
     NoticeCode.DECIDED: APPROVED,
     NoticeCode.REPEATED: APPROVED,
     NoticeCode.NOT_SHOWN: APPROVED,
-    NoticeCode.ENDED: CANCELLED,
+    NoticeCode.QUEUE_FULL: QUEUED,
+    NoticeCode.ENDED: CARDS["timed-out"].view,
     NoticeCode.REVOKED: REVOKED,
     NoticeCode.CANCELLED: CANCELLED,
     NoticeCode.WINDOW_OVER: ENDED,
     NoticeCode.CANCEL_DENIED: WAITING_MESSAGE,
-    Refusal.NOT_REQUESTER: WAITING_MESSAGE,
-    Refusal.NO_CANCEL_ROLE: WAITING_MESSAGE,
+    Refusal.NO_CANCEL_ROLE: replace(WAITING_MESSAGE, cancel=False),
 }
+_ALONE: Final[frozenset[Reason]] = frozenset(
+    {
+        NoticeCode.NOT_FOUND,
+        NoticeCode.LOOKING,
+        NoticeCode.NOT_STORED,
+        NoticeCode.STORE_SLOW,
+        Refusal.NOT_HERE,
+        Refusal.OWN_CHAT,
+        Refusal.NOT_REQUESTER,
+    }
+)  # notices without a card: there is none, or the person may not see it
 _NAMES: Final[Mapping[Reason, str]] = {NoticeCode.DECIDED: "refused", NoticeCode.REVOKED: "already-revoked"}
 
 NOTICES: Final[Mapping[str, Sample]] = {
-    _NAMES.get(code, named("notice", code)): Sample(
+    _NAMES.get(code, named("notice", code)): Sample(Notice(code))
+    if code in _ALONE
+    else Sample(
         _CARDS.get(code, WAITING), replace(_FILLED.get(code, Notice(code, typed=TYPED)), typed_for=Verdict.APPROVE)
     )
     for code in REASONS

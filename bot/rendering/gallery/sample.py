@@ -13,9 +13,9 @@ from bot.domain.shown.views import DecisionLine, Notice, SessionLink, UsageLine,
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A view, and the notice above it for the person who clicked."""
+    """A view, and the notice above it for the person who clicked; or a notice that is the whole answer."""
 
-    view: View
+    view: View | Notice
     notice: Notice | None = None
 
 

@@ -17,6 +17,7 @@ from bot.domain.shown.views import (
     DirectView,
     NoteKind,
     NoteView,
+    Notice,
     UsageState,
 )
 from bot.ports.teams import ChatProblem
@@ -28,14 +29,15 @@ from bot.rendering.gallery.notices import NOTICES
 from bot.rendering.gallery.sample import COLLEAGUE
 from bot.rendering.i18n import words
 
-VIEWS = [sample.view for sample in SAMPLES.values()]
+VIEWS = [sample.view for sample in SAMPLES.values() if not isinstance(sample.view, Notice)]
+GIVEN = [each for sample in SAMPLES.values() for each in (sample.view, sample.notice) if isinstance(each, Notice)]
 CARD_VIEWS = [view for view in VIEWS if isinstance(view, CardView)]
 NOTES = [view for view in VIEWS if isinstance(view, NoteView)]
 SHOWN = {
     "class of views": ({type(view) for view in VIEWS}, get_args(View)),
     "banner": ({view.banner for view in CARD_VIEWS}, Banner),
     "reason for missing buttons": ({view.no_buttons for view in CARD_VIEWS if view.no_buttons}, NO_BUTTONS),
-    "notice": ({sample.notice.code for sample in SAMPLES.values() if sample.notice}, REASONS),
+    "notice": ({notice.code for notice in GIVEN}, REASONS),
     "direct message": ({view.kind for view in VIEWS if isinstance(view, DirectView)}, DirectKind),
     "note": ({view.kind for view in NOTES}, NoteKind),
     "end outside Teams": ({view.status for view in NOTES if view.kind is NoteKind.OUTSIDE}, Status),

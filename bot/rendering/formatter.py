@@ -70,9 +70,9 @@ class CardFormatter:
     def person(self, name: str, *, known: bool = True) -> str:
         """Return a name as sentences of the locale have it: with an honorific, where the locale has one.
 
-        An AWS identity that is not known to be a person (`known` is False) is returned unchanged.
+        An AWS identity that is not known to be a person (`known` is False) has none; it may have quotation marks.
         """
-        return self.say.text("name.person", name=name) if known else name
+        return self.say.text("name.person" if known else "name.identity", name=name)
 
     def runs(self, key: str, /, **names: str) -> Runs:
         """Return a phrase filled with names from outside. Moments go through `say.runs`."""

@@ -146,10 +146,10 @@ def test_japanese_tells_the_withdrawal_of_a_request_from_the_revocation_of_acces
 
 
 def test_japanese_adds_the_honorific_only_to_names_of_people() -> None:
-    """No other phrase has it, so that it never follows the name of a machine's session."""
+    """No other phrase has it, so that it never follows the name of a machine's session, which is in brackets."""
     assert {key for key, text in _texts("ja").items() if "さん" in text} == {"name.person.other"}
     machine = replace(WAITING, requester="deploy-agent-7", requester_is_person=False)
-    assert "deploy-agent-7の申請" in shown(render(machine, locale="ja", timezone="UTC"))
+    assert "「deploy-agent-7」の申請" in shown(render(machine, locale="ja", timezone="UTC"))
     assert "さん" not in shown(render(machine, locale="ja", timezone="UTC"))
-    assert summary(machine, locale="ja") == "deploy-agent-7が web-prod-01 へのアクセスを申請しています"
+    assert summary(machine, locale="ja") == "「deploy-agent-7」が web-prod-01 へのアクセスを申請しています"
     assert "山田 太郎 さんの申請" in shown(render(replace(WAITING, requester="山田 太郎"), locale="ja", timezone="UTC"))

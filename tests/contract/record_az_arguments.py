@@ -24,6 +24,7 @@ COMMANDS = (
     "ad app list",
     "ad sp create",
     "ad sp list",
+    "ad sp show",
     "bot create",
     "bot delete",
     "bot msteams create",
@@ -34,6 +35,7 @@ COMMANDS = (
     "group exists",
     "login",
     "resource list",
+    "rest",
 )
 # `    --name -n           [Required] : The resource name`; the texts behind it are indented further.
 ARGUMENT = re.compile(r"^ {4}(--\S+(?: +-{1,2}\S+)*) +(?:\[(Required)\] |\[\w+\] )?:", re.MULTILINE)

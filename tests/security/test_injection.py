@@ -45,20 +45,21 @@ def template(name: str) -> Template:
 
 def made(view: View | Notice, notice: Notice | None, formatter: CardFormatter) -> Card:
     """Return the card of a view with this formatter and the whole reason, without a limit on the card's size."""
-    card: Card = unfolded(template(presentation(view).template).bind(template_data(view, formatter, notice)))
-    return card
+    card = template(presentation(view).template).bind(template_data(view, formatter, notice))
+    is_folded = any(each.get("id") == "reason" for each in nodes(card))
+    shown: Card = unfolded(card, hidden={"show-reason", "reason-start"} if is_folded else set())
+    return shown
 
 
-def unfolded(tree: Any) -> Any:
-    """Return a card as it is after a tap on the button below a long reason."""
+def unfolded(tree: Any, *, hidden: set[str]) -> Any:
+    """Return a card as it is after a tap on the button below a long reason, which hides elements with these ids."""
     if isinstance(tree, list):
-        ids = {each["id"] for each in tree if isinstance(each, dict) and "id" in each}
-        hidden = {"show-reason", "reason-start"} if "reason" in ids else set[str]()
-        return [unfolded(each) for each in tree if not (isinstance(each, dict) and each.get("id") in hidden)]
+        left = [each for each in tree if not (isinstance(each, dict) and each.get("id") in hidden)]
+        return [unfolded(each, hidden=hidden) for each in left]
     if not isinstance(tree, dict):
         return tree
     without = {"id", "isVisible"} if tree.get("id") in {"reason", "reason-start"} else set[str]()
-    return {key: unfolded(each) for key, each in tree.items() if key not in without}
+    return {key: unfolded(each, hidden=hidden) for key, each in tree.items() if key not in without}
 
 
 def plain_twin(text: str, limits: Limits) -> str:

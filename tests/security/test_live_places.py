@@ -23,12 +23,13 @@ UNPARSED = {("TextRun", "text"), ("Input.Text", "value")}  # fields in which cli
 JUSTIFIED = {
     "${open}": "true or false",
     **dict.fromkeys(("${lang}", "${style}", "${weight}", "${font}"), "the bot's own words, from closed sets"),
-    **dict.fromkeys(("${banner}", "Input.Text ${label}", "pending TextBlock ${text}"), "fixed words of the locale"),
+    **dict.fromkeys(("${banner}", "${heading}", "Input.Text ${label}", "pending TextBlock ${text}"), "fixed words of the locale"),
     "words": "fixed words of the locale, which have no placeholders",
     "${summary}": "without markup: screen readers and old clients may parse it",
     **dict.fromkeys(("${key}", "${step}", "${$root.key}", "${$root.step}"), "ids in a button's data, never shown"),
     "${viewers}": "ids of the roster, never shown",
     "${url}": "the AWS console, or a message in Teams: made from ids only",
+    "Action.OpenUrl ${title}": "fixed words of the locale, with a time",
     **dict.fromkeys(
         ("request TextBlock ${text}", "note TextBlock ${text}"), "mentions, from whose names markup is removed"
     ),

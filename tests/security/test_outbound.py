@@ -149,14 +149,14 @@ def modules_calling(name: str) -> set[str]:
     return {path.stem for path in product for attribute, _ in method_calls(path) if attribute == name}
 
 
-def test_only_the_module_that_checks_the_host_reads_the_bearer_token() -> None:
-    """That module is bot.teams.outbound.calls. No other module calls `bearer`."""
-    assert modules_calling("bearer") == {"calls"}
+def test_only_the_modules_that_check_the_host_read_the_bearer_token() -> None:
+    """They are bot.teams.outbound.calls and bot.teams.groups.graph. No other module calls `bearer`."""
+    assert modules_calling("bearer") == {"calls", "graph"}
 
 
 def test_only_modules_that_send_a_secret_read_its_value() -> None:
     """There is one exception: the settings read the value to check that it is not empty."""
-    sending = {"calls", "client_authentication", "managed_identity"}
+    sending = {"calls", "client_authentication", "graph", "managed_identity"}
     assert modules_calling("get_secret_value") == {*sending, "settings"}
 
 
@@ -169,7 +169,7 @@ def test_every_http_request_of_the_teams_adapters_disables_redirects() -> None:
             if name in {"get", "post", "put", "delete", "patch", "head", "request"} and "session" in owner:
                 following = {word.arg: ast.unparse(word.value) for word in call.keywords}.get("allow_redirects")
                 found.setdefault(path.stem, []).append(following)
-    assert found == {name: ["False"] for name in ("calls", "entra", "keys", "managed_identity")}
+    assert found == {name: ["False"] for name in ("calls", "entra", "graph", "keys", "managed_identity")}
 
 
 async def test_unlisted_host_is_refused_before_a_token_is_fetched(

@@ -136,6 +136,11 @@ GUARDS = (
         {"bot.service.weekly_digests:WeeklyDigests._is_first": around(_claimed_by_all)},
     ),
     Guard(
+        "a late result of a weekly digest replaces no other claim",
+        DIGESTS + "test_process_whose_claim_was_not_stored_leaves_the_digest_to_another_one",
+        {"bot.service.weekly_digests:WeeklyDigests._save_late": around(lambda _, digests, name: digests._save(name))},
+    ),
+    Guard(
         "a reminder waits for the end of the quiet hours",
         REMINDERS + "test_one_reminder_is_held_until_the_end_of_the_quiet_hours[evening]",
         {"bot.domain.routing:Channel.held": lambda _: lambda channel, moment: moment},

@@ -303,7 +303,7 @@ async def late_click_after_a_rejection_shows_who_decided(stage: Stage) -> None:
 
     await stage.late.click("コメントを付けて承認…", of=HOSTILE)
     await stage.late.comment("問題なさそうです", of=HOSTILE)
-    await stage.late.click("承認", of=HOSTILE)
+    await stage.late.click("コメントを付けて承認", of=HOSTILE)
     await stage.late.wait_for("作業チケットがありません", of=HOSTILE)
     await stage.shoot(stage.late, "late-click-ja", of=HOSTILE)
     assert "田中 一郎" in await stage.late.card_text(of=HOSTILE)
@@ -320,7 +320,7 @@ async def requester_gets_the_commands_to_connect(stage: Stage) -> None:
     request = await stage.ask(reason)
     await stage.approver.click("コメントを付けて承認…", of=reason)
     await stage.approver.comment("了解しました。終わったら連絡してください。", of=reason)
-    await stage.approver.click("承認", of=reason)
+    await stage.approver.click("コメントを付けて承認", of=reason)
     await stage.approver.wait_for("承認済み", of=reason)
     note = "申請を承認しました"
     await stage.approver.click("AWS の記録", of=note)

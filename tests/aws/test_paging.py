@@ -16,6 +16,7 @@ from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 
 from bot.aws.calls import clients
+from bot.aws.jit import node_sessions
 from bot.boto.failures import CallFailed
 from bot.ports.aws import AwsUnavailable
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, REGION, REQUESTER, level
@@ -72,6 +73,7 @@ async def everything(scene: Scene, asked: list[Asked]) -> list[object]:
             await side.requests.list_requests(ACCOUNT, REGION, since),
             await side.requests.revoked(ACCOUNT, REGION, since),
             await side.requests.approval_policies(ACCOUNT, REGION, within=60),
+            await side.sessions.active(ACCOUNT, REGION),
             await side.identities.names(TARO),
         ]
 
@@ -84,6 +86,7 @@ def test_paged_operations_that_the_bot_calls_are_exactly_the_listed_ones() -> No
         "DescribeInstanceInformation": "InstanceInformationList",
         "DescribeInstances": "Reservations",
         "DescribeOpsItems": "OpsItemSummaries",
+        "DescribeSessions": "Sessions",
         "ListDocuments": "DocumentIdentifiers",
         "ListInstances": "Instances",
     }
@@ -126,6 +129,7 @@ async def test_list_with_endless_pages_is_read_up_to_a_limit(
 ) -> None:
     """At most five pages are read. Requests are still read, with their levels."""
     monkeypatch.setattr(clients, "MAX_PAGES", 5)
+    monkeypatch.setattr(node_sessions, "MOST_PAGES", 5)
     rows = {PAGED[operation]: list[object]()} if empty else {}
     scene.aws.forget_calls()
     scene.aws.faults.rewrite(operation, lambda answer: {**answer, **rows, "NextToken": MORE})
@@ -138,11 +142,12 @@ async def test_list_with_endless_pages_is_read_up_to_a_limit(
             side.requests.list_requests(ACCOUNT, REGION, since),
             side.requests.revoked(ACCOUNT, REGION, since),
             side.requests.approval_policies(ACCOUNT, REGION, within=60),
+            side.sessions.active(ACCOUNT, REGION),
             side.identities.names(TARO),
         ):
             with suppress(AwsUnavailable, CallFailed):
                 await reading
-    once = dict.fromkeys(("DescribeAutomationExecutions", "ListDocuments", "ListInstances"), 1)
+    once = dict.fromkeys(("DescribeAutomationExecutions", "DescribeSessions", "ListDocuments", "ListInstances"), 1)
     lists = {**once, "DescribeOpsItems": 3}.get(operation, len(asked))
     least = 1 if operation == "DescribeInstanceInformation" and not empty else 5  # its first page has the node
     assert least <= len(scene.aws.calls(operation)) <= 5 * lists

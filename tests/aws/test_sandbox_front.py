@@ -179,7 +179,7 @@ def test_sandbox_role_of_a_different_account_cannot_read_the_sample_account(scen
 def test_operation_that_the_sandbox_does_not_support_is_refused(scene: Scene) -> None:
     """An operation that neither the sandbox nor moto has gets the sandbox's own error code NotInTheSandbox."""
     with refused("NotInTheSandbox"):
-        scene.bot.describe_sessions(State="Active")
+        scene.bot.describe_inventory_deletions()
 
 
 def test_moto_cannot_be_reset_over_http(scene: Scene) -> None:

@@ -27,7 +27,7 @@ NOT_OURS = {"node_modules", "__pycache__"}
 ADDRESS = re.compile(r"https?:|file:|git\+|find-links|index-url|\"resolved\"")
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users|opt)/\w")
 SHIPPED = {  # the files of the wheel that are no Python modules
-    *(f"cards/{name}.json" for name in ("decided", "direct-message", "direct-short", "help", "message", "note", "pending", "request", "setup")),
+    *(f"cards/{name}.json" for name in ("decided", "direct-message", "direct-short", "help", "message", "note", "pending", "request", "setup", "weekly-digest")),
     *(f"cards/locales/{locale}.json" for locale in LOCALES),
     *(f"bot/app_package/icons/{name}.png" for name in ("color", "outline")),
     *(f"bot/sandbox/npm/{name}" for name in ("package.json", "package-lock.json", ".npmrc", "loopback.cjs", "window.js")),

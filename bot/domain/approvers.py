@@ -1,4 +1,4 @@
-"""The entries of `approvers` in node-access.toml, resolved: the one place that says whom they list.
+"""The entries of `approvers` in node-access.toml, resolved: the one place that says who is listed.
 
 An entry is `members` (everyone in the channel), `user:<object id>`, `upn:<name>`, or `group:<object id>`: the members
 of the channel who are also in a Microsoft Entra group. bot.domain.permission has the rules on what they may do.
@@ -27,7 +27,7 @@ comparisons. A group that is absent was not read."""
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Whom a list of approvers names. `unread` is None if the members of all its groups are known."""
+    """The people in a list of approvers. `unread` is None if the members of all its groups are known."""
 
     entries: frozenset[str]
     groups: tuple[frozenset[str], ...] = ()  # the object ids in each group whose members are known
@@ -62,7 +62,7 @@ class Listed:
 
 
 def listed_approvers(approvers: Iterable[str], groups: GroupMembers) -> Listed:
-    """Return whom entries of `approvers` list. `groups` has the members of the groups, as far as they are known."""
+    """Return the people that entries of `approvers` list. `groups` has the members of those groups that were read."""
     entries = entries_of(approvers)
     found = [groups.get(each, Unread.FOR_NOW) for each in groups_in(entries)]
     return Listed(

@@ -3,7 +3,7 @@
 The rules are checked in this order. Default deny: each returns a Refusal, or None if it has no objection.
 
 - Approve, reject, revoke (`may_decide`): the request is not a replica; the channel is not paused; the person is one of
-  the channel's approvers at this step (bot.domain.approvers says whom they list); the person is not the requester; the
+  the channel's approvers at this step (bot.domain.approvers says who that is); the person is not the requester; the
   requester is identified (unless the setting allows unidentified ones) and provably another person; for Approve, it is
   certain that the person approved no other level of the request (bot.domain.other_levels; unless `one_level_per_person`
   is false); it is certain for which nodes access is requested (not for Revoke); the request waits for a decision at

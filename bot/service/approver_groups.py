@@ -1,4 +1,4 @@
-"""Reads the Microsoft Entra groups of approvers, for all services that ask whom a list of approvers names.
+"""Reads the Microsoft Entra groups of approvers, for all services that ask who is in a list of approvers.
 
 Without a group in the list, nothing is read.
 """

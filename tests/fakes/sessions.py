@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from bot.domain.request import AccessRequest, RequestKey
 from bot.domain.sessions import Access, AccessType, ListedSession, access_of
@@ -23,11 +24,11 @@ class FakeSessions:
         self.unlisted: AwsUnavailable | None = None  # raised by the list of access
         self.requests: Mapping[RequestKey, AccessRequest] = {}  # those of AWS
 
-    def open(self, node: str, at: datetime, *, owner: str = "", **more: object) -> str:
+    def open(self, node: str, at: datetime, *, owner: str = "", **more: Any) -> str:
         """Open a session, and return its id. `more` replaces fields of it."""
         name = f"session-{len(self.sessions)}"
         opened = ListedSession(name, node, True, owner, AccessType.JUST_IN_TIME, at)
-        self.sessions[name] = replace(opened, **more)  # type: ignore[arg-type]  # fields of the session
+        self.sessions[name] = replace(opened, **more)
         return name
 
     def close(self, name: str, at: datetime) -> None:

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -204,8 +205,8 @@ async def test_crash_at_any_call_leaves_at_most_one_extra_digest() -> None:
     copies = []
     for point in range(1, 100):
         world, gate = new_world(DIGESTING), CrashAt(point)
-        store, chat = world.store, world.chat
-        dying = replace(world, owner="dying", store=Gated(store, "Store", gate), chat=Gated(chat, "Chat", gate))  # type: ignore[arg-type]  # these have the ports' methods
+        ports: dict[str, Any] = {"store": Gated(world.store, "Store", gate), "chat": Gated(world.chat, "Chat", gate)}
+        dying = replace(world, owner="dying", **ports)
         with contextlib.suppress(CrashError):
             await at(dying, DUE)
         if not gate.reached:

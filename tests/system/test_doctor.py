@@ -142,7 +142,7 @@ async def test_escalation_table_of_doctor_says_who_gains_the_right_and_when(worl
 
 
 async def test_group_table_of_doctor_has_sizes_and_the_members_who_are_not_in_the_channel(world: Product) -> None:
-    """People whom the bot knows have their names, others their object ids. Without a group, there is no such table."""
+    """The bot shows the names of people it knows, and the object ids of others. Without a group, there is no table."""
     assert "Groups of approvers:" not in as_text(await doctor(world))
     world.toml = TOML.replace('approvers = ["members"]', f'approvers = ["group:{ON_CALL}"]', 1)
     world.microsoft.graph.groups[NESTED] += (Member(UNKNOWN_PERSON),)

@@ -4,7 +4,7 @@ Only the list of pending OpsItems must succeed. It is not verified that AWS answ
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -36,7 +36,7 @@ class Listing:
 
     async def list_requests(self, place: Place, since: datetime) -> Sequence[ListedRequest]:
         """List the requests that are pending, and those modified after `since`. Raises AwsUnavailable."""
-        changed = _after("LastModifiedTime", since)
+        changed = after("LastModifiedTime", since)
         try:
             pending, modified, running = await asyncio.gather(
                 self._ops_items(place, _filter("Status", PENDING_OPS_ITEMS)),
@@ -49,20 +49,11 @@ class Listing:
 
     async def revoked(self, place: Place, since: datetime) -> Sequence[ListedRequest]:
         """List the requests created after `since` that are revoked, as far as AWS shows them. Never raises."""
-        wanted = (_filter("Status", REVOKED_OPS_ITEMS), _after("CreatedTime", since))
+        wanted = (_filter("Status", REVOKED_OPS_ITEMS), after("CreatedTime", since))
         return await self._tolerated(place, partial(self._ops_items, place, *wanted), "revoked")
 
     async def _ops_items(self, place: Place, *wanted: Mapping[str, object]) -> list[ListedRequest]:
-        filters = [_filter("OpsItemType", TYPE), *wanted]
-        rows = self._clients.rows(
-            place,
-            "ssm",
-            "describe_ops_items",
-            Lane.SWEEP,
-            member="OpsItemSummaries",
-            OpsItemFilters=filters,
-            MaxResults=PAGE,
-        )
+        rows = ops_item_rows(self._clients, place, *wanted)
         # parsed row by row as the pages come: a list may have ten thousand rows
         return [found async for row in rows if (found := listed_ops_item(place, row))]
 
@@ -92,11 +83,25 @@ class Listing:
             return []
 
 
+def ops_item_rows(clients: Clients, place: Place, *wanted: Mapping[str, object]) -> AsyncIterator[Answer]:
+    """Return the rows of access requests that fulfil all these filters. Iterating raises CallFailed."""
+    return clients.rows(
+        place,
+        "ssm",
+        "describe_ops_items",
+        Lane.SWEEP,
+        member="OpsItemSummaries",
+        OpsItemFilters=[_filter("OpsItemType", TYPE), *wanted],
+        MaxResults=PAGE,
+    )
+
+
 def _filter(key: str, value: str, *, operator: str = "Equal") -> Mapping[str, object]:
     return {"Key": key, "Values": [value], "Operator": operator}
 
 
-def _after(key: str, moment: datetime) -> Mapping[str, object]:
+def after(key: str, moment: datetime) -> Mapping[str, object]:
+    """Return the filter for a time after `moment`."""
     return _filter(key, f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", operator="GreaterThan")
 
 

@@ -12,8 +12,8 @@ import structlog
 from bot.aws.calls.clients import Clients, Place
 from bot.aws.calls.rate_limit import Lane
 from bot.aws.jit.assumptions import NO_SUCH_FILTER, SESSION_START_FILTER, SESSION_TYPE_FILTER, SESSION_TYPES
+from bot.aws.jit.listing import after, ops_item_rows
 from bot.aws.jit.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
-from bot.aws.jit.targets import TYPE
 from bot.boto.failures import CallFailed, is_denied, unavailable
 from bot.boto.fields import moment, text
 from bot.boto.sdk import Answer
@@ -21,7 +21,7 @@ from bot.domain.request import InvalidRequestKey, RequestKey, Status
 from bot.domain.sessions import EARLIEST, LATEST, LONGEST_ACCESS, Access, ListedSession, session_names
 from bot.ports.aws import AwsUnavailable, SessionsDenied
 
-PAGE, OPS_ITEMS_PAGE = 200, 50  # rows; the most that AWS returns
+PAGE = 200  # rows; the most that AWS returns
 MOST_PAGES = 50  # 10,000 sessions; more are not read
 LONGEST_WAIT = timedelta(days=30)  # of a request for its decision
 _GRANTED = frozenset({Status.APPROVED, Status.REVOKED})
@@ -46,20 +46,8 @@ class NodeSessions:
 
     async def granted(self, account: str, region: str, since: datetime) -> Sequence[Access]:
         """List the access of all requests that may run at `since` or later. Raises AwsUnavailable."""
-        place, created = Place(account, region), _utc(since - LONGEST_ACCESS - LONGEST_WAIT)
-        filters = [
-            {"Key": "OpsItemType", "Values": [TYPE], "Operator": "Equal"},
-            {"Key": "CreatedTime", "Values": [created], "Operator": "GreaterThan"},
-        ]
-        rows = self._clients.rows(
-            place,
-            "ssm",
-            "describe_ops_items",
-            Lane.SWEEP,
-            member="OpsItemSummaries",
-            OpsItemFilters=filters,
-            MaxResults=OPS_ITEMS_PAGE,
-        )
+        place, created = Place(account, region), since - LONGEST_ACCESS - LONGEST_WAIT
+        rows = ops_item_rows(self._clients, place, after("CreatedTime", created))
         try:
             return [found async for row in rows if (found := granted_access(place, row)) and found.ends >= since]
         except CallFailed as failed:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -51,10 +51,10 @@ def access(name: str = "taro@example.com", *, node: str = NODE, role: str = "Ope
     return Access(f"{requester} {node}", requester, session_names(requester), nodes, NOON, NOON + hours * HOUR)
 
 
-def session(owner: str = f"{TOKEN_ROLE}/taro@example.com", *, after: timedelta = HOUR, **more: object) -> ListedSession:
+def session(owner: str = f"{TOKEN_ROLE}/taro@example.com", *, after: timedelta = HOUR, **more: Any) -> ListedSession:
     """Return an open session of just-in-time access that began this long after noon."""
     made = ListedSession("s-1", NODE, open=True, owner=owner, access_type=AccessType.JUST_IN_TIME)
-    return replace(replace(made, started_at=NOON + after), **more)  # type: ignore[arg-type]  # fields of the session
+    return replace(replace(made, started_at=NOON + after), **more)
 
 
 def read(*sessions: ListedSession, at: timedelta = HOUR, ended: Sequence[ListedSession] | None = None) -> Reading:
@@ -112,10 +112,10 @@ def test_a_namesake_with_access_makes_a_session_unclear() -> None:
     ],
 )
 def test_only_just_in_time_sessions_within_the_access_are_theirs(
-    changed: dict[str, object], expected: Whose | None
+    changed: dict[str, Any], expected: Whose | None
 ) -> None:
     """A minute of difference between clocks is allowed. What AWS does not show makes a session unclear."""
-    assert whose(session(**changed), access(), ALONE) is expected  # type: ignore[arg-type]  # fields of the session
+    assert whose(session(**changed), access(), ALONE) is expected
 
 
 OWNERS: Final = {"name": TOKEN_ROLE + "/{}", "random": f"{TOKEN_ROLE}/9c21", "absent": ""}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 
@@ -104,10 +105,10 @@ def test_digest_is_due_by_the_clock_of_the_time_zone(
     assert digest.latest(moment, zone) == DigestWeek(name, since, until)
 
 
-def row(asked: AccessRequest, **facts: object) -> Record:
+def row(asked: AccessRequest, **facts: Any) -> Record:
     """Return a row of the channel. `facts` are fields of the row."""
     record = Record(KEY, asked.requested_at or BEFORE, request=asked, route=Route("approvals", CHANNEL, settled=True))
-    return replace(record, **facts)  # type: ignore[arg-type]  # facts are fields of the row
+    return replace(record, **facts)
 
 
 def asked(status: Status, made: datetime, ended: datetime | None = None, **facts: object) -> AccessRequest:

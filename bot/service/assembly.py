@@ -125,7 +125,7 @@ class Services:
             owner=owner,
             telemetry=telemetry,
             outcomes=outcomes,
-            in_place=self.replicas.may_update_directs,
+            abilities=self.replicas.abilities,
         )
         self.reconcile_loop = ReconcileLoop(
             rows=self.rows, reconciler=self.reconciler, clock=clock, telemetry=telemetry

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from bot.domain.abilities import Abilities
 from bot.domain.decision import Decision, Outcome
 from bot.domain.record import Record
 from bot.domain.surface import SurfaceKind
@@ -71,9 +72,9 @@ class Replicas:
             log.info("values_known_by_all", count=len(shared))
         self._shared = shared
 
-    def may_update_directs(self) -> bool:
-        """Return whether requesters may get messages that are updated in place: every running process can read them."""
-        return _LIVING in self._shared
+    def abilities(self) -> Abilities:
+        """Return what every running process can do."""
+        return Abilities(living_messages=_LIVING in self._shared)
 
     def storable(self, record: Record) -> Record:
         """Return the row with values that every running process can read."""

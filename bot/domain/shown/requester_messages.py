@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
+from bot.domain.abilities import Abilities
 from bot.domain.configuration import Configuration
 from bot.domain.record import Record
 from bot.domain.request import Status, Withdrawal
@@ -27,12 +28,12 @@ from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 
 
 def requester_messages(
-    record: Record, home: Channel, configuration: Configuration, now: datetime, *, in_place: bool
+    record: Record, home: Channel, configuration: Configuration, now: datetime, *, abilities: Abilities
 ) -> list[Wanted]:
     """Return the messages to the requester: one that is updated in place and short ones, or one for each state.
 
     Each state has a message of its own if the requester is no known Teams user; if the row has no message that is
-    updated in place, and `in_place` is False or the message on this state was already sent; or if the bot gave up
+    updated in place, and the bot lacks the ability or the message on this state was already sent; or if the bot gave up
     updating.
     """
     kind, person = direct_kind(record, configuration, now), requester_of(record)
@@ -42,7 +43,7 @@ def requester_messages(
     living = record.surface(living_name(person)) if person else None
     if living and living.delivery is not DeliveryState.IMPOSSIBLE:
         return _updated_messages(record, kind, due, living, configuration=configuration, now=now)
-    if living or person is None or not in_place or _is_over(record.surface(due.name)):
+    if living or person is None or not abilities.living_messages or _is_over(record.surface(due.name)):
         return _messages_sent_once(record, replace(due, name=_corrected_name(record, kind)), now)
     return _updated_messages(record, kind, due, None, configuration=configuration, now=now)
 

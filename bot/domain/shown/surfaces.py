@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.domain.abilities import ALL_ABILITIES, Abilities
 from bot.domain.configuration import Configuration
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Status
@@ -27,11 +28,11 @@ LATE_GRANT = timedelta(hours=1)  # an auto-approved request whose row is older g
 
 
 def desired(
-    record: Record, configuration: Configuration, now: datetime, *, in_place: bool = True
+    record: Record, configuration: Configuration, now: datetime, *, abilities: Abilities = ALL_ABILITIES
 ) -> tuple[Wanted, ...]:
     """Return everything that Teams must show for this row now, in the order in which it is delivered.
 
-    If not `in_place`, a requester without a message that is updated in place gets one message for each state.
+    Without the ability, a requester without a message that is updated in place gets one message for each state.
     """
     request = record.request
     if request is None or not _worth_showing(record, request, configuration, now):
@@ -45,7 +46,7 @@ def desired(
         return tuple(cards)
     notes, delivery_notes = _notes(record, home, cards, now), _delivery_notes(record, home)
     identified = not may_still_be_identified(record, now)
-    directs = requester_messages(record, home, configuration, now, in_place=in_place) if identified else []
+    directs = requester_messages(record, home, configuration, now, abilities=abilities) if identified else []
     escalated = _escalation_notes(record, home, cards)
     overtaken = _overtaken_notes(record, home, (*notes, *escalated, *delivery_notes))
     return (*cards, *overtaken, *notes, *directs, *delivery_notes, *escalated)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bot.domain.abilities import Abilities
 from bot.domain.escalation import with_escalation
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, RequestKey, Status
@@ -43,7 +44,7 @@ log = structlog.get_logger(__name__)
 class Reconciler:
     """Reconciles requests. `owner` identifies this process, which takes the lease of each row that it reconciles.
 
-    `in_place` returns whether rows may have messages to requesters that are updated in place.
+    `abilities` returns what every running process can do.
     """
 
     def __init__(
@@ -60,12 +61,12 @@ class Reconciler:
         owner: str,
         telemetry: Telemetry,
         outcomes: Outcomes,
-        in_place: Callable[[], bool],
+        abilities: Callable[[], Abilities],
     ) -> None:
         self._rows, self._requests, self._identifying = rows, requests, identifying
         self._deliveries, self._clock = deliveries, clock
         self._configuration, self._owner, self._telemetry = configuration, owner, telemetry
-        self._outcomes, self._earlier_access, self._in_place = outcomes, earlier_access, in_place
+        self._outcomes, self._earlier_access, self._abilities = outcomes, earlier_access, abilities
         self._recovering = Recovering(rows=rows, signalling=signalling, clock=clock)
 
     async def reconcile(self, key: RequestKey) -> None:
@@ -99,10 +100,10 @@ class Reconciler:
 
     async def _deliver(self, record: Record, now: datetime) -> None:
         """Deliver what Teams must show at this time. Raises LeaseHeld, StoreUnavailable, Postponed."""
-        in_place = self._in_place()
-        if in_place and with_living_message(record) != record:
+        abilities = self._abilities()
+        if abilities.living_messages and with_living_message(record) != record:
             record = await self._rows.apply(record.key, with_living_message)
-        wanted = desired(record, self._configuration.value, now, in_place=in_place)
+        wanted = desired(record, self._configuration.value, now, abilities=abilities)
         await self._deliveries.deliver(record, wanted)
 
     async def put_off(self, key: RequestKey, pause: timedelta) -> None:

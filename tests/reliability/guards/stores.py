@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from bot.domain.abilities import ALL_ABILITIES
 from bot.service.auditing import MINUTE
 from bot.store.sqlite import thread
 from bot.store.sqlite.schema import APPLICATION_ID
@@ -123,6 +124,6 @@ GUARDS = (
     Guard(
         "messages are updated in place only once every replica can read them",
         "tests/scenario/test_living_message.py::test_each_state_has_its_own_message_while_an_older_version_runs",
-        {"bot.service.replicas:Replicas.may_update_directs": always(True)},
+        {"bot.service.replicas:Replicas.abilities": always(ALL_ABILITIES)},
     ),
 )

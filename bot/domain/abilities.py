@@ -1,0 +1,14 @@
+"""What every running process of the bot can do. During an upgrade, that is less than this version can."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What each process can do that may read a row or get a click. By default, all that this version can."""
+
+    living_messages: bool = True  # messages to requesters that are updated in place
+
+
+ALL_ABILITIES: Final = Abilities()

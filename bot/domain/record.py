@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import LONGEST_HOLD, Decision, DecisionState, Outcome
-from bot.domain.identity import Person, Requester
+from bot.domain.endings import LONGEST_PAUSE, Ending, active_ending, with_ending
+from bot.domain.identity import Person, PrincipalKind, Requester
 from bot.domain.request import AccessRequest, Level, RequestKey, Status, Verdict
 from bot.domain.reviewing import REVIEW_SPAN, Review
 from bot.domain.routing import Route
-from bot.domain.sessions import Usage
+from bot.domain.sessions import Access, Usage, access_of
 from bot.domain.spans import is_ahead, runs
 from bot.domain.surface import Surface, SurfaceKind
 
@@ -69,7 +70,7 @@ class Unrecognized:
     """The parts of a row that a newer version of the program stored and this version does not know. They are kept.
 
     `omitted` names the parts that this version left out because of an unknown value: `decisions/<id>`,
-    `surfaces/<name>`, `request`, `requester`, `route`, `usage`.
+    `surfaces/<name>`, `endings/<id>`, `request`, `requester`, `route`, `usage`.
     """
 
     text: str  # the JSON of the row as it was read
@@ -99,6 +100,7 @@ class Record:
     reviews: tuple[Review, ...] = ()  # marks of people who are looking at the request; they may have ended
     visits: Visits | None = None  # None: none, or not counted
     usage: Usage | None = None  # what granted access was used for; None: never read, or the permission is missing
+    endings: tuple[Ending, ...] = ()  # oldest first; at most one is not over
     route: Route | None = None
     decisions: tuple[Decision, ...] = ()
     surfaces: tuple[Surface, ...] = ()
@@ -125,6 +127,23 @@ class Record:
     def level(self, step: str) -> Level | None:
         """Return the request's level with this step name; None also if the request was never read."""
         return self.request.level(step) if self.request else None
+
+    @property
+    def access(self) -> Access | None:
+        """The access that the request granted, with every session name of the requester that is known."""
+        requester = self.requester
+        if requester and requester.identified and requester.principal.kind is PrincipalKind.IDENTITY_CENTER_USER:
+            return access_of(self.request, requester.spellings)
+        return access_of(self.request)
+
+    @property
+    def ending(self) -> Ending | None:
+        """The ending of sessions that is not over; None if there is none."""
+        return active_ending(self.endings)
+
+    def with_ending(self, ending: Ending) -> "Record":
+        """Add an ending of sessions, or replace its earlier version."""
+        return replace(self, endings=with_ending(self.endings, ending))
 
     @property
     def waiting_level(self) -> Level | None:
@@ -196,6 +215,7 @@ class Record:
         ends += [(each.held_until, LONGEST_HOLD) for each in self.live_decisions]
         ends += [(each.retry_at, LONGEST_RETRY) for each in self.surfaces]
         ends += [(each.until, REVIEW_SPAN) for each in self.reviews]
+        ends += [(each.next_at, LONGEST_PAUSE) for each in self.endings]
         begun = [end - span for end, span in ends if end]
         begun += [moment for each in self.live_decisions for moment in (each.clicked_at, each.turn_at) if moment]
         past = (self.observed_at, self.missing_since, *begun)
@@ -325,6 +345,11 @@ class Record:
     def has_unrecognized_decision(self) -> bool:
         """True if a newer version stored a decision that this version cannot read. Then no other decision is made."""
         return any(each.startswith("decisions/") for each in self._omitted)
+
+    @property
+    def has_unrecognized_ending(self) -> bool:
+        """True if a newer version stored an ending that this version cannot read. Then no other one is begun."""
+        return any(each.startswith("endings/") for each in self._omitted)
 
     def has_unrecognized_surface(self, name: str) -> bool:
         """True if a newer version stored this surface with a value that this version does not know."""

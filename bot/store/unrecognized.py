@@ -3,8 +3,8 @@
 During an upgrade, several versions share a table, so no version may lose the data of another:
 
 - A member that this version does not know is skipped on reading and written back.
-- A decision or surface with an unknown value is left out on reading and written back. `Unrecognized` lists it, so that
-  no action builds on its absence.
+- A decision, surface or ending with an unknown value is left out on reading and written back. `Unrecognized` lists it,
+  so that no action builds on its absence.
 - A fact (the request, its requester, its route or its usage) with an unknown value counts as not read yet; it is
   written back until this version writes the fact itself.
 
@@ -23,7 +23,7 @@ from bot.domain.record import Record, Unrecognized
 
 Json = Any
 T = TypeVar("T")
-LISTS: Final[Mapping[str, str]] = {"decisions": "id", "surfaces": "name"}
+LISTS: Final[Mapping[str, str]] = {"decisions": "id", "surfaces": "name", "endings": "id"}
 """The lists of a row whose elements are left out one by one, and the member that identifies an element."""
 FACTS: Final = frozenset({"request", "requester", "route", "usage"})  # members of a row that may be missing
 # the first one that an object has identifies it

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from bot.domain.endings import EndingStage, EndState, Stopped
 from bot.domain.identity import Person
 from bot.domain.record import Record, Visits
 from bot.domain.request import RequestKey
@@ -173,7 +174,7 @@ async def test_recorded_rows_expire_a_year_after_their_request_ended(tmp_path: P
     end = NOW + timedelta(minutes=30, days=365)
     counts = [await store.forget_expired(each) for each in (NOW + timedelta(days=7), end - MICRO, end)]
     await shelf.close()
-    assert counts == [6, 0, 9]
+    assert counts == [6, 0, 11]
 
 
 # --- the meaning of values
@@ -243,6 +244,18 @@ def test_recorded_values_keep_their_meaning() -> None:
         (Whose.UNCLEAR, False),
     ]
     assert (usage.readable, usage.ended_read_at, usage.more) == (False, NOW + timedelta(minutes=45), True)
+    endings = read("ended sessions").endings
+    assert [each.stopped for each in endings] == [*list(Stopped)[1:4], Stopped.UNREADABLE, None]
+    assert [each.stage for each in read("endings without sessions").endings] == [EndingStage.OVER, EndingStage.WAITS]
+    assert [each.state for ending in endings for each in ending.sessions] == [
+        EndState.ENDED,
+        EndState.UNCONFIRMED,
+        EndState.DENIED,
+        EndState.FAILED,
+        EndState.ENDED,
+        EndState.FOUND,
+        EndState.ASKED,
+    ]
     several = read("several nodes").request
     assert several is not None
     assert [each.id for each in several.targets] == ["i-02999bd501754105a", "mi-0a1b2c3d4e5f67890"]

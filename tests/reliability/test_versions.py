@@ -1,6 +1,6 @@
 """Figure 25: a newer version and this one write the same rows in turn. Nothing is lost, and no decision is doubled.
 
-The newer version adds members at any place, and decisions and surfaces with values that this version does not know.
+The newer version adds members at any place, and decisions, surfaces and endings with values that this version does not know.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from bot.domain.decision import DecisionEvent, DecisionState
+from bot.domain.endings import Ending
 from bot.domain.record import Escalation, Lease, Record, Visits
 from bot.domain.reviewing import REVIEW_SPAN, Review, renewed
 from bot.domain.routing import Route
@@ -48,7 +49,7 @@ def objects(row: Any) -> Iterator[Any]:
     yield row["usage"]
     yield from row["usage"]["sessions"]
     yield from row["request"]["levels"]
-    for name in ("decisions", "surfaces", "reviews", "level_calls", "escalations"):
+    for name in ("decisions", "surfaces", "endings", "reviews", "level_calls", "escalations"):
         yield from row[name]
 
 
@@ -62,7 +63,7 @@ class NewerVersion:
         """Return the row as the newer version writes it."""
         stored = json.loads(encode(RECORD, row))
         name = f"new{len(self.added)}"
-        match self._rng.choice(["member", "member", "decision", "surface"]):
+        match self._rng.choice(["member", "member", "decision", "surface", "ending"]):
             case "member":
                 self._rng.choice(list(objects(stored)))[name] = name
             case "decision":
@@ -70,6 +71,8 @@ class NewerVersion:
                 stored["decisions"].append({**made, "id": name, "state": "queued"})
             case "surface":
                 stored["surfaces"].append({"name": name, "kind": "newer", "delivery": "delivered"})
+            case "ending":
+                stored["endings"].append({**stored["endings"][0], "id": name, "stage": "newer"})
         self.added.add(name)
         return decode(RECORD, json.dumps(stored), where="row")
 
@@ -136,6 +139,7 @@ async def _prepared(store: Store, seed: int) -> Record:
         route=Route("approvals", CHANNEL, settled=True),
         visits=Visits(2, NOW, 90),
         usage=Usage((SeenSession("a-session", "a-node", Whose.NAMED, open=True),)),
+        endings=(Ending("an-ending", HANAKO, "Level1", NOW),),
     )
     return await store.apply(start.key, lambda _: start, now=NOW)
 

@@ -14,7 +14,6 @@ from typing import Final
 import structlog
 
 from bot.concurrency.turns import in_turns
-from bot.domain.identity import PrincipalKind
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.sessions import (
@@ -23,7 +22,6 @@ from bot.domain.sessions import (
     Others,
     Reading,
     Usage,
-    access_of,
     ended_at,
     has_news,
     is_watched,
@@ -57,10 +55,7 @@ class RunningAccess:
 
 def running_access(row: Record, now: datetime) -> RunningAccess | None:
     """Return the access of a row whose sessions must be read now; None if there is none, or no more to read."""
-    requester, request = row.requester, row.request
-    by_record = requester and requester.identified and requester.principal.kind is PrincipalKind.IDENTITY_CENTER_USER
-    access = access_of(request, requester.spellings if requester and by_record else ())
-    end = ended_at(request) if request else None
+    access, end = row.access, ended_at(row.request) if row.request else None
     if access is None or end is None or not is_watched(row.usage, end, now):
         return None
     return RunningAccess(row.key, access, end, row.usage)

@@ -15,11 +15,10 @@ from pydantic import ValidationError
 from bot.boto.regions import region_names
 from bot.config.errors import ConfigurationProblems, Location, explain, shown
 from bot.config.file_source import content_of
-from bot.config.schema import TABLES, File
+from bot.config.schema import ACCOUNT_ROLES, TABLES, File
 from bot.config.types import channel_id
 from bot.domain.configuration import Configuration, PrivateReplies
 from bot.domain.identity import IdentityRules, Principal, PrincipalKind
-from bot.domain.routing import Account
 from bot.ports.configuration import SourceUnreadable
 from bot.text.escape import unwrapped
 
@@ -78,10 +77,7 @@ def _configuration(file: File) -> Configuration:
         channels=tuple(each.to_domain(alone=alone) for each in file.channels),
         identity=file.identity.to_domain(file.people),
         private_replies=PrivateReplies(file.teams.private_replies),
-        accounts=tuple(
-            Account(each.id, tuple(each.regions), each.reader_role, each.cancel_role, each.name, each.session_logs)
-            for each in file.accounts
-        ),
+        accounts=tuple(each.to_domain() for each in file.accounts),
         region_names=region_names(),
     )
 
@@ -121,7 +117,7 @@ def _accounts(accounts: list[dict[str, Any]]) -> Iterator[str]:
         regions = account.get("regions")
         place = _numbered(number, account, "accounts")
         yield from _doubles(f"{place}: regions", regions if isinstance(regions, list) else [])
-        for key in ("reader_role", "cancel_role"):
+        for key in ACCOUNT_ROLES:
             role = re.match(_ROLE_OF, str(account.get(key)))
             if role and role[1] != account.get("id"):
                 entry = shown(str(account.get("id")))

@@ -31,7 +31,7 @@ from bot.config.types import (
 )
 from bot.domain.identity import IdentityRules
 from bot.domain.request import Verdict
-from bot.domain.routing import DEFAULT_TAGS, GROUP, MEMBERS, Channel, LevelRule, Match, SessionLogs
+from bot.domain.routing import DEFAULT_TAGS, GROUP, MEMBERS, Account, Channel, LevelRule, Match, SessionLogs
 from bot.text.names import exact
 
 
@@ -163,6 +163,9 @@ class TeamsTable(_Table):
     private_replies: Literal["direct", "targeted"] = "direct"
 
 
+ACCOUNT_ROLES = ("reader_role", "cancel_role", "end_sessions_role", "give_back_role")  # each a role of that account
+
+
 class AccountTable(_Table):
     """One [[accounts]] entry."""
 
@@ -171,8 +174,23 @@ class AccountTable(_Table):
     regions: Annotated[list[Region], Field(min_length=1)]
     reader_role: PlainRoleArn | None = None
     cancel_role: PlainRoleArn | None = None
+    end_sessions_role: PlainRoleArn | None = None
+    give_back_role: PlainRoleArn | None = None
     session_log_group: LogGroup | None = None
     session_log_bucket: LogBucket | None = None
+
+    def to_domain(self) -> Account:
+        """Return the domain's type."""
+        return Account(
+            id=self.id,
+            regions=tuple(self.regions),
+            reader_role=self.reader_role,
+            cancel_role=self.cancel_role,
+            end_sessions_role=self.end_sessions_role,
+            give_back_role=self.give_back_role,
+            name=self.name,
+            session_logs=self.session_logs,
+        )
 
     @property
     def session_logs(self) -> SessionLogs | None:

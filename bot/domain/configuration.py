@@ -60,6 +60,16 @@ class Configuration:
         account = self._account(key.account)
         return account.cancel_role if account else None
 
+    def end_sessions_role(self, key: RequestKey) -> str | None:
+        """Return the ARN of the role that ends sessions in this account; None if that is not set up there."""
+        account = self._account(key.account)
+        return account.end_sessions_role if account else None
+
+    def give_back_role(self, key: RequestKey) -> str | None:
+        """Return the ARN of the role in which requesters of this account give access back; None without one."""
+        account = self._account(key.account)
+        return account.give_back_role if account else None
+
     def account_name(self, account: str) -> str | None:
         """Return the name of this account; None if the file gives it none."""
         entry = self._account(account)

@@ -29,6 +29,8 @@ class Account:
     cancel_role: str | None = None  # ARN of the role that cancels requests; None: no cancelling from Teams
     name: str | None = None  # shown beside the id
     session_logs: "SessionLogs | None" = None  # None: cards do not link to them
+    end_sessions_role: str | None = None  # ARN of the role that ends sessions; None: no ending from Teams
+    give_back_role: str | None = None  # ARN of the role in which requesters give access back; None: not from Teams
 
 
 @dataclass(frozen=True, slots=True)

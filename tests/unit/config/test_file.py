@@ -132,17 +132,26 @@ def test_keys_of_channels_levels_and_accounts_are_read() -> None:
 def test_accounts_with_and_without_roles_are_read() -> None:
     """The bot's own account needs no reader role.
 
-    An account may have a role that cancels requests, a name, and a place for the logs of sessions.
+    An account may have roles that cancel requests, end sessions and give access back, a name, and a place for the logs
+    of sessions.
     """
     reader = "arn:aws:iam::444455556666:role/NodeAccessReader"
     own = f'[[accounts]]\nid = "{ID}"\nregions = ["ap-northeast-1", "us-east-2"]\n'
-    canceller = "arn:aws:iam::444455556666:role/NodeAccessCanceller"
+    roles = {
+        key: f"arn:aws:iam::444455556666:role/{key}" for key in ("cancel_role", "end_sessions_role", "give_back_role")
+    }
     other = f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-2"]\nreader_role = "{reader}"\n'
-    other += f'cancel_role = "{canceller}"\nname = "prod-core"\nsession_log_bucket = "session-logs/prod"\n'
+    other += "".join(f'{key} = "{role}"\n' for key, role in roles.items())
+    other += 'name = "prod-core"\nsession_log_bucket = "session-logs/prod"\n'
     assert parsed(CHANNEL + own + other).accounts == (
         Account(ID, ("ap-northeast-1", "us-east-2")),
         Account(
-            "444455556666", ("us-east-2",), reader, canceller, "prod-core", SessionLogs(bucket="session-logs/prod")
+            "444455556666",
+            ("us-east-2",),
+            reader,
+            name="prod-core",
+            session_logs=SessionLogs(bucket="session-logs/prod"),
+            **roles,
         ),
     )
 
@@ -295,9 +304,12 @@ def test_configuration_without_exactly_one_fallback_channel_is_refused(text: str
             '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\nreader_role = "arn:aws:iam::{account}:role/A"',
             "reader_role: write the account's number",
         ),
-        (
-            f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{ID}:role/Canceller"',
-            f"accounts 1: cancel_role: a role of account {ID}, but the entry is for 444455556666; write a role there",
+        *(
+            (
+                f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\n{key} = "arn:aws:iam::{ID}:role/A"',
+                f"accounts 1: {key}: a role of account {ID}, but the entry is for 444455556666; write a role there",
+            )
+            for key in ("cancel_role", "end_sessions_role", "give_back_role")
         ),
         (
             f'{_account(ID)}name = "core"\n{_account("444455556666")}name = "core"',
@@ -306,9 +318,12 @@ def test_configuration_without_exactly_one_fallback_channel_is_refused(text: str
         (_account(ID) + 'name = "  "', "): name: write a name with visible characters"),
         (_account(ID) + 'session_log_bucket = "s3://logs"', "session_log_bucket: leave out s3:// in front"),
         (_account(ID) + 'session_log_group = "logs?"', "session_log_group: write the name of a log group"),
-        (
-            '[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\ncancel_role = "arn:aws:iam::{account}:role/A"',
-            "cancel_role: write the account's number",
+        *(
+            (
+                f'[[accounts]]\nid = "444455556666"\nregions = ["us-east-1"]\n{key} = "arn:aws:iam::{{account}}:role/A"',
+                f"{key}: write the account's number",
+            )
+            for key in ("cancel_role", "end_sessions_role", "give_back_role")
         ),
         (
             '[identity]\ntrusted_roles = ["arn:aws:iam::111122223333:role/Operator"]',

@@ -20,7 +20,7 @@ from typing import Any, Final
 import aiohttp
 
 from bot.sandbox.aws.server import SandboxAws
-from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
+from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, END_SESSIONS_ROLE, GIVE_BACK_ROLE, REGION
 from bot.sandbox.folder import BOT_LOG, FOLDER, STORE, NoSandbox, SandboxFailed, held, remember, state
 from bot.sandbox.node import InstallFailed, NodeMissing
 from bot.sandbox.teams.federated_credentials import FederatedCredential
@@ -60,6 +60,8 @@ id = "{account}"
 name = "prod-core"
 regions = ["{region}"]
 cancel_role = "{canceller}"
+end_sessions_role = "{ender}"
+give_back_role = "{giver}"
 """
 
 
@@ -294,6 +296,8 @@ def _configuration(options: Options) -> Path:
         account=ACCOUNT,
         region=REGION,
         canceller=CANCELLER_ROLE,
+        ender=END_SESSIONS_ROLE,
+        giver=GIVE_BACK_ROLE,
     )
     path.write_text(text, "utf-8")
     return path

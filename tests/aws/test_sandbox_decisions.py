@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE, level
+from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE, END_SESSIONS_ROLE, LEAD_ROLE, level
 from tests.contract.scene import Asked, Scene, refused, signal, staged
 
 INVALID = "InvalidAutomationSignalException"
@@ -209,6 +209,19 @@ def test_sandbox_revokes_granted_access_once_and_only_for_an_approver(scene: Sce
     assert scene.requester.get_access_token(AccessRequestId=asked.id)["AccessRequestStatus"] == "Revoked"
     with refused(INVALID):
         signal(scene.approver(), asked, "Revoke")
+
+
+def test_sandbox_denies_ending_sessions_except_to_their_opener_and_in_the_role_for_it(scene: Scene) -> None:
+    """Approvers, the bot and other requesters are denied."""
+    node = scene.aws.world.nodes["web-prod-01"]
+    first, second = (scene.requester.start_session(Target=node)["SessionId"] for _ in range(2))
+    other = scene.aws.client("ssm", scene.aws.session(scene.aws.world.operator_role, "priya.nair@example.com"))
+    for client in (scene.approver(), scene.lead(), scene.bot, other):
+        with refused("AccessDeniedException"):
+            client.terminate_session(SessionId=first)
+    scene.requester.terminate_session(SessionId=first)
+    scene.approver(role=END_SESSIONS_ROLE).terminate_session(SessionId=second)
+    assert scene.bot.describe_sessions(State="Active")["Sessions"] == []
 
 
 def test_sandbox_refuses_to_revoke_expired_access(scene: Scene) -> None:

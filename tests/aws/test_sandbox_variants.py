@@ -10,7 +10,7 @@ import pytest
 from bot.sandbox.aws.jit.assumptions import Assumptions
 from bot.sandbox.aws.jit.policies import MANUAL
 from bot.sandbox.aws.jit.requests import SecondVote
-from bot.sandbox.aws.world import APPROVER_ROLE, LEAD_ROLE, REQUESTER, level, manual_policy
+from bot.sandbox.aws.world import APPROVER_ROLE, GIVE_BACK_ROLE, LEAD_ROLE, REQUESTER, level, manual_policy
 from tests.contract.scene import HandClock, Scene, refused, signal, staged
 from tests.fakes.aws_faults import FaultyAws
 
@@ -219,3 +219,31 @@ def test_sandbox_can_be_set_to_deny_reads_and_votes_until_an_execution_is_tagged
         scene.clock.move(seconds=20)
         signal(scene.approver(), asked)
         assert scene.status(asked) == "Approved"
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_sandbox_revokes_access_in_the_role_for_giving_back_as_far_as_aws_is_assumed_to(*, accepted: bool) -> None:
+    """The role is no approver of the policy. It only revokes: a vote in it is refused in either case."""
+    with staged(assumed=Assumptions(requesters_may_revoke=accepted)) as scene:
+        asked, giver = scene.ask(), scene.approver("taro.yamada@example.com", GIVE_BACK_ROLE)
+        with refused("InvalidAutomationSignalException"):
+            signal(giver, asked)
+        signal(scene.approver(), asked)
+        with nullcontext() if accepted else refused("InvalidAutomationSignalException"):
+            signal(giver, asked, "Revoke")
+        assert scene.status(asked) == ("Revoked" if accepted else "Approved")
+
+
+@pytest.mark.parametrize("outlives", [True, False])
+def test_sandbox_starts_sessions_with_a_token_from_before_the_revocation_as_assumed(*, outlives: bool) -> None:
+    """Open sessions stay open in either case."""
+    with staged(assumed=Assumptions(tokens_outlive_revocation=outlives)) as scene:
+        asked, node = scene.ask(), scene.aws.world.nodes["web-prod-01"]
+        signal(scene.approver(), asked)
+        token = scene.requester.get_access_token(AccessRequestId=asked.id)["Credentials"]
+        client = scene.aws.client("ssm", scene.aws.callers.known(token["AccessKeyId"]))
+        client.start_session(Target=node)
+        signal(scene.approver(), asked, "Revoke")
+        with nullcontext() if outlives else refused("AccessDeniedException"):
+            client.start_session(Target=node)
+        assert len(scene.bot.describe_sessions(State="Active")["Sessions"]) == 1 + outlives

@@ -1,7 +1,8 @@
 """Callers: access keys, the sessions that AssumeRole returns, their tokens and source identities.
 
 Replaces moto's STS, which accepts any key and drops the source identity. IAM policies are not simulated, except for
-who may stop an approval (`jit.operations`). A role that the sandbox does not know cannot be assumed.
+who may stop an approval (`jit.operations`) and end a session (`jit.sessions`). A role that the sandbox does not know
+cannot be assumed.
 """
 
 import json
@@ -40,6 +41,7 @@ class Session:
     session_name: str
     source_identity: str = ""
     expires_at: datetime | None = None
+    access_request: str = ""  # id of the access request that gave these credentials; empty for all others
 
     @property
     def account(self) -> str:
@@ -78,6 +80,11 @@ class Caller:
     def account(self) -> str:
         """The session's account."""
         return self.session.account
+
+    @property
+    def role(self) -> str:
+        """The name of the session's role."""
+        return self.session.role_arn.rpartition("/")[2]
 
 
 class Callers:
@@ -135,9 +142,10 @@ class Callers:
         until = None if seconds is None else self._now() + timedelta(seconds=seconds)
         return self._temporary(role_arn, session_name, source_identity=source_identity, until=until)
 
-    def issue(self, to: Session, *, role: str, until: datetime) -> Session:
+    def issue(self, to: Session, *, role: str, until: datetime, access_request: str) -> Session:
         """Return credentials that AWS itself gives a person: a session of this role with the person's session name."""
-        return self._temporary(f"arn:aws:iam::{to.account}:role/{role}", to.session_name, until=until)
+        arn = f"arn:aws:iam::{to.account}:role/{role}"
+        return self._temporary(arn, to.session_name, until=until, access_request=access_request)
 
     def known(self, access_key_id: str) -> Session:
         """Return the session of an access key that was issued here. Raises KeyError for any other."""
@@ -164,11 +172,25 @@ class Callers:
         return Caller(session, found["region"], found["service"])
 
     def _temporary(
-        self, role_arn: str, session_name: str, *, source_identity: str = "", until: datetime | None
+        self,
+        role_arn: str,
+        session_name: str,
+        *,
+        source_identity: str = "",
+        until: datetime | None,
+        access_request: str = "",
     ) -> Session:
-        key = "ASIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
-        token = secrets.token_urlsafe(96)
-        return self._admit(Session(key, secrets.token_hex(20), token, role_arn, session_name, source_identity, until))
+        session = Session(
+            access_key_id="ASIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16)),
+            secret_access_key=secrets.token_hex(20),
+            session_token=secrets.token_urlsafe(96),
+            role_arn=role_arn,
+            session_name=session_name,
+            source_identity=source_identity,
+            expires_at=until,
+            access_request=access_request,
+        )
+        return self._admit(session)
 
     def _admit(self, session: Session) -> Session:
         with self._lock:

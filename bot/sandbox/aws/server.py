@@ -95,7 +95,7 @@ class SandboxAws:
             administrator=administrator,
             short_access=sample.SHORT_ACCESS,
         )
-        self.sessions = NodeSessions(now=now, assumed=assumed or Assumptions())
+        self.sessions = NodeSessions(self.state, enders=frozenset({sample.ENDER}))
         self._locale = locale
         self._log = CallLog(now=now)
         self.front = AwsFront(
@@ -194,6 +194,7 @@ class SandboxAws:
                 callers=self.callers,
                 steps_shown=steps_shown,
                 cancellers=frozenset({sample.CANCELLER}),
+                givers=frozenset({sample.GIVER}),
             ).table(),
             **self.sessions.table(),
             **JitDocuments(self.state).table(),

@@ -23,6 +23,10 @@ APPROVER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
 LEAD_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead"
 CANCELLER: Final = "NodeAccessCanceller"  # the role, in any account, that may cancel other people's requests
 CANCELLER_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/{CANCELLER}"
+ENDER: Final = "NodeAccessEndSessions"  # the role, in any account, that may end other people's sessions
+END_SESSIONS_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/{ENDER}"
+GIVER: Final = "NodeAccessGiveBack"  # the role, in any account, in which requesters give their access back
+GIVE_BACK_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/{GIVER}"
 OPERATOR_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/Operator"
 BOT_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessBot"
 REQUESTER: Final = "taro.yamada@example.com"
@@ -198,7 +202,8 @@ QUEUE_POLICY: Final = {
 
 def admit(callers: Callers) -> tuple[Session, Session]:
     """Create the sample roles; return the sessions of the bot and of the requester."""
-    for role in (APPROVER_ROLE, LEAD_ROLE, CANCELLER_ROLE, OPERATOR_ROLE, BOT_ROLE):
+    acting = (APPROVER_ROLE, LEAD_ROLE, CANCELLER_ROLE, END_SESSIONS_ROLE, GIVE_BACK_ROLE)
+    for role in (*acting, OPERATOR_ROLE, BOT_ROLE):
         callers.add_role(role)
     bot = callers.bootstrap(BOT_KEY, role_arn=BOT_ROLE, session_name="node-access-bot")
     return bot, callers.assume(OPERATOR_ROLE, REQUESTER)

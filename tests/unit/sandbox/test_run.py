@@ -12,7 +12,17 @@ from bot.cli import main
 from bot.config.file import load_configuration
 from bot.domain.routing import Account
 from bot.sandbox import sandbox
-from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, EC2_NODES, HYBRID_NODE, LEAD_ROLE, REGION
+from bot.sandbox.aws.world import (
+    ACCOUNT,
+    APPROVER_ROLE,
+    CANCELLER_ROLE,
+    EC2_NODES,
+    END_SESSIONS_ROLE,
+    GIVE_BACK_ROLE,
+    HYBRID_NODE,
+    LEAD_ROLE,
+    REGION,
+)
 from bot.sandbox.run import Progress, welcome
 from bot.sandbox.stories import FIRST, MORE
 from bot.sandbox.teams.people import APPROVERS, CASTS, HANAKO, READER, TARO, Person
@@ -125,14 +135,23 @@ def test_welcome_shows_how_to_print_the_request() -> None:
 
 @pytest.mark.parametrize("locale", CASTS)
 def test_generated_configuration_of_the_sandbox_is_valid(locale: str, tmp_path: Path) -> None:
-    """The configuration has the simulated account with a role that cancels requests, and a channel in this language.
+    """The configuration has the simulated account with all roles for people, and a channel in this language.
 
     The account has no read role, so the bot reads it with its own credentials. Decisions outside Teams count for the
     people in their session names: others can approve the next level.
     """
     path = sandbox._configuration(sandbox.Options(folder=tmp_path, locale=locale))
     configuration = load_configuration(path)
-    assert configuration.accounts == (Account(ACCOUNT, (REGION,), cancel_role=CANCELLER_ROLE, name="prod-core"),)
+    assert configuration.accounts == (
+        Account(
+            ACCOUNT,
+            (REGION,),
+            cancel_role=CANCELLER_ROLE,
+            end_sessions_role=END_SESSIONS_ROLE,
+            give_back_role=GIVE_BACK_ROLE,
+            name="prod-core",
+        ),
+    )
     (home,) = configuration.channels
     assert {APPROVER_ROLE.rpartition("/")[2], LEAD_ROLE.rpartition("/")[2]} <= configuration.identity.trusted_roles
     assert home.locale == locale

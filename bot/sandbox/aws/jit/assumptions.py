@@ -84,6 +84,15 @@ class SessionOwner(StrEnum):
     ABSENT = "absent"
 
 
+class SessionEnd(StrEnum):
+    """What AWS may do when a role ends a session that another principal started."""
+
+    ENDS = "ends"
+    STAYS = "stays"  # answered with status 200, although the session stays open
+    DENIED = "denied"
+    THROTTLED = "throttled"
+
+
 @dataclass(frozen=True, slots=True)
 class Assumptions:
     """The assumptions that a test may change."""
@@ -102,6 +111,9 @@ class Assumptions:
     session_type_shown: bool = True  # whether a listed session says that it is one of just-in-time access
     session_filter_known: bool = True  # whether sessions can be listed by that
     sessions_allowed: bool = True  # whether callers have the permission to list sessions
+    session_end: SessionEnd = SessionEnd.ENDS
+    tokens_outlive_revocation: bool = True  # whether a token that was given before Revoke still starts sessions
+    requesters_may_revoke: bool = True  # whether AWS accepts Revoke in a role that is not an approver of the policy
 
 
 def decision_json(vote: Vote, *, roles_shown: bool = False) -> str:

@@ -36,14 +36,21 @@ class JitOperations:
     """Access requests and their approvals through SSM's API."""
 
     def __init__(
-        self, state: JitState, *, callers: Callers, steps_shown: int | None, cancellers: frozenset[str]
+        self,
+        state: JitState,
+        *,
+        callers: Callers,
+        steps_shown: int | None,
+        cancellers: frozenset[str],
+        givers: frozenset[str],
     ) -> None:
         """Take the limits of the simulation.
 
         GetAutomationExecution lists at most `steps_shown` steps; None: all. `cancellers` are names of roles that may
-        stop other people's executions.
+        stop other people's executions, `givers` of roles in which requesters may revoke their own access.
         """
-        self._state, self._callers, self._steps_shown, self._cancellers = state, callers, steps_shown, cancellers
+        self._state, self._callers, self._steps_shown = state, callers, steps_shown
+        self._cancellers, self._givers = cancellers, givers
 
     def table(self) -> dict[tuple[str, str], Operation]:
         """Return the operations of this class, by service and operation."""
@@ -96,7 +103,7 @@ class JitOperations:
         if request.status is not Status.APPROVED or request.access_until is None:
             return {"AccessRequestStatus": TOKEN_WORDS[request.status]}
         until = min(now + TOKEN_LIFE, request.access_until)
-        session = self._callers.issue(caller.session, role=TOKEN_ROLE, until=until)
+        session = self._callers.issue(caller.session, role=TOKEN_ROLE, until=until, access_request=request.id)
         return {
             "AccessRequestStatus": TOKEN_WORDS[request.status],
             "Credentials": {
@@ -113,7 +120,7 @@ class JitOperations:
         Raises AwsError for other callers, which IAM would refuse, and for a request that does not wait.
         """
         request = self._tagged_execution(caller, params["AutomationExecutionId"])
-        if caller.arn != request.requester and caller.session.role_arn.rpartition("/")[2] not in self._cancellers:
+        if caller.arn != request.requester and caller.role not in self._cancellers:
             raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized to stop {request.execution_id}.")
         step = request.waiting_step
         try:
@@ -180,7 +187,10 @@ class JitOperations:
         kind, comment = params["SignalType"], next(iter(params.get("Payload", {}).get("Comment", [])), "")
         try:
             second = self._state.assumed.second_vote
-            signalled = partial(_signalled, caller=caller, kind=kind, comment=comment, second=second)
+            gives_back = caller.role in self._givers and self._state.assumed.requesters_may_revoke
+            signalled = partial(
+                _signalled, caller=caller, kind=kind, comment=comment, second=second, gives_back=gives_back
+            )
             after = self._state.change(request.id, signalled)
         except NotAnApprover as error:
             raise AwsError(self._state.assumed.not_an_approver_error, str(error)) from error
@@ -222,13 +232,22 @@ class JitOperations:
 
 
 def _signalled(
-    request: AccessRequest, now: datetime, *, caller: Caller, kind: str, comment: str, second: SecondVote
+    request: AccessRequest,
+    now: datetime,
+    *,
+    caller: Caller,
+    kind: str,
+    comment: str,
+    second: SecondVote,
+    gives_back: bool,
 ) -> AccessRequest:
     role = caller.session.role_arn
     match kind:
         case "Approve" | "Reject":
             return requests.voted(request, Vote(caller.arn, role, Decision(kind), comment, now), ROLE_APPROVER, second)
         case "Revoke":
-            return requests.revoked(request, now, by=caller.arn, role=role, role_kind=ROLE_APPROVER)
+            return requests.revoked(
+                request, now, by=caller.arn, role=role, role_kind=ROLE_APPROVER, any_role=gives_back
+            )
         case _:
             raise Refused(f"{kind} is not a signal for an approval.")

@@ -208,11 +208,16 @@ def cancelled(request: AccessRequest, now: datetime, by: str) -> AccessRequest:
     return _ended(request, step, Status.CANCELLED, now, by)
 
 
-def revoked(request: AccessRequest, now: datetime, *, by: str, role: str, role_kind: str) -> AccessRequest:
-    """Revoke granted access before its window ends. Raises Refused or NotAnApprover."""
+def revoked(
+    request: AccessRequest, now: datetime, *, by: str, role: str, role_kind: str, any_role: bool = False
+) -> AccessRequest:
+    """Revoke granted access before its window ends. With `any_role`, the role need not be an approver's.
+
+    Raises Refused or NotAnApprover.
+    """
     if request.status is not Status.APPROVED or request.access_until is None or now >= request.access_until:
         raise Refused(f"There is no access to revoke: {request.status}.")
-    if not any(Approver(role, role_kind) in s.level.approvers for s in request.steps):
+    if not any_role and not any(Approver(role, role_kind) in s.level.approvers for s in request.steps):
         raise NotAnApprover(f"{by} is not an approver of {request.policy}.")
     return replace(request, status=Status.REVOKED, modified_at=now, modified_by=by)
 

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from bot.sandbox.aws.callers import Caller
 from bot.sandbox.aws.errors import AwsError
-from bot.sandbox.aws.jit.assumptions import Assumptions, SessionOwner
+from bot.sandbox.aws.jit.assumptions import SessionEnd, SessionOwner
 from bot.sandbox.aws.jit.filters import page
 from bot.sandbox.aws.jit.operations import TOKEN_ROLE, Operation, Params
-from bot.sandbox.aws.jit.state import Place
+from bot.sandbox.aws.jit.requests import Status
+from bot.sandbox.aws.jit.state import JitState, Place
 
 DOCUMENT: Final = "SSM-SessionManagerRunShell"  # the only one that a token of just-in-time access allows
 LONGEST_PAGE: Final = 200  # the model's maximum of MaxResults
@@ -41,10 +42,10 @@ class NodeSession:
 
 
 class NodeSessions:
-    """The sessions of every account and Region. `now` is the clock; `assumed` has how AWS lists them."""
+    """The sessions of every account and Region. `enders` are names of roles that may end other people's sessions."""
 
-    def __init__(self, *, now: Callable[[], datetime], assumed: Assumptions) -> None:
-        self._now, self._assumed = now, assumed
+    def __init__(self, state: JitState, *, enders: frozenset[str]) -> None:
+        self._state, self._now, self._assumed, self._enders = state, state.now, state.assumed, enders
         self._sessions: dict[str, NodeSession] = {}
         self._lock = threading.Lock()
 
@@ -57,21 +58,31 @@ class NodeSessions:
         }
 
     def start_session(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """Open a session for any caller: in AWS, too, a person may have the permission without a request."""
+        """Open a session for any caller: in AWS, too, a person may have the permission without a request.
+
+        Raises AwsError for the token of a revoked request, unless tokens outlive the revocation.
+        """
+        if self._was_revoked(caller) and not self._assumed.tokens_outlive_revocation:
+            raise _denied(caller, "ssm:StartSession")
         name = f"{caller.session.session_name}-{secrets.token_hex(8)}"
-        just_in_time = caller.session.role_arn.rpartition("/")[2] == TOKEN_ROLE
+        just_in_time = caller.role == TOKEN_ROLE
         place = (caller.account, caller.region)
         with self._lock:
             self._sessions[name] = NodeSession(name, place, params["Target"], caller.arn, just_in_time, self._now())
         return {"SessionId": name, "TokenValue": secrets.token_urlsafe(32), "StreamUrl": f"wss://localhost/{name}"}
 
     def terminate_session(self, caller: Caller, params: Params) -> dict[str, Any]:
-        """End a session; any session id is accepted, as in AWS."""
+        """End a session of the caller; a role that ends sessions may end any. Any session id is accepted, as in AWS.
+
+        Raises AwsError for other callers, which IAM would refuse, and if that is assumed of AWS.
+        """
+        name = params["SessionId"]
         with self._lock:
-            found = self._sessions.get(params["SessionId"])
-            if found and found.place == (caller.account, caller.region):
-                self._sessions[found.id] = replace(found, ended_at=found.ended_at or self._now())
-        return {"SessionId": params["SessionId"]}
+            found = self._in_place(caller, name)
+            ends = self._ends_any(caller) if caller.role in self._enders else _is_opener(caller, found)
+            if found and ends:
+                self._sessions[name] = replace(found, ended_at=found.ended_at or self._now())
+        return {"SessionId": name}
 
     def describe_sessions(self, caller: Caller, params: Params) -> dict[str, Any]:
         """Return a page of the sessions in a state that pass the filters, the newest first.
@@ -79,7 +90,7 @@ class NodeSessions:
         Raises AwsError for a filter that AWS does not know, and if the list is not allowed.
         """
         if not self._assumed.sessions_allowed:
-            raise AwsError("AccessDeniedException", f"{caller.arn} is not authorized to perform: ssm:DescribeSessions")
+            raise _denied(caller, "ssm:DescribeSessions")
         active = params["State"] == "Active"
         with self._lock:
             own = [each for each in self._sessions.values() if each.place == (caller.account, caller.region)]
@@ -96,6 +107,25 @@ class NodeSessions:
         with self._lock:
             found = [each for each in self._sessions.values() if each.node in nodes and each.ended_at is None]
         return [each.id for each in found if each.opener.rpartition("/")[2] == name]
+
+    def _in_place(self, caller: Caller, name: str) -> NodeSession | None:
+        found = self._sessions.get(name)
+        return found if found and found.place == (caller.account, caller.region) else None
+
+    def _ends_any(self, caller: Caller) -> bool:
+        """Return whether a call in a role that ends sessions has an effect. Raises AwsError if AWS refuses it."""
+        match self._assumed.session_end:
+            case SessionEnd.DENIED:
+                raise _denied(caller, "ssm:TerminateSession")
+            case SessionEnd.THROTTLED:
+                raise AwsError("ThrottlingException", "Rate exceeded")
+            case end:
+                return end is SessionEnd.ENDS
+
+    def _was_revoked(self, caller: Caller) -> bool:
+        asked = caller.session.access_request
+        request = self._state.find(asked, account=caller.account, region=caller.region) if asked else None
+        return request is not None and request.status is Status.REVOKED
 
     def _passes(self, session: NodeSession, wanted: dict[str, str]) -> bool:
         key, value = wanted["key"], wanted["value"]
@@ -134,3 +164,14 @@ class NodeSessions:
                 return f"{session.opener.rpartition('/')[0]}/{session.id[-12:]}"
             case SessionOwner.ABSENT:
                 return None
+
+
+def _is_opener(caller: Caller, session: NodeSession | None) -> bool:
+    """Return True for a session of the caller's own. Raises AwsError for any other, as IAM does."""
+    if session is None or caller.session.session_name != session.opener.rpartition("/")[2]:
+        raise _denied(caller, "ssm:TerminateSession")
+    return True
+
+
+def _denied(caller: Caller, action: str) -> AwsError:
+    return AwsError("AccessDeniedException", f"{caller.arn} is not authorized to perform: {action}")

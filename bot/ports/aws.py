@@ -32,6 +32,18 @@ class SessionsDenied(AwsUnavailable):
     """AWS denies the list of sessions: the optional permission is missing."""
 
 
+class EndRefused(Exception):
+    """AWS refused to end a session. If `denied`, a permission is missing. `code` is AWS's error code."""
+
+    def __init__(self, code: str, *, denied: bool) -> None:
+        super().__init__(code)
+        self.code, self.denied = code, denied
+
+
+class EndingRoleRefused(EndRefused):
+    """The role that ends sessions could not be assumed, so that no session can be ended in it now."""
+
+
 class RequestNotReadable(Exception):
     """The OpsItem does not exist (`missing`), is not an access request, or has another request's execution.
 
@@ -71,6 +83,11 @@ class RoleSession:
     source_identity: str | None = None
     external_id: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def account(self) -> str:
+        """The account of the role, as its ARN says: `arn:aws:iam::111122223333:role/…`; "" for another text."""
+        return next(iter(self.role.split(":")[4:]), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +163,7 @@ class Requests(Protocol):
 
 
 class Sessions(Protocol):
-    """Lists sessions on nodes, and the access with which they may have been started. A list is complete, or raises."""
+    """Sessions on nodes, and the access with which they may have been started. A list is complete, or raises."""
 
     async def active(self, account: str, region: str) -> Sequence[ListedSession]:
         """List the sessions that are open. Raises SessionsDenied, AwsUnavailable."""
@@ -161,6 +178,13 @@ class Sessions(Protocol):
         """List the access of all requests, automatically approved ones too, that may run at `since` or later.
 
         Raises AwsUnavailable.
+        """
+
+    async def end(self, key: RequestKey, session_id: str, session: RoleSession) -> None:
+        """Ask AWS to end a session on a node, in the role session of the person who ends it; at most one a second.
+
+        The answer proves nothing: AWS accepts any session id. Repeating the call is safe. Raises EndRefused,
+        EndingRoleRefused, AwsUnavailable; after AwsUnavailable, the session may be open or ended.
         """
 
 

@@ -1,6 +1,7 @@
-"""Sessions on nodes, over real HTTP: what is listed, in every form in which AWS may list them."""
+"""Sessions on nodes, over real HTTP: what is listed, in every form in which AWS may list them, and how they end."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -8,10 +9,10 @@ import pytest
 from bot.aws.assembly import AwsSide
 from bot.aws.jit import node_sessions
 from bot.domain.sessions import Access, AccessType, Others, Whose, owner_name, whose
-from bot.ports.aws import AwsUnavailable, SessionsDenied
-from bot.sandbox.aws.jit.assumptions import Assumptions, SessionOwner
-from bot.sandbox.aws.world import ACCOUNT, REGION, REQUESTER
-from tests.contract.gateway import aws_side
+from bot.ports.aws import AwsThrottled, AwsUnavailable, EndingRoleRefused, EndRefused, RoleSession, SessionsDenied
+from bot.sandbox.aws.jit.assumptions import Assumptions, SessionEnd, SessionOwner
+from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, END_SESSIONS_ROLE, REGION, REQUESTER
+from tests.contract.gateway import HANAKO, aws_side, key_of
 from tests.contract.scene import Asked, Scene, signal, staged
 
 HERE = (ACCOUNT, REGION)
@@ -129,3 +130,83 @@ def test_session_without_id_or_node_makes_the_list_unreadable(missing: str) -> N
     assert node_sessions.listed_session(row, is_open=True).id == "s-1"
     with pytest.raises(AwsUnavailable):
         node_sessions.listed_session({name: each for name, each in row.items() if name != missing}, is_open=True)
+
+
+ENDING = RoleSession(END_SESSIONS_ROLE, HANAKO)
+
+
+async def test_session_is_ended_in_the_role_for_it_under_the_name_of_the_person(scene: Scene, side: AwsSide) -> None:
+    """AWS accepts a repeated call, and any session id. The bot's own credentials are not used."""
+    asked = approved(scene)
+    (opened,) = scene.aws.control.use(asked.id, "open")
+    for name in (opened, opened, "unknown"):
+        await side.sessions.end(key_of(asked), name, ENDING)
+    assert await side.sessions.active(*HERE) == []
+    callers = {each.caller for each in scene.aws.calls("TerminateSession")}
+    assert callers == {f"arn:aws:sts::{ACCOUNT}:assumed-role/NodeAccessEndSessions/{HANAKO}"}
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [(SessionEnd.STAYS, None), (SessionEnd.DENIED, EndRefused), (SessionEnd.THROTTLED, AwsThrottled)],
+)
+async def test_session_stays_open_in_every_way_in_which_aws_may_not_end_it(
+    end: SessionEnd, expected: type[Exception] | None
+) -> None:
+    """An answer without an error proves nothing."""
+    with staged(assumed=Assumptions(session_end=end)) as scene:
+        asked = approved(scene)
+        (opened,) = scene.aws.control.use(asked.id, "open")
+        async with aws_side(scene) as side:
+            with pytest.raises(expected) if expected else nullcontext():
+                await side.sessions.end(key_of(asked), opened, ENDING)
+            assert [each.id for each in await side.sessions.active(*HERE)] == [opened]
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        (f"arn:aws:iam::{ACCOUNT}:role/Unknown", "AccessDenied"),
+        (END_SESSIONS_ROLE.replace(ACCOUNT, "444455556666"), "RoleOfAnotherAccount"),
+    ],
+)
+async def test_no_session_is_ended_without_the_role_for_it(
+    scene: Scene, side: AwsSide, role: str, expected: str
+) -> None:
+    """The role cannot be assumed, or is one of another account: nothing is sent with other credentials instead."""
+    with pytest.raises(EndingRoleRefused) as refused:
+        await side.sessions.end(key_of(approved(scene)), "session", RoleSession(role, HANAKO))
+    assert (refused.value.code, refused.value.denied) == (expected, True)
+    assert scene.aws.calls("TerminateSession") == []
+
+
+async def test_role_that_lacks_the_permission_to_end_sessions_is_named_as_refused(scene: Scene, side: AwsSide) -> None:
+    """The role can be assumed. The error tells this from a role that cannot."""
+    asked = approved(scene)
+    (opened,) = scene.aws.control.use(asked.id, "open")
+    with pytest.raises(EndRefused) as refused:
+        await side.sessions.end(key_of(asked), opened, RoleSession(APPROVER_ROLE, HANAKO))
+    assert (type(refused.value), refused.value.code) == (EndRefused, "AccessDeniedException")
+    assert [each.id for each in await side.sessions.active(*HERE)] == [opened]
+
+
+async def test_lost_answer_to_the_end_of_a_session_is_neither_an_end_nor_a_refusal(scene: Scene, side: AwsSide) -> None:
+    """The call may have had an effect, and is sent once."""
+    asked = approved(scene)
+    scene.aws.control.use(asked.id, "open")
+    scene.aws.faults.lose_reply("TerminateSession", times=None)
+    with pytest.raises(AwsUnavailable):
+        await side.sessions.end(key_of(asked), "session", ENDING)
+    assert len(scene.aws.calls("TerminateSession")) == 1
+
+
+async def test_denied_role_session_from_before_a_change_of_the_role_is_replaced(scene: Scene, side: AwsSide) -> None:
+    """AWS denies credentials whose role was deleted and made again. The next call assumes the role again."""
+    asked = approved(scene)
+    await side.sessions.end(key_of(asked), "session", ENDING)
+    scene.aws.faults.fail("TerminateSession", "UnrecognizedClientException", status=400)
+    with pytest.raises(AwsUnavailable):
+        await side.sessions.end(key_of(asked), "session", ENDING)
+    await side.sessions.end(key_of(asked), "session", ENDING)
+    assumed = [each for each in scene.aws.calls("AssumeRole") if each.params["RoleArn"] == END_SESSIONS_ROLE]
+    assert len(assumed) == 2

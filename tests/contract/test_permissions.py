@@ -31,9 +31,11 @@ NEEDS_NONE = {"sts:GetCallerIdentity"}  # always allowed; a policy cannot deny i
 # A transaction has no separate permission: its puts, the only members the store uses, need that of PutItem.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
 GOVERNED_BY = {"dynamodb:TransactWriteItems": "dynamodb:PutItem"}
-TWICE = ("ssm:GetDocument",)  # for approval policies, and for the preferences of Session Manager
+# for approval policies, and for the preferences of Session Manager; and by approvers, and by requesters
+TWICE = ("ssm:GetDocument", "ssm:SendAutomationSignal")
 MANAGED = {"StringEquals": {"aws:ResourceTag/SystemsManagerJustInTimeNodeAccessManaged": "true"}}
-TRUSTS = ("approver-trust.json", "canceller-trust.json", "reader-trust.json")
+PEOPLE = ("approver-trust.json", "canceller-trust.json", "end-sessions-trust.json", "give-back-trust.json")
+TRUSTS = (*PEOPLE, "reader-trust.json")
 CONFIGURATION = "configuration-policy.json"
 CREDENTIALS = ("app-secret-policy.json", "federation-policy.json")
 IDENTITIES = "identity-center-policy.json"
@@ -41,6 +43,8 @@ POLICIES = (
     "approver-policy.json",
     "bot-policy.json",
     "canceller-policy.json",
+    "end-sessions-policy.json",
+    "give-back-policy.json",
     "reader-policy.json",
     CONFIGURATION,
     IDENTITIES,
@@ -135,6 +139,20 @@ def test_canceller_role_may_only_stop_approvals_of_node_access() -> None:
     assert (only["Action"], only["Condition"]) == (["ssm:StopAutomationExecution"], MANAGED)
 
 
+def test_role_that_gives_access_back_may_only_send_signals_to_approvals_of_node_access() -> None:
+    """Its policy is as narrow as the approver's."""
+    (only,) = statements("give-back-policy.json")
+    assert (only["Action"], only["Condition"]) == (["ssm:SendAutomationSignal"], MANAGED)
+    assert only["Resource"] == statements("approver-policy.json")[0]["Resource"]
+
+
+def test_role_that_ends_sessions_may_make_only_that_call_on_sessions_of_its_account() -> None:
+    """It cannot start or resume a session, and the resource is no other account's."""
+    (only,) = statements("end-sessions-policy.json")
+    assert only["Action"] == ["ssm:TerminateSession"]
+    assert only["Resource"] == ["arn:aws:ssm:*:111122223333:session/*"]
+
+
 def test_policy_allows_web_identity_tokens_only_for_entra_and_a_limited_lifetime() -> None:
     """The longest lifetime is the one that the bot requests."""
     (only,) = statements("federation-policy.json")
@@ -227,7 +245,7 @@ def test_bot_may_delete_only_personal_chats_from_the_table() -> None:
 
 
 @pytest.mark.parametrize("name", TRUSTS)
-def test_approver_canceller_and_reader_roles_trust_only_the_role_of_the_bot(name: str) -> None:
+def test_all_other_roles_trust_only_the_role_of_the_bot(name: str) -> None:
     """No other principal may assume the roles, and a condition restricts the session name."""
     (only,) = statements(name)
     assert only["Principal"] == {"AWS": "arn:aws:iam::111122223333:role/NodeAccessBot"}
@@ -256,12 +274,12 @@ def test_installation_creates_the_role_of_the_bot_before_the_roles_that_trust_it
 
 
 def test_trust_policies_allow_the_session_names_that_the_bot_uses() -> None:
-    """Readers share one name. Approvers and cancellers use the person's user principal name."""
-    (reader,), (approver,) = statements("reader-trust.json"), statements("approver-trust.json")
-    assert statements("canceller-trust.json")[0]["Condition"] == approver["Condition"]
+    """Readers share one name. All other roles are assumed under the person's user principal name."""
+    (reader,) = statements("reader-trust.json")
     assert reader["Condition"] == {"StringEquals": {"sts:RoleSessionName": READER_SESSION}}
     person = Person("aaaaaaaa-0000-4000-8000-000000000001", "t", upn="hanako.sato@example.com")
-    assert approver["Condition"] == {"StringLike": {"sts:RoleSessionName": "*@example.com"}}
+    conditions = [each["Condition"] for name in PEOPLE for each in statements(name)]
+    assert conditions == [{"StringLike": {"sts:RoleSessionName": "*@example.com"}}] * len(PEOPLE)
     assert person.session_name.endswith("@example.com")
 
 

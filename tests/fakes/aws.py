@@ -31,6 +31,7 @@ from bot.sandbox.aws.jit.requests import SecondVote
 ACCOUNT, REGION = "111122223333", "ap-northeast-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
 LEAD = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessLead"
+GIVE_BACK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessGiveBack"
 FOREIGN = "ExecutionOfAnotherRequest"
 TARO = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/taro.yamada@example.com"
 
@@ -59,13 +60,14 @@ class FakeAws:
         self.second_vote = SecondVote.COUNTED  # of another session of a role at a level
         self.roles_shown = False  # True: votes name the role instead of the session
         self.listed = True  # False: the lists have only pending requests
+        self.requesters_may_revoke = True  # False: AWS refuses Revoke in the role in which requesters give access back
 
     def copied(self, clock: Clock) -> "FakeAws":
         """Return an independent copy on this clock, without the gates and the recorded calls."""
         other = FakeAws(clock)
         other.requests, other.lag, other.listed = dict(self.requests), self.lag, self.listed
         other.foreign, other.second_vote = set(self.foreign), self.second_vote
-        other.roles_shown = self.roles_shown
+        other.roles_shown, other.requesters_may_revoke = self.roles_shown, self.requesters_may_revoke
         other.signals, other.effects, other.coming = list(self.signals), list(self.effects), list(self.coming)
         for mine, theirs in ((self.before, other.before), (self.after, other.after)):
             theirs.update({call: [copy.copy(fault) for fault in faults] for call, faults in mine.items()})
@@ -173,6 +175,8 @@ class FakeAws:
             raise AwsUnavailable(FOREIGN if execution_id else "NoExecution")
 
     def _take(self, signal: Signal) -> None:
+        if signal.role == GIVE_BACK_ROLE and not self.requesters_may_revoke:
+            raise SignalRefused("InvalidAutomationSignalException", denied=False)
         role = (signal.role or ROLE).rpartition("/")[2]
         voter = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{signal.session_name}"
         match signal.action:

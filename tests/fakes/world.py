@@ -55,17 +55,28 @@ APPROVALS = Channel(
 
 
 CANCEL_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"
+END_SESSIONS_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessEndSessions"
 SITE = TeamsSite("https://teams.microsoft.com", TENANT)
 DRAIN_LIMIT = 30  # real seconds; work that does not end fails its test instead of hanging
 
 
 def current_configuration(
-    *channels: Channel, allow_unidentified: bool = False, cancel_role: str | None = CANCEL_ROLE
+    *channels: Channel,
+    allow_unidentified: bool = False,
+    cancel_role: str | None = CANCEL_ROLE,
+    end_sessions_role: str | None = None,
+    give_back_role: str | None = None,
 ) -> CurrentConfiguration:
     """Return a configuration with these channels, by default APPROVALS. It trusts the sample requester's role."""
     identity = IdentityRules(trusted_roles=frozenset({"Operator"}), allow_unidentified=allow_unidentified)
-    accounts = (Account(ACCOUNT, (REGION,), cancel_role=cancel_role),)
-    return CurrentConfiguration(Configuration(channels or (APPROVALS,), identity, accounts), TENANT)
+    account = Account(
+        ACCOUNT,
+        (REGION,),
+        cancel_role=cancel_role,
+        end_sessions_role=end_sessions_role,
+        give_back_role=give_back_role,
+    )
+    return CurrentConfiguration(Configuration(channels or (APPROVALS,), identity, (account,)), TENANT)
 
 
 @dataclass(slots=True)
@@ -103,7 +114,7 @@ class World:
 
     def __post_init__(self) -> None:
         """Build the services."""
-        self.sessions.requests = self.aws.requests
+        self.sessions.requests, self.sessions.clock = self.aws.requests, self.clock
         self.build()
 
     def build(self) -> None:

@@ -40,7 +40,7 @@ RATES: Final[Mapping[str, float]] = MappingProxyType(
     }
 )
 RATES_OF: Final[Mapping[tuple[str, str], float]] = MappingProxyType(
-    {("ssm", "stop_automation_execution"): 1.0}
+    {("ssm", "stop_automation_execution"): 1.0, ("ssm", "terminate_session"): 1.0}
 )  # calls a second of operations with a lower quota than the rest of their service
 PATIENCE: Final[Mapping[Lane, float]] = MappingProxyType(
     {

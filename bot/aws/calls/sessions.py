@@ -11,7 +11,7 @@ import structlog
 from cachetools import TLRUCache, TTLCache
 
 from bot.aws.calls.rate_limit import Lane
-from bot.boto.failures import CallFailed, Failure
+from bot.boto.failures import CallFailed, Failure, is_denied
 from bot.boto.fields import mapping, moment, text
 from bot.boto.sdk import Answer, Credentials
 from bot.concurrency.single_flight import SingleFlight
@@ -102,6 +102,17 @@ class RoleSessions:
         kept.stale = True
         self._renewed[session] = None
         return True
+
+    def is_stale(self, used: Credentials, failed: CallFailed) -> bool:
+        """Drop credentials that expired or were denied: the role may have been changed since it was assumed.
+
+        Return True if AWS itself denied stale ones. Then the call had no effect, and may be accepted with others.
+        """
+        if is_denied(failed) and self.renew_if_stale(used):
+            return True
+        if failed.failure in {Failure.EXPIRED, Failure.DENIED}:
+            self.forget(used.session)
+        return False
 
     def forget(self, session: RoleSession) -> None:
         """Drop the credentials of a session, so that the next call assumes the role again."""

@@ -1,7 +1,8 @@
-"""Lists sessions on nodes, and the access of all requests, of one account and Region.
+"""Lists sessions on nodes and ends them, and lists the access of all requests, of one account and Region.
 
 A list is complete, or it fails: what is missing in it must be able to mean that nobody used an access.
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeSessions.html
+https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_TerminateSession.html
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +15,15 @@ from bot.aws.calls.rate_limit import Lane
 from bot.aws.jit.assumptions import NO_SUCH_FILTER, SESSION_START_FILTER, SESSION_TYPE_FILTER, SESSION_TYPES
 from bot.aws.jit.listing import after, ops_item_rows
 from bot.aws.jit.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
-from bot.boto.failures import CallFailed, is_denied, unavailable
+from bot.boto.failures import CallFailed, Failure, is_denied, unavailable
 from bot.boto.fields import moment, text
-from bot.boto.sdk import Answer
+from bot.boto.sdk import Answer, Credentials
 from bot.domain.request import InvalidRequestKey, RequestKey, Status
 from bot.domain.sessions import EARLIEST, LATEST, LONGEST_ACCESS, Access, ListedSession, session_names
-from bot.ports.aws import AwsUnavailable, SessionsDenied
+from bot.ports.aws import AwsUnavailable, EndingRoleRefused, EndRefused, RoleSession, SessionsDenied
 
 PAGE = 200  # rows; the most that AWS returns
+TERMINATE = "terminate_session"
 MOST_PAGES = 50  # 10,000 sessions; more are not read
 LONGEST_WAIT = timedelta(days=30)  # of a request for its decision
 _GRANTED = frozenset({Status.APPROVED, Status.REVOKED})
@@ -53,6 +55,29 @@ class NodeSessions:
         except CallFailed as failed:
             raise unavailable(failed) from failed
 
+    async def end(self, key: RequestKey, session_id: str, session: RoleSession) -> None:
+        """End a session, in a role of its account. Raises EndRefused, EndingRoleRefused, AwsUnavailable."""
+        if session.account != key.account:
+            raise EndingRoleRefused("RoleOfAnotherAccount", denied=True)
+        place, credentials = Place(key.account, key.region), await self._credentials(session)
+        try:
+            await self._clients.turn(place, "ssm", TERMINATE, Lane.RECONCILE)
+            await self._clients.send(place, TERMINATE, credentials, SessionId=session_id)
+        except CallFailed as failed:
+            raise self._not_ended(credentials, failed) from failed
+        self._clients.sessions.accepted(session)
+
+    async def _credentials(self, session: RoleSession) -> Credentials:
+        try:
+            return await self._clients.sessions.get(session, Lane.RECONCILE)
+        except CallFailed as failed:
+            raise _refusal(failed, EndingRoleRefused) from failed
+
+    def _not_ended(self, credentials: Credentials, failed: CallFailed) -> EndRefused | AwsUnavailable:
+        """Return the port's error. If AWS denied stale credentials, the next call assumes the role again."""
+        is_stale = self._clients.sessions.is_stale(credentials, failed)
+        return unavailable(failed) if is_stale else _refusal(failed, EndRefused)
+
     async def _listed(self, place: Place, state: str, *filters: Mapping[str, str]) -> Sequence[ListedSession]:
         try:
             if place in self._without_filter:
@@ -75,6 +100,13 @@ class NodeSessions:
             place, "ssm", "describe_sessions", Lane.SWEEP, member="Sessions", pages=MOST_PAGES, params=params
         )
         return [listed_session(row, is_open=state == "Active") async for row in rows]
+
+
+def _refusal(failed: CallFailed, refused: type[EndRefused]) -> EndRefused | AwsUnavailable:
+    """Return `refused` for a call that AWS refused, and AwsUnavailable for any other, which may be repeated."""
+    if failed.failure in {Failure.DENIED, Failure.REFUSED}:
+        return refused(failed.code, denied=failed.failure is Failure.DENIED)
+    return unavailable(failed)
 
 
 def listed_session(row: Answer, *, is_open: bool) -> ListedSession:

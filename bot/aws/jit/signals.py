@@ -13,10 +13,10 @@ from typing import Literal, assert_never
 
 from bot.aws.calls.clients import Clients, Place
 from bot.aws.calls.rate_limit import Lane
-from bot.boto.failures import CallFailed, Failure, is_denied
+from bot.boto.failures import CallFailed, Failure
 from bot.boto.sdk import Credentials
 from bot.domain.request import Verdict, Withdrawal
-from bot.ports.aws import RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
+from bot.ports.aws import Signal, SignalLost, SignalRefused, SignalThrottled
 
 SIGNAL, STOP = "send_automation_signal", "stop_automation_execution"
 
@@ -41,7 +41,7 @@ class Signals:
         try:
             await self._clients.send(_place(signal), _operation(signal), credentials, **_parameters(signal))
         except CallFailed as failed:
-            if credentials and self._was_stale(credentials, failed):
+            if credentials and self._clients.sessions.is_stale(credentials, failed):
                 raise SignalThrottled(failed.code) from failed
             raise _outcome(failed) from failed
         if signal.session:
@@ -55,7 +55,7 @@ class Signals:
         if signal.session is None:
             if await self._clients.own_account(Lane.CLICK) != signal.key.account:
                 raise CallFailed("NoApproverRole", Failure.DENIED)
-        elif _account_of(signal.session) != signal.key.account:
+        elif signal.session.account != signal.key.account:
             raise CallFailed("RoleOfAnotherAccount", Failure.DENIED)
         else:
             # keeps the signal lane's threads free for signals
@@ -71,25 +71,9 @@ class Signals:
                 raise SignalThrottled("NotPrepared")
             return None
         credentials = self._clients.sessions.cached(signal.session)
-        if credentials is None or _account_of(signal.session) != signal.key.account:
+        if credentials is None or signal.session.account != signal.key.account:
             raise SignalThrottled("NotPrepared")
         return credentials
-
-    def _was_stale(self, credentials: Credentials, failed: CallFailed) -> bool:
-        """Drop a session that expired or was denied: the role may have been changed since it was assumed.
-
-        Return True if AWS itself denied a stale session. Then the signal had no effect, and is repeated once.
-        """
-        if is_denied(failed) and self._clients.sessions.renew_if_stale(credentials):
-            return True
-        if failed.failure in {Failure.EXPIRED, Failure.DENIED}:
-            self._clients.sessions.forget(credentials.session)
-        return False
-
-
-def _account_of(session: RoleSession) -> str:
-    """Return the account of a role by its ARN, `arn:aws:iam::111122223333:role/…`."""
-    return next(iter(session.role.split(":")[4:]), "")
 
 
 def _place(signal: Signal) -> Place:

@@ -7,6 +7,7 @@ from typing import Any
 from bot.aws.jit import targets
 from tests.reliability.replacing import Guard, always, around, constant
 
+HOME = "111122223333"  # the sample account
 ACCOUNTS = "tests/aws/test_aws_accounts.py::"
 SIGNALS = "tests/aws/test_aws_signals.py::"
 WIRE = "tests/contract/test_aws_wire.py::"
@@ -58,7 +59,12 @@ GUARDS = (
     Guard(
         "a session is renewed only if AWS denied it in its own words",
         SIGNALS + "test_refusals_that_are_not_a_denial_by_aws_are_final_for_a_session_that_worked",
-        {"bot.aws.jit.signals:is_denied": always(True)},
+        {"bot.aws.calls.sessions:is_denied": always(True)},
+    ),
+    Guard(
+        "a session is not ended in a role of another account",
+        "tests/aws/test_node_sessions.py::test_no_session_is_ended_without_the_role_for_it",
+        {"bot.ports.aws:RoleSession.account": constant(property(lambda _: HOME))},
     ),
     Guard(
         "a session starts only with a token",

@@ -27,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test system proofs e2e bench chaos controls coverage mutants base container check weaknesses format render gallery pictures pins build release clean
+.PHONY: help setup sandbox test system proofs e2e slow bench chaos controls coverage mutants base container check weaknesses format render gallery pictures pins build release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ e2e: setup ## Run the browser tests; they need Chromium
 	@echo "make e2e: the whole product in Chromium; about 4 minutes on 2 cores"
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
 	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS_THAT_WAIT) tests/e2e $(PYTEST_ARGS)
+
+# One run starts the workers once, and no core waits for the last test of each part.
+slow: setup ## Run the tests of system, proofs and e2e in one run, as continuous integration does, about 9 minutes on 2 cores
+	@echo "make slow: the tests of make system, make proofs and make e2e; about 9 minutes on 2 cores"
+	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
+	RELIABILITY=proofs $(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS_THAT_WAIT) tests/aws tests/system $(PROOFS) tests/e2e $(PYTEST_ARGS)
 
 chaos: setup ## Run the proofs at full size; tests/README.md says how long each takes
 	RELIABILITY=long $(BIN)/python -m pytest tests/reliability tests/security --timeout=7200 $(PYTEST_ARGS)

@@ -15,9 +15,7 @@ COMMANDS = [
     "make --jobs=2 --output-sync=line setup base",
     "make --jobs=2 --output-sync=line container check weaknesses controls SAMPLE=12",
     "make test",
-    "make system",
-    "make proofs",
-    "make e2e",
+    "make slow",
 ]
 
 

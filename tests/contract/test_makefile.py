@@ -138,7 +138,7 @@ def test_make_lets_its_processes_write_bytecode_although_the_environment_forbids
     assert done.stdout.splitlines()[-1] == "False"
 
 
-@pytest.mark.parametrize("target", ["test", "system", "proofs", "e2e"])
+@pytest.mark.parametrize("target", ["test", "system", "proofs", "e2e", "slow"])
 def test_make_announces_a_long_test_run_with_its_approximate_time(target: str, tmp_path: Path) -> None:
     """Before the tests start, make prints a line with the target and the time in minutes."""
     before, started, _ = rules(target, tmp_path).partition("-m pytest")
@@ -155,6 +155,18 @@ def test_every_listed_proof_is_run_by_make_proofs_or_make_e2e(tmp_path: Path) ->
     assert len(paths) >= 20
     assert [path for path in paths if words.isdisjoint({str(path), str(path.parent)})] == []
     assert "RELIABILITY=proofs" in proofs
+
+
+def test_make_slow_runs_the_tests_of_system_proofs_and_e2e(tmp_path: Path) -> None:
+    """At the sizes of make proofs."""
+    tests = {name: paths(rules(name, tmp_path)) for name in ("system", "proofs", "e2e", "slow")}
+    assert tests["slow"] == tests["system"] | tests["proofs"] | tests["e2e"]
+    assert "RELIABILITY=proofs" in rules("slow", tmp_path)
+
+
+def paths(commands: str) -> set[str]:
+    """Return the folders and files of tests in make's commands, also those that pytest leaves out."""
+    return {each for each in commands.split() if re.fullmatch(r"(--ignore=)?tests/[\w/]+(\.py)?", each)}
 
 
 def test_make_pictures_runs_the_tests_that_take_the_pictures_of_the_readme(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ TEAM = "19:team@thread.tacv2"
 LEADS = "19:leads@thread.tacv2"
 THREAD = f"{CHANNEL};messageid=1000"  # where the fake Teams puts the first card
 OTHER_STEP = "Level9"
-SHARE = size(short=6, ci=1, long=1)  # of so many clicks, one is made
+SHARE = size(short=6, ci=3, long=1)  # of so many clicks, one is made
 
 
 # --- actors

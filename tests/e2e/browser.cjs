@@ -121,6 +121,7 @@ const commands = {
     const last = cards(command).last();
     return (await last.count()) ? last.innerText() : '';
   },
+  async settle(command) { await settled(page(command)); },
   async pageText(command) { return page(command).locator('body').innerText(); },
   async shoot(command) {
     await settled(page(command));

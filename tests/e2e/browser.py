@@ -92,7 +92,7 @@ class Browser:
 
         The page reaches no other machine.
         """
-        page = Page(self, f"page-{next(self._numbers)}")
+        page = Page(self, f"page-{next(self._numbers)}", url)
         window = {"locale": locale, "timezone": timezone, "width": size[0], "height": size[1], "scale": scale}
         await page.do("open", url=url, hideLog=hide_log, **window)
         return page
@@ -140,9 +140,10 @@ class Page:
     by default, it is the last card of the open chat.
     """
 
-    def __init__(self, browser: Browser, name: str) -> None:
+    def __init__(self, browser: Browser, name: str, url: str) -> None:
         self._browser = browser
         self._name = name
+        self.url = url
 
     async def do(self, command: str, **arguments: Any) -> Any:
         """Send one command for this page."""
@@ -200,6 +201,10 @@ class Page:
     async def reload(self) -> None:
         """Reload the page, as a person would with F5. Afterwards, its first chat is open."""
         await self.do("reload")
+
+    async def settle(self) -> None:
+        """Wait until the page has drawn what it received."""
+        await self.do("settle")
 
     async def shoot(self, path: Path) -> None:
         """Save a picture of the page as PNG."""

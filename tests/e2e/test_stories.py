@@ -5,8 +5,8 @@ own request.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -60,13 +60,15 @@ class Stage:
         """Save a picture of a card."""
         await page.shoot_card(self.pictures / f"{name}.png", of=of)
 
-    def hold_late(self) -> None:
-        """Show Mei's page no updates until `release_late`."""
-        self.sandbox.teams.hold_updates(late_url(self.sandbox))
-
-    def release_late(self) -> None:
-        """Show Mei's page what it missed."""
-        self.sandbox.teams.release_updates(late_url(self.sandbox))
+    @asynccontextmanager
+    async def held(self, page: Page) -> AsyncIterator[None]:
+        """Send a page no messages meanwhile. At each message, the Playground draws all cards again, without open forms."""
+        self.sandbox.teams.hold_updates(page.url)
+        await page.settle()
+        try:
+            yield
+        finally:
+            self.sandbox.teams.release_updates(page.url)
 
     @property
     def signals(self) -> int:
@@ -175,10 +177,10 @@ async def access_is_approved_and_revoked(stage: Stage) -> None:
     await stage.approver.click("Approve", of=PLAIN)
     await stage.requester.wait_for("start-session")
     await stage.shoot(stage.requester, "approved-message-en", of="start-session")
-    await stage.approver.wait_for("Not used yet", of=PLAIN)  # the last update: a later one would close the form
-    await stage.approver.click("Revoke access…", of=PLAIN)
-    await stage.approver.comment("Incident is over", of=PLAIN)
-    await stage.approver.click("Revoke now", of=PLAIN)
+    async with stage.held(stage.approver):
+        await stage.approver.click("Revoke access…", of=PLAIN)
+        await stage.approver.comment("Incident is over", of=PLAIN)
+        await stage.approver.click("Revoke now", of=PLAIN)
     await stage.requester.wait_for("Your access was revoked")
     await stage.requester.wait_until_gone("start-session")
     await stage.approver.wait_for("Access revoked", of=PLAIN)
@@ -192,17 +194,16 @@ async def two_people_approve_two_levels(stage: Stage) -> None:
     await stage.ask(reason, node="db-prod-01")
     await stage.shoot(stage.approver, "waiting-en", of=reason)
     await stage.late.wait_for("レベル 1", of=reason)
-    stage.hold_late()
-    before = stage.signals
-    await stage.approver.click("Approve", of=reason)
-    await stage.approver.wait_for("level 2 of 2", of=reason)
-    await stage.late.click("承認", of=reason)
-    await stage.late.wait_for("レベル 2", of=reason)
-    await stage.shoot(stage.late, "step-passed-ja", of=reason)
-    assert stage.signals == before + 1
-    await stage.late.click("承認", of=reason)
-    await stage.approver.wait_for("Level 2: Approved by Mei Suzuki", of=reason)
-    stage.release_late()
+    async with stage.held(stage.late):
+        before = stage.signals
+        await stage.approver.click("Approve", of=reason)
+        await stage.approver.wait_for("level 2 of 2", of=reason)
+        await stage.late.click("承認", of=reason)
+        await stage.late.wait_for("レベル 2", of=reason)
+        await stage.shoot(stage.late, "step-passed-ja", of=reason)
+        assert stage.signals == before + 1
+        await stage.late.click("承認", of=reason)
+        await stage.approver.wait_for("Level 2: Approved by Mei Suzuki", of=reason)
     await stage.shoot(stage.approver, "approved-en", of=reason)
     assert stage.effects[-2:] == [("Approve", "Level1"), ("Approve", "Level2")]
 
@@ -213,9 +214,10 @@ async def request_is_rejected_at_the_second_level(stage: Stage) -> None:
     await stage.ask(reason, node="db-prod-01")
     await stage.approver.click("Approve", of=reason)
     await stage.late.wait_for("レベル 2", of=reason)
-    await stage.late.click("却下…", of=reason)
-    await stage.late.comment("Not before the freeze ends", of=reason)
-    await stage.late.click("却下", of=reason)
+    async with stage.held(stage.late):
+        await stage.late.click("却下…", of=reason)
+        await stage.late.comment("Not before the freeze ends", of=reason)
+        await stage.late.click("却下", of=reason)
     await stage.approver.wait_for("Not before the freeze ends", of=reason)
     await stage.requester.wait_for("Not before the freeze ends", of="Your request was rejected")
     await stage.shoot(stage.approver, "rejected-at-level-2-en", of=reason)
@@ -228,9 +230,10 @@ async def requester_cancels(stage: Stage) -> None:
     node = "factory-gw-osaka"
     await stage.ask(reason, node=node)
     await stage.requester.wait_for("waiting for approval", of=node)
-    await stage.requester.click("Cancel request…", of=node)
-    await stage.shoot(stage.requester, "cancelling-en", of=node)
-    await stage.requester.click("Cancel request now", of=node)
+    async with stage.held(stage.requester):
+        await stage.requester.click("Cancel request…", of=node)
+        await stage.shoot(stage.requester, "cancelling-en", of=node)
+        await stage.requester.click("Cancel request now", of=node)
     await stage.approver.wait_for("Cancelled", of=reason)
     await stage.requester.wait_for("Your request was cancelled", of=node)
     assert await stage.approver.count_buttons("Approve", of=reason) == 0
@@ -293,23 +296,23 @@ async def late_click_after_a_rejection_shows_who_decided(stage: Stage) -> None:
     assert "山田 太郎" in text
     await stage.shoot(stage.approver, "waiting-ja", of=HOSTILE)
 
-    stage.hold_late()
-    await stage.approver.click("却下…", of=HOSTILE)
-    await stage.approver.comment("作業チケットがありません。起票してから再申請してください。", of=HOSTILE)
-    await stage.approver.click("却下", of=HOSTILE)
-    await stage.approver.wait_for("さんが却下", of=HOSTILE)  # until AWS has answered, the card says who clicked
-    await stage.approver.wait_for("作業チケットがありません", of=HOSTILE)
-    await stage.shoot(stage.approver, "rejected-ja", of=HOSTILE)
-    assert stage.signals == 1
+    async with stage.held(stage.late):
+        async with stage.held(stage.approver):
+            await stage.approver.click("却下…", of=HOSTILE)
+            await stage.approver.comment("作業チケットがありません。起票してから再申請してください。", of=HOSTILE)
+            await stage.approver.click("却下", of=HOSTILE)
+        await stage.approver.wait_for("さんが却下", of=HOSTILE)  # until AWS has answered, the card says who clicked
+        await stage.approver.wait_for("作業チケットがありません", of=HOSTILE)
+        await stage.shoot(stage.approver, "rejected-ja", of=HOSTILE)
+        assert stage.signals == 1
 
-    await stage.late.click("コメントを付けて承認…", of=HOSTILE)
-    await stage.late.comment("問題なさそうです", of=HOSTILE)
-    await stage.late.click("コメントを付けて承認", of=HOSTILE)
-    await stage.late.wait_for("作業チケットがありません", of=HOSTILE)
-    await stage.shoot(stage.late, "late-click-ja", of=HOSTILE)
-    assert "田中 一郎" in await stage.late.card_text(of=HOSTILE)
-    assert (stage.signals, len(stage.effects)) == (1, 1)
-    stage.release_late()
+        await stage.late.click("コメントを付けて承認…", of=HOSTILE)
+        await stage.late.comment("問題なさそうです", of=HOSTILE)
+        await stage.late.click("コメントを付けて承認", of=HOSTILE)
+        await stage.late.wait_for("作業チケットがありません", of=HOSTILE)
+        await stage.shoot(stage.late, "late-click-ja", of=HOSTILE)
+        assert "田中 一郎" in await stage.late.card_text(of=HOSTILE)
+        assert (stage.signals, len(stage.effects)) == (1, 1)
 
     await stage.requester.wait_for("作業チケットがありません")
     await stage.shoot(stage.requester, "dm-rejected-ja", of="作業チケットがありません")
@@ -319,14 +322,17 @@ async def requester_gets_the_commands_to_connect(stage: Stage) -> None:
     """In the same message, which names the approver. Later, the requester asks the bot for a list of their requests."""
     reason = "受注テーブルの遅いクエリを調べます"
     request = await stage.ask(reason)
-    await stage.approver.click("コメントを付けて承認…", of=reason)
-    await stage.approver.comment("了解しました。終わったら連絡してください。", of=reason)
-    await stage.approver.click("コメントを付けて承認", of=reason)
+    async with stage.held(stage.approver):
+        await stage.approver.click("コメントを付けて承認…", of=reason)
+        await stage.approver.comment("了解しました。終わったら連絡してください。", of=reason)
+        await stage.approver.click("コメントを付けて承認", of=reason)
     await stage.approver.wait_for("承認済み", of=reason)
     note = "申請を承認しました"
-    await stage.approver.click("AWS の記録", of=note)
-    await stage.approver.wait_for("AWS API 呼び出し", of=note)
-    await stage.approver.shoot(stage.pictures / "approved-thread-ja.png")
+    await stage.approver.wait_for(note)
+    async with stage.held(stage.approver):
+        await stage.approver.click("AWS の記録", of=note)
+        await stage.approver.wait_for("AWS API 呼び出し", of=note)
+        await stage.approver.shoot(stage.pictures / "approved-thread-ja.png")
     assert stage.effects[-1][0] == "Approve"
     assert stage.sandbox.aws.calls("SendAutomationSignal")[-1].caller.endswith(f"NodeAccessApprover/{ICHIRO.upn}")
     await stage.requester.wait_for("start-session")

@@ -123,8 +123,15 @@ class Stream:
                 continue
             if known:
                 known -= 1
-            else:
-                await page.send_str(await self._text(said, url))
+                continue
+            text = await self._text(said, url)
+            await self._released(name)  # it may be held since the bot was asked
+            await page.send_str(text)
+
+    async def _released(self, name: str) -> None:
+        """Wait while the pages with this name are held."""
+        while name in self._held:
+            await self._news.wait()
 
     async def _text(self, said: StreamMessage, url: URL) -> str:
         """Return the message as the page shows it; an older version of a card is not asked for."""

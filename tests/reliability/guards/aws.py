@@ -64,7 +64,7 @@ GUARDS = (
     Guard(
         "a session is not ended in a role of another account",
         "tests/aws/test_node_sessions.py::test_no_session_is_ended_without_the_role_for_it",
-        {"bot.ports.aws:RoleSession.account": constant(property(lambda _: HOME))},
+        {"bot.ports.aws:RoleSession.account": always(HOME)},
     ),
     Guard(
         "a session starts only with a token",

@@ -90,6 +90,8 @@ class Template:
                 return self._attribute(resource, attribute)
             case {"Fn::Sub": str(text)}:
                 return re.sub(r"\$\{([^}]+)\}", lambda found: str(self._named(found[1])), text)
+            case {"Fn::Join": [str(separator), [*parts]]}:
+                return separator.join(map(self.resolved, parts))
             case {"Fn::If": [str(condition), yes, no]}:
                 return self.resolved(yes if self._holds(condition) else no)
             case dict():

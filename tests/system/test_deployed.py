@@ -14,13 +14,14 @@ from bot.config.file import parse_configuration
 from bot.doctor import examination
 from bot.doctor.examination import Questions, examine
 from bot.domain.decision import DecisionState
-from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE, REGION
+from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE, END_SESSIONS_ROLE, GIVE_BACK_ROLE, REGION
 from bot.sandbox.sandbox import free_port
 from bot.store.assembly import store_at
 from bot.store.dynamodb.creation import create_table
 from tests.fakes.people import HANAKO, TARO
 from tests.fakes.product import Product, product
 from tests.system.deploying import deploy
+from tests.system.test_templates import ACTING
 from tests.system.test_templates import bot as bot_template
 
 KEY, RESTORED = "node-access.toml", "node-access-restored"
@@ -34,8 +35,8 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         yield world
 
 
-def _deploy(world: Product, without: Callable[[dict[str, Any]], None] | None = None) -> None:
-    template = bot_template()
+def _deploy(world: Product, without: Callable[[dict[str, Any]], None] | None = None, **parameters: str) -> None:
+    template = bot_template(**parameters)
     if without:
         without(template.body["Resources"])
     deploy(template, world.aws)
@@ -138,6 +139,7 @@ async def test_doctor_reports_exactly_the_one_defect_of_the_created_resources(
 
 
 def test_templates_create_the_roles_that_the_simulated_aws_has() -> None:
-    """These are the approver role, the canceller role and the bot's own role."""
-    names = {each.get("RoleName") for each in bot_template().of_type("AWS::IAM::Role")}
-    assert {APPROVER_ROLE.rpartition("/")[2], CANCELLER_ROLE.rpartition("/")[2], "NodeAccessBot"} <= names
+    """These are the bot's own role, and those in which people act."""
+    names = {each.get("RoleName") for each in bot_template(**ACTING).of_type("AWS::IAM::Role")}
+    acting = (APPROVER_ROLE, CANCELLER_ROLE, END_SESSIONS_ROLE, GIVE_BACK_ROLE)
+    assert {*(each.rpartition("/")[2] for each in acting), "NodeAccessBot"} <= names

@@ -4,15 +4,17 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from bot.config.file import parse_configuration
 from bot.config.settings import Settings
 from bot.store.dynamodb import table
 from bot.telemetry import EVENTS
+from tests.fakes.teams_world import APPROVERS
 from tests.system.cloudformation import FOLDER, Template
 
 APP_ID: Final = "22222222-2222-4222-8222-222222222222"
@@ -70,7 +72,14 @@ FORWARDING: Final = {"EventBridgeForwards", "ForwardToTheBot"}
 """The statements of account.yaml that have no policy file: they are about EventBridge's role, not about the bot."""
 
 
-@pytest.mark.parametrize("template", [bot(), federated(), account()], ids=["bot", "bot without a secret", "account"])
+ACTING: Final = {"EndSessions": "yes", "GiveBack": "yes"}  # parameters for the roles that are optional
+
+
+@pytest.mark.parametrize(
+    "template",
+    [bot(**ACTING), federated(), account(**ACTING)],
+    ids=["bot", "bot without a secret", "account"],
+)
 def test_roles_of_the_templates_have_only_statements_of_the_policy_files(template: Template) -> None:
     """Each statement has the same values as in its file, except those that forward events."""
     known = {
@@ -95,7 +104,7 @@ def test_template_of_the_bot_has_every_statement_of_the_policy_files_for_the_bot
 
 def test_template_of_an_account_has_every_statement_of_the_policy_files_for_it() -> None:
     """These are the policies of the roles that the bot assumes in a member account."""
-    given = {each["Sid"] for _, each in documents(account())}
+    given = {each["Sid"] for _, each in documents(account(**ACTING))}
     names = (
         "reader-policy",
         "reader-trust",
@@ -103,6 +112,10 @@ def test_template_of_an_account_has_every_statement_of_the_policy_files_for_it()
         "approver-trust",
         "canceller-policy",
         "canceller-trust",
+        "end-sessions-policy",
+        "end-sessions-trust",
+        "give-back-policy",
+        "give-back-trust",
     )
     assert {sid for name in names for sid in file(f"{name}.json")} <= given
 
@@ -111,6 +124,41 @@ def test_account_template_without_roles_has_only_the_event_rule_and_the_role_of_
     """A second Region of an account needs no roles for the bot, because they exist once in an account."""
     kinds = sorted(each["Type"] for each in account(Roles="no").resources.values())
     assert kinds == ["AWS::Events::Rule", "AWS::IAM::Role"]
+
+
+@pytest.mark.parametrize("make", [bot, account])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, set()),
+        ({"EndSessions": "yes"}, {"NodeAccessEndSessions"}),
+        ({"GiveBack": "yes"}, {"NodeAccessGiveBack"}),
+        ({**ACTING, "Roles": "no"}, set()),
+    ],
+)
+def test_roles_that_end_sessions_and_give_access_back_are_made_only_on_request(
+    make: Callable[..., Template], given: dict[str, str], expected: set[str]
+) -> None:
+    """Each has its own parameter. A second Region has no roles."""
+    names = {each.get("RoleName") for each in make(**given).of_type("AWS::IAM::Role")}
+    assert names & {"NodeAccessEndSessions", "NodeAccessGiveBack"} == expected
+
+
+@pytest.mark.parametrize("given", [{}, ACTING])
+def test_entry_for_the_file_that_the_account_template_prints_names_the_roles_that_it_made(
+    given: dict[str, str],
+) -> None:
+    """The entry is accepted as it is."""
+    template = account(**given)
+    made = {f"arn:aws:iam::111122223333:role/{each}" for each in _names(template)}
+    channel = f'[[channels]]\nname = "a"\nconversation = "{APPROVERS}"\n'
+    (entry,) = parse_configuration(f"{channel}{template.outputs['Account']}\n".encode()).accounts
+    roles = {entry.reader_role, entry.cancel_role, entry.end_sessions_role, entry.give_back_role}
+    assert roles - {None} == made - {"arn:aws:iam::111122223333:role/NodeAccessApprover"}
+
+
+def _names(template: Template) -> set[str]:
+    return {each["RoleName"] for each in template.of_type("AWS::IAM::Role") if "RoleName" in each}
 
 
 def test_queue_of_the_template_equals_queue_json() -> None:

@@ -48,6 +48,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "notice": notice_data(notice, formatter, view),
         "style": BANNER_STYLES[view.banner],
         "banner": _banner(view, formatter),
+        "expires": _expires(view, formatter),
         "details": _details(view, formatter) + _reviewers(view, formatter, notice),
         "decisions": _decisions(view, formatter, waiting=notice is None),
         "node": formatter.name(formatter.node(view.shown_node)),
@@ -75,16 +76,18 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
 
 
 def _banner(view: CardView, formatter: CardFormatter) -> str:
-    """Return the state, and of a waiting request the level, if there are several, and when it expires."""
+    """Return the state, and of a waiting request with several levels the number of the level."""
     say, level = formatter.say, view.level
-    state = say.text(f"banner.{view.banner}")
-    if view.banner is not Banner.WAITING:
-        return state
-    if level and level.of > 1:
-        state = say.text("banner.waiting_level", number=str(level.number), of=str(level.of))
-    if view.deadline is None:
-        return state
-    return say.text("banner.with_expiry", banner=state, at=say.moment(view.deadline, beside=view.requested_at))
+    if view.banner is Banner.WAITING and level and level.of > 1:
+        return say.text("banner.waiting_level", number=str(level.number), of=str(level.of))
+    return say.text(f"banner.{view.banner}")
+
+
+def _expires(view: CardView, formatter: CardFormatter) -> list[str]:
+    """Return the line below the state that says when a waiting request expires; [] for any other request."""
+    if view.banner is not Banner.WAITING or view.deadline is None:
+        return []
+    return [formatter.say.text("card_line.expires", at=formatter.say.moment(view.deadline, beside=view.requested_at))]
 
 
 def _decisions(view: CardView, formatter: CardFormatter, *, waiting: bool) -> list[Data]:
@@ -140,8 +143,8 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
     if view.banner in _EXPLAINED and not any(isinstance(line.verdict, Withdrawal) for line in view.decisions):
         details.append(formatter.runs(f"card_line.{view.banner}"))
     details += formatter.conflict(view.conflicting_policies)
-    if view.banner is Banner.WAITING and view.level and view.level.required is not None and _counted(view.level):
-        details.append(_approvals(view.level, view.level.required, formatter))
+    if view.banner is Banner.WAITING and view.level and _is_worth_saying(view.level):
+        details += _approvals(view.level, formatter)
     if view.auto_approved:
         details.append(formatter.runs("card_line.auto_approved"))
     if view.access_until:
@@ -237,24 +240,31 @@ def _level(view: CardView, formatter: CardFormatter) -> list[Data]:
         return []
     key = "value.level" if level.of > 1 else "value.level_only"
     said = [formatter.runs(key, number=str(level.number), of=str(level.of), step=level.step)]
-    if level.required is not None and view.banner in OPEN:
-        said.append(_approvals(level, level.required, formatter))
+    if view.banner in OPEN:
+        said += _approvals(level, formatter)
     if level.waits_for and view.banner in OPEN:
         said.append(formatter.say.runs("value.waits_for", names=formatter.names(level.waits_for)))
     return [formatter.row("level", *said)]
 
 
-def _counted(level: LevelLine) -> bool:
+def _is_worth_saying(level: LevelLine) -> bool:
     """True if several approvals are needed, or some are given, or they are not readable."""
     return level.votes_unread or bool(level.approvals) or (level.required or 0) > 1
 
 
-def _approvals(level: LevelLine, required: int, formatter: CardFormatter) -> Runs:
-    given = {} if level.votes_unread else {"approvals": str(level.approvals or 0)}
-    key = "value.approvals_unread" if level.votes_unread else "value.approvals"
-    if level.approved_by:
-        return formatter.say.runs(f"{key}_by", required, **given, names=formatter.names(level.approved_by))
-    return formatter.say.runs(key, required, **given)
+def _approvals(level: LevelLine, formatter: CardFormatter) -> list[Runs]:
+    """Return how many approvals the level still needs, or that all are given; [] if that is not known.
+
+    It is no fraction, which readers would take for the number of the level. The decisions name the approvers.
+    """
+    if level.required is None:
+        return []
+    if level.votes_unread:
+        return [formatter.say.runs("value.approvals_unread", level.required)]
+    missing = level.required - (level.approvals or 0)
+    if missing <= 0:
+        return [formatter.say.runs("value.approvals_complete", level.required)]
+    return [formatter.say.runs("value.approvals_missing" if level.approvals else "value.approvals_needed", missing)]
 
 
 def _people(view: CardView, formatter: CardFormatter) -> Data:

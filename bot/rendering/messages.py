@@ -5,7 +5,7 @@ from typing import Final
 from bot.domain.routing import MEMBERS
 from bot.domain.shown.commands import BotCommand, commands_of
 from bot.domain.shown.reply_views import HelpView, MessageView, SetupView
-from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView, Notice
+from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView, Notice, UsageState
 from bot.rendering.command_names import command_line
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.rendering.i18n import Localizer
@@ -52,12 +52,20 @@ _REQUEST_AGAIN: Final = frozenset(
         DirectKind.CANCELLED,
         DirectKind.REVOKED,
         DirectKind.ENDED,
+        DirectKind.FAILED,
         DirectKind.GONE,
     }
 )  # after these, the message says how to request access again
 _MOST_COMMANDS: Final = 2  # a message has a command for each of so many nodes
 _PLAIN: Final = frozenset(
-    {DirectKind.WAITING, DirectKind.REJECTED, DirectKind.CANCELLED, DirectKind.REVOKED, DirectKind.GONE}
+    {
+        DirectKind.WAITING,
+        DirectKind.REJECTED,
+        DirectKind.CANCELLED,
+        DirectKind.REVOKED,
+        DirectKind.ENDED,
+        DirectKind.GONE,
+    }
 )  # states whose sentence says no more than the state
 _CALL_LIMIT: Final = 256  # characters; AWS's ids and a session name are much shorter
 _TOML_LINES: Final = 80  # lines; more than any channel's entry has
@@ -135,12 +143,17 @@ def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
 
 
 def _direct_details(view: DirectView, formatter: CardFormatter) -> list[Runs]:
-    """Return why a cancellation failed, who is reviewing the request, and that the message shows the current state."""
+    """Return why a cancellation failed, who is reviewing the request, and that the message shows the current state.
+
+    After the end of access, also say that open sessions keep running, unless it is known whether any is open.
+    """
+    unread = view.usage is None or view.usage.state is UsageState.UNKNOWN
+    staying = [formatter.say.runs("direct.open_sessions")] if view.kind is DirectKind.ENDED and unread else []
     why = [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else []
     names = formatter.people(view.reviewers)
     reviewing = [formatter.say.runs("direct.reviewing", len(view.reviewers), names=names)] if names else []
     used = usage_lines(view.usage, formatter, beside=view.requested_at)
-    return [*why, *reviewing, *used, *([formatter.say.runs("direct.current")] if view.current else [])]
+    return [*why, *staying, *reviewing, *used, *([formatter.say.runs("direct.current")] if view.current else [])]
 
 
 def _direct_alerts(view: DirectView, formatter: CardFormatter) -> list[list[Runs]]:
@@ -206,7 +219,7 @@ def note_sentence(view: NoteView, formatter: CardFormatter) -> Runs:
     if view.kind in {NoteKind.UNDONE, NoteKind.UNANSWERED}:
         unknown = view.kind is NoteKind.UNANSWERED or view.detail in _UNKNOWN_EFFECT
         action = formatter.say.text(f"action.{view.action or 'any'}")
-        return formatter.runs(f"note.{'unknown_effect' if unknown else 'undone'}", who=names["who"], action=action)
+        return formatter.runs(f"note.{'unknown_effect' if unknown else 'undone'}", **names, action=action)
     if view.level and view.level.of > 1:
         names |= {"number": str(view.level.number), "of": str(view.level.of)}
         return formatter.runs(f"note.{view.kind}_of_several", **names)

@@ -265,7 +265,7 @@ async def request_expires_and_access_ends(stage: Stage) -> None:
     await stage.approver.wait_for("Expired", of="Flush the cache")
     await stage.requester.wait_for("No one decided in time")
     await stage.approver.wait_for("Access ended", of="Flush the sessions")
-    await stage.requester.wait_for("Your access to the node has ended")
+    await stage.requester.wait_for("Your access has ended")
     await stage.shoot(stage.approver, "expired-en", of="Flush the cache")
     await stage.shoot(stage.requester, "ended-message-en", of="has ended")
 

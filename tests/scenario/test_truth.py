@@ -1,6 +1,7 @@
 """Cards, answers and messages show the true state and decider, however late AWS, Teams or the store answer."""
 
 import asyncio
+from ast import literal_eval
 from dataclasses import replace
 from datetime import datetime
 
@@ -365,16 +366,16 @@ async def test_card_shows_the_progress_of_a_level_and_its_approvers() -> None:
         (card,) = world.chat.of("post")
         for words in (
             "1 of 2 (Level1)",
-            "1 of 2 approvals, by ",
+            "1 more approval needed",
             HANAKO.name,
-            "Next approvers: ",
+            "Approvers in the policy: ",
             "NodeAccessApprover",
         ):
             assert words in shown(card.versions[-1].card).replace("\u200b", "")
         await world.press(key, ICHIRO)
         await world.clock.advance(1)
         assert "2 of 2 (Level2)" in shown(card.versions[-1].card).replace("\u200b", "")
-        assert "0 of 2 approvals" in shown(card.versions[-1].card).replace("\u200b", "")
+        assert "2 approvals needed" in shown(card.versions[-1].card).replace("\u200b", "")
 
 
 async def test_card_has_the_whole_arn_of_an_approver_role_of_another_account(world: World) -> None:
@@ -518,7 +519,7 @@ async def test_requester_who_is_identified_late_gets_the_direct_message_about_th
         world.people.failing = False
         await world.clock.advance(IDENTIFYING_SPAN.total_seconds())
     (message,) = world.chat.of("direct")
-    assert "approved" in message.card
+    assert "You can connect to the node until" in shown(literal_eval(message.card))
 
 
 async def test_vote_that_aws_shows_90_seconds_late_is_attributed_to_the_person_who_clicked(world: World) -> None:

@@ -238,17 +238,11 @@ def _level_line(request: AccessRequest, record: Record) -> LevelLine | None:
     line = LevelLine(number, len(request.levels), level.step, _approvals(level, record), level.required)
     if level is not request.waiting:
         return line
-    approved_by, unread = _approved_by(level, record), level.votes is None
-    return replace(line, approved_by=approved_by, waits_for=_waits_for(level, request.key.account), votes_unread=unread)
+    return replace(line, waits_for=_waits_for(level, request.key.account), votes_unread=level.votes is None)
 
 
 def _name_of_role(arn: str | None) -> str | None:
     return arn.rpartition("/")[2] if arn else None
-
-
-def _approved_by(level: Level, record: Record) -> tuple[str, ...]:
-    lines = (each for each in decision_lines(record) if each.step == level.step and each.verdict is Verdict.APPROVE)
-    return tuple(each.who for each in lines if each.who)
 
 
 def _waits_for(level: Level, account: str) -> tuple[str, ...]:

@@ -89,9 +89,7 @@ class DecisionLine:
 class LevelLine:
     """Progress of the level that waits for approval; if none waits, of the last one that was started, or the first.
 
-    `number` counts from 1.
-
-    `approved_by` and `waits_for` are set only while the level waits.
+    `number` counts from 1. `waits_for` is set only while the level waits.
     """
 
     number: int
@@ -99,7 +97,6 @@ class LevelLine:
     step: str
     approvals: int | None = None
     required: int | None = None
-    approved_by: tuple[str, ...] = ()
     waits_for: tuple[str, ...] = ()  # approvers as the policy names them; roles by name, not ARN
     votes_unread: bool = False  # AWS's votes at the waiting level cannot be read; `approvals` is the bot's own count
 

@@ -58,16 +58,9 @@ _STEPS = ("Level1", "Level2")
 AUTO_POLICY: Final = "SSM-JustInTimeAccessAutoApprovalPolicy"
 _FIRST_LEVEL = LevelLine(number=1, of=2, step="Level1", approvals=0, required=1, waits_for=("NodeAccessApprover",))
 _LAST_LEVEL = LevelLine(number=2, of=2, step="Level2", approvals=1, required=1)
-HALF_APPROVED: Final = LevelLine(
-    number=1,
-    of=2,
-    step="Level1",
-    approvals=1,
-    required=2,
-    approved_by=(COLLEAGUE,),
-    waits_for=("NodeAccessApprover", "NodeAccessLead"),
+_HALF_APPROVED_LEVEL = replace(
+    _FIRST_LEVEL, approvals=1, required=2, waits_for=("NodeAccessApprover", "NodeAccessLead")
 )
-_NEARLY_APPROVED = replace(HALF_APPROVED, approvals=2, required=3, approved_by=(APPROVER, COLLEAGUE))
 SECOND_LEVEL: Final = LevelLine(number=2, of=2, step="Level2", approvals=0, required=1, waits_for=("NodeAccessLead",))
 _BARE = CardView(
     key=KEY,
@@ -108,6 +101,9 @@ WAITING: Final = replace(
     console_url="https://ap-northeast-1.console.aws.amazon.com/systems-manager/opsitems/"
     "oi-f57e817742bd/workbench?region=ap-northeast-1",
 )
+_COLLEAGUES_APPROVAL = replace(SECOND_APPROVAL, step="Level1")
+HALF_APPROVED: Final = replace(WAITING, level=_HALF_APPROVED_LEVEL, decisions=(_COLLEAGUES_APPROVAL,))
+_BOTH_APPROVALS = (APPROVAL, _COLLEAGUES_APPROVAL)
 NODES: Final = (NodeLine(NODE_ID, NODE_NAME), NodeLine("mi-0123456789abcdef0"))
 _CLOSED = replace(WAITING, buttons=False, step="")
 _NODES_UNREAD = replace(_CLOSED, node_id="", node_name=None, platform=None, private_ip=None, tags=())
@@ -172,8 +168,16 @@ _WAITING_CARDS = {
     "request-escalates": replace(WAITING, escalation=EscalationLine("leads", after=timedelta(hours=2))),
     "request-escalated": replace(WAITING, escalation=EscalationLine("leads", since=DECIDED_AT)),
     "request-escalated-here": replace(WAITING, escalation=EscalationLine("production", since=DECIDED_AT, here=True)),
-    "request-half-approved": replace(WAITING, level=HALF_APPROVED),
-    "request-several-approvers": replace(WAITING, level=_NEARLY_APPROVED),
+    "request-half-approved": HALF_APPROVED,
+    "request-several-approvers": replace(
+        HALF_APPROVED, level=replace(_HALF_APPROVED_LEVEL, approvals=2, required=3), decisions=_BOTH_APPROVALS
+    ),
+    "request-all-approved": replace(
+        HALF_APPROVED,
+        level=replace(_HALF_APPROVED_LEVEL, approvals=2),
+        decisions=_BOTH_APPROVALS,
+        same_role="NodeAccessApprover",
+    ),
     "request-second-level-applying": replace(
         _CLOSED,
         banner=Banner.APPLYING,
@@ -191,12 +195,10 @@ _WAITING_CARDS = {
         tags=(("kubernetes.io/cluster/checkout-production", "owned"), ("Owner", "PLATFORM_OPERATIONS_CHECKOUT_TEAM")),
         policy="ManualApprovalPolicyForProductionNodesOfTheCheckoutService",
     ),
-    "request-same-role": replace(WAITING, level=HALF_APPROVED, same_role="NodeAccessApprover"),
-    "request-same-role-denied": replace(
-        WAITING, level=HALF_APPROVED, same_role="NodeAccessApprover", same_role_denied=True
-    ),
+    "request-same-role": replace(HALF_APPROVED, same_role="NodeAccessApprover"),
+    "request-same-role-denied": replace(HALF_APPROVED, same_role="NodeAccessApprover", same_role_denied=True),
     "request-vote-not-shown": replace(WAITING, not_shown=(APPROVAL,)),
-    "request-votes-unread": replace(WAITING, level=replace(HALF_APPROVED, votes_unread=True)),
+    "request-votes-unread": replace(HALF_APPROVED, level=replace(_HALF_APPROVED_LEVEL, votes_unread=True)),
     "request-no-vote-readable": replace(
         WAITING, level=replace(_FIRST_LEVEL, votes_unread=True), not_shown=(REJECTION,)
     ),
@@ -216,11 +218,7 @@ _WAITING_CARDS = {
     ),
     "request-unmatched-address": replace(WAITING, unmatched_address=_ADDRESS),
     "request-queued": QUEUED,
-    "request-reviewing": replace(
-        WAITING,
-        level=HALF_APPROVED,
-        reviewers=(APPROVER, OTHER_REQUESTER),
-    ),
+    "request-reviewing": replace(HALF_APPROVED, reviewers=(APPROVER, OTHER_REQUESTER)),
     "request-own": replace(_CLOSED, own=OwnRequest.IN_CHAT, can_withdraw=False, console_url=None),
     "request-own-without-chat": replace(_CLOSED, own=OwnRequest.ALONE, can_withdraw=False, console_url=None),
     "request-applying": APPLYING,

@@ -181,7 +181,9 @@ _NOTES = {
     ),
     "note-ended": replace(_BLANK, requester=REQUESTER),
     "note-ended-of-unknown-user": _BLANK,
-    "note-unanswered": replace(_BLANK, kind=NoteKind.UNANSWERED, who=APPROVAL.who, action=Verdict.APPROVE),
+    "note-unanswered": replace(
+        _BLANK, kind=NoteKind.UNANSWERED, who=APPROVAL.who, action=Verdict.APPROVE, requester=REQUESTER
+    ),
     "note-level": replace(
         _BLANK, kind=NoteKind.LEVEL, requester=REQUESTER, level=SECOND_LEVEL, mentions=ASKED, link=LINK
     ),
@@ -206,7 +208,7 @@ _NOTES = {
     "note-outside-rejected-by": replace(_BLANK, kind=NoteKind.OUTSIDE, status=Status.REJECTED, who="ops"),
 }
 _OUTSIDE = {named("note-outside", each): replace(_BLANK, kind=NoteKind.OUTSIDE, status=each) for each in Status}
-_DECIDED = replace(_BLANK, kind=NoteKind.UNDONE, who=APPROVAL.who, action=Verdict.APPROVE)
+_DECIDED = replace(_BLANK, kind=NoteKind.UNDONE, who=APPROVAL.who, action=Verdict.APPROVE, requester=REQUESTER)
 _UNDONE = {
     "note-withdrawn-by": replace(_DECIDED, detail="withdrawn", by=REJECTION.who),
     **{named("note-undone", each): replace(_DECIDED, detail=each) for each in UNDONE},

@@ -69,7 +69,7 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
 _CARDS: Final[Mapping[Reason, View | Notice]] = {  # every other notice is above the waiting card
     **{why: CARDS[named("request", why)].view for why in NO_BUTTONS if isinstance(why, Refusal)},
     Refusal.OWN_REQUEST: WAITING,  # there are other approvers
-    NoticeCode.RECORDED: replace(WAITING, level=replace(HALF_APPROVED, approved_by=(APPROVER,))),
+    NoticeCode.RECORDED: replace(HALF_APPROVED, decisions=(APPROVAL,)),
     NoticeCode.REVIEWING: replace(WAITING, reviewers=(APPROVER,)),
     NoticeCode.SAME_ROLE: CARDS["request-same-role"].view,
     NoticeCode.SAME_ROLE_DENIED: CARDS["request-same-role-denied"].view,

@@ -89,15 +89,15 @@ def test_missing_phrase_value_or_locale_is_refused() -> None:
 @pytest.mark.parametrize(
     ("count", "en", "ja"),
     [
-        (1, "1 of 1 approval", "承認 1 / 1 名"),
-        (2, "1 of 2 approvals", "承認 1 / 2 名"),
-        (0, "1 of 0 approvals", "承認 1 / 0 名"),
+        (1, "1 approval needed", "1 名の承認が必要"),
+        (2, "2 approvals needed", "2 名の承認が必要"),
+        (0, "0 approvals needed", "0 名の承認が必要"),
     ],
 )
 def test_count_chooses_the_plural_form_of_the_language(count: int, en: str, ja: str) -> None:
     """The rules are those of CLDR. A phrase without plural forms is used for every count."""
-    assert Localizer("en", "UTC").text("value.approvals", count, approvals="1") == en
-    assert Localizer("ja", "UTC").text("value.approvals", count, approvals="1") == ja
+    assert Localizer("en", "UTC").text("value.approvals_needed", count) == en
+    assert Localizer("ja", "UTC").text("value.approvals_needed", count) == ja
     assert Localizer("en", "UTC").text("pending.more", 1234) == "and 1,234 more"
 
 

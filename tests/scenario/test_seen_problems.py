@@ -24,12 +24,12 @@ from bot.service.checks.installation import Installation
 from bot.service.checks.loop import FIRST_AFTER, PERIOD, REPEATED_AFTER, Checks
 from bot.service.checks.outcomes import Work
 from bot.teams.people.roster_problems import RosterProblem
-from tests.fakes.aws import ACCOUNT, REGION
+from tests.fakes.aws import ACCOUNT, GIVE_BACK_ROLE, REGION
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.misinstallation import Case
 from tests.fakes.people import APP_ID
 from tests.fakes.probes import SoundAws, SoundTeams
-from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, new_world
+from tests.fakes.world import APPROVALS, CANCEL_ROLE, END_SESSIONS_ROLE, World, current_configuration, new_world
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessApprover"
 LASTS = 61.0  # seconds; from then on a refusal of Teams counts as lasting
@@ -422,6 +422,19 @@ async def test_role_that_cancels_is_checked_in_the_most_frequent_domain_of_the_m
     site.world.people.people = [HANAKO, ICHIRO, _person("admin@example.onmicrosoft.com")]
     await site.problems()
     assert _names(site, CANCEL_ROLE) == ["example.com"]
+
+
+async def test_roles_that_end_sessions_and_give_back_are_checked_like_those_that_decide_and_cancel() -> None:
+    """Approvers end sessions, also those of a channel without a role of its own; any member may give access back."""
+    listed = replace(APPROVALS, approvers=(f"user:{HANAKO.object_id}",), approver_role=None)
+    configuration = current_configuration(listed, end_sessions_role=END_SESSIONS_ROLE, give_back_role=GIVE_BACK_ROLE)
+    people = (replace(HANAKO, upn="hanako@example.net"), ICHIRO, _person("mei@example.com"))
+    site = installed(new_world(people=people, configuration=configuration))
+    site.aws.trusted = ()
+    problems = await site.problems()
+    refused = "AccessDenied: the bot may not assume the role as node-access-bot@"
+    assert problems[f"role {END_SESSIONS_ROLE}"].startswith(f"{refused}example.net. ")
+    assert problems[f"role {GIVE_BACK_ROLE}"].startswith(f"{refused}example.com. ")
 
 
 async def test_domain_that_cannot_be_part_of_a_session_name_is_not_checked(site: Site) -> None:

@@ -207,8 +207,8 @@ INCOMPLETE: Final = (
     "infra/aws/reader-policy.json"
 )
 DENIED_SIGNAL: Final = (
-    "AWS denies decisions for lack of permission. Compare the policy of the role with "
-    "infra/aws/approver-policy.json, or canceller-policy.json"
+    "AWS denies decisions for lack of permission. Compare the policy of the role with its file in infra/aws: "
+    "approver-policy.json, canceller-policy.json, end-sessions-policy.json or give-back-policy.json"
 )
 TRUST: Final = (
     "the bot may not assume the role as {name}. Its trust policy must name the bot's role (write it again if that "

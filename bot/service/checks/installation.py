@@ -87,10 +87,10 @@ class Installation:
         One more is about decisions that are sent with the bot's own credentials.
         """
         domains = Domains(self.configuration, self.people, ApproverGroups(self.groups))
-        deciding, cancelling = _deciding_groups(configuration), _cancelling_groups(configuration)
-        people = sorted({*deciding, *cancelling})
+        deciding, requesting = _approvers_by_role(configuration), _members_by_role(configuration)
+        people = sorted({*deciding, *requesting})
         for arn in people:
-            groups, most = (deciding[arn], MOST_DOMAINS) if arn in deciding else (cancelling[arn], 1)
+            groups, most = (deciding[arn], MOST_DOMAINS) if arn in deciding else (requesting[arn], 1)
             yield aws.role(arn, self._sessions_like(arn, domains, groups, most=most), self.aws)
         for arn in [*people, ""]:
             yield aws.decisions(arn, self.outcomes)
@@ -131,22 +131,26 @@ class Installation:
         )
 
 
-def _cancelling_groups(configuration: Configuration) -> dict[str, set[Group]]:
-    """Return the roles in which requesters cancel, each with the members of all channels."""
+def _members_by_role(configuration: Configuration) -> dict[str, set[Group]]:
+    """Return the roles in which requesters cancel and give access back, each with the members of all channels."""
     groups = {Group(each.conversation, (MEMBERS,)) for each in configuration.channels}
-    return {each.cancel_role: groups for each in configuration.accounts if each.cancel_role}
+    roles = (role for each in configuration.accounts for role in (each.cancel_role, each.give_back_role))
+    return {role: groups for role in roles if role}
 
 
-def _deciding_groups(configuration: Configuration) -> dict[str, set[Group]]:
-    """Return the roles in which approvers decide, each with these approvers."""
+def _approvers_by_role(configuration: Configuration) -> dict[str, set[Group]]:
+    """Return the roles in which approvers decide and end sessions, each with these approvers."""
     found: defaultdict[str, set[Group]] = defaultdict(set)
     for channel in configuration.channels:
-        by_role = _groups_of_roles(channel)
+        by_role, everyone = _groups_of_roles(channel), _groups_of(channel)
         accounts = channel.match.accounts if channel.match else frozenset()
         for account in configuration.accounts:
-            if not accounts or account.id in accounts:
-                for role, groups in by_role.items():
-                    found[role.replace(ACCOUNT, account.id)] |= groups
+            if accounts and account.id not in accounts:
+                continue
+            for role, groups in by_role.items():
+                found[role.replace(ACCOUNT, account.id)] |= groups
+            if account.end_sessions_role:
+                found[account.end_sessions_role] |= everyone
     return found
 
 
@@ -156,10 +160,20 @@ def _groups_of_roles(channel: Channel) -> dict[str, set[Group]]:
     There may be a hundred channels and as many accounts, so this is done once for all accounts.
     """
     found: defaultdict[str, set[Group]] = defaultdict(set)
-    for step in ("", *(rule.step for rule in channel.levels)):  # "" stands for each step without a rule
+    for step in _steps(channel):
         if role := channel.role_at(step, ACCOUNT):
             found[role].add(Group(channel.conversation, channel.approvers_at(step)))
     return found
+
+
+def _groups_of(channel: Channel) -> set[Group]:
+    """Return the approvers of a channel's steps, also of those that are decided without a role."""
+    return {Group(channel.conversation, channel.approvers_at(step)) for step in _steps(channel)}
+
+
+def _steps(channel: Channel) -> Sequence[str]:
+    """Return the steps of a channel's rules, and "", which stands for each step without a rule."""
+    return ("", *(rule.step for rule in channel.levels))
 
 
 def _clock_problem(whose: str, ahead: float | None) -> Problem | None:

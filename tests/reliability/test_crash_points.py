@@ -25,7 +25,7 @@ from tests.reliability.stories import STORIES, Story
 
 pytestmark = pytest.mark.usefixtures("silence")
 
-SINGLES_EVERY = 2  # in continuous integration, one crash point in this many is tested
+SINGLES_EVERY = 3  # in continuous integration, one crash point in this many is tested
 SECOND_CRASHES = 1.0 if LONG else 0.002  # share of the second crashes that is tested, for stories with few points
 LONG_DOWN = 90  # seconds; a process that restarts later must not send the signals of old claims
 DOWN_EVERY = 1 if LONG else 8  # one crash in this many is also tested with a late restart

@@ -327,4 +327,8 @@ def setup_data(view: SetupView, formatter: CardFormatter) -> Data:
     Long ids get marks for wrapping; the reader of the file removes them.
     """
     lines = view.toml.strip("\n").split("\n")[:_TOML_LINES]
-    return {"words": formatter.say.group("setup"), "lines": [wrappable(line) for line in lines]}
+    return {
+        "words": formatter.say.group("setup"),
+        "lines": [wrappable(line) for line in lines],
+        "fallback": [formatter.runs("setup.fallback", channel=view.fallback)] if view.fallback else [],
+    }

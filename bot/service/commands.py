@@ -118,7 +118,7 @@ class CommandService:
             return MessageView(MessageCode.CHANNEL_ONLY)
         if channel := self._configuration.value.channel_at(message.conversation):
             return MessageView(MessageCode.ALREADY_SET_UP, detail=channel.name)
-        return SetupView(setup_entry(message.conversation, self._configuration.value.channels))
+        return setup_view(message.conversation, self._configuration.value.channels)
 
     # --- pending
 
@@ -238,26 +238,22 @@ async def _shows(row: Record, message: IncomingMessage, reader: Reader) -> bool:
     return card_in(row, message.conversation) is not None
 
 
-def setup_entry(conversation: str, channels: Sequence[Channel]) -> str:
-    """Return a [[channels]] entry for this conversation, ready to paste after the existing ones in node-access.toml."""
+def setup_view(conversation: str, channels: Sequence[Channel]) -> SetupView:
+    """Return a [[channels]] entry for this conversation, ready to paste after the existing ones in node-access.toml.
+
+    An only channel is marked as the fallback, because with a second one that is required.
+    """
     taken = {channel.name for channel in channels}
     numbered = (f"approvals-{number}" for number in count(2))
     name = next(each for each in chain(["approvals"], numbered) if each not in taken)
-    return (
+    toml = (
         f'[[channels]]\nname = "{name}"\nconversation = "{_toml_text(thread_root(conversation))}"\n'
         'approvers = ["members"]\n'
         'approver_role = "arn:aws:iam::{account}:role/NodeAccessApprover"\n'
-        'match = { tags = { Environment = ["production"] } }  # which requests come here\n' + _fallback_advice(channels)
+        'match = { tags = { Environment = ["production"] } }\n'
     )
-
-
-def _fallback_advice(channels: Sequence[Channel]) -> str:
-    """Return a comment in TOML: mark the only channel as the fallback, because with a second one that is required.
-
-    Empty if there are several channels.
-    """
-    alone = [channel for channel in channels if channel.fallback and len(channels) == 1]
-    return "".join(f'# and write fallback = true below name = "{channel.name}"\n' for channel in alone)
+    alone = (channel.name for channel in channels if channel.fallback and len(channels) == 1)
+    return SetupView(toml, fallback=next(alone, None))
 
 
 def _toml_text(text: str) -> str:

@@ -19,7 +19,7 @@ from bot.rendering.command_names import COMMAND_NAMES
 from bot.rendering.i18n import LOCALES
 from bot.rendering.template import Card
 from bot.service.clicks.click import Verb
-from bot.service.commands import LONGEST_LIST, MOST_COUNTED, setup_entry
+from bot.service.commands import LONGEST_LIST, MOST_COUNTED, setup_view
 from bot.service.incoming import IncomingMessage
 from tests.contract import documents
 from tests.fakes.aws import TARO
@@ -452,7 +452,7 @@ async def test_status_and_pending_show_no_request_to_the_person_in_an_untrusted_
 
 
 async def test_setup_in_a_new_channel_returns_an_entry_that_can_be_appended_to_the_file(world: World) -> None:
-    """The file is valid with the entry, once the advice in the entry was followed.
+    """The file is valid with the entry, once the channel that the answer names is the fallback.
 
     A configured channel or a personal chat gets a message instead.
     """
@@ -461,7 +461,7 @@ async def test_setup_in_a_new_channel_returns_an_entry_that_can_be_appended_to_t
     message = IncomingMessage("setup", HANAKO, "19:another@thread.tacv2;messageid=7", personal=False)
     view = (await world.commands.answer(message)).view
     assert isinstance(view, SetupView)
-    assert 'fallback = true below name = "approvals"' in view.toml
+    assert view.fallback == "approvals"
     there = '[[channels]]\nname = "approvals"\nfallback = true\nconversation = "19:approvers@thread.tacv2"\n'
     names = [channel.name for channel in parse_configuration(f"{there}\n{view.toml}".encode()).channels]
     assert names == ["approvals", "approvals-2"]
@@ -470,9 +470,8 @@ async def test_setup_in_a_new_channel_returns_an_entry_that_can_be_appended_to_t
 def test_entry_for_one_of_several_channels_advises_no_change_of_another_channel() -> None:
     """Only a single channel may have to become the fallback: the file is valid without one as long as it is alone."""
     channels = [APPROVALS, replace(APPROVALS, name="leads", conversation="19:leads@thread.tacv2", fallback=False)]
-    assert "fallback" not in setup_entry("19:another@thread.tacv2", channels)
-    assert "fallback" not in setup_entry("19:another@thread.tacv2", channels[1:])
-    assert "fallback" in setup_entry("19:another@thread.tacv2", channels[:1])
+    found = [setup_view("19:another@thread.tacv2", each).fallback for each in (channels, channels[1:], channels[:1])]
+    assert found == [None, None, "approvals"]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ class SetupView:
     """Template `setup`: this channel's [[channels]] entry, ready to paste. `toml` is shown without any change."""
 
     toml: str
+    fallback: str | None = None  # the only channel of the file so far: it must become the fallback
 
 
 class DigestCount(StrEnum):

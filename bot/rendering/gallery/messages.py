@@ -253,7 +253,7 @@ name = "approvals"
 conversation = "19:3Vx0pQkRz7mB1tYc8WdLw5GhN2sEaU6fJoXi9KbTqCy1@thread.tacv2"
 approvers = ["members"]
 approver_role = "arn:aws:iam::{account}:role/NodeAccessApprover"
-match = { tags = { Environment = ["production"] } }  # which requests come here
+match = { tags = { Environment = ["production"] } }
 """
 _DETAILS = {MessageCode.NOT_FOUND: OPS_ITEM_ID, MessageCode.ALREADY_SET_UP: "approvers"}
 _OTHER_CODES = (each for each in MessageCode if each is not MessageCode.NOT_FOUND)
@@ -274,6 +274,7 @@ _REPLIES: Final[Mapping[str, View]] = {
         HistoryKind.TERM, (), LISTED_AT - timedelta(days=30), term="batch-staging-with-a-long-name-07"
     ),
     "setup": SetupView(_TOML),
+    "setup-of-a-second-channel": SetupView(_TOML, fallback="leads"),
     "message": MessageView(MessageCode.NOT_FOUND, OPS_ITEM_ID),
     **{named("message", code): MessageView(code, _DETAILS.get(code)) for code in _OTHER_CODES},
     **{named("message", f"{code}_plain"): MessageView(code) for code in _DETAILS},

@@ -148,6 +148,7 @@ class Services:
             configuration=configuration,
             telemetry=telemetry,
             owner=owner,
+            period=period,
         )
         self.sweep = Sweep(
             SweepServices(

@@ -91,6 +91,11 @@ async def decide(sandbox: Sandbox, request: str, verdict: str, comment: str = ""
     await asyncio.to_thread(sandbox.aws.control.decide, request, verdict, comment=comment)
 
 
+async def use(sandbox: Sandbox, request: str, act: str) -> None:
+    """Open or close the requester's session on the node of a request."""
+    await asyncio.to_thread(sandbox.aws.control.use, request, act)
+
+
 def late_url(sandbox: Sandbox) -> str:
     """Return the address of Mei's page."""
     return sandbox.teams.channel_url_for(MEI, page="late")
@@ -134,13 +139,16 @@ async def test_stories_of_an_english_channel(start_sandbox: Starter, browser: Br
         await each_person_sees_their_own_view(stage, await in_channel(sandbox, browser, READER))
         await access_is_approved_and_revoked(stage)
         await ask(sandbox, "Flush the cache", node="cache-stg-01")
-        await decide(sandbox, await ask(sandbox, "Flush the sessions", node="cache-stg-01"), "approve")
+        used = await ask(sandbox, "Flush the sessions", node="cache-stg-01")
+        await decide(sandbox, used, "approve")
+        await use(sandbox, used, "open")
         await two_people_approve_two_levels(stage)
         await request_is_rejected_at_the_second_level(stage)
         await requester_cancels(stage)
         await approver_requests_access(stage)
         await machine_requests_access(stage)
         await request_expires_and_access_ends(stage)
+        await session_outlives_its_access(stage, used)
         assert sandbox.aws.mistakes == []
 
 
@@ -268,6 +276,17 @@ async def request_expires_and_access_ends(stage: Stage) -> None:
     await stage.requester.wait_for("Your access has ended")
     await stage.shoot(stage.approver, "expired-en", of="Flush the cache")
     await stage.shoot(stage.requester, "ended-message-en", of="has ended")
+
+
+async def session_outlives_its_access(stage: Stage, request: str) -> None:
+    """Card and message warn of the open session. Once it is closed, they say how long it was."""
+    warning = "1 session is still open"
+    await stage.approver.wait_for(warning, of="Flush the sessions")
+    await stage.requester.wait_for(warning)
+    await stage.shoot(stage.approver, "still-open-en", of="Flush the sessions")
+    await use(stage.sandbox, request, "close")
+    await stage.approver.wait_for("1 session, ", of="Flush the sessions")
+    await stage.requester.wait_until_gone(warning)
 
 
 async def test_stories_of_a_japanese_channel(start_sandbox: Starter, browser: Browser, pictures: Path) -> None:

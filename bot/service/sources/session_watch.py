@@ -1,7 +1,7 @@
 """Reads the sessions on nodes while access runs, so that rows say what the access was used for.
 
-The sweep hands over which access runs or ended lately. Each account and Region (a place) is then read at most once in
-LOOK_EVERY by any process, however many requests it has; nothing is read while there is none. Only rows whose sessions
+The sweep hands over which access runs or ended lately. Each account and Region (a place) is then read at most once per
+sweep by any process, however many requests it has; nothing is read while there is none. Only rows whose sessions
 changed are written. The permission to list sessions is optional: without it, no row has any.
 """
 
@@ -36,7 +36,7 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
-LOOK_EVERY: Final = timedelta(seconds=50)  # shorter than a minute, so that each sweep of a minute can look
+SHARE: Final = 5 / 6  # of the sweep's period; no process looks again before, and each sweep can look
 DENIED_PAUSE: Final = timedelta(hours=1)  # before a missing permission is tried again
 FAILURES: Final = 5  # in a row, before cards say that sessions cannot be read: a card is updated only for what lasts
 _LEASE: Final = "sessions"  # the lease of a look is stored beside that of the sweep, under another name
@@ -73,9 +73,14 @@ class SessionWatch:
         configuration: CurrentConfiguration,
         telemetry: Telemetry,
         owner: str,
+        period: float,
     ) -> None:
+        """Watch the configured accounts and Regions. `period` is the time in seconds between two sweeps of one."""
+        pause = timedelta(seconds=period * SHARE)
         self._places = {
-            place: _PlaceWatch(place, rows=rows, sessions=sessions, clock=clock, telemetry=telemetry, owner=owner)
+            place: _PlaceWatch(
+                place, rows=rows, sessions=sessions, clock=clock, telemetry=telemetry, owner=owner, pause=pause
+            )
             for place in configuration.value.places
         }
 
@@ -99,11 +104,19 @@ class _PlaceWatch:
     """Reads the sessions of one account and Region."""
 
     def __init__(
-        self, place: Place, *, rows: Rows, sessions: Sessions, clock: Clock, telemetry: Telemetry, owner: str
+        self,
+        place: Place,
+        *,
+        rows: Rows,
+        sessions: Sessions,
+        clock: Clock,
+        telemetry: Telemetry,
+        owner: str,
+        pause: timedelta,
     ) -> None:
         self._place, (self._account, self._region) = place, place
         self._rows, self._sessions, self._clock = rows, sessions, clock
-        self._telemetry, self._owner = telemetry, owner
+        self._telemetry, self._owner, self._pause = telemetry, owner, pause
         self._running: Sequence[RunningAccess] = ()
         self._news = asyncio.Event()
         self._next: datetime | None = None  # no look before this moment
@@ -131,14 +144,14 @@ class _PlaceWatch:
             self._telemetry.store_errors.inc()
 
     async def _is_due(self) -> bool:
-        """Return True if no process looked within LOOK_EVERY, and take the next span for this process."""
+        """Return True if no process looked lately, and take the time until the next look for this process."""
         now = self._clock.now()
         if self._next and now < self._next <= now + DENIED_PAUSE:
             return False
         lease = (self._account, f"{self._region} {_LEASE}", self._owner)
-        if not await self._rows.store.lease_sweep(*lease, now=now, until=now + LOOK_EVERY):
+        if not await self._rows.store.lease_sweep(*lease, now=now, until=now + self._pause):
             return False
-        self._next = now + LOOK_EVERY
+        self._next = now + self._pause
         return True
 
     async def _look(self, running: Sequence[RunningAccess]) -> None:

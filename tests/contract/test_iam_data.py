@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract import documents
 from tests.contract.record_iam_data import RECORDED, as_list, policies, used_actions
 
 DATA: dict[str, Any] = json.loads(RECORDED.read_text("utf-8"))["actions"]
@@ -84,3 +85,15 @@ def test_aws_has_a_key_for_each_session_option_of_the_installation() -> None:
     assert listed_type("sts:SetSourceIdentity", "sts:SourceIdentity")
     assert listed_type("sts:TagSession", "aws:RequestTag/NodeAccessPerson")
     assert listed_type("sts:AssumeRole", "sts:ExternalId")
+
+
+def test_aws_has_the_key_with_which_the_role_that_ends_sessions_may_be_narrowed() -> None:
+    """The condition that operations.md says to try: its key, and an operator for the key's type."""
+    (condition,) = (
+        json.loads(f"{{{each}}}")["Condition"]
+        for each in documents.blocks(documents.read(documents.OPERATIONS), "json")
+        if "Condition" in each
+    )
+    (operator,) = condition
+    (key,) = condition[operator]
+    assert operator.startswith(OPERATORS[str(listed_type("ssm:TerminateSession", key))])

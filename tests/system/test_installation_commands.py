@@ -89,7 +89,8 @@ def test_installation_commands_succeed_in_the_order_of_the_page(
     for words in commands(BY_HAND):
         assert run(scene, words) == 0, (words, capsys.readouterr().err)
     roles = {each["RoleName"] for each in iam.list_roles()["Roles"]}
-    assert {"NodeAccessBot", "NodeAccessApprover", "NodeAccessCanceller", "NodeAccessReader"} <= roles
+    acting = {"NodeAccessApprover", "NodeAccessCanceller", "NodeAccessEndSessions", "NodeAccessGiveBack"}
+    assert {"NodeAccessBot", "NodeAccessReader", *acting} <= roles
     (target,) = scene.aws.client("events").list_targets_by_rule(Rule="node-access-events")["Targets"]
     sqs = scene.aws.client("sqs")
     queue = sqs.get_queue_url(QueueName="node-access-events")["QueueUrl"]
@@ -98,7 +99,10 @@ def test_installation_commands_succeed_in_the_order_of_the_page(
     )
 
 
-@pytest.mark.parametrize("section", ["### Approver roles", "### Cancel roles"])
+@pytest.mark.parametrize(
+    "section",
+    ["### Approver roles", "### Cancel roles", "### Roles that end sessions", "### Roles to give access back"],
+)
 def test_role_that_trusts_the_bot_cannot_be_created_before_the_bots_role(
     scene: Scene, section: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

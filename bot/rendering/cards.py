@@ -10,6 +10,7 @@ from bot.rendering.console_links import console_links
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs
 from bot.rendering.forms import decision_form, revoke_form
 from bot.rendering.mention_tags import MentionTags
+from bot.rendering.node_rows import node_rows
 from bot.rendering.notices import notice_data
 from bot.rendering.quiet_lines import quiet_lines
 from bot.rendering.usage import usage_alerts, usage_lines, usage_links
@@ -188,7 +189,7 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
         formatter.runs(f"card_line.{line.verdict}_not_shown", who=formatter.person(line.who or ""))
         for line in view.not_shown
     ]
-    if view.banner in OPEN and _unread_tags(view):
+    if view.banner in OPEN and view.tags_unread and (view.nodes or not view.tags):
         alerts.insert(0, formatter.runs("card_line.tags_unread_some" if view.tags else "card_line.tags_unread"))
     if view.same_role:
         key = "card_line.same_role_denied" if view.same_role_denied else "card_line.same_role"
@@ -203,13 +204,9 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
 
 def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
     return [
-        *formatter.node_row(view.node_id, view.nodes),
+        *node_rows(view, formatter),
         formatter.account_row(view.account, view.account_name),
         formatter.region_row(view.region, view.region_name),
-        *formatter.plain_row("platform", view.platform),
-        *formatter.plain_row("host", view.host),
-        *formatter.plain_row("private_ip", view.private_ip),
-        *_tags(view, formatter),
         *formatter.plain_row("policy", view.policy),
         *_level(view, formatter),
         *_principal(view, formatter),
@@ -217,15 +214,6 @@ def _rows(view: CardView, formatter: CardFormatter) -> list[Data]:
         *(formatter.moment_row("expires", view.deadline, beside=view.requested_at) if view.banner in OPEN else []),
         *formatter.plain_row("request", view.ops_item_id),
     ]
-
-
-def _unread_tags(view: CardView) -> bool:
-    return view.tags_unread and (bool(view.nodes) or not view.tags)
-
-
-def _tags(view: CardView, formatter: CardFormatter) -> list[Data]:
-    unread = "value.tags_unread_some" if view.tags else "value.tags_unread"
-    return formatter.tag_row(view.tags, *([formatter.runs(unread)] if _unread_tags(view) else []))
 
 
 def _principal(view: CardView, formatter: CardFormatter) -> list[Data]:

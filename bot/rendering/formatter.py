@@ -161,10 +161,13 @@ class CardFormatter:
 
     def tag_row(self, tags: Sequence[tuple[str, str]], *more: Runs) -> list[Data]:
         """Return a row with a line for each tag, "…" if tags were left out, and `more` lines; no row without lines."""
+        shown = [*self.tag_lines(tags), *more]
+        return [self.row("tags", *shown)] if shown else []
+
+    def tag_lines(self, tags: Sequence[tuple[str, str]]) -> list[Runs]:
+        """Return a line for each tag, and "…" if tags were left out."""
         shown = [self._tag(key, value) for key, value in tags[: self.limits.tags]]
-        if len(tags) > len(shown):
-            shown.append(plain("…"))
-        return [self.row("tags", *shown, *more)] if shown or more else []
+        return [*shown, plain("…")] if len(tags) > len(shown) else shown
 
     def _tag(self, key: str, value: str) -> Runs:
         name, content = one_line(key, self.limits.tag // 2), one_line(value, self.limits.tag)

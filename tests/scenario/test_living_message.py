@@ -119,7 +119,7 @@ async def test_approved_message_has_the_commands_until_the_access_is_revoked(wor
     assert CONNECT not in world.chat.living
     assert "access was revoked" in texts(world)[0]
     _, approved, revoked = texts(world)
-    assert ("You can connect to the node" in approved, "was revoked" in revoked) == (True, True)
+    assert ("You can connect until" in approved, "was revoked" in revoked) == (True, True)
     assert not any(CONNECT in each.card or CANCEL in each.card for each in world.chat.of("direct")[1:])
     assert [each.versions[0].alert for each in world.chat.of("direct")] == [True] * 3
     await world.shown(key)
@@ -292,7 +292,7 @@ async def test_new_language_changes_the_next_messages_and_causes_no_update() -> 
     await world.shown(key)
     assert len(world.chat.of("direct")[0].versions) == 1
     await decided(world, key)
-    assert ["You can connect to the node" in text for text in texts(world)] == [True, True]
+    assert ["You can connect until" in text for text in texts(world)] == [True, True]
 
 
 async def test_answer_to_a_click_is_in_the_language_of_the_person_who_clicked() -> None:
@@ -376,7 +376,7 @@ async def test_deleted_message_of_an_open_request_is_posted_again_once(world: Wo
     await decided(world, key)
     await world.pass_time(key, 60)
     (short,) = texts(world)
-    assert "You can connect to the node" in short
+    assert "You can connect until" in short
 
 
 async def test_deleted_message_of_a_rejected_request_is_not_posted_again(world: World) -> None:

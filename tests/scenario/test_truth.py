@@ -519,7 +519,7 @@ async def test_requester_who_is_identified_late_gets_the_direct_message_about_th
         world.people.failing = False
         await world.clock.advance(IDENTIFYING_SPAN.total_seconds())
     (message,) = world.chat.of("direct")
-    assert "You can connect to the node until" in shown(literal_eval(message.card))
+    assert "You can connect until" in shown(literal_eval(message.card))
 
 
 async def test_vote_that_aws_shows_90_seconds_late_is_attributed_to_the_person_who_clicked(world: World) -> None:

@@ -45,6 +45,8 @@ def with_targets(change: Callable[[list[str]], object]) -> Callable[[dict[str, A
 async def test_card_note_and_direct_message_of_a_request_for_several_nodes_name_every_node(world: Product) -> None:
     """Card and direct message have the name and id of every node, the note has the names. One signal is sent.
 
+    All facts on the card are grouped by node.
+
     The direct message has a command to connect to each node.
     """
     ids = [world.aws.world.nodes[name] for name in NAMES]
@@ -53,7 +55,9 @@ async def test_card_note_and_direct_message_of_a_request_for_several_nodes_name_
         card = await world.card(request)
         await world.until(lambda: all(each in str(world.cards(request)[0].card) for each in NAMES))
         text = shown(world.cards(request)[0].card)
-        assert all(each in text for each in (*NAMES, *ids))
+        first, second = text.partition("Node 1\n")[2].split("Node 2\n")
+        assert (ids[0] in first, ids[1] in first, ids[0] in second, ids[1] in second) == (True, False, False, True)
+        assert ("172.31.10.21" in first, "10.20.30.40" in second) == (True, True)
         await world.click(HANAKO, world.cards(request)[0], "approve", "ok")
         await world.until(lambda: any("start-session" in str(each.card) for each in world.direct_messages(TARO)))
         await world.until(lambda: bool(world.replies(card)))

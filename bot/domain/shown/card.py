@@ -11,7 +11,7 @@ from bot.domain.escalation import second_channel
 from bot.domain.identity import Person, Principal, role_of_arn
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
-from bot.domain.request import AccessRequest, Action, Level, Status, Verdict, Withdrawal
+from bot.domain.request import AccessRequest, Action, Level, Node, Status, Verdict, Withdrawal
 from bot.domain.reviewing import active_reviews
 from bot.domain.routing import Channel, causes
 from bot.domain.shown.buttons import is_home, is_identified, may_offer_revoke, rules_now, why_no_buttons
@@ -28,6 +28,7 @@ from bot.domain.shown.views import (
     LevelLine,
     Mention,
     NoButtons,
+    NodeFacts,
     NodeLine,
 )
 
@@ -93,7 +94,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         conflicting_policies=conflicting_policies(record),
         decided_outside=request.status in DECIDED and not lines and not request.auto_approved,
         auto_approved=request.auto_approved,
-        nodes=node_lines(request),
+        nodes=tuple(_facts(each, channel) for each in request.nodes),
         not_shown=hidden_lines(record),
         visits=record.visits if pending else None,
         same_role=_name_of_role(role_that_does_not_count(record)),
@@ -228,6 +229,19 @@ def _each(values: Sequence[str | None]) -> str | None:
 def node_lines(request: AccessRequest) -> tuple[NodeLine, ...]:
     """Return a line for each node of a request for several; () for a single node."""
     return tuple(NodeLine(node.id, node.name) for node in request.nodes)
+
+
+def _facts(node: Node, channel: Channel) -> NodeFacts:
+    values = ((key, node.tag(key)) for key in channel.show_tags)
+    return NodeFacts(
+        node.id,
+        node.name,
+        platform=node.platform,
+        host=node.host,
+        private_ip=node.private_ip,
+        tags=tuple((key, value) for key, value in values if value is not None),
+        tags_unread=node.tags is None,
+    )
 
 
 def _level_line(request: AccessRequest, record: Record) -> LevelLine | None:

@@ -122,6 +122,17 @@ class NodeLine:
     name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NodeFacts(NodeLine):
+    """One of several nodes on a card, with its own facts."""
+
+    platform: str | None = None
+    host: str | None = None
+    private_ip: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    tags_unread: bool = False
+
+
 class UsageState(StrEnum):
     """What the sessions on a node show about granted access."""
 
@@ -213,7 +224,7 @@ class CardView:
     not_shown: tuple[DecisionLine, ...] = ()  # votes that AWS accepted and does not show
     same_role: str | None = None  # name of the role whose further votes at the waiting level had no effect
     same_role_denied: bool = False  # AWS denied such a vote: the role may also have lost its permission
-    nodes: tuple[NodeLine, ...] = ()  # the nodes of a request for several; `node_id` is then empty
+    nodes: tuple[NodeFacts, ...] = ()  # the nodes of a request for several; `node_id` is then empty
     requester_is_person: bool = True  # False: `requester` is the name of an AWS identity, maybe of a machine
     account_name: str | None = None
     region_name: str | None = None  # what AWS calls the Region, in English

@@ -18,7 +18,7 @@ from bot.domain.shown.views import (
     EscalationLine,
     LevelLine,
     Mention,
-    NodeLine,
+    NodeFacts,
     OwnRequest,
 )
 from bot.rendering.gallery.sample import (
@@ -104,7 +104,10 @@ WAITING: Final = replace(
 _COLLEAGUES_APPROVAL = replace(SECOND_APPROVAL, step="Level1")
 HALF_APPROVED: Final = replace(WAITING, level=_HALF_APPROVED_LEVEL, decisions=(_COLLEAGUES_APPROVAL,))
 _BOTH_APPROVALS = (APPROVAL, _COLLEAGUES_APPROVAL)
-NODES: Final = (NodeLine(NODE_ID, NODE_NAME), NodeLine("mi-0123456789abcdef0"))
+NODES: Final = (
+    NodeFacts(NODE_ID, NODE_NAME, WAITING.platform, private_ip=WAITING.private_ip, tags=WAITING.tags),
+    NodeFacts("mi-0123456789abcdef0", None, "Ubuntu 24.04", "Azure (japaneast)", tags_unread=True),
+)
 _CLOSED = replace(WAITING, buttons=False, step="")
 _NODES_UNREAD = replace(_CLOSED, node_id="", node_name=None, platform=None, private_ip=None, tags=())
 QUEUED: Final = replace(WAITING, banner=Banner.QUEUED, queued=(APPROVAL,))
@@ -148,7 +151,16 @@ _WAITING_CARDS = {
         WAITING, mentions=ASKED, mentioned=(Mention("29:1-lopez-maria", OTHER_REQUESTER),), rings=True
     ),
     "request-several-nodes": replace(
-        WAITING, node_id="", node_name=None, nodes=NODES, tags_unread=True, host="Azure (japaneast)"
+        WAITING,
+        node_id="",
+        node_name=None,
+        nodes=NODES,
+        tags_unread=True,
+        platform="Amazon Linux 2023, Ubuntu 24.04",
+        host="Azure (japaneast)",
+    ),
+    "request-outside-ec2": replace(
+        WAITING, node_id=NODES[1].id, node_name="factory-gw-osaka", platform=NODES[1].platform, host=NODES[1].host
     ),
     "request-many-causes": replace(
         WAITING,

@@ -111,6 +111,9 @@ _APPROVED = replace(
 )
 
 
+_NODES = tuple(NodeLine(each.id, each.name) for each in NODES)
+
+
 def _approved_for(nodes: tuple[NodeLine, ...]) -> DirectView:
     """Return the message on access to several nodes."""
     key = RequestKey.parse(KEY)
@@ -303,8 +306,8 @@ MESSAGES: Final[Mapping[str, Sample]] = {
         "direct-message-level-passed-reviewing": replace(_LEVEL_PASSED, reviewers=(COLLEAGUE, OTHER_REQUESTER)),
         **_USED,
         **_SHORT,
-        "direct-message-several-nodes": _approved_for(NODES),
-        "direct-message-many-nodes": _approved_for((*NODES, NodeLine("i-0a1b2c3d4e5f60718", "web-prod-02"))),
+        "direct-message-several-nodes": _approved_for(_NODES),
+        "direct-message-many-nodes": _approved_for((*_NODES, NodeLine("i-0a1b2c3d4e5f60718", "web-prod-02"))),
         "direct-message-failed-policies-conflict": replace(
             _OVER, kind=DirectKind.FAILED, conflicting_policies=("Policy-A", "Policy-B")
         ),

@@ -14,7 +14,7 @@ from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict, Withdrawal
 from bot.domain.shown.reply_views import PendingView, RequestLine, View
-from bot.domain.shown.views import Banner, DirectKind, Mention, NodeLine, NoteKind, Notice, NoticeCode
+from bot.domain.shown.views import Banner, DirectKind, Mention, NodeFacts, NoteKind, Notice, NoticeCode
 from bot.rendering import render, summary
 from bot.rendering.gallery import SAMPLES
 from bot.rendering.gallery.sample import LINK
@@ -178,8 +178,8 @@ def test_waiting_card_shows_every_fact_in_order() -> None:
             "Why here: Environment = production",
         ]),
         (facts, [
-            "i-02999bd501754105a", "prod-core (111122223333)", "Tokyo · ap-northeast-1", "Amazon Linux 2023", "10.0.3.17",
-            "Environment = production", "E-commerce-Manual-Approval-Policy", "1 of 2 (Level1)", "1 approval needed",
+            "i-02999bd501754105a", "Amazon Linux 2023", "10.0.3.17", "Environment = production",
+            "prod-core (111122223333)", "Tokyo · ap-northeast-1", "E-commerce-Manual-Approval-Policy", "1 of 2 (Level1)", "1 approval needed",
             "Mon, Nov 23, 2026, 14:19 JST", "Mon, Nov 30, 14:19 JST", "oi-f57e817742bd",
         ]),
     ):  # fmt: skip
@@ -401,6 +401,25 @@ def test_card_names_account_region_and_the_conditions_of_its_channel() -> None:
     assert "Tokyo · ap-northeast-1" in message
 
 
+def test_card_of_several_nodes_has_the_facts_of_each_under_its_name() -> None:
+    """An approver sees which node is which. A node whose tags cannot be read says so."""
+    text = shown(card(SAMPLES["request-several-nodes"].view))
+    first, second = text.partition("Node 1\n")[2].split("\nNode 2\n")
+    assert first.split("\n") == [
+        "web-prod-01 (i-02999bd501754105a)",
+        "Amazon Linux 2023 · 10.0.3.17",
+        "Environment = production",
+        "Owner = payments",
+        "Service = checkout",
+    ]
+    assert second.split("\n")[:4] == [
+        "mi-0123456789abcdef0",
+        "Ubuntu 24.04 · Azure (japaneast)",
+        "Tags can’t be read right now",
+        "Account",
+    ]
+
+
 def test_unidentified_principal_is_one_text_run_with_nothing_but_marks_for_wrapping() -> None:
     """The principal, which an administrator may copy into [people], is one TextRun. The file's reader drops the marks."""
     principal = "arn:aws:sts::111122223333:assumed-role/AnOperatorOfTheWholePlatform/a.long.name@example.com"
@@ -438,7 +457,14 @@ def _heaviest(character: str) -> Iterator[tuple[View | Notice, Notice | None]]:
     )
     yield view, notice
     yield replace(view, rings=False), notice
-    yield replace(view, node_id="", nodes=(NodeLine("mi-0123456789abcdef0", long[:256]),) * 5), notice
+    yield (
+        replace(
+            view,
+            node_id="",
+            nodes=(NodeFacts("mi-0123456789abcdef0", long[:256], long, long, long, view.tags, True),) * 5,
+        ),
+        notice,
+    )
     yield replace(view, banner=Banner.FAILED), notice
     yield direct(node_name=long, reason=long, decisions=lines, conflicting_policies=(long,) * 10), None
     yield (
@@ -670,9 +696,3 @@ def test_requester_reads_who_is_looking_at_the_request_in_a_sentence() -> None:
     message = SAMPLES["direct-message-level-passed-reviewing"].view
     assert "佐藤 花子 and Maria Lopez are looking at it now." in shown(card(message))
     assert "現在、佐藤 花子 さん、Maria Lopez さんが確認しています。" in shown(card(message, locale="ja"))
-
-
-def test_unread_tags_of_some_nodes_are_in_the_row_with_the_tags() -> None:
-    """The row has the tags that are known, and says that some are not."""
-    text = shown(card(SAMPLES["request-several-nodes"].view))
-    assert "Service = checkout\nsome can’t be read right now" in text

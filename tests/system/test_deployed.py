@@ -4,8 +4,9 @@ doctor finds nothing wrong there, and names what is wrong if a part of the templ
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from bot.config.file import parse_configuration
 from bot.doctor import examination
 from bot.doctor.examination import Questions, examine
 from bot.domain.decision import DecisionState
-from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE, END_SESSIONS_ROLE, GIVE_BACK_ROLE, REGION
+from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, END_SESSIONS_ROLE, GIVE_BACK_ROLE, REGION
 from bot.sandbox.sandbox import free_port
 from bot.store.assembly import store_at
 from bot.store.dynamodb.creation import create_table
@@ -24,6 +25,14 @@ from tests.system.deploying import deploy
 from tests.system.test_templates import ACTING
 from tests.system.test_templates import bot as bot_template
 
+EVERY_ROLE = f"""
+[[accounts]]
+id = "{ACCOUNT}"
+regions = ["{REGION}"]
+cancel_role = "{CANCELLER_ROLE}"
+end_sessions_role = "{END_SESSIONS_ROLE}"
+give_back_role = "{GIVE_BACK_ROLE}"
+"""
 KEY, RESTORED = "node-access.toml", "node-access-restored"
 
 
@@ -35,7 +44,12 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
         yield world
 
 
-def _deploy(world: Product, without: Callable[[dict[str, Any]], None] | None = None, **parameters: str) -> None:
+def _deploy(
+    world: Product,
+    without: Callable[[dict[str, Any]], None] | None = None,
+    *,
+    parameters: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     template = bot_template(**parameters)
     if without:
         without(template.body["Resources"])
@@ -74,8 +88,9 @@ async def test_request_is_decided_with_the_resources_that_the_templates_create(w
 
 
 async def test_doctor_finds_no_problem_with_the_resources_that_the_templates_create(world: Product) -> None:
-    """Doctor runs beside the running bot, after a decision."""
-    await asyncio.to_thread(_deploy, world)
+    """Doctor runs beside the running bot, after a decision. The optional roles are made, and named in the file."""
+    world.toml += EVERY_ROLE
+    await asyncio.to_thread(_deploy, world, parameters=ACTING)
     async with world.running() as program:
         await world.click(HANAKO, await world.card(await world.ask()), "approve")
         await program.services.checks.make()

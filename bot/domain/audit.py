@@ -1,16 +1,18 @@
-"""Entries of the audit trail: each click, each change of a decision, their results, and sessions on nodes.
+"""Entries of the audit trail: each click, each change of a decision, their results, sessions on nodes and their ends.
 
 The entries of a change follow from the row before and after it. The store therefore writes row and entries together,
 and no code that sends to AWS can forget one. Must not know stores or logs.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from bot.domain.decision import Decision, DecisionState
+from bot.domain.endings import Ending, EndState
 from bot.domain.record import Record
+from bot.domain.request import SessionAction
 from bot.domain.sessions import SeenSession
 
 
@@ -20,7 +22,7 @@ class AuditEntry:
 
     at: datetime
     # clicked; the new state of a decision: claimed, sent, accepted, refused, unanswered, released; session_opened or
-    # session_ended, for a session on a node
+    # session_ended, for a session on a node; end_… for a session that a person ends; ending_stopped
     event: str
     request: str = ""
     step: str = ""
@@ -29,7 +31,8 @@ class AuditEntry:
     person_name: str = ""
     tenant: str = ""
     conversation: str = ""
-    # the code of the answer to a click (`counted`: of several), why a decision had no effect, or whose a session is
+    # the code of the answer to a click (`counted`: of several), why a decision had no effect, whose a session is, or
+    # why an ending of sessions stopped
     outcome: str = ""
     detail: str = ""  # AWS's error code, the code of a Refusal, the number of counted clicks, or a session's node
     decision: str = ""  # the id that ties a decision's entries together
@@ -50,12 +53,22 @@ EVENTS: Final = {
     DecisionState.RELEASED: "released",
 }
 """The event in the trail for each state of a decision."""
+END_EVENTS: Final = {
+    EndState.ASKED: "end_asked",
+    EndState.ENDED: "end_confirmed",
+    EndState.UNCONFIRMED: "end_unconfirmed",
+    EndState.DENIED: "end_denied",
+    EndState.FAILED: "end_failed",
+}
+"""The event in the trail for each state of a session that a person ends. One that is only planned has none."""
+ENDING_STOPPED = "ending_stopped"
 
 
 def steps(before: Record, after: Record, *, at: datetime) -> Iterator[AuditEntry]:
     """Yield an entry for each decision that is new or has another state or outcome, in the order of the row.
 
-    Then yield one for each session that opened, ended, or turned out to be another person's or not.
+    Then yield one for each session that opened, ended, or turned out to be another person's or not; one for each
+    session that a person ends and that is in another state; and one for each ending that stopped.
     """
     known = {each.id: each for each in before.decisions}
     for decision in after.decisions:
@@ -63,6 +76,39 @@ def steps(before: Record, after: Record, *, at: datetime) -> Iterator[AuditEntry
         if former is None or (former.state, former.outcome) != (decision.state, decision.outcome):
             yield _step(after, decision, at)
     yield from _session_steps(before, after, at)
+    yield from _ending_steps(before, after, at)
+
+
+def _ending_steps(before: Record, after: Record, at: datetime) -> Iterator[AuditEntry]:
+    known = {each.id: each for each in before.endings}
+    for ending in after.endings:
+        former = known.get(ending.id)
+        if former is ending:
+            continue
+        states = {each.id: each.state for each in former.sessions} if former else {}
+        for session in ending.sessions:
+            if session.state in END_EVENTS and states.get(session.id) is not session.state:
+                entry = _ending_step(after, ending, END_EVENTS[session.state], at)
+                yield replace(entry, session=session.id, detail=session.detail or session.node, outcome=session.whose)
+        if ending.stopped and (former is None or former.stopped is None):
+            yield replace(_ending_step(after, ending, ENDING_STOPPED, at), outcome=ending.stopped)
+
+
+def _ending_step(record: Record, ending: Ending, event: str, at: datetime) -> AuditEntry:
+    person = ending.person
+    return AuditEntry(
+        at=at,
+        event=event,
+        request=str(record.key),
+        step=ending.step,
+        verb=SessionAction.END,
+        person=person.object_id,
+        person_name=person.name,
+        tenant=person.tenant_id,
+        conversation=ending.conversation,
+        decision=ending.revocation,
+        state=state_of(record),
+    )
 
 
 def _session_steps(before: Record, after: Record, at: datetime) -> Iterator[AuditEntry]:

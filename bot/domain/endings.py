@@ -23,7 +23,7 @@ CONFIRMED_WITHIN: Final = timedelta(seconds=30)  # after the call; then the sess
 CALL_PAUSE: Final = timedelta(seconds=1)  # between two calls
 LOOK_PAUSE: Final = timedelta(seconds=2)  # between two reads that wait for AWS to list a session as ended
 LONGEST_PAUSE: Final = timedelta(minutes=10)  # between two rounds; a later time was stored by a clock that was ahead
-UNREAD_AFTER: Final = 3  # failed reads in a row, before cards say that sessions cannot be read
+UNREAD_AFTER: Final = 3  # failures in a row, before cards say that AWS or Teams does not answer
 MOST_ENDED: Final = 50  # sessions of one ending; rows of DynamoDB are limited, and further ones are left open
 MOST_PLANNED: Final = 20  # sessions of one round; each needs an audit entry, and one write takes a limited number
 MOST_ENDINGS: Final = 5  # of a row; the oldest are dropped
@@ -92,7 +92,7 @@ class Ending:
     left: int = 0  # open sessions that may belong to this access or to another one, as of the last read
     rounds: int = 0  # that have begun
     in_round: bool = False
-    failures: int = 0  # reads that failed, in a row
+    failures: int = 0  # of AWS or Teams to answer, in a row
     next_at: datetime | None = None  # None while it waits, and once it is over
     stopped: Stopped | None = None
 
@@ -112,7 +112,7 @@ class Ending:
 
     @property
     def is_unread(self) -> bool:
-        """True if sessions could not be read for a while."""
+        """True if AWS or Teams has not answered for a while."""
         return self.failures >= UNREAD_AFTER or self.stopped is Stopped.UNREADABLE
 
 
@@ -215,8 +215,8 @@ def stopped(ending: Ending, why: Stopped) -> Ending:
     return replace(ending, stage=EndingStage.OVER, stopped=why, sessions=kept, in_round=False, next_at=None)
 
 
-def unread(ending: Ending, now: datetime) -> Ending:
-    """Return an ending after a read that failed: it tries again, at last when the last round begins."""
+def put_off(ending: Ending, now: datetime) -> Ending:
+    """Return an ending after AWS or Teams did not answer: it tries again, at last when the last round begins."""
     if now >= ending.clicked_at + ROUNDS[-1]:
         return stopped(ending, Stopped.UNREADABLE)
     pause = min(LOOK_PAUSE * 2 ** min(ending.failures, 5), timedelta(minutes=1))
@@ -245,8 +245,9 @@ def next_planned(ending: Ending) -> EndedSession | None:
 
 def with_state(ending: Ending, session_id: str, state: EndState, *, detail: str = "", at: datetime) -> Ending:
     """Return an ending with one session in another state. `at` is the time of the call, for ASKED."""
+    moments = {EndState.ASKED: at, EndState.FOUND: None}
     sessions = (
-        replace(each, state=state, detail=detail, asked_at=at if state is EndState.ASKED else each.asked_at)
+        replace(each, state=state, detail=detail, asked_at=moments.get(state, each.asked_at))
         if each.id == session_id
         else each
         for each in ending.sessions
@@ -254,7 +255,7 @@ def with_state(ending: Ending, session_id: str, state: EndState, *, detail: str 
     return replace(ending, sessions=tuple(sessions))
 
 
-def scheduled(ending: Ending, access: Access, now: datetime, *, called: bool) -> Ending:
+def scheduled(ending: Ending, access: Access, now: datetime, *, called: bool = False) -> Ending:
     """Return a running ending with the time of its next step. `called` says whether a call was just made."""
     if ending.stage is not EndingStage.RUNS:
         return ending

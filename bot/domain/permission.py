@@ -9,6 +9,8 @@ The rules are checked in this order. Default deny: each returns a Refusal, or No
   is false); it is certain for which nodes access is requested (not for Revoke); the request waits for a decision at
   this step (for Revoke: access was granted at this step); AWS is not certain to refuse the role; a required comment is
   not empty.
+- End sessions (`may_decide` with SessionAction.END, `may_end_own`): as for Revoke, also once access has ended; or the
+  person is the identified Teams user who made the request, and access has ended. The account has an end_sessions_role.
 - Cancel (`may_cancel`): the request is not a replica; the person belongs to the tenant and is the identified Teams user
   who made the request; the click has no step; the account has a cancel_role; the request waits.
 
@@ -25,7 +27,7 @@ from typing import Literal, assert_never
 
 from bot.domain.approvers import GroupMembers, Listed, Unread, entries_of, listed_approvers
 from bot.domain.identity import Person, Requester, role_of_arn
-from bot.domain.request import AccessRequest, Action, ApproverKind, Level, Status, Verdict, Withdrawal
+from bot.domain.request import AccessRequest, Action, ApproverKind, Level, SessionAction, Status, Verdict, Withdrawal
 from bot.domain.routing import Channel
 from bot.text.invisible import is_visible
 from bot.text.names import exact
@@ -65,6 +67,7 @@ class Refusal(StrEnum):
     OWN_CHAT = "own_chat"  # a request is cancelled only in its requester's own chat with the bot
     NOT_REQUESTER = "not_requester"
     NO_CANCEL_ROLE = "no_cancel_role"  # the account has no role that cancels requests
+    NO_END_ROLE = "no_end_sessions_role"  # the account has no role that ends sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Membership:
 def may_decide(
     person: Person,
     *,
-    action: Action,
+    action: Action | SessionAction,
     comment: str | None,
     request: AccessRequest,
     requester: Requester,
@@ -145,8 +148,12 @@ def _refused_by_aws(level: Level | None, role: str | None) -> Refusal | None:
     return None if may_list_role(level, role) else Refusal.OTHER_ROLE
 
 
-def _unfit(request: AccessRequest, action: Action, step: str) -> Refusal | None:
+def _unfit(request: AccessRequest, action: Action | SessionAction, step: str) -> Refusal | None:
     """Return why no approver may take this action in the request's current state; None if approvers may."""
+    if isinstance(action, SessionAction):
+        if not had_access(request) or request.last_level is None:
+            return Refusal.UNREADABLE
+        return None if request.last_level.step == step else Refusal.OTHER_STEP
     match action:
         case Withdrawal.CANCEL:
             return Refusal.NOT_REQUESTER  # a click never reaches this line: `may_cancel` decides
@@ -168,6 +175,36 @@ def can_be_revoked(request: AccessRequest, now: datetime) -> bool:
     """True while granted access is known to be active. Access without a known end cannot be revoked."""
     granted = request.status is Status.APPROVED and request.execution_id is not None
     return granted and request.access_until is not None and now < request.access_until
+
+
+def had_access(request: AccessRequest) -> bool:
+    """True once access was granted, also if it has ended or was revoked since. False for a replica."""
+    return request.status in {Status.APPROVED, Status.REVOKED} and not request.replica_of
+
+
+def may_end_own(
+    person: Person,
+    *,
+    request: AccessRequest,
+    requester: Requester,
+    step: str,
+    tenant_id: str,
+    has_role: bool,
+    now: datetime,
+) -> Refusal | None:
+    """Return why this person may not end the sessions as their own; None only for the requester, once access has ended.
+
+    `has_role` says whether the account has a role that ends sessions.
+    """
+    if request.replica_of:
+        return Refusal.REPLICA
+    if refusal := not_the_requester(person, requester, tenant_id):
+        return refusal
+    if step:
+        return Refusal.OTHER_STEP
+    if not has_role:
+        return Refusal.NO_END_ROLE
+    return None if had_access(request) and not can_be_revoked(request, now) else Refusal.UNREADABLE
 
 
 def may_cancel(

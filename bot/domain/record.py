@@ -145,6 +145,10 @@ class Record:
         """Add an ending of sessions, or replace its earlier version."""
         return replace(self, endings=with_ending(self.endings, ending))
 
+    def with_usage(self, usage: Usage | None) -> "Record":
+        """Replace what the access was used for."""
+        return self if usage is self.usage else replace(self, usage=usage)
+
     @property
     def waiting_level(self) -> Level | None:
         """The request's level that waits for a decision; None also if the request was never read."""

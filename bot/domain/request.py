@@ -74,6 +74,12 @@ class Withdrawal(StrEnum):
     CANCEL = "cancel"
 
 
+class SessionAction(StrEnum):
+    """An action on sessions on nodes. It needs no decision, unless access is revoked first."""
+
+    END = "end_sessions"
+
+
 Action = Verdict | Withdrawal  # an action that a click requests from AWS
 STATUS_AFTER: Final[Mapping[Withdrawal, Status]] = MappingProxyType(
     {Withdrawal.REVOKE: Status.REVOKED, Withdrawal.CANCEL: Status.CANCELLED}

@@ -4,7 +4,7 @@ AWS names no access request in a session. A session is therefore attributed by i
 How AWS lists sessions of just-in-time access was not seen live: what does not fit is unclear, and never "theirs".
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -220,6 +220,13 @@ def with_reading(usage: Usage | None, access: Access, reading: Reading, others: 
         ended_read_at=reading.at if settles and reading.with_ended else before.ended_read_at,
         more=before.more or len(ordered) > len(kept),
     )
+
+
+def with_ended(usage: Usage | None, ids: Collection[str], at: datetime) -> Usage | None:
+    """Return what a row keeps once AWS no longer lists some sessions as open, before the next read of all."""
+    if usage is None or not any(each.open and each.id in ids for each in usage.sessions):
+        return usage
+    return replace(usage, sessions=tuple(_missing(each, at) if each.id in ids else each for each in usage.sessions))
 
 
 def unreadable(usage: Usage | None) -> Usage:

@@ -23,6 +23,7 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.jump_links import JumpLinks
 from bot.service.reconcile.deliveries import Deliveries
 from bot.service.reconcile.earlier_access import EarlierAccess
+from bot.service.reconcile.ending import SessionEndings
 from bot.service.reconcile.identifying import Identifying
 from bot.service.reconcile.loop import ReconcileLoop
 from bot.service.reconcile.reconciler import Reconciler
@@ -120,6 +121,14 @@ class Services:
                 outcomes=outcomes,
             ),
             signalling=self.signalling,
+            session_endings=SessionEndings(
+                rows=self.rows,
+                sessions=ports.sessions,
+                permission=permission,
+                clock=clock,
+                configuration=configuration,
+                telemetry=telemetry,
+            ),
             clock=clock,
             configuration=configuration,
             owner=owner,

@@ -48,6 +48,7 @@ METRICS = (
     Metric("looks", Kind.COUNTER, ("outcome",), "Reconciles: a request was compared with what Teams shows; by result"),
     Metric("aws_calls", Kind.COUNTER, ("operation", "result"), "Calls to AWS: ok, or the error code"),
     Metric("signals", Kind.COUNTER, ("verdict", "result"), "Decisions sent to AWS, by the answer"),
+    Metric("session_ends", Kind.COUNTER, ("result",), "Sessions that people ended, by the result"),
     Metric("clicks", Kind.COUNTER, ("verb", "outcome"), "Clicks on buttons, by the answer that the person got"),
     Metric("refreshes", Kind.COUNTER, ("outcome",), "Automatic refreshes of cards, by the view that the person got"),
     Metric(
@@ -141,6 +142,7 @@ class Telemetry:
         self.reconciliations = _counter(registry, "looks")
         self.aws_calls = _counter(registry, "aws_calls")
         self.signals = _counter(registry, "signals")
+        self.session_ends = _counter(registry, "session_ends")
         self.clicks = _counter(registry, "clicks")
         self.refreshes = _counter(registry, "refreshes")
         self.activities = _counter(registry, "activities")

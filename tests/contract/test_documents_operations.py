@@ -9,7 +9,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from bot.cli import main
-from bot.domain.audit import CLICKED, SESSION_ENDED, SESSION_OPENED
+from bot.domain.audit import CLICKED, END_EVENTS, ENDING_STOPPED, SESSION_ENDED, SESSION_OPENED
 from bot.domain.audit import EVENTS as STEPS
 from bot.domain.shown.views import REASONS
 from bot.ports.teams import ChatProblem
@@ -102,7 +102,9 @@ def test_every_refusal_of_teams_is_documented() -> None:
 def test_every_entry_of_the_audit_trail_is_documented() -> None:
     """The table has every kind of entry that `node-access-bot audit` can print."""
     named = [name for row in documents.table(TEXT, "entry", "meaning") for name in re.findall(r"`(\w+)`", row[0])]
-    assert sorted(named) == sorted([CLICKED, *STEPS.values(), SESSION_OPENED, SESSION_ENDED])
+    assert sorted(named) == sorted(
+        [CLICKED, *STEPS.values(), SESSION_OPENED, SESSION_ENDED, *END_EVENTS.values(), ENDING_STOPPED]
+    )
 
 
 def test_every_outcome_of_a_click_is_explained() -> None:

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from bot import audit_export
 from bot.domain import audit
+from bot.domain.request import SessionAction
 from bot.domain.shown.views import REASONS, DirectKind
 from bot.ports.teams import ChatProblem
 from bot.service import auditing
@@ -99,9 +100,18 @@ def enum_values() -> dict[str, dict[str, list[str]]]:
 def audit_codes() -> dict[str, list[str]]:
     values = enum_values()["requests"]
     return {
-        "event": ordered([audit.CLICKED, *audit.EVENTS.values(), audit.SESSION_OPENED, audit.SESSION_ENDED]),
-        "outcome": ordered([*REASONS, *values["decisions[].outcome"]]),
-        "verb": ordered([*Verb, *values["decisions[].verdict"]]),
+        "event": ordered(
+            [
+                audit.CLICKED,
+                *audit.EVENTS.values(),
+                audit.SESSION_OPENED,
+                audit.SESSION_ENDED,
+                *audit.END_EVENTS.values(),
+                audit.ENDING_STOPPED,
+            ]
+        ),
+        "outcome": ordered([*REASONS, *values["decisions[].outcome"], *values["endings[].stopped"]]),
+        "verb": ordered([*Verb, *values["decisions[].verdict"], SessionAction.END]),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision
+from bot.domain.endings import Ending
 from bot.domain.escalation import rules_in, second_channel
 from bot.domain.record import Escalation, Record
 from bot.domain.routing import Channel, same_conversation
@@ -68,10 +69,10 @@ def second_channels(record: Record, configuration: Configuration) -> list[Channe
     return [] if _has_ended(record) else [channel for channel in found if channel]
 
 
-def deciding_channel(record: Record, configuration: Configuration, decision: Decision) -> Channel | None:
-    """Return the channel in which a decision was made, with its rules for this step; None if no channel decides.
+def deciding_channel(record: Record, configuration: Configuration, decision: Decision | Ending) -> Channel | None:
+    """Return the channel of a decision or an ending, with its rules for this step; None if no channel decides.
 
-    A decision counts as made in the request's own channel, unless its conversation is that of the second channel.
+    It counts as made in the request's own channel, unless its conversation is that of the second channel.
     """
     step, conversation = decision.step, decision.conversation
     home, second = configuration.home(record), second_channel(record, configuration, step)

@@ -2,14 +2,16 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from bot.domain.decision import Decision, DecisionEvent, Outcome
+from bot.domain.endings import Ending
 from bot.domain.escalation import rules_in
 from bot.domain.identity import Person, Requester
 from bot.domain.other_levels import approvers_elsewhere, other_levels
-from bot.domain.permission import Membership, Refusal, may_cancel, may_decide, not_the_requester
+from bot.domain.permission import Membership, Refusal, may_cancel, may_decide, may_end_own, not_the_requester
 from bot.domain.record import Escalation, Record
-from bot.domain.request import AccessRequest, Action, RequestKey, Verdict, Withdrawal
+from bot.domain.request import AccessRequest, Action, RequestKey, SessionAction, Verdict, Withdrawal
 from bot.domain.routing import Channel, Route
 from bot.domain.shown.card_places import deciding_channel
 from bot.ports.teams import People, RosterUnavailable
@@ -103,7 +105,14 @@ class PermissionCheck:
         return bool(channel and channel.role_at(step, key.account))
 
     def refusal(
-        self, record: Record, channel_name: str, actor: Actor, *, action: Action, step: str, comment: str | None
+        self,
+        record: Record,
+        channel_name: str,
+        actor: Actor,
+        *,
+        action: Action | SessionAction,
+        step: str,
+        comment: str | None,
     ) -> Refusal | None:
         """Return why the person may not do this, by this row and the current configuration; None if they may.
 
@@ -137,12 +146,45 @@ class PermissionCheck:
             ),
         )
 
-    async def actor_of(self, record: Record, decision: Decision) -> Actor | None:
-        """Look the person of a decision up again; None if no roster is needed, or no channel decides the request."""
+    async def actor_of(self, record: Record, decision: Decision | Ending) -> Actor | None:
+        """Look the person of a decision or an ending up again.
+
+        None if no roster is needed, or no channel decides the request.
+        """
         channel = deciding_channel(record, self._configuration.value, decision)
-        if channel is None or decision.verdict is Withdrawal.CANCEL:
-            return None
-        return await self.actor(decision.person, channel)
+        own = decision.own if isinstance(decision, Ending) else decision.verdict is Withdrawal.CANCEL
+        return None if channel is None or own else await self.actor(decision.person, channel)
+
+    def refusal_of_ending(self, record: Record, ending: Ending, actor: Actor | None, now: datetime) -> Refusal | None:
+        """Return why an ending's person may not end sessions now; None if they may. `actor` is that of `actor_of`."""
+        configuration = self._configuration.value
+        if ending.own:
+            return self.refusal_to_end_own(record, ending.person, step=ending.step, now=now)
+        channel = deciding_channel(record, configuration, ending)
+        if channel is None or actor is None:
+            return Refusal.NOT_ROUTED
+        if configuration.end_sessions_role(record.key) is None:
+            return Refusal.NO_END_ROLE
+        return self.refusal(
+            record, channel.name, actor, action=SessionAction.END, step=ending.step, comment=ending.comment
+        )
+
+    def refusal_to_end_own(self, record: Record, person: Person, *, step: str, now: datetime) -> Refusal | None:
+        """Return why the person may not end the sessions as their own, by this row and the current configuration."""
+        request, requester = record.request, record.requester
+        if request is None or requester is None:
+            return Refusal.UNIDENTIFIED
+        if self.identified_by_former_rules(record):
+            return Refusal.RECONFIGURED
+        return may_end_own(
+            person,
+            request=request,
+            requester=requester,
+            step=step,
+            tenant_id=self._configuration.tenant_id,
+            has_role=self._configuration.value.end_sessions_role(record.key) is not None,
+            now=now,
+        )
 
     def objection(self, record: Record, decision: Decision, actor: Actor | None) -> SignalResult | TryAgain | None:
         """Return why a claimed decision must not be sent now; None if its person still may make it.
@@ -181,7 +223,7 @@ class PermissionCheck:
 
 
 _LEFT_TO_THE_STATE_CHECK = frozenset({Refusal.UNREADABLE, Refusal.OTHER_STEP})  # it reads AWS, and knows who decided
-_PASSING = frozenset(  # roster, group and requester are read again soon; Teams refuses now and then without a reason
+PASSING = frozenset(  # roster, group and requester are read again soon; Teams refuses now and then without a reason
     {
         Refusal.ROSTER_UNAVAILABLE,
         Refusal.ROSTER_REFUSED,
@@ -194,7 +236,7 @@ _OUTCOMES = {Refusal.NOT_ROUTED: Outcome.NOT_ROUTED, Refusal.NO_CANCEL_ROLE: Out
 
 
 def _objection(refusal: Refusal) -> SignalResult | TryAgain:
-    if refusal in _PASSING:
+    if refusal in PASSING:
         return TryAgain(Outcome.NOT_PERMITTED, refusal)
     if outcome := _OUTCOMES.get(refusal):
         return SignalResult(DecisionEvent.WITHDRAWN, outcome)

@@ -5,7 +5,7 @@ Start with `signal_of`. `bot.service.clicks.signal_attempt` sends it.
 
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision, Outcome
-from bot.domain.identity import PERSON_TAG
+from bot.domain.identity import PERSON_TAG, Person
 from bot.domain.record import Record
 from bot.domain.request import Withdrawal
 from bot.domain.shown.card_places import deciding_channel, is_place_of
@@ -51,9 +51,13 @@ def signal_of(configuration: Configuration, record: Record, decision: Decision, 
 
 
 def _session(configuration: Configuration, record: Record, decision: Decision) -> RoleSession | None:
-    role, rules, person = role_of(configuration, record, decision), configuration.identity, decision.person
-    if role is None:
-        return None
+    role = role_of(configuration, record, decision)
+    return session_in(configuration, role, decision.person) if role else None
+
+
+def session_in(configuration: Configuration, role: str, person: Person) -> RoleSession:
+    """Return the session of a role in which a person acts: CloudTrail shows their name."""
+    rules = configuration.identity
     return RoleSession(
         role,
         person.session_name,

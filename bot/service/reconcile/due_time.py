@@ -7,6 +7,7 @@ from bot.domain.claims import awaits_effect, under_way
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.effects import votes_due_at
+from bot.domain.endings import EndingStage
 from bot.domain.record import Record
 from bot.domain.request import Status
 from bot.domain.sessions import WATCHED_AFTER_END, ended_at, is_watched
@@ -34,7 +35,7 @@ def due_at(record: Record, configuration: Configuration, now: datetime, *, shown
     if not configuration.covers(record.key):
         return None
     moments = [_retry_at(record, now), next_change(record, configuration, shown_at), *_decision_checks(record, now)]
-    moments.append(_sessions_until(record, now))
+    moments += [_sessions_until(record, now), _ending_at(record, now)]
     if may_still_be_identified(record, now):
         moments.append(now + _lookup_pause(record, now))
     if (record.no_approver or record.no_second_approver) and record.waiting_level:
@@ -53,7 +54,8 @@ def is_recent(record: Record, configuration: Configuration, now: datetime) -> bo
         return False
     if record.reconcile_failures or request.status is Status.UNKNOWN:
         return False
-    if any(under_way(each, request, now) for each in record.decisions):
+    ending = _ending_at(record, now)
+    if any(under_way(each, request, now) for each in record.decisions) or (ending and ending <= now):
         return False
     change = next_change(record, configuration, observed_at)
     return observed_at <= now < observed_at + FACTS_KEPT and (change is None or now < change)
@@ -76,6 +78,18 @@ def _sessions_until(record: Record, now: datetime) -> datetime | None:
     end = ended_at(record.request) if record.request else None
     watched = end is not None and record.usage is not None and is_watched(record.usage, end, now)
     return end + WATCHED_AFTER_END if end and watched else None
+
+
+def _ending_at(record: Record, now: datetime) -> datetime | None:
+    """Return when the next step of an ending of sessions is due; None without one, and while it waits."""
+    ending = record.ending
+    if ending is None:
+        return None
+    if ending.stage is EndingStage.WAITS:
+        revocation = record.decision(ending.revocation)
+        waits = revocation and revocation.state in {DecisionState.CLAIMED, DecisionState.SENT}
+        return None if waits else now  # the decision has times of its own
+    return now if ending.is_due(now) else ending.next_at
 
 
 def _lookup_pause(record: Record, now: datetime) -> timedelta:

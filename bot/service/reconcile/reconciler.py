@@ -32,6 +32,7 @@ from bot.service.current_configuration import CurrentConfiguration
 from bot.service.reconcile.deliveries import Deliveries, Postponed
 from bot.service.reconcile.due_time import due_at, is_recent
 from bot.service.reconcile.earlier_access import EarlierAccess
+from bot.service.reconcile.ending import SessionEndings
 from bot.service.reconcile.identifying import Identifying
 from bot.service.reconcile.recovering import Recovering
 from bot.service.rows import LeaseHeld, Rows
@@ -56,6 +57,7 @@ class Reconciler:
         earlier_access: EarlierAccess,
         deliveries: Deliveries,
         signalling: Signalling,
+        session_endings: SessionEndings,
         clock: Clock,
         configuration: CurrentConfiguration,
         owner: str,
@@ -67,6 +69,7 @@ class Reconciler:
         self._deliveries, self._clock = deliveries, clock
         self._configuration, self._owner, self._telemetry = configuration, owner, telemetry
         self._outcomes, self._earlier_access, self._abilities = outcomes, earlier_access, abilities
+        self._session_endings = session_endings
         self._recovering = Recovering(rows=rows, signalling=signalling, clock=clock)
 
     async def reconcile(self, key: RequestKey) -> None:
@@ -85,6 +88,7 @@ class Reconciler:
             async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
                 if not self._is_known(record):
                     record = await self._escalated(await self._recovering.recover(await self._observe(record)))
+                    record = await self._session_endings.proceed(record)
             shown_at = self._clock.now()
             await self._deliver(record, shown_at)
             outcome = "converged"

@@ -1,13 +1,17 @@
 """Guards of the sessions on nodes: whose they are, and what is said about them."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+from bot.domain.endings import EndedSession, Ending, EndingStage, EndState, Found
 from bot.domain.sessions import Access, AccessType, ListedSession, Others, Usage
-from tests.reliability.replacing import Guard, always, around
+from tests.reliability.replacing import Guard, always, around, constant
 
 DOMAIN = "tests/unit/domain/test_sessions.py::"
 SHOWN = "tests/unit/domain/test_usage.py::"
+ENDINGS = "tests/unit/domain/test_endings.py::"
+ENDING = "tests/scenario/test_ending_sessions.py::"
 WATCH = "tests/scenario/test_session_watch.py::"
 
 
@@ -17,6 +21,23 @@ def _of_just_in_time(whose: Any, session: ListedSession, access: Access, others:
 
 def _with_all_others(whose: Any, session: ListedSession, access: Access, others: Others) -> Any:
     return whose(session, access, replace(others, complete=True))
+
+
+def _as_just_in_time(may_be_ended: Any, session: ListedSession, *given: Any, **named: Any) -> Any:
+    return may_be_ended(replace(session, access_type=AccessType.JUST_IN_TIME), *given, **named)
+
+
+def _as_planned(after_read: Any, ending: Ending, found: Found, now: Any) -> Any:
+    planned = {each.id: each for each in ending.sessions if each.state is EndState.FOUND}
+    return after_read(ending, replace(found, theirs={**found.theirs, **planned}), now)
+
+
+def _without_revocation(_after_revocation: Any, ending: Ending, _revocation: Any, now: Any) -> Ending:
+    return replace(ending, stage=EndingStage.RUNS, next_at=now)
+
+
+def _accepted(seen: Any, session: EndedSession, *given: Any) -> Any:
+    return replace(session, state=EndState.ENDED) if session.state is EndState.ASKED else seen(session, *given)
 
 
 GUARDS = (
@@ -39,6 +60,61 @@ GUARDS = (
         "a list of access that lacks a running request is not complete",
         WATCH + "test_list_of_access_without_the_request_itself_is_not_trusted",
         {"bot.service.sources.session_watch:_unlisted": always(())},
+    ),
+    Guard(
+        "a session of an unknown type is not ended",
+        ENDINGS + "test_only_open_just_in_time_sessions_of_the_requester_may_be_ended[changed3-None]",
+        {"bot.domain.endings:may_be_ended": around(_as_just_in_time)},
+    ),
+    Guard(
+        "a session that may be of a requester of unknown names is not ended",
+        ENDINGS + "test_session_that_other_access_allows_may_be_left_open[other2-None]",
+        {"bot.domain.endings:_is_unknown": always(False)},
+    ),
+    Guard(
+        "a session that the requester's other access allows is not ended",
+        ENDINGS + "test_session_that_other_access_allows_may_be_left_open[other3-None]",
+        {"bot.domain.endings:_is_current": always(False)},
+    ),
+    Guard(
+        "a session is attributed again right before its call",
+        ENDING + "test_access_that_appears_between_plan_and_call_keeps_the_session_open",
+        {"bot.domain.endings:after_read": around(_as_planned)},
+    ),
+    Guard(
+        "permission is checked again before each session",
+        ENDING + "test_person_who_lost_the_right_ends_no_further_session",
+        {"bot.service.clicks.permission_check:PermissionCheck.refusal_of_ending": always(None)},
+    ),
+    Guard(
+        "no session is ended if the revocation was refused",
+        ENDING + "test_sessions_are_ended_only_if_the_revocation_was_sent[refused]",
+        {"bot.domain.endings:after_revocation": around(_without_revocation)},
+    ),
+    Guard(
+        "newer access of the requester stops an ending",
+        ENDING + "test_newer_access_of_the_same_person_to_the_node_stops_the_ending",
+        {"bot.domain.endings:_is_newer": always(False), "bot.domain.endings:_is_current": always(False)},
+    ),
+    Guard(
+        "a list of access without the request ends nothing",
+        ENDING + "test_nothing_is_ended_while_sessions_access_or_approvers_cannot_be_read[request]",
+        {"bot.service.reconcile.ending:is_complete": always(True)},
+    ),
+    Guard(
+        "a session is ended only after a fresh read",
+        ENDING + "test_session_is_not_ended_after_a_read_that_is_older_than_seconds[list of access]",
+        {"bot.service.clicks.state_check:is_fresh": always(True)},
+    ),
+    Guard(
+        "a session has ended only once AWS no longer lists it",
+        ENDING + "test_session_that_aws_accepts_to_end_and_still_lists_is_not_confirmed",
+        {"bot.domain.endings:_seen": around(_accepted)},
+    ),
+    Guard(
+        "a time that a clock stored ahead does not delay an ending",
+        ENDINGS + "test_a_time_that_a_clock_stored_ahead_is_not_waited_for",
+        {"bot.domain.endings:LONGEST_PAUSE": constant(timedelta(days=1))},
     ),
     Guard(
         "never used needs a late read",

@@ -28,8 +28,8 @@ from bot.domain.endings import (
     found_in,
     may_be_ended,
     next_planned,
+    put_off,
     scheduled,
-    unread,
     with_ending,
     with_state,
 )
@@ -229,13 +229,13 @@ def test_unreadable_sessions_are_read_again_with_growing_pauses_until_the_hour_i
     each = ending()
     pauses = list[timedelta]()
     for _ in range(UNREAD_AFTER + 4):
-        each = unread(each, NOW)
+        each = put_off(each, NOW)
         assert each.next_at
         pauses.append(each.next_at - NOW)
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1], each.is_unread) == (LOOK_PAUSE, MINUTE, True)
     assert not after_read(each, found(), NOW).is_unread
-    last = unread(each, NOW + HOUR)
+    last = put_off(each, NOW + HOUR)
     assert (last.stage, last.stopped) == (EndingStage.OVER, Stopped.UNREADABLE)
 
 

@@ -41,7 +41,7 @@ RATES: Final[Mapping[str, float]] = MappingProxyType(
 )
 RATES_OF: Final[Mapping[tuple[str, str], float]] = MappingProxyType(
     {("ssm", "stop_automation_execution"): 1.0, ("ssm", "terminate_session"): 1.0}
-)  # calls a second of operations with a lower quota than the rest of their service
+)  # calls a second of operations that go slower than their service. No quota of TerminateSession is published
 PATIENCE: Final[Mapping[Lane, float]] = MappingProxyType(
     {
         Lane.SIGNAL: 8.0,  # seconds; up to 15 with assuming the role, all before the state check

@@ -101,9 +101,10 @@ async def test_every_operation_account_and_region_has_a_separate_rate_limit(time
         assert await turns(limiter, timeline, 1, quota=quota) == [0.0]
 
 
-async def test_operation_with_a_lower_quota_has_a_lower_rate(timeline: Timeline) -> None:
-    """StopAutomationExecution gets one call a second, or the service's rate if that is lower."""
-    stop = Quota(OPS.account, OPS.region, "ssm", "stop_automation_execution")
+@pytest.mark.parametrize("operation", ["stop_automation_execution", "terminate_session"])
+async def test_operation_with_a_lower_rate_gets_one_call_a_second(timeline: Timeline, operation: str) -> None:
+    """Or the service's rate if that is lower."""
+    stop = Quota(OPS.account, OPS.region, "ssm", operation)
     fast, slow = (RateLimiter(clock=timeline, rates={"ssm": rate}) for rate in (3.0, 0.5))
     assert await turns(fast, timeline, 4, quota=stop) == [0.0, 1.0, 2.0, 3.0]
     began = timeline.seconds

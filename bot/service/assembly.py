@@ -128,6 +128,7 @@ class Services:
                 clock=clock,
                 configuration=configuration,
                 telemetry=telemetry,
+                outcomes=outcomes,
             ),
             clock=clock,
             configuration=configuration,

@@ -24,6 +24,7 @@ from bot.ports.aws import (
     SignalRefused,
 )
 from bot.sandbox.aws.jit.assumptions import SessionEnd
+from bot.service.checks.loop import REPEATED_AFTER
 from bot.service.clicks.attempt import INVOKE_BUDGET
 from bot.service.clicks.click import Verb
 from bot.service.clicks.state_check import FRESH
@@ -94,6 +95,14 @@ async def trail(world: World) -> list[tuple[str, str, str]]:
     return [(each.event, each.session, each.detail) for each in entries if each.event.startswith("end")]
 
 
+async def problems(world: World) -> dict[str, str]:
+    """Make the checks, with a repetition, and return the problems."""
+    making = asyncio.create_task(world.checks.make())
+    await world.clock.advance(REPEATED_AFTER)
+    await making
+    return dict(world.telemetry.health.problems())
+
+
 def count(world: World, result: str) -> float | None:
     """Return how many sessions had this result, as the metric says."""
     return world.registry.get_sample_value("node_access_session_ends_total", {"result": result})
@@ -132,6 +141,22 @@ async def test_each_session_is_ended_a_second_after_the_last_and_one_that_aws_de
     world.sessions.ends_of[denied] = SessionEnd.ENDS
     await world.pass_time(key, MINUTE)
     assert await states(world, key) == {denied: EndState.ENDED, other: EndState.ENDED}
+
+
+async def test_role_that_lacks_the_permission_to_end_sessions_is_a_problem_until_aws_accepts_a_call() -> None:
+    """Only a real call shows it. The advice names the file to compare."""
+    world = ending_world()
+    key = await granted(world)
+    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    world.sessions.ends = SessionEnd.DENIED
+    await over(world, key)
+    await asked(world, key)
+    await world.pass_time(key, 10)
+    assert "end-sessions-policy.json" in (await problems(world))[f"decisions {END_SESSIONS_ROLE}"]
+    world.sessions.ends = SessionEnd.ENDS
+    await world.pass_time(key, MINUTE)
+    assert await states(world, key) == {name: EndState.ENDED}
+    assert f"decisions {END_SESSIONS_ROLE}" not in await problems(world)
 
 
 async def test_session_that_aws_accepts_to_end_and_still_lists_is_not_confirmed() -> None:

@@ -21,7 +21,8 @@ class Work(Enum):
 
     POST = auto()  # a new card; the subject is the conversation
     DIRECT = auto()  # a direct message; the subject is a person's object id
-    SIGNAL = auto()  # a decision that was sent; the subject is the role's ARN, empty for the bot's own credentials
+    # a decision that was sent, or the end of a session; the subject is the role's ARN, empty for the bot's own
+    SIGNAL = auto()
     ACTIVITY = auto()  # an activity with a valid signature; the subject is the reason for refusing it
     CHANNEL = auto()  # the check of a channel: Teams knows it, and the bot is in it; the subject is the conversation
     SERVICE_HOST = auto()  # a service URL; the subject is its host

@@ -32,6 +32,7 @@ from bot.domain.record import Record
 from bot.domain.sessions import MARGIN, Access, Others, with_ended
 from bot.ports.aws import AwsThrottled, AwsUnavailable, EndingRoleRefused, EndRefused, Sessions, SessionsDenied
 from bot.ports.clock import Clock
+from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.clicks.permission_check import PASSING, Actor, PermissionCheck
 from bot.service.clicks.signal_content import session_in
 from bot.service.clicks.state_check import is_fresh
@@ -57,9 +58,11 @@ class SessionEndings:
         clock: Clock,
         configuration: CurrentConfiguration,
         telemetry: Telemetry,
+        outcomes: Outcomes,
     ) -> None:
         self._rows, self._sessions, self._permission = rows, sessions, permission
         self._clock, self._configuration, self._telemetry = clock, configuration, telemetry
+        self._outcomes = outcomes
 
     async def proceed(self, record: Record) -> Record:
         """Make the next step of the row's ending if it is due, and return the row. Raises StoreUnavailable.
@@ -162,7 +165,8 @@ class SessionEndings:
     async def _end(self, record: Record, ending: Ending, session_id: str) -> tuple[EndState | None, str]:
         """Ask AWS to end a session. Return its state and AWS's error code; None if the role cannot be assumed.
 
-        A call without an answer may have had its effect: the next reads show it.
+        A call without an answer may have had its effect: the next reads show it. The checks learn whether AWS lets the
+        role end sessions.
         """
         configuration = self._configuration.value
         role = configuration.end_sessions_role(record.key)
@@ -173,11 +177,14 @@ class SessionEndings:
         except EndingRoleRefused as refused:
             return None, refused.code
         except EndRefused as refused:
+            if refused.denied:
+                self._outcomes.failed(Work.SIGNAL, role, code=refused.code)
             return EndState.DENIED if refused.denied else EndState.FAILED, refused.code
         except AwsThrottled as problem:
             return EndState.FAILED, problem.code
         except AwsUnavailable as problem:
             return EndState.ASKED, problem.code
+        self._outcomes.succeeded(Work.SIGNAL, role)
         return EndState.ASKED, ""
 
     # --- row

@@ -13,7 +13,7 @@ from bot.rendering.mention_tags import MentionTags
 from bot.rendering.node_rows import node_rows
 from bot.rendering.notices import notice_data
 from bot.rendering.quiet_lines import quiet_lines
-from bot.rendering.usage import usage_alerts, usage_lines, usage_links
+from bot.rendering.usage import ending_alerts, ending_entry, usage_alerts, usage_lines, usage_links
 from bot.text.width import beginning
 
 # states of the template `request`; all others use `decided`
@@ -68,7 +68,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "review": [{}] if view.buttons and formatter.limits is not LIMITS[-1] else [],
         "revoke": revoke_form(view, formatter, notice),
         **console_links(view, formatter, notice, own_row=view.buttons or view.banner not in OPEN),
-        "session_links": usage_links(view.usage, formatter, beside=view.requested_at),
+        "session_links": usage_links(view.usage, formatter, beside=view.requested_at, ending=view.ending),
         "footer": [] if view.buttons else [{}],
         "viewers": list(view.viewers),
         "key": view.key,
@@ -96,7 +96,7 @@ def _decisions(view: CardView, formatter: CardFormatter, *, waiting: bool) -> li
     shown = view.decisions[-formatter.limits.decisions :]
     turn = _turn(view, formatter) if waiting else []
     made = [formatter.decision(line, beside=view.requested_at, level=_number(line, view.steps)) for line in shown]
-    return [*made, *turn]
+    return [*made, *ending_entry(view.ending, formatter, beside=view.requested_at), *turn]
 
 
 def _number(line: DecisionLine, steps: Sequence[str]) -> int | None:
@@ -151,7 +151,7 @@ def _details(view: CardView, formatter: CardFormatter) -> list[Runs]:
     if view.access_until:
         key = "card_line.ended_at" if view.banner is Banner.ENDED else "card_line.until"
         details.append(formatter.say.runs(key, at=formatter.say.moment(view.access_until, beside=beside)))
-    details += usage_lines(view.usage, formatter, beside=beside)
+    details += usage_lines(view.usage, formatter, beside=beside, ending=view.ending)
     if view.decided_outside:
         verdict = Verdict.REJECT if view.banner is Banner.REJECTED else Verdict.APPROVE
         details.append(formatter.runs(f"decision.{verdict}_unknown"))
@@ -199,6 +199,7 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
     elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:
         alerts.append(formatter.runs("card_line.unmatched", address=view.unmatched_address))
     alerts += usage_alerts(view.usage, formatter, beside=view.requested_at)
+    alerts += ending_alerts(view.ending, formatter)
     return [{"lines": [line]} for line in alerts]
 
 

@@ -11,7 +11,7 @@ from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.rendering.i18n import Localizer
 from bot.rendering.mention_tags import MentionTags
 from bot.rendering.notices import notice_data
-from bot.rendering.usage import usage_alerts, usage_lines, usage_links
+from bot.rendering.usage import ending_alerts, ending_entry, usage_alerts, usage_lines, usage_links
 from bot.text.escape import LINE_WIDTH, one_line, wrappable
 from bot.text.invisible import UNSHOWABLE
 
@@ -85,9 +85,12 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "again": [formatter.say.runs("direct.again", command="aws ssm start-access-request")]
         if view.kind in _REQUEST_AGAIN
         else [],
-        "decisions": formatter.latest(view.decisions, beside=view.requested_at),
+        "decisions": [
+            *formatter.latest(view.decisions, beside=view.requested_at),
+            *ending_entry(view.ending, formatter, beside=view.requested_at),
+        ],
         "alerts": [{"lines": lines} for lines in _direct_alerts(view, formatter) if lines],
-        "session_links": usage_links(view.usage, formatter, beside=view.requested_at),
+        "session_links": usage_links(view.usage, formatter, beside=view.requested_at, ending=view.ending),
         "reason": formatter.reason(view.reason),
         "commands": _connecting(view, formatter) if view.commands else [],
         "open": not view.commands,
@@ -152,13 +155,14 @@ def _direct_details(view: DirectView, formatter: CardFormatter) -> list[Runs]:
     why = [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else []
     names = formatter.people(view.reviewers)
     reviewing = [formatter.say.runs("direct.reviewing", len(view.reviewers), names=names)] if names else []
-    used = usage_lines(view.usage, formatter, beside=view.requested_at)
+    used = usage_lines(view.usage, formatter, beside=view.requested_at, ending=view.ending)
     return [*why, *staying, *reviewing, *used, *([formatter.say.runs("direct.current")] if view.current else [])]
 
 
 def _direct_alerts(view: DirectView, formatter: CardFormatter) -> list[list[Runs]]:
     open_sessions = usage_alerts(view.usage, formatter, beside=view.requested_at)
-    return [formatter.conflict(view.conflicting_policies), open_sessions]
+    ending = ([each] for each in ending_alerts(view.ending, formatter))
+    return [formatter.conflict(view.conflicting_policies), open_sessions, *ending]
 
 
 def _without_number(kind: DirectKind) -> DirectKind:

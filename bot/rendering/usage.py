@@ -2,15 +2,21 @@
 
 from datetime import datetime, timedelta
 
-from bot.domain.shown.views import UsageLine, UsageState
+from bot.domain.shown.views import EndingLine, UsageLine, UsageState
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs
 
 
-def usage_lines(line: UsageLine | None, formatter: CardFormatter, *, beside: datetime | None) -> list[Runs]:
-    """Return what the sessions show; [] if nothing is known. The warning of open sessions is `usage_alerts`."""
+def usage_lines(
+    line: UsageLine | None, formatter: CardFormatter, *, beside: datetime | None, ending: EndingLine | None
+) -> list[Runs]:
+    """Return what the sessions show; [] if nothing is known. The warning of open sessions is `usage_alerts`.
+
+    `ending_alerts` counts the sessions that may be somebody else's, too.
+    """
     if line is None:
         return []
-    return [*_used(line, formatter, beside), *_unclear(line, formatter), *_unread(line, formatter)]
+    unclear = [] if ending and ending.left else _unclear(line, formatter)
+    return [*_used(line, formatter, beside), *unclear, *_unread(line, formatter)]
 
 
 def usage_alerts(line: UsageLine | None, formatter: CardFormatter, *, beside: datetime | None) -> list[Runs]:
@@ -21,14 +27,57 @@ def usage_alerts(line: UsageLine | None, formatter: CardFormatter, *, beside: da
     return [formatter.say.runs("usage.still_open", line.open, at=at)]
 
 
-def usage_links(line: UsageLine | None, formatter: CardFormatter, *, beside: datetime | None) -> list[Data]:
+def usage_links(
+    line: UsageLine | None, formatter: CardFormatter, *, beside: datetime | None, ending: EndingLine | None
+) -> list[Data]:
     """Return the buttons: the console's list of open sessions, and the logs. The shortest form has no logs."""
-    if line is None:
-        return []
-    logs = () if formatter.limits is LIMITS[-1] else line.logs
-    links = [(formatter.say.text("usage.sessions"), line.sessions_url)] if line.sessions_url else []
+    url = (line and line.sessions_url) or (ending and ending.sessions_url)
+    logs = () if line is None or formatter.limits is LIMITS[-1] else line.logs
+    links = [(formatter.say.text("usage.sessions"), url)] if url else []
     links += [(_log_title(each.at, formatter, beside), each.url) for each in logs]
     return [{"title": title, "url": url} for title, url in links]
+
+
+def ending_entry(line: EndingLine | None, formatter: CardFormatter, *, beside: datetime | None) -> list[Data]:
+    """Return who ends sessions, how many, when, and the comment, like a decision; [] if nobody does."""
+    if line is None:
+        return []
+    return [
+        {
+            "runs": [*_ending(line, formatter), *formatter.apart(line.at, beside=beside)],
+            "quote": _quote(line, formatter),
+        }
+    ]
+
+
+def _quote(line: EndingLine, formatter: CardFormatter) -> list[Data]:
+    return formatter.comment(line.comment or None)
+
+
+def _ending(line: EndingLine, formatter: CardFormatter) -> Runs:
+    say, who = formatter.say, formatter.person(line.who)
+    if line.waits:
+        return say.runs("ending.waits", who=who)
+    if line.running:
+        return say.runs("ending.running", line.running, who=who)
+    if line.ended:
+        return say.runs("ending.ended", line.ended, who=who)
+    found = line.refused or line.unconfirmed or line.left or line.stopped or not line.looked
+    return say.runs("ending.asked" if found else "ending.none", who=who)
+
+
+def ending_alerts(line: EndingLine | None, formatter: CardFormatter) -> list[Runs]:
+    """Return what people must look after: sessions that were not ended, and why; [] if there are none."""
+    if line is None:
+        return []
+    say, counts = formatter.say, {"refused": line.refused, "unconfirmed": line.unconfirmed, "left": line.left}
+    alerts = [say.runs(f"ending.{name}", count, code=line.detail) for name, count in counts.items() if count]
+    said = {
+        "unknown_revocation": line.unknown_revocation,
+        "delayed": line.delayed,
+        f"stopped_{line.stopped}": line.stopped is not None,
+    }
+    return [*alerts, *(formatter.runs(f"ending.{name}") for name, is_so in said.items() if is_so)]
 
 
 def _used(line: UsageLine, formatter: CardFormatter, beside: datetime | None) -> list[Runs]:

@@ -18,7 +18,7 @@ from bot.domain.shown.buttons import is_home, is_identified, may_offer_revoke, r
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.connecting import console_url
 from bot.domain.shown.decided import decision_line, decision_lines, hidden_lines
-from bot.domain.shown.usage import usage_line
+from bot.domain.shown.usage import ending_line, usage_line
 from bot.domain.shown.views import (
     Banner,
     CardView,
@@ -103,6 +103,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         region_name=configuration.region_names.get(request.key.region),
         causes=causes(request, channel, configuration.channels) if at_home else (),
         usage=usage_line(record, configuration, now),
+        ending=ending_line(record),
     )
 
 

@@ -18,7 +18,7 @@ from bot.domain.shown.card import access_is_over, conflicting_policies, node_lin
 from bot.domain.shown.card_places import second_channels
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.decided import decision_lines
-from bot.domain.shown.usage import usage_line
+from bot.domain.shown.usage import ending_line, usage_line
 from bot.domain.shown.views import DirectKind, DirectView
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 
@@ -164,7 +164,7 @@ def living_view(view: DirectView, record: Record, configuration: Configuration, 
     A message that is sent once would say it for ever.
     """
     if view.kind in _USED:
-        return replace(view, usage=usage_line(record, configuration, now))
+        return replace(view, usage=usage_line(record, configuration, now), ending=ending_line(record))
     waiting = view.kind in {DirectKind.WAITING, DirectKind.LEVEL_PASSED}
     return replace(view, reviewers=reviewer_names(record, now), current=True) if waiting else view
 

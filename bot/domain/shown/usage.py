@@ -6,12 +6,14 @@ from typing import Final
 from urllib.parse import quote
 
 from bot.domain.configuration import Configuration
+from bot.domain.decision import DecisionState
+from bot.domain.endings import EndingStage, EndState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import SessionLogs
 from bot.domain.sessions import SeenSession, Usage, access_of, ended_at, is_settled, span_of
 from bot.domain.shown.connecting import console_site
-from bot.domain.shown.views import SessionLink, UsageLine, UsageState
+from bot.domain.shown.views import EndingLine, SessionLink, UsageLine, UsageState
 
 MOST_LOGS: Final = 3  # links; a card has room for so many buttons
 
@@ -55,6 +57,36 @@ def _state(
     if not over:
         return UsageState.NOT_YET
     return UsageState.NEVER if is_settled(usage, end) else UsageState.NONE_SEEN
+
+
+def ending_line(record: Record) -> EndingLine | None:
+    """Return how far the latest click is that ends sessions; None if nobody has ended any."""
+    if not record.endings:
+        return None
+    ending, revocation = record.endings[-1], record.decision(record.endings[-1].revocation)
+    refused = [each for each in ending.sessions if each.is_refused]
+    unconfirmed = ending.count(EndState.UNCONFIRMED)
+    unsure = bool(refused or unconfirmed or ending.left or ending.stopped)
+    return EndingLine(
+        who=ending.person.shown_name,
+        at=ending.clicked_at,
+        comment="" if ending.revocation else ending.comment,
+        waits=ending.stage is EndingStage.WAITS,
+        looked=ending.rounds > 0,
+        running=ending.count(EndState.FOUND, EndState.ASKED),
+        ended=ending.count(EndState.ENDED),
+        unconfirmed=unconfirmed,
+        refused=len(refused),
+        detail=refused[0].detail if refused else "",
+        left=ending.left,
+        unknown_revocation=revocation is not None and revocation.state in _NO_ANSWER and not ending.stopped,
+        delayed=ending.is_unread and ending.stopped is None,
+        stopped=ending.stopped,
+        sessions_url=sessions_url(record.key) if unsure else None,
+    )
+
+
+_NO_ANSWER: Final = frozenset({DecisionState.UNKNOWN, DecisionState.RELEASED})
 
 
 def _logs(key: RequestKey, sessions: list[SeenSession], logs: SessionLogs | None) -> Iterator[SessionLink]:

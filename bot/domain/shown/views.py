@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final, Literal, get_args
 
 from bot.domain.decision import Outcome
+from bot.domain.endings import Stopped
 from bot.domain.permission import Refusal
 from bot.domain.record import Visits
 from bot.domain.request import Action, Status, Verdict
@@ -171,6 +172,27 @@ class UsageLine:
 
 
 @dataclass(frozen=True, slots=True)
+class EndingLine:
+    """How far it is that a person ends the open sessions of an access. Each number counts sessions."""
+
+    who: str
+    at: datetime  # of the click
+    comment: str = ""  # "" if the revocation before it has the same
+    waits: bool = False  # for the revocation
+    looked: bool = False  # the open sessions were read
+    running: int = 0  # planned, or AWS was asked and has not confirmed it so far
+    ended: int = 0
+    unconfirmed: int = 0  # AWS was asked, and lists them as open
+    refused: int = 0
+    detail: str = ""  # AWS's error code for the first that was refused
+    left: int = 0  # may be somebody else's, and were left open
+    unknown_revocation: bool = False  # AWS has not answered the revocation
+    delayed: bool = False  # AWS or Teams does not answer for a while
+    stopped: Stopped | None = None
+    sessions_url: str | None = None  # where people end sessions; set if some may be open
+
+
+@dataclass(frozen=True, slots=True)
 class CardView:
     """The card of one request, waiting or decided; templates `request` and `decided`."""
 
@@ -233,6 +255,7 @@ class CardView:
     link: str | None = None  # opens the card in Teams, from an answer that shows it elsewhere
     auto_approved: bool = False  # an auto-approval policy has approved it
     usage: UsageLine | None = None  # what granted access was used for; None: nothing is known
+    ending: EndingLine | None = None  # the latest click that ends sessions
 
     @property
     def shown_node(self) -> str:
@@ -357,6 +380,7 @@ class DirectView:
     reviewers: tuple[str, ...] = ()  # the names of people who are reviewing the waiting request
     current: bool = False  # the request waits, and the message is updated in place when that changes
     usage: UsageLine | None = None  # what granted access was used for; None: nothing is known
+    ending: EndingLine | None = None  # the latest click that ends sessions
 
     @property
     def is_open(self) -> bool:

@@ -31,6 +31,7 @@ from bot.rendering.gallery.sample import (
     COLLEAGUE,
     DEADLINE,
     DECIDED_AT,
+    ENDINGS,
     KEY,
     LINK,
     LONG_REASON,
@@ -278,6 +279,7 @@ _DECIDED_CARDS = {
     "gone": replace(_CLOSED, banner=Banner.GONE),
     **{named("decided-usage", name): replace(APPROVED, usage=usage) for name, usage in USAGE.items()},
     **{named("ended-usage", name): replace(ENDED, usage=usage) for name, usage in PAST_USAGE.items()},
+    **{named("revoked-ending", name): replace(REVOKED, ending=ending) for name, ending in ENDINGS.items()},
 }
 
 CARDS: Final[Mapping[str, Sample]] = {

@@ -33,6 +33,7 @@ from bot.rendering.gallery.sample import (
     COLLEAGUE,
     COLLEAGUE_SESSION,
     DEADLINE,
+    ENDINGS,
     KEY,
     LINK,
     LISTED_AT,
@@ -142,6 +143,8 @@ _USED = {
     "direct-usage-open": replace(_APPROVED, usage=USAGE["open"]),
     "direct-usage-still-open": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["still-open"]),
     "direct-usage-used": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["used"]),
+    "direct-ending-ended": replace(_OVER, kind=DirectKind.REVOKED, ending=ENDINGS["ended"]),
+    "direct-ending-partly": replace(_OVER, kind=DirectKind.REVOKED, ending=ENDINGS["partly"]),
 }
 
 _SHORT = {

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 
+from bot.domain.endings import Stopped
 from bot.domain.request import Verdict, Withdrawal
 from bot.domain.shown.reply_views import View
-from bot.domain.shown.views import DecisionLine, Notice, SessionLink, UsageLine, UsageState
+from bot.domain.shown.views import DecisionLine, EndingLine, Notice, SessionLink, UsageLine, UsageState
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,26 @@ PAST_USAGE: Final[Mapping[str, UsageLine]] = {  # once access has ended
     "still-open": replace(
         _STILL_OPEN, sessions_url=f"{_CONSOLE}/systems-manager/session-manager/sessions?region={REGION}"
     ),
+}
+
+_ENDS = EndingLine(COLLEAGUE, REVOKED_AT, looked=True)
+ENDINGS: Final[Mapping[str, EndingLine]] = {
+    "waits": replace(_ENDS, waits=True, looked=False),
+    "asked": replace(_ENDS, looked=False, comment=REVOKED_BECAUSE, delayed=True),
+    "running": replace(_ENDS, running=2),
+    "ended": replace(_ENDS, ended=2, comment=REVOKED_BECAUSE),
+    "none": _ENDS,
+    "partly": replace(
+        _ENDS,
+        ended=1,
+        refused=1,
+        detail="AccessDeniedException",
+        unconfirmed=1,
+        left=1,
+        unknown_revocation=True,
+        sessions_url=f"{_CONSOLE}/systems-manager/session-manager/sessions?region={REGION}",
+    ),
+    **{f"stopped-{each.replace('_', '-')}": replace(_ENDS, stopped=each) for each in Stopped},
 }
 
 APPROVAL: Final = DecisionLine(Verdict.APPROVE, APPROVER, DECIDED_AT, APPROVED_BECAUSE, step="Level1")

@@ -9,6 +9,7 @@ class Abilities:
     """What each process can do that may read a row or get a click. By default, all that this version can."""
 
     living_messages: bool = True  # messages to requesters that are updated in place
+    give_back: bool = True  # clicks on the button with which requesters give access back
 
 
 ALL_ABILITIES: Final = Abilities()

@@ -138,7 +138,7 @@ def _step(record: Record, decision: Decision, at: datetime) -> AuditEntry:
         event=EVENTS[decision.state],
         request=str(record.key),
         step=decision.step,
-        verb=decision.verdict,
+        verb=decision.action,
         person=person.object_id,
         person_name=person.name,
         tenant=person.tenant_id,

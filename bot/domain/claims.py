@@ -10,7 +10,7 @@ from enum import StrEnum
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person, Principal, PrincipalKind, same_role
 from bot.domain.permission import can_be_cancelled, can_be_revoked
-from bot.domain.request import AccessRequest, Action, Level, LevelState, Verdict, Vote, Withdrawal
+from bot.domain.request import AccessRequest, Action, Level, LevelState, Verdict, Vote, Withdrawal, asked_of_aws
 from bot.domain.spans import CLOCKS_APART, runs
 from bot.text.names import exact
 
@@ -52,7 +52,7 @@ def claim(
       (`withdrawn_by`). Approvals at that step are refused while it is live.
     - A cancellation is refused while any decision is under way, except approvals that wait in the queue: it withdraws
       them. Votes are refused while it is under way.
-    - A revocation is refused while another revocation is under way.
+    - A revocation is refused while another one is under way, also one by which the requester gives the access back.
 
     An accepted decision that AWS does not show is under way for EFFECT_SPAN. For that long an accepted approval counts
     towards the approvals that the step needs, and an accepted reject blocks the step.
@@ -98,22 +98,23 @@ def _claim_withdrawal(
     decisions: tuple[Decision, ...],
     now: datetime,
 ) -> Claim:
-    """Return whether a revocation or cancellation may be sent.
+    """Return whether a withdrawal may be sent.
 
     If AWS accepted one but did not show it within EFFECT_SPAN, the same person may try again. A vote may be repeated
     only once it is hidden (`is_hidden_vote` in bot.domain.effects).
     """
     withdrawn = withdrawn_by(withdrawal, step, decisions)
     active = tuple(each for each in decisions if under_way(each, request, now) and each not in withdrawn)
-    same = tuple(each for each in active if each.verdict is withdrawal)
+    asked = asked_of_aws(withdrawal)
+    same = tuple(each for each in active if each.verdict is asked)
     if own := active_decision(person, same):
         return Claim(ClaimRefusal.REPEAT, own)
-    if not (can_be_revoked(request, now) if withdrawal is Withdrawal.REVOKE else can_be_cancelled(request)):
+    if not (can_be_revoked(request, now) if asked is Withdrawal.REVOKE else can_be_cancelled(request)):
         return Claim(ClaimRefusal.ENDED)
     if withdrawal is Withdrawal.REVOKE and (request.last_level is None or request.last_level.step != step):
         return Claim(ClaimRefusal.STEP_PASSED)
     # a vote cannot block a revocation: it no longer changes access that is granted
-    blocking = same if withdrawal is Withdrawal.REVOKE else active
+    blocking = same if asked is Withdrawal.REVOKE else active
     return Claim(ClaimRefusal.OTHERS_FIRST) if blocking else Claim()
 
 

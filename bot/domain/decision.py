@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.domain.identity import Person
-from bot.domain.request import Action
+from bot.domain.request import Action, Withdrawal
 from bot.domain.spans import is_ahead, runs
 
 DECISION_SPAN = timedelta(seconds=60)  # attempts to send a decision end this long after its turn began
@@ -98,8 +98,8 @@ class Decision:
 
     id: str
     person: Person
-    verdict: Action
-    step: str  # "" for a cancellation: it cancels the whole request
+    verdict: Action  # what AWS is asked for (`asked_of_aws`); `action` is what the person did
+    step: str  # "" for a decision of the requester: it is about the whole request
     clicked_at: datetime
     held_until: datetime  # before this moment, only the process that claimed the decision may continue it
     comment: str = ""
@@ -118,6 +118,13 @@ class Decision:
     withdrawn_by: str = ""  # id of the decision that replaced it before it was sent
     detail: str = ""  # AWS's error code, or the code of the Refusal, if any
     worker: str = ""  # who stored "sent": only this worker knows whether the signal was sent
+    # the requester gives the access back; earlier versions read a revocation by the requester, which they never send
+    given_back: bool = False
+
+    @property
+    def action(self) -> Action:
+        """What the person did."""
+        return Withdrawal.GIVE_BACK if self.given_back else self.verdict
 
     @property
     def deadline(self) -> datetime:

@@ -1,4 +1,4 @@
-"""The rules on the person and the request: who may decide, revoke and cancel, and which requests can be decided.
+"""The rules on the person and the request: who may decide, revoke, cancel and give back, and what can be decided.
 
 The rules are checked in this order. Default deny: each returns a Refusal, or None if it has no objection.
 
@@ -13,6 +13,7 @@ The rules are checked in this order. Default deny: each returns a Refusal, or No
   person is the identified Teams user who made the request, and access has ended. The account has an end_sessions_role.
 - Cancel (`may_cancel`): the request is not a replica; the person belongs to the tenant and is the identified Teams user
   who made the request; the click has no step; the account has a cancel_role; the request waits.
+- Give back (`may_give_back`): the same, with a give_back_role, and access was granted.
 
 Other modules check the rest: the conversation of the click (bot.service.clicks.locator); whether the request is routed,
 and its requester identified, under the current configuration (bot.service.clicks.permission_check, which also reads the
@@ -64,10 +65,11 @@ class Refusal(StrEnum):
     UNREADABLE = "unreadable"  # it is unknown whether AWS waits for a decision
     REPLICA = "replica"  # a copy in the delegated administrator account
     OTHER_STEP = "other_step"  # the button's step differs from the one that the bot puts on a card
-    OWN_CHAT = "own_chat"  # a request is cancelled only in its requester's own chat with the bot
+    OWN_CHAT = "own_chat"  # requesters cancel and give back only in their own chat with the bot
     NOT_REQUESTER = "not_requester"
     NO_CANCEL_ROLE = "no_cancel_role"  # the account has no role that cancels requests
     NO_END_ROLE = "no_end_sessions_role"  # the account has no role that ends sessions
+    NO_GIVE_BACK_ROLE = "no_give_back_role"  # the account has no role with which requesters give access back
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +157,10 @@ def _unfit(request: AccessRequest, action: Action | SessionAction, step: str) ->
             return Refusal.UNREADABLE
         return None if request.last_level.step == step else Refusal.OTHER_STEP
     match action:
-        case Withdrawal.CANCEL:
-            return Refusal.NOT_REQUESTER  # a click never reaches this line: `may_cancel` decides
+        case Withdrawal.CANCEL | Withdrawal.GIVE_BACK:
+            return Refusal.NOT_REQUESTER  # a click never reaches this line: `may_cancel` or `may_give_back` decides
         case Withdrawal.REVOKE:
-            if request.status is not Status.APPROVED or request.execution_id is None or request.last_level is None:
+            if not _is_granted(request) or request.last_level is None:
                 return Refusal.UNREADABLE
             return None if request.last_level.step == step else Refusal.OTHER_STEP
         case Verdict():
@@ -173,8 +175,12 @@ def _unfit(request: AccessRequest, action: Action | SessionAction, step: str) ->
 
 def can_be_revoked(request: AccessRequest, now: datetime) -> bool:
     """True while granted access is known to be active. Access without a known end cannot be revoked."""
-    granted = request.status is Status.APPROVED and request.execution_id is not None
-    return granted and request.access_until is not None and now < request.access_until
+    return _is_granted(request) and request.access_until is not None and now < request.access_until
+
+
+def _is_granted(request: AccessRequest) -> bool:
+    """True if access was granted, and the automation execution that can revoke it is known."""
+    return request.status is Status.APPROVED and request.execution_id is not None
 
 
 def had_access(request: AccessRequest) -> bool:
@@ -196,12 +202,8 @@ def may_end_own(
 
     `has_role` says whether the account has a role that ends sessions.
     """
-    if request.replica_of:
-        return Refusal.REPLICA
-    if refusal := not_the_requester(person, requester, tenant_id):
+    if refusal := _not_by_requester(person, request, requester, step=step, tenant_id=tenant_id):
         return refusal
-    if step:
-        return Refusal.OTHER_STEP
     if not has_role:
         return Refusal.NO_END_ROLE
     return None if had_access(request) and not can_be_revoked(request, now) else Refusal.UNREADABLE
@@ -214,15 +216,36 @@ def may_cancel(
 
     `has_role` says whether the account has a role that cancels requests.
     """
+    if refusal := _not_by_requester(person, request, requester, step=step, tenant_id=tenant_id):
+        return refusal
+    if not has_role:
+        return Refusal.NO_CANCEL_ROLE
+    return None if can_be_cancelled(request) else Refusal.UNREADABLE
+
+
+def may_give_back(
+    person: Person, *, request: AccessRequest, requester: Requester, step: str, tenant_id: str, has_role: bool
+) -> Refusal | None:
+    """Return why this person may not end the granted access before its time; None only for its requester.
+
+    `has_role` says whether the account has a role with which requesters give access back.
+    """
+    if refusal := _not_by_requester(person, request, requester, step=step, tenant_id=tenant_id):
+        return refusal
+    if not has_role:
+        return Refusal.NO_GIVE_BACK_ROLE
+    return None if _is_granted(request) else Refusal.UNREADABLE
+
+
+def _not_by_requester(
+    person: Person, request: AccessRequest, requester: Requester, *, step: str, tenant_id: str
+) -> Refusal | None:
+    """Return why a click is not one of the requester on the whole request; None if it is."""
     if request.replica_of:
         return Refusal.REPLICA
     if refusal := not_the_requester(person, requester, tenant_id):
         return refusal
-    if step:
-        return Refusal.OTHER_STEP
-    if not has_role:
-        return Refusal.NO_CANCEL_ROLE
-    return None if can_be_cancelled(request) else Refusal.UNREADABLE
+    return Refusal.OTHER_STEP if step else None
 
 
 def not_the_requester(person: Person, requester: Requester, tenant_id: str) -> Refusal | None:

@@ -68,10 +68,11 @@ class Verdict(StrEnum):
 
 
 class Withdrawal(StrEnum):
-    """An action that takes something back: approvers revoke granted access, requesters cancel their request."""
+    """An action that takes something back: approvers revoke access; requesters cancel a request or give access back."""
 
     REVOKE = "revoke"
     CANCEL = "cancel"
+    GIVE_BACK = "give_back"  # the requester ends granted access before its time; AWS is asked to revoke it
 
 
 class SessionAction(StrEnum):
@@ -82,8 +83,17 @@ class SessionAction(StrEnum):
 
 Action = Verdict | Withdrawal  # an action that a click requests from AWS
 STATUS_AFTER: Final[Mapping[Withdrawal, Status]] = MappingProxyType(
-    {Withdrawal.REVOKE: Status.REVOKED, Withdrawal.CANCEL: Status.CANCELLED}
+    {
+        Withdrawal.REVOKE: Status.REVOKED,
+        Withdrawal.CANCEL: Status.CANCELLED,
+        Withdrawal.GIVE_BACK: Status.REVOKED,
+    }
 )  # the status in which AWS shows that the withdrawal took effect
+
+
+def asked_of_aws(action: Action) -> Action:
+    """Return what an action asks AWS for: to give access back is to revoke it."""
+    return Withdrawal.REVOKE if action is Withdrawal.GIVE_BACK else action
 
 
 class LevelState(StrEnum):

@@ -29,6 +29,7 @@ BANNER_STYLES: Final = {
     Banner.TIMED_OUT: "emphasis",
     Banner.CANCELLED: "emphasis",
     Banner.REVOKED: "attention",
+    Banner.GIVEN_BACK: "emphasis",
     Banner.FAILED: "attention",
     Banner.GONE: "emphasis",
     Banner.UNKNOWN: "warning",

@@ -8,6 +8,7 @@ from bot.domain.shown.reply_views import HelpView, MessageView, SetupView
 from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView, Notice, UsageState
 from bot.rendering.command_names import command_line
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
+from bot.rendering.forms import withdrawal_forms
 from bot.rendering.i18n import Localizer
 from bot.rendering.mention_tags import MentionTags
 from bot.rendering.notices import notice_data
@@ -25,10 +26,12 @@ _DIRECT_STYLES: Final = {
     DirectKind.TIMED_OUT: "emphasis",
     DirectKind.CANCELLED: "emphasis",
     DirectKind.REVOKED: "attention",
+    DirectKind.GIVEN_BACK: "emphasis",
     DirectKind.FAILED: "attention",
     DirectKind.GONE: "emphasis",
     DirectKind.ENDED: "emphasis",
     DirectKind.NOT_CANCELLED: "warning",
+    DirectKind.NOT_GIVEN_BACK: "warning",
 }
 _WAITING: Final = frozenset(
     {DirectKind.WAITING, DirectKind.LEVEL_PASSED, DirectKind.UNDECIDABLE, DirectKind.NOT_CANCELLED}
@@ -51,6 +54,7 @@ _REQUEST_AGAIN: Final = frozenset(
         DirectKind.TIMED_OUT,
         DirectKind.CANCELLED,
         DirectKind.REVOKED,
+        DirectKind.GIVEN_BACK,
         DirectKind.ENDED,
         DirectKind.FAILED,
         DirectKind.GONE,
@@ -63,6 +67,7 @@ _PLAIN: Final = frozenset(
         DirectKind.REJECTED,
         DirectKind.CANCELLED,
         DirectKind.REVOKED,
+        DirectKind.GIVEN_BACK,
         DirectKind.ENDED,
         DirectKind.GONE,
     }
@@ -76,7 +81,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
     return {
         "words": {**formatter.say.group("direct"), "reason": formatter.say.text("card.reason")},
         "notice": notice_data(notice, formatter, view),
-        "cancel": [{"key": view.key}] if view.cancel else [],
+        "withdrawals": withdrawal_forms(view, formatter),
         "style": _DIRECT_STYLES[view.kind],
         "heading": _heading(view, formatter),
         "node": formatter.name(formatter.node(view.shown_node)),
@@ -146,7 +151,7 @@ def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
 
 
 def _direct_details(view: DirectView, formatter: CardFormatter) -> list[Runs]:
-    """Return why a cancellation failed, who is reviewing the request, and that the message shows the current state.
+    """Return why the requester's decision failed, who is reviewing, what was used, and what the message shows.
 
     After the end of access, also say that open sessions keep running, unless it is known whether any is open.
     """
@@ -156,7 +161,9 @@ def _direct_details(view: DirectView, formatter: CardFormatter) -> list[Runs]:
     names = formatter.people(view.reviewers)
     reviewing = [formatter.say.runs("direct.reviewing", len(view.reviewers), names=names)] if names else []
     used = usage_lines(view.usage, formatter, beside=view.requested_at, ending=view.ending)
-    return [*why, *staying, *reviewing, *used, *([formatter.say.runs("direct.current")] if view.current else [])]
+    refused = [formatter.say.runs("direct.give_back_refused")] if view.give_back_refused else []
+    current = [formatter.say.runs("direct.current")] if view.current else []
+    return [*why, *staying, *reviewing, *used, *refused, *current]
 
 
 def _direct_alerts(view: DirectView, formatter: CardFormatter) -> list[list[Runs]]:

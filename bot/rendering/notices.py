@@ -8,7 +8,14 @@ from bot.domain.shown.views import Banner, CardView, DecisionLine, DirectView, N
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 
 _DONE: Final = frozenset(
-    {NoticeCode.DECIDED, Outcome.STEP_PASSED, NoticeCode.REPEATED, NoticeCode.REVOKED, NoticeCode.CANCELLED}
+    {
+        NoticeCode.DECIDED,
+        Outcome.STEP_PASSED,
+        NoticeCode.REPEATED,
+        NoticeCode.REVOKED,
+        NoticeCode.GIVEN_BACK,
+        NoticeCode.CANCELLED,
+    }
 )  # notices about a decision that AWS accepted
 
 

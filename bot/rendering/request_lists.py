@@ -15,6 +15,7 @@ _ACTIONS: Final[Mapping[Banner, Action]] = {
     Banner.APPROVED: Verdict.APPROVE,
     Banner.REJECTED: Verdict.REJECT,
     Banner.REVOKED: Withdrawal.REVOKE,
+    Banner.GIVEN_BACK: Withdrawal.GIVE_BACK,
     Banner.CANCELLED: Withdrawal.CANCEL,
 }  # a line on this action says the state as well
 _LISTED_REASON: Final = 80  # characters of a reason in a list; its card has all of it

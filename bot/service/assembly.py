@@ -150,6 +150,7 @@ class Services:
             configuration=configuration,
             telemetry=telemetry,
             auditing=self.auditing,
+            abilities=self.replicas.abilities,
         )
         self.session_watch = SessionWatch(
             rows=self.rows,

@@ -1,10 +1,10 @@
-"""Which stored values this process may write: those that every running process can read.
+"""Which stored values this process may write, and which buttons it may offer: those that every process knows.
 
 Processes of several versions may share a store during an upgrade. Each registers in the store every REGISTERED_EVERY
-seconds, with the values that it can read and earlier versions cannot. A new value is written only once as many
-processes as are expected (NODE_ACCESS_REPLICAS) have registered it, and no running process lacks it. A version that
-does not register is not counted, so the values wait until it is replaced. A process that is expected to be the only one
-need not wait.
+seconds, with the values that it can read and earlier versions cannot, and with new buttons: any process may get a
+click. A new value is written, and a new button offered, only once as many processes as are expected
+(NODE_ACCESS_REPLICAS) have registered it, and no running process lacks it. A version that does not register is not
+counted, so the values wait until it is replaced. A process that is expected to be the only one need not wait.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ import structlog
 from bot.domain.abilities import Abilities
 from bot.domain.decision import Decision, Outcome
 from bot.domain.record import Record
+from bot.domain.request import Withdrawal
 from bot.domain.surface import SurfaceKind
 from bot.ports.clock import Clock
 from bot.ports.store import Replica, Store, StoreUnavailable
@@ -30,7 +31,8 @@ OLDER: Final[Mapping[Outcome, Outcome]] = {
 }
 """The outcomes that earlier versions cannot read, and what is stored until every process can read them."""
 _LIVING: Final = f"surface:{SurfaceKind.LIVING}"  # until every process can read it, each state has its own message
-KNOWN: Final = frozenset({_LIVING, *(f"outcome:{each}" for each in OLDER)})
+_GIVE_BACK: Final = f"verb:{Withdrawal.GIVE_BACK}"  # until every process knows the button, it is not offered
+KNOWN: Final = frozenset({_LIVING, _GIVE_BACK, *(f"outcome:{each}" for each in OLDER)})
 log = structlog.get_logger(__name__)
 
 
@@ -74,7 +76,7 @@ class Replicas:
 
     def abilities(self) -> Abilities:
         """Return what every running process can do."""
-        return Abilities(living_messages=_LIVING in self._shared)
+        return Abilities(living_messages=_LIVING in self._shared, give_back=_GIVE_BACK in self._shared)
 
     def storable(self, record: Record) -> Record:
         """Return the row with values that every running process can read."""

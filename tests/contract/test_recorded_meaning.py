@@ -183,6 +183,8 @@ def test_recorded_members_of_a_decision_reach_their_fields() -> None:
         held_until=NOW + 11 * MINUTE,
         comment="no longer needed",
     )
+    (back,) = read("access given back").decisions
+    assert (back.verdict, back.given_back, back.action) == (Withdrawal.REVOKE, True, Withdrawal.GIVE_BACK)
     assert [(each.id, each.announced, each.in_role) for each in read("waiting").decisions] == [
         ("d1", True, True),
         ("d2", False, False),

@@ -191,6 +191,7 @@ class FakeAws:
         """Withdraw a request. Raises SignalRefused where AWS would refuse."""
         needed, code = {
             Withdrawal.REVOKE: (Status.APPROVED, "InvalidAutomationSignalException"),
+            Withdrawal.GIVE_BACK: (Status.APPROVED, "InvalidAutomationSignalException"),
             Withdrawal.CANCEL: (Status.PENDING, "InvalidAutomationStatusUpdateException"),
         }[withdrawal]
         request = self.requests[key]

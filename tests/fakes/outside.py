@@ -20,7 +20,7 @@ from bot.domain.shown.surfaces import desired
 from bot.domain.shown.wanted import Wanted
 from bot.domain.surface import DeliveryState, SurfaceKind
 from bot.rendering import render
-from bot.service.clicks.click import Click, Verb
+from bot.service.clicks.click import OF_REQUESTER, Click, Verb
 from bot.service.current_configuration import CurrentConfiguration
 from tests.fakes.aws import LEAD, ROLE, FakeAws
 from tests.fakes.card_text import without_viewers
@@ -119,7 +119,7 @@ class Outside:
             case Verb.REVIEWING:
                 row = self.row()
                 return self.waits_at(step) and not (row and row.reviews)
-            case Verb.REVOKE:
+            case Verb.REVOKE | Verb.GIVE_BACK:
                 return self.truth.status is Status.APPROVED
             case Verb.CANCEL:
                 return self.truth.status is Status.PENDING
@@ -163,14 +163,14 @@ class Process:
         self.loops = [asyncio.create_task(loop) for loop in loops]
 
     def press(self, who: Person, verb: Verb, step: str, *, where: str = CHANNEL) -> asyncio.Task[object]:
-        """Click a button as this person on the card in a channel, or in their own chat to cancel.
+        """Click a button as this person on the card in a channel, or in their own chat to cancel or give back.
 
         The task returns the answer if the process survives; for an automatic refresh, the card.
         """
         self.outside.clicked.add((who.session_name.casefold(), step, verb.value))
         world, key = self.world, self.outside.key
-        if verb is Verb.CANCEL:
-            return asyncio.create_task(world.click_handler.click(world.withdrawn(key, who)))
+        if verb in OF_REQUESTER:
+            return asyncio.create_task(world.click_handler.click(world.withdrawn(key, who, verb)))
         card = self.outside.chat.posted_in(where)
         click = Click(who, f"{where};messageid={card}", verb, str(key), step, "ok", card)
         if verb is Verb.REFRESH:

@@ -56,6 +56,7 @@ APPROVALS = Channel(
 
 CANCEL_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"
 END_SESSIONS_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessEndSessions"
+GIVE_BACK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessGiveBack"
 SITE = TeamsSite("https://teams.microsoft.com", TENANT)
 DRAIN_LIMIT = 30  # real seconds; work that does not end fails its test instead of hanging
 
@@ -65,7 +66,7 @@ def current_configuration(
     allow_unidentified: bool = False,
     cancel_role: str | None = CANCEL_ROLE,
     end_sessions_role: str | None = None,
-    give_back_role: str | None = None,
+    give_back_role: str | None = GIVE_BACK_ROLE,
 ) -> CurrentConfiguration:
     """Return a configuration with these channels, by default APPROVALS. It trusts the sample requester's role."""
     identity = IdentityRules(trusted_roles=frozenset({"Operator"}), allow_unidentified=allow_unidentified)
@@ -218,9 +219,9 @@ class World:
             task.cancel()
         del self.aws.gates[call]
 
-    def withdrawn(self, key: RequestKey, person: Person = TARO_PERSON) -> Click:
-        """Return a click on Cancel on the person's direct message, which must be the second message of the bot."""
-        return Click(person, f"a:{person.object_id}", Verb.CANCEL, str(key), "", "", "1001")
+    def withdrawn(self, key: RequestKey, person: Person = TARO_PERSON, verb: Verb = Verb.CANCEL) -> Click:
+        """Return a click on a button of the person's direct message, which must be the second message of the bot."""
+        return Click(person, f"a:{person.object_id}", verb, str(key), "", "", "1001")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:

@@ -48,12 +48,13 @@ async def approved(world: World, **facts: object) -> RequestKey:
 
 
 async def ready(world: World, withdrawal: Withdrawal) -> tuple[RequestKey, Click]:
-    """Return a request that can be revoked or cancelled, and the click that does so."""
-    if withdrawal is Withdrawal.REVOKE:
-        key = await approved(world)
-        return key, world.pressed(key, ICHIRO, Verb.REVOKE)
-    key = await world.posted()
-    return key, world.withdrawn(key)
+    """Return a request that can be revoked, cancelled or given back, and the click that does so."""
+    if withdrawal is Withdrawal.CANCEL:
+        key = await world.posted()
+        return key, world.withdrawn(key)
+    key = await approved(world)
+    by_approver = withdrawal is Withdrawal.REVOKE
+    return key, world.pressed(key, ICHIRO, Verb.REVOKE) if by_approver else world.withdrawn(key, verb=Verb.GIVE_BACK)
 
 
 def sent_verdicts(world: World) -> list[str]:
@@ -68,7 +69,7 @@ def offers(card: object, verb: Verb) -> bool:
 
 async def state_of(world: World, key: RequestKey, withdrawal: Withdrawal) -> tuple[DecisionState, Outcome | None]:
     """Return state and outcome of the only decision of that kind."""
-    (one,) = (each for each in (await world.row(key)).decisions if each.verdict is withdrawal)
+    (one,) = (each for each in (await world.row(key)).decisions if each.action is withdrawal)
     return one.state, one.outcome
 
 
@@ -399,7 +400,9 @@ async def test_request_whose_row_lacks_the_requester_or_the_facts_cannot_be_canc
     assert (code_of(answer), answer.card) == (Refusal.UNIDENTIFIED, None)
     permission = PermissionCheck(world.people, ApproverGroups(world.groups), world.configuration)
     for row in (unknown, replace(unknown, request=None)):
-        assert permission.refusal_to_cancel(row, TARO_PERSON, step="") is Refusal.UNIDENTIFIED
+        assert (
+            permission.refusal_of_requester(row, TARO_PERSON, action=Withdrawal.CANCEL, step="") is Refusal.UNIDENTIFIED
+        )
     assert world.aws.signals == []
 
 
@@ -497,7 +500,7 @@ async def test_answer_to_a_cancellation_that_is_being_sent_has_no_cancel_button(
 async def test_answer_to_a_click_on_an_outdated_cancel_button_has_the_current_message(world: World) -> None:
     """The click comes after the approval or the revocation, and sends no signal."""
     key = await approved(world)
-    for expected, words in ((NoticeCode.DECIDED, "was approved"), (NoticeCode.REVOKED, "access was revoked")):
+    for expected, words in ((NoticeCode.DECIDED, "You can connect until"), (NoticeCode.REVOKED, "access was revoked")):
         answer = await world.click_handler.click(world.withdrawn(key))
         assert code_of(answer) is expected
         assert words in shown(answer.card)
@@ -605,7 +608,7 @@ async def test_cancellation_that_fails_after_it_was_answered_is_reported_in_a_di
 
 def check_call_of(withdrawal: Withdrawal) -> str:
     """Return the name of the AWS call that checks the state before this withdrawal."""
-    return "grant" if withdrawal is Withdrawal.REVOKE else "execution"
+    return "execution" if withdrawal is Withdrawal.CANCEL else "grant"
 
 
 def notification(world: World, withdrawal: Withdrawal) -> str:
@@ -613,9 +616,16 @@ def notification(world: World, withdrawal: Withdrawal) -> str:
     return world.chat.of("reply" if withdrawal is Withdrawal.REVOKE else "direct")[-1].card
 
 
+FAILED = {  # words of that card that say whom it is for, or what failed
+    Withdrawal.REVOKE: ICHIRO.name,
+    Withdrawal.CANCEL: "couldn’t cancel",
+    Withdrawal.GIVE_BACK: "couldn’t give your access back",
+}
+
+
 def is_notified(world: World, withdrawal: Withdrawal) -> bool:
     """True if the last card about a failed withdrawal is for the person who clicked in `ready`."""
-    return (ICHIRO.name if withdrawal is Withdrawal.REVOKE else "couldn’t cancel") in notification(world, withdrawal)
+    return FAILED[withdrawal] in notification(world, withdrawal)
 
 
 @pytest.mark.parametrize("withdrawal", Withdrawal)
@@ -649,7 +659,7 @@ async def test_revocation_or_cancellation_that_never_reached_aws_is_released(
         assert code_of(await pressed) is NoticeCode.APPLYING
         assert await state_of(world, key, withdrawal) == (RELEASED, Outcome.NO_ANSWER)
         told = notification(world, withdrawal)
-        assert ("can try again" if withdrawal is Withdrawal.REVOKE else "couldn’t cancel") in told
+        assert ("can try again" if withdrawal is Withdrawal.REVOKE else FAILED[withdrawal]) in told
         assert sent_verdicts(world) == [withdrawal]
         await world.click_handler.click(click)
     assert world.aws.requests[key].status is STATUS_AFTER[withdrawal]
@@ -768,7 +778,7 @@ async def test_state_check_of_a_revocation_or_cancellation_is_repeated_if_the_st
     assert await state_of(world, key, withdrawal) == (CONFIRMED, None)
 
 
-@pytest.mark.parametrize("withdrawal", Withdrawal)
+@pytest.mark.parametrize("withdrawal", [Withdrawal.REVOKE, Withdrawal.CANCEL])
 async def test_answer_to_a_revocation_or_cancellation_that_aws_refuses_has_the_error_code(
     world: World, withdrawal: Withdrawal
 ) -> None:

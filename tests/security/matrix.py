@@ -135,13 +135,14 @@ ROLE_OF_ANYBODY = "arn:aws:sts::111122223333:assumed-role/AnyRole/somebody"
 class State:
     """A request in one state. Approvers may decide if it is `pending`, and revoke if it is `granted`.
 
-    The requester may cancel if it is `cancellable`.
+    The requester may cancel if it is `cancellable`, and give the access back if it is `returnable`.
     """
 
     make: Callable[[], Awaitable[tuple[World, RequestKey]]]
     pending: bool = False
     granted: bool = False
     cancellable: bool = False
+    returnable: bool = False
     step: str = "Level1"  # the step in the data of the card's buttons
     may_not_approve: frozenset[str] = frozenset()  # approvers who have or may have approved another level
     second: bool = False  # "another approver" may also decide in the other configured channel
@@ -320,7 +321,7 @@ STATES: Final = {
         cancellable=True,
         may_decide=frozenset({"guest listed by id"}),
     ),
-    "granted in a channel with a group": State(_granted_by_group, granted=True, may_decide=_OF_GROUP),
+    "granted in a channel with a group": State(_granted_by_group, granted=True, returnable=True, may_decide=_OF_GROUP),
     "waiting, requester unidentified": State(lambda: _waiting(requester=ROLE_OF_ANYBODY)),
     "escalated to the other channel": State(_escalated, pending=True, cancellable=True, second=True),
     "to be escalated later": State(lambda: _escalated(minutes=59), pending=True, cancellable=True),
@@ -337,10 +338,10 @@ STATES: Final = {
     "escalated, now at the next level": State(
         _next_level_after_escalation, pending=True, cancellable=True, step="Level2", may_not_approve=MAY_DECIDE
     ),
-    "granted after an escalation": State(_granted_after_escalation, granted=True, second=True),
-    "granted": State(_approved, granted=True),
+    "granted after an escalation": State(_granted_after_escalation, granted=True, returnable=True, second=True),
+    "granted": State(_approved, granted=True, returnable=True),
     "granted, the window over": State(lambda: _approved(later=timedelta(hours=5))),
-    "granted, the channel paused": State(lambda: _approved(home=replace(HOME, decide=False))),
+    "granted, the channel paused": State(lambda: _approved(home=replace(HOME, decide=False)), returnable=True),
     "rejected": State(lambda: _ended(Status.REJECTED)),
     "cancelled": State(lambda: _ended(Status.CANCELLED)),
     "timed out": State(lambda: _ended(Status.TIMED_OUT)),
@@ -400,9 +401,10 @@ def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str 
             return state.pending and _is_approver(actor, route, state)
         case Verb.REVOKE:
             return state.granted and _is_approver(actor, route, state)
-        case Verb.CANCEL:
+        case Verb.CANCEL | Verb.GIVE_BACK:
             own = route in REQUESTER_CHAT or route == "the clicker's own chat"
-            return state.cancellable and actor == "requester" and own
+            possible = state.cancellable if verb is Verb.CANCEL else state.returnable
+            return possible and actor == "requester" and own
         case Verb.REFRESH | Verb.WITHDRAW | Verb.REVIEWING:
             return False
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey
-from bot.service.clicks.click import Answer, Click, Verb
+from bot.service.clicks.click import OF_REQUESTER, Answer, Click, Verb
 from bot.service.sources.installation_events import InstallationEvents
 from bot.teams.assembly import TeamsSide
 from bot.telemetry import Telemetry
@@ -96,7 +96,7 @@ async def edge() -> AsyncIterator[MatrixEdge]:
 
 
 def _data(key: RequestKey, verb: Verb, state: State) -> dict[str, Any]:
-    return {"request": str(key), "step": "" if verb is Verb.CANCEL else state.step, "comment": "ok"}
+    return {"request": str(key), "step": "" if verb in OF_REQUESTER else state.step, "comment": "ok"}
 
 
 def _body(
@@ -202,7 +202,8 @@ async def test_click_without_permission_sends_no_signal_to_aws(state: str, edge:
     run, clicks = MatrixRun(edge, state), list(clicks_in(state))
     await run.click_all(clicks)
     assert run.cells == len(clicks)
-    assert bool(run.counted["allowed"]) == (run.state.pending or run.state.granted or run.state.cancellable)
+    state_allows = run.state.pending or run.state.granted or run.state.cancellable or run.state.returnable
+    assert bool(run.counted["allowed"]) == state_allows
     assert bool(run.counted["marked"]) == run.state.pending
     figure(16, state=state, cells=len(clicks), **run.counted, signals_of_refused=0)
 
@@ -309,6 +310,7 @@ def test_bot_has_only_the_verbs_and_http_routes_that_are_listed_here() -> None:
         Verb.REJECT,
         Verb.CANCEL,
         Verb.REVOKE,
+        Verb.GIVE_BACK,
         Verb.WITHDRAW,
         Verb.REVIEWING,
         Verb.REFRESH,

@@ -91,13 +91,13 @@ def _parameters(signal: Signal) -> dict[str, object]:
     return {**execution, "SignalType": _signal_type(signal.action), "Payload": {"Comment": [signal.comment]}}
 
 
-def _signal_type(action: Literal[Verdict.APPROVE, Verdict.REJECT, Withdrawal.REVOKE]) -> str:
+def _signal_type(action: Literal[Verdict.APPROVE, Verdict.REJECT, Withdrawal.REVOKE, Withdrawal.GIVE_BACK]) -> str:
     match action:
         case Verdict.APPROVE:
             return "Approve"
         case Verdict.REJECT:
             return "Reject"  # one page of the user guide says Deny, which the API does not accept
-        case Withdrawal.REVOKE:
+        case Withdrawal.REVOKE | Withdrawal.GIVE_BACK:
             return "Revoke"  # a member of the enum; it is not verified that the console sends it
         case _:
             assert_never(action)

@@ -17,7 +17,7 @@ from bot.domain.routing import Channel, causes
 from bot.domain.shown.buttons import is_home, is_identified, may_offer_revoke, rules_now, why_no_buttons
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.connecting import console_url
-from bot.domain.shown.decided import decision_line, decision_lines, hidden_lines
+from bot.domain.shown.decided import decision_line, decision_lines, hidden_lines, was_given_back
 from bot.domain.shown.usage import ending_line, usage_line
 from bot.domain.shown.views import (
     Banner,
@@ -53,7 +53,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
     return CardView(
         key=str(request.key),
         step=level.step if level else "",
-        banner=_banner(request, now, applying=applying, queued=queued),
+        banner=_banner(record, request, now, applying=applying, queued=queued),
         ops_item_id=request.key.ops_item_id,
         account=request.key.account,
         region=request.key.region,
@@ -121,18 +121,23 @@ _BANNERS = {
 }
 
 
-def banner(request: AccessRequest, now: datetime) -> Banner:
-    """Return the state of a request. An approved one is ENDED once its access window is over."""
+def banner(record: Record, request: AccessRequest, now: datetime) -> Banner:
+    """Return the state of a row's request. An approved one is ENDED once its access window is over."""
     if access_is_over(request, now):
         return Banner.ENDED
-    return _BANNERS[request.status]
+    return Banner.GIVEN_BACK if was_given_back(record) else _BANNERS[request.status]
 
 
 def _banner(
-    request: AccessRequest, now: datetime, *, applying: DecisionLine | None, queued: Sequence[DecisionLine]
+    record: Record,
+    request: AccessRequest,
+    now: datetime,
+    *,
+    applying: DecisionLine | None,
+    queued: Sequence[DecisionLine],
 ) -> Banner:
     if request.status is not Status.PENDING or not (applying or queued):
-        return banner(request, now)
+        return banner(record, request, now)
     return Banner.APPLYING if applying else Banner.QUEUED
 
 

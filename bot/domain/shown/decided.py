@@ -7,13 +7,14 @@ from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.effects import is_hidden_vote
 from bot.domain.identity import Principal
 from bot.domain.record import Record
-from bot.domain.request import STATUS_AFTER, Action, Level, Status, Verdict, Withdrawal
+from bot.domain.request import STATUS_AFTER, Action, Level, Status, Verdict, Withdrawal, asked_of_aws
 from bot.domain.shown.views import DecisionLine
 
 _SETTLED_BY: Mapping[Status, Action] = {
     Status.APPROVED: Verdict.APPROVE,
     Status.REJECTED: Verdict.REJECT,
-    **{status: withdrawal for withdrawal, status in STATUS_AFTER.items()},
+    Status.REVOKED: Withdrawal.REVOKE,  # by an approver, or by the requester who gave the access back
+    Status.CANCELLED: Withdrawal.CANCEL,
 }
 
 
@@ -49,8 +50,7 @@ def effective_decisions(record: Record) -> list[Decision]:
 def is_hidden(record: Record, decision: Decision) -> bool:
     """True for an accepted decision that AWS does not show.
 
-    Votes are hidden after EFFECT_SPAN. Cancellations and revocations are hidden until AWS shows them, or the request is
-    gone.
+    Votes are hidden after EFFECT_SPAN. Withdrawals are hidden until AWS shows them, or the request is gone.
     """
     if isinstance(decision.verdict, Verdict):
         return is_hidden_vote(record, decision)
@@ -100,9 +100,17 @@ def deciding_line(record: Record) -> DecisionLine | None:
         return None
     level = request.last_level if isinstance(verdict, Verdict) else None
     lines = [
-        line for line in decision_lines(record) if line.verdict is verdict and (not level or level.step == line.step)
+        line
+        for line in decision_lines(record)
+        if asked_of_aws(line.verdict) is verdict and (not level or level.step == line.step)
     ]
     return lines[-1] if lines else None
+
+
+def was_given_back(record: Record) -> bool:
+    """True if the requester has ended the access before its time."""
+    line = deciding_line(record)
+    return line is not None and line.verdict is Withdrawal.GIVE_BACK
 
 
 def _levels(record: Record) -> tuple[Level, ...]:
@@ -112,7 +120,7 @@ def _levels(record: Record) -> tuple[Level, ...]:
 def decision_line(decision: Decision) -> DecisionLine:
     """Return the line for a decision made in Teams."""
     at = decision.settled_at or decision.clicked_at
-    return DecisionLine(decision.verdict, decision.person.shown_name, at, decision.comment or None, step=decision.step)
+    return DecisionLine(decision.action, decision.person.shown_name, at, decision.comment or None, step=decision.step)
 
 
 def _outside_lines(level: Level, ours: Sequence[Decision], names: Mapping[str, str]) -> Iterator[DecisionLine]:

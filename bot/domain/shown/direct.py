@@ -8,16 +8,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from bot.domain.abilities import Abilities
 from bot.domain.configuration import Configuration
+from bot.domain.decision import Outcome
 from bot.domain.escalation import second_channel
 from bot.domain.identity import Person
+from bot.domain.permission import can_be_revoked
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Status, Withdrawal
 from bot.domain.shown.buttons import is_undecidable
 from bot.domain.shown.card import access_is_over, conflicting_policies, node_lines, reviewer_names
 from bot.domain.shown.card_places import second_channels
 from bot.domain.shown.connecting import powershell_command, shell_command
-from bot.domain.shown.decided import decision_lines
+from bot.domain.shown.decided import decision_lines, was_given_back
 from bot.domain.shown.usage import ending_line, usage_line
 from bot.domain.shown.views import DirectKind, DirectView
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
@@ -50,10 +53,11 @@ NOTIFIED: Final = frozenset(
         DirectKind.FAILED,
     }
 )
-"""Kinds with a short message of their own, which notifies. Requesters cancel and delete requests themselves, and
+"""Kinds with a short message of their own, which notifies. Requesters cancel, delete and give back themselves, and
 ENDING_SOON announces the end of the access."""
 
-_USED: Final = frozenset({DirectKind.APPROVED, DirectKind.ENDED, DirectKind.REVOKED})
+_USED: Final = frozenset({DirectKind.APPROVED, DirectKind.ENDED, DirectKind.REVOKED, DirectKind.GIVEN_BACK})
+_REFUSED_BY_AWS: Final = frozenset({Outcome.AWS_REFUSED, Outcome.AWS_DENIED})
 _DECISIONS: Final = frozenset({DirectKind.APPROVED, DirectKind.REJECTED, DirectKind.REVOKED})
 
 
@@ -113,7 +117,9 @@ def direct_kind(record: Record, configuration: Configuration, now: datetime) -> 
     deciding = [channel for channel in (configuration.home(record), *second_channels(record, configuration)) if channel]
     if deciding and all(is_undecidable(record, channel, configuration) for channel in deciding):
         return DirectKind.UNDECIDABLE
-    return DirectKind.ENDED if access_is_over(record.request, now) else DIRECTS.get(record.request.status)
+    if access_is_over(record.request, now):
+        return DirectKind.ENDED
+    return DirectKind.GIVEN_BACK if was_given_back(record) else DIRECTS.get(record.request.status)
 
 
 def alert_kind(record: Record, kind: DirectKind, now: datetime) -> DirectKind | None:
@@ -158,11 +164,17 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
     return _with_level(view, record, configuration) if request.status is Status.PENDING else view
 
 
-def living_view(view: DirectView, record: Record, configuration: Configuration, now: datetime) -> DirectView:
-    """Return the message that is updated in place: it names who is reviewing, and what access was used for.
+def living_view(
+    view: DirectView, record: Record, configuration: Configuration, now: datetime, *, abilities: Abilities
+) -> DirectView:
+    """Return the message that is updated in place: who is reviewing, what access was used for, and the way to end it.
 
     A message that is sent once would say it for ever.
     """
+    if view.kind is DirectKind.APPROVED and abilities.give_back:
+        refused = _is_give_back_refused(record)
+        offered = not refused and _may_offer_give_back(record, configuration, now)
+        view = replace(view, give_back=offered, give_back_refused=refused)
     if view.kind in _USED:
         return replace(view, usage=usage_line(record, configuration, now), ending=ending_line(record))
     waiting = view.kind in {DirectKind.WAITING, DirectKind.LEVEL_PASSED}
@@ -203,6 +215,21 @@ def _may_offer_cancel(record: Record, configuration: Configuration) -> bool:
     if request.status is not Status.PENDING:
         return False
     return not any(each.verdict is Withdrawal.CANCEL and each.announced for each in record.live_decisions)
+
+
+def _may_offer_give_back(record: Record, configuration: Configuration, now: datetime) -> bool:
+    """True while the message offers to give the access back: it runs, and no announced revocation is under way."""
+    request = record.request
+    if request is None or request.replica_of or configuration.give_back_role(request.key) is None:
+        return False
+    if not can_be_revoked(request, now):
+        return False
+    return not any(each.verdict is Withdrawal.REVOKE and each.announced for each in record.live_decisions)
+
+
+def _is_give_back_refused(record: Record) -> bool:
+    """True if AWS has refused that the requester gives this access back. Another click would change nothing."""
+    return any(each.given_back and each.outcome in _REFUSED_BY_AWS for each in record.decisions)
 
 
 # --- changes of the row

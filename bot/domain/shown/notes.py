@@ -6,6 +6,7 @@ It must not know channels or deliveries; bot.domain.shown.surfaces adds them.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionState, Outcome
@@ -22,6 +23,7 @@ _NOTE_KINDS = {
     Verdict.REJECT: NoteKind.REJECTION,
     Withdrawal.REVOKE: NoteKind.REVOCATION,
     Withdrawal.CANCEL: NoteKind.CANCELLATION,
+    Withdrawal.GIVE_BACK: NoteKind.GIVING_BACK,
 }
 _CALLS = {
     Verdict.APPROVE: "SendAutomationSignal Approve",
@@ -33,6 +35,7 @@ _NOT_SHOWN: Mapping[Action, NoteKind] = {
     Verdict.APPROVE: NoteKind.APPROVAL_NOT_SHOWN,
     Verdict.REJECT: NoteKind.REJECTION_NOT_SHOWN,
 }
+OF_REQUESTER: Final = frozenset({Withdrawal.CANCEL, Withdrawal.GIVE_BACK})  # actions of the requester
 _UNDONE = frozenset({DecisionState.RELEASED, DecisionState.REFUSED})
 
 
@@ -66,14 +69,14 @@ def blank_note(record: Record, kind: NoteKind) -> NoteView:
 
 def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterator[Note]:
     if decision.state is DecisionState.CONFIRMED and not is_hidden(record, decision):
-        kind = _NOTE_KINDS[decision.verdict]
+        kind = _NOTE_KINDS[decision.action]
         view = _with_call(_note(record, decision, kind), decision, record)
         corrected = _was_reported_hidden(record, decision)
         yield Note(decision.id, view, overtaken=corrected)
         if corrected:
             yield Note(f"{decision.id}:shown", view)
     why = why_undone(record, decision, now)
-    if why and decision.verdict is not Withdrawal.CANCEL:  # requesters may not see the thread: they get a message
+    if why and decision.action not in OF_REQUESTER:  # requesters may not see the thread: they get a message
         yield _undone_note(record, decision, why, now)
 
 
@@ -89,8 +92,9 @@ def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
         return None
     if failed_by_role(record, decision):
         return "same_role_denied" if decision.outcome is Outcome.AWS_DENIED else "same_role"
-    denied = decision.verdict is Withdrawal.CANCEL and decision.outcome is Outcome.AWS_DENIED
-    return "cancel_denied" if denied else str(decision.outcome or Outcome.NO_ANSWER)
+    if decision.action in OF_REQUESTER and decision.outcome is Outcome.AWS_DENIED:
+        return f"{decision.action}_denied"
+    return str(decision.outcome or Outcome.NO_ANSWER)
 
 
 def _undone_note(record: Record, decision: Decision, why: str, now: datetime) -> Note:
@@ -147,7 +151,7 @@ def _note(record: Record, decision: Decision, kind: NoteKind) -> NoteView:
 def _late_note(record: Record, decision: Decision) -> Note:
     """Return the note on a decision that AWS never answered but shows later."""
     who, comment = decision.person.shown_name, decision.comment or None
-    note = replace(blank_note(record, _NOTE_KINDS[decision.verdict]), who=who, at=decision.clicked_at, comment=comment)
+    note = replace(blank_note(record, _NOTE_KINDS[decision.action]), who=who, at=decision.clicked_at, comment=comment)
     return Note(f"{decision.id}:shown", _with_call(note, decision, record))
 
 

@@ -110,6 +110,7 @@ class DigestCount(StrEnum):
     TIMED_OUT = "timed_out"  # expired undecided
     CANCELLED = "cancelled"
     REVOKED = "revoked"  # approved in this week or before
+    GIVEN_BACK = "given_back"  # by the requester, before its time
     NEVER_USED = "never_used"  # access that ended, and a complete read of its sessions in this week found none
     OUTLIVED = "outlived"  # sessions that were open after their access had ended in this week
     WAITING = "waiting"  # made before the end of the week, and still not decided

@@ -23,7 +23,7 @@ def request_line(
         node=request.shown_node,
         requester=requester_name(record),
         requester_is_person=requester_is_person(record),
-        banner=banner(request, now),
+        banner=banner(record, request, now),
         reason=request.reason,
         requested_at=request.requested_at,
         deadline=request.deadline,

@@ -1,8 +1,9 @@
 """Which messages the requester must have: one that is updated in place, and short ones; or one for each state."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from bot.domain.abilities import Abilities
 from bot.domain.configuration import Configuration
@@ -39,25 +40,21 @@ def requester_messages(
     kind, person = direct_kind(record, configuration, now), requester_of(record)
     if record.request is None or kind is None:
         return []
-    due = Wanted(alert_name(kind), SurfaceKind.DIRECT, direct_view(record, kind, configuration), home, person)
+    view = direct_view(record, kind, configuration)
+    due = Wanted(alert_name(kind), SurfaceKind.DIRECT, view, home, person)
     living = record.surface(living_name(person)) if person else None
-    if living and living.delivery is not DeliveryState.IMPOSSIBLE:
-        return _updated_messages(record, kind, due, living, configuration=configuration, now=now)
-    if living or person is None or not abilities.living_messages or _is_over(record.surface(due.name)):
+    gave_up = living is not None and living.delivery is DeliveryState.IMPOSSIBLE
+    unknown = person is None or not abilities.living_messages or _is_over(record.surface(due.name))
+    if gave_up or (living is None and unknown):
         return _messages_sent_once(record, replace(due, name=_corrected_name(record, kind)), now)
-    return _updated_messages(record, kind, due, None, configuration=configuration, now=now)
+    updated = living_view(view, record, configuration, now, abilities=abilities)
+    return _updated_messages(record, kind, due, living, view=updated, now=now)
 
 
 def _updated_messages(
-    record: Record,
-    kind: DirectKind,
-    due: Wanted,
-    living: Surface | None,
-    *,
-    configuration: Configuration,
-    now: datetime,
+    record: Record, kind: DirectKind, due: Wanted, living: Surface | None, *, view: DirectView, now: datetime
 ) -> list[Wanted]:
-    """Return the message that is updated in place, its copies, and the short messages beside it.
+    """Return the message that is updated in place (`view`), its copies, and the short messages beside it.
 
     `due` is the message about the current state. Its post notifies. An update does not, so a short message notifies
     beside it.
@@ -66,23 +63,22 @@ def _updated_messages(
         return []
     alert = alert_kind(record, kind, now)
     names = tuple(dict.fromkeys(alert_name(each) for each in (kind, alert) if each))
-    view, name = living_view(due.view, record, configuration, now), living_name(due.person)
-    message = replace(due, name=name, kind=SurfaceKind.LIVING, view=view, announces=names)
+    message = replace(due, name=living_name(due.person), kind=SurfaceKind.LIVING, view=view, announces=names)
     copies = [replace(message, name=each.name) for each in living_messages(record, due.person) if each is not living]
     updated = living is not None and living.activity_id is not None
     short = []
     if alert and updated:
         short.append(replace(due, name=alert_name(alert), view=short_view(due.view, alert)))
     short += [
-        replace(each, view=short_view(each.view, DirectKind.NOT_CANCELLED, detail=each.view.detail))
-        for each in _failed_cancellations(record, due, now)
+        replace(each, view=short_view(each.view, each.view.kind, detail=each.view.detail))
+        for each in _failed_withdrawals(record, due, now)
         if isinstance(each.view, DirectView)
     ]
     return [message, *copies, *_overtaken_messages(record, due, {*names, *(each.name for each in short)}), *short]
 
 
 def _messages_sent_once(record: Record, due: Wanted, now: datetime) -> list[Wanted]:
-    failed = _failed_cancellations(record, due, now)
+    failed = _failed_withdrawals(record, due, now)
     return [*_overtaken_messages(record, due, {due.name, *(want.name for want in failed)}), due, *failed]
 
 
@@ -103,17 +99,23 @@ def _corrected_name(record: Record, kind: DirectKind) -> str:
     return f"{alert_name(kind)}:again" if corrects else alert_name(kind)
 
 
-def _failed_cancellations(record: Record, due: Wanted, now: datetime) -> list[Wanted]:
-    """Return direct messages on cancellations without effect; they offer Cancel again.
+_POSSIBLE: Final[Mapping[Status, tuple[Withdrawal, DirectKind]]] = {
+    Status.PENDING: (Withdrawal.CANCEL, DirectKind.NOT_CANCELLED),
+    Status.APPROVED: (Withdrawal.GIVE_BACK, DirectKind.NOT_GIVEN_BACK),
+}
+"""What requesters may do in a state, and the message if that had no effect."""
+
+
+def _failed_withdrawals(record: Record, due: Wanted, now: datetime) -> list[Wanted]:
+    """Return direct messages on the requester's own decisions that had no effect, while another could have one.
 
     A note is not enough: requesters may not see the thread.
     """
-    view = due.view
-    if not isinstance(view, DirectView) or not record.request or record.request.status is not Status.PENDING:
+    view, possible = due.view, _POSSIBLE.get(record.request.status) if record.request else None
+    if not isinstance(view, DirectView) or possible is None or view.kind is DirectKind.ENDED:
         return []
-    failed = [(each, why_undone(record, each, now)) for each in record.decisions if each.verdict is Withdrawal.CANCEL]
+    action, kind = possible
+    failed = [(each, why_undone(record, each, now)) for each in record.decisions if each.action is action]
     return [
-        replace(due, name=f"dm:{each.id}", view=replace(view, kind=DirectKind.NOT_CANCELLED, detail=why))
-        for each, why in failed
-        if why
+        replace(due, name=f"dm:{each.id}", view=replace(view, kind=kind, detail=why)) for each, why in failed if why
     ]

@@ -29,6 +29,7 @@ class Banner(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     REVOKED = "revoked"
+    GIVEN_BACK = "given_back"  # the requester ended the access before its time
     FAILED = "failed"
     GONE = "gone"  # AWS no longer knows the request
     UNKNOWN = "unknown"
@@ -284,12 +285,15 @@ class NoticeCode(StrEnum):
     DECIDED = "decided"  # {who} {verdict} at {at}, {comment}; each part only if AWS shows it
     ENDED = "ended"  # timed out, cancelled, revoked, failed: the card's banner says which
     REVOKED = "revoked"  # {who} revoked it at {at}, {comment}, as far as known
+    GIVEN_BACK = "given_back"  # {who} gave the access back at {at}
     CANCELLED = "cancelled"  # {who} cancelled it at {at}, as far as known
-    WINDOW_OVER = "window_over"  # the access window is over; there is nothing to revoke
-    NOT_APPROVED = "not_approved"  # there is no access to revoke
+    WINDOW_OVER = "window_over"  # the access window is over; there is nothing to end
+    NOT_APPROVED = "not_approved"  # there is no access to end
     BUSY = "busy"  # another person's decision is in progress; click again if the card does not change
     # the decision was not sent, or had no effect
     CANCEL_DENIED = "cancel_denied"  # {detail}: AWS's error code; an admin must check the cancel role
+    GIVE_BACK_DENIED = "give_back_denied"  # {detail}: AWS's error code; an admin must check the give-back role
+    GIVE_BACK_REFUSED = "give_back_refused"  # {detail}: AWS's error code
     NOT_SHOWN = "not_shown"  # AWS accepted the decision but does not show it
     SAME_ROLE = "same_role"  # no effect, maybe because the role has voted at this level; {detail}: AWS's error code
     SAME_ROLE_DENIED = "same_role_denied"  # the same, but AWS denied it: the role may also have lost its permission
@@ -337,17 +341,19 @@ class DirectKind(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     REVOKED = "revoked"
+    GIVEN_BACK = "given_back"  # the requester ended the access before its time
     FAILED = "failed"
     GONE = "gone"  # AWS no longer knows the request
     ENDED = "ended"  # the access window is over
     NOT_CANCELLED = "not_cancelled"  # the requester's cancellation failed; `detail` says why
+    NOT_GIVEN_BACK = "not_given_back"  # the access could not be given back, and runs on; `detail` says why
 
 
 @dataclass(frozen=True, slots=True)
 class DirectView:
     """A direct message to the requester; template `direct-message`, or `direct-short` for a short one.
 
-    A short message only notifies: the message that is updated in place has the details, the commands and Cancel.
+    A short message only notifies: the message that is updated in place has the details, the commands and the buttons.
     """
 
     kind: DirectKind
@@ -367,6 +373,8 @@ class DirectView:
     powershell: tuple[str, ...] = ()  # the same for PowerShell
     conflicting_policies: tuple[str, ...] = ()
     cancel: bool = False  # the message offers Cancel
+    give_back: bool = False  # the message offers to give the access back
+    give_back_refused: bool = False  # AWS refused that, so it is not offered any longer
     home: str | None = None  # the channel that decides a waiting request
     second: str | None = None  # the channel that may decide the waiting level too, after its escalation
     detail: str | None = None  # a code
@@ -409,6 +417,7 @@ class NoteKind(StrEnum):
     REJECTION = "rejection"
     REVOCATION = "revocation"  # a person's revocation, and AWS shows it
     CANCELLATION = "cancellation"  # the requester cancelled the request, and AWS shows it
+    GIVING_BACK = "giving_back"  # the requester gave the access back, and AWS shows it
     NOT_SHOWN = "not_shown"  # AWS accepted a revocation but still shows the access
     APPROVAL_NOT_SHOWN = "approval_not_shown"  # AWS accepted an approval but does not show it
     REJECTION_NOT_SHOWN = "rejection_not_shown"

@@ -10,7 +10,7 @@ from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Status
 from bot.domain.routing import same_conversation
 from bot.domain.sessions import MARGIN, access_of, ended_at, is_settled
-from bot.domain.shown.decided import deciding_line
+from bot.domain.shown.decided import deciding_line, was_given_back
 from bot.domain.shown.reply_views import DigestCount, WeeklyDigestView
 
 
@@ -64,7 +64,7 @@ def _events(record: Record, request: AccessRequest, week: DigestWeek) -> Iterato
     match request.status:
         case Status.REJECTED | Status.TIMED_OUT | Status.CANCELLED | Status.REVOKED:
             if week.includes(_ended_at(record, request)):
-                yield DigestCount(request.status)
+                yield DigestCount.GIVEN_BACK if was_given_back(record) else DigestCount(request.status)
         case Status.PENDING if made < week.until:
             yield DigestCount.WAITING
         case _:

@@ -32,6 +32,7 @@ from bot.rendering.gallery.sample import (
     DEADLINE,
     DECIDED_AT,
     ENDINGS,
+    GIVEN_BACK,
     KEY,
     LINK,
     LONG_REASON,
@@ -127,6 +128,7 @@ _REJECTED = replace(_CLOSED, banner=Banner.REJECTED, decisions=(REJECTION,))
 REVOKED: Final = replace(
     _CLOSED, banner=Banner.REVOKED, level=_LAST_LEVEL, decisions=(APPROVAL, SECOND_APPROVAL, REVOCATION)
 )
+RETURNED: Final = replace(REVOKED, banner=Banner.GIVEN_BACK, decisions=(APPROVAL, SECOND_APPROVAL, GIVEN_BACK))
 CANCELLED: Final = replace(_CLOSED, banner=Banner.CANCELLED, decisions=(CANCELLATION,))
 _IN_THE_CONSOLE = (
     DecisionLine(Verdict.APPROVE, "ops", DECIDED_AT, in_teams=False, step="Level1"),
@@ -269,6 +271,7 @@ _DECIDED_CARDS = {
         decisions=(DecisionLine(Verdict.REJECT, "ops", DECIDED_AT, in_teams=False, step="Level1"),),
     ),
     "revoked": REVOKED,
+    "given-back": RETURNED,
     "cancelled": CANCELLED,
     "timed-out": replace(_CLOSED, banner=Banner.TIMED_OUT),
     "failed": replace(_CLOSED, banner=Banner.FAILED),

@@ -34,6 +34,7 @@ from bot.rendering.gallery.sample import (
     COLLEAGUE_SESSION,
     DEADLINE,
     ENDINGS,
+    GIVEN_BACK,
     KEY,
     LINK,
     LISTED_AT,
@@ -58,6 +59,7 @@ from bot.rendering.gallery.sample import (
 UNDONE: Final = (
     *Outcome,
     "cancel_denied",
+    "give_back_denied",
     "not_shown",
     "same_role",
     "same_role_denied",
@@ -110,6 +112,7 @@ _APPROVED = replace(
     commands=(shell_command(RequestKey.parse(KEY), NODE_ID),),
     powershell=(powershell_command(RequestKey.parse(KEY), NODE_ID),),
 )
+NOT_RETURNABLE: Final = replace(_APPROVED, give_back_refused=True)
 
 
 _NODES = tuple(NodeLine(each.id, each.name) for each in NODES)
@@ -127,19 +130,24 @@ _DIRECT = {
     DirectKind.WAITING: WAITING_MESSAGE,
     DirectKind.LEVEL_PASSED: _LEVEL_PASSED,
     DirectKind.UNDECIDABLE: replace(WAITING_MESSAGE, kind=DirectKind.UNDECIDABLE, deciders=(), current=False),
-    DirectKind.APPROVED: _APPROVED,
+    DirectKind.APPROVED: replace(_APPROVED, give_back=True),
     DirectKind.ENDING_SOON: replace(_APPROVED, kind=DirectKind.ENDING_SOON),
     DirectKind.REJECTED: replace(_OVER, kind=DirectKind.REJECTED, decisions=(REJECTION,)),
     DirectKind.REVOKED: replace(_OVER, kind=DirectKind.REVOKED, decisions=(APPROVAL, SECOND_APPROVAL, REVOCATION)),
+    DirectKind.GIVEN_BACK: replace(
+        _OVER, kind=DirectKind.GIVEN_BACK, decisions=(APPROVAL, SECOND_APPROVAL, GIVEN_BACK)
+    ),
     DirectKind.CANCELLED: replace(_OVER, kind=DirectKind.CANCELLED, decisions=(CANCELLATION,)),
     DirectKind.ENDED: replace(_OVER, kind=DirectKind.ENDED, decisions=(APPROVAL, SECOND_APPROVAL)),
     **{kind: replace(_OVER, kind=kind) for kind in (DirectKind.TIMED_OUT, DirectKind.FAILED, DirectKind.GONE)},
     DirectKind.NOT_CANCELLED: replace(
         WAITING_MESSAGE, kind=DirectKind.NOT_CANCELLED, detail="cancel_denied", current=False
     ),
+    DirectKind.NOT_GIVEN_BACK: replace(_APPROVED, kind=DirectKind.NOT_GIVEN_BACK, detail="throttled"),
 }
 
 _USED = {
+    "direct-give-back-refused": NOT_RETURNABLE,
     "direct-usage-open": replace(_APPROVED, usage=USAGE["open"]),
     "direct-usage-still-open": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["still-open"]),
     "direct-usage-used": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["used"]),
@@ -150,7 +158,7 @@ _USED = {
 _SHORT = {
     named("direct-short", kind): short_view(view, kind, detail=view.detail)
     for kind, view in _DIRECT.items()
-    if kind in {*NOTIFIED, DirectKind.NOT_CANCELLED}
+    if kind in {*NOTIFIED, DirectKind.NOT_CANCELLED, DirectKind.NOT_GIVEN_BACK}
 }
 
 _EXECUTION = "4f2c8a1e-0f7d-4a53-9a3e-5d0a7b6c1e22"
@@ -173,6 +181,11 @@ _NOTES = {
     "note-cancelled": replace(
         _accepted(NoteKind.CANCELLATION, CANCELLATION, "StopAutomationExecution Cancel"),
         role="NodeAccessCanceller",
+        session=REQUESTER_SESSION,
+    ),
+    "note-given-back": replace(
+        _accepted(NoteKind.GIVING_BACK, GIVEN_BACK, "SendAutomationSignal Revoke"),
+        role="NodeAccessGiveBack",
         session=REQUESTER_SESSION,
     ),
     "note-not-shown": replace(_BLANK, kind=NoteKind.NOT_SHOWN, who=REVOCATION.who, at=REVOCATION.at),
@@ -290,7 +303,7 @@ _WEEK = (REQUESTED_AT - timedelta(days=7), REQUESTED_AT)
 _DIGESTS: Final[Mapping[str, View]] = {
     "weekly-digest": WeeklyDigestView(
         *_WEEK,
-        counts=tuple(zip(DigestCount, (24, 18, 3, 2, 1, 1, 1, 4, 1, 2), strict=True)),
+        counts=tuple(zip(DigestCount, (24, 18, 3, 2, 1, 1, 1, 2, 4, 1, 2), strict=True)),
         median=timedelta(minutes=12),
         longest=timedelta(days=1, hours=3, minutes=40),
         began=REQUESTED_AT - timedelta(days=2),

@@ -17,15 +17,17 @@ from bot.rendering.gallery.cards import (
     ENDED,
     HALF_APPROVED,
     QUEUED,
+    RETURNED,
     REVOKED,
     WAITING,
 )
-from bot.rendering.gallery.messages import WAITING_MESSAGE
+from bot.rendering.gallery.messages import NOT_RETURNABLE, WAITING_MESSAGE
 from bot.rendering.gallery.sample import (
     ACCESS_UNTIL,
     APPROVAL,
     APPROVER,
     CANCELLATION,
+    GIVEN_BACK,
     REJECTION,
     REVOCATION,
     SECOND_APPROVAL,
@@ -53,6 +55,8 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
         Notice(Refusal.COMMENT_REQUIRED),
         Notice(NoticeCode.BUSY, Tone.INFO, REJECTION.who, REJECTION.verdict, REJECTION.at, typed=TYPED),
         Notice(NoticeCode.CANCEL_DENIED, detail=_ERROR),
+        Notice(NoticeCode.GIVE_BACK_DENIED, detail=_ERROR),
+        Notice(NoticeCode.GIVE_BACK_REFUSED, detail="InvalidAutomationSignalException"),
         Notice(Outcome.AWS_REFUSED, detail="InvalidAutomationSignalException", typed=TYPED),
         Notice(Outcome.AWS_DENIED, detail=_ERROR, typed=TYPED),
         Notice(NoticeCode.SAME_ROLE, detail="InvalidAutomationSignalException", typed=TYPED),
@@ -62,6 +66,7 @@ _FILLED: Final[Mapping[Reason, Notice]] = {
         _about(NoticeCode.REPEATED, APPROVAL),
         _about(NoticeCode.DECIDED, SECOND_APPROVAL),
         _about(NoticeCode.REVOKED, REVOCATION),
+        _about(NoticeCode.GIVEN_BACK, GIVEN_BACK),
         _about(NoticeCode.CANCELLED, CANCELLATION),
         _about(Outcome.STEP_PASSED, APPROVAL),
     )
@@ -85,9 +90,13 @@ _CARDS: Final[Mapping[Reason, View | Notice]] = {  # every other notice is above
     NoticeCode.QUEUE_FULL: QUEUED,
     NoticeCode.ENDED: CARDS["timed-out"].view,
     NoticeCode.REVOKED: REVOKED,
+    NoticeCode.GIVEN_BACK: RETURNED,
     NoticeCode.CANCELLED: CANCELLED,
     NoticeCode.WINDOW_OVER: ENDED,
     NoticeCode.CANCEL_DENIED: WAITING_MESSAGE,
+    NoticeCode.GIVE_BACK_DENIED: NOT_RETURNABLE,
+    NoticeCode.GIVE_BACK_REFUSED: NOT_RETURNABLE,
+    Refusal.NO_GIVE_BACK_ROLE: replace(NOT_RETURNABLE, give_back_refused=False),
     Refusal.NO_CANCEL_ROLE: replace(WAITING_MESSAGE, cancel=False),
 }
 _ALONE: Final[frozenset[Reason]] = frozenset(

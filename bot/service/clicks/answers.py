@@ -1,7 +1,9 @@
 """Builds the answer to a click: the card or message that was clicked, from the current row, with a notice on it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bot.domain.abilities import Abilities
 from bot.domain.decision import Decision
 from bot.domain.record import Record
 from bot.domain.request import Action, Status, Withdrawal
@@ -36,10 +38,12 @@ class Screen:
 
 
 class Answers:
-    """Makes answers from rows."""
+    """Makes answers from rows. `abilities` returns what every running process can do."""
 
-    def __init__(self, configuration: CurrentConfiguration, clock: Clock) -> None:
-        self._configuration, self._clock = configuration, clock
+    def __init__(
+        self, configuration: CurrentConfiguration, clock: Clock, *, abilities: Callable[[], Abilities]
+    ) -> None:
+        self._configuration, self._clock, self._abilities = configuration, clock, abilities
 
     def shown(self, record: Record, screen: Screen, notice: Notice | None, *, refused: bool = False) -> Answer:
         """Return the current card or message, with the notice on it, if any.
@@ -86,7 +90,8 @@ class Answers:
         kind = direct_kind(record, configuration, now)
         if kind is None:
             return None
-        return living_view(direct_view(record, kind, configuration), record, configuration, now)
+        view = direct_view(record, kind, configuration)
+        return living_view(view, record, configuration, now, abilities=self._abilities())
 
 
 def _answer(

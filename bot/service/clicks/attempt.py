@@ -13,13 +13,13 @@ from bot.domain.claims import ClaimRefusal
 from bot.domain.decision import COMMENT_LIMIT, Decision
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
-from bot.domain.request import Withdrawal
+from bot.domain.request import Withdrawal, asked_of_aws
 from bot.domain.shown.views import Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
 from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.service.clicks.answers import Answers, bare
 from bot.service.clicks.claiming import ClaimLost, Permit, StaleCheck, claimed, is_claimable, promised
-from bot.service.clicks.click import ACTIONS, Answer, Click
+from bot.service.clicks.click import ACTIONS, OF_REQUESTER, Answer, Click
 from bot.service.clicks.locator import Located
 from bot.service.clicks.notices import notice_of_blocked, notice_of_decision, notice_of_too_late
 from bot.service.clicks.permission_check import Actor, Inputs, PermissionCheck
@@ -65,9 +65,9 @@ class ClickAttempt:
         self._answers, self._clock, self._telemetry = services.answers, services.clock, services.telemetry
         self._background = services.background
         self._action = ACTIONS[click.verb]
-        self._cancels = self._action is Withdrawal.CANCEL
+        self._own = click.verb in OF_REQUESTER
         # AWS accepts no comment with a cancellation
-        comment = "" if self._cancels else click.comment.strip()[:COMMENT_LIMIT]
+        comment = "" if self._own else click.comment.strip()[:COMMENT_LIMIT]
         self._click, self._at = replace(click, comment=comment), at
         self._record, self._screen, self._key = located.record, located.screen, located.record.key
         self._decision_id = uuid.uuid4().hex
@@ -94,7 +94,7 @@ class ClickAttempt:
         """Check permission against the row and the rules as they are now."""
         if answer := await self._identified_again():
             return answer
-        if self._cancels and (refusal := self._permission.not_the_requester(self._record, self._click.person)):
+        if self._own and (refusal := self._permission.not_the_requester(self._record, self._click.person)):
             return bare(Notice(refusal), self._click.locale, refused=True)
         if too_late := self._too_late(self._record):
             return self._shown(too_late)
@@ -113,7 +113,7 @@ class ClickAttempt:
         if not self._permission.identified_by_former_rules(self._record):
             return None
         # no one else may see the requester's message: whether the click is too late is checked after the person
-        if not self._cancels and (too_late := self._too_late(self._record)):
+        if not self._own and (too_late := self._too_late(self._record)):
             return self._shown(too_late)
         await self._rows.apply(self._key, lambda row: row.requeue_first(self._clock.now()))
 
@@ -128,11 +128,13 @@ class ClickAttempt:
 
     def _reconfigured(self) -> Answer:
         notice = Notice(Refusal.RECONFIGURED, typed=self._click.comment)
-        return bare(notice, self._click.locale, refused=True) if self._cancels else self._shown(notice, refused=True)
+        return bare(notice, self._click.locale, refused=True) if self._own else self._shown(notice, refused=True)
 
     async def _refusal(self) -> Refusal | None:
-        if self._cancels:
-            return self._permission.refusal_to_cancel(self._record, self._click.person, step=self._click.step)
+        if self._own:
+            return self._permission.refusal_of_requester(
+                self._record, self._click.person, action=self._action, step=self._click.step
+            )
         click, channel = self._click, self._screen.channel
         if self._actor is None:
             self._actor = await self._permission.actor(click.person, channel)
@@ -148,19 +150,20 @@ class ClickAttempt:
 
     def _decision(self) -> Decision:
         person = self._actor.person if self._actor else self._click.person
-        if self._cancels and self._record.requester and (requester := self._record.requester.person):
-            # a cancellation carries the requester's name as CloudTrail shows it; the roster may not say their tenant
+        if self._own and self._record.requester and (requester := self._record.requester.person):
+            # it carries the requester's name as CloudTrail shows it; the roster may not say their tenant
             person = replace(requester, tenant_id=person.tenant_id)
         return Decision(
             id=self._decision_id,
             person=person,
-            verdict=self._action,
+            verdict=asked_of_aws(self._action),
             step=self._click.step,
             clicked_at=self._at,
             held_until=self._at,
             comment=self._click.comment,
             conversation=self._click.conversation,
             in_role=self._permission.has_role(self._key, self._screen.channel.name, self._click.step),
+            given_back=self._action is Withdrawal.GIVE_BACK,
         )
 
     # --- claim

@@ -55,7 +55,7 @@ def claimed(
     decision = permit.decision
     answer = claim(
         person=decision.person,
-        action=decision.verdict,
+        action=decision.action,
         step=decision.step,
         request=record.request,
         decisions=tuple(each for each in record.decisions if not is_hidden_vote(record, each)),

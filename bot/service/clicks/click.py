@@ -19,6 +19,7 @@ class Verb(StrEnum):
     REJECT = "reject"
     CANCEL = "cancel"
     REVOKE = "revoke"
+    GIVE_BACK = "give_back"
     WITHDRAW = "withdraw"  # the person's own vote, before it is sent
     REVIEWING = "reviewing"  # shows on the card that the person is reviewing the request
     REFRESH = "refresh"
@@ -30,9 +31,11 @@ ACTIONS: Final[Mapping[Verb, Action]] = MappingProxyType(
         Verb.REJECT: Verdict.REJECT,
         Verb.REVOKE: Withdrawal.REVOKE,
         Verb.CANCEL: Withdrawal.CANCEL,
+        Verb.GIVE_BACK: Withdrawal.GIVE_BACK,
     }
 )
 """The action that each verb sends to AWS. Verbs that are not listed send nothing."""
+OF_REQUESTER: Final = frozenset({Verb.CANCEL, Verb.GIVE_BACK})  # buttons of the requester's message, in their own chat
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ A click is answered within its time limit even if AWS, Teams or the store does n
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,6 +12,7 @@ import structlog
 
 from bot.concurrency.background import Background
 from bot.concurrency.waiting import first_of
+from bot.domain.abilities import Abilities
 from bot.domain.audit import CLICKED, AuditEntry, state_of
 from bot.domain.shown.views import Notice, NoticeCode
 from bot.ports.clock import Clock
@@ -39,7 +41,10 @@ log = structlog.get_logger(__name__)
 
 
 class ClickHandler:
-    """Answers clicks, each within its time limit. Start with `click`."""
+    """Answers clicks, each within its time limit. Start with `click`.
+
+    `abilities` returns what every running process can do.
+    """
 
     def __init__(
         self,
@@ -53,9 +58,10 @@ class ClickHandler:
         configuration: CurrentConfiguration,
         telemetry: Telemetry,
         auditing: Auditing,
+        abilities: Callable[[], Abilities],
     ) -> None:
         self._clock, self._telemetry, self._auditing = clock, telemetry, auditing
-        self._answers, self._background = Answers(configuration, clock), Background()
+        self._answers, self._background = Answers(configuration, clock, abilities=abilities), Background()
         orphan_cards = OrphanCards(rows=rows, clock=clock, configuration=configuration, background=self._background)
         self._locator = Locator(rows=rows, configuration=configuration, orphan_cards=orphan_cards)
         self._refreshing = Refreshing(

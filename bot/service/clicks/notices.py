@@ -8,13 +8,18 @@ from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.effects import failed_by_role
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
-from bot.domain.request import AccessRequest, Action, LevelState, Status, Verdict, Withdrawal
+from bot.domain.request import AccessRequest, Action, LevelState, Status, Verdict, Withdrawal, asked_of_aws
 from bot.domain.shown.card import access_is_over
-from bot.domain.shown.decided import deciding_line, decision_lines, is_hidden
+from bot.domain.shown.decided import deciding_line, decision_lines, is_hidden, was_given_back
 from bot.domain.shown.views import DecisionLine, Notice, NoticeCode, Reason, Tone
 
 # shown even if another person decided first, because an admin must fix the role
 _DENIED = frozenset({Outcome.AWS_DENIED, Outcome.NO_CANCEL_ROLE})
+_OF_REQUESTER: dict[tuple[Action, Outcome | None], NoticeCode] = {
+    (Withdrawal.CANCEL, Outcome.AWS_DENIED): NoticeCode.CANCEL_DENIED,
+    (Withdrawal.GIVE_BACK, Outcome.AWS_DENIED): NoticeCode.GIVE_BACK_DENIED,
+    (Withdrawal.GIVE_BACK, Outcome.AWS_REFUSED): NoticeCode.GIVE_BACK_REFUSED,
+}  # what AWS's refusal means for the requester
 _REFUSALS = frozenset(map(str, Refusal))
 _ENDED_AS: dict[Status, tuple[NoticeCode, Action]] = {
     Status.APPROVED: (NoticeCode.DECIDED, Verdict.APPROVE),
@@ -29,7 +34,7 @@ def notice_of_too_late(record: Record, action: Action, step: str, now: datetime,
     request = record.request
     if request is None or not _is_over(request, action, step, now):
         return None
-    if action is not Withdrawal.REVOKE:
+    if asked_of_aws(action) is not Withdrawal.REVOKE:
         return notice_of_ending(record, step, typed=typed)
     if access_is_over(request, now):
         return Notice(NoticeCode.WINDOW_OVER, Tone.INFO, at=request.access_until, typed=typed)
@@ -40,7 +45,7 @@ def notice_of_too_late(record: Record, action: Action, step: str, now: datetime,
 
 def _is_over(request: AccessRequest, action: Action, step: str, now: datetime) -> bool:
     match action:
-        case Withdrawal.REVOKE:
+        case Withdrawal.REVOKE | Withdrawal.GIVE_BACK:
             return request.status is not Status.APPROVED or access_is_over(request, now)
         case Withdrawal.CANCEL:
             return request.status.ended
@@ -62,6 +67,8 @@ def notice_of_ending(record: Record, step: str, *, typed: str = "") -> Notice:
     line = deciding_line(record)
     if line is None and code is NoticeCode.DECIDED:
         line = DecisionLine(action, in_teams=False)
+    if was_given_back(record):
+        code = NoticeCode.GIVEN_BACK
     return _of_line(code, line, typed)
 
 
@@ -87,7 +94,7 @@ def notice_of_decision(record: Record, decision_id: str, now: datetime, *, repea
         return None
     if decision.state is DecisionState.CONFIRMED:
         return _of_confirmed(record, decision, repeated=repeated)
-    late = notice_of_too_late(record, decision.verdict, decision.step, now, typed=typed)
+    late = notice_of_too_late(record, decision.action, decision.step, now, typed=typed)
     same_role = failed_by_role(record, decision)
     if late and (same_role or decision.outcome not in _DENIED):  # who decided first matters more than how AWS refused
         return late
@@ -102,7 +109,7 @@ def _withdrawn(record: Record, decision: Decision, typed: str) -> Notice:
     notice, by = Notice(Outcome.WITHDRAWN, Tone.INFO, typed=typed), record.decision(decision.withdrawn_by)
     if by and by.clicked_at < decision.clicked_at and by.person.user == decision.person.user:
         return _repeated(record, by)  # AWS shows the earlier vote after all
-    return replace(notice, who=by.person.shown_name, verdict=by.verdict, at=by.clicked_at) if by else notice
+    return replace(notice, who=by.person.shown_name, verdict=by.action, at=by.clicked_at) if by else notice
 
 
 def _code_of_role(decision: Decision) -> NoticeCode:
@@ -110,8 +117,8 @@ def _code_of_role(decision: Decision) -> NoticeCode:
 
 
 def _code(decision: Decision) -> Reason:
-    if decision.verdict is Withdrawal.CANCEL and decision.outcome is Outcome.AWS_DENIED:
-        return NoticeCode.CANCEL_DENIED
+    if code := _OF_REQUESTER.get((decision.action, decision.outcome)):
+        return code
     if decision.outcome is Outcome.NOT_PERMITTED and decision.detail in _REFUSALS:
         return Refusal(decision.detail)
     return NoticeCode.ENDED if decision.outcome is Outcome.SETTLED else decision.outcome or Outcome.NO_ANSWER
@@ -145,7 +152,7 @@ def notice_of_blocked(record: Record, wanted: Decision, now: datetime) -> Notice
     busy = Notice(NoticeCode.BUSY, Tone.INFO, typed=wanted.comment)
     if first is None:
         return busy
-    return replace(busy, who=first.person.shown_name, verdict=first.verdict, at=first.clicked_at)
+    return replace(busy, who=first.person.shown_name, verdict=first.action, at=first.clicked_at)
 
 
 def _blocks(other: Decision, wanted: Decision) -> bool:

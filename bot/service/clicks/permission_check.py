@@ -9,7 +9,15 @@ from bot.domain.endings import Ending
 from bot.domain.escalation import rules_in
 from bot.domain.identity import Person, Requester
 from bot.domain.other_levels import approvers_elsewhere, other_levels
-from bot.domain.permission import Membership, Refusal, may_cancel, may_decide, may_end_own, not_the_requester
+from bot.domain.permission import (
+    Membership,
+    Refusal,
+    may_cancel,
+    may_decide,
+    may_end_own,
+    may_give_back,
+    not_the_requester,
+)
 from bot.domain.record import Escalation, Record
 from bot.domain.request import AccessRequest, Action, RequestKey, SessionAction, Verdict, Withdrawal
 from bot.domain.routing import Channel, Route
@@ -43,7 +51,7 @@ class Inputs:
 
 
 class PermissionCheck:
-    """Checks whether a person may decide, revoke or cancel."""
+    """Checks whether a person may decide, revoke, cancel or give back."""
 
     def __init__(self, people: People, groups: ApproverGroups, configuration: CurrentConfiguration) -> None:
         self._people, self._groups, self._configuration = people, groups, configuration
@@ -152,7 +160,7 @@ class PermissionCheck:
         None if no roster is needed, or no channel decides the request.
         """
         channel = deciding_channel(record, self._configuration.value, decision)
-        own = decision.own if isinstance(decision, Ending) else decision.verdict is Withdrawal.CANCEL
+        own = decision.own if isinstance(decision, Ending) else decision.action in _OF_REQUESTER
         return None if channel is None or own else await self.actor(decision.person, channel)
 
     def refusal_of_ending(self, record: Record, ending: Ending, actor: Actor | None, now: datetime) -> Refusal | None:
@@ -196,8 +204,8 @@ class PermissionCheck:
         return None if refusal is None or by_state else _objection(refusal)
 
     def _refusal_of(self, record: Record, decision: Decision, actor: Actor | None) -> Refusal | None:
-        if decision.verdict is Withdrawal.CANCEL:
-            return self.refusal_to_cancel(record, decision.person, step=decision.step)
+        if decision.action in _OF_REQUESTER:
+            return self.refusal_of_requester(record, decision.person, action=decision.action, step=decision.step)
         channel = deciding_channel(record, self._configuration.value, decision)
         if channel is None or actor is None:
             return Refusal.NOT_ROUTED
@@ -205,23 +213,23 @@ class PermissionCheck:
             record, channel.name, actor, action=decision.verdict, step=decision.step, comment=decision.comment
         )
 
-    def refusal_to_cancel(self, record: Record, person: Person, *, step: str) -> Refusal | None:
-        """Return why the person may not cancel, by this row and the current configuration; None if they may."""
+    def refusal_of_requester(self, record: Record, person: Person, *, action: Action, step: str) -> Refusal | None:
+        """Return why the person may not cancel or give back, by this row and the current configuration; None if so."""
         request, requester = record.request, record.requester
         if request is None or requester is None:
             return Refusal.UNIDENTIFIED
         if self.identified_by_former_rules(record):
             return Refusal.RECONFIGURED
-        return may_cancel(
-            person,
-            request=request,
-            requester=requester,
-            step=step,
-            tenant_id=self._configuration.tenant_id,
-            has_role=self._configuration.value.cancel_role(record.key) is not None,
+        configuration, tenant_id = self._configuration.value, self._configuration.tenant_id
+        rule, role = may_cancel, configuration.cancel_role(record.key)
+        if action is Withdrawal.GIVE_BACK:
+            rule, role = may_give_back, configuration.give_back_role(record.key)
+        return rule(
+            person, request=request, requester=requester, step=step, tenant_id=tenant_id, has_role=role is not None
         )
 
 
+_OF_REQUESTER = frozenset({Withdrawal.CANCEL, Withdrawal.GIVE_BACK})  # no roster is needed, and no channel decides
 _LEFT_TO_THE_STATE_CHECK = frozenset({Refusal.UNREADABLE, Refusal.OTHER_STEP})  # it reads AWS, and knows who decided
 PASSING = frozenset(  # roster, group and requester are read again soon; Teams refuses now and then without a reason
     {

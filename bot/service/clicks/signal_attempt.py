@@ -140,12 +140,12 @@ class SignalAttempt:
         if too_late or has_changed(self._configuration, revision):  # the store was slow to answer
             return await self._held.settle(NOT_SENT)
         result = await send_once(self._requests, signal)
-        self._telemetry.signals.labels(verdict=decision.verdict, result=result.event).inc()
+        self._telemetry.signals.labels(verdict=decision.action, result=result.event).inc()
         write = log.warning if result.outcome is Outcome.AWS_DENIED else log.info
         write("signal_sent", decision=decision.id, result=result.event, code=result.detail)
         self._report(signal, result, sending.decision(decision.id), sending)
         if result.event is DecisionEvent.ANSWERED:
-            histogram = self._telemetry.click_to_confirmed.labels(verdict=decision.verdict)
+            histogram = self._telemetry.click_to_confirmed.labels(verdict=decision.action)
             observe_wait(histogram, decision.clicked_at, self._clock.now())
         return await self._held.settle(result)
 

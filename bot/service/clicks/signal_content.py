@@ -21,8 +21,18 @@ def removed_since(configuration: Configuration, record: Record, decision: Decisi
     The bot's own credentials never replace a role.
     """
     role = role_of(configuration, record, decision)
-    if decision.verdict is Withdrawal.CANCEL:
-        return None if role else Outcome.NO_CANCEL_ROLE
+    match decision.action:
+        case Withdrawal.CANCEL:
+            return None if role else Outcome.NO_CANCEL_ROLE
+        case Withdrawal.GIVE_BACK:
+            return None if role else Outcome.NOT_PERMITTED
+        case _:
+            return _channel_removed_since(configuration, record, decision, role=role)
+
+
+def _channel_removed_since(
+    configuration: Configuration, record: Record, decision: Decision, *, role: str | None
+) -> Outcome | None:
     channel = deciding_channel(record, configuration, decision)
     permitted = channel is not None and is_place_of(record, channel, decision.conversation)
     return None if permitted and (role or not decision.in_role) else Outcome.NOT_ROUTED
@@ -31,12 +41,16 @@ def removed_since(configuration: Configuration, record: Record, decision: Decisi
 def role_of(configuration: Configuration, record: Record, decision: Decision) -> str | None:
     """Return the ARN of the role that sends a decision.
 
-    None means the bot's own credentials; a cancellation without a role is not sent.
+    None means the bot's own credentials; the requester's decisions are not sent without a role.
     """
-    if decision.verdict is Withdrawal.CANCEL:
-        return configuration.cancel_role(record.key)
-    channel = deciding_channel(record, configuration, decision)
-    return channel.role_at(decision.step, record.key.account) if channel else None
+    match decision.action:
+        case Withdrawal.CANCEL:
+            return configuration.cancel_role(record.key)
+        case Withdrawal.GIVE_BACK:
+            return configuration.give_back_role(record.key)
+        case _:
+            channel = deciding_channel(record, configuration, decision)
+            return channel.role_at(decision.step, record.key.account) if channel else None
 
 
 def signal_of(configuration: Configuration, record: Record, decision: Decision, execution_id: str) -> Signal:
@@ -44,7 +58,7 @@ def signal_of(configuration: Configuration, record: Record, decision: Decision, 
     return Signal(
         key=record.key,
         execution_id=execution_id,
-        action=decision.verdict,
+        action=decision.action,
         comment=payload_comment(decision.comment, decision.person.shown_name),
         session=_session(configuration, record, decision),
     )

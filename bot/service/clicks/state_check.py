@@ -42,7 +42,7 @@ async def state_check(
     AwsUnavailable.
     """
     match decision.verdict:
-        case Withdrawal.REVOKE:
+        case Withdrawal.REVOKE | Withdrawal.GIVE_BACK:
             known_until = record.request.access_until if record.request else None
             return not_granted(await requests.grant(record.key), known_until, clock.now())
         case Withdrawal.CANCEL:

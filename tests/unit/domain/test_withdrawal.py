@@ -8,11 +8,30 @@ import pytest
 from bot.domain.claims import EFFECT_SPAN, Claim, ClaimRefusal, awaits_effect, claim
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.identity import Person
-from bot.domain.permission import Membership, Refusal, can_be_cancelled, can_be_revoked, may_cancel, may_decide
+from bot.domain.permission import (
+    Membership,
+    Refusal,
+    can_be_cancelled,
+    can_be_revoked,
+    may_cancel,
+    may_decide,
+    may_give_back,
+)
 from bot.domain.record import Record
-from bot.domain.request import AccessRequest, Action, Approver, ApproverKind, LevelState, Status, Verdict, Withdrawal
+from bot.domain.request import (
+    STATUS_AFTER,
+    AccessRequest,
+    Action,
+    Approver,
+    ApproverKind,
+    LevelState,
+    Status,
+    Verdict,
+    Withdrawal,
+    asked_of_aws,
+)
 from bot.domain.routing import LevelRule
-from bot.domain.shown.decided import deciding_line, decision_lines
+from bot.domain.shown.decided import deciding_line, decision_lines, was_given_back
 from tests.fakes.aws import key_of
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, TENANT
 from tests.unit.domain.sample import (
@@ -30,7 +49,7 @@ from tests.unit.domain.sample import (
 
 CLAIMED, SENT, CONFIRMED, REFUSED, UNKNOWN, RELEASED = DecisionState
 APPROVE, REJECT = Verdict
-REVOKE, CANCEL = Withdrawal
+REVOKE, CANCEL, GIVE_BACK = Withdrawal
 LIVE = (CLAIMED, SENT, UNKNOWN)
 ALONG = NOW + SECOND
 UNIDENTIFIED = replace(TARO_REQUESTER, identified=False, person=None)
@@ -52,7 +71,7 @@ def taken_back(
 
     `facts` change the request.
     """
-    sample = granted() if withdrawal is REVOKE else request()
+    sample = request() if withdrawal is CANCEL else granted()
     asked = replace(sample, **facts)  # type: ignore[arg-type]  # facts are fields of the request
     step = "Level2" if withdrawal is REVOKE else ""
     return claim(person=clicker, action=withdrawal, step=step, request=asked, decisions=decisions, now=now)
@@ -60,9 +79,10 @@ def taken_back(
 
 def made(by: Person, action: Action, state: DecisionState = CLAIMED, *, step: str | None = None) -> Decision:
     """Return a decision of this person, by default at the step at which such a decision is usually made."""
-    usual = {REVOKE: "Level2", CANCEL: ""}.get(action, "Level1") if isinstance(action, Withdrawal) else "Level1"
+    steps: dict[Action, str] = {REVOKE: "Level2", CANCEL: "", GIVE_BACK: ""}
+    usual = steps.get(action, "Level1")
     own = decision(by, APPROVE, state, step=usual if step is None else step)
-    return replace(own, verdict=action, id=f"{by.object_id} {action}")
+    return replace(own, verdict=asked_of_aws(action), given_back=action is GIVE_BACK, id=f"{by.object_id} {action}")
 
 
 # --- which clicks become decisions
@@ -167,6 +187,15 @@ def test_accepted_votes_and_cancellations_exclude_each_other_for_one_minute(vote
         assert answer.refusal is refusal
 
 
+@pytest.mark.parametrize("state", LIVE)
+def test_live_revocations_and_returns_of_access_block_each_other(state: DecisionState) -> None:
+    """AWS gets the same signal for both, so one of them is enough. Votes block neither."""
+    others = (made(TARO_PERSON, GIVE_BACK, state), made(HANAKO, REVOKE, state))
+    assert taken_back(HANAKO, REVOKE, others[0]) == Claim(ClaimRefusal.OTHERS_FIRST)
+    assert taken_back(TARO_PERSON, GIVE_BACK, others[1]) == Claim(ClaimRefusal.OTHERS_FIRST)
+    assert taken_back(TARO_PERSON, GIVE_BACK, made(HANAKO, APPROVE, state, step="Level2")) == Claim()
+
+
 def test_own_approval_does_not_block_a_revocation() -> None:
     """Approvers may revoke, whatever the state of their own votes, even if a vote's effect is unknown."""
     votes = [made(HANAKO, APPROVE, state, step="Level2") for state in DecisionState]
@@ -250,11 +279,12 @@ def test_person_who_may_not_approve_at_the_settling_step_may_not_revoke(
     assert revoking(**asked) is expected, why  # type: ignore[arg-type]  # rows of the table
 
 
-def test_rules_for_approvers_refuse_a_cancellation() -> None:
-    """The rules for approvers refuse a cancellation with NOT_REQUESTER, even where they would allow an approval."""
+@pytest.mark.parametrize("action", [CANCEL, GIVE_BACK])
+def test_rules_for_approvers_refuse_the_requesters_actions(action: Action) -> None:
+    """The rules for approvers refuse them with NOT_REQUESTER, even where they would allow an approval."""
     refusal = may_decide(
         HANAKO,
-        action=CANCEL,
+        action=action,
         comment="",
         request=request(),
         requester=TARO_REQUESTER,
@@ -272,6 +302,13 @@ ELSEWHERE = replace(TARO_PERSON, tenant_id=FOREIGN_TENANT)
 SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id=TARO_PERSON.teams_id)
 
 
+OWN_ACTIONS = {
+    CANCEL: (may_cancel, request()),
+    GIVE_BACK: (may_give_back, granted()),
+}  # the rule, and a fitting request
+
+
+@pytest.mark.parametrize("action", OWN_ACTIONS)
 @pytest.mark.parametrize(
     ("why", "changed", "expected"),
     [
@@ -295,22 +332,36 @@ SAME_MAIL = replace(HANAKO, upn=TARO_PERSON.upn, mail=TARO_PERSON.mail, teams_id
             Refusal.NOT_REQUESTER,
         ),
         ("a forged step", {"step": "Level1"}, Refusal.OTHER_STEP),
-        ("no role", {"has_role": False}, Refusal.NO_CANCEL_ROLE),
-        ("a copy", {"asked": request(replica_of=key_of(2))}, Refusal.REPLICA),
-        ("ended", {"asked": request(status=Status.APPROVED)}, Refusal.UNREADABLE),
-        ("an unknown state", {"asked": request(status=Status.UNKNOWN)}, Refusal.UNREADABLE),
-        ("no execution", {"asked": request(execution_id=None)}, Refusal.UNREADABLE),
+        ("a copy", {"facts": {"replica_of": key_of(2)}}, Refusal.REPLICA),
+        ("rejected", {"facts": {"status": Status.REJECTED}}, Refusal.UNREADABLE),
+        ("an unknown state", {"facts": {"status": Status.UNKNOWN}}, Refusal.UNREADABLE),
+        ("no execution", {"facts": {"execution_id": None}}, Refusal.UNREADABLE),
     ],
 )
-def test_only_the_requester_may_cancel(why: str, changed: dict[str, object], expected: Refusal | None) -> None:
-    """Only the Teams user identified as the requester, by object id and tenant, may cancel.
+def test_only_the_requester_may_cancel_or_give_back(
+    why: str, changed: dict[str, object], expected: Refusal | None, action: Withdrawal
+) -> None:
+    """Only the Teams user identified as the requester, by object id and tenant.
 
     Addresses are not compared.
     """
     usual: dict[str, object] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID, "has_role": True}
-    given = usual | changed
-    clicker, asked = given.pop("clicker", TARO_PERSON), given.pop("asked", request())
-    assert may_cancel(clicker, request=asked, **given) is expected, why  # type: ignore[arg-type]  # rows of the table
+    given, (rule, sample) = usual | changed, OWN_ACTIONS[action]
+    asked = replace(sample, **given.pop("facts", {}))  # type: ignore[arg-type]  # facts are fields of the request
+    clicker = given.pop("clicker", TARO_PERSON)
+    assert rule(clicker, request=asked, **given) is expected, why  # type: ignore[arg-type]  # rows of the table
+
+
+def test_requesters_withdraw_only_with_a_role_and_in_the_right_state() -> None:
+    """A waiting request can be cancelled, and granted access given back, each with its own role."""
+    usual: dict[str, object] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID}
+    for rule, asked, has_role, expected in (
+        (may_cancel, request(), False, Refusal.NO_CANCEL_ROLE),
+        (may_cancel, granted(), True, Refusal.UNREADABLE),
+        (may_give_back, granted(), False, Refusal.NO_GIVE_BACK_ROLE),
+        (may_give_back, request(), True, Refusal.UNREADABLE),
+    ):
+        assert rule(TARO_PERSON, request=asked, has_role=has_role, **usual) is expected  # type: ignore[arg-type]
 
 
 # --- the result of a withdrawal
@@ -323,6 +374,8 @@ def test_only_the_requester_may_cancel(why: str, changed: dict[str, object], exp
         (REVOKE, granted(status=Status.REVOKED), CONFIRMED, None),
         (REVOKE, granted(status=Status.GONE), RELEASED, Outcome.SETTLED),
         (REVOKE, None, UNKNOWN, None),
+        (GIVE_BACK, granted(), UNKNOWN, None),
+        (GIVE_BACK, granted(status=Status.REVOKED), CONFIRMED, None),
         (CANCEL, request(), UNKNOWN, None),
         (CANCEL, request(status=Status.CANCELLED), CONFIRMED, None),
         (CANCEL, request(status=Status.UNKNOWN), UNKNOWN, None),
@@ -344,7 +397,7 @@ def test_unknown_revocation_or_cancellation_is_settled_by_the_status_in_aws(
         assert settled(unknown, asked, seconds=61) == (RELEASED, Outcome.NO_ANSWER)
 
 
-@pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.REVOKED), (CANCEL, Status.CANCELLED)])
+@pytest.mark.parametrize(("withdrawal", "status"), STATUS_AFTER.items())
 @pytest.mark.parametrize("state", DecisionState)
 def test_revoked_or_cancelled_request_names_the_person_whose_withdrawal_may_have_had_effect(
     withdrawal: Withdrawal, status: Status, state: DecisionState
@@ -352,8 +405,9 @@ def test_revoked_or_cancelled_request_names_the_person_whose_withdrawal_may_have
     """The person of a sent, unknown or confirmed withdrawal is named. Any other withdrawal names no one."""
     row = Record(KEY, NOW, request=request(level(state=LevelState.APPROVED), status=status))
     row = row.with_decision(replace(made(HANAKO, withdrawal, state), settled_in=1))
-    line = deciding_line(row)
-    assert (line.who if line else None) == (HANAKO.name if state in {SENT, UNKNOWN, CONFIRMED} else None)
+    line, had_effect = deciding_line(row), state in {SENT, UNKNOWN, CONFIRMED}
+    assert (line and (line.who, line.verdict)) == ((HANAKO.name, withdrawal) if had_effect else None)
+    assert was_given_back(row) is (had_effect and withdrawal is GIVE_BACK)
 
 
 @pytest.mark.parametrize(("withdrawal", "status"), [(REVOKE, Status.APPROVED), (CANCEL, Status.PENDING)])

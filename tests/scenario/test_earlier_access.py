@@ -46,7 +46,7 @@ async def test_card_shows_how_often_the_requester_had_access_to_the_node_and_whe
     await decided(world, 2, Status.REVOKED)
     await world.clock.advance(8 * DAY)
     assert await visits_of_next(world) == Visits(2, last, 90)
-    assert "2 times in 90 days, last on Jul 13" in shown(world.chat.of("post")[-1].versions[-1].card)
+    assert "2 times in 90 days, last Jul 13" in shown(world.chat.of("post")[-1].versions[-1].card)
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.TIMED_OUT, Status.CANCELLED, Status.PENDING])

@@ -118,7 +118,7 @@ async def test_card_with_two_of_two_approvals_says_why_the_level_still_waits() -
     world = made(SecondVote.UNCOUNTED)
     async with world.running():
         await voted_twice(world)
-        assert "All 2 approvals given, but AWS still waits" in card(world)
+        assert "2 approvals given as required, but AWS still waits" in card(world)
         assert ADVICE in card(world)
 
 

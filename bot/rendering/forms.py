@@ -1,14 +1,10 @@
-"""Makes the data of the forms of cards and messages: the buttons, and what each asks for before it acts."""
-
-from typing import Final
+"""Makes the data of the forms of a card: the buttons of a decision, and the comment field of each."""
 
 from bot.domain.decision import COMMENT_LIMIT
-from bot.domain.request import Verdict, Withdrawal
-from bot.domain.shown.views import CardView, DirectView, Notice
+from bot.domain.request import Verdict
+from bot.domain.shown.views import CardView, Notice
 from bot.rendering.formatter import LIMITS, CardFormatter, Data
 from bot.text.escape import cut
-
-_WITHDRAWAL_STYLES: Final = {Withdrawal.CANCEL: "destructive", Withdrawal.GIVE_BACK: "positive"}
 
 
 def decision_form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
@@ -34,23 +30,6 @@ def decision_form(view: CardView, formatter: CardFormatter, notice: Notice | Non
 def revoke_form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
     """Return the comment field of Revoke; [] for a card without that button."""
     return [_field("revoke", view, formatter, notice)] if view.revoke else []
-
-
-def withdrawal_forms(view: DirectView, formatter: CardFormatter) -> list[Data]:
-    """Return the data of the requester's buttons. Each says what it does, and asks again."""
-    say, offered = formatter.say, {Withdrawal.CANCEL: view.cancel, Withdrawal.GIVE_BACK: view.give_back}
-    return [
-        {
-            "key": view.key,
-            "verb": str(verb),
-            "style": _WITHDRAWAL_STYLES[verb],
-            "ask": say.text(f"direct.{verb}_ask"),
-            "hint": say.text(f"direct.{verb}_hint"),
-            "title": say.text(f"direct.{verb}"),
-        }
-        for verb, is_offered in offered.items()
-        if is_offered
-    ]
 
 
 def _field(verdict: str, view: CardView, formatter: CardFormatter, notice: Notice | None) -> Data:

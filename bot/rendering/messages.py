@@ -8,7 +8,6 @@ from bot.domain.shown.reply_views import HelpView, MessageView, SetupView
 from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView, Notice, UsageState
 from bot.rendering.command_names import command_line
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
-from bot.rendering.forms import withdrawal_forms
 from bot.rendering.i18n import Localizer
 from bot.rendering.mention_tags import MentionTags
 from bot.rendering.notices import notice_data
@@ -81,7 +80,8 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
     return {
         "words": {**formatter.say.group("direct"), "reason": formatter.say.text("card.reason")},
         "notice": notice_data(notice, formatter, view),
-        "withdrawals": withdrawal_forms(view, formatter),
+        "cancel": [{"key": view.key}] if view.cancel else [],
+        "give_back": [{"key": view.key}] if view.give_back else [],
         "style": _DIRECT_STYLES[view.kind],
         "heading": _heading(view, formatter),
         "node": formatter.name(formatter.node(view.shown_node)),

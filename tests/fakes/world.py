@@ -66,7 +66,7 @@ def current_configuration(
     allow_unidentified: bool = False,
     cancel_role: str | None = CANCEL_ROLE,
     end_sessions_role: str | None = None,
-    give_back_role: str | None = GIVE_BACK_ROLE,
+    give_back_role: str | None = None,
 ) -> CurrentConfiguration:
     """Return a configuration with these channels, by default APPROVALS. It trusts the sample requester's role."""
     identity = IdentityRules(trusted_roles=frozenset({"Operator"}), allow_unidentified=allow_unidentified)

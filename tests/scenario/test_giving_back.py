@@ -22,6 +22,12 @@ from tests.scenario.test_withdrawing import WINDOW, approved, offers, sent_verdi
 BUTTON = Verb.GIVE_BACK
 
 
+@pytest.fixture
+def world() -> World:
+    """Return a world whose account has the role to give access back."""
+    return new_world(configuration=current_configuration(give_back_role=GIVE_BACK_ROLE))
+
+
 async def give_back(world: World, key: RequestKey, who: Person = TARO_PERSON) -> Answer:
     """Click the button on the person's message."""
     return await world.click_handler.click(world.withdrawn(key, who, BUTTON))

@@ -25,7 +25,7 @@ from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, code_of, current_configuration, new_world
+from tests.fakes.world import APPROVALS, CANCEL_ROLE, GIVE_BACK_ROLE, World, code_of, current_configuration, new_world
 
 CONFIRMED, RELEASED, UNKNOWN = DecisionState.CONFIRMED, DecisionState.RELEASED, DecisionState.UNKNOWN
 WINDOW = timedelta(hours=4)  # of the sample request
@@ -52,6 +52,7 @@ async def ready(world: World, withdrawal: Withdrawal) -> tuple[RequestKey, Click
     if withdrawal is Withdrawal.CANCEL:
         key = await world.posted()
         return key, world.withdrawn(key)
+    world.configuration.replace(current_configuration(give_back_role=GIVE_BACK_ROLE).value)
     key = await approved(world)
     by_approver = withdrawal is Withdrawal.REVOKE
     return key, world.pressed(key, ICHIRO, Verb.REVOKE) if by_approver else world.withdrawn(key, verb=Verb.GIVE_BACK)

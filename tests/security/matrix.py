@@ -23,7 +23,7 @@ from tests.fakes.aws import FakeAws
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT
 from tests.fakes.clock import START, ManualClock
 from tests.fakes.people import FOREIGN_TENANT_ID
-from tests.fakes.world import APPROVALS, World, new_world
+from tests.fakes.world import APPROVALS, GIVE_BACK_ROLE, World, current_configuration, new_world
 from tests.figures import size
 
 TEAM = "19:team@thread.tacv2"
@@ -149,12 +149,17 @@ class State:
     may_decide: frozenset[str] = MAY_DECIDE
 
 
+def _world(clock: ManualClock, *channels: Channel) -> World:
+    configuration = current_configuration(*channels, give_back_role=GIVE_BACK_ROLE)
+    return new_world(people=MEMBERS, clock=clock, aws=FakeAws(clock), configuration=configuration)
+
+
 async def _waiting(
     home: Channel = HOME, other: Channel = OTHER, *, minutes: int = 0, **facts: Any
 ) -> tuple[World, RequestKey]:
     """Return a request that has waited for so many minutes when the clock of the endpoint begins."""
     clock = ManualClock(START - timedelta(minutes=minutes))
-    world = new_world(home, other, people=MEMBERS, clock=clock, aws=FakeAws(clock))
+    world = _world(clock, home, other)
     key = world.aws.add(**facts)
     await world.shown(key)
     await world.pass_time(key, minutes * 60)
@@ -164,7 +169,7 @@ async def _waiting(
 async def _by_group(known: frozenset[str] | GroupProblem) -> tuple[World, RequestKey]:
     """Return a request in a channel that lists a group; its members are known, or not since the card was posted."""
     clock = ManualClock()
-    world = new_world(BY_GROUP, OTHER, people=MEMBERS, clock=clock, aws=FakeAws(clock))
+    world = _world(clock, BY_GROUP, OTHER)
     world.groups.set(ON_CALL, *IN_GROUP)
     key = world.aws.add()
     await world.shown(key)

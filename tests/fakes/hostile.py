@@ -59,7 +59,8 @@ FIXED = frozenset({
     "CardView.console_url", "DirectView.commands", "DirectView.powershell",  # made from ids only
     "CardView.region_name", "DirectView.region_name",  # from data files of botocore
     "CardView.link", "NoteView.link", "RequestLine.link",  # made from ids, which are quoted
-    "UsageLine.sessions_url", "SessionLink.url",  # made from a Region, settings and the quoted id of a session
+    # made from a Region, settings and the quoted id of a session
+    "UsageLine.sessions_url", "EndingLine.sessions_url", "SessionLink.url",
     "CardView.home_problem",  # a code of the product
     "SetupView.toml",  # made from a conversation's id
     "Mention.id",  # an id from the roster

@@ -19,7 +19,7 @@ from bot.config.file import parse_configuration
 from bot.config.settings import Settings
 from bot.domain.configuration import Configuration
 from bot.domain.record import Record
-from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, REGION
+from bot.sandbox.aws.world import ACCOUNT, CANCELLER_ROLE, END_SESSIONS_ROLE, GIVE_BACK_ROLE, REGION
 from bot.sandbox.sandbox import END_OF_POLL
 from bot.sandbox.teams.microsoft import BotRegistration
 from tests.fakes.aws_faults import FaultyAws
@@ -52,6 +52,10 @@ id = "{ACCOUNT}"
 regions = ["{REGION}"]
 cancel_role = "{CANCELLER_ROLE}"
 """  # the sample account, with a role in which its requests are cancelled
+EVERY_ROLE = f"""{CANCELLING}\
+end_sessions_role = "{END_SESSIONS_ROLE}"
+give_back_role = "{GIVE_BACK_ROLE}"
+"""  # the same, with the roles in which sessions are ended and access is given back
 
 
 @dataclass(slots=True)

@@ -15,24 +15,16 @@ from bot.config.file import parse_configuration
 from bot.doctor import examination
 from bot.doctor.examination import Questions, examine
 from bot.domain.decision import DecisionState
-from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, END_SESSIONS_ROLE, GIVE_BACK_ROLE, REGION
+from bot.sandbox.aws.world import APPROVER_ROLE, CANCELLER_ROLE, END_SESSIONS_ROLE, GIVE_BACK_ROLE, REGION
 from bot.sandbox.sandbox import free_port
 from bot.store.assembly import store_at
 from bot.store.dynamodb.creation import create_table
 from tests.fakes.people import HANAKO, TARO
-from tests.fakes.product import Product, product
+from tests.fakes.product import EVERY_ROLE, Product, product
 from tests.system.deploying import deploy
 from tests.system.test_templates import ACTING
 from tests.system.test_templates import bot as bot_template
 
-EVERY_ROLE = f"""
-[[accounts]]
-id = "{ACCOUNT}"
-regions = ["{REGION}"]
-cancel_role = "{CANCELLER_ROLE}"
-end_sessions_role = "{END_SESSIONS_ROLE}"
-give_back_role = "{GIVE_BACK_ROLE}"
-"""
 KEY, RESTORED = "node-access.toml", "node-access-restored"
 
 

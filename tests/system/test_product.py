@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from bot.sandbox.aws.event_bus import Delivery
+from bot.sandbox.aws.jit.assumptions import Assumptions
 from bot.text.escape import unwrapped
 from tests.fakes.aws_faults import Loss
 from tests.fakes.card_text import shown, words
 from tests.fakes.people import HANAKO, ICHIRO, MEI, TARO
-from tests.fakes.product import CANCELLING, UNPACED, Product, product
+from tests.fakes.product import CANCELLING, EVERY_ROLE, UNPACED, Product, product
 from tests.fakes.teams_world import APPROVERS
 
 
@@ -22,6 +23,9 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
     """AWS and Teams; the bot is not started."""
     async with product(monkeypatch, tmp_path, rates=UNPACED) as world:
         yield world
+
+
+GIVE_BACK = "'verb': 'give_back'"
 
 
 def has_buttons(card: object) -> bool:
@@ -177,9 +181,13 @@ async def approved(world: Product) -> tuple[str, Any]:
 
 
 async def test_approver_revokes_access(world: Product) -> None:
-    """AWS gets one Revoke signal in the approver's name. Card and thread show it. Late clicks send no signal."""
+    """AWS gets one Revoke signal in the approver's name. Card and thread show it. Late clicks send no signal.
+
+    Without the roles for it, nobody can give access back or end a session: open sessions stay open.
+    """
     async with world.running():
         request, card = await approved(world)
+        await asyncio.to_thread(world.aws.control.use, request, "open")
         early = _copy(card)
         answer = await world.click(ICHIRO, card, "revoke", "対応終了")
         assert "Revoked by" in str(answer["value"])
@@ -197,6 +205,9 @@ async def test_approver_revokes_access(world: Product) -> None:
     assert "SendAutomationSignal Revoke" in unwrapped(shown(world.replies(card)[-1].card))
     assert "outside" not in str(world.replies(card)[-1].card)
     assert all("田中 一郎" in str(each["value"]) for each in late)
+    messages = str([each.card for each in (*world.direct_messages(TARO), *world.cards(request))])
+    assert not any(verb in messages for verb in (GIVE_BACK, "'verb': 'end_sessions'"))
+    assert world.aws.calls("TerminateSession") == []
 
 
 async def test_simultaneous_revocations_over_http_send_one_signal(world: Product) -> None:
@@ -220,6 +231,26 @@ async def test_revocation_with_a_lost_reply_is_sent_once(world: Product) -> None
         await world.until(lambda: len(world.replies(card)) == 2)
     assert world.signals() == 2
     assert "田中 一郎" in str(world.replies(card)[-1].card)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_requester_gives_access_back_in_a_role_of_its_own_if_aws_accepts_that(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, accepted: bool
+) -> None:
+    """AWS gets one Revoke in the requester's name. If it refuses that, access runs on, and the button goes away."""
+    assumed = Assumptions(requesters_may_revoke=accepted)
+    async with product(monkeypatch, tmp_path, rates=UNPACED, assumed=assumed) as world:
+        world.toml += EVERY_ROLE
+        async with world.running():
+            request, _ = await approved(world)
+            await world.until(lambda: GIVE_BACK in str(world.direct_messages(TARO)[0].card))
+            await world.click(TARO, world.direct_messages(TARO)[0], "give_back")
+            await world.until(lambda: GIVE_BACK not in str(world.direct_messages(TARO)[0].card))
+            await world.until(lambda: ("Given back by" in shown(world.cards(request)[0].card)) is accepted)
+    revocation = world.aws.calls("SendAutomationSignal")[-1]
+    assert revocation.params["SignalType"] == "Revoke"
+    assert revocation.caller.endswith("assumed-role/NodeAccessGiveBack/taro.yamada@example.com")
+    assert len(world.aws.effects("Revoke")) == accepted
 
 
 async def waiting(world: Product) -> str:

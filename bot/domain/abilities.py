@@ -8,6 +8,7 @@ from typing import Final
 class Abilities:
     """What each process can do that may read a row or get a click. By default, all that this version can."""
 
+    end_sessions: bool = True  # clicks that end sessions, and the work that follows
     living_messages: bool = True  # messages to requesters that are updated in place
     give_back: bool = True  # clicks on the button with which requesters give access back
 

@@ -8,7 +8,7 @@ from bot.domain.request import Verdict, Withdrawal
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Notice, NoticeCode
 from bot.rendering.console_links import console_links
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs
-from bot.rendering.forms import decision_form, revoke_form
+from bot.rendering.forms import decision_form, end_form, revoke_form
 from bot.rendering.mention_tags import MentionTags
 from bot.rendering.node_rows import node_rows
 from bot.rendering.notices import notice_data
@@ -68,6 +68,7 @@ def card_data(view: CardView, formatter: CardFormatter, *, notice: Notice | None
         "withdraw": [{}] if view.queued and view.can_withdraw else [],
         "review": [{}] if view.buttons and formatter.limits is not LIMITS[-1] else [],
         "revoke": revoke_form(view, formatter, notice),
+        "end_sessions": end_form(view, formatter, notice),
         **console_links(view, formatter, notice, own_row=view.buttons or view.banner not in OPEN),
         "session_links": usage_links(view.usage, formatter, beside=view.requested_at, ending=view.ending),
         "footer": [] if view.buttons else [{}],

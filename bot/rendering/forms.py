@@ -1,7 +1,7 @@
 """Makes the data of the forms of a card: the buttons of a decision, and the comment field of each."""
 
 from bot.domain.decision import COMMENT_LIMIT
-from bot.domain.request import Verdict
+from bot.domain.request import Verdict, Withdrawal
 from bot.domain.shown.views import CardView, Notice
 from bot.rendering.formatter import LIMITS, CardFormatter, Data
 from bot.text.escape import cut
@@ -28,8 +28,16 @@ def decision_form(view: CardView, formatter: CardFormatter, notice: Notice | Non
 
 
 def revoke_form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
-    """Return the comment field of Revoke; [] for a card without that button."""
-    return [_field("revoke", view, formatter, notice)] if view.revoke else []
+    """Return the comment field of Revoke; [] for a card without that button. Its form may end sessions, too."""
+    ends: list[Data] = [{}] if view.end_sessions else []
+    return [{**_field(Withdrawal.REVOKE, view, formatter, notice), "ends": ends}] if view.revoke else []
+
+
+def end_form(view: CardView, formatter: CardFormatter, notice: Notice | None) -> list[Data]:
+    """Return the comment field of "End open sessions…"; [] for a card without that button."""
+    if view.revoke or not view.end_sessions:
+        return []
+    return [{**_field(Withdrawal.REVOKE, view, formatter, notice), "label": formatter.say.text("card.end_label")}]
 
 
 def _field(verdict: str, view: CardView, formatter: CardFormatter, notice: Notice | None) -> Data:

@@ -82,6 +82,7 @@ def direct_data(view: DirectView, formatter: CardFormatter, *, notice: Notice | 
         "notice": notice_data(notice, formatter, view),
         "cancel": [{"key": view.key}] if view.cancel else [],
         "give_back": [{"key": view.key}] if view.give_back else [],
+        "end_sessions": [{"key": view.key}] if view.end_sessions else [],
         "style": _DIRECT_STYLES[view.kind],
         "heading": _heading(view, formatter),
         "node": formatter.name(formatter.node(view.shown_node)),

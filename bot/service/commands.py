@@ -223,7 +223,9 @@ class CommandService:
             if row.request and home and await _shows(row, message, reader):
                 view = card_view(row, channel or home, self._configuration.value, self._clock.now())
                 link = await reader.link(row) if message.personal else await self._link_in(row, message.conversation)
-                return replace(view, buttons=False, revoke=False, step="", no_buttons=None, link=link)
+                return replace(
+                    view, buttons=False, revoke=False, end_sessions=False, step="", no_buttons=None, link=link
+                )
         return MessageView(MessageCode.NOT_FOUND, detail=message.request_id or message.rest[:LONGEST_ECHO])
 
     async def _link_in(self, row: Record, conversation: str) -> str | None:

@@ -32,7 +32,8 @@ OLDER: Final[Mapping[Outcome, Outcome]] = {
 """The outcomes that earlier versions cannot read, and what is stored until every process can read them."""
 _LIVING: Final = f"surface:{SurfaceKind.LIVING}"  # until every process can read it, each state has its own message
 _GIVE_BACK: Final = f"verb:{Withdrawal.GIVE_BACK}"  # until every process knows the button, it is not offered
-KNOWN: Final = frozenset({_LIVING, _GIVE_BACK, *(f"outcome:{each}" for each in OLDER)})
+_ENDINGS: Final = "row:endings"  # until every process works on them, no one can end sessions
+KNOWN: Final = frozenset({_LIVING, _GIVE_BACK, _ENDINGS, *(f"outcome:{each}" for each in OLDER)})
 log = structlog.get_logger(__name__)
 
 
@@ -76,7 +77,11 @@ class Replicas:
 
     def abilities(self) -> Abilities:
         """Return what every running process can do."""
-        return Abilities(living_messages=_LIVING in self._shared, give_back=_GIVE_BACK in self._shared)
+        return Abilities(
+            end_sessions=_ENDINGS in self._shared,
+            living_messages=_LIVING in self._shared,
+            give_back=_GIVE_BACK in self._shared,
+        )
 
     def storable(self, record: Record) -> Record:
         """Return the row with values that every running process can read."""

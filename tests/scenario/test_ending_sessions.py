@@ -10,9 +10,10 @@ import pytest
 
 from bot.domain.decision import DecisionState
 from bot.domain.endings import CONFIRMED_WITHIN, UNREAD_AFTER, Ending, EndingStage, EndState, Stopped
-from bot.domain.identity import Person
+from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.sessions import Access, access_of, session_names
+from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import (
     AwsThrottled,
     AwsUnavailable,
@@ -26,18 +27,20 @@ from bot.ports.aws import (
 from bot.sandbox.aws.jit.assumptions import SessionEnd
 from bot.service.checks.loop import REPEATED_AFTER
 from bot.service.clicks.attempt import INVOKE_BUDGET
-from bot.service.clicks.click import Verb
+from bot.service.clicks.click import Answer, Verb
 from bot.service.clicks.state_check import FRESH
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.aws import TARO as REQUESTER
-from tests.fakes.chat import HANAKO
+from tests.fakes.card_text import nodes, shown
+from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.sessions import TOKEN_ROLE
-from tests.fakes.world import END_SESSIONS_ROLE, World, current_configuration, new_world
+from tests.fakes.world import END_SESSIONS_ROLE, World, code_of, current_configuration, new_world
 
 NODE = "i-02999bd501754105a"
 TARO = f"{TOKEN_ROLE}/taro.yamada@example.com"
 JIRO = f"arn:aws:sts::{ACCOUNT}:assumed-role/Operator/jiro@example.com"
 MINUTE, HOURS = 60, 3600
+BOTH, ALONE = "Revoke and end sessions", "End open sessions…"
 
 
 def ending_world() -> World:
@@ -58,19 +61,17 @@ async def over(world: World, key: RequestKey) -> None:
     await world.pass_time(key, 4 * HOURS + MINUTE)
 
 
-async def asked(world: World, key: RequestKey, *, who: Person = HANAKO, revocation: str = "") -> None:
-    """Ask to end the open sessions of a request."""
-    stage = EndingStage.WAITS if revocation else EndingStage.RUNS
-    made = Ending(
-        "e",
-        who,
-        "Level1",
-        world.clock.now(),
-        conversation="19:approvers@thread.tacv2",
-        revocation=revocation,
-        stage=stage,
-    )
-    await world.rows.apply(key, lambda row: row.with_ending(made).requeue_by(world.clock.now()))
+async def asked(world: World, key: RequestKey) -> Answer:
+    """Click "End open sessions…" on the card, once access has ended."""
+    return await world.press(key, HANAKO, Verb.END_SESSIONS, comment="The incident is over.")
+
+
+async def revoked(world: World, key: RequestKey) -> Answer:
+    """Click "Revoke and end sessions" on the card, and wait for the answer."""
+    async with world.running():
+        clicking = asyncio.create_task(world.press(key, HANAKO, Verb.END_SESSIONS))
+        await world.clock.advance(INVOKE_BUDGET)
+        return await clicking
 
 
 async def ending(world: World, key: RequestKey) -> Ending:
@@ -242,12 +243,7 @@ async def test_sessions_are_ended_only_if_the_revocation_was_sent(fault: Excepti
     name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
     if fault:
         world.aws.before["signal"] = [fault]
-    async with world.running():
-        clicking = asyncio.create_task(world.press(key, HANAKO, Verb.REVOKE))
-        await world.clock.advance(INVOKE_BUDGET)
-        await clicking
-    (revocation,) = (await world.row(key)).decisions
-    await asked(world, key, revocation=revocation.id)
+    await revoked(world, key)
     await world.pass_time(key, 2)
     assert ended(world) == ([name] if goes_on else [])
     assert (await ending(world, key)).stopped is (None if goes_on else Stopped.NOT_REVOKED)
@@ -260,10 +256,8 @@ async def test_nothing_is_ended_while_the_revocation_waits() -> None:
     world = ending_world()
     key = await granted(world)
     world.sessions.open(NODE, world.clock.now(), owner=TARO)
-    await world.crash_in(world.pressed(key, HANAKO, Verb.REVOKE), "prepare")
-    (revocation,) = (await world.row(key)).decisions
-    await asked(world, key, revocation=revocation.id)
-    await world.reconciler.reconcile(key)
+    await world.crash_in(world.pressed(key, HANAKO, Verb.END_SESSIONS), "prepare")
+    await world.shown(key)
     assert (await world.row(key)).decisions[0].state is DecisionState.CLAIMED
     assert ended(world) == []
     await world.pass_time(key, 30)
@@ -277,10 +271,7 @@ async def test_sessions_that_start_after_the_revocation_are_ended_in_later_round
     """Credentials from before it may outlive it. After an hour, no round follows."""
     world = ending_world()
     key = await granted(world)
-    async with world.running():
-        await world.press(key, HANAKO, Verb.REVOKE)
-    (revocation,) = (await world.row(key)).decisions
-    await asked(world, key, revocation=revocation.id)
+    await revoked(world, key)
     await world.pass_time(key, 10)
     first = world.sessions.open(NODE, world.clock.now(), owner=TARO)
     await world.pass_time(key, MINUTE)
@@ -478,3 +469,134 @@ async def test_ending_with_times_of_a_clock_that_was_ahead_goes_on_at_once() -> 
     await world.shown(key)
     await world.pass_time(key, 10)
     assert ended(world) == [name]
+
+
+# --- what people see
+
+
+def card(world: World, kind: str = "post") -> str:
+    """Return the text of the request's card, or of the requester's message, as it is now."""
+    return shown(world.chat.of(kind)[0].versions[-1].card)
+
+
+def buttons(tree: object) -> set[str]:
+    """Return the titles of a card's buttons."""
+    return {each["title"] for each in nodes(tree) if str(each.get("type")).startswith("Action.")}
+
+
+def offered(world: World, kind: str = "post") -> set[str]:
+    """Return the titles of the buttons of the request's card, or of the requester's message, as they are now."""
+    return buttons(world.chat.of(kind)[0].versions[-1].card)
+
+
+async def watched(world: World, key: RequestKey) -> None:
+    """Read the sessions once, and show what they say."""
+    await world.clock.advance(MINUTE)
+    await world.sweep.sweep()
+    await world.session_watch.look()
+    await world.shown(key)
+
+
+async def test_card_offers_to_end_sessions_beside_revoke_and_alone_while_one_is_open() -> None:
+    """Without a role, or without an open session after the end, there is no such button."""
+    world = ending_world()
+    key = await granted(world)
+    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    await watched(world, key)
+    assert BOTH in offered(world)
+    assert ALONE not in offered(world)
+    await over(world, key)
+    await watched(world, key)
+    assert BOTH not in offered(world)
+    assert ALONE in offered(world)
+    world.configuration.replace(current_configuration().value)
+    await world.shown(key)
+    assert ALONE not in offered(world)
+    world.configuration.replace(ending_world().configuration.value)
+    world.sessions.close(name, world.clock.now())
+    await watched(world, key)
+    assert ALONE not in offered(world)
+
+
+async def test_card_and_message_say_who_ends_sessions_why_and_what_aws_confirms() -> None:
+    """The session counts as ended at once, not only when sessions are read next. The button is gone meanwhile."""
+    world = ending_world()
+    key = await granted(world)
+    world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    await over(world, key)
+    await watched(world, key)
+    answer = await asked(world, key)
+    assert code_of(answer) is NoticeCode.ENDING
+    assert "clicked to end the open sessions" in shown(answer.card)
+    assert ALONE not in buttons(answer.card)
+    await world.reconciler.reconcile(key)
+    assert "is ending 1 session…" in card(world)
+    await world.pass_time(key, 10)
+    for kind in ("post", "direct"):
+        assert f"1 session ended by {HANAKO.shown_name}" in card(world, kind)
+        assert "The incident is over." in card(world, kind)
+        assert "still open" not in card(world, kind)
+
+
+async def test_second_click_while_sessions_are_ended_changes_nothing() -> None:
+    """Its answer says so. Once the ending is over, a further one can begin."""
+    world = ending_world()
+    key = await granted(world)
+    await over(world, key)
+    await asked(world, key)
+    before = await world.row(key)
+    again = await world.press(key, ICHIRO, Verb.END_SESSIONS)
+    assert (code_of(again), await world.row(key)) == (NoticeCode.ENDING_ALREADY, before)
+    await world.pass_time(key, 2 * HOURS)
+    assert code_of(await asked(world, key)) is NoticeCode.ENDING
+    assert len((await world.row(key)).endings) == 2
+
+
+async def test_click_during_a_revocation_of_the_same_person_revokes_and_ends_once() -> None:
+    """Two clicks make one signal and one ending."""
+    world = ending_world()
+    key = await granted(world)
+    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    async with world.running():
+        first, second = (world.press(key, HANAKO, Verb.END_SESSIONS) for _ in range(2))
+        both = asyncio.gather(first, second)
+        await world.clock.advance(INVOKE_BUDGET)
+        await both
+    await world.pass_time(key, 10)
+    assert (len(world.aws.signals), ended(world)) == (1, [name])
+    assert len((await world.row(key)).endings) == 1
+
+
+async def test_requester_ends_their_own_sessions_in_their_own_chat_once_access_has_ended() -> None:
+    """In the role's session with their own name. While access runs, they cannot; no one else can there."""
+    world = ending_world()
+    key = await granted(world)
+    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    click = replace(world.withdrawn(key), verb=Verb.END_SESSIONS, personal=True)
+    assert (await world.click_handler.click(click)).refused
+    await watched(world, key)
+    await over(world, key)
+    await watched(world, key)
+    assert ALONE in offered(world, "direct")
+    stranger = replace(click, person=HANAKO)
+    assert code_of(await world.click_handler.click(stranger)) is Refusal.NOT_REQUESTER
+    assert code_of(await world.click_handler.click(click)) is NoticeCode.ENDING
+    await world.pass_time(key, 10)
+    assert [(each, session.name) for each, session in world.sessions.end_calls] == [(name, TARO_PERSON.session_name)]
+    assert f"1 session ended by {TARO_PERSON.shown_name}" in card(world)
+
+
+async def test_no_one_can_end_sessions_while_a_process_runs_that_does_not_work_on_it() -> None:
+    """During an upgrade, there is no button, and a click on an older card is answered."""
+    world = replace(ending_world(), sharing=2)
+    key = await granted(world)
+    world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    await watched(world, key)
+    assert BOTH not in offered(world)
+    assert code_of(await asked(world, key)) is NoticeCode.UPGRADING
+    await over(world, key)
+    await watched(world, key)
+    assert ALONE not in offered(world)
+    assert code_of(await asked(world, key)) is NoticeCode.UPGRADING
+    row = await world.row(key)
+    assert (row.endings, row.decisions) == ((), ())

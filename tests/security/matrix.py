@@ -23,7 +23,7 @@ from tests.fakes.aws import FakeAws
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT
 from tests.fakes.clock import START, ManualClock
 from tests.fakes.people import FOREIGN_TENANT_ID
-from tests.fakes.world import APPROVALS, GIVE_BACK_ROLE, World, current_configuration, new_world
+from tests.fakes.world import APPROVALS, END_SESSIONS_ROLE, GIVE_BACK_ROLE, World, current_configuration, new_world
 from tests.figures import size
 
 TEAM = "19:team@thread.tacv2"
@@ -135,7 +135,8 @@ ROLE_OF_ANYBODY = "arn:aws:sts::111122223333:assumed-role/AnyRole/somebody"
 class State:
     """A request in one state. Approvers may decide if it is `pending`, and revoke if it is `granted`.
 
-    The requester may cancel if it is `cancellable`, and give the access back if it is `returnable`.
+    The requester may cancel if it is `cancellable`, and give the access back if it is `returnable`. Both approvers and
+    the requester may end sessions if access is `over`.
     """
 
     make: Callable[[], Awaitable[tuple[World, RequestKey]]]
@@ -143,6 +144,7 @@ class State:
     granted: bool = False
     cancellable: bool = False
     returnable: bool = False
+    over: bool = False
     step: str = "Level1"  # the step in the data of the card's buttons
     may_not_approve: frozenset[str] = frozenset()  # approvers who have or may have approved another level
     second: bool = False  # "another approver" may also decide in the other configured channel
@@ -150,7 +152,7 @@ class State:
 
 
 def _world(clock: ManualClock, *channels: Channel) -> World:
-    configuration = current_configuration(*channels, give_back_role=GIVE_BACK_ROLE)
+    configuration = current_configuration(*channels, end_sessions_role=END_SESSIONS_ROLE, give_back_role=GIVE_BACK_ROLE)
     return new_world(people=MEMBERS, clock=clock, aws=FakeAws(clock), configuration=configuration)
 
 
@@ -345,12 +347,12 @@ STATES: Final = {
     ),
     "granted after an escalation": State(_granted_after_escalation, granted=True, returnable=True, second=True),
     "granted": State(_approved, granted=True, returnable=True),
-    "granted, the window over": State(lambda: _approved(later=timedelta(hours=5))),
+    "granted, the window over": State(lambda: _approved(later=timedelta(hours=5)), over=True),
     "granted, the channel paused": State(lambda: _approved(home=replace(HOME, decide=False)), returnable=True),
     "rejected": State(lambda: _ended(Status.REJECTED)),
     "cancelled": State(lambda: _ended(Status.CANCELLED)),
     "timed out": State(lambda: _ended(Status.TIMED_OUT)),
-    "revoked": State(lambda: _ended(Status.REVOKED)),
+    "revoked": State(lambda: _ended(Status.REVOKED), over=True),
     "failed": State(lambda: _ended(Status.FAILED)),
     "deleted in AWS": State(_gone),
     "never seen": State(_never_seen),
@@ -404,12 +406,11 @@ def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str 
             return False
         case Verb.APPROVE | Verb.REJECT:
             return state.pending and _is_approver(actor, route, state)
-        case Verb.REVOKE:
+        case Verb.REVOKE | Verb.END_SESSIONS:
             return state.granted and _is_approver(actor, route, state)
         case Verb.CANCEL | Verb.GIVE_BACK:
-            own = route in REQUESTER_CHAT or route == "the clicker's own chat"
             possible = state.cancellable if verb is Verb.CANCEL else state.returnable
-            return possible and actor == "requester" and own
+            return possible and _is_in_own_chat(actor, route)
         case Verb.REFRESH | Verb.WITHDRAW | Verb.REVIEWING:
             return False
 
@@ -417,6 +418,18 @@ def is_allowed(verb: Verb, actor: str, route: str, state: State, *, forged: str 
 def is_marked(actor: str, route: str, state: State, *, forged: str | None = None) -> bool:
     """Return whether a click on "I'm reviewing this" must mark the actor. It needs the permission to reject."""
     return is_allowed(Verb.REJECT, actor, route, state, forged=forged)
+
+
+def is_ended(actor: str, route: str, state: State, *, forged: str | None = None) -> bool:
+    """Return whether a click that ends sessions must begin that. While access runs, it revokes it first."""
+    if forged is not None or not (state.granted or state.over):
+        return False
+    return _is_approver(actor, route, state) or (state.over and _is_in_own_chat(actor, route))
+
+
+def _is_in_own_chat(actor: str, route: str) -> bool:
+    """Return whether the requester clicks in their own chat with the bot."""
+    return actor == "requester" and (route in REQUESTER_CHAT or route == "the clicker's own chat")
 
 
 def _is_approver(actor: str, route: str, state: State) -> bool:
@@ -446,6 +459,7 @@ def clicks_in(
     for places in product(*(range(len(each)) for each in lists)):
         verb, actor, route, forged = (each[place] for each, place in zip(lists, places, strict=True))
         marked = verb is Verb.REVIEWING and is_marked(actor, route, STATES[state], forged=forged)
+        marked |= verb is Verb.END_SESSIONS and is_ended(actor, route, STATES[state], forged=forged)
         allowed = marked or is_allowed(verb, actor, route, STATES[state], forged=forged)
         if (sum(places) + shift) % SHARE == 0 or allowed:
             yield verb, actor, route, forged

@@ -38,6 +38,7 @@ from tests.security.matrix import (
     as_sender,
     clicks_in,
     is_allowed,
+    is_ended,
     is_marked,
 )
 
@@ -95,8 +96,9 @@ async def edge() -> AsyncIterator[MatrixEdge]:
         yield opened
 
 
-def _data(key: RequestKey, verb: Verb, state: State) -> dict[str, Any]:
-    return {"request": str(key), "step": "" if verb in OF_REQUESTER else state.step, "comment": "ok"}
+def _data(key: RequestKey, verb: Verb, state: State, route: Route) -> dict[str, Any]:
+    own = verb in OF_REQUESTER or (verb is Verb.END_SESSIONS and route.personal)
+    return {"request": str(key), "step": "" if own else state.step, "comment": "ok"}
 
 
 def _body(
@@ -148,7 +150,7 @@ class MatrixRun:
     async def _click_and_compare(
         self, verb: Verb, actor: str, route: str, forged: str | None = None, claims: bool = False, **sent: Any
     ) -> None:
-        data = _data(self.key, verb, self.state)
+        data = _data(self.key, verb, self.state, ROUTES[route])
         data = FORGERIES[forged](data) if forged else data
         data = {**data, **CLAIMS} if claims else data
         body = _body(self.edge, verb, data, ACTORS[actor], ROUTES[route])
@@ -159,12 +161,16 @@ class MatrixRun:
         expected = is_allowed(verb, actor, route, self.state, forged=forged)
         cell = (verb, actor, route, self.name, forged, claims)
         assert status < 500, cell
-        assert [str(signal.action) for signal in self.edge.world.aws.signals] == ([verb] if expected else []), cell
+        signal = Verb.REVOKE if verb is Verb.END_SESSIONS else verb
+        assert [str(each.action) for each in self.edge.world.aws.signals] == ([signal] if expected else []), cell
+        ended = verb is Verb.END_SESSIONS and is_ended(actor, route, self.state, forged=forged)
+        assert await self._endings() == ([ACTORS[actor].user] if ended else []), cell
         marked = verb is Verb.REVIEWING and is_marked(actor, route, self.state, forged=forged)
         assert await self._marks() == ([ACTORS[actor].user] if marked else []), cell
         self.counted["allowed" if expected else "refused"] += 1
         self.counted[f"status {status}"] += 1
         self.counted["marked"] += marked
+        self.counted["ended"] += ended
 
     async def _refresh_and_compare(self, body: dict[str, Any], cell: tuple[Any, ...]) -> None:
         """Send the refresh of a client, without a click, and check that it changes nothing anywhere."""
@@ -183,6 +189,14 @@ class MatrixRun:
         assert isinstance(world.store, MemoryStore)
         tables, sent = world.store.tables, [len(each.versions) for each in world.chat.sent.values()]
         return dict(tables.records), len(tables.audit), sent, len(world.aws.calls)
+
+    async def _endings(self) -> list[str]:
+        """Return who ends sessions by the row, and remove that."""
+        row = await self.edge.world.store.load(self.key)
+        if row is None or not row.endings:
+            return []
+        await self.edge.world.rows.apply(self.key, lambda record: replace(record, endings=()))
+        return [each.person.user for each in row.endings]
 
     async def _marks(self) -> list[str]:
         """Return who is marked as a reviewer in the row, and remove the marks."""
@@ -205,6 +219,7 @@ async def test_click_without_permission_sends_no_signal_to_aws(state: str, edge:
     state_allows = run.state.pending or run.state.granted or run.state.cancellable or run.state.returnable
     assert bool(run.counted["allowed"]) == state_allows
     assert bool(run.counted["marked"]) == run.state.pending
+    assert bool(run.counted["ended"]) == (run.state.granted or run.state.over)
     figure(16, state=state, cells=len(clicks), **run.counted, signals_of_refused=0)
 
 
@@ -253,18 +268,18 @@ async def test_click_with_an_invalid_token_is_refused_and_sends_no_signal(edge: 
     async with edge.world.running():
         for name, header in tokens.items():
             for verb in Verb:
-                body = _body(edge, verb, _data(key, verb, state), HANAKO, HOME)
+                body = _body(edge, verb, _data(key, verb, state, HOME), HANAKO, HOME)
                 status, _ = await edge.microsoft.send(edge.url, body, authorization=header)
                 assert status == 401, name
         for changed in ({"serviceUrl": "https://attacker.example/"}, {"channelId": "webchat"}, {"channelId": None}):
-            body = {**_body(edge, Verb.APPROVE, _data(key, Verb.APPROVE, state), HANAKO, HOME), **changed}
+            body = {**_body(edge, Verb.APPROVE, _data(key, Verb.APPROVE, state, HOME), HANAKO, HOME), **changed}
             good = edge.microsoft.signer.header(edge.microsoft.service_url)
             status, _ = await edge.microsoft.send(edge.url, body, authorization=good)
             assert status in {401, 403}, changed
         assert edge.world.aws.signals == []
         assert (
             await edge.microsoft.send(
-                edge.url, _body(edge, Verb.APPROVE, _data(key, Verb.APPROVE, state), HANAKO, HOME)
+                edge.url, _body(edge, Verb.APPROVE, _data(key, Verb.APPROVE, state, HOME), HANAKO, HOME)
             )
         )[0] == SERVED
     assert len(edge.world.aws.signals) == 1
@@ -277,7 +292,7 @@ async def test_sender_of_another_tenant_is_refused_unless_listed_by_id(actor: st
     state = STATES["waiting"]
     edge.world, key = await state.make()
     async with edge.world.running():
-        body = _body(edge, Verb.APPROVE, _data(key, Verb.APPROVE, state), ACTORS[actor], HOME)
+        body = _body(edge, Verb.APPROVE, _data(key, Verb.APPROVE, state, HOME), ACTORS[actor], HOME)
         body["from"]["tenantId"] = FOREIGN_TENANT_ID
         await edge.microsoft.send(edge.url, body)
     assert len(edge.world.aws.signals) == (actor == "guest listed by id")
@@ -311,6 +326,7 @@ def test_bot_has_only_the_verbs_and_http_routes_that_are_listed_here() -> None:
         Verb.CANCEL,
         Verb.REVOKE,
         Verb.GIVE_BACK,
+        Verb.END_SESSIONS,
         Verb.WITHDRAW,
         Verb.REVIEWING,
         Verb.REFRESH,

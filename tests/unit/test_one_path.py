@@ -6,6 +6,7 @@
         -> bot.service.reconcile.delivery, and nothing else in bot.service, writes to Teams
     a click
         -> a claim on the row -> bot.service.clicks.signal_attempt, and nothing else, sends to AWS
+        -> an ending in the row -> bot.service.reconcile.ending, and nothing else, ends sessions
 
 A crash, a lost event and a second replica take the same path, so none of them needs separate code.
 """
@@ -31,6 +32,7 @@ REQUEUED_BY = {
     "bot.service.clicks.orphan_cards": "a click revealed a request or a card that no row has",
     "bot.service.clicks.attempt": "the requester was identified by rules that have changed since",
     "bot.service.clicks.claiming": "a claim must be continued if its process dies, or its outcome was promised",
+    "bot.service.clicks.ending_sessions": "a person ends open sessions, or the rules have changed",
     "bot.service.clicks.held_decision": "AWS answered a signal, or the decision was withdrawn or left to others",
     "bot.service.clicks.retracting": "a person took their own decision back",
     "bot.service.clicks.reviewing": "the card names another reviewer, or the mark ends; or the rules have changed",
@@ -92,6 +94,11 @@ def test_every_module_that_makes_a_row_due_is_listed(used: Sequence[Use]) -> Non
     """REQUEUED_BY has exactly these modules of bot.service."""
     names = "requeue", "requeue_by", "requeue_first", "requeue_soon", "requeue_at="
     assert modules(used, *names, under=SERVICE) == set(REQUEUED_BY)
+
+
+def test_only_one_module_ends_sessions(used: Sequence[Use]) -> None:
+    """Permission and whose each session is are checked in it, right before the call."""
+    assert modules(used, "end", of="sessions") == {"bot.service.reconcile.ending"}
 
 
 def test_only_the_reconcile_loop_asks_the_store_for_due_rows(used: Sequence[Use]) -> None:

@@ -5,12 +5,14 @@ The rules are in bot.domain.permission; this module asks them without a person.
 
 from datetime import datetime
 
+from bot.domain.abilities import Abilities
 from bot.domain.configuration import Configuration
 from bot.domain.escalation import rules_in
 from bot.domain.permission import (
     Refusal,
     can_be_decided,
     can_be_revoked,
+    had_access,
     has_votable_approver,
     lists_only_the_requester,
     may_list_role,
@@ -71,6 +73,36 @@ def may_offer_revoke(record: Record, channel: Channel, configuration: Configurat
         return False
     rules = rules_now(record, channel, configuration)
     return rules is not None and rules.decide and not _nobody(record, request.last_level, rules, configuration)
+
+
+def may_offer_end(
+    record: Record, channel: Channel, configuration: Configuration, now: datetime, *, abilities: Abilities
+) -> bool:
+    """True while the card in this channel has a button that ends open sessions: beside Revoke, or alone.
+
+    It is alone once access has ended, if a session of the requester is open as of the last read.
+    """
+    request = record.request
+    if request is None or request.last_level is None or not can_end_sessions(record, configuration, abilities):
+        return False
+    if can_be_revoked(request, now):
+        return may_offer_revoke(record, channel, configuration, now)
+    rules = rules_now(record, channel, configuration)
+    decides = rules is not None and rules.decide and not _nobody(record, request.last_level, rules, configuration)
+    return decides and has_open_session(record)
+
+
+def can_end_sessions(record: Record, configuration: Configuration, abilities: Abilities) -> bool:
+    """True if sessions of this access can be ended from Teams, and nobody is doing it now."""
+    request = record.request
+    if request is None or not had_access(request) or not abilities.end_sessions:
+        return False
+    return configuration.end_sessions_role(request.key) is not None and record.ending is None
+
+
+def has_open_session(record: Record) -> bool:
+    """True if a session of the requester was open when sessions were last read."""
+    return record.usage is not None and any(each.open and each.is_theirs for each in record.usage.sessions)
 
 
 def _elsewhere(record: Record, channel: Channel) -> NoButtons:

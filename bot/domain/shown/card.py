@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from bot.domain.abilities import ALL_ABILITIES, Abilities
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision
 from bot.domain.effects import is_role_denied, role_that_does_not_count
@@ -14,7 +15,7 @@ from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Level, Node, Status, Verdict, Withdrawal
 from bot.domain.reviewing import active_reviews
 from bot.domain.routing import Channel, causes
-from bot.domain.shown.buttons import is_home, is_identified, may_offer_revoke, rules_now, why_no_buttons
+from bot.domain.shown.buttons import is_home, is_identified, may_offer_end, may_offer_revoke, rules_now, why_no_buttons
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.connecting import console_url
 from bot.domain.shown.decided import decision_line, decision_lines, hidden_lines, was_given_back
@@ -33,8 +34,18 @@ from bot.domain.shown.views import (
 )
 
 
-def card_view(record: Record, channel: Channel, configuration: Configuration, now: datetime) -> CardView:
-    """Return the card of a row in a channel; raise ValueError for a row without facts."""
+def card_view(
+    record: Record,
+    channel: Channel,
+    configuration: Configuration,
+    now: datetime,
+    *,
+    abilities: Abilities = ALL_ABILITIES,
+) -> CardView:
+    """Return the card of a row in a channel; raise ValueError for a row without facts.
+
+    `abilities` says what every process can do that may get a click on it.
+    """
     request = record.request
     if request is None:
         raise ValueError(record.key)
@@ -49,7 +60,8 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
     applying = _applying(record)
     queued = _queued(record) if pending and not applying else ()
     revoke = applying is None and may_offer_revoke(record, channel, configuration, now)
-    level = request.waiting if buttons else request.last_level if revoke else None
+    ends = applying is None and may_offer_end(record, channel, configuration, now, abilities=abilities)
+    level = request.waiting if buttons else request.last_level if revoke or ends else None
     return CardView(
         key=str(request.key),
         step=level.step if level else "",
@@ -81,6 +93,7 @@ def card_view(record: Record, channel: Channel, configuration: Configuration, no
         reviewers=reviewer_names(record, now) if buttons and applying is None else (),
         buttons=buttons and applying is None,
         revoke=revoke,
+        end_sessions=ends,
         no_buttons=no_buttons if pending else None,
         no_approver=no_approver,
         no_second_approver=buttons and at_home and record.no_second_approver,

@@ -16,7 +16,7 @@ from bot.domain.identity import Person
 from bot.domain.permission import can_be_revoked
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Status, Withdrawal
-from bot.domain.shown.buttons import is_undecidable
+from bot.domain.shown.buttons import can_end_sessions, has_open_session, is_undecidable
 from bot.domain.shown.card import access_is_over, conflicting_policies, node_lines, reviewer_names
 from bot.domain.shown.card_places import second_channels
 from bot.domain.shown.connecting import powershell_command, shell_command
@@ -176,7 +176,9 @@ def living_view(
         offered = not refused and _may_offer_give_back(record, configuration, now)
         view = replace(view, give_back=offered, give_back_refused=refused)
     if view.kind in _USED:
-        return replace(view, usage=usage_line(record, configuration, now), ending=ending_line(record))
+        used = replace(view, usage=usage_line(record, configuration, now), ending=ending_line(record))
+        over = view.kind is not DirectKind.APPROVED and has_open_session(record)
+        return replace(used, end_sessions=over and can_end_sessions(record, configuration, abilities))
     waiting = view.kind in {DirectKind.WAITING, DirectKind.LEVEL_PASSED}
     return replace(view, reviewers=reviewer_names(record, now), current=True) if waiting else view
 

@@ -38,7 +38,7 @@ def desired(
     if request is None or not _worth_showing(record, request, configuration, now):
         return ()
     cards = [
-        Wanted(name, SurfaceKind.CARD, card_view(record, channel, configuration, now), channel)
+        Wanted(name, SurfaceKind.CARD, card_view(record, channel, configuration, now, abilities=abilities), channel)
         for name, channel in card_places(record, configuration)
     ]
     home = configuration.home(record)

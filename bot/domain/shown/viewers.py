@@ -68,7 +68,7 @@ def seen_by(view: CardView, kind: ViewerKind, record: Record) -> CardView:
 
 def _without_buttons(view: CardView) -> CardView:
     """Return the card for a person who cannot decide: the way to decide in the console is left out as well."""
-    return replace(view, buttons=False, revoke=False, can_withdraw=False, step="", console_url=None)
+    return replace(view, buttons=False, revoke=False, end_sessions=False, can_withdraw=False, step="", console_url=None)
 
 
 def _own(record: Record) -> OwnRequest:

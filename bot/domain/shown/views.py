@@ -226,6 +226,9 @@ class CardView:
     reviewers: tuple[str, ...] = ()  # the names of people who are reviewing the request; on a card with buttons
     buttons: bool = False
     revoke: bool = False  # the card offers Revoke
+    end_sessions: bool = (
+        False  # with `revoke`: Revoke can end open sessions, too; otherwise, the card offers that alone
+    )
     can_withdraw: bool = True  # False in the view of a person who has no vote
     own: OwnRequest | None = None  # set in the requester's view of a card with buttons
     viewers: tuple[str, ...] = ()  # Teams ids of the people who get their own view of the card
@@ -281,6 +284,8 @@ class NoticeCode(StrEnum):
     QUEUED = "queued"  # the decision is stored and waits for its turn; the card changes later
     REVIEWING = "reviewing"  # the card shows for ten minutes that you are reviewing the request
     REPEATED = "repeated"  # you already decided at this step; nothing was sent again
+    ENDING = "ending"  # open sessions are being ended; the card shows the result
+    ENDING_ALREADY = "ending_already"  # {who} ends them since an earlier click; nothing was sent again
     # the request changed before the click
     DECIDED = "decided"  # {who} {verdict} at {at}, {comment}; each part only if AWS shows it
     ENDED = "ended"  # timed out, cancelled, revoked, failed: the card's banner says which
@@ -297,6 +302,7 @@ class NoticeCode(StrEnum):
     NOT_SHOWN = "not_shown"  # AWS accepted the decision but does not show it
     SAME_ROLE = "same_role"  # no effect, maybe because the role has voted at this level; {detail}: AWS's error code
     SAME_ROLE_DENIED = "same_role_denied"  # the same, but AWS denied it: the role may also have lost its permission
+    UPGRADING = "upgrading"  # not every process of the bot can do this so far
     QUEUE_FULL = "queue_full"  # too many decisions wait for their turn; this one was not stored
     NOTHING_TO_WITHDRAW = "nothing_to_withdraw"  # the person has no decision here that is not sent
     NOT_STORED = "not_stored"
@@ -375,6 +381,7 @@ class DirectView:
     cancel: bool = False  # the message offers Cancel
     give_back: bool = False  # the message offers to give the access back
     give_back_refused: bool = False  # AWS refused that, so it is not offered any longer
+    end_sessions: bool = False  # the message offers to end the requester's own open sessions
     home: str | None = None  # the channel that decides a waiting request
     second: str | None = None  # the channel that may decide the waiting level too, after its escalation
     detail: str | None = None  # a code

@@ -282,6 +282,8 @@ _DECIDED_CARDS = {
     "gone": replace(_CLOSED, banner=Banner.GONE),
     **{named("decided-usage", name): replace(APPROVED, usage=usage) for name, usage in USAGE.items()},
     **{named("ended-usage", name): replace(ENDED, usage=usage) for name, usage in PAST_USAGE.items()},
+    "decided-end-sessions": replace(APPROVED, usage=USAGE["open"], end_sessions=True),
+    "ended-end-sessions": replace(ENDED, usage=PAST_USAGE["still-open"], step="Level2", end_sessions=True),
     **{named("revoked-ending", name): replace(REVOKED, ending=ending) for name, ending in ENDINGS.items()},
 }
 

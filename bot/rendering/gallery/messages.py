@@ -149,6 +149,7 @@ _DIRECT = {
 _USED = {
     "direct-give-back-refused": NOT_RETURNABLE,
     "direct-usage-open": replace(_APPROVED, usage=USAGE["open"]),
+    "direct-end-sessions": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["still-open"], end_sessions=True),
     "direct-usage-still-open": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["still-open"]),
     "direct-usage-used": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["used"]),
     "direct-ending-ended": replace(_OVER, kind=DirectKind.REVOKED, ending=ENDINGS["ended"]),

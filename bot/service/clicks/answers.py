@@ -83,7 +83,7 @@ class Answers:
 
     def card(self, record: Record, channel: Channel) -> CardView:
         """Return the facts of the current card in a channel."""
-        return card_view(record, channel, self._configuration.value, self._clock.now())
+        return card_view(record, channel, self._configuration.value, self._clock.now(), abilities=self._abilities())
 
     def _direct(self, record: Record) -> DirectView | None:
         configuration, now = self._configuration.value, self._clock.now()

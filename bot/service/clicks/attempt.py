@@ -11,6 +11,7 @@ from datetime import datetime
 from bot.concurrency.background import Background
 from bot.domain.claims import ClaimRefusal
 from bot.domain.decision import COMMENT_LIMIT, Decision
+from bot.domain.endings import Ending, EndingStage
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Withdrawal, asked_of_aws
@@ -19,7 +20,7 @@ from bot.ports.clock import Clock
 from bot.ports.store import Change, StoreUnavailable, StoreUncertain
 from bot.service.clicks.answers import Answers, bare
 from bot.service.clicks.claiming import ClaimLost, Permit, StaleCheck, claimed, is_claimable, promised
-from bot.service.clicks.click import ACTIONS, OF_REQUESTER, Answer, Click
+from bot.service.clicks.click import ACTIONS, OF_REQUESTER, Answer, Click, Verb
 from bot.service.clicks.locator import Located
 from bot.service.clicks.notices import notice_of_blocked, notice_of_decision, notice_of_too_late
 from bot.service.clicks.permission_check import Actor, Inputs, PermissionCheck
@@ -65,7 +66,7 @@ class ClickAttempt:
         self._answers, self._clock, self._telemetry = services.answers, services.clock, services.telemetry
         self._background = services.background
         self._action = ACTIONS[click.verb]
-        self._own = click.verb in OF_REQUESTER
+        self._own, self._ends_sessions = click.verb in OF_REQUESTER, click.verb is Verb.END_SESSIONS
         # AWS accepts no comment with a cancellation
         comment = "" if self._own else click.comment.strip()[:COMMENT_LIMIT]
         self._click, self._at = replace(click, comment=comment), at
@@ -103,7 +104,8 @@ class ClickAttempt:
             return await self._identified_again() or await self._permit()
         if refusal:
             return await self._refused(refusal)
-        return Permit(self._decision(), self._permission.inputs(self._record))
+        decision = self._decision()
+        return Permit(decision, self._permission.inputs(self._record), self._ending_after(decision))
 
     async def _identified_again(self) -> Answer | None:
         """If other rules or another version identified the requester, wait until they are identified again.
@@ -138,6 +140,8 @@ class ClickAttempt:
         click, channel = self._click, self._screen.channel
         if self._actor is None:
             self._actor = await self._permission.actor(click.person, channel)
+        if self._ends_sessions and not self._permission.has_role_to_end(self._key):
+            return Refusal.NO_END_ROLE
         return self._permission.refusal(
             self._record, channel.name, self._actor, action=self._action, step=click.step, comment=click.comment
         )
@@ -164,6 +168,21 @@ class ClickAttempt:
             conversation=self._click.conversation,
             in_role=self._permission.has_role(self._key, self._screen.channel.name, self._click.step),
             given_back=self._action is Withdrawal.GIVE_BACK,
+        )
+
+    def _ending_after(self, decision: Decision) -> Ending | None:
+        """Return the ending of sessions that waits for this revocation; None for any other button."""
+        if not self._ends_sessions:
+            return None
+        return Ending(
+            id=decision.id,
+            person=decision.person,
+            step=decision.step,
+            clicked_at=self._at,
+            conversation=decision.conversation,
+            comment=decision.comment,
+            revocation=decision.id,
+            stage=EndingStage.WAITS,
         )
 
     # --- claim

@@ -9,6 +9,7 @@ from datetime import datetime
 from bot.domain.claims import Claim, ClaimRefusal, claim, withdrawn_by
 from bot.domain.decision import DECISION_SPAN, HOLD, QUEUE_HOLD, Decision, DecisionEvent, Outcome
 from bot.domain.effects import is_hidden_vote
+from bot.domain.endings import Ending
 from bot.domain.record import Record
 from bot.domain.shown.card_places import with_unknown_content
 from bot.domain.shown.direct import with_unknown_messages
@@ -34,6 +35,7 @@ class Permit:
 
     decision: Decision
     inputs: Inputs
+    ending: Ending | None = None  # of the open sessions, once the decision has revoked the access
 
 
 def claimed(
@@ -47,10 +49,13 @@ def claimed(
     `queued_from` is the message that was clicked, if the decision has to wait for its turn. The person is then answered
     at once, so the row promises to post the outcome.
 
-    Raises ClaimLost if the claim is refused, or if the row has no facts or a decision that this version cannot read.
+    An ending of sessions is added with its decision, unless the row has one that is not over.
+
+    Raises ClaimLost if the claim is refused, or if the row has no facts or parts that this version cannot read.
     Raises StaleCheck if the inputs are not those of the permit.
     """
-    if record.request is None or record.has_unrecognized_decision:
+    unreadable = record.has_unrecognized_decision or (permit.ending is not None and record.has_unrecognized_ending)
+    if record.request is None or unreadable:
         raise ClaimLost(Claim(ClaimRefusal.OTHERS_FIRST))
     decision = permit.decision
     answer = claim(
@@ -71,6 +76,7 @@ def claimed(
     record = _without(record, withdrawn_by(decision.verdict, decision.step, record.decisions), decision.id, now)
     held_until = now + (QUEUE_HOLD if queued_from else HOLD)
     held = record.with_decision(replace(decision, held_until=held_until)).requeue_by(held_until)
+    held = held.with_ending(permit.ending) if permit.ending and held.ending is None else held
     return promised(held, decision.id, queued_from, now) if queued_from else held
 
 

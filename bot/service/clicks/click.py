@@ -19,6 +19,7 @@ class Verb(StrEnum):
     REJECT = "reject"
     CANCEL = "cancel"
     REVOKE = "revoke"
+    END_SESSIONS = "end_sessions"  # while access runs, it revokes it first
     GIVE_BACK = "give_back"
     WITHDRAW = "withdraw"  # the person's own vote, before it is sent
     REVIEWING = "reviewing"  # shows on the card that the person is reviewing the request
@@ -30,6 +31,7 @@ ACTIONS: Final[Mapping[Verb, Action]] = MappingProxyType(
         Verb.APPROVE: Verdict.APPROVE,
         Verb.REJECT: Verdict.REJECT,
         Verb.REVOKE: Withdrawal.REVOKE,
+        Verb.END_SESSIONS: Withdrawal.REVOKE,
         Verb.CANCEL: Withdrawal.CANCEL,
         Verb.GIVE_BACK: Withdrawal.GIVE_BACK,
     }

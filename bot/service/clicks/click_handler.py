@@ -24,6 +24,7 @@ from bot.service.auditing import Auditing
 from bot.service.clicks.answers import Answers, bare
 from bot.service.clicks.attempt import AttemptServices, ClickAttempt
 from bot.service.clicks.click import Answer, Click, Verb
+from bot.service.clicks.ending_sessions import EndingSessions
 from bot.service.clicks.locator import Locator
 from bot.service.clicks.orphan_cards import OrphanCards
 from bot.service.clicks.permission_check import PermissionCheck
@@ -75,6 +76,9 @@ class ClickHandler:
         )
         self._retracting = Retracting(rows=rows, answers=self._answers, clock=clock)
         self._reviewing = Reviewing(rows=rows, permission=permission, answers=self._answers, clock=clock)
+        self._ending_sessions = EndingSessions(
+            rows=rows, permission=permission, answers=self._answers, clock=clock, abilities=abilities
+        )
         self._services = AttemptServices(
             rows=rows,
             permission=permission,
@@ -140,6 +144,8 @@ class ClickHandler:
                 answer = await self._retracting.answer(click, located)
             case Verb.REVIEWING:
                 answer = await self._reviewing.answer(click, located)
+            case Verb.END_SESSIONS if not self._ending_sessions.revokes_first(located):
+                answer = await self._ending_sessions.answer(click, located, at=at)
             case _:
                 answer = await ClickAttempt(self._services, click, located, at=at).answer()
         return replace(answer, state=state_of(located.record))

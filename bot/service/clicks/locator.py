@@ -10,7 +10,7 @@ from bot.domain.routing import Channel, same_conversation
 from bot.domain.shown.card_places import channel_of_card, may_have_more
 from bot.domain.shown.views import Notice, NoticeCode
 from bot.service.clicks.answers import Screen, bare
-from bot.service.clicks.click import ACTIONS, OF_REQUESTER, Answer, Click
+from bot.service.clicks.click import ACTIONS, OF_REQUESTER, Answer, Click, Verb
 from bot.service.clicks.orphan_cards import OrphanCards
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
@@ -72,7 +72,7 @@ class Locator:
 
     def _screen(self, record: Record, click: Click) -> Screen | None:
         """Return the message that was clicked; None if this request is not shown in that conversation."""
-        personal = click.verb in OF_REQUESTER
+        personal = click.verb in OF_REQUESTER or (click.verb is Verb.END_SESSIONS and click.personal)
         channel = self._channel_of_direct(record, click) if personal else self._channel_of_card(record, click)
         return Screen(channel, personal, click.locale, click.timezone, ACTIONS.get(click.verb)) if channel else None
 

@@ -112,6 +112,10 @@ class PermissionCheck:
         channel = self._configuration.value.channel(channel_name)
         return bool(channel and channel.role_at(step, key.account))
 
+    def has_role_to_end(self, key: RequestKey) -> bool:
+        """True if the account has a role that ends sessions."""
+        return self._configuration.value.end_sessions_role(key) is not None
+
     def refusal(
         self,
         record: Record,
@@ -171,7 +175,7 @@ class PermissionCheck:
         channel = deciding_channel(record, configuration, ending)
         if channel is None or actor is None:
             return Refusal.NOT_ROUTED
-        if configuration.end_sessions_role(record.key) is None:
+        if not self.has_role_to_end(record.key):
             return Refusal.NO_END_ROLE
         return self.refusal(
             record, channel.name, actor, action=SessionAction.END, step=ending.step, comment=ending.comment
@@ -190,7 +194,7 @@ class PermissionCheck:
             requester=requester,
             step=step,
             tenant_id=self._configuration.tenant_id,
-            has_role=self._configuration.value.end_sessions_role(record.key) is not None,
+            has_role=self.has_role_to_end(record.key),
             now=now,
         )
 

@@ -122,7 +122,7 @@ async def test_unclear_and_unreadable_sessions_are_never_shown_as_unused() -> No
     began = world.clock.now() - timedelta(hours=1)
     world.sessions.open(NODE, began, owner=TARO, access_type=None, open=False, ended_at=began)
     await minutes(world, 2)
-    assert "1 session on the node can’t be told apart" in card(world)
+    assert "1 session on the node can’t be attributed" in card(world)
     assert "used" not in card(world).replace("whether the access was used", "")
 
 

@@ -62,7 +62,7 @@ async def test_digest_states_what_happened_in_the_week_and_names_no_one(world: W
     assert text.splitlines() == [
         "Weekly digest",
         "Mon, Mar 30, 2026, 09:00 JST to Mon, Apr 6, 09:00 JST",
-        *("Requests made", "4", "Approved", "1", "Rejected", "1", "Expired undecided", "1"),
+        *("Requests made", "4", "Approved", "1", "Rejected", "1", "Expired without a decision", "1"),
         *("Waiting for a decision now", "1"),
         *("Median time to a decision", "12 minutes", "Longest time to a decision", "12 minutes"),
         "Requests that ended before Wed, Apr 1, 2026, 18:00 JST may be missing.",

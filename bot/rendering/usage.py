@@ -55,7 +55,7 @@ def _quote(line: EndingLine, formatter: CardFormatter) -> list[Data]:
 
 
 def _ending(line: EndingLine, formatter: CardFormatter) -> Runs:
-    say, who = formatter.say, formatter.person(line.who)
+    say, who = formatter.say, formatter.name(formatter.person(line.who))
     if line.waits:
         return say.runs("ending.waits", who=who)
     if line.running:

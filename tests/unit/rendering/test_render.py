@@ -14,7 +14,7 @@ from bot.domain.decision import COMMENT_LIMIT, Outcome
 from bot.domain.permission import Refusal
 from bot.domain.request import Verdict, Withdrawal
 from bot.domain.shown.reply_views import PendingView, RequestLine, View
-from bot.domain.shown.views import Banner, DirectKind, Mention, NodeFacts, NoteKind, Notice, NoticeCode
+from bot.domain.shown.views import Banner, DirectKind, EndingLine, Mention, NodeFacts, NoteKind, Notice, NoticeCode
 from bot.rendering import render, summary
 from bot.rendering.gallery import SAMPLES
 from bot.rendering.gallery.sample import LINK
@@ -689,6 +689,14 @@ def test_short_message_has_only_the_decision_that_it_notifies_about() -> None:
     assert ("Revoked by" in revoked, "Approved by" in revoked) == (True, False)
     assert "This message always" not in waiting
     assert "This message always" in shown(card(SAMPLES["direct-message-waiting"].view))
+
+
+def test_name_of_a_person_who_ends_sessions_is_cut_like_any_other_name() -> None:
+    """It is on one line, and has marks for wrapping."""
+    line = EndingLine(who="x\n" + "x" * 500, at=AT, ended=2)
+    text = shown(card(request(banner=Banner.APPROVED, buttons=False, ending=line)))
+    assert "2 sessions ended by x x" in text
+    assert "x" * 200 not in text
 
 
 def test_requester_reads_who_is_looking_at_the_request_in_a_sentence() -> None:

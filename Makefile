@@ -9,6 +9,7 @@ LOCALE ?= en
 PYTEST_ARGS ?=
 SAMPLE ?=
 AGAINST ?=
+BENCH_ARGS ?=
 MUTANTS_ARGS ?=
 # on every core; a test that hangs although its own time limit has passed ends its worker, not the whole run
 PARALLEL := -n auto --dist worksteal -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
@@ -27,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sandbox test system proofs e2e slow bench chaos controls coverage mutants base container check weaknesses format render gallery pictures pins build release clean
+.PHONY: help setup sandbox test system proofs e2e slow bench profile stalls chaos controls coverage mutants base container check weaknesses format render gallery pictures pins build release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,9 +65,14 @@ slow: setup ## Run the tests of system, proofs and e2e in one run, as continuous
 chaos: setup ## Run the proofs at full size; tests/README.md says how long each takes
 	RELIABILITY=long $(BIN)/python -m pytest tests/reliability tests/security --timeout=7200 $(PYTEST_ARGS)
 
-bench: setup ## Print how long the event loop stalls, and what a click, an event and a sweep cost, about 30 seconds (AGAINST=HEAD~80 compares the costs with a commit)
-	$(if $(AGAINST),,$(BIN)/python -m pytest tests/bench -s $(PYTEST_ARGS))
-	$(BIN)/python -m tests.bench $(if $(AGAINST),--against $(AGAINST))
+bench: setup ## Measure the real process beside two anchors and print figures, targets and ratios, about 10 minutes (AGAINST=HEAD~80 compares the costs of paths with a commit; BENCH_ARGS="--runs 1 --parts 1,8")
+	$(BIN)/python -m tests.bench $(if $(AGAINST),--against $(AGAINST)) $(BENCH_ARGS)
+
+profile: setup ## Leave profiles of the invoke, the event path and the sweep in .sandbox/profile, and print their largest costs
+	$(BIN)/python -m tests.bench.profiles
+
+stalls: setup ## Print how long the event loop stalls while AWS hangs, with 10,000 rows, and with 10,000 members
+	$(BIN)/python -m pytest tests/bench -s $(PYTEST_ARGS)
 
 controls: setup ## Run a test without each guard of the program and show that it fails (SAMPLE=12 takes 12 guards)
 	SAMPLE=$(SAMPLE) $(BIN)/python -m pytest tests/reliability/test_controls.py --timeout=600 -v -p no:randomly $(PYTEST_ARGS)

@@ -1,6 +1,6 @@
-"""Prints the cost of each path as a JSON line; with `--against COMMIT`, compares it with an earlier commit.
+"""Measures the program and prints a table; with `--against COMMIT`, compares the paths with an earlier commit.
 
-    python -m tests.bench
+    python -m tests.bench [--runs 3] [--parts 1,2,5,6,7,8]
     python -m tests.bench --against HEAD~80
 
 `make bench` and `make bench AGAINST=HEAD~80` run this.
@@ -8,35 +8,39 @@
 
 import argparse
 import asyncio
-import json
-import os
-import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
-from bot.telemetry.logs import configure_logging
-from tests.bench.comparing import compare
-from tests.bench.paths import PATHS
+RESULT = Path(".sandbox/bench.json")
 
 
 def main() -> None:
     """Measure this checkout, or compare it with another commit."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--against", metavar="COMMIT", help="an earlier commit that this code can run in")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each commit, in turn")
+    parser.add_argument("--runs", type=int, default=3, help="runs of all figures, or of each commit in turn")
+    parser.add_argument("--parts", default="", help="rows of the table to measure, such as 1,8; by default all")
     options = parser.parse_args()
     if options.against:
-        compare(options.against, rounds=options.rounds)
-        return
-    with Path(os.devnull).open("w") as log:
-        configure_logging(format="json", level="info", stream=log)  # logs are a part of the cost
-        asyncio.run(_measure())
+        from tests.bench.comparing import compare
+
+        compare(options.against, rounds=options.runs)
+    else:
+        _measure(options.runs, options.parts)
 
 
-async def _measure() -> None:
-    for path in PATHS:
-        with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(asdict(await path(Path(folder)))), flush=True)
+def _measure(runs: int, parts: str) -> None:
+    from tests.bench import table
+    from tests.bench.run import PARTS, run
+    from tests.bench.served import leave_the_core
+
+    chosen = parts.split(",") if parts else PARTS
+    pinned = leave_the_core()
+    found = []
+    for number in range(runs):
+        found.append(asyncio.run(run(chosen)))
+        rows = table.rows(found)
+        print(f"\nafter {number + 1} of {runs} runs; ratio 1 or more: target reached\n{table.text(rows)}", flush=True)
+        table.keep(rows, {"runs": number + 1, "measured_process_has_its_own_core": pinned}, RESULT)
 
 
 if __name__ == "__main__":

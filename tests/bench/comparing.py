@@ -34,7 +34,7 @@ def _cpu(costs: list[dict[str, Any]]) -> float:
 def _costs(checkout: Path) -> Costs:
     """Run the benchmark in a checkout, with this interpreter and its packages."""
     run = subprocess.run(
-        [sys.executable, "-m", "tests.bench"], cwd=checkout, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-m", "tests.bench.paths"], cwd=checkout, stdout=subprocess.PIPE, text=True, check=True
     )
     lines = [json.loads(line) for line in run.stdout.splitlines()]
     return {each["path"]: each for each in lines}

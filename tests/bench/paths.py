@@ -1,5 +1,9 @@
 """What one operation costs on each of the program's four main paths: CPU time, and calls to AWS, Teams and the store.
 
+    python -m tests.bench.paths
+
+It prints a JSON line for each path, for `tests.bench.comparing`.
+
 - invoke: a click on Refresh, over HTTP from the endpoint to the answer: token, activity, row and card.
 - click: a click on Approve over fakes: claim, state check, signal, answer, and the decided card.
 - event: a message from the queue over fakes, until card and direct message are posted.
@@ -14,16 +18,20 @@ import asyncio
 import gc
 import inspect
 import itertools
+import json
+import os
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bot.service.clicks.click import Verb
 from bot.service.sources.intake import Intake
 from bot.store.sqlite.store import SqliteStore
+from bot.telemetry.logs import configure_logging
 from tests.fakes.chat import HANAKO
 from tests.fakes.microsoft import FakeMicrosoft
 from tests.fakes.people import HANAKO as SIGNED_IN
@@ -180,3 +188,15 @@ async def sweep(_: Path) -> Cost:
 
 
 PATHS: Final = (invoke, click, event, sweep)
+
+
+async def _measure() -> None:
+    for path in PATHS:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(asdict(await path(Path(folder)))), flush=True)
+
+
+if __name__ == "__main__":
+    with Path(os.devnull).open("w") as log:
+        configure_logging(format="json", level="info", stream=log)  # logs are a part of the cost
+        asyncio.run(_measure())

@@ -5,6 +5,7 @@ A fault holds, delays or refuses a call, or loses or rewrites its answer. Operat
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -82,6 +83,8 @@ class Faults:
     """The planned faults. Thread-safe. `times` is the number of calls that a fault affects; None: all calls."""
 
     def __init__(self) -> None:
+        self.latency = 0.0
+        """Seconds that every call waits before its effect."""
         self._faults: list[_Fault] = []
         self._holds: list[Hold] = []
         self._lock = threading.Lock()
@@ -147,7 +150,9 @@ class Faults:
             hold.release()
 
     def before(self, operation: str) -> None:
-        """Apply faults before an operation takes effect. May block. Raises AwsError, Replaced."""
+        """Wait for the latency, and apply faults before an operation takes effect. Raises AwsError, Replaced."""
+        if self.latency:
+            time.sleep(self.latency)
         for fault in self._due(operation, lambda f: f.before is not None):
             if fault.before:
                 fault.before()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,10 @@ from aiohttp.typedefs import Handler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """One call as it arrived, and the status of its answer. The status is None if the call got no answer."""
+    """One call as it arrived, and the status of its answer. The status is None if the call got no answer.
+
+    It arrived at `began` and was answered at `ended`, in seconds of the monotonic clock.
+    """
 
     method: str
     path: str
@@ -21,6 +25,8 @@ class Recorded:
     headers: Mapping[str, str]
     body: Any
     status: int | None
+    began: float
+    ended: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +69,8 @@ class Faults:
     def __init__(self) -> None:
         self.planned: list[Fault] = []
         self.calls: list[Recorded] = []
+        self.latency = 0.0
+        """Seconds that every call waits before its effect."""
         self._news = asyncio.Event()
 
     def plan(self, method: str, path: str, **how: Any) -> Fault:
@@ -90,9 +98,11 @@ class Faults:
     def middleware(self) -> Any:
         @web.middleware
         async def play(request: web.Request, handler: Handler) -> web.StreamResponse:
-            body = await _body(request)
+            body, began = await _body(request), time.monotonic()
             status: int | None = None
             try:
+                if self.latency:
+                    await asyncio.sleep(self.latency)
                 response = await self._play(request, handler, body)
                 status = None if request.transport is None else response.status
                 return response
@@ -105,6 +115,8 @@ class Faults:
                         headers=dict(request.headers),
                         body=body,
                         status=status,
+                        began=began,
+                        ended=time.monotonic(),
                     )
                 )
                 self._news.set()

@@ -1,0 +1,80 @@
+"""Figure 2: from a click on Approve to the decided card, with latency in AWS and Teams.
+
+Trips in a row are measured as a slope: by how much more latency of one side delays the card. The rest of the time is
+the work of bot and fakes. The fastest of several clicks counts, because other programs only slow one down.
+"""
+
+import time
+from dataclasses import dataclass
+
+from tests.bench.served import until
+from tests.bench.table import Values
+from tests.fakes.faults import Recorded
+from tests.fakes.people import HANAKO, TARO
+from tests.fakes.product import Product
+
+AWS, TEAMS, MORE = 0.05, 0.08, 0.2  # seconds of latency, and how much is added for the slope
+CLICKS = 3  # at each latency
+SETTLED = 40.0  # seconds until everything about a decision is posted
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One click: seconds until Teams had the decided card, and between the starts of note and message."""
+
+    card: float
+    apart: float
+
+
+async def measure(world: Product) -> Values:
+    """Return trips, the milliseconds above them, and how far apart note and message start."""
+    await _decided(world, aws=0, teams=0)  # the sessions of the approver's role
+    plain, more_aws, more_teams = [], [], []
+    for _ in range(CLICKS):
+        plain.append(await _decided(world, aws=AWS, teams=TEAMS))
+        more_aws.append(await _decided(world, aws=AWS + MORE, teams=TEAMS))
+        more_teams.append(await _decided(world, aws=AWS, teams=TEAMS + MORE))
+    took = min(each.card for each in plain)
+    aws = (min(each.card for each in more_aws) - took) / MORE
+    teams = (min(each.card for each in more_teams) - took) / MORE
+    return {
+        "click_trips_aws": aws,
+        "click_trips_teams": teams,
+        "click_trips": round(aws) + round(teams),
+        "click_above_ms": 1000 * (took - round(aws) * AWS - round(teams) * TEAMS),
+        "click_apart": min(each.apart for each in more_teams) / (TEAMS + MORE),
+    }
+
+
+async def _decided(world: Product, *, aws: float, teams: float) -> Decided:
+    """Make a request, wait for its card and message, and approve it under latency."""
+    sent = len(world.direct_messages(TARO))
+    card = await world.card(await world.ask())
+    await until(lambda: len(world.direct_messages(TARO)) > sent, seconds=SETTLED)
+    await until(lambda: not _open(world), seconds=SETTLED)
+    first = len(world.microsoft.calls)
+    world.aws.faults.latency, world.microsoft.faults.latency = aws, teams
+    began = time.monotonic()
+    await world.click(HANAKO, card, "approve")
+
+    def calls(method: str, path: str) -> list[Recorded]:
+        found = world.microsoft.calls[first:]
+        return [each for each in found if each.method == method and path in each.path]
+
+    def direct() -> list[Recorded]:
+        return calls("PUT", "/conversations/a:") + calls("POST", "/conversations/a:")
+
+    def updated() -> list[Recorded]:
+        return calls("PUT", f"/activities/{card.id}")
+
+    def noted() -> list[Recorded]:
+        return calls("POST", f";messageid={card.root}/activities")
+
+    await until(lambda: bool(direct() and updated() and noted()), seconds=SETTLED)
+    world.aws.faults.latency = world.microsoft.faults.latency = 0.0
+    return Decided(updated()[0].ended - began, abs(noted()[0].began - direct()[0].began))
+
+
+def _open(world: Product) -> bool:
+    """Return whether a call to AWS, other than the poll of the queue, is not answered."""
+    return any(each.status is None and each.service != "sqs" for each in world.aws.calls())

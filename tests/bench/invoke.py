@@ -1,0 +1,69 @@
+"""Figure 1: the CPU of an invoke and of an automatic refresh, beside the two anchors, in turn."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench.served import Served, Servers
+from tests.fakes.people import HANAKO
+from tests.fakes.product import Product
+from tests.fakes.teams_world import Message
+
+BATCHES, IN_BATCH, WARM_UP = 5, 40, 30  # of each server; the batches take turns: A B C D A B C D
+Values = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Sends the same activity to one server."""
+
+    server: Served
+    world: Product
+    activity: Mapping[str, Any]
+
+    async def send(self, times: int) -> float:
+        """Send the activity one after another; return the server's CPU seconds for each. AssertionError if refused."""
+        before = self.server.cpu()
+        for _ in range(times):
+            status, answer = await self.world.microsoft.send(self.server.url, self.activity)
+            assert status == 200, answer
+            assert answer["value"]["type"] == "AdaptiveCard", answer
+        return (self.server.cpu() - before) / times
+
+
+async def measure(servers: Servers, world: Product, served: Served, card: Message, folder: Path) -> Values:
+    """Return milliseconds of CPU and the ratios, each the median over the batches."""
+    invoke = world.microsoft.pressed(HANAKO, card, "refresh")
+    automatic = world.microsoft.pressed(HANAKO, card, "refresh", trigger="automatic")
+    _, answer = await world.microsoft.send(served.url, invoke)
+    file = folder / "card.json"
+    file.write_text(json.dumps(answer["value"]), "utf-8")
+    metadata = world.microsoft.metadata_url
+    loads = {
+        "invoke": Load(served, world, invoke),
+        "stock": Load(await servers.anchor("stock", str(file), metadata), world, invoke),
+        "bare": Load(await servers.anchor("bare", str(file), metadata), world, invoke),
+        "refresh": Load(served, world, automatic),
+    }
+    for load in loads.values():
+        await load.send(WARM_UP)
+    before = _calls(world)
+    batches = [{name: await load.send(IN_BATCH) for name, load in loads.items()} for _ in range(BATCHES)]
+    calls = _calls(world) - before
+    return {
+        "invoke_ms": 1000 * median(each["invoke"] for each in batches),
+        "stock_ms": 1000 * median(each["stock"] for each in batches),
+        "bare_ms": 1000 * median(each["bare"] for each in batches),
+        "invoke_to_stock": median(each["stock"] / each["invoke"] for each in batches),
+        "invoke_to_bare": 100 * median(each["bare"] / each["invoke"] for each in batches),
+        "refresh_to_invoke": median(each["refresh"] / each["invoke"] for each in batches),
+        "invoke_calls": calls,
+    }
+
+
+def _calls(world: Product) -> int:
+    """Return how many calls AWS and Microsoft have got, without the polls of the queue."""
+    return sum(each.service != "sqs" for each in world.aws.calls()) + len(world.microsoft.calls)

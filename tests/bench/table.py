@@ -1,0 +1,92 @@
+"""The figures of the benchmark: what each is, its target, and the table of several runs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+Values = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure. `least`: the target is the smallest good value, otherwise the largest; None: only reported."""
+
+    key: str
+    shown: str
+    target: float | None = None
+    least: bool = False
+
+    def ratio(self, measured: float) -> float | None:
+        """Return how far the target is reached: 1 or more is good. None without a target or a measured value."""
+        if self.target is None:
+            return None
+        better, worse = (measured, self.target) if self.least else (self.target, measured)
+        return better / worse if worse else None
+
+
+FIGURES: Final = (
+    Figure("invoke_to_stock", "1 invoke: times less CPU than the stock CloudAdapter", 12, least=True),
+    Figure("invoke_to_bare", "1 invoke: % of a bare handler's speed", 35, least=True),
+    Figure("refresh_to_invoke", "1 automatic refresh: CPU of an invoke", 1),
+    Figure("invoke_calls", "1 invoke and refresh: calls to AWS and Teams", 0),
+    Figure("invoke_ms", "1 invoke: ms CPU"),
+    Figure("stock_ms", "1 stock CloudAdapter: ms CPU"),
+    Figure("bare_ms", "1 bare handler: ms CPU"),
+    Figure("click_trips_aws", "2 click: trips to AWS in a row"),
+    Figure("click_trips_teams", "2 click: trips to Teams in a row"),
+    Figure("click_trips", "2 click to decided card: trips in a row", 3),
+    Figure("click_above_ms", "2 click to decided card: ms above the trips", 15),
+    Figure("click_apart", "2 note and message: start apart, in trips to Teams", 0.1),
+    Figure("card_ms", "5 event to card and message: ms CPU", 8),
+    Figure("card_writes", "5 event to card and message: writes of the row", 5),
+    Figure("card_aws", "5 event to card and message: calls to AWS without the queue"),
+    Figure("sweep_lists", "6 sweep: list calls", 201),
+    Figure("sweep_us", "6 sweep: us CPU a request", 100),
+    Figure("sweep_stall_ms", "6 sweep: longest stall of the loop, ms at most", 20),
+    Figure("sweep_mib", "6 sweep: MiB above idle", 15),
+    Figure("ready_s", "7 ready: s"),
+    Figure("ready_cpu_s", "7 ready: s CPU"),
+    Figure("idle_mib", "7 idle: MiB"),
+    Figure("idle_cpu_s", "7 idle: s CPU a minute"),
+    Figure("bind_us", "8 bind a card: us CPU", 150),
+    Figure("render_us", "8 render a card: us CPU", 250),
+    Figure("fakes_s", "fakes and load: s CPU of their own process"),
+)
+
+
+def rows(runs: Sequence[Values]) -> list[dict[str, Any]]:
+    """Return the measured figures: median, target, ratio to the target, lowest and highest value of the runs."""
+    found = []
+    for figure in FIGURES:
+        values = [run[figure.key] for run in runs if figure.key in run]
+        if values:
+            measured = median(values)
+            reached = {"target": figure.target, "least": figure.least, "ratio": figure.ratio(measured)}
+            found.append(
+                {"figure": figure.shown, "measured": measured, **reached, "spread": [min(values), max(values)]}
+            )
+    return found
+
+
+def text(table: Sequence[dict[str, Any]]) -> str:
+    """Return the table as aligned text. The ratio is 1 or more where the target is reached."""
+    cells = [("figure", "measured", "target", "ratio", "spread"), *(_cells(row) for row in table)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    sign = ">=" if row["least"] else "<="
+    target = "" if row["target"] is None else f"{sign} {row['target']:g}"
+    ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+    low, high = row["spread"]
+    return row["figure"], f"{row['measured']:.4g}", target, ratio, f"{low:.4g} to {high:.4g}"
+
+
+def keep(table: Sequence[dict[str, Any]], about: dict[str, Any], file: Path) -> None:
+    """Write the table as JSON, with what is known about the run."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**about, "figures": table}, indent=2) + "\n", "utf-8")

@@ -91,9 +91,9 @@ async def decide(sandbox: Sandbox, request: str, verdict: str, comment: str = ""
     await asyncio.to_thread(sandbox.aws.control.decide, request, verdict, comment=comment)
 
 
-async def use(sandbox: Sandbox, request: str, act: str) -> None:
-    """Open or close the requester's session on the node of a request."""
-    await asyncio.to_thread(sandbox.aws.control.use, request, act)
+async def open_session(sandbox: Sandbox, request: str) -> None:
+    """Open the requester's session on the node of a request."""
+    await asyncio.to_thread(sandbox.aws.control.use, request, "open")
 
 
 def late_url(sandbox: Sandbox) -> str:
@@ -141,14 +141,14 @@ async def test_stories_of_an_english_channel(start_sandbox: Starter, browser: Br
         await ask(sandbox, "Flush the cache", node="cache-stg-01")
         used = await ask(sandbox, "Flush the sessions", node="cache-stg-01")
         await decide(sandbox, used, "approve")
-        await use(sandbox, used, "open")
+        await open_session(sandbox, used)
         await two_people_approve_two_levels(stage)
         await request_is_rejected_at_the_second_level(stage)
         await requester_cancels(stage)
         await approver_requests_access(stage)
         await machine_requests_access(stage)
         await request_expires_and_access_ends(stage)
-        await session_outlives_its_access(stage, used)
+        await session_outlives_its_access(stage, "Flush the sessions")
         assert sandbox.aws.mistakes == []
 
 
@@ -278,15 +278,23 @@ async def request_expires_and_access_ends(stage: Stage) -> None:
     await stage.shoot(stage.requester, "ended-message-en", of="has ended")
 
 
-async def session_outlives_its_access(stage: Stage, request: str) -> None:
-    """Card and message warn of the open session. Once it is closed, they say how long it was."""
+async def session_outlives_its_access(stage: Stage, reason: str) -> None:
+    """Card and message warn of the open session. The approver ends it from the card, which says so once AWS does."""
     warning = "1 session is still open"
-    await stage.approver.wait_for(warning, of="Flush the sessions")
+    await stage.approver.wait_for(warning, of=reason)
     await stage.requester.wait_for(warning)
-    await stage.shoot(stage.approver, "still-open-en", of="Flush the sessions")
-    await use(stage.sandbox, request, "close")
-    await stage.approver.wait_for("1 session, ", of="Flush the sessions")
-    await stage.requester.wait_until_gone(warning)
+    await stage.shoot(stage.approver, "still-open-en", of=reason)
+    async with stage.held(stage.approver):
+        await stage.approver.click("End open sessions…", of=reason)
+        await stage.approver.comment("The incident is over", of=reason)
+        await stage.shoot(stage.approver, "ending-en", of=reason)
+        await stage.approver.click("End sessions", of=reason)
+    for page in (stage.approver, stage.requester):
+        await page.wait_for("1 session ended by Hanako Sato")
+        await page.wait_until_gone(warning)
+    await stage.shoot(stage.approver, "ended-by-en", of=reason)
+    (call,) = stage.sandbox.aws.calls("TerminateSession")
+    assert call.caller.endswith(f"NodeAccessEndSessions/{HANAKO.upn}")
 
 
 async def test_stories_of_a_japanese_channel(start_sandbox: Starter, browser: Browser, pictures: Path) -> None:
@@ -358,6 +366,7 @@ async def requester_gets_the_commands_to_connect(stage: Stage) -> None:
     await stage.requester.wait_for(f"{ICHIRO.name} さんが承認")
     await stage.shoot(stage.requester, "dm-approved-ja", of="start-session")
 
+    await requester_gives_access_back(stage, reason)
     waiting = await stage.ask("ファームウェアを更新します", node="factory-gw-osaka")
     for command, title, ids in (
         ("pending", "承認待ちの申請", [waiting]),
@@ -367,6 +376,20 @@ async def requester_gets_the_commands_to_connect(stage: Stage) -> None:
         for each in ids:
             await stage.requester.wait_for(each, of=title)
         await stage.shoot(stage.requester, f"command-{command}-ja", of=title)
+
+
+async def requester_gives_access_back(stage: Stage, reason: str) -> None:
+    """The button is in the message with the commands, which the message then no longer shows."""
+    async with stage.held(stage.requester):
+        await stage.requester.click("アクセスを返却する…", of="start-session")
+        await stage.shoot(stage.requester, "giving-back-ja", of="start-session")
+        await stage.requester.click("返却する", of="start-session")
+    await stage.requester.wait_for("アクセスを返却しました")
+    await stage.requester.wait_until_gone("start-session")
+    await stage.approver.wait_for("アクセス返却済み", of=reason)
+    await stage.shoot(stage.approver, "given-back-ja", of=reason)
+    assert stage.effects[-1][0] == "Revoke"
+    assert stage.sandbox.aws.calls("SendAutomationSignal")[-1].caller.endswith(f"NodeAccessGiveBack/{TARO.upn}")
 
 
 async def english_requester_reads_english(stage: Stage, requester: Page) -> None:

@@ -119,7 +119,8 @@ def welcome(
     {command} sandbox decide {request} --approve
     {command} sandbox decide {request} --revoke
 
-  While access is approved, open a session, and close it with --close; the card says so within a minute:
+  While access is approved, open a session; the card says so within a minute. Close it with --close, or end it from the
+  card, with "Revoke access…":
 
     {command} sandbox session {request}
 

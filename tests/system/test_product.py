@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,25 @@ async def test_revocation_with_a_lost_reply_is_sent_once(world: Product) -> None
         await world.until(lambda: len(world.replies(card)) == 2)
     assert world.signals() == 2
     assert "田中 一郎" in str(world.replies(card)[-1].card)
+
+
+async def test_approver_revokes_access_and_ends_its_sessions_but_no_others(world: Product) -> None:
+    """Two people have access to one node. AWS gets one call to end a session, in the approver's name."""
+    world.toml += EVERY_ROLE
+    control = world.aws.control
+    async with world.running():
+        request, card = await approved(world)
+        other = await asyncio.to_thread(partial(control.request_access, by="priya.nair@example.com"))
+        await world.console(other, "approve")
+        (ended,), (left,) = [await asyncio.to_thread(control.use, each, "open") for each in (request, other)]
+        await world.click(ICHIRO, card, "end_sessions")
+        await world.until(lambda: "1 session ended by" in shown(world.cards(request)[0].card))
+    assert [effect.ops_item_id for effect in world.aws.effects("Revoke")] == [request]
+    (call,) = world.aws.calls("TerminateSession")
+    assert call.params == {"SessionId": ended}
+    assert call.caller.endswith("assumed-role/NodeAccessEndSessions/ichiro.tanaka@example.com")
+    active = await asyncio.to_thread(world.aws.client("ssm").describe_sessions, State="Active")
+    assert [each["SessionId"] for each in active["Sessions"]] == [left]
 
 
 @pytest.mark.parametrize("accepted", [True, False])

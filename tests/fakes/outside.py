@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from bot.domain.audit import END_EVENTS
+from bot.domain.endings import EndState
 from bot.domain.identity import Person, Principal
 from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, AccessRequest, Level, RequestKey, Status, Withdrawal
@@ -20,7 +22,7 @@ from bot.domain.shown.surfaces import desired
 from bot.domain.shown.wanted import Wanted
 from bot.domain.surface import DeliveryState, SurfaceKind
 from bot.rendering import render
-from bot.service.clicks.click import OF_REQUESTER, Click, Verb
+from bot.service.clicks.click import ACTIONS, OF_REQUESTER, Click, Verb
 from bot.service.current_configuration import CurrentConfiguration
 from tests.fakes.aws import LEAD, ROLE, FakeAws
 from tests.fakes.card_text import without_viewers
@@ -28,6 +30,7 @@ from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, FakeChat, Fak
 from tests.fakes.clock import ManualClock
 from tests.fakes.gates import Gate, Gated
 from tests.fakes.queue import MemoryQueue
+from tests.fakes.sessions import FakeSessions
 from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.world import World, current_configuration
 
@@ -46,6 +49,7 @@ class Outside:
     aws: FakeAws
     chat: FakeChat
     queue: MemoryQueue
+    sessions: FakeSessions = field(default_factory=FakeSessions)
     tables: Tables = field(default_factory=Tables)
     configuration: CurrentConfiguration = field(default_factory=current_configuration)
     people: FakePeople = field(default_factory=lambda: FakePeople([HANAKO, ICHIRO, MEI, PRIYA, TARO_PERSON]))
@@ -58,8 +62,9 @@ class Outside:
     def new(cls, configuration: CurrentConfiguration | None = None) -> "Outside":
         """Return surroundings in which no request was made."""
         clock = ManualClock()
-        configuration = configuration or current_configuration()
-        return cls(clock, FakeAws(clock), FakeChat(), MemoryQueue(clock), configuration=configuration)
+        aws, configuration = FakeAws(clock), configuration or current_configuration()
+        sessions = FakeSessions().copied(clock, aws.requests)
+        return cls(clock, aws, FakeChat(), MemoryQueue(clock), sessions, configuration=configuration)
 
     def copied(self) -> "Outside":
         """Return a copy that shares only `people`. Planned faults of Teams and all gates are left out."""
@@ -67,10 +72,12 @@ class Outside:
         tables = Tables(**{name: copy.copy(getattr(self.tables, name)) for name in Tables.__slots__})
         queue = MemoryQueue(clock)
         queue.hints = list(self.queue.hints)
+        aws = self.aws.copied(clock)
         return replace(
             self,
             clock=clock,
-            aws=self.aws.copied(clock),
+            aws=aws,
+            sessions=self.sessions.copied(clock, aws.requests),
             chat=self.chat.copied(),
             configuration=replace(self.configuration),
             queue=queue,
@@ -89,7 +96,7 @@ class Outside:
             *tables.sweep_leases.values(),
             sum(len(sent.versions) for sent in chat),
             (len(self.aws.signals), len(self.aws.effects), len(self.queue.hints)),
-            (self.begun, self.done, len(self.clicked)),
+            (self.begun, self.done, len(self.clicked), len(self.sessions.end_calls)),
         )
 
     @property
@@ -119,7 +126,7 @@ class Outside:
             case Verb.REVIEWING:
                 row = self.row()
                 return self.waits_at(step) and not (row and row.reviews)
-            case Verb.REVOKE | Verb.GIVE_BACK:
+            case Verb.REVOKE | Verb.GIVE_BACK | Verb.END_SESSIONS:
                 return self.truth.status is Status.APPROVED
             case Verb.CANCEL:
                 return self.truth.status is Status.PENDING
@@ -157,6 +164,7 @@ class Process:
             gated(store or MemoryStore(outside.tables), "Store"),
             outside.configuration,
             owner,
+            sessions=gated(outside.sessions, "Sessions"),
         )
         intake = self.world.intake(gated(outside.queue, "Queue"))
         loops = (self.world.reconcile_loop.run(), self.world.sweep.run(), intake.run())
@@ -167,7 +175,7 @@ class Process:
 
         The task returns the answer if the process survives; for an automatic refresh, the card.
         """
-        self.outside.clicked.add((who.session_name.casefold(), step, verb.value))
+        self.outside.clicked.add((who.session_name.casefold(), step, str(ACTIONS.get(verb, verb))))
         world, key = self.world, self.outside.key
         if verb in OF_REQUESTER:
             return asyncio.create_task(world.click_handler.click(world.withdrawn(key, who, verb)))
@@ -209,6 +217,18 @@ def doubled(outside: Outside) -> int:
     """Return how many calls AWS accepted in addition to one for each click at its own step."""
     back = min(1, len(taken_back(outside) & outside.clicked))  # a request is withdrawn at most once
     return len(outside.aws.effects) - len(votes(outside) & outside.clicked) - back
+
+
+def misended(outside: Outside) -> list[str]:
+    """Return the sessions that AWS was wrongly asked to end, and those that are wrongly open or not in the trail."""
+    row, sessions = outside.row(), outside.sessions.sessions.values()
+    own = {each.id for each in sessions if each.owner.endswith(f"/{TARO_PERSON.session_name}")}
+    if row is None or not row.endings:
+        return [name for name, _ in outside.sessions.end_calls]
+    noted = {each.session for each in outside.tables.audit if each.event == END_EVENTS[EndState.ENDED]}
+    wrongly = [f"{name} was ended" for name, _ in outside.sessions.end_calls if name not in own]
+    left = [f"{each.id} is open" for each in sessions if each.open and each.id in own]
+    return [*wrongly, *left, *(f"{name} is not in the trail" for name in own - noted)]
 
 
 def approved_twice(outside: Outside) -> set[str]:

@@ -35,6 +35,13 @@ class FakeSessions:
         self.ends_of: dict[str, SessionEnd] = {}  # the same for single sessions
         self.before_end: dict[str, list[Exception]] = defaultdict(list)  # by session: raised before its end
 
+    def copied(self, clock: Clock, requests: Mapping[RequestKey, AccessRequest]) -> "FakeSessions":
+        """Return an independent copy on this clock, beside these requests."""
+        other = FakeSessions()
+        other.clock, other.requests, other.ends = clock, requests, self.ends
+        other.sessions, other.access, other.end_calls = dict(self.sessions), list(self.access), list(self.end_calls)
+        return other
+
     def open(self, node: str, at: datetime, *, owner: str = "", **more: Any) -> str:
         """Open a session, and return its id. `more` replaces fields of it."""
         name = f"session-{len(self.sessions)}"

@@ -68,7 +68,7 @@ def gaps(row: Record | None, trail: Iterable[AuditEntry]) -> list[str]:
     """Return the decisions of a row with a step missing in the audit trail, from the claim to the current state."""
     steps: dict[str, list[DecisionState]] = {each.id: [] for each in (row.decisions if row else ())}
     for entry in trail:
-        if entry.decision in steps:
+        if entry.decision in steps and entry.event in _STATES:  # sessions that it ended name it, too
             steps[entry.decision].append(_STATES[entry.event])
     ends = {each.id: each.state for each in (row.decisions if row else ())}
     return [f"{name}: {', '.join(way)}" for name, way in steps.items() if not _whole(way, ends[name])]

@@ -17,7 +17,8 @@ from bot.service.clicks.click import Verb
 from tests.fakes.aws import LEAD
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.outside import MEI, NAMING, PRIYA, Outside
-from tests.fakes.world import APPROVALS, current_configuration
+from tests.fakes.sessions import TOKEN_ROLE
+from tests.fakes.world import APPROVALS, END_SESSIONS_ROLE, current_configuration
 
 LEADS_CHANNEL = "19:leads@thread.tacv2"
 
@@ -54,13 +55,15 @@ class Story:
     before: tuple[type[Exception], ...] = ()
     after: tuple[type[Exception], ...] = ()
     lag: float = 0.0
+    ends_sessions: bool = False  # the account has a role for it
     channels: tuple[Channel, ...] = (APPROVALS,)
     pause: timedelta = timedelta.resolution  # of points between which only time passes, one is tested in this time
     every: int = 1
 
     def outside(self) -> Outside:
         """Return the state outside the process at the start of the story."""
-        outside = Outside.new(current_configuration(*self.channels))
+        role = END_SESSIONS_ROLE if self.ends_sessions else None
+        outside = Outside.new(current_configuration(*self.channels, end_sessions_role=role))
         outside.aws.lag = self.lag
         outside.aws.before["signal"].extend(fault() for fault in self.before)
         outside.aws.after["signal"].extend(fault() for fault in self.after)
@@ -110,8 +113,18 @@ def configured(*channels: Channel) -> Act:
     return Act(event=lambda outside: outside.configuration.replace(value))
 
 
+def opened(*owners: str) -> Act:
+    """Return the act in which people open sessions on the request's node."""
+
+    def start(outside: Outside) -> None:
+        for owner in owners:
+            outside.sessions.open(outside.truth.node.id, outside.clock.now(), owner=f"{TOKEN_ROLE}/{owner}")
+
+    return Act(event=start)
+
+
 YES, NO, BACK, AWAY = Verb.APPROVE, Verb.REJECT, Verb.REVOKE, Verb.CANCEL
-MARK, SEE = Verb.REVIEWING, Verb.REFRESH
+MARK, SEE, END = Verb.REVIEWING, Verb.REFRESH, Verb.END_SESSIONS
 SOON, LATER, LAST = timedelta(seconds=65), timedelta(seconds=130), timedelta(seconds=200)
 REMINDING = replace(  # the second reminder of the first level is held for 50 seconds
     APPROVALS,
@@ -155,6 +168,18 @@ STORIES = (
         before=(SignalThrottled, SignalThrottled),
     ),
     Story("revoked", (*DECIDED, pressed("Level2", (HANAKO, BACK), (MEI, BACK))), lag=1.5),
+    Story(
+        "revoked with its sessions",
+        (
+            asked(1),
+            pressed("Level1", (HANAKO, YES)),
+            opened(TARO_PERSON.session_name, TARO_PERSON.session_name, "nobody@example.com"),
+            pressed("Level1", (HANAKO, END), (MEI, END)),
+        ),
+        ends_sessions=True,
+        pause=SPARSE,
+        every=2,
+    ),
     Story(
         "cancelled",
         (

@@ -2,7 +2,7 @@
 
 Each story has a request with one or two levels, and simultaneous or repeated clicks. The stories are: approved,
 rejected, decided in the console, overruled by a reject, a changed mind, a lost reply, a signal that AWS never receives,
-throttling, revoked, cancelled, cancelled at the same time as a vote, decided after reminders, decided in a second
+throttling, revoked, revoked with its sessions, cancelled, cancelled at the same time as a vote, decided after reminders, decided in a second
 channel, and reviewed by one person and decided by another.
 """
 
@@ -13,11 +13,11 @@ import pytest
 
 from bot.domain.record import Record
 from bot.domain.surface import Surface
-from bot.ports.aws import Queue, Requests
+from bot.ports.aws import Queue, Requests, Sessions
 from bot.ports.store import Store
 from bot.ports.teams import Chat, People
 from tests.fakes.gates import calls_of
-from tests.fakes.outside import Outside, approved_twice, doubled, extras, untimely, wrong
+from tests.fakes.outside import Outside, approved_twice, doubled, extras, misended, untimely, wrong
 from tests.figures import LONG, Figure
 from tests.reliability.crashes import Recorder, crashed, live
 from tests.reliability.rest import gaps
@@ -29,11 +29,12 @@ SINGLES_EVERY = 3  # in continuous integration, one crash point in this many is 
 SECOND_CRASHES = 1.0 if LONG else 0.002  # share of the second crashes that is tested, for stories with few points
 LONG_DOWN = 90  # seconds; a process that restarts later must not send the signals of old claims
 DOWN_EVERY = 1 if LONG else 8  # one crash in this many is also tested with a late restart
-PORTS = (Requests, Chat, People, Queue, Store)
+PORTS = (Requests, Sessions, Chat, People, Queue, Store)
 NOT_IN_A_STORY = {
     *("Store.find", "Store.remember_chat", "Store.forget_chat", "Store.personal_chat", "Store.personal_chats"),
     *("Store.remember_service_url", "Store.service_url", "Store.audit"),
     *("Store.remember_team_group", "Store.history", "Store.history_began", "Store.load_several"),
+    "Sessions.ended",  # only the watch of sessions calls this
     "Chat.reply_to_one",  # only answers to commands and to clicks of old clients use it
     *("Store.digest_post", "Store.write_digest_post"),  # tests/scenario/test_weekly_digests.py crashes at these
     *("Store.register_replica", "Store.replicas"),  # only the loop of the replicas calls these
@@ -57,6 +58,7 @@ class Tally:
         assert extras(outside) <= outside.crashes
         assert untimely(outside) == []
         assert approved_twice(outside) == set()
+        assert misended(outside) == []
         assert gaps(outside.row(), outside.tables.audit) == []
         self.ends += 1
         self.doubled += doubled(outside)

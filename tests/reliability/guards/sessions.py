@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from bot.domain.abilities import ALL_ABILITIES
 from bot.domain.endings import EndedSession, Ending, EndingStage, EndState, Found
 from bot.domain.sessions import Access, AccessType, ListedSession, Others, Usage
 from tests.reliability.replacing import Guard, always, around, constant
@@ -12,6 +13,7 @@ DOMAIN = "tests/unit/domain/test_sessions.py::"
 SHOWN = "tests/unit/domain/test_usage.py::"
 ENDINGS = "tests/unit/domain/test_endings.py::"
 ENDING = "tests/scenario/test_ending_sessions.py::"
+MATRIX = "tests/security/test_authorisation.py::"
 WATCH = "tests/scenario/test_session_watch.py::"
 
 
@@ -100,6 +102,26 @@ GUARDS = (
         "a list of access without the request ends nothing",
         ENDING + "test_nothing_is_ended_while_sessions_access_or_approvers_cannot_be_read[request]",
         {"bot.service.reconcile.ending:is_complete": always(True)},
+    ),
+    Guard(
+        "sessions are ended only once every replica works on it",
+        ENDING + "test_no_one_can_end_sessions_while_a_process_runs_that_does_not_work_on_it",
+        {"bot.service.replicas:Replicas.abilities": always(ALL_ABILITIES)},
+    ),
+    Guard(
+        "requesters end their sessions only once access has ended",
+        ENDING + "test_requester_ends_their_own_sessions_in_their_own_chat_once_access_has_ended",
+        {"bot.domain.permission:may_end_own": always(None)},
+    ),
+    Guard(
+        "a second click begins no second ending",
+        ENDING + "test_second_click_while_sessions_are_ended_changes_nothing",
+        {"bot.domain.endings:active_ending": always(None)},
+    ),
+    Guard(
+        "approvers are checked before sessions are ended",
+        MATRIX + "test_click_without_permission_sends_no_signal_to_aws[granted, the window over]",
+        {"bot.service.clicks.permission_check:PermissionCheck.refusal_of_ending": always(None)},
     ),
     Guard(
         "a session is ended only after a fresh read",

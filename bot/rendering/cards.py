@@ -200,7 +200,7 @@ def _alerts(view: CardView, formatter: CardFormatter) -> list[Data]:
         alerts.append(formatter.runs("card_line.unchecked", principal=view.requester_principal))
     elif view.unmatched_address and view.no_buttons is not Refusal.UNMATCHED:
         alerts.append(formatter.runs("card_line.unmatched", address=view.unmatched_address))
-    alerts += usage_alerts(view.usage, formatter, beside=view.requested_at)
+    alerts += usage_alerts(view.usage, formatter)
     alerts += ending_alerts(view.ending, formatter)
     return [{"lines": [line]} for line in alerts]
 

@@ -154,21 +154,29 @@ def _direct_sentence(view: DirectView, formatter: CardFormatter) -> Runs:
 def _direct_details(view: DirectView, formatter: CardFormatter) -> list[Runs]:
     """Return why the requester's decision failed, who is reviewing, what was used, and what the message shows.
 
-    After the end of access, also say that open sessions keep running, unless it is known whether any is open.
+    After the end of access, also say when it ended.
     """
-    unread = view.usage is None or view.usage.state is UsageState.UNKNOWN
-    staying = [formatter.say.runs("direct.open_sessions")] if view.kind is DirectKind.ENDED and unread else []
     why = [formatter.coded("undone", view.detail, otherwise="aws_refused")] if view.detail else []
     names = formatter.people(view.reviewers)
     reviewing = [formatter.say.runs("direct.reviewing", len(view.reviewers), names=names)] if names else []
     used = usage_lines(view.usage, formatter, beside=view.requested_at, ending=view.ending)
     refused = [formatter.say.runs("direct.give_back_refused")] if view.give_back_refused else []
     current = [formatter.say.runs("direct.current")] if view.current else []
-    return [*why, *staying, *reviewing, *used, *refused, *current]
+    return [*why, *_end(view, formatter), *reviewing, *used, *refused, *current]
+
+
+def _end(view: DirectView, formatter: CardFormatter) -> list[Runs]:
+    """Return when the access ended, and that open sessions keep running, unless it is known whether any is open."""
+    if view.kind is not DirectKind.ENDED:
+        return []
+    at = formatter.say.moment(view.access_until, beside=view.requested_at) if view.access_until else ""
+    since = [formatter.say.runs("card_line.ended_at", at=at)] if at else []
+    unread = view.usage is None or view.usage.state is UsageState.UNKNOWN
+    return [*since, *([formatter.say.runs("direct.open_sessions")] if unread else [])]
 
 
 def _direct_alerts(view: DirectView, formatter: CardFormatter) -> list[list[Runs]]:
-    open_sessions = usage_alerts(view.usage, formatter, beside=view.requested_at)
+    open_sessions = usage_alerts(view.usage, formatter)
     ending = ([each] for each in ending_alerts(view.ending, formatter))
     return [formatter.conflict(view.conflicting_policies), open_sessions, *ending]
 

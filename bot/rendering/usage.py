@@ -19,12 +19,11 @@ def usage_lines(
     return [*_used(line, formatter, beside), *unclear, *_unread(line, formatter)]
 
 
-def usage_alerts(line: UsageLine | None, formatter: CardFormatter, *, beside: datetime | None) -> list[Runs]:
+def usage_alerts(line: UsageLine | None, formatter: CardFormatter) -> list[Runs]:
     """Return the warning that sessions outlived the access; [] without one."""
-    if line is None or line.state is not UsageState.STILL_OPEN or line.ended_at is None:
+    if line is None or line.state is not UsageState.STILL_OPEN:
         return []
-    at = formatter.say.moment(line.ended_at, beside=beside)
-    return [formatter.say.runs("usage.still_open", line.open, at=at)]
+    return [formatter.say.runs("usage.still_open", line.open)]
 
 
 def usage_links(

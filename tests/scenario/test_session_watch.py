@@ -102,6 +102,7 @@ async def test_session_that_outlives_its_access_is_a_warning_with_a_link_until_i
     await minutes(world, 4 * 60 + 1)
     assert "1 session is still open" in card(world)
     assert "1 session is still open" in card(world, "direct")
+    assert [card(world, each).count("13:00 UTC") for each in ("post", "direct")] == [1, 1]
     assert "/systems-manager/session-manager/sessions?region=" in world.chat.of("post")[0].card
     world.sessions.close(name, world.clock.now())
     await minutes(world, 1)

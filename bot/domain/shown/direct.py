@@ -29,6 +29,7 @@ LIVING: Final = "living:"
 IDENTIFYING_SPAN = timedelta(minutes=15)  # how long after the request's end a direct message waits for a new member
 LOOKUP_SPAN = timedelta(hours=6)  # the same, while Teams does not return all rosters
 ENDING_SOON = timedelta(minutes=10)  # how long before the end of the access its requester is notified
+_WITH_END = frozenset({DirectKind.APPROVED, DirectKind.ENDING_SOON, DirectKind.ENDED})
 SHORTEST_REMINDED = 2 * ENDING_SOON  # shorter access ends soon from the beginning
 
 DIRECTS: Final = {
@@ -152,7 +153,7 @@ def direct_view(record: Record, kind: DirectKind, configuration: Configuration) 
         decisions=decision_lines(record),
         requested_at=request.requested_at,
         deadline=request.deadline,
-        access_until=request.access_until if kind in {DirectKind.APPROVED, DirectKind.ENDING_SOON} else None,
+        access_until=request.access_until if kind in _WITH_END else None,
         commands=tuple(shell_command(request.key, node.id) for node in request.targets) if approved else (),
         powershell=tuple(powershell_command(request.key, node.id) for node in request.targets) if approved else (),
         conflicting_policies=conflicting_policies(record),

@@ -39,7 +39,6 @@ def usage_line(record: Record, configuration: Configuration, now: datetime) -> U
         more=usage.more,
         unclear=len(unclear),
         unread=not usage.readable,
-        ended_at=end if over else None,
         sessions_url=sessions_url(request.key) if over and any(each.open for each in usage.sessions) else None,
         logs=tuple(_logs(record.key, theirs, configuration.session_logs(record.key))),
     )

@@ -167,7 +167,6 @@ class UsageLine:
     more: bool = False  # there were more than are counted
     unclear: int = 0
     unread: bool = False  # the sessions cannot be read now
-    ended_at: datetime | None = None  # set once access has ended
     sessions_url: str | None = None  # where people end open sessions, once access has ended
     logs: tuple[SessionLink, ...] = ()
 

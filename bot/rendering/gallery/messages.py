@@ -94,6 +94,7 @@ WAITING_MESSAGE: Final = DirectView(
     current=True,
 )
 _OVER = replace(WAITING_MESSAGE, cancel=False, home=None, deciders=(), current=False)
+_ENDED = replace(_OVER, kind=DirectKind.ENDED, access_until=ACCESS_UNTIL)
 _LEVEL_PASSED = replace(
     WAITING_MESSAGE,
     kind=DirectKind.LEVEL_PASSED,
@@ -138,7 +139,7 @@ _DIRECT = {
         _OVER, kind=DirectKind.GIVEN_BACK, decisions=(APPROVAL, SECOND_APPROVAL, GIVEN_BACK)
     ),
     DirectKind.CANCELLED: replace(_OVER, kind=DirectKind.CANCELLED, decisions=(CANCELLATION,)),
-    DirectKind.ENDED: replace(_OVER, kind=DirectKind.ENDED, decisions=(APPROVAL, SECOND_APPROVAL)),
+    DirectKind.ENDED: replace(_ENDED, decisions=(APPROVAL, SECOND_APPROVAL)),
     **{kind: replace(_OVER, kind=kind) for kind in (DirectKind.TIMED_OUT, DirectKind.FAILED, DirectKind.GONE)},
     DirectKind.NOT_CANCELLED: replace(
         WAITING_MESSAGE, kind=DirectKind.NOT_CANCELLED, detail="cancel_denied", current=False
@@ -149,9 +150,9 @@ _DIRECT = {
 _USED = {
     "direct-give-back-refused": NOT_RETURNABLE,
     "direct-usage-open": replace(_APPROVED, usage=USAGE["open"]),
-    "direct-end-sessions": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["still-open"], end_sessions=True),
-    "direct-usage-still-open": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["still-open"]),
-    "direct-usage-used": replace(_OVER, kind=DirectKind.ENDED, usage=PAST_USAGE["used"]),
+    "direct-end-sessions": replace(_ENDED, usage=PAST_USAGE["still-open"], end_sessions=True),
+    "direct-usage-still-open": replace(_ENDED, usage=PAST_USAGE["still-open"]),
+    "direct-usage-used": replace(_ENDED, usage=PAST_USAGE["used"]),
     "direct-ending-ended": replace(_OVER, kind=DirectKind.REVOKED, ending=ENDINGS["ended"]),
     "direct-ending-partly": replace(_OVER, kind=DirectKind.REVOKED, ending=ENDINGS["partly"]),
 }

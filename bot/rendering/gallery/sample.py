@@ -68,8 +68,8 @@ ACCESS_UNTIL: Final = APPROVED_AT + timedelta(hours=4)
 SESSION_AT: Final = DECIDED_AT + timedelta(minutes=9)
 _CONSOLE: Final = f"https://{REGION}.console.aws.amazon.com"
 _NAMED_LOG: Final = f"{_CONSOLE}/s3/object/session-logs?region={REGION}&prefix=alex.wilber-07a16060613c408b5.log"
-_UNMEASURED: Final = UsageLine(UsageState.USED, total=2, ended_at=ACCESS_UNTIL)
-_STILL_OPEN: Final = UsageLine(UsageState.STILL_OPEN, total=2, open=1, since=SESSION_AT, ended_at=ACCESS_UNTIL)
+_UNMEASURED: Final = UsageLine(UsageState.USED, total=2)
+_STILL_OPEN: Final = UsageLine(UsageState.STILL_OPEN, total=2, open=1, since=SESSION_AT)
 USAGE: Final[Mapping[str, UsageLine]] = {  # while access runs
     "not-yet": UsageLine(UsageState.NOT_YET),
     "open": UsageLine(UsageState.OPEN, total=1, open=1, since=SESSION_AT),
@@ -82,13 +82,12 @@ PAST_USAGE: Final[Mapping[str, UsageLine]] = {  # once access has ended
         UsageState.USED,
         total=2,
         span=timedelta(minutes=26),
-        ended_at=ACCESS_UNTIL,
         logs=(SessionLink(SESSION_AT, _NAMED_LOG), SessionLink(None, _NAMED_LOG)),
     ),
     "used-unmeasured": _UNMEASURED,
     "used-more": replace(_UNMEASURED, total=20, more=True),
-    "none-seen": UsageLine(UsageState.NONE_SEEN, ended_at=ACCESS_UNTIL),
-    "never": UsageLine(UsageState.NEVER, ended_at=ACCESS_UNTIL),
+    "none-seen": UsageLine(UsageState.NONE_SEEN),
+    "never": UsageLine(UsageState.NEVER),
     "still-open": replace(
         _STILL_OPEN, sessions_url=f"{_CONSOLE}/systems-manager/session-manager/sessions?region={REGION}"
     ),

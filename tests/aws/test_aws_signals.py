@@ -15,7 +15,7 @@ from bot.boto import sdk
 from bot.domain.identity import PERSON_TAG
 from bot.domain.request import Status, Verdict, Withdrawal
 from bot.ports.aws import AwsUnavailable, RoleSession, Signal, SignalLost, SignalRefused, SignalThrottled
-from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, LEAD_ROLE
+from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, CANCELLER_ROLE, GIVE_BACK_ROLE, LEAD_ROLE
 from tests.contract import gateway
 from tests.contract.gateway import HANAKO, aws_side, environment, key_of, signal_of, unread_metrics
 from tests.contract.scene import Scene, signal
@@ -71,19 +71,28 @@ async def test_simultaneous_decisions_of_a_person_assume_the_role_once(scene: Sc
     assert (len(scene.aws.calls("AssumeRole")), sent(scene)) == (1, 5)
 
 
-async def test_revocation_is_sent_under_the_name_of_the_person(scene: Scene, side: AwsSide) -> None:
-    """One signal of type Revoke is sent, with the comment as its payload. A second one is refused."""
-    asked = scene.ask()
+@pytest.mark.parametrize(
+    ("action", "role", "name"),
+    [(Withdrawal.REVOKE, APPROVER_ROLE, HANAKO), (Withdrawal.GIVE_BACK, GIVE_BACK_ROLE, TARO)],
+)
+async def test_revocation_is_sent_under_the_name_of_the_person(
+    scene: Scene, side: AwsSide, action: Withdrawal, role: str, name: str
+) -> None:
+    """One signal of type Revoke is sent, with the comment as its payload. A second one is refused.
+
+    So it is for requesters who give their access back, in a role of its own.
+    """
+    asked, revoke = scene.ask(), {"action": action, "role": role, "session_name": name}
     await send(side, signal_of(asked))
     assert (await side.requests.grant(key_of(asked))).status is Status.APPROVED
     scene.aws.forget_calls()
-    await send(side, signal_of(asked, action=Withdrawal.REVOKE))
+    await send(side, signal_of(asked, **revoke))
     (call,) = scene.aws.calls("SendAutomationSignal")
-    assert (call.caller, call.params["SignalType"]) == (session_arn(), "Revoke")
+    assert (call.caller, call.params["SignalType"]) == (session_arn(name, role.rpartition("/")[2]), "Revoke")
     assert call.params["Payload"] == {"Comment": ["確認しました (佐藤 花子 via Microsoft Teams)"]}
     assert scene.status(asked) == "Revoked"
     with pytest.raises(SignalRefused):
-        await send(side, signal_of(asked, action=Withdrawal.REVOKE))
+        await send(side, signal_of(asked, **revoke))
 
 
 async def test_cancellation_is_sent_under_the_name_of_the_requester(scene: Scene, side: AwsSide) -> None:

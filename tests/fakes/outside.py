@@ -293,12 +293,16 @@ def _missing_notes(outside: Outside) -> list[str]:
     return [
         f"{count} x {verdict} is not reported"
         for verdict, count in calls.items()
-        if sum(f"{_OPERATIONS[verdict]} {verdict.capitalize()}" in card for card in notes) < count
+        if sum(_CALLS[verdict] in card for card in notes) < count
     ]
 
 
-_OPERATIONS = dict.fromkeys(("approve", "reject", "revoke"), "SendAutomationSignal") | {
-    "cancel": "StopAutomationExecution"
+_CALLS = {
+    "approve": "SendAutomationSignal Approve",
+    "reject": "SendAutomationSignal Reject",
+    "revoke": "SendAutomationSignal Revoke",
+    "give_back": "SendAutomationSignal Revoke",
+    "cancel": "StopAutomationExecution Cancel",
 }
 
 

@@ -56,7 +56,6 @@ APPROVALS = Channel(
 
 CANCEL_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessCanceller"
 END_SESSIONS_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessEndSessions"
-GIVE_BACK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/NodeAccessGiveBack"
 SITE = TeamsSite("https://teams.microsoft.com", TENANT)
 DRAIN_LIMIT = 30  # real seconds; work that does not end fails its test instead of hanging
 

@@ -21,6 +21,7 @@ from bot.domain.request import RequestKey, Status
 from bot.ports.store import Change
 from bot.service.clicks.click import Answer, Verb
 from bot.store.rows import apply_change
+from tests.fakes.aws import GIVE_BACK_ROLE
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.clock import ManualClock
 from tests.fakes.gates import AbandonedCalls, end_everything
@@ -151,10 +152,11 @@ class Crowd:
         self.answers.append((process.press(who, verb or vote, step, where=where), gate))
 
     async def take_back(self, *under_way: asyncio.Task[None]) -> None:
-        """Let two people revoke the approval at about the same time. Raises Stuck."""
+        """Let two people revoke the approval, and its requester give it back, at about the same time. Raises Stuck."""
         level, within = self.outside.truth.last_level, self.chance.choice((0.0, 0.1, 3.0))
         assert level is not None
-        pressed = (self.click(who, level.step, within, Verb.REVOKE) for who in CLICKERS[:2])
+        pressed = [self.click(who, level.step, within, Verb.REVOKE) for who in CLICKERS[:2]]
+        pressed.append(self.click(TARO_PERSON, "", within, Verb.GIVE_BACK))
         await self.rest(*map(asyncio.create_task, pressed), *under_way)
 
     async def rest(self, *under_way: asyncio.Task[None]) -> None:
@@ -194,7 +196,7 @@ class Crowd:
     async def live(self) -> None:
         """Request access, and click until the request is decided, with random crashes. Raises Stuck.
 
-        Sometimes the requester cancels, or two people revoke the approval.
+        Sometimes the requester cancels, or the access is revoked and given back.
         """
         outside, chance = self.outside, self.chance
         for _ in range(WORKERS):
@@ -240,7 +242,8 @@ async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> 
     """Play the run that a seed decides, and return its result."""
     chance = Random(seed)
     patient = chance.random() < PATIENT
-    outside = Outside.new(current_configuration(*CHANNELS)) if patient else Outside.new()
+    channels = CHANNELS if patient else ()
+    outside = Outside.new(current_configuration(*channels, give_back_role=GIVE_BACK_ROLE))
     crowd = Crowd(chance, store, outside, patient)
     try:
         await crowd.live()

@@ -14,7 +14,7 @@ from bot.domain.request import Verdict
 from bot.domain.routing import Channel
 from bot.ports.aws import SignalLost, SignalThrottled
 from bot.service.clicks.click import Verb
-from tests.fakes.aws import LEAD
+from tests.fakes.aws import GIVE_BACK_ROLE, LEAD
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.outside import MEI, NAMING, PRIYA, Outside
 from tests.fakes.sessions import TOKEN_ROLE
@@ -63,7 +63,8 @@ class Story:
     def outside(self) -> Outside:
         """Return the state outside the process at the start of the story."""
         role = END_SESSIONS_ROLE if self.ends_sessions else None
-        outside = Outside.new(current_configuration(*self.channels, end_sessions_role=role))
+        configuration = current_configuration(*self.channels, end_sessions_role=role, give_back_role=GIVE_BACK_ROLE)
+        outside = Outside.new(configuration)
         outside.aws.lag = self.lag
         outside.aws.before["signal"].extend(fault() for fault in self.before)
         outside.aws.after["signal"].extend(fault() for fault in self.after)
@@ -82,6 +83,11 @@ def asked(levels: int, required: int = 1) -> Act:
 def pressed(step: str, *clicks: tuple[Person, Verb]) -> Act:
     """Return the act in which people click at a step at the same time."""
     return Act(tuple(Click(who, verb, step) for who, verb in clicks))
+
+
+def taken_back(step: str, requester: Person, *approvers: Person) -> Act:
+    """Return the act in which approvers revoke the access while its requester gives it back."""
+    return Act((*(Click(who, Verb.REVOKE, step) for who in approvers), Click(requester, Verb.GIVE_BACK, "")))
 
 
 def beside_a_vote(requester: Person, voter: Person) -> Act:
@@ -123,7 +129,7 @@ def opened(*owners: str) -> Act:
     return Act(event=start)
 
 
-YES, NO, BACK, AWAY = Verb.APPROVE, Verb.REJECT, Verb.REVOKE, Verb.CANCEL
+YES, NO, AWAY = Verb.APPROVE, Verb.REJECT, Verb.CANCEL
 MARK, SEE, END = Verb.REVIEWING, Verb.REFRESH, Verb.END_SESSIONS
 SOON, LATER, LAST = timedelta(seconds=65), timedelta(seconds=130), timedelta(seconds=200)
 REMINDING = replace(  # the second reminder of the first level is held for 50 seconds
@@ -167,7 +173,7 @@ STORIES = (
         (asked(2), pressed("Level1", (HANAKO, YES), (MEI, YES)), pressed("Level2", (ICHIRO, YES))),
         before=(SignalThrottled, SignalThrottled),
     ),
-    Story("revoked", (*DECIDED, pressed("Level2", (HANAKO, BACK), (MEI, BACK))), lag=1.5),
+    Story("revoked", (*DECIDED, taken_back("Level2", TARO_PERSON, HANAKO, MEI)), lag=1.5),
     Story(
         "revoked with its sessions",
         (

@@ -14,9 +14,10 @@ from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import SignalRefused, SignalThrottled
 from bot.ports.store import Replica
 from bot.service.clicks.click import Answer, Verb
+from tests.fakes.aws import GIVE_BACK_ROLE
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
-from tests.fakes.world import GIVE_BACK_ROLE, World, code_of, current_configuration, new_world
+from tests.fakes.world import World, code_of, current_configuration, new_world
 from tests.scenario.test_withdrawing import WINDOW, approved, offers, sent_verdicts, state_of
 
 BUTTON = Verb.GIVE_BACK

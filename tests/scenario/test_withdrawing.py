@@ -20,12 +20,12 @@ from bot.ports.teams import ChatUnavailable
 from bot.service.approver_groups import ApproverGroups
 from bot.service.clicks.click import Click, Verb
 from bot.service.clicks.permission_check import PermissionCheck
-from tests.fakes.aws import TARO, key_of
+from tests.fakes.aws import GIVE_BACK_ROLE, TARO, key_of
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import APPROVALS, CANCEL_ROLE, GIVE_BACK_ROLE, World, code_of, current_configuration, new_world
+from tests.fakes.world import APPROVALS, CANCEL_ROLE, World, code_of, current_configuration, new_world
 
 CONFIRMED, RELEASED, UNKNOWN = DecisionState.CONFIRMED, DecisionState.RELEASED, DecisionState.UNKNOWN
 WINDOW = timedelta(hours=4)  # of the sample request

@@ -19,11 +19,11 @@ from bot.ports.teams import GroupProblem
 from bot.service.clicks.click import Verb
 from tests.fakes import people
 from tests.fakes.activities import Place
-from tests.fakes.aws import FakeAws
+from tests.fakes.aws import GIVE_BACK_ROLE, FakeAws
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT
 from tests.fakes.clock import START, ManualClock
 from tests.fakes.people import FOREIGN_TENANT_ID
-from tests.fakes.world import APPROVALS, END_SESSIONS_ROLE, GIVE_BACK_ROLE, World, current_configuration, new_world
+from tests.fakes.world import APPROVALS, END_SESSIONS_ROLE, World, current_configuration, new_world
 from tests.figures import size
 
 TEAM = "19:team@thread.tacv2"

@@ -1,14 +1,14 @@
 """Figure 1: the CPU of an invoke and of an automatic refresh, beside the two anchors, in turn."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tests.bench.served import Served, Servers
-from tests.fakes.people import HANAKO
+from tests.fakes.people import PEOPLE
 from tests.fakes.product import Product
 from tests.fakes.teams_world import Message
 
@@ -18,17 +18,18 @@ Values = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Sends the same activity to one server."""
+    """Sends activities to one server: the same click of several people, because the bot counts each person's."""
 
     server: Served
     world: Product
-    activity: Mapping[str, Any]
+    activities: Sequence[Mapping[str, Any]]
 
     async def send(self, times: int) -> float:
-        """Send the activity one after another; return the server's CPU seconds for each. AssertionError if refused."""
+        """Send one after another; return the server's CPU seconds for each. AssertionError if one is refused."""
         before = self.server.cpu()
-        for _ in range(times):
-            status, answer = await self.world.microsoft.send(self.server.url, self.activity)
+        for number in range(times):
+            activity = self.activities[number % len(self.activities)]
+            status, answer = await self.world.microsoft.send(self.server.url, activity)
             assert status == 200, answer
             assert answer["value"]["type"] == "AdaptiveCard", answer
         return (self.server.cpu() - before) / times
@@ -36,9 +37,9 @@ class Load:
 
 async def measure(servers: Servers, world: Product, served: Served, card: Message, folder: Path) -> Values:
     """Return milliseconds of CPU and the ratios, each the median over the batches."""
-    invoke = world.microsoft.pressed(HANAKO, card, "refresh")
-    automatic = world.microsoft.pressed(HANAKO, card, "refresh", trigger="automatic")
-    _, answer = await world.microsoft.send(served.url, invoke)
+    invoke = [world.microsoft.pressed(each, card, "refresh") for each in PEOPLE]
+    automatic = [world.microsoft.pressed(each, card, "refresh", trigger="automatic") for each in PEOPLE]
+    _, answer = await world.microsoft.send(served.url, invoke[0])
     file = folder / "card.json"
     file.write_text(json.dumps(answer["value"]), "utf-8")
     metadata = world.microsoft.metadata_url

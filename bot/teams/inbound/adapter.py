@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
-from botbuilder.core import BotAdapter, TurnContext
+from botbuilder.core import BotAdapter, InvokeResponse, TurnContext
 from botbuilder.schema import Activity, ActivityTypes, ConversationReference, ResourceResponse
 from msrest.serialization import Model
 
@@ -17,6 +17,9 @@ from bot.teams.wire.activity import Inbound
 
 INBOUND: Final = "bot.inbound"
 """Key of the activity (Inbound) in the turn state. The SDK's own model would lose fields, so it gets only the type."""
+
+ANSWER: Final = "bot.answer"
+"""Key of the answer to an invoke (InvokeResponse) in the turn state."""
 
 Turn = Callable[[TurnContext], Awaitable[None]]
 
@@ -26,6 +29,11 @@ class SendingNotSupported(NotImplementedError):
 
     def __init__(self) -> None:
         super().__init__("send_activity is not supported: send through bot.ports.teams.Chat")
+
+
+def answer_invoke(context: TurnContext, response: InvokeResponse) -> None:
+    """Answer the invoke of a turn. Sending the answer through the SDK would first make a deep copy of its card."""
+    context.turn_state[ANSWER] = response
 
 
 class TeamsAdapter(BotAdapter):
@@ -41,18 +49,17 @@ class TeamsAdapter(BotAdapter):
         await self.run_pipeline(context, turn)
         if inbound.wire.type != ActivityTypes.invoke:
             return HTTPStatus.OK, None
-        answer = context.turn_state.get(self._INVOKE_RESPONSE_KEY)
+        answer = context.turn_state.get(ANSWER)
         if answer is None:
             return HTTPStatus.NOT_IMPLEMENTED, None
-        body = answer.value.body
-        return int(answer.value.status), body.serialize() if isinstance(body, Model) else body
+        return int(answer.status), answer.body.serialize() if isinstance(answer.body, Model) else answer.body
 
     async def send_activities(self, context: TurnContext, activities: Sequence[Activity]) -> list[ResourceResponse]:
         """Keep the handler's answer to an invoke; raise SendingNotSupported for anything else."""
         for activity in activities:
             if activity.type != ActivityTypes.invoke_response:
                 raise SendingNotSupported
-            context.turn_state[self._INVOKE_RESPONSE_KEY] = activity
+            answer_invoke(context, activity.value)
         return [ResourceResponse() for _ in activities]
 
     async def update_activity(self, context: TurnContext, activity: Activity) -> NoReturn:

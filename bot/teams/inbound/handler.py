@@ -13,7 +13,7 @@ from bot.ports.store import StoreUnavailable
 from bot.service.clicks.click import Answer, Click
 from bot.service.commands import Reply
 from bot.service.incoming import IncomingMessage
-from bot.teams.inbound.adapter import INBOUND
+from bot.teams.inbound.adapter import INBOUND, answer_invoke
 from bot.teams.inbound.personal_chats import PersonalChats
 from bot.teams.inbound.replies import Replies, ReplyStyle
 from bot.teams.outbound.service_urls import ServiceUrls
@@ -36,7 +36,7 @@ from bot.teams.wire.outgoing import Json
 from bot.teams.wire.people import sender
 
 # Other types (reactions, edits, read receipts, typing) need no action, and the SDK's handling of them can fail.
-SERVED: Final = frozenset({"message", "invoke", "conversationUpdate", "installationUpdate"})
+SERVED: Final = frozenset({"message", "conversationUpdate", "installationUpdate"})
 # Events of a team that change no roster. Every other one may, also without naming members, as `channelUnshared` does.
 # https://learn.microsoft.com/microsoftteams/platform/bots/how-to/conversations/subscribe-to-conversation-events
 KEEP_ROSTERS: Final = frozenset({"channelcreated", "channelrenamed", "teamrenamed"})
@@ -92,12 +92,14 @@ class TeamsHandler(TeamsActivityHandler):
     async def on_turn(self, turn_context: TurnContext) -> None:
         """Learn the conversation's service URL and team and the sender's style, and dispatch the activity.
 
-        A click must not wait for the store here.
+        A click must not wait for the store here. Invokes are not dispatched by the SDK, which copies each answer.
         """
         inbound = _inbound(turn_context)
         if not is_automatic(inbound):  # a refresh writes nothing
             self._learn(inbound)
-        if inbound.wire.type in SERVED:
+        if inbound.wire.type == INVOKE:
+            answer_invoke(turn_context, await self.on_invoke_activity(turn_context))
+        elif inbound.wire.type in SERVED:
             await super().on_turn(turn_context)
 
     def _learn(self, inbound: Inbound) -> None:

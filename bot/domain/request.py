@@ -90,6 +90,8 @@ STATUS_AFTER: Final[Mapping[Withdrawal, Status]] = MappingProxyType(
     }
 )  # the status in which AWS shows that the withdrawal took effect
 
+BY_REQUESTER: Final = frozenset({Withdrawal.CANCEL, Withdrawal.GIVE_BACK})  # actions of the requester, in their chat
+
 
 def asked_of_aws(action: Action) -> Action:
     """Return what an action asks AWS for: to give access back is to revoke it."""

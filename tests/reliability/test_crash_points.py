@@ -2,9 +2,9 @@
 
 Each story has a request with one or two levels, and simultaneous or repeated clicks. The stories are: approved,
 rejected, decided in the console, overruled by a reject, a changed mind, a lost reply, a signal that AWS never receives,
-throttling, revoked while the requester gives the access back, revoked with its sessions, cancelled, cancelled at the same
-time as a vote, decided after reminders, decided in a second
-channel, and reviewed by one person and decided by another.
+throttling, revoked while the requester gives the access back, revoked with its sessions, cancelled, cancelled at the
+same time as a vote, decided after reminders, decided in a second channel, and reviewed by one person and decided by
+another.
 """
 
 import random

@@ -6,13 +6,12 @@ It must not know channels or deliveries; bot.domain.shown.surfaces adds them.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.effects import failed_by_role, shares_role
 from bot.domain.record import Record
-from bot.domain.request import Action, Status, Verdict, Withdrawal
+from bot.domain.request import BY_REQUESTER, Action, Status, Verdict, Withdrawal
 from bot.domain.shown.card import access_is_over, requester_is_person, requester_name
 from bot.domain.shown.decided import deciding_line, effective_decisions, is_hidden
 from bot.domain.shown.views import NoteKind, NoteView
@@ -35,7 +34,6 @@ _NOT_SHOWN: Mapping[Action, NoteKind] = {
     Verdict.APPROVE: NoteKind.APPROVAL_NOT_SHOWN,
     Verdict.REJECT: NoteKind.REJECTION_NOT_SHOWN,
 }
-OF_REQUESTER: Final = frozenset({Withdrawal.CANCEL, Withdrawal.GIVE_BACK})  # actions of the requester
 _UNDONE = frozenset({DecisionState.RELEASED, DecisionState.REFUSED})
 
 
@@ -76,7 +74,7 @@ def _decision_notes(record: Record, decision: Decision, now: datetime) -> Iterat
         if corrected:
             yield Note(f"{decision.id}:shown", view)
     why = why_undone(record, decision, now)
-    if why and decision.action not in OF_REQUESTER:  # requesters may not see the thread: they get a message
+    if why and decision.action not in BY_REQUESTER:  # requesters may not see the thread: they get a message
         yield _undone_note(record, decision, why, now)
 
 
@@ -92,7 +90,7 @@ def why_undone(record: Record, decision: Decision, now: datetime) -> str | None:
         return None
     if failed_by_role(record, decision):
         return "same_role_denied" if decision.outcome is Outcome.AWS_DENIED else "same_role"
-    if decision.action in OF_REQUESTER and decision.outcome is Outcome.AWS_DENIED:
+    if decision.action in BY_REQUESTER and decision.outcome is Outcome.AWS_DENIED:
         return f"{decision.action}_denied"
     return str(decision.outcome or Outcome.NO_ANSWER)
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bot.domain.identity import Person
-from bot.domain.request import Action, Verdict, Withdrawal
+from bot.domain.request import BY_REQUESTER, Action, Verdict, Withdrawal
 from bot.domain.shown.views import Notice
 
 
@@ -37,7 +37,8 @@ ACTIONS: Final[Mapping[Verb, Action]] = MappingProxyType(
     }
 )
 """The action that each verb sends to AWS. Verbs that are not listed send nothing."""
-OF_REQUESTER: Final = frozenset({Verb.CANCEL, Verb.GIVE_BACK})  # buttons of the requester's message, in their own chat
+OF_REQUESTER: Final = frozenset(verb for verb, action in ACTIONS.items() if action in BY_REQUESTER)
+"""The verbs of buttons that only the requester's message has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from bot.domain.permission import (
     not_the_requester,
 )
 from bot.domain.record import Escalation, Record
-from bot.domain.request import AccessRequest, Action, RequestKey, SessionAction, Verdict, Withdrawal
+from bot.domain.request import BY_REQUESTER, AccessRequest, Action, RequestKey, SessionAction, Verdict, Withdrawal
 from bot.domain.routing import Channel, Route
 from bot.domain.shown.card_places import deciding_channel
 from bot.ports.teams import People, RosterUnavailable
@@ -164,7 +164,7 @@ class PermissionCheck:
         None if no roster is needed, or no channel decides the request.
         """
         channel = deciding_channel(record, self._configuration.value, decision)
-        own = decision.own if isinstance(decision, Ending) else decision.action in _OF_REQUESTER
+        own = decision.own if isinstance(decision, Ending) else decision.action in BY_REQUESTER
         return None if channel is None or own else await self.actor(decision.person, channel)
 
     def refusal_of_ending(self, record: Record, ending: Ending, actor: Actor | None, now: datetime) -> Refusal | None:
@@ -208,7 +208,7 @@ class PermissionCheck:
         return None if refusal is None or by_state else _objection(refusal)
 
     def _refusal_of(self, record: Record, decision: Decision, actor: Actor | None) -> Refusal | None:
-        if decision.action in _OF_REQUESTER:
+        if decision.action in BY_REQUESTER:
             return self.refusal_of_requester(record, decision.person, action=decision.action, step=decision.step)
         channel = deciding_channel(record, self._configuration.value, decision)
         if channel is None or actor is None:
@@ -233,7 +233,6 @@ class PermissionCheck:
         )
 
 
-_OF_REQUESTER = frozenset({Withdrawal.CANCEL, Withdrawal.GIVE_BACK})  # no roster is needed, and no channel decides
 _LEFT_TO_THE_STATE_CHECK = frozenset({Refusal.UNREADABLE, Refusal.OTHER_STEP})  # it reads AWS, and knows who decided
 PASSING = frozenset(  # roster, group and requester are read again soon; Teams refuses now and then without a reason
     {

@@ -197,11 +197,13 @@ def test_sessions_show_access_that_was_never_used_and_what_outlived_it(
 
 
 def test_revocation_from_teams_counts_when_it_was_confirmed() -> None:
-    """AWS may change the request later; the time of the decision is more exact."""
+    """AWS may change the request later; the time of the decision is more exact. Access that is given back counts apart."""
     revoked = asked(Status.REVOKED, BEFORE, BEFORE, modified_at=AFTER)
     made = replace(decision(HANAKO), verdict=Withdrawal.REVOKE, settled_at=WITHIN, clicked_at=WITHIN)
     assert counted(row(revoked)) == {}
-    assert counted(row(revoked, decisions=(replace(made, state=DecisionState.CONFIRMED),))) == {"revoked": 1}
+    confirmed = replace(made, state=DecisionState.CONFIRMED)
+    assert counted(row(revoked, decisions=(confirmed,))) == {"revoked": 1}
+    assert counted(row(revoked, decisions=(replace(confirmed, given_back=True),))) == {"given_back": 1}
 
 
 def test_requests_count_in_their_channel_and_where_they_were_escalated() -> None:

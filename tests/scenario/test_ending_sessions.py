@@ -538,6 +538,20 @@ async def test_card_and_message_say_who_ends_sessions_why_and_what_aws_confirms(
         assert "still open" not in card(world, kind)
 
 
+async def test_answer_to_a_revocation_that_takes_long_offers_no_end_of_sessions() -> None:
+    """Neither button can be used until AWS has answered."""
+    world = ending_world()
+    key = await granted(world)
+    world.aws.gates["signal"] = asyncio.Event()
+    async with world.running():
+        clicking = asyncio.create_task(world.press(key, HANAKO, Verb.REVOKE))
+        await world.clock.advance(INVOKE_BUDGET)
+        answer = await clicking
+        world.aws.gates.pop("signal").set()
+    assert code_of(answer) is NoticeCode.APPLYING
+    assert not {BOTH, ALONE} & buttons(answer.card)
+
+
 async def test_second_click_while_sessions_are_ended_changes_nothing() -> None:
     """Its answer says so. Once the ending is over, a further one can begin."""
     world = ending_world()

@@ -225,9 +225,7 @@ class CardView:
     reviewers: tuple[str, ...] = ()  # the names of people who are reviewing the request; on a card with buttons
     buttons: bool = False
     revoke: bool = False  # the card offers Revoke
-    end_sessions: bool = (
-        False  # with `revoke`: Revoke can end open sessions, too; otherwise, the card offers that alone
-    )
+    end_sessions: bool = False  # the card offers to end open sessions: with `revoke`, beside Revoke; else alone
     can_withdraw: bool = True  # False in the view of a person who has no vote
     own: OwnRequest | None = None  # set in the requester's view of a card with buttons
     viewers: tuple[str, ...] = ()  # Teams ids of the people who get their own view of the card

@@ -223,8 +223,8 @@ def misended(outside: Outside) -> list[str]:
     """Return the sessions that AWS was wrongly asked to end, and those that are wrongly open or not in the trail."""
     row, sessions = outside.row(), outside.sessions.sessions.values()
     own = {each.id for each in sessions if each.owner.endswith(f"/{TARO_PERSON.session_name}")}
-    if row is None or not row.endings:
-        return [name for name, _ in outside.sessions.end_calls]
+    if row is None or not row.endings or row.endings[-1].stopped:
+        return [f"{name} was ended" for name, _ in outside.sessions.end_calls if name not in own]
     noted = {each.session for each in outside.tables.audit if each.event == END_EVENTS[EndState.ENDED]}
     wrongly = [f"{name} was ended" for name, _ in outside.sessions.end_calls if name not in own]
     left = [f"{each.id} is open" for each in sessions if each.open and each.id in own]

@@ -33,12 +33,14 @@ from tests.fakes.outside import (
     approved_twice,
     doubled,
     extras,
+    misended,
     taken_back,
     untimely,
     wrong,
 )
+from tests.fakes.sessions import TOKEN_ROLE
 from tests.fakes.store import MemoryStore, Tables
-from tests.fakes.world import APPROVALS, current_configuration
+from tests.fakes.world import APPROVALS, END_SESSIONS_ROLE, current_configuration
 from tests.reliability.rest import Stuck, gaps, until_at_rest
 from tests.reliability.stories import LATER, LEADS, LEADS_CHANNEL, SOON
 
@@ -49,6 +51,7 @@ SLOWEST = 3.0  # seconds per wait; a call waits twice, and a lease of 30 s must 
 MOST_TURNS = 4
 MOST_ROUNDS = 8  # rounds of clicks while AWS waits for a decision
 WITHDRAWN = 0.2  # share of the rounds in which the requester cancels during the votes
+ENDERS = (Verb.REVOKE, Verb.END_SESSIONS)  # two people revoke; one of them also ends sessions
 REVOKED = 0.5  # share of the approvals that are revoked
 PATIENT = 0.2  # share of the runs in which people wait before they click, and which last minutes
 LONGEST_WAIT = 150.0  # seconds before a round of clicks
@@ -152,10 +155,19 @@ class Crowd:
         self.answers.append((process.press(who, verb or vote, step, where=where), gate))
 
     async def take_back(self, *under_way: asyncio.Task[None]) -> None:
-        """Let two people revoke the approval, and its requester give it back, at about the same time. Raises Stuck."""
+        """Let two people revoke the approval, and its requester give it back, at about the same time. Raises Stuck.
+
+        One of the two also ends the open sessions.
+        """
         level, within = self.outside.truth.last_level, self.chance.choice((0.0, 0.1, 3.0))
         assert level is not None
-        pressed = [self.click(who, level.step, within, Verb.REVOKE) for who in CLICKERS[:2]]
+        for name in (TARO_PERSON.session_name, "nobody@example.com"):
+            node, owner = self.outside.truth.node.id, f"{TOKEN_ROLE}/{name}"
+            self.outside.sessions.open(node, self.outside.clock.now(), owner=owner)
+        pressed = [
+            self.click(who, level.step, within, verb)
+            for who, verb in zip(CLICKERS[:2], self.chance.sample(ENDERS, 2), strict=True)
+        ]
         pressed.append(self.click(TARO_PERSON, "", within, Verb.GIVE_BACK))
         await self.rest(*map(asyncio.create_task, pressed), *under_way)
 
@@ -227,6 +239,7 @@ class End:
     stuck: str  # the problem, "" if everything converged
     signals: int
     revocations: int
+    ended: int  # sessions that AWS was asked to end
     approved_twice: int  # people who approved two levels
     refused_again: int  # clicks that were refused because the person approved another level
     reminders: int
@@ -243,11 +256,12 @@ async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> 
     chance = Random(seed)
     patient = chance.random() < PATIENT
     channels = CHANNELS if patient else ()
-    outside = Outside.new(current_configuration(*channels, give_back_role=GIVE_BACK_ROLE))
+    configuration = current_configuration(*channels, end_sessions_role=END_SESSIONS_ROLE, give_back_role=GIVE_BACK_ROLE)
+    outside = Outside.new(configuration)
     crowd = Crowd(chance, store, outside, patient)
     try:
         await crowd.live()
-        problems = (wrong(outside), untimely(outside, late=LATE))
+        problems = (wrong(outside), untimely(outside, late=LATE), misended(outside))
         stuck = "; ".join([*chain(*problems), *gaps(outside.row(), outside.tables.audit)])
     except Stuck as problem:
         stuck = str(problem)
@@ -264,6 +278,7 @@ async def end_of(seed: int, *, store: type[ContendedStore] = ContendedStore) -> 
         stuck,
         len(outside.aws.signals),
         len(taken_back(outside)),
+        len(outside.sessions.end_calls),
         len(approved_twice(outside)),
         sum(
             bool(each.notice and each.notice.code is Refusal.OTHER_LEVEL)

@@ -30,6 +30,7 @@ async def test_no_random_order_of_clicks_and_crashes_doubles_a_signal(figure: Fi
     crashes = sum(end.crashes for end in ends.values())
     assert crashes > SEEDS / 10
     assert sum(bool(end.revocations) for end in ends.values()) > SEEDS / 10
+    assert sum(bool(end.ended) for end in ends.values()) > SEEDS / 60
     assert sum(end.refused_again for end in ends.values()) > SEEDS / 10
     assert sum(bool(end.reminders) for end in ends.values()) > SEEDS / 10
     assert sum(bool(end.escalations) for end in ends.values()) > SEEDS / 20
@@ -41,6 +42,7 @@ async def test_no_random_order_of_clicks_and_crashes_doubles_a_signal(figure: Fi
         crashes=crashes,
         signals=sum(end.signals for end in ends.values()),
         revocations=sum(bool(end.revocations) for end in ends.values()),
+        ended_sessions=sum(bool(end.ended) for end in ends.values()),
         refused_at_another_level=sum(end.refused_again for end in ends.values()),
         approved_two_levels=sum(end.approved_twice for end in ends.values()),
         reminders=sum(end.reminders for end in ends.values()),

@@ -6,7 +6,7 @@ characters of the tested text. Unicode's categories decide which characters are 
 
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import cycle, islice, product
@@ -115,7 +115,8 @@ def shows(card: Card, plain: Card, text: str, *, several_nodes: bool = False, li
     return visible(written) == visible(wanted.replace(MORE, "").replace(TOKEN, text))
 
 
-def views() -> list[tuple[View | Notice, Notice | None]]:
+@cache
+def views() -> Sequence[tuple[View | Notice, Notice | None]]:
     """Return every view with a field for text from outside."""
     return [(view, notice) for view, notice in every_view() if (filled(view, "x"), notice) != (view, notice)]
 
@@ -128,28 +129,28 @@ def test_hostile_text_does_not_change_the_structure_of_a_card(figure: Figure) ->
     """
     count, shown, cut = rounds(short=500, ci=2_000, long=50_000), 0, 0
     shapes = set[str]()
-    for text, place, locale, limits in zip(texts(18, count), cycle(views()), cycle(LOCALES), cycle(EACH_LIMIT)):
-        whole = _compared(text, place, locale, LIMITS[0], shapes)
-        _compared(text, place, locale, limits, shapes)
+    numbers = range(len(views()))
+    for text, number, locale, limits in zip(texts(18, count), cycle(numbers), cycle(LOCALES), cycle(EACH_LIMIT)):
+        whole = _compared(text, number, locale, LIMITS[0], shapes)
+        _compared(text, number, locale, limits, shapes)
         shown, cut = shown + whole, cut + (not whole)
     assert cut < count // 8
     figure(18, texts=count, shapes=len(shapes), shown_as_written=shown, cut_visibly=cut, changed=0, lost=0)
 
 
-def _compared(
-    text: str, place: tuple[View | Notice, Notice | None], locale: str, limits: Limits, shapes: set[str]
-) -> bool:
+def _compared(text: str, number: int, locale: str, limits: Limits, shapes: set[str]) -> bool:
     """Compare the card of a text with the card of its plain twin. Return whether the text fits within the limits."""
-    card = _filled_card(place, text, locale, limits)
-    plain = _plain_card(place, plain_twin(text, limits), locale, limits)
+    view = views()[number][0]
+    card = _filled_card(number, text, locale, limits)
+    plain = _plain_card(number, plain_twin(text, limits), locale, limits)
     shape, written = json.dumps(blanked(card)), json.dumps(card, ensure_ascii=False)
     shapes.add(shape)
     assert shape == json.dumps(blanked(plain)), text
     assert written.encode()
     assert "{{" not in written, text
     fits = not prose(text, limit=limits.prose).shortened
-    several_nodes = bool(getattr(place[0], "nodes", ()))
-    listed = isinstance(place[0], PendingView | HistoryView)
+    several_nodes = bool(getattr(view, "nodes", ()))
+    listed = isinstance(view, PendingView | HistoryView)
     whole = limits is not LIMITS[0] or shows(card, plain, text, several_nodes=several_nodes, listed=listed)
     assert not fits or whole, text
     is_shown = any(mark in shown for shown in unparsed_texts(plain) for mark in (TOKEN, MORE))
@@ -157,8 +158,8 @@ def _compared(
     return fits
 
 
-def _filled_card(place: tuple[View | Notice, Notice | None], text: str, locale: str, limits: Limits) -> Card:
-    view, notice = place
+def _filled_card(number: int, text: str, locale: str, limits: Limits) -> Card:
+    view, notice = views()[number]
     return made(filled(view, text), filled(notice, text), CardFormatter(Localizer(locale, "Asia/Tokyo"), limits))
 
 

@@ -188,7 +188,7 @@ async def access_is_approved_and_revoked(stage: Stage) -> None:
     async with stage.held(stage.approver):
         await stage.approver.click("Revoke access…", of=PLAIN)
         await stage.approver.comment("Incident is over", of=PLAIN)
-        await stage.approver.click("Revoke now", of=PLAIN)
+        await stage.approver.click("Revoke", of=PLAIN)
     await stage.requester.wait_for("Your access was revoked")
     await stage.requester.wait_until_gone("start-session")
     await stage.approver.wait_for("Access revoked", of=PLAIN)

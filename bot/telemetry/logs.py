@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import regex
@@ -25,6 +26,7 @@ _SECRET_TEXT = re.compile(
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # a JSON Web Token
     r"|(?i:\b(?:client_secret|client_assertion|access_token|password)=)[^&\s]+"  # a form or query
 )
+_IN_EVERY_SECRET = (" ", "eyJ", "=")  # each alternative of _SECRET_TEXT needs one of these, if the text is one line
 # Characters that terminals and log viewers interpret: control characters, Unicode line ends, direction overrides.
 _LIVE = regex.compile(rf"(?V1)[\p{{Cc}}--[\t\n]]|[\p{{Zl}}\p{{Zp}}]|{OVERRIDES}")
 
@@ -201,7 +203,7 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def _redacted(key: object, value: Any) -> Any:
-    if isinstance(key, str) and key != "event" and _SECRET_KEY.search(key):
+    if isinstance(key, str) and key != "event" and _is_secret(key):
         return REDACTED
     match value:
         case None | bool() | int() | float():
@@ -216,5 +218,13 @@ def _redacted(key: object, value: Any) -> Any:
             return _text(str(value))
 
 
+@lru_cache(maxsize=1024)  # the names of the fields of log events
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
 def _text(text: str) -> str:
+    """Redact and escape a text. One of printable ASCII that none of the patterns can match is returned as it is."""
+    if text.isascii() and text.isprintable() and not any(each in text for each in _IN_EVERY_SECRET):
+        return text
     return _LIVE.sub(lambda found: ascii(found[0])[1:-1], _SECRET_TEXT.sub(REDACTED, text))

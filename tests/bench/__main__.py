@@ -8,6 +8,8 @@
 
 import argparse
 import asyncio
+import signal
+import sys
 from pathlib import Path
 
 RESULT = Path(".sandbox/bench.json")
@@ -20,6 +22,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of all figures, or of each commit in turn")
     parser.add_argument("--parts", default="", help="rows of the table to measure, such as 1,8; by default all")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the measured processes, too
     if options.against:
         from tests.bench.comparing import compare
 

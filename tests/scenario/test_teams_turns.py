@@ -20,7 +20,7 @@ from bot.ports.teams import Message
 from bot.rendering import render, summary
 from bot.service.clicks.click import Answer, Verb
 from bot.service.commands import Reply
-from bot.teams.inbound.personal_chats import STYLE_CACHED_FOR
+from bot.teams.inbound.personal_chats import ABSENT_FOR, STYLE_CACHED_FOR
 from bot.teams.inbound.replies import REPEAT_AFTER
 from bot.teams.inbound.tokens import TokenVerifier, VerifiedToken
 from bot.teams.outbound.calls import LONGEST_WAIT
@@ -675,6 +675,22 @@ async def test_click_in_a_channel_stores_the_language_of_a_person_who_has_a_chat
     assert list(bot.store.tables.chats) == [TARO.object_id]
     await ms.post_invoke(bot.url, TARO, APPROVERS, "approve", data, locale="ja-JP", localTimezone="Asia/Tokyo")
     assert bot.store.tables.chats[TARO.object_id] is known
+
+
+async def test_language_of_a_person_whose_chat_another_process_stored_is_learned_within_a_minute(
+    ms: FakeMicrosoft, bot: Turns, clock: ManualClock
+) -> None:
+    """Of a person without a chat, the store is asked once a minute."""
+    data = {"request": "111122223333/ap-northeast-1/oi-000000000001", "step": "Level1"}
+    await ms.post_invoke(bot.url, TARO, APPROVERS, "approve", data, locale="ja-JP")
+    async with running_turns(ms, clock=clock) as other:
+        other.store.tables.chats = bot.store.tables.chats
+        await ms.post_installation(other.url, TARO, ms.world.personal(TARO), locale="en-US")
+    for waited, locale in ((0, "en"), (ABSENT_FOR, "ja")):
+        await clock.advance(waited)
+        await ms.post_invoke(bot.url, TARO, APPROVERS, "approve", data, locale="ja-JP")
+        await settled()
+        assert bot.store.tables.chats[TARO.object_id].locale == locale
 
 
 async def test_installation_in_a_team_causes_no_welcome_message(ms: FakeMicrosoft, bot: Turns) -> None:

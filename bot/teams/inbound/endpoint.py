@@ -5,7 +5,6 @@ before the first signing keys are fetched.
 """
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from typing import Any, Final
 import structlog
 from aiohttp import ClientError, web
 from cachetools import TTLCache
+from pydantic_core import to_json
 
 from bot.concurrency.window import SlidingWindow
 from bot.ports.clock import Clock
@@ -276,5 +276,6 @@ def _error_body(turn_status: int) -> Json:
 
 
 def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> web.Response:
-    raw = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-    return web.Response(status=status, body=raw, content_type="application/json", charset="utf-8", headers=headers)
+    return web.Response(
+        status=status, body=to_json(body), content_type="application/json", charset="utf-8", headers=headers
+    )

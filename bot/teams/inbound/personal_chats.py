@@ -18,6 +18,7 @@ from bot.teams.wire.people import sender
 CACHED: Final = 4096  # people; a person who is not cached is read again
 CACHED_FOR: Final = 24 * 3600.0  # seconds; after that the person's addresses are read again, because they may change
 STYLE_CACHED_FOR: Final = 300.0  # seconds; another process may have stored another style meanwhile
+ABSENT_FOR: Final = 60.0  # seconds; another process may have stored the chat of a person who had none
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,7 @@ class PersonalChats:
         self._store, self._directory = store, directory
         self._current: TTLCache[str, _Place] = TTLCache(CACHED, CACHED_FOR, timer=clock.epoch)
         self._styles: TTLCache[str, _Style] = TTLCache(CACHED, STYLE_CACHED_FOR, timer=clock.epoch)
+        self._absent: TTLCache[str, None] = TTLCache(CACHED, ABSENT_FOR, timer=clock.epoch)  # people without a chat
         self._background = Background()
 
     async def remember(self, inbound: Inbound) -> bool:
@@ -49,6 +51,7 @@ class PersonalChats:
         style = stated_locale(inbound), stated_timezone(inbound)
         # set before the read, so that a parallel activity returns False
         self._current[person.object_id], self._styles[person.object_id] = place, style
+        self._absent.pop(person.object_id, None)
         try:
             known = await self._store.personal_chat(person.object_id)
             await self._update(person, place, known, style)
@@ -62,10 +65,13 @@ class PersonalChats:
     def learn_style(self, inbound: Inbound) -> None:
         """Store the language and time zone of the sender's client in their chat, if they have one and it has others.
 
-        Works in the background: an activity never waits for that. A person's next activity repeats a failed write.
+        Works in the background: an activity never waits for that. A person's next activity repeats a failed write. A
+        person without a chat is looked up again after ABSENT_FOR: approvers click often, and many have none.
         """
         person, style = sender(inbound), (stated_locale(inbound), stated_timezone(inbound))
-        if person is None or style == (None, None) or self._styles.get(person.object_id) == style:
+        if person is None or person.object_id in self._absent:
+            return
+        if style == (None, None) or self._styles.get(person.object_id) == style:
             return
         self._styles[person.object_id] = style  # set before the read, so that a burst reads once
         self._background.begin(self._store_style(person.object_id, style))
@@ -81,6 +87,7 @@ class PersonalChats:
                 await self._store.remember_chat(styled)
             elif known is None:
                 self._styles.pop(object_id, None)  # the person may get a chat later
+                self._absent[object_id] = None
         except StoreUnavailable:
             self._styles.pop(object_id, None)
             log.warning("personal_chat_not_stored", person=object_id)

@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_camel
 DEEPEST: Final = 64  # levels; a card's data has about six. Later code recurses, so more could exhaust the stack.
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")  # in JSON, the only way to write one
 
 
 class NotAnActivity(ValueError):
@@ -132,7 +133,9 @@ class Inbound:
 
 def parse(raw: bytes) -> Inbound:
     """Return the activity in a request body. Raises NotAnActivity."""
-    body = _tidied(strict_json(raw))
+    body = strict_json(raw)
+    if _ESCAPED_SURROGATE.search(raw) or raw.count(b"{") + raw.count(b"[") >= DEEPEST:
+        body = _tidied(body)
     if not isinstance(body, dict):
         raise NotAnActivity("not an object")
     try:

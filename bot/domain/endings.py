@@ -51,7 +51,7 @@ class EndState(StrEnum):
 class Stopped(StrEnum):
     """Why an ending stopped before its last round."""
 
-    NOT_REVOKED = "not_revoked"  # the revocation was not sent, or AWS refused it: nothing was ended
+    NOT_REVOKED = "not_revoked"  # the revocation was not sent, or AWS refused it: nothing is ended
     NOT_PERMITTED = "not_permitted"  # the rules no longer permit it to the person
     NEW_ACCESS = "new_access"  # a newer request of the requester for the node was granted
     NO_ROLE = "no_role"  # the account's end_sessions_role was removed, or cannot be assumed
@@ -196,11 +196,15 @@ def with_ending(endings: tuple[Ending, ...], ending: Ending) -> tuple[Ending, ..
 def after_revocation(ending: Ending, revocation: Decision | None, now: datetime) -> Ending:
     """Return an ending that waits, once the result of its revocation is known, or AWS did not answer it.
 
-    Without an answer it goes on: the revocation may have taken effect, and the person asked for both.
+    Without an answer it goes on: the revocation may have taken effect, and the person asked for both. If the answer
+    comes later and is a refusal, the ending stops.
     """
+    state = revocation.state if revocation else DecisionState.RELEASED
+    if ending.stage is EndingStage.RUNS and state is DecisionState.REFUSED:
+        return stopped(ending, Stopped.NOT_REVOKED)
     if ending.stage is not EndingStage.WAITS:
         return ending
-    match revocation.state if revocation else DecisionState.RELEASED:
+    match state:
         case DecisionState.CONFIRMED | DecisionState.UNKNOWN:
             return replace(ending, stage=EndingStage.RUNS, next_at=now)
         case DecisionState.REFUSED | DecisionState.RELEASED:
@@ -210,8 +214,11 @@ def after_revocation(ending: Ending, revocation: Decision | None, now: datetime)
 
 
 def stopped(ending: Ending, why: Stopped) -> Ending:
-    """Return an ending that is over. Sessions that were planned are left open."""
-    kept = tuple(each for each in ending.sessions if each.state is not EndState.FOUND)
+    """Return an ending that is over. Sessions that were planned are left open. AWS is not read again for the others."""
+    asked = (
+        replace(each, state=EndState.UNCONFIRMED) if each.state is EndState.ASKED else each for each in ending.sessions
+    )
+    kept = tuple(each for each in asked if each.state is not EndState.FOUND)
     return replace(ending, stage=EndingStage.OVER, stopped=why, sessions=kept, in_round=False, next_at=None)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.claims import awaits_effect
 from bot.domain.decision import LONGEST_HOLD, Decision, DecisionState, Outcome
-from bot.domain.endings import LONGEST_PAUSE, Ending, active_ending, with_ending
+from bot.domain.endings import LONGEST_PAUSE, Ending, active_ending, after_revocation, with_ending
 from bot.domain.identity import Person, PrincipalKind, Requester
 from bot.domain.request import AccessRequest, Level, RequestKey, Status, Verdict
 from bot.domain.reviewing import REVIEW_SPAN, Review
@@ -144,6 +144,12 @@ class Record:
     def with_ending(self, ending: Ending) -> "Record":
         """Add an ending of sessions, or replace its earlier version."""
         return replace(self, endings=with_ending(self.endings, ending))
+
+    def with_settled_ending(self, now: datetime) -> "Record":
+        """Let the ending begin or stop if the result of its revocation is known."""
+        ending = self.ending
+        after = ending and after_revocation(ending, self.decision(ending.revocation), now)
+        return self.with_ending(after) if after and after != ending else self
 
     def with_usage(self, usage: Usage | None) -> "Record":
         """Replace what the access was used for."""

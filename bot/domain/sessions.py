@@ -94,6 +94,11 @@ class Access:
         """True if the session may have been started with this access."""
         return (not self.nodes or session.node in self.nodes) and self.is_within(session.started_at)
 
+    @property
+    def others_since(self) -> datetime:
+        """The earliest end of other access with which a session that this one covers may have been started."""
+        return self.begins - 2 * MARGIN  # the session may have begun a margin early, and the other access end one late
+
     def is_within(self, start: datetime | None) -> bool:
         """True for a moment within the access, or for an unknown one."""
         return start is None or self.begins - MARGIN <= start <= self.ends + MARGIN

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.decision import DecisionState
+from bot.domain.decision import DecisionEvent, DecisionState, Outcome
 from bot.domain.endings import CONFIRMED_WITHIN, UNREAD_AFTER, Ending, EndingStage, EndState, Stopped
 from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Status, Verdict
@@ -211,6 +211,22 @@ async def test_automatically_approved_access_of_another_person_leaves_a_nameless
     assert ended(world) == [name]
 
 
+async def test_access_that_ended_shortly_before_leaves_a_nameless_session_open() -> None:
+    """The clocks of AWS and nodes differ: the session may have been started with the access that ended."""
+    world = ending_world()
+    key = await granted(world)
+    own = access_of(world.aws.requests[key])
+    assert own is not None
+    ended_at = own.begins - timedelta(seconds=90)
+    earlier = Access("another", JIRO, session_names(JIRO), own.nodes, own.begins - timedelta(hours=1), ended_at)
+    world.sessions.access.append(earlier)
+    world.sessions.open(NODE, own.begins - timedelta(seconds=50))
+    await over(world, key)
+    await asked(world, key)
+    await world.pass_time(key, 10)
+    assert (ended(world), (await ending(world, key)).left) == ([], 1)
+
+
 async def test_access_that_appears_between_plan_and_call_keeps_the_session_open() -> None:
     """Each session is attributed again right before its call."""
     world = ending_world()
@@ -249,6 +265,37 @@ async def test_sessions_are_ended_only_if_the_revocation_was_sent(fault: Excepti
     assert (await ending(world, key)).stopped is (None if goes_on else Stopped.NOT_REVOKED)
     await world.pass_time(key, 2 * MINUTE)
     assert ended(world) == ([name] if goes_on else [])
+
+
+async def test_later_refusal_of_a_revocation_without_an_answer_stops_the_ending() -> None:
+    """The answer of AWS may come after another process went on without it."""
+    world = ending_world()
+    key = await granted(world)
+    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    world.aws.before["signal"] = [SignalLost("ReadTimeout")]
+    await revoked(world, key)
+    revocation = (await world.row(key)).decisions[0]
+    refused = revocation.after(DecisionEvent.REFUSED, at=world.clock.now(), outcome=Outcome.AWS_REFUSED)
+    await world.rows.apply(key, lambda row: row.with_decision(refused))
+    world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    await world.pass_time(key, 2 * MINUTE)
+    assert ended(world) == [name]
+    assert (await ending(world, key)).stopped is Stopped.NOT_REVOKED
+
+
+async def test_click_after_a_revocation_that_was_refused_ends_sessions_once_its_own_revocation_is_accepted() -> None:
+    """The ending of the first click may not be stopped in the row yet. It must not swallow the second."""
+    world = ending_world()
+    key = await granted(world)
+    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    world.aws.before["signal"] = [SignalRefused("InvalidAutomationSignalException", denied=False)]
+    for person in (HANAKO, ICHIRO):
+        clicking = asyncio.create_task(world.press(key, person, Verb.END_SESSIONS))
+        await world.clock.advance(INVOKE_BUDGET)
+        await clicking
+    await world.pass_time(key, 10)
+    assert (await world.row(key)).endings[-1].person.user == ICHIRO.user
+    assert ended(world) == [name]
 
 
 async def test_nothing_is_ended_while_the_revocation_waits() -> None:

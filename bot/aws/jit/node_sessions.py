@@ -128,7 +128,8 @@ def listed_session(row: Answer, *, is_open: bool) -> ListedSession:
 def granted_access(place: Place, row: Answer) -> Access | None:
     """Return the access of a row of DescribeOpsItems; None if the row grants none, or is a copy of another request.
 
-    What is not certain counts as access to any node, from the first moment to the last that is possible.
+    What is not certain counts as access to any node, from the first moment to the last that is possible. People may set
+    the status by hand, so a start or an end of access is enough.
     """
     try:
         key = RequestKey.parse(f"{place.account}/{place.region}/{row.get('OpsItemId')}")
@@ -137,7 +138,7 @@ def granted_access(place: Place, row: Answer) -> Access | None:
         return None
     except UnreadableOpsItem as problem:
         raise AwsUnavailable(problem.code) from problem
-    if item.replica_of or item.status not in {*_GRANTED, Status.UNKNOWN}:
+    if item.replica_of or not (item.has_window or item.status in {*_GRANTED, Status.UNKNOWN}):
         return None
     return _access(item)
 

@@ -42,6 +42,7 @@ class OpsItem:
     access_until: datetime | None
     execution_id: str | None
     replica_of: RequestKey | None
+    has_window: bool = False  # it has a start or an end of access, whatever its status is
 
     @property
     def auto_approved(self) -> bool:
@@ -62,7 +63,8 @@ def parse_ops_item(document: object, key: RequestKey) -> OpsItem:
     status = OPS_ITEM_WORDS.get(text(raw.get("Status")) or "", Status.UNKNOWN)
     span = duration(data.get(f"{TYPE}/accessduration"))
     replica_of = _source(asker) if _is_true(asker.get("isReplica")) else None
-    start, end = _window(data, span) if status in _GRANTED else (None, None)
+    window = _window(data, span)
+    start, end = window if status in _GRANTED else (None, None)
     return OpsItem(
         key=key,
         status=status,
@@ -78,6 +80,7 @@ def parse_ops_item(document: object, key: RequestKey) -> OpsItem:
         access_until=end,
         execution_id=text(details.get("automationExecutionId")),
         replica_of=replica_of,
+        has_window=any(window),
     )
 
 

@@ -76,8 +76,13 @@ def claimed(
     record = _without(record, withdrawn_by(decision.verdict, decision.step, record.decisions), decision.id, now)
     held_until = now + (QUEUE_HOLD if queued_from else HOLD)
     held = record.with_decision(replace(decision, held_until=held_until)).requeue_by(held_until)
-    held = held.with_ending(permit.ending) if permit.ending and held.ending is None else held
+    held = _with_ending(held, permit.ending, now) if permit.ending else held
     return promised(held, decision.id, queued_from, now) if queued_from else held
+
+
+def _with_ending(record: Record, ending: Ending, now: datetime) -> Record:
+    record = record.with_settled_ending(now)  # one whose revocation failed is over
+    return record if record.ending else record.with_ending(ending)
 
 
 def _without(record: Record, withdrawn: tuple[Decision, ...], by: str, now: datetime) -> Record:

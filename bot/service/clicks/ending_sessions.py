@@ -66,6 +66,7 @@ class EndingSessions:
         ending = _ending(click, record, screen, actor, typed=typed, at=at)
 
         def begin(row: Record) -> Record:
+            row = row.with_settled_ending(self._clock.now())
             if notice := self._notice(row, ending, actor):
                 raise NotBegun(row, replace(notice, typed=typed))
             return row.with_ending(ending).requeue_first(self._clock.now())

@@ -29,7 +29,7 @@ from bot.domain.endings import (
 )
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
-from bot.domain.sessions import MARGIN, Access, Others, with_ended
+from bot.domain.sessions import Access, Others, with_ended
 from bot.ports.aws import AwsThrottled, AwsUnavailable, EndingRoleRefused, EndRefused, Sessions, SessionsDenied
 from bot.ports.clock import Clock
 from bot.service.checks.outcomes import Outcomes, Work
@@ -69,7 +69,7 @@ class SessionEndings:
 
         Call it after a read of the request.
         """
-        if record.ending and record.ending.stage is EndingStage.WAITS:
+        if record.ending and record.with_settled_ending(self._clock.now()) is not record:
             record = await self._after_revocation(record, record.ending)
         ending, now = record.ending, self._clock.now()
         if ending is None or not ending.is_due(now):
@@ -122,7 +122,7 @@ class SessionEndings:
         """
         place, own = (record.key.account, record.key.region), str(record.key)
         active = await self._sessions.active(*place)
-        listed = await self._sessions.granted(*place, access.begins - MARGIN)
+        listed = await self._sessions.granted(*place, access.others_since)
         if not is_complete(listed, own):
             raise AwsUnavailable(ACCESS_UNLISTED)
         others = Others(tuple(each for each in listed if each.request != own), complete=True)

@@ -186,11 +186,11 @@ class _PlaceWatch:
         A list that lacks a request whose access runs is not complete either.
         """
         known = tuple(each.access for each in running)
-        wanted = [each.access.begins for each in running if _depends_on_others(each, reading, Others(known))]
+        wanted = [each.access.others_since for each in running if _depends_on_others(each, reading, Others(known))]
         if not wanted:
             return Others()
         try:
-            listed = await self._sessions.granted(*self._place, min(wanted) - MARGIN)
+            listed = await self._sessions.granted(*self._place, min(wanted))
         except AwsUnavailable as problem:
             log.warning("sessions_unclear", account=self._account, region=self._region, code=problem.code)
             return Others(known)

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from bot.aws.calls.clients import Place
+from bot.aws.jit.node_sessions import granted_access
 from bot.aws.jit.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
 from bot.domain.request import RequestKey, Status
 from tests.unit.aws.samples import ASKED_AT, EXECUTION_ID, KEY, MANY_EXAMPLES, NODE, TARO, as_utf8, mangled, ops_item
@@ -40,6 +42,19 @@ def test_access_times_of_an_approved_request_are_read() -> None:
     item = parse_ops_item(ops_item(data=data, Status="Approved"), KEY)
     assert item.access_from == datetime(2026, 4, 1, 9, 31, tzinfo=UTC)
     assert item.access_until == datetime(2026, 4, 1, 17, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("status", "granted"),
+    [("Approved", True), ("Closed", True), ("InProgress", True), ("TimedOut", True), ("PendingApproval", False)],
+)
+def test_access_counts_whatever_status_people_set_by_hand(status: str, *, granted: bool) -> None:
+    """Sessions of this person must not be taken for another's. Without times of access, a waiting request grants none."""
+    data = {"/aws/accessrequest/starttime": "2026-04-01 09:31:00 UTC"} if granted else {}
+    found = granted_access(Place(KEY.account, KEY.region), {**ops_item(data=data, Status=status)})
+    assert (found is not None) is granted
+    if found:
+        assert found.begins <= datetime(2026, 4, 1, 9, 31, tzinfo=UTC) < found.ends
 
 
 def test_a_missing_end_of_access_is_computed_from_start_and_duration() -> None:

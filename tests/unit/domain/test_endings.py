@@ -30,6 +30,7 @@ from bot.domain.endings import (
     next_planned,
     put_off,
     scheduled,
+    stopped,
     with_ending,
     with_state,
 )
@@ -176,6 +177,13 @@ def test_a_session_has_ended_once_it_is_no_longer_listed() -> None:
     assert (rested.in_round, rested.next_at) == (False, NOW + MINUTE)
     assert states(after_read(rested, found(), NOW + MINUTE)) == {"s-1": EndState.ENDED}
     assert states(after_read(rested, found(session()), NOW + MINUTE)) == {"s-1": EndState.FOUND}
+
+
+def test_a_session_that_was_asked_for_is_not_confirmed_once_the_ending_stops() -> None:
+    """AWS is not asked again, so nothing may say for ever that it is being ended."""
+    asked = with_state(after_read(ending(), found(session()), NOW), "s-1", EndState.ASKED, at=NOW)
+    for over in (stopped(asked, Stopped.NOT_PERMITTED), put_off(asked, NOW + HOUR)):
+        assert (over.stage, states(over)) == (EndingStage.OVER, {"s-1": EndState.UNCONFIRMED})
 
 
 def test_a_refused_session_is_tried_again_in_the_next_round_only() -> None:

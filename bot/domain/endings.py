@@ -3,7 +3,7 @@
 An ending waits for its revocation, if it has one. Then it runs in rounds for an hour, because credentials from before
 the revocation may still start sessions. A round plans the sessions that are certainly the requester's by this access
 alone. Right before the call for each, all sessions and all access are read again: only the same answer lets it be
-ended. That AWS accepted the call proves nothing: a session has ended once AWS no longer lists it as open.
+ended. That AWS accepted the call proves nothing: a session has ended once AWS lists it as ended.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,10 +42,13 @@ class EndState(StrEnum):
 
     FOUND = "found"  # planned in this round; nothing was sent
     ASKED = "asked"  # the call may have been sent
-    ENDED = "ended"  # AWS no longer lists it as open
-    UNCONFIRMED = "unconfirmed"  # AWS still lists it as open, CONFIRMED_WITHIN after the call
+    ENDED = "ended"  # AWS lists it as ended
+    UNCONFIRMED = "unconfirmed"  # AWS does not list it as ended, CONFIRMED_WITHIN after the call
     DENIED = "denied"  # AWS denied the call
     FAILED = "failed"  # AWS refused the call for another reason, or did not answer
+
+
+_ASKED: Final = frozenset({EndState.ASKED, EndState.UNCONFIRMED})
 
 
 class Stopped(StrEnum):
@@ -110,6 +113,11 @@ class Ending:
             return False
         return self.next_at is None or not runs(self.next_at, now=now, span=LONGEST_PAUSE)
 
+    def missing_from(self, active: Iterable[ListedSession]) -> bool:
+        """True if AWS lists a session as open no longer whose end it has not confirmed."""
+        listed = {each.id for each in active}
+        return any(each.state in _ASKED and each.id not in listed for each in self.sessions)
+
     @property
     def is_unread(self) -> bool:
         """True if AWS or Teams has not answered for a while."""
@@ -121,6 +129,7 @@ class Found:
     """What one complete read shows of an access."""
 
     open: frozenset[str] = frozenset()  # every session that AWS lists as open, on any node
+    ended: frozenset[str] = frozenset()  # sessions that AWS lists as ended, as far as they were read
     theirs: Mapping[str, EndedSession] = field(default_factory=dict)  # by id: sessions that may be ended
     left: int = 0  # further open sessions that may belong to the access
     new_access: bool = False
@@ -157,10 +166,15 @@ def _is_current(other: Access, access: Access, now: datetime) -> bool:
 
 
 def found_in(
-    active: Iterable[ListedSession], access: Access, others: Others, *, clicked_at: datetime, now: datetime
+    sessions: Iterable[ListedSession], access: Access, others: Others, *, clicked_at: datetime, now: datetime
 ) -> Found:
-    """Return what a read of all open sessions shows. `others` has the access of all other requests."""
-    listed = [each for each in active if each.open]
+    """Return what a read of all open sessions shows, and of ended ones that an ending waits for.
+
+    A session in both lists has ended between the reads. `others` has the access of all other requests.
+    """
+    every = tuple(sessions)
+    over = frozenset(each.id for each in every if not each.open)
+    listed = [each for each in every if each.open and each.id not in over]
     theirs, left = dict[str, EndedSession](), 0
     for each in listed:
         if found := may_be_ended(each, access, others, now=now):
@@ -168,7 +182,7 @@ def found_in(
         elif whose(each, access, others):
             left += 1
     newer = any(_is_current(each, access, now) and _is_newer(each, access, clicked_at) for each in others.access)
-    return Found(frozenset(each.id for each in listed), theirs, left, newer)
+    return Found(frozenset(each.id for each in listed), over, theirs, left, newer)
 
 
 def _is_newer(other: Access, access: Access, clicked_at: datetime) -> bool:
@@ -290,9 +304,9 @@ def _confirmed(ending: Ending, found: Found, now: datetime) -> Ending:
 
 
 def _seen(session: EndedSession, found: Found, now: datetime) -> EndedSession:
-    if session.state not in {EndState.ASKED, EndState.UNCONFIRMED}:
+    if session.state not in _ASKED:
         return session
-    if session.id not in found.open:
+    if session.id in found.ended:
         return replace(session, state=EndState.ENDED)
     waits = session.asked_at and runs(session.asked_at + CONFIRMED_WITHIN, now=now, span=CONFIRMED_WITHIN)
     return session if waits else replace(session, state=EndState.UNCONFIRMED)

@@ -70,6 +70,7 @@ class _Overlap:
         if chance.random() < 0.2:  # the same requester has further access
             self._people.append(replace(self._target, request="second", begins=NOW - self._minutes()))
         self._open = dict[str, tuple[Access, ListedSession]]()
+        self._ended = list[ListedSession]()
         self._opened = 0
 
     def play(self) -> Iterator[bool]:
@@ -83,7 +84,7 @@ class _Overlap:
                 yield self._open[asked.id][0].requester == self._target.requester
                 current = with_state(current, asked.id, EndState.ASKED, at=self._at)
                 if self._chance.random() < 0.8:  # AWS may accept the call without an effect
-                    del self._open[asked.id]
+                    self._ended.append(replace(self._open.pop(asked.id)[1], open=False))
             current = scheduled(current, self._target, self._at, called=asked is not None)
             if current.stage is EndingStage.OVER:
                 return
@@ -105,7 +106,7 @@ class _Overlap:
 
     def _read(self) -> Found:
         others = Others(tuple(each for each in self._people if each is not self._target), complete=True)
-        listed = [each for _, each in self._open.values()]
+        listed = [*self._ended, *(each for _, each in self._open.values())]
         return found_in(listed, self._target, others, clicked_at=NOW, now=self._at)
 
     def _minutes(self) -> timedelta:

@@ -177,6 +177,24 @@ async def test_session_that_aws_accepts_to_end_and_still_lists_is_not_confirmed(
     assert (await states(world, key), ended(world)) == ({name: EndState.ENDED}, [name, name])
 
 
+async def test_session_that_aws_lists_neither_as_open_nor_as_ended_is_not_confirmed() -> None:
+    """So may a session be whose node is offline. The card does not say that it has ended."""
+    world = ending_world()
+    key = await granted(world)
+    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    world.sessions.ends = SessionEnd.STAYS
+    await over(world, key)
+    await asked(world, key)
+    await world.pass_time(key, 10)
+    listed = world.sessions.sessions.pop(name)
+    await world.pass_time(key, CONFIRMED_WITHIN.total_seconds())
+    assert await states(world, key) == {name: EndState.UNCONFIRMED}
+    assert "1 session ended" not in card(world)
+    world.sessions.sessions[name] = replace(listed, open=False, ended_at=world.clock.now())
+    await world.pass_time(key, MINUTE)
+    assert await states(world, key) == {name: EndState.ENDED}
+
+
 async def test_requesters_on_one_node_keep_their_sessions_when_anothers_are_ended() -> None:
     """A session of an unknown owner, of an unknown type or of standard access is left open, too."""
     world = ending_world()

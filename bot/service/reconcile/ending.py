@@ -29,7 +29,7 @@ from bot.domain.endings import (
 )
 from bot.domain.permission import Refusal
 from bot.domain.record import Record
-from bot.domain.sessions import Access, Others, with_ended
+from bot.domain.sessions import MARGIN, Access, Others, with_ended
 from bot.ports.aws import AwsThrottled, AwsUnavailable, EndingRoleRefused, EndRefused, Sessions, SessionsDenied
 from bot.ports.clock import Clock
 from bot.service.checks.outcomes import Outcomes, Work
@@ -122,11 +122,13 @@ class SessionEndings:
         """
         place, own = (record.key.account, record.key.region), str(record.key)
         active = await self._sessions.active(*place)
+        # a session that is in neither list, such as one on a node that is offline, may still be open
+        ended = await self._sessions.ended(*place, access.begins - 2 * MARGIN) if ending.missing_from(active) else ()
         listed = await self._sessions.granted(*place, access.others_since)
         if not is_complete(listed, own):
             raise AwsUnavailable(ACCESS_UNLISTED)
         others = Others(tuple(each for each in listed if each.request != own), complete=True)
-        return found_in(active, access, others, clicked_at=ending.clicked_at, now=self._clock.now())
+        return found_in((*active, *ended), access, others, clicked_at=ending.clicked_at, now=self._clock.now())
 
     # --- end
 

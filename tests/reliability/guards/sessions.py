@@ -50,6 +50,10 @@ def _accepted(seen: Any, session: EndedSession, *given: Any) -> Any:
     return replace(session, state=EndState.ENDED) if session.state is EndState.ASKED else seen(session, *given)
 
 
+def _unlisted_is_ended(seen: Any, session: EndedSession, found: Found, now: Any) -> Any:
+    return seen(session, replace(found, ended=found.ended | ({session.id} - found.open)), now)
+
+
 GUARDS = (
     Guard(
         "a session while others have access is not the requester's",
@@ -152,9 +156,14 @@ GUARDS = (
         {"bot.service.clicks.state_check:is_fresh": always(True)},
     ),
     Guard(
-        "a session has ended only once AWS no longer lists it",
+        "a session has ended only once AWS lists it as ended",
         ENDING + "test_session_that_aws_accepts_to_end_and_still_lists_is_not_confirmed",
         {"bot.domain.endings:_seen": around(_accepted)},
+    ),
+    Guard(
+        "a session that AWS does not list has not ended",
+        ENDING + "test_session_that_aws_lists_neither_as_open_nor_as_ended_is_not_confirmed",
+        {"bot.domain.endings:_seen": around(_unlisted_is_ended)},
     ),
     Guard(
         "a time that a clock stored ahead does not delay an ending",

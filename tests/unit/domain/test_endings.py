@@ -163,19 +163,23 @@ def test_each_planned_session_is_asked_for_only_after_a_second_read_that_says_th
     assert states(by_elimination) == {"s-2": EndState.FOUND}
 
 
-def test_a_session_has_ended_once_it_is_no_longer_listed() -> None:
-    """That AWS accepted the call proves nothing. A session that is listed for long is not confirmed, until it is."""
+def test_a_session_has_ended_once_it_is_listed_as_ended() -> None:
+    """That AWS accepted the call, or lists it as open no longer, proves nothing. A session that is listed for long is not confirmed, until it is."""
     begun = after_read(ending(), found(session()), NOW)
     asked = with_state(begun, "s-1", EndState.ASKED, at=NOW)
     assert scheduled(asked, access(), NOW, called=True).next_at == NOW + LOOK_PAUSE
     listed = after_read(asked, found(session()), NOW + SECOND)
     assert states(listed) == {"s-1": EndState.ASKED}
-    assert states(after_read(asked, found(), NOW + SECOND)) == {"s-1": EndState.ENDED}
+    over = session(open=False)
+    assert states(after_read(asked, found(over), NOW + SECOND)) == {"s-1": EndState.ENDED}
+    assert states(after_read(asked, found(session(), over), NOW + SECOND)) == {"s-1": EndState.ENDED}
+    assert states(after_read(asked, found(), NOW + SECOND)) == {"s-1": EndState.ASKED}
+    assert states(after_read(asked, found(), NOW + CONFIRMED_WITHIN)) == {"s-1": EndState.UNCONFIRMED}
     late = after_read(asked, found(session()), NOW + CONFIRMED_WITHIN)
     assert states(late) == {"s-1": EndState.UNCONFIRMED}
     rested = scheduled(late, access(), NOW + CONFIRMED_WITHIN, called=False)
     assert (rested.in_round, rested.next_at) == (False, NOW + MINUTE)
-    assert states(after_read(rested, found(), NOW + MINUTE)) == {"s-1": EndState.ENDED}
+    assert states(after_read(rested, found(over), NOW + MINUTE)) == {"s-1": EndState.ENDED}
     assert states(after_read(rested, found(session()), NOW + MINUTE)) == {"s-1": EndState.FOUND}
 
 
@@ -253,8 +257,9 @@ def test_an_ending_is_bounded() -> None:
     each, at = ending(), NOW
     while each.stage is EndingStage.RUNS and each.next_at:
         at = each.next_at
-        listed = [one for one in many if (known := each.session(one.id)) is None or known.state is not EndState.ASKED]
-        each = after_read(each, found(*listed, at=at), at)
+        asked = {one.id for one in each.sessions if one.state is EndState.ASKED}
+        listed = [one for one in many if one.id not in asked]
+        each = after_read(each, found(*listed, *(session(one, open=False) for one in asked), at=at), at)
         assert each.count(EndState.FOUND) <= MOST_PLANNED
         many = listed
         if planned := next_planned(each):

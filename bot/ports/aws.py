@@ -180,8 +180,14 @@ class Sessions(Protocol):
         Raises AwsUnavailable.
         """
 
+    async def prepare_end(self, key: RequestKey, session: RoleSession) -> None:
+        """Do what `end` may have to wait for: assume the role, and wait for the quota. Ends nothing.
+
+        Raises EndingRoleRefused, AwsUnavailable.
+        """
+
     async def end(self, key: RequestKey, session_id: str, session: RoleSession) -> None:
-        """Ask AWS to end a session on a node, in the role session of the person who ends it; at most one a second.
+        """Ask AWS to end a session on a node, in the role session of the person who ends it, after `prepare_end`.
 
         The answer proves nothing: AWS accepts any session id. Repeating the call is safe. Raises EndRefused,
         EndingRoleRefused, AwsUnavailable; after AwsUnavailable, the session may be open or ended.

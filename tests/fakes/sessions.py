@@ -76,6 +76,10 @@ class FakeSessions:
         granted = filter(None, map(access_of, self.requests.values()))
         return [each for each in (*granted, *self.access) if each.ends >= since]
 
+    async def prepare_end(self, key: RequestKey, session: RoleSession) -> None:
+        """Assume the role."""
+        self._pass("prepare_end")
+
     async def end(self, key: RequestKey, session_id: str, session: RoleSession) -> None:
         """Do what `ends` says. As in AWS, any session id is accepted, also that of a session that has ended."""
         self.end_calls.append((session_id, session))

@@ -510,6 +510,20 @@ def delayed(call: Callable[..., Awaitable[Any]], world: World) -> Callable[..., 
     return late
 
 
+async def test_nothing_waits_between_the_reads_and_the_call() -> None:
+    """Assuming the role may take seconds. Before it, permission, sessions and access would be older than they may be."""
+    world = ending_world()
+    key = await granted(world)
+    world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    await over(world, key)
+    await asked(world, key)
+    preparing = "prepare_end"
+    setattr(world.sessions, preparing, delayed(world.sessions.prepare_end, world))  # as slow as STS may be
+    for _ in range(2):
+        await world.reconciler.reconcile(key)
+    assert world.sessions.calls[-4:] == ["prepare_end", "active", "granted", "end"]
+
+
 async def test_missing_permission_to_list_sessions_stops_the_ending() -> None:
     """It needs an administrator."""
     world = ending_world()

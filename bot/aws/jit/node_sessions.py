@@ -55,19 +55,26 @@ class NodeSessions:
         except CallFailed as failed:
             raise unavailable(failed) from failed
 
+    async def prepare_end(self, key: RequestKey, session: RoleSession) -> None:
+        """Assume the role and wait for the quota. Raises EndingRoleRefused, AwsUnavailable."""
+        await self._credentials(key, session)
+        try:
+            await self._clients.turn(Place(key.account, key.region), "ssm", TERMINATE, Lane.RECONCILE)
+        except CallFailed as failed:
+            raise unavailable(failed) from failed
+
     async def end(self, key: RequestKey, session_id: str, session: RoleSession) -> None:
         """End a session, in a role of its account. Raises EndRefused, EndingRoleRefused, AwsUnavailable."""
-        if session.account != key.account:
-            raise EndingRoleRefused("RoleOfAnotherAccount", denied=True)
-        place, credentials = Place(key.account, key.region), await self._credentials(session)
+        place, credentials = Place(key.account, key.region), await self._credentials(key, session)
         try:
-            await self._clients.turn(place, "ssm", TERMINATE, Lane.RECONCILE)
             await self._clients.send(place, TERMINATE, credentials, SessionId=session_id)
         except CallFailed as failed:
             raise self._not_ended(credentials, failed) from failed
         self._clients.sessions.accepted(session)
 
-    async def _credentials(self, session: RoleSession) -> Credentials:
+    async def _credentials(self, key: RequestKey, session: RoleSession) -> Credentials:
+        if session.account != key.account:
+            raise EndingRoleRefused("RoleOfAnotherAccount", denied=True)
         try:
             return await self._clients.sessions.get(session, Lane.RECONCILE)
         except CallFailed as failed:

@@ -106,14 +106,25 @@ class SessionEndings:
     # --- read
 
     async def _look(self, record: Record, ending: Ending, access: Access, actor: Actor | None) -> Record:
-        read_at = self._clock.now()
         try:
+            if next_planned(ending):
+                await self._prepare(record, ending)
+                actor = await self._permission.actor_of(record, ending)
+            read_at = self._clock.now()
             found = await self._read(record, ending, access)
+        except EndingRoleRefused:
+            return await self._stop(record, ending, Stopped.NO_ROLE)
         except SessionsDenied:
             return await self._stop(record, ending, Stopped.UNREADABLE)
         except AwsUnavailable as problem:
             return await self._put_off(record, ending, problem.code)
         return await self._step(record, ending, access, actor, found=found, read_at=read_at)
+
+    async def _prepare(self, record: Record, ending: Ending) -> None:
+        """Do what the call may have to wait for before everything is read. Raises EndingRoleRefused, AwsUnavailable."""
+        configuration = self._configuration.value
+        if role := configuration.end_sessions_role(record.key):
+            await self._sessions.prepare_end(record.key, session_in(configuration, role, ending.person))
 
     async def _read(self, record: Record, ending: Ending, access: Access) -> Found:
         """Read all open sessions, then all access: access with which one of them was started is in the list.

@@ -253,7 +253,8 @@ def after_read(ending: Ending, found: Found, now: datetime) -> Ending:
         kept = (each for each in seen.sessions if each.state is not EndState.FOUND or theirs.get(each.id) == each)
         return replace(seen, sessions=tuple(kept), left=found.left, failures=0)
     others = tuple(each for each in seen.sessions if each.id not in theirs)
-    planned = tuple(theirs.values())[: max(0, min(MOST_PLANNED, MOST_ENDED - len(others)))]
+    untried_first = sorted(theirs.values(), key=lambda each: seen.session(each.id) is not None)
+    planned = tuple(untried_first)[: max(0, min(MOST_PLANNED, MOST_ENDED - len(others)))]
     left = found.left + len(theirs) - len(planned)
     begun = replace(seen, sessions=(*others, *planned), left=left, failures=0)
     return replace(begun, in_round=True, rounds=ending.rounds + 1)

@@ -276,6 +276,18 @@ def test_an_ending_is_bounded() -> None:
     assert len(running) == MOST_ENDINGS
 
 
+def test_sessions_that_cannot_be_ended_do_not_keep_further_ones_out_of_a_round() -> None:
+    """A person could otherwise open so many that the next one is never tried."""
+    many = [session(f"s-{number:02}") for number in range(MOST_PLANNED + 1)]
+    each = after_read(ending(), found(*many), NOW)
+    while planned := next_planned(each):
+        each = with_state(each, planned.id, EndState.DENIED, at=NOW)
+    each = scheduled(each, access(), NOW, called=True)
+    assert (each.session(many[-1].id), each.in_round) == (None, False)
+    later = after_read(each, found(*many, at=NOW + MINUTE), NOW + MINUTE)
+    assert later.session(many[-1].id)
+
+
 def test_a_time_that_a_clock_stored_ahead_is_not_waited_for() -> None:
     """Otherwise a corrected clock would delay an ending by hours."""
     assert not ending(next_at=NOW + SECOND).is_due(NOW)

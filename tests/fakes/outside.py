@@ -137,12 +137,15 @@ class Outside:
         """True if no work is left.
 
         No event waits. If there is a request, it has a row without live decisions and lease, which is not due within
-        LONG_QUIET, and no signal has its effect still to come.
+        LONG_QUIET, and no signal has its effect still to come. No session is left that AWS was asked to end and lists
+        as open: the next round asks again.
         """
         if self.queue.hints or not self.aws.requests:
             return not self.queue.hints
         row = self.row()
         if row is None or row.live_decisions or row.lease or self.aws.coming:
+            return False
+        if row.ending and row.ending.count(EndState.ASKED, EndState.UNCONFIRMED):
             return False
         due_in = (row.requeue_at - self.clock.now()).total_seconds() if row.requeue_at else None
         return due_in is None or due_in > LONG_QUIET

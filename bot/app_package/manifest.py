@@ -6,7 +6,7 @@ https://learn.microsoft.com/microsoft-365/extensibility/schema/
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.domain.shown.commands import BotCommand, commands_of
+from bot.domain.shown.replies.commands import BotCommand, commands_of
 from bot.rendering.command_names import COMMAND_NAMES, command_line
 from bot.rendering.i18n import DEFAULT_LOCALE, LOCALES, Localizer
 from bot.rendering.messages import command_help

@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator
 
 from bot.boto.regions import known_regions
-from bot.domain.digest_week import WEEKDAYS, WeeklyTime
 from bot.domain.identity import SSO_ROLE_PREFIX
-from bot.domain.quiet_hours import QuietHours
 from bot.domain.routing import is_channel
+from bot.domain.schedule.digest_week import WEEKDAYS, WeeklyTime
+from bot.domain.schedule.quiet_hours import QuietHours
 from bot.rendering.i18n import LOCALES
 from bot.teams.net.addresses import AddressRefused, checked, is_on_this_link
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from bot.domain.configuration import Configuration
 from bot.domain.identity import Person
 from bot.domain.routing import Channel
-from bot.domain.shown.reply_views import MessageCode, MessageView
+from bot.domain.shown.replies.reply_views import MessageCode, MessageView
 from bot.ports.teams import Chat, ChatRefused, ChatThrottled, ChatUnavailable, Message, People
 from bot.rendering import render, summary
 from bot.service.checks import advice

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.approvers import groups_in
 from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules
-from bot.domain.permission import Refusal, has_votable_approver, may_list_role, why_unidentified
 from bot.domain.request import AccessRequest, Approver, ApproverKind, Level, RequestKey, Status
 from bot.domain.routing import Channel
+from bot.domain.rules.approvers import groups_in
+from bot.domain.rules.permission import Refusal, has_votable_approver, may_list_role, why_unidentified
 from bot.ports.aws import AwsUnavailable, ListedRequest
 from bot.ports.probes import ApprovalPolicy, AwsProbes, SessionPreferences
 from bot.ports.store import Store, StoreUnavailable

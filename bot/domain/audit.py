@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from bot.domain.access.endings import Ending, EndState
+from bot.domain.access.sessions import SeenSession
 from bot.domain.decision import Decision, DecisionState
-from bot.domain.endings import Ending, EndState
 from bot.domain.record import Record
 from bot.domain.request import SessionAction
-from bot.domain.sessions import SeenSession
 
 
 @dataclass(frozen=True, slots=True)

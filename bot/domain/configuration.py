@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from bot.domain.approvers import groups_in
 from bot.domain.identity import IdentityRules
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import Account, Channel, SessionLogs, same_conversation
+from bot.domain.rules.approvers import groups_in
 
 
 class PrivateReplies(StrEnum):

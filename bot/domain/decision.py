@@ -1,6 +1,6 @@
-"""The life of a decision: its states and the transitions between them. Who may decide: bot.domain.permission.
+"""The life of a decision: its states and the transitions between them. Who may decide: bot.domain.rules.permission.
 
-A click becomes a decision by a claim on the row (bot.domain.claims):
+A click becomes a decision by a claim on the row (bot.domain.rules.claims):
 
     claimed ──sending──> sent ──answered──> confirmed
        │                  │ ├──refused───> refused

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bot.domain.claims import EFFECT_SPAN, may_be_of, voted_by
 from bot.domain.decision import Decision, DecisionEvent, DecisionState, Outcome
 from bot.domain.identity import same_role
 from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, AccessRequest, Level, LevelState, Verdict, Vote, Withdrawal
+from bot.domain.rules.claims import EFFECT_SPAN, may_be_of, voted_by
 
 _REACHED = {Verdict.APPROVE: LevelState.APPROVED, Verdict.REJECT: LevelState.REJECTED}
 

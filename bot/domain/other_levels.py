@@ -1,4 +1,4 @@
-"""Finds out who approved the other levels of a request, for the rule `one_level_per_person` of bot.domain.permission.
+"""Finds out who approved the other levels of a request: bot.domain.rules.permission restricts who approves several.
 
 Approvals count that AWS shows, from Teams or elsewhere, and those in the row that are in progress or accepted. This
 module also finds out whether a channel lists enough people for a policy.
@@ -7,14 +7,14 @@ module also finds out whether a channel lists enough people for a policy.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.domain.approvers import entries_of, groups_in
-from bot.domain.claims import may_be_of, names_only_role, voted_by
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Directory, IdentityRules, Person, Principal, Requester, identify_requester
-from bot.domain.permission import has_votable_approver
 from bot.domain.record import Record
 from bot.domain.request import Level, LevelState, Verdict, Vote
 from bot.domain.routing import MEMBERS, Channel
+from bot.domain.rules.approvers import entries_of, groups_in
+from bot.domain.rules.claims import may_be_of, names_only_role, voted_by
+from bot.domain.rules.permission import has_votable_approver
 from bot.text.names import folded
 
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.domain.claims import awaits_effect
+from bot.domain.access.endings import LONGEST_PAUSE, Ending, active_ending, after_revocation, with_ending
+from bot.domain.access.sessions import Access, Usage, access_of
 from bot.domain.decision import LONGEST_HOLD, Decision, DecisionState, Outcome
-from bot.domain.endings import LONGEST_PAUSE, Ending, active_ending, after_revocation, with_ending
 from bot.domain.identity import Person, PrincipalKind, Requester
 from bot.domain.request import AccessRequest, Level, RequestKey, Status, Verdict
-from bot.domain.reviewing import REVIEW_SPAN, Review
 from bot.domain.routing import Route
-from bot.domain.sessions import Access, Usage, access_of
+from bot.domain.rules.claims import awaits_effect
+from bot.domain.rules.reviewing import REVIEW_SPAN, Review
 from bot.domain.spans import is_ahead, runs
 from bot.domain.surface import Surface, SurfaceKind
 

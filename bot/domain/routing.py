@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.domain.digest_week import WeeklyTime
-from bot.domain.quiet_hours import QuietHours
 from bot.domain.request import AccessRequest, Verdict
+from bot.domain.schedule.digest_week import WeeklyTime
+from bot.domain.schedule.quiet_hours import QuietHours
 
 DEFAULT_TAGS = ("Environment", "Owner", "Team", "Service")  # shown where present unless show_tags says otherwise
 # Endings of channel ids; the older one is still in use. Ids of group chats end in `@thread.v2`.

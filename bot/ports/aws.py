@@ -7,8 +7,8 @@ from typing import Final, Protocol
 
 from pydantic import SecretStr
 
+from bot.domain.access.sessions import Access, ListedSession
 from bot.domain.request import AccessRequest, Action, Execution, Grant, RequestKey, Status
-from bot.domain.sessions import Access, ListedSession
 
 READER_SESSION: Final = "node-access-bot"  # session name of the bot's own reads and checks in CloudTrail
 

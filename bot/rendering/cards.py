@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from bot.domain.permission import Refusal
 from bot.domain.request import Verdict, Withdrawal
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DecisionLine, LevelLine, Notice, NoticeCode
 from bot.rendering.console_links import console_links
 from bot.rendering.formatter import LIMITS, CardFormatter, Data, Runs

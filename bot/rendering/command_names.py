@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from bot.domain.shown.commands import BotCommand
+from bot.domain.shown.replies.commands import BotCommand
 from bot.rendering.i18n import LOCALES, Localizer
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from bot.domain.decision import Outcome
-from bot.domain.permission import Refusal
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, Notice, NoticeCode, Reason
 from bot.rendering.formatter import LIMITS, CardFormatter, Data
 

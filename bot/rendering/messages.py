@@ -3,8 +3,8 @@
 from typing import Final
 
 from bot.domain.routing import MEMBERS
-from bot.domain.shown.commands import BotCommand, commands_of
-from bot.domain.shown.reply_views import HelpView, MessageView, SetupView
+from bot.domain.shown.replies.commands import BotCommand, commands_of
+from bot.domain.shown.replies.reply_views import HelpView, MessageView, SetupView
 from bot.domain.shown.views import DirectKind, DirectView, NoteKind, NoteView, Notice, UsageState
 from bot.rendering.command_names import command_line
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from pydantic_core import to_json
 
-from bot.domain.shown.reply_views import (
+from bot.domain.shown.replies.reply_views import (
     HelpView,
     HistoryView,
     MessageView,

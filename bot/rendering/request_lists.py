@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bot.domain.request import Action, Verdict, Withdrawal
-from bot.domain.shown.reply_views import HistoryView, PendingView, RequestLine
+from bot.domain.shown.replies.reply_views import HistoryView, PendingView, RequestLine
 from bot.domain.shown.views import Banner
 from bot.rendering.formatter import CardFormatter, Data, Runs, plain
 from bot.rendering.i18n import Run

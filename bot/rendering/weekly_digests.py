@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from bot.domain.shown.reply_views import DigestCount, WeeklyDigestView
+from bot.domain.shown.replies.reply_views import DigestCount, WeeklyDigestView
 from bot.rendering.formatter import CardFormatter, Data
 
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from bot.domain.approvers import GroupMembers, Unread, groups_in
+from bot.domain.rules.approvers import GroupMembers, Unread, groups_in
 from bot.ports.teams import GroupProblem, Groups, GroupUnavailable
 
 _PASSING: Final = frozenset({GroupProblem.UNAVAILABLE})

@@ -17,9 +17,9 @@ from bot.domain.record import Record
 from bot.domain.request import Status
 from bot.domain.routing import Channel, thread_root
 from bot.domain.shown.card import card_view
-from bot.domain.shown.commands import BotCommand
 from bot.domain.shown.decided import decision_lines
-from bot.domain.shown.reply_views import (
+from bot.domain.shown.replies.commands import BotCommand
+from bot.domain.shown.replies.reply_views import (
     HelpView,
     HistoryKind,
     HistoryView,
@@ -30,11 +30,11 @@ from bot.domain.shown.reply_views import (
     SetupView,
     View,
 )
-from bot.domain.shown.request_lines import request_line
+from bot.domain.shown.replies.request_lines import request_line
 from bot.ports.clock import Clock
 from bot.ports.teams import People
-from bot.service.clicks.permission_check import PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.decisions.permission_check import PermissionCheck
 from bot.service.incoming import IncomingMessage
 from bot.service.jump_links import JumpLinks
 from bot.service.past_requests import PastRequests, RequestHistory

@@ -7,7 +7,7 @@ from typing import Final
 import regex
 
 from bot.domain.identity import Person
-from bot.domain.shown.commands import BotCommand
+from bot.domain.shown.replies.commands import BotCommand
 from bot.rendering.command_names import COMMAND_NAMES
 from bot.text.names import caseless
 

@@ -15,8 +15,8 @@ from bot.domain.routing import Channel, same_conversation
 from bot.domain.shown.card_places import channel_of_card
 from bot.domain.surface import Surface
 from bot.ports.teams import People
-from bot.service.clicks.permission_check import Actor, PermissionCheck
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.decisions.permission_check import Actor, PermissionCheck
 from bot.service.jump_links import JumpLinks
 from bot.text.names import folded
 

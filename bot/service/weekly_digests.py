@@ -11,19 +11,19 @@ from typing import Final
 import structlog
 
 from bot.concurrency.backoff import backoff
+from bot.domain.access.sessions import LONGEST_ACCESS
 from bot.domain.digest_post import LONGEST_PAUSE, DigestPost
-from bot.domain.digest_week import DigestWeek
 from bot.domain.history import HistoryEntry, is_listed, place_subject
 from bot.domain.routing import Channel
-from bot.domain.sessions import LONGEST_ACCESS
-from bot.domain.shown.reply_views import WeeklyDigestView
-from bot.domain.shown.weekly_digest import Tally, tally
+from bot.domain.schedule.digest_week import DigestWeek
+from bot.domain.shown.replies.reply_views import WeeklyDigestView
+from bot.domain.shown.replies.weekly_digest import Tally, tally
 from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
 from bot.ports.teams import Chat, ChatRefused, ChatThrottled, ChatUnavailable, Message
 from bot.rendering import render, summary
 from bot.service.current_configuration import CurrentConfiguration
-from bot.service.reconcile.retry_policy import CROWDING, MOST_POSTS, OUTAGE, POST_REPEATS, REFUSAL
+from bot.service.deliver.retry_policy import CROWDING, MOST_POSTS, OUTAGE, POST_REPEATS, REFUSAL
 from bot.telemetry import Telemetry
 
 PERIOD: Final = 30.0  # seconds between two looks at the clock

@@ -8,7 +8,7 @@ import pytest
 
 from bot.aws.assembly import AwsSide
 from bot.aws.jit import node_sessions
-from bot.domain.sessions import Access, AccessType, Others, Whose, owner_name, whose
+from bot.domain.access.sessions import Access, AccessType, Others, Whose, owner_name, whose
 from bot.ports.aws import AwsThrottled, AwsUnavailable, EndingRoleRefused, EndRefused, RoleSession, SessionsDenied
 from bot.sandbox.aws.jit.assumptions import Assumptions, SessionEnd, SessionOwner
 from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, END_SESSIONS_ROLE, REGION, REQUESTER

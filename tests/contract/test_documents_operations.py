@@ -13,7 +13,7 @@ from bot.domain.audit import CLICKED, END_EVENTS, ENDING_STOPPED, SESSION_ENDED,
 from bot.domain.audit import EVENTS as STEPS
 from bot.domain.shown.views import REASONS
 from bot.ports.teams import ChatProblem
-from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence, Task
+from bot.service.deliver.retry_policy import CONSEQUENCES, Consequence, Task
 from bot.telemetry import EVENTS, METRICS
 from bot.telemetry.metrics import PREFIX, Kind, Metric
 from bot.web import server

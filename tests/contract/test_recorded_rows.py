@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from bot.domain.endings import EndingStage, EndState, Stopped
+from bot.domain.access.endings import EndingStage, EndState, Stopped
+from bot.domain.access.sessions import Whose
 from bot.domain.identity import Person
 from bot.domain.record import Record, Visits
 from bot.domain.request import RequestKey
-from bot.domain.sessions import Whose
 from bot.domain.shown.direct import is_living_copy, living_messages
 from bot.domain.surface import SurfaceKind
 from bot.ports.store import Change, RowUnreadable, Store

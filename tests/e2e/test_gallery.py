@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import CardView, Notice, NoticeCode
 from bot.rendering import render
 from bot.rendering.gallery import samples

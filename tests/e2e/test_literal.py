@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.domain.request import Verdict
-from bot.domain.shown.reply_views import PendingView, RequestLine, View
+from bot.domain.shown.replies.reply_views import PendingView, RequestLine, View
 from bot.domain.shown.views import Banner, Mention, NoteKind, Notice, NoticeCode
 from bot.rendering import render
 from bot.sandbox.node import Node

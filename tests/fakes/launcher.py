@@ -21,12 +21,13 @@ from typing import Any
 
 from bot import app
 from bot.config.settings import load
-from bot.domain.claims import Claim
 from bot.domain.decision import DecisionState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
+from bot.domain.rules.claims import Claim
 from bot.ports.store import Change
-from bot.service.clicks import claiming, held_decision
+from bot.service.clicks import claiming
+from bot.service.decisions import held_decision
 from bot.store.sqlite.store import SqliteStore
 from tests.fakes.offset_clock import OffsetClock, TimeOffset
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from bot.domain.access.endings import EndState
 from bot.domain.audit import END_EVENTS
-from bot.domain.endings import EndState
 from bot.domain.identity import Person, Principal
 from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, AccessRequest, Level, RequestKey, Status, Withdrawal

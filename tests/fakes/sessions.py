@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from bot.domain.access.sessions import Access, AccessType, ListedSession, access_of
 from bot.domain.request import AccessRequest, RequestKey
-from bot.domain.sessions import Access, AccessType, ListedSession, access_of
 from bot.ports.aws import AwsThrottled, AwsUnavailable, EndRefused, RoleSession
 from bot.ports.clock import Clock
 from bot.sandbox.aws.jit.assumptions import SessionEnd

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules
 from bot.domain.routing import Channel
-from bot.domain.shown.reply_views import HelpView
+from bot.domain.shown.replies.reply_views import HelpView
 from bot.ports.clock import Clock
 from bot.ports.store import Store, StoreUnavailable
 from bot.service.checks.outcomes import Outcomes

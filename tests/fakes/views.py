@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bot.domain.request import Action, Verdict, Withdrawal
-from bot.domain.shown.reply_views import View
+from bot.domain.shown.replies.reply_views import View
 from bot.domain.shown.views import (
     Banner,
     CardView,

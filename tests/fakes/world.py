@@ -24,9 +24,9 @@ from bot.service.checks.loop import Checks
 from bot.service.checks.outcomes import Outcomes
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.clicks.click_handler import ClickHandler
-from bot.service.clicks.signalling import Signalling
 from bot.service.commands import CommandService
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.decisions.signalling import Signalling
 from bot.service.reconcile.loop import ReconcileLoop
 from bot.service.reconcile.reconciler import Reconciler
 from bot.service.replicas import Replicas

@@ -39,7 +39,9 @@ def main() -> None:
         help="the same seed takes the same sample of the same code, and a larger one begins with it",
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("places", nargs="*", help="bot/domain/claims.py, or bot/domain/claims.py:150 for one line")
+    parser.add_argument(
+        "places", nargs="*", help="bot/domain/rules/claims.py, or bot/domain/rules/claims.py:150 for one line"
+    )
     options = parser.parse_args()
     every = _all_mutants()
     assert EQUIVALENT.keys() <= {each.name for each in every}, "equivalent.py names code that has changed"

@@ -13,7 +13,7 @@ EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {
         "True -> False",
     ): "only callers that do not ask whether a later read may find somebody leave it out",
     (
-        "bot/domain/permission.py",
+        "bot/domain/rules/permission.py",
         "if level is None or not has_votable_approver(level):",
         "level is None or not has_votable_approver(level) -> not has_votable_approver(level)",
     ): "a step that the request does not have is refused before",

@@ -15,9 +15,9 @@ from itertools import chain
 from random import Random
 
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
+from bot.domain.rules.permission import Refusal
 from bot.ports.store import Change
 from bot.service.clicks.click import Answer, Verb
 from bot.store.rows import apply_change

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import time, timedelta
 
 from bot.domain.identity import Person
-from bot.domain.quiet_hours import QuietHours
 from bot.domain.request import Verdict
 from bot.domain.routing import Channel
+from bot.domain.schedule.quiet_hours import QuietHours
 from bot.ports.aws import SignalLost, SignalThrottled
 from bot.service.clicks.click import Verb
 from tests.fakes.aws import GIVE_BACK_ROLE, LEAD

@@ -22,8 +22,8 @@ from bot.domain.decision import QUEUE_SPAN, Decision, DecisionState
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
-from bot.service.clicks import queue
 from bot.service.clicks.click import Answer, Verb
+from bot.service.decisions import queue
 from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import words
 from tests.fakes.chat import TARO_PERSON, FakeChat, FakePeople, person

@@ -71,7 +71,7 @@ def test_tests_of_all_guards_pass_with_every_guard_in_place(runner: Runner, tmp_
 
 
 @pytest.mark.parametrize(
-    "target", ["bot.domain.nowhere:claim", "bot.domain.claims:gone", "bot.domain.claims:Claim.gone"]
+    "target", ["bot.domain.nowhere:claim", "bot.domain.rules.claims:gone", "bot.domain.rules.claims:Claim.gone"]
 )
 def test_guard_whose_target_does_not_exist_raises_an_error(target: str) -> None:
     """Taking out a guard that was renamed or removed raises an error, so its control cannot be skipped silently."""
@@ -86,7 +86,7 @@ def test_run_that_cannot_remove_its_guard_does_not_count_as_failed(runner: Runne
     assert not stopped.red
 
 
-@pytest.mark.parametrize("target", ["bot.domain.claims:claim", "bot.domain.decision:Decision.hold_ended"])
+@pytest.mark.parametrize("target", ["bot.domain.rules.claims:claim", "bot.domain.decision:Decision.hold_ended"])
 def test_guard_whose_replacement_changes_nothing_raises_an_error(target: str) -> None:
     """Such a replacement raises DoesNotFit, so no control can pass while its guard is still in place."""
     with pytest.raises(DoesNotFit, match="is the original"):

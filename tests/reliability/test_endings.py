@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from bot.domain.endings import (
+from bot.domain.access.endings import (
     Ending,
     EndingStage,
     EndState,
@@ -23,7 +23,7 @@ from bot.domain.endings import (
     scheduled,
     with_state,
 )
-from bot.domain.sessions import Access, AccessType, ListedSession, Others, session_names
+from bot.domain.access.sessions import Access, AccessType, ListedSession, Others, session_names
 from tests.fakes.chat import HANAKO
 from tests.figures import Figure, size
 

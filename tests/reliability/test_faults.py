@@ -64,6 +64,6 @@ async def test_control_bot_that_repeats_a_signal_after_a_lost_reply_doubles_it(
     """Negative control: a bot that retries after a lost reply, without a state check, sends a second signal."""
     async with broken_world(monkeypatch, tmp_path) as there:
         monkeypatch.setattr("bot.aws.jit.signals._outcome", lambda failed: SignalThrottled(failed.code))
-        monkeypatch.setattr("bot.service.clicks.state_check.not_waiting", lambda *_: None)
+        monkeypatch.setattr("bot.service.decisions.state_check.not_waiting", lambda *_: None)
         await there.cell(Service.SSM, Break.LOST, Phase.CLICKED)
     assert there.double > 0

@@ -7,8 +7,9 @@ reminders are due, and until a second channel may decide.
 
 import pytest
 
-from bot.domain.claims import Claim
-from bot.service.clicks import claiming, held_decision
+from bot.domain.rules.claims import Claim
+from bot.service.clicks import claiming
+from bot.service.decisions import held_decision
 from tests.figures import Figure, size
 from tests.reliability.schedule import CLICKERS, WORKERS, End, end_of
 

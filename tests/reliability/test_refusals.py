@@ -20,7 +20,7 @@ from bot.domain.shown.card_places import card_name
 from bot.domain.shown.surfaces import desired
 from bot.rendering import render
 from bot.service.clicks.click import Click, Verb
-from bot.service.reconcile import retry_policy
+from bot.service.deliver import retry_policy
 from tests.fakes.card_text import without_viewers
 from tests.fakes.chat import CHANNEL, HANAKO
 from tests.fakes.memory_connector import THREAD, FalseAnswer, MemoryConnector, Written

@@ -17,8 +17,8 @@ import pytest
 
 from bot.domain.identity import IdentityRules
 from bot.domain.identity import Person as Actor
-from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Verdict
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import Reason
 from bot.service.clicks.click import Click, Verb
 from bot.teams.net.addresses import ServiceHosts

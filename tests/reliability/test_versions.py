@@ -12,16 +12,16 @@ from typing import Any, Final
 
 import pytest
 
+from bot.domain.access.endings import Ending
+from bot.domain.access.sessions import SeenSession, Usage, Whose
 from bot.domain.decision import DecisionEvent, DecisionState
-from bot.domain.endings import Ending
 from bot.domain.record import Escalation, Lease, Record, Visits
-from bot.domain.reviewing import REVIEW_SPAN, Review, renewed
 from bot.domain.routing import Route
-from bot.domain.sessions import SeenSession, Usage, Whose
+from bot.domain.rules.reviewing import REVIEW_SPAN, Review, renewed
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import Store
 from bot.service.clicks.claiming import ClaimLost, Permit, StaleCheck, claimed
-from bot.service.clicks.permission_check import Inputs
+from bot.service.decisions.permission_check import Inputs
 from bot.store import rows
 from bot.store.rows import RECORD, decode, encode
 from tests.contract.stores import DynamoShelf, Shelf, SqliteShelf

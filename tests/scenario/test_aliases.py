@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
+from bot.domain.rules.permission import Refusal
 from bot.service.clicks.click import Answer, Verb
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, without_roster_fields

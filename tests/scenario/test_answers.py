@@ -9,10 +9,10 @@ import pytest
 
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import LevelRule
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import Notice, NoticeCode, Reason
 from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalLost, SignalRefused
 from bot.ports.store import Change, StoreUnavailable, StoreUncertain

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Verdict
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import NoticeCode
-from bot.service.clicks import queue
 from bot.service.clicks.click import Answer
+from bot.service.decisions import queue
 from tests.fakes.chat import HANAKO
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, code_of

@@ -10,8 +10,8 @@ from bot.config.file import parse_configuration
 from bot.domain.configuration import PrivateReplies
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey
-from bot.domain.shown.commands import BotCommand
-from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
+from bot.domain.shown.replies.commands import BotCommand
+from bot.domain.shown.replies.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
 from bot.domain.shown.views import CardView
 from bot.ports.store import MOST_IN_PAGE, Place, Store, Watched
 from bot.rendering import render

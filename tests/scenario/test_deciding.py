@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 from bot.domain.decision import COMMENT_LIMIT, DecisionState, Outcome
-from bot.domain.permission import Refusal
 from bot.domain.request import Status, Verdict
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import SignalLost, SignalRefused, SignalThrottled
 from bot.ports.teams import ChatProblem, ChatUnavailable

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from bot.domain.access.endings import CONFIRMED_WITHIN, UNREAD_AFTER, Ending, EndingStage, EndState, Stopped
+from bot.domain.access.sessions import Access, access_of, session_names
 from bot.domain.decision import DecisionEvent, DecisionState, Outcome
-from bot.domain.endings import CONFIRMED_WITHIN, UNREAD_AFTER, Ending, EndingStage, EndState, Stopped
-from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Status, Verdict
-from bot.domain.sessions import Access, access_of, session_names
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import (
     AwsThrottled,
@@ -28,7 +28,7 @@ from bot.sandbox.aws.jit.assumptions import SessionEnd
 from bot.service.checks.loop import REPEATED_AFTER
 from bot.service.clicks.attempt import INVOKE_BUDGET
 from bot.service.clicks.click import Answer, Verb
-from bot.service.clicks.state_check import FRESH
+from bot.service.decisions.state_check import FRESH
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.aws import TARO as REQUESTER
 from tests.fakes.card_text import nodes, shown

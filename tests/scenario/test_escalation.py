@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.request import Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import Channel, LevelRule
+from bot.domain.rules.permission import Refusal
 from bot.ports.teams import ChatProblem, GroupProblem
 from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.incoming import IncomingMessage

@@ -7,9 +7,9 @@ import pytest
 
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict, Withdrawal
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import SignalRefused, SignalThrottled
 from bot.ports.store import Replica

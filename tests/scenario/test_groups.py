@@ -7,9 +7,9 @@ import pytest
 
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey
 from bot.domain.routing import Channel, LevelRule
+from bot.domain.rules.permission import Refusal
 from bot.ports.teams import GroupProblem
 from bot.service.clicks.click import Verb
 from bot.service.incoming import IncomingMessage

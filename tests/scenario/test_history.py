@@ -11,7 +11,7 @@ from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Match
-from bot.domain.shown.reply_views import HistoryKind, HistoryView
+from bot.domain.shown.replies.reply_views import HistoryKind, HistoryView
 from bot.domain.shown.views import Banner
 from bot.ports.store import Place, Watched
 from bot.rendering import render

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.identity import IdentityRules, Person
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
+from bot.domain.rules.permission import Refusal
 from bot.service.clicks.click import Answer, Verb
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.world import World, code_of, new_world

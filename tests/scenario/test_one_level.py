@@ -8,10 +8,10 @@ import pytest
 
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Channel, LevelRule
-from bot.domain.shown.reply_views import PendingView
+from bot.domain.rules.permission import Refusal
+from bot.domain.shown.replies.reply_views import PendingView
 from bot.ports.store import Change
 from bot.service.clicks.click import Verb
 from bot.service.incoming import IncomingMessage

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.claims import EFFECT_SPAN
 from bot.domain.decision import Outcome
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey, Status, Verdict
+from bot.domain.rules.claims import EFFECT_SPAN
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import SignalRefused
 from bot.sandbox.aws.jit.assumptions import Assumptions

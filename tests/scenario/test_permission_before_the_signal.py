@@ -8,10 +8,10 @@ import pytest
 
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
 from bot.domain.routing import LevelRule
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import SignalThrottled
 from bot.service.clicks.click import Answer, Verb

@@ -18,7 +18,7 @@ from bot.domain.shown.card_places import card_name
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message
-from bot.service.reconcile import retry_policy
+from bot.service.deliver import retry_policy
 from tests.fakes.chat import CHANNEL, HANAKO
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World

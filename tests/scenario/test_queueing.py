@@ -10,13 +10,13 @@ import pytest
 
 from bot.domain.decision import QUEUE_SPAN, Decision, DecisionState, Outcome
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Verdict, Withdrawal
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import Signal, SignalThrottled
 from bot.service.clicks.click import Answer, Verb
-from bot.service.clicks.queue import MOST_OF_A_PERSON, TURNS
 from bot.service.clicks.retracting import may_retract
+from bot.service.decisions.queue import MOST_OF_A_PERSON, TURNS
 from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import nodes, shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person

@@ -14,7 +14,7 @@ from bot.domain.shown.direct import IDENTIFYING_SPAN
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import Change, StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
-from bot.service.reconcile import retry_policy
+from bot.service.deliver import retry_policy
 from bot.service.reconcile.loop import SIDE_BY_SIDE
 from bot.service.sources.installation_events import MOST_FAILURES, InstallationEvents
 from tests.fakes.chat import CHANNEL, HANAKO, TARO_PERSON

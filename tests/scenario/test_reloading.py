@@ -16,10 +16,10 @@ from bot.config.file import parse_configuration
 from bot.config.file_source import FileSource
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import IdentityRules
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Channel
+from bot.domain.rules.permission import Refusal
 from bot.ports.aws import AwsThrottled, AwsUnavailable, SignalRefused, SignalThrottled
 from bot.ports.store import StoreUnavailable
 from bot.sandbox.sandbox import free_port

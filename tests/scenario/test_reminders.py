@@ -6,10 +6,10 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from bot.domain.quiet_hours import QuietHours
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Channel, LevelRule
+from bot.domain.schedule.quiet_hours import QuietHours
 from bot.ports.teams import ChatThrottled, ChatUnavailable
 from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import nodes, shown

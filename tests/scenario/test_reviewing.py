@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import LevelRule
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import NoticeCode
 from bot.service.clicks.click import Answer, Verb
 from tests.fakes.card_text import nodes, shown

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from bot.domain.access.sessions import Access, AccessType, Whose, access_of, session_names
 from bot.domain.record import Record
 from bot.domain.request import Node, RequestKey, Status, Verdict
-from bot.domain.sessions import Access, AccessType, Whose, access_of, session_names
 from bot.ports.aws import AwsUnavailable, SessionsDenied
 from bot.service.sources.session_watch import DENIED_PAUSE, FAILURES
 from tests.contract import documents

@@ -11,8 +11,8 @@ from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
 from bot.service.clicks.click import Answer
-from bot.service.clicks.signal_attempt import READING
-from bot.service.clicks.state_check import FRESH
+from bot.service.decisions.signal_attempt import READING
+from bot.service.decisions.state_check import FRESH
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.store import HangingStore, MemoryStore, Tables
 from tests.fakes.world import World, new_world

@@ -12,8 +12,8 @@ from bot.domain.routing import Match
 from bot.domain.surface import DeliveryState, Surface
 from bot.ports.teams import ChatProblem, ChatRefused, Message, Posted
 from bot.service.clicks.click import Answer, Verb
-from bot.service.reconcile import retry_policy
-from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence, Task
+from bot.service.deliver import retry_policy
+from bot.service.deliver.retry_policy import CONSEQUENCES, Consequence, Task
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON
 from tests.fakes.world import APPROVALS, World, new_world
 

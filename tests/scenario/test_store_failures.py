@@ -18,7 +18,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import SignalThrottled
-from bot.service.clicks.queue import TURNS
+from bot.service.decisions.queue import TURNS
 from tests.fakes.aws import FakeAws
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, FakePeople, person
 from tests.fakes.clock import ManualClock

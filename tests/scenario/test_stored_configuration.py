@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from structlog.testing import capture_logs
 
-from bot.domain.permission import Refusal
+from bot.domain.rules.permission import Refusal
 from bot.ports.configuration import SourceUnreadable
 from tests.fakes.chat import ICHIRO
 from tests.fakes.watching import TOML, VersionedPlace, WatchingBot

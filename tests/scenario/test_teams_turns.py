@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from bot.domain.configuration import PrivateReplies
 from bot.domain.decision import Outcome
-from bot.domain.shown.reply_views import HelpView, MessageCode, MessageView
+from bot.domain.shown.replies.reply_views import HelpView, MessageCode, MessageView
 from bot.domain.shown.views import Notice, NoticeCode
 from bot.ports.teams import Message
 from bot.rendering import render, summary

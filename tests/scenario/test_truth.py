@@ -8,10 +8,10 @@ from datetime import datetime
 import pytest
 
 from bot.domain.decision import DecisionState, Outcome
-from bot.domain.permission import Refusal
 from bot.domain.record import ROW_LEASE, Lease, Record
 from bot.domain.request import AccessRequest, Approver, ApproverKind, RequestKey, Status, Verdict
 from bot.domain.routing import Match
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.direct import DIRECTS, IDENTIFYING_SPAN
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Signal, SignalLost, SignalRefused

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.identity import IdentityRules
-from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey, Status
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.direct import LOOKUP_SPAN
 from bot.service.sources.installation_events import InstallationEvents
 from tests.fakes.aws import TARO as PRINCIPAL

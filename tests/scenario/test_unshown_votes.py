@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bot.domain.claims import EFFECT_SPAN
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import Person
 from bot.domain.request import RequestKey, Status, Verdict, Vote
+from bot.domain.rules.claims import EFFECT_SPAN
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable
 from bot.ports.teams import ChatThrottled

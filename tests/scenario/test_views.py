@@ -16,7 +16,7 @@ from bot.domain.shown.viewers import MOST_VIEWERS
 from bot.domain.shown.views import DirectView, NoticeCode
 from bot.service.approver_groups import ApproverGroups
 from bot.service.clicks.click import Click, Verb
-from bot.service.reconcile.mentioning import Mentioning
+from bot.service.deliver.mentioning import Mentioning
 from tests.fakes.card_text import nodes, shown, words
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, person
 from tests.fakes.clock import ManualClock, turns_during

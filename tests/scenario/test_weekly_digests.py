@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bot.domain.digest_week import WeeklyTime
 from bot.domain.request import Status, Verdict
+from bot.domain.schedule.digest_week import WeeklyTime
 from bot.ports.store import StoreUnavailable
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
-from bot.service.reconcile.retry_policy import MOST_POSTS
+from bot.service.deliver.retry_policy import MOST_POSTS
 from tests.fakes.card_text import shown
 from tests.fakes.chat import CHANNEL
 from tests.fakes.clock import settled

@@ -6,20 +6,20 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bot.domain.claims import EFFECT_SPAN
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, RequestKey, Status, Verdict, Withdrawal
 from bot.domain.routing import LevelRule
+from bot.domain.rules.claims import EFFECT_SPAN
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import NoticeCode, Reason
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
 from bot.ports.teams import ChatUnavailable
 from bot.service.approver_groups import ApproverGroups
 from bot.service.clicks.click import Click, Verb
-from bot.service.clicks.permission_check import PermissionCheck
+from bot.service.decisions.permission_check import PermissionCheck
 from tests.fakes.aws import GIVE_BACK_ROLE, TARO, key_of
 from tests.fakes.card_text import shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person

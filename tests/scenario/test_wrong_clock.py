@@ -12,7 +12,7 @@ from bot.domain.record import GONE_AFTER, LONGEST_RETRY
 from bot.domain.request import RequestKey, Status
 from bot.ports.teams import ChatUnavailable
 from bot.service.clicks.click import Answer
-from bot.service.reconcile import retry_policy
+from bot.service.deliver import retry_policy
 from bot.teams.wire.errors import LONGEST_RETRY_AFTER
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.fakes.world import World, new_world

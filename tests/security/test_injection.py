@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.shown.reply_views import HistoryView, PendingView, View
+from bot.domain.shown.replies.reply_views import HistoryView, PendingView, View
 from bot.domain.shown.views import Notice
 from bot.rendering import render
 from bot.rendering.formatter import LIMITS, CardFormatter, Limits

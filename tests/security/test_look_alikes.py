@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
+from bot.domain.rules.permission import Refusal
 from bot.service.clicks.click import Answer
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person, without_roster_fields

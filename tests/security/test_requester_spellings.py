@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal
 from bot.domain.request import RequestKey
+from bot.domain.rules.permission import Refusal
 from bot.service.clicks.click import Verb
 from tests.fakes.aws import ACCOUNT
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, without_roster_fields

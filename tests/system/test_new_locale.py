@@ -17,7 +17,7 @@ PROGRAM = """
 import json
 from bot.app_package.manifest import LANGUAGE_FILES
 from bot.config.file import parse_configuration
-from bot.domain.shown.reply_views import HelpView
+from bot.domain.shown.replies.reply_views import HelpView
 from bot.rendering import render
 from bot.rendering.i18n import Localizer, matching_locale
 from datetime import UTC, datetime, timedelta

@@ -3,9 +3,9 @@
     an event, a difference in AWS's lists, a click, a reply of AWS, a time limit, a crashed process
         -> the row becomes due (`requeue`, `requeue_by`, `requeue_first`, …)                       REQUEUED_BY
         -> bot.service.reconcile.loop finds it, and nothing else calls `reconcile`
-        -> bot.service.reconcile.delivery, and nothing else in bot.service, writes to Teams
+        -> bot.service.deliver.delivery, and nothing else in bot.service, writes to Teams
     a click
-        -> a claim on the row -> bot.service.clicks.signal_attempt, and nothing else, sends to AWS
+        -> a claim on the row -> bot.service.decisions.signal_attempt, and nothing else, sends to AWS
         -> an ending in the row -> bot.service.reconcile.ending, and nothing else, ends sessions
 
 A crash, a lost event and a second replica take the same path, so none of them needs separate code.
@@ -33,10 +33,10 @@ REQUEUED_BY = {
     "bot.service.clicks.attempt": "the requester was identified by rules that have changed since",
     "bot.service.clicks.claiming": "a claim must be continued if its process dies, or its outcome was promised",
     "bot.service.clicks.ending_sessions": "a person ends open sessions, or the rules have changed",
-    "bot.service.clicks.held_decision": "AWS answered a signal, or the decision was withdrawn or left to others",
+    "bot.service.decisions.held_decision": "AWS answered a signal, or the decision was withdrawn or left to others",
     "bot.service.clicks.retracting": "a person took their own decision back",
     "bot.service.clicks.reviewing": "the card names another reviewer, or the mark ends; or the rules have changed",
-    "bot.service.reconcile.outbox": "a delivery changed what Teams must show, or the lease was lost before it",
+    "bot.service.deliver.outbox": "a delivery changed what Teams must show, or the lease was lost before it",
     "bot.service.reconcile.reconciler": "time changes what Teams must show, or something could not be done yet",
     "bot.service.rows": "defines `requeue`",
 }
@@ -116,16 +116,16 @@ def test_only_delivery_digests_replies_and_doctor_use_the_chat_port(used: Sequen
     port = {name for name in vars(Chat) if not name.startswith("_")}
     assert port == {"post", "update", "reply", "reply_to_one", "direct"}
     others = {"bot.teams.inbound.replies", "bot.doctor.messages"}
-    services = {"bot.service.reconcile.delivery", "bot.service.weekly_digests"}
+    services = {"bot.service.deliver.delivery", "bot.service.weekly_digests"}
     assert modules(used, *port, of="chat") == {*services, *others}
     assert modules(used, *port, under=SERVICE) == services
 
 
 def test_only_one_module_sends_signals_to_aws(used: Sequence[Use]) -> None:
     """Only one module sends signals to AWS. Its decisions come from a click, or from reconciling after a crash."""
-    assert modules(used, "signal", of="requests") == {"bot.service.clicks.signal_attempt"}
-    assert modules(used, "run", of="attempt") == {"bot.service.clicks.signalling"}
-    assert modules(used, "carry") == {"bot.service.clicks.attempt", "bot.service.clicks.signalling"}
+    assert modules(used, "signal", of="requests") == {"bot.service.decisions.signal_attempt"}
+    assert modules(used, "run", of="attempt") == {"bot.service.decisions.signalling"}
+    assert modules(used, "carry") == {"bot.service.clicks.attempt", "bot.service.decisions.signalling"}
     assert modules(used, "take_over") == {"bot.service.reconcile.recovering"}
 
 

@@ -7,8 +7,8 @@ approvers are then logged raw at DEBUG, so that the guess can be corrected here.
 import re
 from typing import Final
 
+from bot.domain.access.sessions import AccessType
 from bot.domain.request import ApproverKind, LevelState, Status, Verdict
-from bot.domain.sessions import AccessType
 
 # --- Session Manager's preferences -----------------------------------------------------------------------------------
 
@@ -138,8 +138,8 @@ APPROVER_TYPE_PARTS: Final = {
 # --- sessions -------------------------------------------------------------------------------------------------------
 
 # Documented: the members of a session, none of them required, and the filter keys; not the values of AccessType for
-# the filter. How AWS lists sessions of just-in-time access was not seen: bot.domain.sessions reads every form of Owner,
-# and a session without AccessType is unclear. Sessions of Remote Desktop may be missing.
+# the filter. How AWS lists sessions of just-in-time access was not seen: bot.domain.access.sessions reads every form of
+# Owner, and a session without AccessType is unclear. Sessions of Remote Desktop may be missing.
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_Session.html
 SESSION_TYPES: Final = {each.value: each for each in AccessType}
 SESSION_TYPE_FILTER: Final = {"key": "AccessType", "value": AccessType.JUST_IN_TIME.value}

@@ -18,8 +18,8 @@ from bot.aws.jit.ops_items import OpsItem, UnreadableOpsItem, parse_ops_item
 from bot.boto.failures import CallFailed, Failure, is_denied, unavailable
 from bot.boto.fields import moment, text
 from bot.boto.sdk import Answer, Credentials
+from bot.domain.access.sessions import EARLIEST, LATEST, LONGEST_ACCESS, Access, ListedSession, session_names
 from bot.domain.request import InvalidRequestKey, RequestKey, Status
-from bot.domain.sessions import EARLIEST, LATEST, LONGEST_ACCESS, Access, ListedSession, session_names
 from bot.ports.aws import AwsUnavailable, EndingRoleRefused, EndRefused, RoleSession, SessionsDenied
 
 PAGE = 200  # rows; the most that AWS returns

@@ -1,6 +1,6 @@
 """Which buttons a card has, and why it has none. Whether a person may use one is checked at the click.
 
-The rules are in bot.domain.permission; this module asks them without a person.
+The rules are in bot.domain.rules.permission; this module asks them without a person.
 """
 
 from datetime import datetime
@@ -8,7 +8,10 @@ from datetime import datetime
 from bot.domain.abilities import Abilities
 from bot.domain.configuration import Configuration
 from bot.domain.escalation import rules_in
-from bot.domain.permission import (
+from bot.domain.record import Record
+from bot.domain.request import Level, Status
+from bot.domain.routing import Channel
+from bot.domain.rules.permission import (
     Refusal,
     can_be_decided,
     can_be_revoked,
@@ -18,9 +21,6 @@ from bot.domain.permission import (
     may_list_role,
     why_unidentified,
 )
-from bot.domain.record import Record
-from bot.domain.request import Level, Status
-from bot.domain.routing import Channel
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.views import DecidedElsewhere, NoButtons
 

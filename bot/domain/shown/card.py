@@ -10,11 +10,11 @@ from bot.domain.decision import Decision
 from bot.domain.effects import is_role_denied, role_that_does_not_count
 from bot.domain.escalation import second_channel
 from bot.domain.identity import Person, Principal, role_of_arn
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Level, Node, Status, Verdict, Withdrawal
-from bot.domain.reviewing import active_reviews
 from bot.domain.routing import Channel, causes
+from bot.domain.rules.permission import Refusal
+from bot.domain.rules.reviewing import active_reviews
 from bot.domain.shown.buttons import is_home, is_identified, may_offer_end, may_offer_revoke, rules_now, why_no_buttons
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.connecting import console_url

@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from bot.domain.access.endings import Ending
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision
-from bot.domain.endings import Ending
 from bot.domain.escalation import rules_in, second_channel
 from bot.domain.record import Escalation, Record
 from bot.domain.routing import Channel, same_conversation

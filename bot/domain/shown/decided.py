@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bot.domain.claims import may_be_of, names_only_role, voted_by
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.effects import is_hidden_vote
 from bot.domain.identity import Principal
 from bot.domain.record import Record
 from bot.domain.request import STATUS_AFTER, Action, Level, Status, Verdict, Withdrawal, asked_of_aws
+from bot.domain.rules.claims import may_be_of, names_only_role, voted_by
 from bot.domain.shown.views import DecisionLine
 
 _SETTLED_BY: Mapping[Status, Action] = {

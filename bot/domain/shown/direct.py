@@ -13,9 +13,9 @@ from bot.domain.configuration import Configuration
 from bot.domain.decision import Outcome
 from bot.domain.escalation import second_channel
 from bot.domain.identity import Person
-from bot.domain.permission import can_be_revoked
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Status, Withdrawal
+from bot.domain.rules.permission import can_be_revoked
 from bot.domain.shown.buttons import can_end_sessions, has_open_session, is_undecidable
 from bot.domain.shown.card import access_is_over, conflicting_policies, node_lines, reviewer_names
 from bot.domain.shown.card_places import second_channels

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.domain.claims import awaits_effect
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.effects import failed_by_role, shares_role
 from bot.domain.record import Record
 from bot.domain.request import BY_REQUESTER, Action, Status, Verdict, Withdrawal
+from bot.domain.rules.claims import awaits_effect
 from bot.domain.shown.card import access_is_over, requester_is_person, requester_name
 from bot.domain.shown.decided import deciding_line, effective_decisions, is_hidden
 from bot.domain.shown.views import NoteKind, NoteView

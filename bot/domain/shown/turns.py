@@ -15,7 +15,7 @@ from bot.domain.routing import Channel
 from bot.domain.shown.card import asks_for_decision, card_view
 from bot.domain.shown.card_places import card_name
 from bot.domain.shown.notes import Note, blank_note
-from bot.domain.shown.reply_views import View
+from bot.domain.shown.replies.reply_views import View
 from bot.domain.shown.views import CardView, NoteKind, NoteView
 from bot.domain.spans import is_ahead
 from bot.domain.surface import DeliveryState

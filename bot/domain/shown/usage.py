@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
+from bot.domain.access.endings import EndingStage, EndState
+from bot.domain.access.sessions import SeenSession, Usage, access_of, ended_at, is_settled, span_of
 from bot.domain.configuration import Configuration
 from bot.domain.decision import DecisionState
-from bot.domain.endings import EndingStage, EndState
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.routing import SessionLogs
-from bot.domain.sessions import SeenSession, Usage, access_of, ended_at, is_settled, span_of
 from bot.domain.shown.connecting import console_site
 from bot.domain.shown.views import EndingLine, SessionLink, UsageLine, UsageState
 

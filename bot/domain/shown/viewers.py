@@ -9,11 +9,11 @@ from enum import StrEnum
 from heapq import nsmallest
 from typing import Final, assert_never
 
-from bot.domain.approvers import GroupMembers, listed_approvers
 from bot.domain.identity import Person
-from bot.domain.permission import may_be_approver
 from bot.domain.record import Record
 from bot.domain.routing import Channel
+from bot.domain.rules.approvers import GroupMembers, listed_approvers
+from bot.domain.rules.permission import may_be_approver
 from bot.domain.shown.views import CardView, OwnRequest
 
 MOST_VIEWERS: Final = 60

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal, get_args
 
+from bot.domain.access.endings import Stopped
 from bot.domain.decision import Outcome
-from bot.domain.endings import Stopped
-from bot.domain.permission import Refusal
 from bot.domain.record import Visits
 from bot.domain.request import Action, Status, Verdict
 from bot.domain.routing import Cause
+from bot.domain.rules.permission import Refusal
 
 
 class Banner(StrEnum):

@@ -11,7 +11,7 @@ from bot.domain.identity import Person
 from bot.domain.routing import Channel
 from bot.domain.shown.card_places import is_copy
 from bot.domain.shown.direct import is_living_copy
-from bot.domain.shown.reply_views import View
+from bot.domain.shown.replies.reply_views import View
 from bot.domain.surface import SurfaceKind
 
 

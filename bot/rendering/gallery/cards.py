@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from bot.domain.permission import Refusal
 from bot.domain.record import Visits
 from bot.domain.request import Verdict
 from bot.domain.routing import Cause, CauseKind
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import (
     NO_BUTTONS,
     Banner,

@@ -9,7 +9,7 @@ from bot.domain.decision import Outcome
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.shown.connecting import powershell_command, shell_command
 from bot.domain.shown.direct import NOTIFIED, short_view
-from bot.domain.shown.reply_views import (
+from bot.domain.shown.replies.reply_views import (
     DigestCount,
     HelpView,
     HistoryKind,

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 from bot.domain.decision import Outcome
-from bot.domain.permission import Refusal
 from bot.domain.request import Verdict
-from bot.domain.shown.reply_views import View
+from bot.domain.rules.permission import Refusal
+from bot.domain.shown.replies.reply_views import View
 from bot.domain.shown.views import NO_BUTTONS, REASONS, DecisionLine, Notice, NoticeCode, Reason, Tone
 from bot.rendering.gallery.cards import (
     APPLYING,

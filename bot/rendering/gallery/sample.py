@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 
-from bot.domain.endings import Stopped
+from bot.domain.access.endings import Stopped
 from bot.domain.request import Verdict, Withdrawal
-from bot.domain.shown.reply_views import View
+from bot.domain.shown.replies.reply_views import View
 from bot.domain.shown.views import DecisionLine, EndingLine, Notice, SessionLink, UsageLine, UsageState
 
 

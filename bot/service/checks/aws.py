@@ -8,9 +8,9 @@ from typing import Final
 import structlog
 
 from bot.domain.other_levels import lacks_people
-from bot.domain.permission import has_votable_approver, may_list_role
 from bot.domain.request import Level
 from bot.domain.routing import Channel
+from bot.domain.rules.permission import has_votable_approver, may_list_role
 from bot.ports.aws import AwsThrottled, AwsUnavailable, RoleSession
 from bot.ports.probes import ApprovalPolicy, AwsProbes
 from bot.service.checks import advice

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.concurrency.turns import in_turns
-from bot.domain.approvers import listed_approvers
 from bot.domain.identity import Person
-from bot.domain.permission import may_be_approver
+from bot.domain.rules.approvers import listed_approvers
+from bot.domain.rules.permission import may_be_approver
 from bot.ports.teams import People, RosterUnavailable
 from bot.service.approver_groups import ApproverGroups
 from bot.service.checks.check import NotChecked

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.concurrency.background import Background
-from bot.domain.claims import ClaimRefusal
+from bot.domain.access.endings import Ending, EndingStage
 from bot.domain.decision import COMMENT_LIMIT, Decision
-from bot.domain.endings import Ending, EndingStage
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Withdrawal, asked_of_aws
+from bot.domain.rules.claims import ClaimRefusal
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
 from bot.ports.store import Change, StoreUnavailable, StoreUncertain
@@ -23,9 +23,9 @@ from bot.service.clicks.claiming import ClaimLost, Permit, StaleCheck, claimed, 
 from bot.service.clicks.click import ACTIONS, OF_REQUESTER, Answer, Click, Verb
 from bot.service.clicks.locator import Located
 from bot.service.clicks.notices import notice_of_blocked, notice_of_decision, notice_of_too_late
-from bot.service.clicks.permission_check import Actor, Inputs, PermissionCheck
-from bot.service.clicks.queue import QueueFull, Ticket
-from bot.service.clicks.signalling import Signalling
+from bot.service.decisions.permission_check import Actor, Inputs, PermissionCheck
+from bot.service.decisions.queue import QueueFull, Ticket
+from bot.service.decisions.signalling import Signalling
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 

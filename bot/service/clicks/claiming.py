@@ -1,20 +1,20 @@
 """Pure changes of a row: claim a decision for a click, and store the promise to post its outcome.
 
-Only a click whose claim is stored reaches AWS. `bot.domain.claims` has the rules.
+Only a click whose claim is stored reaches AWS. `bot.domain.rules.claims` has the rules.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.domain.claims import Claim, ClaimRefusal, claim, withdrawn_by
+from bot.domain.access.endings import Ending
 from bot.domain.decision import DECISION_SPAN, HOLD, QUEUE_HOLD, Decision, DecisionEvent, Outcome
 from bot.domain.effects import is_hidden_vote
-from bot.domain.endings import Ending
 from bot.domain.record import Record
+from bot.domain.rules.claims import Claim, ClaimRefusal, claim, withdrawn_by
 from bot.domain.shown.card_places import with_unknown_content
 from bot.domain.shown.direct import with_unknown_messages
 from bot.service.clicks.answers import Screen
-from bot.service.clicks.permission_check import Inputs
+from bot.service.decisions.permission_check import Inputs
 
 
 class StaleCheck(Exception):

@@ -27,12 +27,12 @@ from bot.service.clicks.click import Answer, Click, Verb
 from bot.service.clicks.ending_sessions import EndingSessions
 from bot.service.clicks.locator import Locator
 from bot.service.clicks.orphan_cards import OrphanCards
-from bot.service.clicks.permission_check import PermissionCheck
 from bot.service.clicks.refreshing import Refreshing
 from bot.service.clicks.retracting import Retracting
 from bot.service.clicks.reviewing import Reviewing
-from bot.service.clicks.signalling import Signalling
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.decisions.permission_check import PermissionCheck
+from bot.service.decisions.signalling import Signalling
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 

@@ -10,17 +10,17 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.abilities import Abilities
+from bot.domain.access.endings import Ending
 from bot.domain.decision import COMMENT_LIMIT
-from bot.domain.endings import Ending
 from bot.domain.identity import Person
-from bot.domain.permission import Refusal, can_be_revoked, had_access
 from bot.domain.record import Record
+from bot.domain.rules.permission import Refusal, can_be_revoked, had_access
 from bot.domain.shown.views import Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
 from bot.service.clicks.answers import Answers, Screen, bare
 from bot.service.clicks.click import Answer, Click
 from bot.service.clicks.locator import Located
-from bot.service.clicks.permission_check import Actor, PermissionCheck
+from bot.service.decisions.permission_check import Actor, PermissionCheck
 from bot.service.rows import Rows
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 from bot.domain.audit import state_of
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
 from bot.domain.routing import Channel, same_conversation
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.card_places import channel_of_card, may_have_more
 from bot.domain.shown.views import Notice, NoticeCode
 from bot.service.clicks.answers import Screen, bare

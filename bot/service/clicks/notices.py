@@ -3,12 +3,12 @@
 from dataclasses import replace
 from datetime import datetime
 
-from bot.domain.claims import under_way
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.effects import failed_by_role
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, LevelState, Status, Verdict, Withdrawal, asked_of_aws
+from bot.domain.rules.claims import under_way
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.card import access_is_over
 from bot.domain.shown.decided import deciding_line, decision_lines, is_hidden, was_given_back
 from bot.domain.shown.views import DecisionLine, Notice, NoticeCode, Reason, Tone

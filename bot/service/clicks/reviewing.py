@@ -7,17 +7,17 @@ there is no claim, and every other click works as without it.
 from dataclasses import replace
 from datetime import datetime
 
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Verdict
-from bot.domain.reviewing import REVIEW_SPAN, Review, active_reviews, renewed
+from bot.domain.rules.permission import Refusal
+from bot.domain.rules.reviewing import REVIEW_SPAN, Review, active_reviews, renewed
 from bot.domain.shown.views import Notice, NoticeCode, Tone
 from bot.ports.clock import Clock
 from bot.service.clicks.answers import Answers
 from bot.service.clicks.click import Answer, Click
 from bot.service.clicks.locator import Located
 from bot.service.clicks.notices import notice_of_too_late
-from bot.service.clicks.permission_check import Actor, PermissionCheck
+from bot.service.decisions.permission_check import Actor, PermissionCheck
 from bot.service.rows import Rows
 
 

@@ -3,14 +3,14 @@
 from datetime import datetime, timedelta
 
 from bot.concurrency.backoff import backoff
-from bot.domain.claims import awaits_effect, under_way
+from bot.domain.access.endings import EndingStage
+from bot.domain.access.sessions import WATCHED_AFTER_END, ended_at, is_watched
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.effects import votes_due_at
-from bot.domain.endings import EndingStage
 from bot.domain.record import Record
 from bot.domain.request import Status
-from bot.domain.sessions import WATCHED_AFTER_END, ended_at, is_watched
+from bot.domain.rules.claims import awaits_effect, under_way
 from bot.domain.shown.direct import LOOKUP_SPAN, may_still_be_identified
 from bot.domain.shown.surfaces import next_change
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from bot.domain.endings import (
+from bot.domain.access.endings import (
     EndedSession,
     Ending,
     EndingStage,
@@ -27,16 +27,16 @@ from bot.domain.endings import (
     stopped,
     with_state,
 )
-from bot.domain.permission import Refusal
+from bot.domain.access.sessions import MARGIN, Access, Others, with_ended
 from bot.domain.record import Record
-from bot.domain.sessions import MARGIN, Access, Others, with_ended
+from bot.domain.rules.permission import Refusal
 from bot.ports.aws import AwsThrottled, AwsUnavailable, EndingRoleRefused, EndRefused, Sessions, SessionsDenied
 from bot.ports.clock import Clock
 from bot.service.checks.outcomes import Outcomes, Work
-from bot.service.clicks.permission_check import PASSING, Actor, PermissionCheck
-from bot.service.clicks.signal_content import session_in
-from bot.service.clicks.state_check import is_fresh
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.decisions.permission_check import PASSING, Actor, PermissionCheck
+from bot.service.decisions.signal_content import session_in
+from bot.service.decisions.state_check import is_fresh
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 

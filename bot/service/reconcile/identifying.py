@@ -2,7 +2,7 @@
 
 The rules are in bot.domain.identity.
 
-The same rosters show whether any member of the channel may decide; that rule is in bot.domain.permission.
+The same rosters show whether any member of the channel may decide; that rule is in bot.domain.rules.permission.
 
 While a record cannot be read, it identifies no one, and the request counts as incomplete.
 """
@@ -15,8 +15,6 @@ from typing import Final
 from cachetools import TTLCache
 
 from bot.concurrency.turns import in_turns
-from bot.domain.approvers import listed_approvers
-from bot.domain.claims import voted_by
 from bot.domain.identity import (
     Directory,
     IdentityRules,
@@ -27,9 +25,11 @@ from bot.domain.identity import (
     needs_record,
 )
 from bot.domain.other_levels import other_levels
-from bot.domain.permission import may_be_approver
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest
+from bot.domain.rules.approvers import listed_approvers
+from bot.domain.rules.claims import voted_by
+from bot.domain.rules.permission import may_be_approver
 from bot.ports.aws import AwsUnavailable, Identities
 from bot.ports.clock import Clock
 from bot.ports.teams import People, RosterUnavailable

@@ -27,9 +27,9 @@ from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
 from bot.service.checks.check import NOT_COMPLETE
 from bot.service.checks.outcomes import Outcomes, Work
-from bot.service.clicks.signalling import Signalling
 from bot.service.current_configuration import CurrentConfiguration
-from bot.service.reconcile.deliveries import Deliveries, Postponed
+from bot.service.decisions.signalling import Signalling
+from bot.service.deliver.deliveries import Deliveries, Postponed
 from bot.service.reconcile.due_time import due_at, is_recent
 from bot.service.reconcile.earlier_access import EarlierAccess
 from bot.service.reconcile.ending import SessionEndings

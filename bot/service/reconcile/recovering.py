@@ -10,8 +10,8 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUncertain
-from bot.service.clicks.signalling import Signalling
-from bot.service.reconcile.deliveries import Postponed
+from bot.service.decisions.signalling import Signalling
+from bot.service.deliver.deliveries import Postponed
 from bot.service.rows import Rows
 
 

@@ -14,9 +14,7 @@ from typing import Final
 import structlog
 
 from bot.concurrency.turns import in_turns
-from bot.domain.record import Record
-from bot.domain.request import RequestKey
-from bot.domain.sessions import (
+from bot.domain.access.sessions import (
     MARGIN,
     Access,
     Others,
@@ -29,6 +27,8 @@ from bot.domain.sessions import (
     wants_ended,
     with_reading,
 )
+from bot.domain.record import Record
+from bot.domain.request import RequestKey
 from bot.ports.aws import AwsUnavailable, Sessions, SessionsDenied
 from bot.ports.clock import Clock
 from bot.ports.store import Change, Place, StoreUnavailable

@@ -8,7 +8,7 @@ import structlog
 from botbuilder.core import InvokeResponse, TurnContext
 from botbuilder.core.teams import TeamsActivityHandler
 
-from bot.domain.shown.reply_views import MessageCode, MessageView
+from bot.domain.shown.replies.reply_views import MessageCode, MessageView
 from bot.ports.store import StoreUnavailable
 from bot.service.clicks.click import Answer, Click
 from bot.service.commands import Reply

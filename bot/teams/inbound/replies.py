@@ -14,7 +14,7 @@ from bot.concurrency.background import Background
 from bot.domain.configuration import PrivateReplies
 from bot.domain.identity import Person
 from bot.domain.routing import thread_root
-from bot.domain.shown.reply_views import MessageCode, MessageView, View
+from bot.domain.shown.replies.reply_views import MessageCode, MessageView, View
 from bot.domain.shown.views import Notice
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted

@@ -90,7 +90,7 @@ GUARDS = (
     Guard(
         "roles are checked in the domains of possible approvers only",
         SEEN + "test_role_is_checked_in_the_domains_of_possible_approvers_only",
-        {"bot.domain.permission:may_be_approver": always(True)},
+        {"bot.domain.rules.permission:may_be_approver": always(True)},
     ),
     Guard(
         "roles are checked in a few domains only",

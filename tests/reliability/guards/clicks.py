@@ -7,16 +7,18 @@ from typing import Any
 from bot.domain.decision import Decision, DecisionEvent
 from bot.domain.request import Action, Execution, Grant, Verdict, Vote, Withdrawal
 from bot.service.clicks.click import Answer
-from bot.service.clicks.queue import Lane
-from bot.service.clicks.state_check import SignalResult
+from bot.service.decisions.queue import Lane
+from bot.service.decisions.state_check import SignalResult
 from tests.reliability.replacing import Guard, always, around, constant
 
-CLAIM = "bot.domain.claims:claim"
-HAS_ROOM = "bot.domain.claims:has_room"
+CLAIM = "bot.domain.rules.claims:claim"
+HAS_ROOM = "bot.domain.rules.claims:has_room"
 ANOTHER_CARD = "bot.service.clicks.orphan_cards:may_be_of_another"
-INPUTS = "bot.service.clicks.permission_check:PermissionCheck.inputs"
-OBJECTION = "bot.service.clicks.permission_check:PermissionCheck.objection"  # the check again right before the signal
-REMOVED = "bot.service.clicks.signal_content:removed_since"
+INPUTS = "bot.service.decisions.permission_check:PermissionCheck.inputs"
+OBJECTION = (
+    "bot.service.decisions.permission_check:PermissionCheck.objection"  # the check again right before the signal
+)
+REMOVED = "bot.service.decisions.signal_content:removed_since"
 
 TRUTH = "tests/scenario/test_truth.py::"
 DECIDING = "tests/scenario/test_deciding.py::"
@@ -103,7 +105,10 @@ GUARDS = (
     Guard(
         "a vote that AWS records with the role is not shown twice",
         ONE_ROLE + "test_vote_that_aws_records_under_the_arn_of_the_role_is_displayed_once",
-        {"bot.domain.claims:names_only_role": always(False), "bot.domain.shown.decided:names_only_role": always(False)},
+        {
+            "bot.domain.rules.claims:names_only_role": always(False),
+            "bot.domain.shown.decided:names_only_role": always(False),
+        },
     ),
     Guard(
         "only people who may decide are marked as reviewers",
@@ -142,18 +147,18 @@ GUARDS = (
     ),
     Guard(
         "the claim",
-        "tests/unit/domain/test_claims.py::test_live_vote_at_a_level_that_needs_one_approval_blocks_other_people[approve-approve-claimed]",
-        {"bot.domain.claims:is_blocked": _nothing_is_live},
+        "tests/unit/domain/rules/test_claims.py::test_live_vote_at_a_level_that_needs_one_approval_blocks_other_people[approve-approve-claimed]",
+        {"bot.domain.rules.claims:is_blocked": _nothing_is_live},
     ),
     Guard(
         "the claim and the quota check together",
         TRUTH + "test_twenty_clicks_send_one_signal_although_aws_shows_its_effect_late",
-        {"bot.domain.claims:is_blocked": _nothing_is_live, HAS_ROOM: always(True)},
+        {"bot.domain.rules.claims:is_blocked": _nothing_is_live, HAS_ROOM: always(True)},
     ),
     Guard(
         "one claim per person and step",
-        "tests/unit/domain/test_claims.py::test_second_click_is_a_repeat_of_the_first_decision",
-        {"bot.domain.claims:active_decision": always(None)},
+        "tests/unit/domain/rules/test_claims.py::test_second_click_is_a_repeat_of_the_first_decision",
+        {"bot.domain.rules.claims:active_decision": always(None)},
     ),
     Guard(
         "a held claim is not taken over",
@@ -182,7 +187,7 @@ GUARDS = (
     Guard(
         "a vote with the bot's own credentials belongs to its person",
         "tests/scenario/test_without_role.py::test_decision_with_a_lost_reply_is_confirmed_by_the_vote_in_aws[short]",
-        {"bot.domain.claims:voted_by": around(_as_in_a_role)},
+        {"bot.domain.rules.claims:voted_by": around(_as_in_a_role)},
     ),
     Guard(
         "a vote in a role of the same name in another account is not ours",
@@ -193,47 +198,47 @@ GUARDS = (
     Guard(
         "the state check before a vote",
         DECIDING + "test_state_check_finds_a_decision_that_the_row_does_not_have",
-        {"bot.service.clicks.state_check:not_waiting": always(None)},
+        {"bot.service.decisions.state_check:not_waiting": always(None)},
     ),
     Guard(
         "the state check compares the step",
         TRUTH + "test_vote_for_a_level_that_is_complete_in_aws_sends_no_signal",
-        {"bot.service.clicks.state_check:not_waiting": around(_at_any_step)},
+        {"bot.service.decisions.state_check:not_waiting": around(_at_any_step)},
     ),
     Guard(
         "the state check before a cancellation",
         WITHDRAWING + "test_cancellation_after_a_decision_in_the_console_sends_no_signal",
-        {"bot.service.clicks.state_check:not_waiting_at_all": always(None)},
+        {"bot.service.decisions.state_check:not_waiting_at_all": always(None)},
     ),
     Guard(
         "the state check before a revocation",
         WITHDRAWING + "test_revocation_of_access_that_was_already_revoked_sends_no_signal",
-        {"bot.service.clicks.state_check:not_granted": always(None)},
+        {"bot.service.decisions.state_check:not_granted": always(None)},
     ),
     Guard(
         "the access window before a revocation",
         WITHDRAWING + "test_access_that_has_ended_cannot_be_revoked[False]",
-        {"bot.service.clicks.state_check:not_granted": around(_at_any_time)},
+        {"bot.service.decisions.state_check:not_granted": around(_at_any_time)},
     ),
     Guard(
         "a state check older than five seconds is repeated",
         SIGNALLING + "test_state_check_is_repeated_if_the_store_is_slow_after_the_check",
-        {"bot.service.clicks.state_check:FRESH": constant(timedelta(hours=1))},
+        {"bot.service.decisions.state_check:FRESH": constant(timedelta(hours=1))},
     ),
     Guard(
         "a signal is not sent if the store was slow to allow it",
         SIGNALLING + "test_vote_is_not_sent_if_its_level_is_completed_while_the_store_is_slow",
-        {"bot.service.clicks.signal_attempt:is_too_late": around(_only_the_deadline)},
+        {"bot.service.decisions.signal_attempt:is_too_late": around(_only_the_deadline)},
     ),
     Guard(
         "a signal whose result is unknown is not sent again",
         RECONCILING + "test_signal_without_reply_or_effect_is_not_sent_again",
-        {"bot.service.clicks.signal_attempt:send_once": around(_lost_as_throttled)},
+        {"bot.service.decisions.signal_attempt:send_once": around(_lost_as_throttled)},
     ),
     Guard(
         "only the worker that is sending a decision takes that back",
         STORE_FAILURES + "test_throttled_process_sends_no_further_signal_after_another_process_took_its_decision_over",
-        {"bot.service.clicks.held_decision:is_own": always(True)},
+        {"bot.service.decisions.held_decision:is_own": always(True)},
     ),
     Guard(
         "a signal is attempted once",
@@ -262,12 +267,12 @@ GUARDS = (
     Guard(
         "a reject withdraws approvals that are not sent",
         QUEUEING + "test_reject_withdraws_a_waiting_approval_of_the_same_request[who0]",
-        {"bot.domain.claims:withdrawn_by": always(())},
+        {"bot.domain.rules.claims:withdrawn_by": always(())},
     ),
     Guard(
         "rejects and cancellations go before approvals",
         QUEUEING + "test_reject_and_cancellation_overtake_waiting_approvals_of_other_requests",
-        {"bot.service.clicks.queue:lane_of": always(Lane.APPROVING)},
+        {"bot.service.decisions.queue:lane_of": always(Lane.APPROVING)},
     ),
     Guard(
         "a decision is never sent later than five minutes after its click",

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from bot.domain.abilities import ALL_ABILITIES
 from bot.domain.decision import Decision
-from bot.domain.permission import Refusal
 from bot.domain.request import Withdrawal
+from bot.domain.rules.permission import Refusal
 from tests.reliability.guards.permission import OBJECTION, never
 from tests.reliability.replacing import Guard, always, around
 
@@ -30,7 +30,7 @@ GUARDS: Final = (
     Guard(
         "only the requester gives access back",
         GIVING_BACK + "test_access_of_another_person_cannot_be_given_back[who0-place0-not_requester]",
-        {"bot.domain.permission:not_the_requester": never(Refusal.NOT_REQUESTER)},
+        {"bot.domain.rules.permission:not_the_requester": never(Refusal.NOT_REQUESTER)},
     ),
     Guard(
         "access is given back only in the requester's own chat",
@@ -40,12 +40,12 @@ GUARDS: Final = (
     Guard(
         "access is never given back without its role",
         GIVING_BACK + "test_access_is_not_given_back_after_the_role_was_removed",
-        {"bot.service.clicks.signal_content:removed_since": around(_without_role), OBJECTION: always(None)},
+        {"bot.service.decisions.signal_content:removed_since": around(_without_role), OBJECTION: always(None)},
     ),
     Guard(
         "a revocation and a return of access wait for each other",
         GIVING_BACK + "test_approver_and_requester_at_the_same_time_send_one_signal[revoke]",
-        {"bot.domain.claims:claim": around(_beside_others)},
+        {"bot.domain.rules.claims:claim": around(_beside_others)},
     ),
     Guard(
         "earlier versions can read that access is given back",

@@ -4,21 +4,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.domain.approvers import Listed
 from bot.domain.configuration import Configuration
 from bot.domain.identity import Person, Requester
-from bot.domain.permission import Membership, Refusal
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest
 from bot.domain.routing import Channel
+from bot.domain.rules.approvers import Listed
+from bot.domain.rules.permission import Membership, Refusal
 from bot.domain.shown.turns import escalates_at
 from bot.text.names import caseless, fold
 from tests.reliability.replacing import Guard, Replacement, always, around, constant
 
 OTHER_LEVELS = "bot.domain.other_levels:"
-MAY_DECIDE = "bot.domain.permission:may_decide"
-APPROVER = "bot.domain.permission:_refused_as_approver"
-OBJECTION = "bot.service.clicks.permission_check:PermissionCheck.objection"
+MAY_DECIDE = "bot.domain.rules.permission:may_decide"
+APPROVER = "bot.domain.rules.permission:_refused_as_approver"
+OBJECTION = "bot.service.decisions.permission_check:PermissionCheck.objection"
 COMPARABLE = "bot.domain.identity:Requester.comparable_with"
 
 BEFORE_SIGNAL = "tests/scenario/test_permission_before_the_signal.py::"
@@ -251,14 +251,14 @@ GUARDS = (
         "the requester alone is no approver",
         NO_APPROVER
         + "test_card_says_that_the_requester_is_the_only_approver_and_the_requester_is_notified[approvers0-en]",
-        {"bot.domain.permission:lists_only_the_requester": always(False)},
+        {"bot.domain.rules.permission:lists_only_the_requester": always(False)},
     ),
     Guard(
         "members that Teams does not show completely may be approvers",
         NO_APPROVER
         + "test_missing_approvers_are_not_reported_while_a_member_may_be_able_to_decide[approvers4-people4]",
         {
-            "bot.domain.permission:may_be_approver": around(
+            "bot.domain.rules.permission:may_be_approver": around(
                 lambda may, person, *facts, **named: may(
                     replace(person, upn=person.upn or "x@example.com"), *facts, **named
                 )
@@ -448,7 +448,7 @@ GUARDS = (
     ),
     Guard(
         "without a UPN nobody can be told from a requester known by an address",
-        "tests/unit/domain/test_permission.py::"
+        "tests/unit/domain/rules/test_permission.py::"
         "test_clicker_without_a_upn_is_comparable_only_with_a_matched_requester[by domain]",
         {COMPARABLE: around(_comparable_by_mail)},
     ),
@@ -515,11 +515,11 @@ GUARDS = (
     Guard(
         "only the requester can cancel",
         WITHDRAWING + "test_cancellation_by_another_person_or_in_another_persons_chat_is_refused[person]",
-        {"bot.domain.permission:not_the_requester": never(Refusal.NOT_REQUESTER)},
+        {"bot.domain.rules.permission:not_the_requester": never(Refusal.NOT_REQUESTER)},
     ),
     Guard(
         "a vote is bound to its step",
-        "tests/unit/domain/test_permission.py::test_vote_is_refused_at_a_step_that_does_not_wait[Level2-approve]",
+        "tests/unit/domain/rules/test_permission.py::test_vote_is_refused_at_a_step_that_does_not_wait[Level2-approve]",
         {MAY_DECIDE: never(Refusal.OTHER_STEP)},
     ),
     Guard(
@@ -536,7 +536,7 @@ GUARDS = (
     Guard(
         "a file that changes while sending is stored stops the signal",
         BEFORE_SIGNAL + "test_decision_is_not_sent_if_its_channel_is_paused_while_the_state_sent_is_stored",
-        {"bot.service.clicks.signal_attempt:has_changed": always(False)},
+        {"bot.service.decisions.signal_attempt:has_changed": always(False)},
     ),
     Guard(
         "a revocation is bound to its step",
@@ -552,7 +552,7 @@ GUARDS = (
         "a role that is removed during the roster lookup stops the signal",
         "tests/scenario/test_permission_before_the_signal.py::"
         "test_decision_is_not_sent_if_its_role_is_removed_during_the_roster_lookup",
-        {"bot.service.clicks.signal_content:removed_since": always(None)},
+        {"bot.service.decisions.signal_content:removed_since": always(None)},
     ),
     Guard(
         "links to cards go to members of the channel only",

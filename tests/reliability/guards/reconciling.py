@@ -12,7 +12,7 @@ from bot.domain.surface import DeliveryState, Surface
 from bot.ports.store import RowUnreadable, StoreUnavailable
 from tests.reliability.replacing import Guard, always, around, constant
 
-RENEW = "bot.service.reconcile.outbox:OutboxEntry.renew"
+RENEW = "bot.service.deliver.outbox:OutboxEntry.renew"
 
 TRUTH = "tests/scenario/test_truth.py::"
 DECIDING = "tests/scenario/test_deciding.py::"
@@ -123,7 +123,7 @@ GUARDS = (
     Guard(
         "a card that is posted again replaces the call of the level",
         TURNS + "test_card_that_is_posted_again_calls_the_level_instead_of_a_reply",
-        {"bot.service.reconcile.delivery:is_called_already": always(False)},
+        {"bot.service.deliver.delivery:is_called_already": always(False)},
     ),
     Guard(
         "a first level is not called after the card of an earlier version",
@@ -230,11 +230,7 @@ GUARDS = (
     Guard(
         "a post that was only claimed is sent again",
         "tests/reliability/test_crash_points.py::test_request_converges_after_a_crash_before_or_after_any_call[approved]",
-        {
-            "bot.service.reconcile.delivery:_TO_SEND": constant(
-                frozenset({DeliveryState.WAITING, DeliveryState.SKIPPED})
-            )
-        },
+        {"bot.service.deliver.delivery:_TO_SEND": constant(frozenset({DeliveryState.WAITING, DeliveryState.SKIPPED}))},
     ),
     Guard(
         "the result of a level is not that of the next one",
@@ -244,46 +240,42 @@ GUARDS = (
     Guard(
         "a skipped message that is wanted again is sent",
         "tests/scenario/test_unshown_votes.py::test_thread_reports_a_late_vote_only_once_although_its_first_note_was_skipped[waits0]",
-        {
-            "bot.service.reconcile.delivery:_TO_SEND": constant(
-                frozenset({DeliveryState.WAITING, DeliveryState.POSTING})
-            )
-        },
+        {"bot.service.deliver.delivery:_TO_SEND": constant(frozenset({DeliveryState.WAITING, DeliveryState.POSTING}))},
     ),
     Guard(
         "cards that already show the truth are not sent again",
         RECONCILING + "test_repeated_reconciles_post_one_card",
-        {"bot.service.reconcile.outbox:OutboxEntry.digest": around(lambda _, _entry: f"digest {next(_digests)}")},
+        {"bot.service.deliver.outbox:OutboxEntry.digest": around(lambda _, _entry: f"digest {next(_digests)}")},
     ),
     Guard(
         "a refusal is repeated before it has a consequence",
         SPORADIC + "test_update_of_a_card_that_teams_refuses_once_is_repeated[activity_not_found]",
-        {"bot.service.reconcile.retry_policy:before_repeat": always(None)},
+        {"bot.service.deliver.retry_policy:before_repeat": always(None)},
     ),
     Guard(
         "only one request probes a conversation that refuses posts",
         SPORADIC + "test_only_the_oldest_request_repeats_its_post_while_a_channel_begins_to_refuse_posts",
-        {"bot.service.reconcile.probing:Probing.waits_until": always(None)},
+        {"bot.service.deliver.probing:Probing.waits_until": always(None)},
     ),
     Guard(
         "a card that Teams accepted without an id is not posted again",
         SPORADIC + "test_message_that_teams_accepts_without_an_id_is_posted_once[post]",
-        {"bot.service.reconcile.delivery:Delivery._is_shown_without_id": always(False)},
+        {"bot.service.deliver.delivery:Delivery._is_shown_without_id": always(False)},
     ),
     Guard(
         "a card that is deleted each time is posted again a few times only",
         "tests/scenario/test_deleted_cards.py::test_card_that_is_deleted_at_each_of_ten_levels_is_posted_again_three_times_only",
-        {"bot.service.reconcile.retry_policy:REPOSTS": constant(1000)},
+        {"bot.service.deliver.retry_policy:REPOSTS": constant(1000)},
     ),
     Guard(
         "a requester's message that its reader deletes is posted again once only",
         MESSAGE + "test_deleted_message_of_an_open_request_is_posted_again_once",
-        {"bot.service.reconcile.retry_policy:MESSAGE_REPOSTS": constant(1000)},
+        {"bot.service.deliver.retry_policy:MESSAGE_REPOSTS": constant(1000)},
     ),
     Guard(
         "a message that is posted needs no short one beside it",
         RECONCILING + "test_repeated_reconciles_post_one_card",
-        {"bot.service.reconcile.outbox:OutboxEntry._with_announced": around(lambda _, entry, record, posted: record)},
+        {"bot.service.deliver.outbox:OutboxEntry._with_announced": around(lambda _, entry, record, posted: record)},
     ),
     Guard(
         "a requester's message belongs to one person",
@@ -303,17 +295,17 @@ GUARDS = (
     Guard(
         "a card that Teams reports as deleted is kept up to date",
         SPORADIC + "test_card_that_teams_reported_as_deleted_by_mistake_shows_the_outcome",
-        {"bot.service.reconcile.outbox:OutboxEntry.replaced": around(_given_up)},
+        {"bot.service.deliver.outbox:OutboxEntry.replaced": around(_given_up)},
     ),
     Guard(
         "a refused post may have left a card",
         SPORADIC + "test_card_that_teams_posted_and_reported_as_refused_is_adopted_at_a_refresh",
-        {"bot.service.reconcile.outbox:_doubted": around(lambda _, former: former.with_post_confirmed())},
+        {"bot.service.deliver.outbox:_doubted": around(lambda _, former: former.with_post_confirmed())},
     ),
     Guard(
         "a conversation that comes back during an attempt ends the pause after it",
         REFUSED + "test_card_is_posted_at_once_if_its_channel_is_restored_during_a_refused_attempt",
-        {"bot.service.reconcile.outbox:OutboxEntry.refused": around(_as_first_failure)},
+        {"bot.service.deliver.outbox:OutboxEntry.refused": around(_as_first_failure)},
     ),
     Guard(
         "the first refusal after a conversation came back is not taken as lasting",
@@ -389,7 +381,7 @@ GUARDS = (
         "a state check that lies in the future allows no signal",
         WRONG_CLOCK + "test_signal_is_not_sent_if_the_clock_is_set_back_during_the_state_check",
         {
-            "bot.service.clicks.state_check:is_fresh": around(
+            "bot.service.decisions.state_check:is_fresh": around(
                 lambda is_fresh, checked_at, now: now < checked_at or is_fresh(checked_at, now)
             ),
             "bot.domain.decision:Decision.is_expired": around(lambda _, decision, now: now > decision.deadline),

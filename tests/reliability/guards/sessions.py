@@ -5,13 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 from bot.domain.abilities import ALL_ABILITIES
-from bot.domain.endings import EndedSession, Ending, EndingStage, EndState, Found
-from bot.domain.sessions import Access, AccessType, ListedSession, Others, Usage
+from bot.domain.access.endings import EndedSession, Ending, EndingStage, EndState, Found
+from bot.domain.access.sessions import Access, AccessType, ListedSession, Others, Usage
 from tests.reliability.replacing import Guard, always, around, constant
 
-DOMAIN = "tests/unit/domain/test_sessions.py::"
+DOMAIN = "tests/unit/domain/access/test_sessions.py::"
 SHOWN = "tests/unit/domain/test_usage.py::"
-ENDINGS = "tests/unit/domain/test_endings.py::"
+ENDINGS = "tests/unit/domain/access/test_endings.py::"
 ENDING = "tests/scenario/test_ending_sessions.py::"
 MATRIX = "tests/security/test_authorisation.py::"
 WATCH = "tests/scenario/test_session_watch.py::"
@@ -62,17 +62,17 @@ GUARDS = (
     Guard(
         "a session while others have access is not the requester's",
         DOMAIN + "test_a_session_of_an_unknown_owner_is_theirs_only_if_no_one_else_had_access[]",
-        {"bot.domain.sessions:Access.may_cover": always(False)},
+        {"bot.domain.access.sessions:Access.may_cover": always(False)},
     ),
     Guard(
         "no one is alone before all access of others is read",
         DOMAIN + "test_a_session_of_an_unknown_owner_is_theirs_only_if_no_one_else_had_access[]",
-        {"bot.domain.sessions:whose": around(_with_all_others)},
+        {"bot.domain.access.sessions:whose": around(_with_all_others)},
     ),
     Guard(
         "a session of an unknown type is not the requester's",
         DOMAIN + "test_no_session_of_another_requester_is_theirs[True-False-name]",
-        {"bot.domain.sessions:whose": around(_of_just_in_time)},
+        {"bot.domain.access.sessions:whose": around(_of_just_in_time)},
     ),
     Guard(
         "a list of access that lacks a running request is not complete",
@@ -82,42 +82,42 @@ GUARDS = (
     Guard(
         "a session of an unknown type is not ended",
         ENDINGS + "test_only_open_just_in_time_sessions_of_the_requester_may_be_ended[changed3-None]",
-        {"bot.domain.endings:may_be_ended": around(_as_just_in_time)},
+        {"bot.domain.access.endings:may_be_ended": around(_as_just_in_time)},
     ),
     Guard(
         "a session that may be of a requester of unknown names is not ended",
         ENDINGS + "test_session_that_other_access_allows_may_be_left_open[other2-None]",
-        {"bot.domain.endings:_is_unknown": always(False)},
+        {"bot.domain.access.endings:_is_unknown": always(False)},
     ),
     Guard(
         "a session that the requester's other access allows is not ended",
         ENDINGS + "test_session_that_other_access_allows_may_be_left_open[other3-None]",
-        {"bot.domain.endings:_is_current": always(False)},
+        {"bot.domain.access.endings:_is_current": always(False)},
     ),
     Guard(
         "a session is attributed again right before its call",
         ENDING + "test_access_that_appears_between_plan_and_call_keeps_the_session_open",
-        {"bot.domain.endings:after_read": around(_as_planned)},
+        {"bot.domain.access.endings:after_read": around(_as_planned)},
     ),
     Guard(
         "permission is checked again before each session",
         ENDING + "test_person_who_lost_the_right_ends_no_further_session",
-        {"bot.service.clicks.permission_check:PermissionCheck.refusal_of_ending": always(None)},
+        {"bot.service.decisions.permission_check:PermissionCheck.refusal_of_ending": always(None)},
     ),
     Guard(
         "no session is ended if the revocation was refused",
         ENDING + "test_sessions_are_ended_only_if_the_revocation_was_sent[refused]",
-        {"bot.domain.endings:after_revocation": around(_without_revocation)},
+        {"bot.domain.access.endings:after_revocation": around(_without_revocation)},
     ),
     Guard(
         "a later refusal of the revocation stops an ending",
         ENDING + "test_later_refusal_of_a_revocation_without_an_answer_stops_the_ending",
-        {"bot.domain.endings:after_revocation": around(_once_running)},
+        {"bot.domain.access.endings:after_revocation": around(_once_running)},
     ),
     Guard(
         "access that ended shortly before is read",
         ENDING + "test_access_that_ended_shortly_before_leaves_a_nameless_session_open",
-        {"bot.domain.sessions:Access.others_since": constant(property(lambda access: access.begins))},
+        {"bot.domain.access.sessions:Access.others_since": constant(property(lambda access: access.begins))},
     ),
     Guard(
         "access counts whatever status people set by hand",
@@ -127,7 +127,7 @@ GUARDS = (
     Guard(
         "newer access of the requester stops an ending",
         ENDING + "test_newer_access_of_the_same_person_to_the_node_stops_the_ending",
-        {"bot.domain.endings:_is_newer": always(False), "bot.domain.endings:_is_current": always(False)},
+        {"bot.domain.access.endings:_is_newer": always(False), "bot.domain.access.endings:_is_current": always(False)},
     ),
     Guard(
         "a list of access without the request ends nothing",
@@ -142,22 +142,22 @@ GUARDS = (
     Guard(
         "requesters end their sessions only once access has ended",
         ENDING + "test_requester_ends_their_own_sessions_in_their_own_chat_once_access_has_ended",
-        {"bot.domain.permission:may_end_own": always(None)},
+        {"bot.domain.rules.permission:may_end_own": always(None)},
     ),
     Guard(
         "a second click begins no second ending",
         ENDING + "test_second_click_while_sessions_are_ended_changes_nothing",
-        {"bot.domain.endings:active_ending": always(None)},
+        {"bot.domain.access.endings:active_ending": always(None)},
     ),
     Guard(
         "approvers are checked before sessions are ended",
         MATRIX + "test_click_without_permission_sends_no_signal_to_aws[granted, the window over]",
-        {"bot.service.clicks.permission_check:PermissionCheck.refusal_of_ending": always(None)},
+        {"bot.service.decisions.permission_check:PermissionCheck.refusal_of_ending": always(None)},
     ),
     Guard(
         "a session is ended only after a fresh read",
         ENDING + "test_session_is_not_ended_after_a_read_that_is_older_than_seconds[list of access]",
-        {"bot.service.clicks.state_check:is_fresh": always(True)},
+        {"bot.service.decisions.state_check:is_fresh": always(True)},
     ),
     Guard(
         "the role that ends sessions is assumed before the reads",
@@ -167,27 +167,27 @@ GUARDS = (
     Guard(
         "a session has ended only once AWS lists it as ended",
         ENDING + "test_session_that_aws_accepts_to_end_and_still_lists_is_not_confirmed",
-        {"bot.domain.endings:_seen": around(_accepted)},
+        {"bot.domain.access.endings:_seen": around(_accepted)},
     ),
     Guard(
         "a session that AWS does not list has not ended",
         ENDING + "test_session_that_aws_lists_neither_as_open_nor_as_ended_is_not_confirmed",
-        {"bot.domain.endings:_seen": around(_unlisted_is_ended)},
+        {"bot.domain.access.endings:_seen": around(_unlisted_is_ended)},
     ),
     Guard(
         "a time that a clock stored ahead does not delay an ending",
         ENDINGS + "test_a_time_that_a_clock_stored_ahead_is_not_waited_for",
-        {"bot.domain.endings:LONGEST_PAUSE": constant(timedelta(days=1))},
+        {"bot.domain.access.endings:LONGEST_PAUSE": constant(timedelta(days=1))},
     ),
     Guard(
         "never used needs a late read",
         SHOWN + "test_never_used_is_said_only_after_a_late_complete_read[usage1-61-none_seen]",
-        {"bot.domain.sessions:is_settled": always(True)},
+        {"bot.domain.access.sessions:is_settled": always(True)},
     ),
     Guard(
         "sessions that cannot be read are not shown as unused",
         WATCH + "test_unclear_and_unreadable_sessions_are_never_shown_as_unused",
-        {"bot.domain.sessions:unreadable": around(lambda _unreadable, usage: usage or Usage())},
+        {"bot.domain.access.sessions:unreadable": around(lambda _unreadable, usage: usage or Usage())},
     ),
     Guard(
         "ids of sessions are quoted in links",

@@ -8,8 +8,8 @@ import pytest
 
 from bot.app_package.archive import MANIFEST, contents
 from bot.app_package.manifest import LANGUAGE_FILES, manifest, translation
-from bot.domain.shown.commands import BotCommand
-from bot.domain.shown.reply_views import HelpView
+from bot.domain.shown.replies.commands import BotCommand
+from bot.domain.shown.replies.reply_views import HelpView
 from bot.rendering import render
 from bot.rendering.command_names import COMMAND_NAMES
 from bot.rendering.i18n import LOCALES

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from bot.config.errors import ConfigurationProblems
 from bot.config.file import load_configuration, parse_configuration
 from bot.domain.configuration import Configuration, PrivateReplies
-from bot.domain.digest_week import WeeklyTime
 from bot.domain.identity import IdentityRules, Principal
-from bot.domain.quiet_hours import QuietHours
 from bot.domain.request import Verdict
 from bot.domain.routing import DEFAULT_TAGS, Account, LevelRule, Match, SessionLogs
+from bot.domain.schedule.digest_week import WeeklyTime
+from bot.domain.schedule.quiet_hours import QuietHours
 from bot.text.escape import wrappable
 
 ID = "111122223333"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.permission import Refusal
 from bot.domain.request import Verdict, Withdrawal
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import Banner, CardView, DecisionLine, LevelLine, Mention
 from bot.domain.shown.wanted import Wanted
 from bot.domain.surface import SurfaceKind

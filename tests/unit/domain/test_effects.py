@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.claims import may_be_of, voted_by
 from bot.domain.decision import DecisionState, Outcome
 from bot.domain.effects import follows_vote_in_role, shares_role, votes_due_at
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, LevelState, Status, Verdict, Vote
+from bot.domain.rules.claims import may_be_of, voted_by
 from tests.fakes.aws import LEAD, ROLE
 from tests.fakes.chat import HANAKO, ICHIRO
 from tests.unit.domain.sample import KEY, NOW, decision, level, request, settled

@@ -5,11 +5,11 @@ from typing import Final
 
 import pytest
 
+from bot.domain.access.endings import EndedSession, Ending, EndingStage, EndState, Stopped
+from bot.domain.access.sessions import Whose
 from bot.domain.decision import DecisionState
-from bot.domain.endings import EndedSession, Ending, EndingStage, EndState, Stopped
 from bot.domain.record import Record
 from bot.domain.request import Withdrawal
-from bot.domain.sessions import Whose
 from bot.domain.shown.usage import ending_line
 from tests.fakes.chat import HANAKO
 from tests.unit.domain.sample import KEY, NOW, decision

@@ -6,15 +6,15 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.claims import EFFECT_SPAN, may_be_of, voted_by
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.effects import is_hidden_vote, votes_due_at
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.request import Level, LevelState, Status, Verdict, Vote
+from bot.domain.rules.claims import EFFECT_SPAN, may_be_of, voted_by
 from bot.domain.shown.decided import effective_decisions, hidden_lines
 from bot.service.clicks.claiming import ClaimLost, Permit, claimed
-from bot.service.clicks.permission_check import Inputs
+from bot.service.decisions.permission_check import Inputs
 from tests.fakes.aws import ROLE
 from tests.fakes.chat import HANAKO, ICHIRO, person
 from tests.unit.domain.sample import KEY, NOW, SECOND, TARO_REQUESTER, decision, level, request

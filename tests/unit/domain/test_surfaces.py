@@ -20,7 +20,7 @@ from bot.domain.shown.direct import (
     direct_view,
     may_still_be_identified,
 )
-from bot.domain.shown.request_lines import request_line
+from bot.domain.shown.replies.request_lines import request_line
 from bot.domain.shown.surfaces import desired, next_change
 from bot.domain.shown.views import Banner, CardView, DecidedElsewhere, DirectKind, NoteView
 from bot.domain.shown.wanted import Wanted

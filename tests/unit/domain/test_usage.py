@@ -6,12 +6,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from bot.domain.access.sessions import SeenSession, Usage, Whose
 from bot.domain.configuration import Configuration
 from bot.domain.identity import IdentityRules
 from bot.domain.record import Record
 from bot.domain.request import Status
 from bot.domain.routing import Account, SessionLogs
-from bot.domain.sessions import SeenSession, Usage, Whose
 from bot.domain.shown.usage import MOST_LOGS, usage_line
 from bot.domain.shown.views import UsageLine, UsageState
 from tests.unit.domain.sample import APPROVALS, KEY, NOW, request

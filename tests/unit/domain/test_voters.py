@@ -1,13 +1,13 @@
-"""Tests for bot.domain.claims: whether a vote that AWS shows is, or may be, that of a decision."""
+"""Tests for bot.domain.rules.claims: whether a vote that AWS shows is, or may be, that of a decision."""
 
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from bot.domain.claims import CUT, may_be_of, voted_by
 from bot.domain.decision import DecisionState
 from bot.domain.request import Verdict, Vote
+from bot.domain.rules.claims import CUT, may_be_of, voted_by
 from tests.fakes.aws import ROLE
 from tests.fakes.chat import HANAKO
 from tests.unit.domain.sample import decision

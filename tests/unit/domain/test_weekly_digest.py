@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from bot.domain.access.sessions import SETTLED_AFTER, SeenSession, Usage, Whose
 from bot.domain.decision import DecisionState
-from bot.domain.digest_week import DigestWeek, WeeklyTime
 from bot.domain.record import Escalation, Record
 from bot.domain.request import AccessRequest, LevelState, Status, Withdrawal
 from bot.domain.routing import Route
-from bot.domain.sessions import SETTLED_AFTER, SeenSession, Usage, Whose
-from bot.domain.shown.reply_views import DigestCount
-from bot.domain.shown.weekly_digest import Tally, tally
+from bot.domain.schedule.digest_week import DigestWeek, WeeklyTime
+from bot.domain.shown.replies.reply_views import DigestCount
+from bot.domain.shown.replies.weekly_digest import Tally, tally
 from tests.fakes.chat import CHANNEL, HANAKO
 from tests.unit.domain.sample import KEY, decision, level, request
 

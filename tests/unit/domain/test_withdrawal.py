@@ -5,18 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from bot.domain.claims import EFFECT_SPAN, Claim, ClaimRefusal, awaits_effect, claim
 from bot.domain.decision import Decision, DecisionState, Outcome
 from bot.domain.identity import Person
-from bot.domain.permission import (
-    Membership,
-    Refusal,
-    can_be_cancelled,
-    can_be_revoked,
-    may_cancel,
-    may_decide,
-    may_give_back,
-)
 from bot.domain.record import Record
 from bot.domain.request import (
     STATUS_AFTER,
@@ -31,6 +21,16 @@ from bot.domain.request import (
     asked_of_aws,
 )
 from bot.domain.routing import LevelRule
+from bot.domain.rules.claims import EFFECT_SPAN, Claim, ClaimRefusal, awaits_effect, claim
+from bot.domain.rules.permission import (
+    Membership,
+    Refusal,
+    can_be_cancelled,
+    can_be_revoked,
+    may_cancel,
+    may_decide,
+    may_give_back,
+)
 from bot.domain.shown.decided import deciding_line, decision_lines, was_given_back
 from tests.fakes.aws import key_of
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, TENANT

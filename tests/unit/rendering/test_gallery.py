@@ -7,7 +7,7 @@ import pytest
 import regex
 
 from bot.domain.request import Status
-from bot.domain.shown.reply_views import MessageCode, MessageView, View
+from bot.domain.shown.replies.reply_views import MessageCode, MessageView, View
 from bot.domain.shown.views import (
     NO_BUTTONS,
     REASONS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.permission import Refusal
+from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import REASONS, Notice
 from bot.rendering import summary
 from bot.rendering.i18n import LOCALES

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bot.domain.decision import COMMENT_LIMIT, Outcome
-from bot.domain.permission import Refusal
 from bot.domain.request import Verdict, Withdrawal
-from bot.domain.shown.reply_views import PendingView, RequestLine, View
+from bot.domain.rules.permission import Refusal
+from bot.domain.shown.replies.reply_views import PendingView, RequestLine, View
 from bot.domain.shown.views import Banner, DirectKind, EndingLine, Mention, NodeFacts, NoteKind, Notice, NoticeCode
 from bot.rendering import render, summary
 from bot.rendering.gallery import SAMPLES

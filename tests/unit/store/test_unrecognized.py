@@ -11,8 +11,8 @@ from bot.domain.decision import DecisionState
 from bot.domain.identity import Person
 from bot.domain.record import Lease, Record
 from bot.domain.request import Status
-from bot.domain.reviewing import Review
 from bot.domain.routing import Route
+from bot.domain.rules.reviewing import Review
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.store import PersonalChat, RowUnreadable
 from bot.store.rows import PERSONAL_CHAT, RECORD, decode, encode, encode_over

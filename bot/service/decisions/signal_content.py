@@ -1,6 +1,6 @@
 """Builds the signal of a decision from the current configuration. Pure.
 
-Start with `signal_of`. `bot.service.clicks.signal_attempt` sends it.
+Start with `signal_of`. `bot.service.decisions.signal_attempt` sends it.
 """
 
 from bot.domain.configuration import Configuration

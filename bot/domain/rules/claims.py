@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person, Principal, PrincipalKind, same_role
-from bot.domain.permission import can_be_cancelled, can_be_revoked
 from bot.domain.request import AccessRequest, Action, Level, LevelState, Verdict, Vote, Withdrawal, asked_of_aws
+from bot.domain.rules.permission import can_be_cancelled, can_be_revoked
 from bot.domain.spans import CLOCKS_APART, runs
 from bot.text.names import exact
 

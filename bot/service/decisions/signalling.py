@@ -1,6 +1,6 @@
 """Carries claimed decisions to AWS: each waits for its turn in the queue, and is tried while it stays claimed.
 
-`bot.service.clicks.signal_attempt` makes one attempt. After a crash, the reconciler lets another process take over.
+`bot.service.decisions.signal_attempt` makes one attempt. After a crash, the reconciler lets another process take over.
 """
 
 import itertools
@@ -12,9 +12,9 @@ from bot.concurrency.waiting import first_of
 from bot.domain.decision import Decision
 from bot.domain.request import RequestKey
 from bot.ports.store import StoreUnavailable
-from bot.service.clicks.held_decision import HeldDecision
-from bot.service.clicks.queue import DecisionQueue, Ticket
-from bot.service.clicks.signal_attempt import SignalAttempt, SignalServices
+from bot.service.decisions.held_decision import HeldDecision
+from bot.service.decisions.queue import DecisionQueue, Ticket
+from bot.service.decisions.signal_attempt import SignalAttempt, SignalServices
 
 QUEUE_RENEWALS = (20.0, 40.0)  # seconds until the first and every further renewal; the first hold may be HOLD
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts while AWS throttles

@@ -1,15 +1,18 @@
-"""Applies the rules of `bot.domain.permission` to a person: reads roster, groups and the current configuration."""
+"""Applies `bot.domain.rules.permission` to a person: reads roster, groups and the current configuration."""
 
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from bot.domain.access.endings import Ending
 from bot.domain.decision import Decision, DecisionEvent, Outcome
-from bot.domain.endings import Ending
 from bot.domain.escalation import rules_in
 from bot.domain.identity import Person, Requester
 from bot.domain.other_levels import approvers_elsewhere, other_levels
-from bot.domain.permission import (
+from bot.domain.record import Escalation, Record
+from bot.domain.request import BY_REQUESTER, AccessRequest, Action, RequestKey, SessionAction, Verdict, Withdrawal
+from bot.domain.routing import Channel, Route
+from bot.domain.rules.permission import (
     Membership,
     Refusal,
     may_cancel,
@@ -18,14 +21,11 @@ from bot.domain.permission import (
     may_give_back,
     not_the_requester,
 )
-from bot.domain.record import Escalation, Record
-from bot.domain.request import BY_REQUESTER, AccessRequest, Action, RequestKey, SessionAction, Verdict, Withdrawal
-from bot.domain.routing import Channel, Route
 from bot.domain.shown.card_places import deciding_channel
 from bot.ports.teams import People, RosterUnavailable
 from bot.service.approver_groups import ApproverGroups
-from bot.service.clicks.state_check import SignalResult, TryAgain
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.decisions.state_check import SignalResult, TryAgain
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from bot.domain.request import AccessRequest, Node, RequestKey, Status
-from bot.domain.sessions import (
+from bot.domain.access.sessions import (
     MOST_KEPT,
     Access,
     AccessType,
@@ -31,6 +30,7 @@ from bot.domain.sessions import (
     whose,
     with_reading,
 )
+from bot.domain.request import AccessRequest, Node, RequestKey, Status
 
 NOON: Final = datetime(2026, 4, 1, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from bot.domain.claims import has_room
 from bot.domain.decision import (
     HOLD,
     QUEUE_HOLD,
@@ -19,13 +18,14 @@ from bot.domain.decision import (
     DecisionState,
     Outcome,
 )
-from bot.domain.permission import Refusal
 from bot.domain.record import Record
 from bot.domain.request import Level, RequestKey
+from bot.domain.rules.claims import has_room
+from bot.domain.rules.permission import Refusal
 from bot.ports.aws import Signal
 from bot.ports.clock import Clock
-from bot.service.clicks.permission_check import Actor, PermissionCheck
-from bot.service.clicks.state_check import SignalResult, TryAgain, is_fresh
+from bot.service.decisions.permission_check import Actor, PermissionCheck
+from bot.service.decisions.state_check import SignalResult, TryAgain, is_fresh
 from bot.service.rows import Rows
 
 

@@ -3,21 +3,22 @@
 The rules are checked in this order. Default deny: each returns a Refusal, or None if it has no objection.
 
 - Approve, reject, revoke (`may_decide`): the request is not a replica; the channel is not paused; the person is one of
-  the channel's approvers at this step (bot.domain.approvers says who that is); the person is not the requester; the
-  requester is identified (unless the setting allows unidentified ones) and provably another person; for Approve, it is
-  certain that the person approved no other level of the request (bot.domain.other_levels; unless `one_level_per_person`
-  is false); it is certain for which nodes access is requested (not for Revoke); the request waits for a decision at
-  this step (for Revoke: access was granted at this step); AWS is not certain to refuse the role; a required comment is
-  not empty.
+  the channel's approvers at this step (bot.domain.rules.approvers says who that is); the person is not the requester;
+  the requester is identified (unless the setting allows unidentified ones) and provably another person; for Approve,
+  it is certain that the person approved no other level of the request (bot.domain.other_levels; unless
+  `one_level_per_person` is false); it is certain for which nodes access is requested (not for Revoke); the request
+  waits for a decision at this step (for Revoke: access was granted at this step); AWS is not certain to refuse the
+  role; a required comment is not empty.
 - End sessions (`may_decide` with SessionAction.END, `may_end_own`): as for Revoke, also once access has ended; or the
   person is the identified Teams user who made the request, and access has ended. The account has an end_sessions_role.
-- Cancel (`may_cancel`): the request is not a replica; the person belongs to the tenant and is the identified Teams user
-  who made the request; the click has no step; the account has a cancel_role; the request waits.
+- Cancel (`may_cancel`): the request is not a replica; the person belongs to the tenant and is the identified Teams
+  user who made the request; the click has no step; the account has a cancel_role; the request waits.
 - Give back (`may_give_back`): the same, with a give_back_role, and access was granted.
 
-Other modules check the rest: the conversation of the click (bot.service.clicks.locator); whether the request is routed,
-and its requester identified, under the current configuration (bot.service.clicks.permission_check, which also reads the
-rosters); which of several clicks is sent (bot.domain.claims); the state in AWS (bot.service.clicks.state_check).
+Other modules check the rest: the conversation of the click (bot.service.clicks.locator); whether the request is
+routed, and its requester identified, under the current configuration (bot.service.decisions.permission_check, which
+also reads the rosters); which of several clicks is sent (bot.domain.rules.claims); the state in AWS
+(bot.service.decisions.state_check).
 """
 
 from collections.abc import Iterable
@@ -26,10 +27,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, assert_never
 
-from bot.domain.approvers import GroupMembers, Listed, Unread, entries_of, listed_approvers
 from bot.domain.identity import Person, Requester, role_of_arn
 from bot.domain.request import AccessRequest, Action, ApproverKind, Level, SessionAction, Status, Verdict, Withdrawal
 from bot.domain.routing import Channel
+from bot.domain.rules.approvers import GroupMembers, Listed, Unread, entries_of, listed_approvers
 from bot.text.invisible import is_visible
 from bot.text.names import exact
 

@@ -1,13 +1,15 @@
-"""Tests for bot.domain.permission: who may decide. The default is to deny."""
+"""Tests for bot.domain.rules.permission: who may decide. The default is to deny."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bot.domain.approvers import GroupMembers, Unread, listed_approvers
 from bot.domain.identity import Person, Principal, PrincipalKind, Requester, spellings_of
-from bot.domain.permission import (
+from bot.domain.request import AccessRequest, Approver, ApproverKind, Node, Status, Verdict
+from bot.domain.routing import Channel, LevelRule
+from bot.domain.rules.approvers import GroupMembers, Unread, listed_approvers
+from bot.domain.rules.permission import (
     Membership,
     Refusal,
     can_be_decided,
@@ -16,8 +18,6 @@ from bot.domain.permission import (
     may_decide,
     may_list_role,
 )
-from bot.domain.request import AccessRequest, Approver, ApproverKind, Node, Status, Verdict
-from bot.domain.routing import Channel, LevelRule
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON
 from tests.unit.domain.sample import APPROVALS, KEY, TARO_REQUESTER, TENANT_ID, level, request
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.concurrency.turns import in_turns
-from bot.domain.approvers import listed_approvers
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.routing import Channel
+from bot.domain.rules.approvers import listed_approvers
 from bot.domain.shown.card import asks_for_decision, mentions_of, with_mentions
 from bot.domain.shown.mentions import may_mention, mentioned
 from bot.domain.shown.views import CardView, DirectView, NoteView

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from bot.domain.digest_week import DigestWeek
+from bot.domain.access.sessions import MARGIN, access_of, ended_at, is_settled
 from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Status
 from bot.domain.routing import same_conversation
-from bot.domain.sessions import MARGIN, access_of, ended_at, is_settled
+from bot.domain.schedule.digest_week import DigestWeek
 from bot.domain.shown.decided import deciding_line, was_given_back
-from bot.domain.shown.reply_views import DigestCount, WeeklyDigestView
+from bot.domain.shown.replies.reply_views import DigestCount, WeeklyDigestView
 
 
 @dataclass(frozen=True, slots=True)

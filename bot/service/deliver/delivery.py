@@ -16,10 +16,10 @@ from bot.domain.shown.wanted import Wanted
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.teams import ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable, Message, Posted
 from bot.rendering import render, summary
-from bot.service.reconcile import retry_policy
-from bot.service.reconcile.failed_delivery import FailedDelivery, Outlets
-from bot.service.reconcile.outbox import OutboxEntry
-from bot.service.reconcile.retry_policy import Task
+from bot.service.deliver import retry_policy
+from bot.service.deliver.failed_delivery import FailedDelivery, Outlets
+from bot.service.deliver.outbox import OutboxEntry
+from bot.service.deliver.retry_policy import Task
 from bot.telemetry import observe_wait
 
 _UNSENT = frozenset({DeliveryState.WAITING, DeliveryState.POSTING})

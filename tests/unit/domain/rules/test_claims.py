@@ -1,4 +1,4 @@
-"""Tests for bot.domain.claims: which clicks become decisions."""
+"""Tests for bot.domain.rules.claims: which clicks become decisions."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -6,10 +6,10 @@ from itertools import product
 
 import pytest
 
-from bot.domain.claims import EFFECT_SPAN, Claim, ClaimRefusal, claim, has_room, withdrawn_by
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person
 from bot.domain.request import AccessRequest, Level, LevelState, Status, Verdict, Vote, Withdrawal
+from bot.domain.rules.claims import EFFECT_SPAN, Claim, ClaimRefusal, claim, has_room, withdrawn_by
 from tests.fakes.chat import HANAKO, ICHIRO, person
 from tests.unit.domain.sample import NOW, SECOND, decision, level, request
 

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from bot.domain.decision import DecisionState
-from bot.domain.endings import (
+from bot.domain.access.endings import (
     CALL_PAUSE,
     CONFIRMED_WITHIN,
     LOOK_PAUSE,
@@ -34,8 +33,9 @@ from bot.domain.endings import (
     with_ending,
     with_state,
 )
+from bot.domain.access.sessions import SETTLED_AFTER, Access, AccessType, ListedSession, Others, Whose, session_names
+from bot.domain.decision import DecisionState
 from bot.domain.identity import Person
-from bot.domain.sessions import SETTLED_AFTER, Access, AccessType, ListedSession, Others, Whose, session_names
 from tests.unit.domain.sample import decision
 
 NOON: Final = datetime(2026, 4, 1, 12, tzinfo=UTC)

@@ -1,10 +1,10 @@
-"""Tests for bot.domain.quiet_hours: when a reminder is sent that is due at night."""
+"""Tests for bot.domain.schedule.quiet_hours: when a reminder is sent that is due at night."""
 
 from datetime import UTC, datetime, time
 
 import pytest
 
-from bot.domain.quiet_hours import QuietHours
+from bot.domain.schedule.quiet_hours import QuietHours
 
 NIGHT = QuietHours(time(22), time(7))
 NOON = QuietHours(time(12), time(13, 30))

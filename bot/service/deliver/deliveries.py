@@ -15,14 +15,14 @@ from bot.ports.teams import Chat, People
 from bot.service.approver_groups import ApproverGroups
 from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.deliver.delivery import Delivery, waits_until
+from bot.service.deliver.failed_delivery import Outlets
+from bot.service.deliver.mentioning import Mentioning
+from bot.service.deliver.outbox import OutboxEntry
+from bot.service.deliver.probing import Probing
+from bot.service.deliver.reader_style import ReaderStyle
+from bot.service.deliver.viewing import Viewing
 from bot.service.jump_links import JumpLinks
-from bot.service.reconcile.delivery import Delivery, waits_until
-from bot.service.reconcile.failed_delivery import Outlets
-from bot.service.reconcile.mentioning import Mentioning
-from bot.service.reconcile.outbox import OutboxEntry
-from bot.service.reconcile.probing import Probing
-from bot.service.reconcile.reader_style import ReaderStyle
-from bot.service.reconcile.viewing import Viewing
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from bot.domain.access.sessions import SETTLED_AFTER, Access, AccessType, ListedSession, Others, Whose, whose
 from bot.domain.decision import Decision, DecisionState
 from bot.domain.identity import Person
-from bot.domain.sessions import SETTLED_AFTER, Access, AccessType, ListedSession, Others, Whose, whose
 from bot.domain.spans import runs
 
 ROUNDS: Final = tuple(timedelta(minutes=each) for each in (0, 1, 5, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60))

@@ -18,11 +18,11 @@ from bot.domain.request import Level
 from bot.ports.aws import AwsThrottled, AwsUnavailable, Requests, Signal, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.clock import Clock
 from bot.service.checks.outcomes import Outcomes, Work
-from bot.service.clicks.held_decision import HeldDecision, NotPermitted
-from bot.service.clicks.permission_check import PermissionCheck
-from bot.service.clicks.signal_content import removed_since, signal_of
-from bot.service.clicks.state_check import SignalResult, TryAgain, is_fresh, state_check
 from bot.service.current_configuration import CurrentConfiguration
+from bot.service.decisions.held_decision import HeldDecision, NotPermitted
+from bot.service.decisions.permission_check import PermissionCheck
+from bot.service.decisions.signal_content import removed_since, signal_of
+from bot.service.decisions.state_check import SignalResult, TryAgain, is_fresh, state_check
 from bot.service.rows import Rows
 from bot.telemetry import Telemetry, observe_wait
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from bot.domain.record import Record
 from bot.domain.shown.card import banner, requester_is_person, requester_name
-from bot.domain.shown.reply_views import RequestLine
+from bot.domain.shown.replies.reply_views import RequestLine
 
 
 def request_line(

@@ -12,14 +12,14 @@ from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, ChatProblem, ChatRefused, ChatThrottled, ChatUnavailable
 from bot.service.checks.outcomes import Outcomes, Work
+from bot.service.deliver import retry_policy
+from bot.service.deliver.mentioning import Mentioning
+from bot.service.deliver.outbox import OutboxEntry
+from bot.service.deliver.probing import Probing
+from bot.service.deliver.reader_style import ReaderStyle
+from bot.service.deliver.retry_policy import CONSEQUENCES, Consequence, Task
+from bot.service.deliver.viewing import Viewing
 from bot.service.jump_links import JumpLinks
-from bot.service.reconcile import retry_policy
-from bot.service.reconcile.mentioning import Mentioning
-from bot.service.reconcile.outbox import OutboxEntry
-from bot.service.reconcile.probing import Probing
-from bot.service.reconcile.reader_style import ReaderStyle
-from bot.service.reconcile.retry_policy import CONSEQUENCES, Consequence, Task
-from bot.service.reconcile.viewing import Viewing
 from bot.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)

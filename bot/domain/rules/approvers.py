@@ -1,7 +1,7 @@
 """The entries of `approvers` in node-access.toml, resolved: the one place that says who is listed.
 
 An entry is `members` (everyone in the channel), `user:<object id>`, `upn:<name>`, or `group:<object id>`: the members
-of the channel who are also in a Microsoft Entra group. bot.domain.permission has the rules on what they may do.
+of the channel who are also in a Microsoft Entra group. bot.domain.rules.permission has the rules on what they may do.
 """
 
 from collections.abc import Iterable, Mapping

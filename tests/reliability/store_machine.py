@@ -4,6 +4,7 @@ Two calls are left out: `check` and `forget_expired`.
 """
 
 import asyncio
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine
@@ -43,7 +44,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     kind: ClassVar[str]
     pause: ClassVar[int] = 1  # steps between two full comparisons; one more follows at the end
-    totals: ClassVar[Counter[str]] = Counter()  # examples, steps and full comparisons of all machines so far
+    totals: ClassVar[Counter[str]] = (
+        Counter()
+    )  # examples, steps, full comparisons and divergences of all machines so far
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,8 +72,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.totals["steps"] += self.steps
+        if isinstance(sys.exception(), AssertionError):  # of a step
+            self.totals["divergences"] += 1
         try:
             self.all_agrees()
+        except AssertionError:
+            self.totals["divergences"] += 1
+            raise
         finally:
             self.run(self.shelf.close())
             self.runner.close()

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from itertools import groupby, product
@@ -114,19 +114,26 @@ def cards() -> Iterator[Card]:
 
 
 def measure(
-    node: Node, chromium: str, shown: Iterable[Card], *, folder: Path | None = None, everything: bool = True
+    node: Node,
+    chromium: str,
+    shown: Iterable[Card],
+    *,
+    folder: Path | None = None,
+    everything: bool = True,
+    themes: Sequence[str] = THEMES,
 ) -> list[Measurement]:
     """Draw each card in every width and theme and return the measurements, ordered by name, width and theme.
 
     Unless `everything`, only the narrowest cards are drawn, and of the cards with the same buttons only the largest is
-    opened, in the first theme: this takes a quarter of the time. With a folder (absolute), save the pictures there. Raises subprocess.CalledProcessError if the browser fails.
+    opened, in the first theme: this takes a quarter of the time. With a folder (absolute), save the pictures there.
+    Raises subprocess.CalledProcessError if the browser fails.
     """
     drawn = [asdict(each) for each in shown]
     job = {
         "program": chromium,
         "cards": drawn,
         "widths": WIDTHS,
-        "themes": THEMES,
+        "themes": themes,
         "folder": str(folder) if folder else None,
         "everything": everything,
     }

@@ -57,8 +57,8 @@ e2e: setup ## Run the browser tests; they need Chromium
 	$(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS_THAT_WAIT) tests/e2e $(PYTEST_ARGS)
 
 # One run starts the workers once, and no core waits for the last test of each part.
-slow: setup ## Run the tests of system, proofs and e2e in one run, as continuous integration does, about 9 minutes on 2 cores
-	@echo "make slow: the tests of make system, make proofs and make e2e; about 9 minutes on 2 cores"
+slow: setup ## Run the tests of system, proofs and e2e in one run, as continuous integration does, about 10 minutes on 2 cores
+	@echo "make slow: the tests of make system, make proofs and make e2e; about 10 minutes on 2 cores"
 	@$(BIN)/python -c "from tests.e2e.node import install_node_packages; install_node_packages()"
 	RELIABILITY=proofs $(BIN)/python -m pytest $(PARALLEL) -n $(WORKERS_THAT_WAIT) tests/aws tests/system $(PROOFS) tests/e2e $(PYTEST_ARGS)
 

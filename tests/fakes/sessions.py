@@ -33,7 +33,7 @@ class FakeSessions:
         ] = []  # the sessions that the bot asked AWS to end, and in whose role
         self.ends = SessionEnd.ENDS  # what AWS does when the bot ends a session
         self.ends_of: dict[str, SessionEnd] = {}  # the same for single sessions
-        self.before_end: dict[str, list[Exception]] = defaultdict(list)  # by session: raised before its end
+        self.before_end: dict[str, list[BaseException]] = defaultdict(list)  # by session: raised before its end
 
     def copied(self, clock: Clock, requests: Mapping[RequestKey, AccessRequest]) -> "FakeSessions":
         """Return an independent copy on this clock, beside these requests."""

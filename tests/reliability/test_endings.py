@@ -58,7 +58,7 @@ def access(name: str, node: str, role: str) -> Access:
 
 
 class _Overlap:
-    """Requesters with overlapping access to two nodes, one of whom loses theirs, and the sessions that they open."""
+    """Several requesters with overlapping access to two nodes. They open sessions; those of one requester are ended."""
 
     def __init__(self, chance: random.Random, owner: str, *, typed: bool) -> None:
         self._chance, self._owner, self._typed, self._at = chance, owner, typed, NOW

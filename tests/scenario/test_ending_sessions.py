@@ -66,6 +66,20 @@ async def asked(world: World, key: RequestKey) -> Answer:
     return await world.press(key, HANAKO, Verb.END_SESSIONS, comment="The incident is over.")
 
 
+async def one_asked(ends: SessionEnd = SessionEnd.ENDS) -> tuple[World, RequestKey, str]:
+    """Return a world, a request and its session: access has ended, and a person has clicked to end the session.
+
+    `ends` is what AWS does at the call.
+    """
+    world = ending_world()
+    key = await granted(world)
+    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
+    world.sessions.ends = ends
+    await over(world, key)
+    await asked(world, key)
+    return world, key, name
+
+
 async def revoked(world: World, key: RequestKey) -> Answer:
     """Click "Revoke and end sessions" on the card, and wait for the answer."""
     async with world.running():
@@ -111,11 +125,7 @@ def count(world: World, result: str) -> float | None:
 
 async def test_session_that_is_open_after_its_access_is_ended_in_the_name_of_the_person() -> None:
     """AWS gets one call in the role that ends sessions. The row and the trail say that the session has ended."""
-    world = ending_world()
-    key = await granted(world)
-    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
-    await over(world, key)
-    await asked(world, key)
+    world, key, name = await one_asked()
     await world.pass_time(key, 10)
     assert world.sessions.end_calls == [(name, RoleSession(END_SESSIONS_ROLE, HANAKO.session_name))]
     assert await states(world, key) == {name: EndState.ENDED}
@@ -146,12 +156,7 @@ async def test_each_session_is_ended_a_second_after_the_last_and_one_that_aws_de
 
 async def test_role_that_lacks_the_permission_to_end_sessions_is_a_problem_until_aws_accepts_a_call() -> None:
     """Only a real call shows it. The advice names the file to compare."""
-    world = ending_world()
-    key = await granted(world)
-    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
-    world.sessions.ends = SessionEnd.DENIED
-    await over(world, key)
-    await asked(world, key)
+    world, key, name = await one_asked(SessionEnd.DENIED)
     await world.pass_time(key, 10)
     assert "end-sessions-policy.json" in (await problems(world))[f"decisions {END_SESSIONS_ROLE}"]
     world.sessions.ends = SessionEnd.ENDS
@@ -162,12 +167,7 @@ async def test_role_that_lacks_the_permission_to_end_sessions_is_a_problem_until
 
 async def test_session_that_aws_accepts_to_end_and_still_lists_is_not_confirmed() -> None:
     """A status of 200 proves nothing. It is tried again in each round."""
-    world = ending_world()
-    key = await granted(world)
-    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
-    world.sessions.ends = SessionEnd.STAYS
-    await over(world, key)
-    await asked(world, key)
+    world, key, name = await one_asked(SessionEnd.STAYS)
     await world.pass_time(key, 10)
     assert await states(world, key) == {name: EndState.ASKED}
     await world.pass_time(key, CONFIRMED_WITHIN.total_seconds())
@@ -179,12 +179,7 @@ async def test_session_that_aws_accepts_to_end_and_still_lists_is_not_confirmed(
 
 async def test_session_that_aws_lists_neither_as_open_nor_as_ended_is_not_confirmed() -> None:
     """So may a session be whose node is offline. The card does not say that it has ended."""
-    world = ending_world()
-    key = await granted(world)
-    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
-    world.sessions.ends = SessionEnd.STAYS
-    await over(world, key)
-    await asked(world, key)
+    world, key, name = await one_asked(SessionEnd.STAYS)
     await world.pass_time(key, 10)
     listed = world.sessions.sessions.pop(name)
     await world.pass_time(key, CONFIRMED_WITHIN.total_seconds())
@@ -398,12 +393,8 @@ async def test_restart_after_any_step_goes_on_without_a_second_result(taken_over
 
 async def test_process_that_dies_in_the_call_leaves_a_session_that_is_asked_for_again() -> None:
     """Repeating the call is safe."""
-    world = ending_world()
-    key = await granted(world)
-    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
-    await over(world, key)
-    await asked(world, key)
-    world.sessions.before_end[name] = [KeyboardInterrupt()]  # type: ignore[list-item]  # as a killed process
+    world, key, name = await one_asked()
+    world.sessions.before_end[name] = [KeyboardInterrupt()]  # as if the process were killed
     await world.reconciler.reconcile(key)
     with pytest.raises(KeyboardInterrupt):
         await world.reconciler.reconcile(key)
@@ -456,11 +447,7 @@ async def test_role_that_was_removed_from_the_configuration_ends_nothing() -> No
 @pytest.mark.parametrize("unread", ["sessions", "access", "request", "roster"])
 async def test_nothing_is_ended_while_sessions_access_or_approvers_cannot_be_read(unread: str) -> None:
     """It is tried again for an hour. A list of access that lacks the request itself is not complete."""
-    world = ending_world()
-    key = await granted(world)
-    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
-    await over(world, key)
-    await asked(world, key)
+    world, key, name = await one_asked()
     match unread:
         case "sessions":
             world.sessions.failure = AwsUnavailable("InternalServerError")
@@ -482,11 +469,7 @@ async def test_nothing_is_ended_while_sessions_access_or_approvers_cannot_be_rea
 @pytest.mark.parametrize("slow", ["list of access", "store"])
 async def test_session_is_not_ended_after_a_read_that_is_older_than_seconds(slow: str) -> None:
     """What was read may no longer be true. It is read again until it is quick enough."""
-    world = ending_world()
-    key = await granted(world)
-    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
-    await over(world, key)
-    await asked(world, key)
+    world, key, name = await one_asked()
     await world.reconciler.reconcile(key)
     late, call = (world.rows, "apply") if slow == "store" else (world.sessions, "granted")
     setattr(late, call, delayed(getattr(late, call), world))
@@ -537,11 +520,7 @@ async def test_missing_permission_to_list_sessions_stops_the_ending() -> None:
 
 async def test_ending_with_times_of_a_clock_that_was_ahead_goes_on_at_once() -> None:
     """A wrong clock must not leave a session open for hours."""
-    world = ending_world()
-    key = await granted(world)
-    name = world.sessions.open(NODE, world.clock.now(), owner=TARO)
-    await over(world, key)
-    await asked(world, key)
+    world, key, name = await one_asked()
     later = world.clock.now() + timedelta(hours=9)
     await world.rows.apply(key, lambda row: row.with_ending(replace(row.endings[0], next_at=later)))
     assert (await world.row(key)).has_times_ahead(world.clock.now())

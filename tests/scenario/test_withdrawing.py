@@ -617,7 +617,7 @@ def notification(world: World, withdrawal: Withdrawal) -> str:
     return world.chat.of("reply" if withdrawal is Withdrawal.REVOKE else "direct")[-1].card
 
 
-FAILED = {  # words of that card that say whom it is for, or what failed
+FAILED = {  # what the card about a failed withdrawal contains: the person, or what failed
     Withdrawal.REVOKE: ICHIRO.name,
     Withdrawal.CANCEL: "couldn’t cancel",
     Withdrawal.GIVE_BACK: "couldn’t give your access back",

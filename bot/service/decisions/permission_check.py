@@ -183,11 +183,10 @@ class PermissionCheck:
 
     def refusal_to_end_own(self, record: Record, person: Person, *, step: str, now: datetime) -> Refusal | None:
         """Return why the person may not end the sessions as their own, by this row and the current configuration."""
-        request, requester = record.request, record.requester
-        if request is None or requester is None:
-            return Refusal.UNIDENTIFIED
-        if self.identified_by_former_rules(record):
-            return Refusal.RECONFIGURED
+        known = self._known(record)
+        if isinstance(known, Refusal):
+            return known
+        request, requester = known
         return may_end_own(
             person,
             request=request,
@@ -197,6 +196,14 @@ class PermissionCheck:
             has_role=self.has_role_to_end(record.key),
             now=now,
         )
+
+    def _known(self, record: Record) -> tuple[AccessRequest, Requester] | Refusal:
+        """Return the request and its requester, as the current rules identify them; or why they are not known."""
+        if record.request is None or record.requester is None:
+            return Refusal.UNIDENTIFIED
+        if self.identified_by_former_rules(record):
+            return Refusal.RECONFIGURED
+        return record.request, record.requester
 
     def objection(self, record: Record, decision: Decision, actor: Actor | None) -> SignalResult | TryAgain | None:
         """Return why a claimed decision must not be sent now; None if its person still may make it.
@@ -219,11 +226,10 @@ class PermissionCheck:
 
     def refusal_of_requester(self, record: Record, person: Person, *, action: Action, step: str) -> Refusal | None:
         """Return why the person may not cancel or give back, by this row and the current configuration; None if so."""
-        request, requester = record.request, record.requester
-        if request is None or requester is None:
-            return Refusal.UNIDENTIFIED
-        if self.identified_by_former_rules(record):
-            return Refusal.RECONFIGURED
+        known = self._known(record)
+        if isinstance(known, Refusal):
+            return known
+        request, requester = known
         configuration, tenant_id = self._configuration.value, self._configuration.tenant_id
         rule, role = may_cancel, configuration.cancel_role(record.key)
         if action is Withdrawal.GIVE_BACK:

@@ -1,7 +1,7 @@
 """What cards and messages say about the end of sessions."""
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -17,14 +17,14 @@ from tests.unit.domain.sample import KEY, NOW, decision
 REVOCATION: Final = replace(decision(HANAKO, state=DecisionState.CONFIRMED), verdict=Withdrawal.REVOKE)
 
 
-def row(*states: EndState, **changed: object) -> Record:
-    """Return a row with an ending of sessions in these states, after a revocation that AWS accepted."""
+def row(*states: EndState, **changed: Any) -> Record:
+    """Return a row with an ending of sessions in these states, after a revocation that AWS accepted. `changed` has fields of the ending."""
     sessions = tuple(
         EndedSession(f"s-{number}", "i-a", Whose.NAMED, state, detail="Denied" if state is EndState.DENIED else "")
         for number, state in enumerate(states)
     )
     made = Ending("e", HANAKO, "Level1", NOW, comment="Why", revocation=REVOCATION.id, sessions=sessions, rounds=1)
-    return Record(KEY, NOW, decisions=(REVOCATION,), endings=(replace(made, **changed),))  # type: ignore[arg-type]  # `changed` holds fields of Ending
+    return Record(KEY, NOW, decisions=(REVOCATION,), endings=(replace(made, **changed),))
 
 
 def test_each_session_is_counted_once_by_what_is_known_of_it() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -339,29 +340,29 @@ OWN_ACTIONS = {
     ],
 )
 def test_only_the_requester_may_cancel_or_give_back(
-    why: str, changed: dict[str, object], expected: Refusal | None, action: Withdrawal
+    why: str, changed: dict[str, Any], expected: Refusal | None, action: Withdrawal
 ) -> None:
     """Only the Teams user identified as the requester, by object id and tenant.
 
     Addresses are not compared.
     """
-    usual: dict[str, object] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID, "has_role": True}
+    usual: dict[str, Any] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID, "has_role": True}
     given, (rule, sample) = usual | changed, OWN_ACTIONS[action]
-    asked = replace(sample, **given.pop("facts", {}))  # type: ignore[arg-type]  # facts are fields of the request
+    asked = replace(sample, **given.pop("facts", {}))
     clicker = given.pop("clicker", TARO_PERSON)
-    assert rule(clicker, request=asked, **given) is expected, why  # type: ignore[arg-type]  # rows of the table
+    assert rule(clicker, request=asked, **given) is expected, why
 
 
 def test_requesters_withdraw_only_with_a_role_and_in_the_right_state() -> None:
     """A waiting request can be cancelled, and granted access given back, each with its own role."""
-    usual: dict[str, object] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID}
+    usual: dict[str, Any] = {"requester": TARO_REQUESTER, "step": "", "tenant_id": TENANT_ID}
     for rule, asked, has_role, expected in (
         (may_cancel, request(), False, Refusal.NO_CANCEL_ROLE),
         (may_cancel, granted(), True, Refusal.UNREADABLE),
         (may_give_back, granted(), False, Refusal.NO_GIVE_BACK_ROLE),
         (may_give_back, request(), True, Refusal.UNREADABLE),
     ):
-        assert rule(TARO_PERSON, request=asked, has_role=has_role, **usual) is expected  # type: ignore[arg-type]
+        assert rule(TARO_PERSON, request=asked, has_role=has_role, **usual) is expected
 
 
 # --- the result of a withdrawal

@@ -15,12 +15,13 @@ from bot.aws.events import SENT, UnreadableEvent, parse_event, sent_at
 from bot.boto.failures import CallFailed, unavailable
 from bot.boto.fields import mapping, rows, text
 from bot.boto.sdk import POLL_SECONDS, Answer
-from bot.ports.aws import Hint
+from bot.ports.aws import AwsUnavailable, Hint
 from bot.ports.clock import Clock
 from bot.ports.probes import QueueSettings
 from bot.telemetry import Telemetry, observe_wait
 
 BATCH = 10  # messages; the most that SQS returns
+NOT_DELETED = "NotDeleted"  # the code, if AWS gives no reason
 SEND = "sqs:sendmessage"  # the action with which EventBridge sends
 INVISIBLE_SECONDS = 60  # seconds until a message that was not deleted is received again; processing a batch takes a few
 log = structlog.get_logger(__name__)
@@ -46,9 +47,14 @@ class SqsQueue:
         self._note_ages(messages)
         return list(_hints(messages))
 
-    async def delete(self, hint: Hint) -> None:
-        """Delete a message. Raises AwsUnavailable."""
-        await self._call("delete_message", Lane.RECONCILE, ReceiptHandle=hint.receipt)
+    async def delete(self, hints: Sequence[Hint]) -> None:
+        """Delete messages, at most BATCH. Raises AwsUnavailable unless AWS says that all are deleted."""
+        entries = [{"Id": str(number), "ReceiptHandle": hint.receipt} for number, hint in enumerate(hints)]
+        answer = await self._call("delete_message_batch", Lane.RECONCILE, Entries=entries)
+        deleted = {text(each.get("Id")) for each in rows(answer.get("Successful"))}
+        if any(entry["Id"] not in deleted for entry in entries):
+            codes = (text(each.get("Code")) for each in rows(answer.get("Failed")))
+            raise AwsUnavailable(next(filter(None, codes), NOT_DELETED))
 
     async def check(self) -> None:
         """Check that the queue answers. Raises AwsUnavailable."""

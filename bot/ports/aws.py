@@ -224,8 +224,8 @@ class Queue(Protocol):
     async def receive(self) -> Sequence[Hint]:
         """Return the next messages, perhaps none; wait for them a few seconds at most. Raises AwsUnavailable."""
 
-    async def delete(self, hint: Hint) -> None:
-        """Delete a message from the queue. Raises AwsUnavailable."""
+    async def delete(self, hints: Sequence[Hint]) -> None:
+        """Delete messages, at most as many as `receive` returns. Raises AwsUnavailable unless all are deleted."""
 
 
 class SecretSource(Protocol):

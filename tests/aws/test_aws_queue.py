@@ -57,8 +57,8 @@ async def test_both_events_of_a_request_are_received_with_its_key(scene: Scene, 
     key = key_of(scene.ask())
     hints = await queue.receive()
     assert [hint.key for hint in hints] == [key, key]
-    for hint in hints:
-        await queue.delete(hint)
+    await queue.delete(hints)
+    assert len(scene.aws.calls("DeleteMessageBatch")) == 1
     assert size(scene, scene.aws.world.queue_url) == 0
 
 
@@ -151,7 +151,7 @@ async def test_message_without_a_sent_time_is_returned_and_its_wait_is_not_measu
     assert lag(registry) == (0, 0)
 
 
-@pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"])
+@pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessageBatch", "GetQueueAttributes"])
 async def test_failed_call_to_the_queue_raises_aws_unavailable_with_the_code_of_aws(
     scene: Scene, queue: SqsQueue, operation: str
 ) -> None:
@@ -161,7 +161,7 @@ async def test_failed_call_to_the_queue_raises_aws_unavailable_with_the_code_of_
     scene.aws.faults.fail(operation, "AccessDenied", times=None)
     calls = {"ReceiveMessage": queue.receive, "GetQueueAttributes": queue.check}
     with pytest.raises(AwsUnavailable) as caught:
-        await (queue.delete(hint) if operation == "DeleteMessage" else calls[operation]())
+        await (queue.delete([hint]) if operation == "DeleteMessageBatch" else calls[operation]())
     assert caught.value.code == "AccessDenied"
 
 

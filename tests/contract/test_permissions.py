@@ -28,9 +28,14 @@ FILES = sorted(path.name for path in FOLDER.glob("*.json"))
 SERVICES = ("dynamodb", "ec2", "identitystore", "s3", "secretsmanager", "sqs", "sso-admin", "ssm", "sts")
 PREFIXES = {"sso-admin": "sso"}  # the prefix of a service's actions, if it is not the service's name
 NEEDS_NONE = {"sts:GetCallerIdentity"}  # always allowed; a policy cannot deny it
-# A transaction has no separate permission: its puts, the only members the store uses, need that of PutItem.
+# A transaction has no separate permission: its puts, the only members the store uses, need that of PutItem. Nor has a
+# batch of messages.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
-GOVERNED_BY = {"dynamodb:TransactWriteItems": "dynamodb:PutItem"}
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
+GOVERNED_BY = {
+    "dynamodb:TransactWriteItems": "dynamodb:PutItem",
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+}
 # for approval policies, and for the preferences of Session Manager; and by approvers, and by requesters
 TWICE = ("ssm:GetDocument", "ssm:SendAutomationSignal")
 MANAGED = {"StringEquals": {"aws:ResourceTag/SystemsManagerJustInTimeNodeAccessManaged": "true"}}

@@ -35,9 +35,9 @@ class MemoryQueue:
             await self._clock.sleep(LONG_POLL)
         return tuple(self.hints)
 
-    async def delete(self, hint: Hint) -> None:
-        """Delete a message. Deleting it again is not an error."""
-        self.hints = [each for each in self.hints if each != hint]
+    async def delete(self, hints: Sequence[Hint]) -> None:
+        """Delete messages. Deleting one again is not an error."""
+        self.hints = [each for each in self.hints if each not in hints]
 
 
 @dataclass(slots=True, eq=False)
@@ -75,17 +75,21 @@ class FakeSqs:
             taken = self._visible()
         return [hint for message in taken if (hint := self._given(message))]
 
-    async def delete(self, hint: Hint) -> None:
-        """Delete a message by any of its receipts.
+    async def delete(self, hints: Sequence[Hint]) -> None:
+        """Delete messages by any of their receipts.
 
-        Raises AwsUnavailable with the probability `trouble`; half of these failures still delete.
+        Each fails with the probability `trouble`; half of these failures still delete. Raises AwsUnavailable if any
+        failed.
         """
+        deleted = [self._is_deleted(hint) for hint in hints]
+        if not all(deleted):
+            raise AwsUnavailable("InternalError")
+
+    def _is_deleted(self, hint: Hint) -> bool:
         fails = self._chance.random() < self.trouble
-        if fails and self._chance.random() < 0.5:
-            raise AwsUnavailable("InternalError")
-        self.kept = [each for each in self.kept if hint.receipt not in each.receipts]
-        if fails:
-            raise AwsUnavailable("InternalError")
+        if not fails or self._chance.random() >= 0.5:
+            self.kept = [each for each in self.kept if hint.receipt not in each.receipts]
+        return not fails
 
     def _visible(self) -> list[QueuedMessage]:
         now = self._clock.now()

@@ -62,7 +62,7 @@ class BatchQueue:
         batch, self._hints = self._hints[:BATCH], self._hints[BATCH:]
         return batch
 
-    async def delete(self, hint: Hint) -> None:
+    async def delete(self, hints: Sequence[Hint]) -> None:
         """Do nothing, because `receive` has already removed the message."""
 
 

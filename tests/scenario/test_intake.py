@@ -3,18 +3,24 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry
 
+from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
+from bot.ports.store import Change
 from bot.service.reconcile.due_time import LAST_ATTEMPT
 from bot.service.sources.intake import PAUSE
 from bot.service.sources.place_sweep import OVERLAP
 from bot.telemetry import Telemetry
-from tests.fakes.store import MemoryStore
+from tests.fakes.clock import ManualClock
+from tests.fakes.queue import BATCH
+from tests.fakes.store import MemoryStore, Tables, all_watched
 from tests.fakes.world import World, new_world
+
+LATENCY = 0.05  # seconds that a call to SQS takes
 
 
 class FakeQueue:
@@ -33,9 +39,9 @@ class FakeQueue:
             await asyncio.Event().wait()
         return [hint for hint in self.hints if hint not in self.deleted]
 
-    async def delete(self, hint: Hint) -> None:
-        """Delete a message."""
-        self.deleted.append(hint)
+    async def delete(self, hints: Sequence[Hint]) -> None:
+        """Delete messages."""
+        self.deleted.extend(hints)
 
 
 def hint(key: RequestKey | None, receipt: str = "1", **more: object) -> Hint:
@@ -97,14 +103,80 @@ async def test_intake_continues_after_the_store_works_again(world: World) -> Non
     assert (await world.row(key)).requeue_at is not None
 
 
+class SlowQueue(FakeQueue):
+    """A queue that returns each message once, BATCH at a time. Each call takes LATENCY; `most` is how many it has out."""
+
+    def __init__(self, clock: ManualClock, *hints: Hint) -> None:
+        super().__init__(*hints)
+        self._clock, self._received, self.most = clock, 0, 0
+
+    async def receive(self) -> Sequence[Hint]:
+        """Return the next messages; wait if there is none."""
+        await self._clock.sleep(LATENCY)
+        batch = self.hints[self._received : self._received + BATCH]
+        if not batch:
+            await asyncio.Event().wait()
+        self._received += len(batch)
+        self.most = max(self.most, self._received - len(self.deleted))
+        return batch
+
+    async def delete(self, hints: Sequence[Hint]) -> None:
+        """Delete messages."""
+        await self._clock.sleep(LATENCY)
+        await super().delete(hints)
+
+
+async def test_intake_takes_150_events_a_second_if_each_call_to_the_queue_takes_50_ms(world: World) -> None:
+    """The next batch is received while earlier ones are handled, so 300 events take two seconds.
+
+    At most four batches are received and not deleted: if the bot stops then, only their messages arrive late.
+    """
+    queue = SlowQueue(world.clock, *(hint(world.aws.add(number), str(number)) for number in range(1, 301)))
+    taking = asyncio.create_task(world.intake(queue).run())
+    await world.clock.advance(2)
+    taking.cancel()
+    await asyncio.gather(taking, return_exceptions=True)
+    assert len(queue.deleted) == 300
+    assert len([row for row in (await all_watched(world.store)).rows if row.requeue_at]) == 300
+    assert queue.most <= 4 * BATCH
+
+
+async def test_intake_holds_few_batches_while_the_store_is_slow(world: World) -> None:
+    """Once it has worked, the store needs a minute. Of 300 events, 40 are received until then, and not stored."""
+    assert isinstance(world.store, MemoryStore)
+    world.store = store = SlowStore(world.clock, world.store.tables)
+    world.build()
+    queue = SlowQueue(world.clock, *(hint(world.aws.add(number), str(number)) for number in range(1, 301)))
+    taking = asyncio.create_task(world.intake(queue).run())
+    await world.clock.advance(2 * LATENCY)
+    store.seconds = 60.0
+    await world.clock.advance(59)
+    taking.cancel()
+    await asyncio.gather(taking, return_exceptions=True)
+    assert (queue.most, len(queue.deleted)) == (4 * BATCH, BATCH)
+
+
+class SlowStore(MemoryStore):
+    """A store in which each write takes `seconds`."""
+
+    def __init__(self, clock: ManualClock, tables: Tables) -> None:
+        super().__init__(tables)
+        self._clock, self.seconds = clock, 0.0
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Write later."""
+        await self._clock.sleep(self.seconds)
+        return await super().apply(key, change, now=now)
+
+
 class Undeletable(FakeQueue):
     """A queue that cannot delete its first message."""
 
-    async def delete(self, hint: Hint) -> None:
-        """Delete a message. Raises AwsUnavailable for the first one."""
-        if hint is self.hints[0]:
+    async def delete(self, hints: Sequence[Hint]) -> None:
+        """Delete messages, but not the first one. Raises AwsUnavailable for it."""
+        await super().delete([each for each in hints if each is not self.hints[0]])
+        if self.hints[0] in hints:
             raise AwsUnavailable("InternalError")
-        await super().delete(hint)
 
 
 async def test_queue_message_that_cannot_be_deleted_does_not_stop_other_messages(world: World) -> None:

@@ -195,7 +195,7 @@ class UnreachableQueue:
         self.empty.clear()
         return []
 
-    async def delete(self, hint: Hint) -> None:
+    async def delete(self, hints: Sequence[Hint]) -> None:
         """Do nothing: there is no message."""
 
 

@@ -143,7 +143,7 @@ async def test_queue_from_which_the_bot_may_not_delete_is_a_problem_at_once() ->
 class UndeletableQueue(MemoryQueue):
     """A queue from which the bot may not delete."""
 
-    async def delete(self, hint: Hint) -> None:
+    async def delete(self, hints: Sequence[Hint]) -> None:
         """Raise AwsUnavailable."""
         raise AwsUnavailable("AccessDenied")
 

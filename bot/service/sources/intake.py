@@ -10,9 +10,11 @@ EventBridge can replay an archive of events. Old events must not delay new reque
 after the event is not read again, and other old events become due one by one, OLD_EVERY apart.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -28,6 +30,8 @@ from bot.service.rows import Rows
 from bot.telemetry import Telemetry
 
 QUEUE = "queue"  # the name of this check in /readyz
+MANY = 5  # messages in a batch: more are probably waiting, so the next batch is received while this one is handled
+BATCHES = 3  # handled at once; enough to hide the latency of the queue and of the store
 PAUSE = 5.0  # seconds before the next attempt after the queue or the store failed
 OLD = timedelta(minutes=10)  # age of an event that is replayed, or was delayed; the sweep has found its request by then
 OLD_EVERY = timedelta(seconds=1)  # leaves most of AWS's quota of 3 calls a second to new requests
@@ -50,14 +54,16 @@ class Intake:
         self._outcomes = outcomes
         self._queue, self._rows, self._clock = queue, rows, clock
         self._configuration, self._telemetry = configuration, telemetry
-        self._store_failed = False
+        self._store_works: bool | None = None  # None: not known since the last failure
+        self._slots = asyncio.Semaphore(BATCHES)
         self._last_old = clock.now()  # when the latest old event becomes due
 
     async def run(self) -> None:
         """Take messages until cancelled. Starts with a quick check, so that /readyz does not wait for a long poll."""
         await self._safely(self.check)
-        while True:
-            await self._safely(self.take)
+        async with asyncio.TaskGroup() as batches:
+            while True:
+                await self._safely(partial(self._take_beside, batches))
 
     async def _safely(self, step: Callable[[], Awaitable[object]]) -> None:
         try:
@@ -81,29 +87,55 @@ class Intake:
         Does not receive messages while the store is unavailable: after five receives the queue moves a message to its
         dead-letter queue.
         """
-        if self._store_failed:
-            await self._rows.store.next_due()
-        self._store_failed = False
-        hints = await self._queue.receive()
-        deleted = [await self._take(hint) for hint in hints]
-        if all(deleted):
-            self._telemetry.health.succeeded(QUEUE)
+        hints = await self._receive()
+        await self._handle(hints)
         return len(hints)
 
-    async def _take(self, hint: Hint) -> bool:
-        """Take one message; return False if AWS did not delete it. A failure does not stop the rest of the batch."""
+    async def _take_beside(self, batches: asyncio.TaskGroup) -> None:
+        """Take one batch; if more messages are probably waiting, leave it to a task of `batches`, BATCHES at most.
+
+        Not after a failure of the store: messages that are received and not stored are soon dead letters.
+        """
+        async with self._slots:
+            hints = await self._receive()
+        if self._store_works and len(hints) >= MANY:
+            batches.create_task(self._handle_in_slot(hints))
+        else:
+            await self._handle(hints)
+
+    async def _handle_in_slot(self, hints: Sequence[Hint]) -> None:
+        async with self._slots:
+            await self._handle(hints)
+
+    async def _receive(self) -> Sequence[Hint]:
+        if self._store_works is False:
+            await self._rows.store.next_due()
+            self._store_works = None
+        return await self._queue.receive()
+
+    async def _handle(self, hints: Sequence[Hint]) -> None:
+        """Store the messages of a batch side by side, then delete those that are stored. The queue keeps the others."""
+        stored = await asyncio.gather(*map(self._is_stored, hints))
+        done = [hint for hint, is_stored in zip(hints, stored, strict=True) if is_stored]
+        try:
+            if done:
+                await self._queue.delete(done)
+        except AwsUnavailable as problem:
+            log.warning("event_not_deleted", code=problem.code)
+            self._failed(problem, may_pass=False)  # empty batches between two such failures prove nothing
+        else:
+            self._telemetry.health.succeeded(QUEUE)
+
+    async def _is_stored(self, hint: Hint) -> bool:
+        """Store one message; return False if the store failed, which does not stop the rest of the batch."""
         try:
             await self._store(hint)
         except StoreUnavailable:
             self._telemetry.store_errors.inc()
-            self._store_failed = True
-            return True  # deliberately not deleted: the queue delivers it again
-        try:
-            await self._queue.delete(hint)
-        except AwsUnavailable as problem:
-            log.warning("event_not_deleted", code=problem.code)
-            self._failed(problem, may_pass=False)  # empty batches between two such failures prove nothing
+            self._store_works = False
             return False
+        if self._store_works is None:
+            self._store_works = True
         return True
 
     def _failed(self, problem: AwsUnavailable, *, may_pass: bool) -> None:

@@ -3,23 +3,26 @@
 Owns the two formats, and the form of times on the command line. Does not know the store.
 """
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from operator import attrgetter
 
 from bot.domain.audit import AuditEntry
 from bot.text.escape import plain_text
 
 MEMBERS = tuple(each.name for each in fields(AuditEntry))
+_VALUES = attrgetter(*MEMBERS)
+CELLS_KEPT = 4096  # cells that were made: people, roles and channels are in many entries
 BYTE_ORDER_MARK = "\ufeff"  # Excel needs it to read UTF-8; Python's utf-8-sig skips it
 # Spreadsheets execute cells that start with these, also after blanks or control characters, and in full width.
 # https://owasp.org/www-community/attacks/CSV_Injection
 # In German and French locales, semicolons separate cells: one inside a cell starts a new cell, even in quotes.
 _FORMULA = re.compile(r"(^|;)(?=[\W_]*?[=+\-@\uff1d\uff0b\uff0d\uff20|%\t\r\n])")
+_PLAIN = re.compile(r"[0-9A-Za-z][!#-:<-~]*")  # a cell that needs no change: ASCII, no blank, quote or semicolon
 _SPAN = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
 _CALENDAR = (
     datetime(1970, 1, 1, tzinfo=UTC),
@@ -28,9 +31,9 @@ _CALENDAR = (
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def as_json(entry: AuditEntry) -> str:
-    """Return an entry as one line of JSON."""
-    return json.dumps({**asdict(entry), "at": entry.at.isoformat()}, ensure_ascii=True)
+def as_json(entries: Iterable[AuditEntry]) -> str:
+    """Return each entry as one line of JSON."""
+    return "\n".join(json.dumps(dict(zip(MEMBERS, _texts(each), strict=True))) for each in entries)
 
 
 def csv_head() -> str:
@@ -38,19 +41,25 @@ def csv_head() -> str:
     return BYTE_ORDER_MARK + _line(MEMBERS)
 
 
-def as_csv(entry: AuditEntry) -> str:
-    """Return an entry as one line of CSV; spreadsheets read every cell as text."""
-    return _line(map(_cell, {**asdict(entry), "at": entry.at.isoformat()}.values()))
+def as_csv(entries: Iterable[AuditEntry]) -> str:
+    """Return each entry as one line of CSV; spreadsheets read every cell as text."""
+    return "\n".join(_line(map(_cell, _texts(each))) for each in entries)
+
+
+def _texts(entry: AuditEntry) -> tuple[str, ...]:
+    at, *texts = _VALUES(entry)
+    return at.isoformat(), *texts
 
 
 def _line(cells: Iterable[str]) -> str:
-    written = io.StringIO()
-    csv.writer(written, quoting=csv.QUOTE_ALL, lineterminator="").writerow(cells)
-    return written.getvalue()
+    return '"' + '","'.join(cells) + '"'  # all in quotes; csv.writer takes fifteen times as long
 
 
-def _cell(value: object) -> str:
-    return _FORMULA.sub(r"\1'", " ".join(plain_text(str(value)).split()))
+@lru_cache(maxsize=CELLS_KEPT)
+def _cell(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    return _FORMULA.sub(r"\1'", " ".join(plain_text(value).split())).replace('"', '""')
 
 
 def moment(text: str, now: datetime) -> datetime:

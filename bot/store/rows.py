@@ -15,6 +15,7 @@ from types import NoneType
 from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic_core import SchemaValidator
 
 from bot.domain.audit import AuditEntry, steps
 from bot.domain.digest_post import DigestPost
@@ -60,7 +61,26 @@ def adapter_of(kind: type[T], names: StoredNames = STORED_NAMES) -> TypeAdapter[
         _check_names(each, members)
     for each in _dataclasses_in(kind):
         with_config(ConfigDict(alias_generator=_stored_name(names.get(each, {})), extra="forbid"))(each)
-    return TypeAdapter(kind)
+    adapter: TypeAdapter[T] = TypeAdapter(kind)
+    adapter.validator = SchemaValidator(_with_moments_in_utc(adapter.core_schema))
+    return adapter
+
+
+def _with_moments_in_utc(schema: Any) -> Any:
+    """Return a schema of pydantic in which every moment must have a time zone, and is read in Python's UTC.
+
+    To convert the moments of a row after its validation, which rebuilds most of it, takes twice as long as to read it.
+    """
+    match schema:
+        case {"type": "datetime"}:
+            in_utc = {"type": "no-info", "function": operator.methodcaller("astimezone", UTC)}
+            return {"type": "function-after", "function": in_utc, "schema": {**schema, "tz_constraint": "aware"}}
+        case dict():
+            return {name: _with_moments_in_utc(each) for name, each in schema.items()}
+        case list():
+            return [_with_moments_in_utc(each) for each in schema]
+        case _:
+            return schema
 
 
 def _dataclasses_in(kind: Any) -> frozenset[type]:
@@ -190,7 +210,9 @@ def _text(text: str) -> str:
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("a moment without a time zone cannot be stored")
-    return moment if moment.tzinfo is UTC and not moment.fold else moment.astimezone(UTC).replace(fold=0)
+    if moment.tzinfo is not UTC:
+        return moment.astimezone(UTC)
+    return moment.replace(fold=0) if moment.fold else moment
 
 
 def encode(adapter: TypeAdapter[T], value: T) -> str:
@@ -208,12 +230,12 @@ def encode_over(adapter: TypeAdapter[T], value: T, former: str | None) -> str:
 
 
 def decode(adapter: TypeAdapter[T], text: str, *, where: str) -> T:
-    """Return the value of stored JSON. Raises RowUnreadable with the place (`where`) and the problem."""
+    """Return the value of stored JSON, which is storable. Raises RowUnreadable with the place and the problem."""
     try:
-        return storable(_decoded(adapter, text))
+        return _decoded(adapter, text)
     except ValidationError as error:
         raise RowUnreadable(f"{where} cannot be read: {_problems(error)}") from None  # a trace would show the values
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise RowUnreadable(f"{where} cannot be read: {error}") from error
 
 

@@ -43,7 +43,7 @@ def _cells(line: str) -> list[str]:
 )
 def test_no_cell_of_the_audit_csv_is_a_formula(hostile: str) -> None:
     """A display name never becomes a formula in a spreadsheet, and no cell continues on another line."""
-    line = as_csv(AuditEntry(NOW, "clicked", person_name=hostile))
+    line = as_csv([AuditEntry(NOW, "clicked", person_name=hostile)])
     assert "\n" not in line
     cell = _cells(line)[MEMBERS.index("person_name")]
     assert cell.startswith("'") or cell[0] == "a"
@@ -52,7 +52,7 @@ def test_no_cell_of_the_audit_csv_is_a_formula(hostile: str) -> None:
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_text_gives_one_line_of_audit_csv_without_formulas(name: str, detail: str) -> None:
     """Any text gives one line with a cell per column, and no cell starts like a formula."""
-    line = as_csv(AuditEntry(NOW, "clicked", person_name=name, detail=detail))
+    line = as_csv([AuditEntry(NOW, "clicked", person_name=name, detail=detail)])
     cells = _cells(line)
     assert (len(cells), len(line.splitlines())) == (len(MEMBERS), 1)
     assert not any(cell.lstrip(" ")[:1] and cell.lstrip(" ")[0] in STARTERS for cell in cells)
@@ -61,7 +61,7 @@ def test_any_text_gives_one_line_of_audit_csv_without_formulas(name: str, detail
 @given(st.text(alphabet="a =+-@;\"'\t,", max_size=12), st.text(alphabet="a=+;\"'", max_size=12))
 def test_no_cell_of_the_audit_csv_is_a_formula_if_semicolons_separate_cells(name: str, detail: str) -> None:
     """If a spreadsheet separates cells by semicolons, it finds more cells, but none of them is a formula."""
-    line = as_csv(AuditEntry(NOW, "clicked", person_name=name, detail=detail, conversation="19:a@thread;messageid=1"))
+    line = as_csv([AuditEntry(NOW, "clicked", person_name=name, detail=detail, conversation="19:a@thread;messageid=1")])
     (cells,) = csv.reader(io.StringIO(line), delimiter=";")
     assert not any(cell.lstrip(" ")[:1] and cell.lstrip(" ")[0] in STARTERS for cell in cells)
 
@@ -69,7 +69,7 @@ def test_no_cell_of_the_audit_csv_is_a_formula_if_semicolons_separate_cells(name
 @pytest.mark.parametrize("hostile", [";=cmd|'/c calc'!A1;", "a;+1", 'a;"=1+1', "a; =1", "a;;=1", "a;b;@SUM(1)"])
 def test_text_with_semicolons_in_the_audit_csv_is_changed_only_by_apostrophes(hostile: str) -> None:
     """Apart from apostrophes, which prevent formulas, the text is unchanged."""
-    cell = _cells(as_csv(AuditEntry(NOW, "clicked", request=hostile)))[MEMBERS.index("request")]
+    cell = _cells(as_csv([AuditEntry(NOW, "clicked", request=hostile)]))[MEMBERS.index("request")]
     assert cell.replace("'", "") == hostile.replace("'", "")
     assert not any(part.lstrip(' "')[:1] and part.lstrip(' "')[0] in STARTERS for part in cell.split(";"))
 
@@ -77,7 +77,7 @@ def test_text_with_semicolons_in_the_audit_csv_is_changed_only_by_apostrophes(ho
 @given(st.text(max_size=40))
 def test_audit_json_has_the_stored_text_on_one_line(name: str) -> None:
     """Each object is on one line and has the unchanged text."""
-    line = as_json(AuditEntry(NOW, "clicked", person_name=name))
+    line = as_json([AuditEntry(NOW, "clicked", person_name=name)])
     assert len(line.splitlines()) == 1
     assert json.loads(line)["person_name"] == name
     assert json.loads(line)["at"] == "2026-04-01T09:00:00+00:00"

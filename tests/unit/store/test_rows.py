@@ -106,7 +106,8 @@ def test_members_missing_in_old_rows_have_defaults() -> None:
         ('{"created_at": "2026-04-01T09:00:00Z"}', "key: missing"),
         (encode(RECORD, ROW).replace('"version":1', '"version":"1"'), "version: int_type"),
         (encode(RECORD, ROW).replace('"decisions":[]', '"decisions":[{"id":"1"}]'), "decisions.0.person: missing"),
-        (encode(RECORD, ROW).replace("09:00:00Z", "09:00:00"), "time zone"),
+        (encode(RECORD, ROW).replace("09:00:00Z", "09:00:00"), "created_at: timezone_aware"),
+        (encode(RECORD, ROW).replace("2026-04-01T09:00:00Z", "0001-01-01T00:00:00+09:00"), "out of range"),
     ],
 )
 def test_error_for_an_unreadable_row_names_the_row_and_the_problem(stored: str, problem: str) -> None:

@@ -10,7 +10,7 @@ from bot.ports.teams import Chat, ChatRefused, ChatThrottled, ChatUnavailable, M
 from bot.rendering import render, summary
 from bot.service.checks import advice
 from bot.service.checks.check import Check, NotChecked, Problem
-from bot.text.names import caseless
+from bot.text.names import caseless, folded
 
 NO_PERSON = "unknown_person"
 
@@ -63,7 +63,7 @@ def asked_for(
 async def _person(upn: str, people: People) -> Person | None:
     """Return the person. Raises NotChecked if they were not found, but not every roster could be read."""
     wanted = caseless(upn)
-    known = await people.known(frozenset({wanted}))
+    known = await people.known(folded({upn}))
     found = next((each for each in known.people if caseless(each.upn or "") == wanted), None)
     if found is None and not known.complete:
         raise NotChecked

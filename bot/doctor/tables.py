@@ -88,13 +88,10 @@ async def group_rows(channels: Sequence[Channel], groups: Groups, people: People
     listed = [(each, channel) for channel in channels for each in groups_in(channel.all_approvers)]
     if not listed:
         return []
-    names = {each.user: each.shown_name for each in (await people.known()).people}
-    return list(await asyncio.gather(*(_group_row(each, channel, groups, people, names) for each, channel in listed)))
+    return list(await asyncio.gather(*(_group_row(each, channel, groups, people) for each, channel in listed)))
 
 
-async def _group_row(
-    group: str, channel: Channel, groups: Groups, people: People, names: Mapping[str, str]
-) -> GroupRow:
+async def _group_row(group: str, channel: Channel, groups: Groups, people: People) -> GroupRow:
     try:
         members = await groups.members(group)
     except GroupUnavailable:  # its check has a problem
@@ -103,7 +100,9 @@ async def _group_row(
         present = {each.user for each in await people.roster(channel.conversation)}
     except RosterUnavailable:
         return GroupRow(group, channel.name, len(members), None)
-    absent = sorted(names.get(each, each) for each in members - present)
+    outside = members - present
+    names = {each.user: each.shown_name for each in await people.with_ids(outside)}
+    absent = sorted(names.get(each, each) for each in outside)
     return GroupRow(group, channel.name, len(members), tuple(absent))
 
 

@@ -60,6 +60,11 @@ class Person:
         return bool(folded(self.identifying_spellings) & names)
 
     @property
+    def names_that_may_refuse(self) -> frozenset[str]:
+        """Every folded name by which `Requester.is_person` may find that this person is the requester."""
+        return folded((*self.spellings, *map(_mailbox, spellings_of(self.upn, self.mail))))
+
+    @property
     def shown_name(self) -> str:
         """The display name, else the UPN, else the object id."""
         return self.name or self.upn or self.object_id
@@ -228,6 +233,11 @@ class Requester:
         by_id = bool(self._learnt) and not any(map(_is_address, self._learnt))
         return self.identified and self.person is None and not by_id
 
+    @property
+    def own_names(self) -> frozenset[str]:
+        """Every folded name, id and address of the requester. A person with none of them is somebody else."""
+        return folded((*self.spellings, *self.principal.own_names))
+
     def is_person(self, person: Person) -> bool:
         """True if the requester may be this person, because they share any id, name or address. Used to refuse.
 
@@ -237,7 +247,7 @@ class Requester:
 
     def person_check(self) -> Callable[[Person], bool]:
         """Return `is_person` for a comparison with many people: it prepares the requester's own names once."""
-        own = folded((*self.spellings, *self.principal.own_names))
+        own = self.own_names
 
         def is_person(person: Person) -> bool:
             if own & folded(person.spellings):

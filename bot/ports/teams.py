@@ -1,11 +1,12 @@
 """The ports for Teams: messages (Chat), rosters (People) and groups (Groups), with their closed set of errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from bot.domain.identity import Person
+from bot.domain.members import Members
 
 
 class ChatThrottled(Exception):
@@ -102,7 +103,7 @@ class RosterUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KnownPeople:
-    """The people that Teams returned.
+    """The people with a name that Teams returned.
 
     If not `complete`, a roster or chat could not be read, so people may be missing.
     """
@@ -124,21 +125,28 @@ class People(Protocol):
         If Teams does not say to which tenant the person belongs, the tenant id is empty, and the person is a guest.
         """
 
-    async def roster(self, conversation: str) -> Sequence[Person]:
+    async def roster(self, conversation: str) -> Members:
         """Return all members of the channel. Raises RosterUnavailable."""
 
     def cached_member(self, conversation: str, object_id: str) -> Person | None:
         """Return the member with complete data if the roster was read a short time ago; else None. Makes no call."""
 
-    def cached_roster(self, conversation: str) -> Sequence[Person]:
+    def cached_roster(self, conversation: str) -> Members:
         """Return all members of the channel if the roster was read a short time ago; else none. Makes no call."""
 
-    async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
-        """Return the members of the configured channels, and the people who have a personal chat with the bot.
+    async def known(self, names: frozenset[str]) -> KnownPeople:
+        """Return the people who could have one of these names, which are folded ids and addresses.
 
-        `names` are folded ids and addresses. People with a personal chat and one of these names have a UPN and mail
-        address that were read within a day; they are left out if Teams does not answer. Other people with a personal
-        chat may have neither. Never raises: the result says whether people may be missing.
+        They are members of the configured channels, or have a personal chat with the bot. The latter have the UPN and
+        mail address that were read within a day; they are left out if Teams does not answer. Never raises: the result
+        says whether people may be missing.
+        """
+
+    async def with_ids(self, object_ids: Iterable[str]) -> Sequence[Person]:
+        """Return those people of the channels and personal chats who have these object ids, each once.
+
+        People of personal chats may lack UPN and mail address. Never raises: people of a roster that cannot be read
+        are left out.
         """
 
 

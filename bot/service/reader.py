@@ -104,8 +104,8 @@ class Readers:
         )
 
     async def _known(self, person: Person) -> Person:
-        known = (await self._people.known(folded((person.object_id,)))).people
-        entry = next((each for each in known if each.user == person.user), None)
+        known = await self._people.known(folded((person.object_id,)))
+        entry = next((each for each in known.people if each.user == person.user), None)
         if entry is None:
             return person
         guest = person.guest or entry.guest

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -271,8 +271,10 @@ async def test_members_are_requested_singly_if_events_invalidate_every_read_of_t
     """A person who is not in the channel is not a member. The whole roster is unavailable."""
     read = room.connector.all_members
 
-    async def overtaken(service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
-        async for member in read(service_url, conversation=conversation):
+    async def overtaken(
+        service_url: str, *, conversation: str, turn: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[TeamMember]:
+        async for member in read(service_url, conversation=conversation, turn=turn):
             yield member
         room.directory.invalidate()
 
@@ -713,9 +715,13 @@ async def test_known_people_are_roster_members_and_people_with_a_chat(room: Room
     await room.store.remember_chat(_chat(Person(HANAKO.object_id.upper(), TENANT_ID, "old name")))
     await room.store.remember_chat(_chat(Person(TARO.object_id, TENANT_ID, TARO.name)))
 
-    known = {person.object_id: person.name for person in (await room.directory.known()).people}
+    everybody = [each.object_id for each in (HANAKO, ICHIRO, TARO)]
+    known = {person.object_id: person.name for person in await room.directory.with_ids(map(str.upper, everybody))}
     assert known == {each.object_id: each.name for each in (HANAKO, ICHIRO, TARO)}
-    assert len((await room.directory.known()).people) == 3
+    assert len(await room.directory.with_ids([*everybody, *everybody])) == 3
+    assert [each.name for each in await room.directory.with_ids([TARO.object_id])] == [TARO.name]
+    names = frozenset({HANAKO.object_id, ICHIRO.upn})
+    assert {each.name for each in (await room.directory.known(names)).people} == {HANAKO.name, ICHIRO.name}
     assert (room.rosters(APPROVERS), room.rosters(LEADS)) == (1, 1)
 
 
@@ -724,12 +730,15 @@ async def test_unreadable_channel_or_store_leaves_out_only_its_own_people(room: 
     room.ms.fault("GET", f"{LEADS}/{ROSTER}", times=None, status=500)
     room.ms.world.conversations[APPROVERS].members[:] = [HANAKO]
     room.store.broken = True
-    known = await room.directory.known()
+    names = frozenset({HANAKO.upn, ICHIRO.upn})
+    known = await room.directory.known(names)
+    assert [person.object_id for person in await room.directory.with_ids([HANAKO.object_id])] == [HANAKO.object_id]
     assert ([person.object_id for person in known.people], known.complete) == ([HANAKO.object_id], False)
 
     room.ms.fault("GET", ROSTER, times=None, status=500)
     room.directory.invalidate()
-    assert await room.directory.known() == KnownPeople((), complete=False)
+    assert await room.directory.known(names) == KnownPeople((), complete=False)
+    assert await room.directory.with_ids([HANAKO.object_id]) == ()
 
 
 # --- people of personal chats
@@ -742,20 +751,27 @@ def _kept(room: Room, person: Member, *, upn: str | None = None) -> PersonalChat
 
 
 async def _known(room: Room, *names: str) -> dict[str, str | None]:
-    """Return the UPN of each known person by object id, without the channels' only member."""
-    known = (await room.directory.known(frozenset(names))).people
+    """Return the UPN of each known person with these names by object id."""
+    return {each.object_id: each.upn for each in (await room.directory.known(frozenset(names))).people}
+
+
+async def _chats(room: Room) -> dict[str, str | None]:
+    """Return the UPN of each person with a personal chat by object id, without the channels' only member."""
+    known = await room.directory.with_ids(each.object_id for each in PEOPLE)
     return {each.object_id: each.upn for each in known if each.object_id != ALEX.object_id}
 
 
 async def test_a_stored_address_is_replaced_by_the_address_that_teams_returns(room: Room) -> None:
-    """Stored addresses only select people. Each selected person gets the address that Teams returns."""
+    """Stored addresses only select people. Each gets the address that Teams returns, and only that is a name."""
     for conversation in (APPROVERS, LEADS):
         room.ms.world.conversations[conversation].members[:] = [ALEX]
     await room.store.remember_chat(_kept(room, MEI, upn="given.on@example.com"))
     await room.store.remember_chat(_kept(room, TARO))
 
-    assert await _known(room, "given.on@example.com") == {MEI.object_id: MEI.upn, TARO.object_id: None}
-    assert await _known(room, TARO.upn) == {MEI.object_id: MEI.upn, TARO.object_id: TARO.upn}
+    assert await _known(room, "given.on@example.com") == {}
+    assert await _chats(room) == {MEI.object_id: MEI.upn, TARO.object_id: None}
+    assert await _known(room, TARO.upn, MEI.upn) == {MEI.object_id: MEI.upn, TARO.object_id: TARO.upn}
+    assert await _chats(room) == {MEI.object_id: MEI.upn, TARO.object_id: TARO.upn}
     assert room.ones() == 2
 
 
@@ -765,11 +781,11 @@ async def test_the_address_of_a_stored_person_is_cached_for_a_day(room: Room) ->
     await room.store.remember_chat(_kept(room, TARO))
     await asyncio.gather(*(_known(room, TARO.upn) for _ in range(20)))
     await room.clock.advance(86_399)
-    assert await _known(room) == {TARO.object_id: TARO.upn}
+    assert await _chats(room) == {TARO.object_id: TARO.upn}
     assert room.ones() == 1
 
     await room.clock.advance(1)
-    assert await _known(room) == {TARO.object_id: None}
+    assert await _chats(room) == {TARO.object_id: None}
     assert await _known(room, TARO.object_id) == {TARO.object_id: TARO.upn}
     assert room.ones() == 2
 
@@ -778,33 +794,37 @@ async def test_the_address_of_a_stored_person_is_cached_for_a_day(room: Room) ->
 async def test_a_stored_person_is_left_out_while_teams_does_not_confirm_the_address(
     room: Room, fault: dict[str, object]
 ) -> None:
-    """The list of known people is incomplete. Other people are returned."""
+    """The list of known people is incomplete. Nothing shows the addresses of people who were not requested."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     await room.store.remember_chat(_kept(room, TARO))
     await room.store.remember_chat(_kept(room, MEI))
     room.ms.fault("GET", ONE, times=None, **fault)
 
-    assert await _known(room, TARO.upn) == {MEI.object_id: None}
+    assert await _known(room, TARO.upn) == {}
+    assert await _chats(room) == {MEI.object_id: None, TARO.object_id: None}
     assert not (await room.directory.known(frozenset({TARO.upn}))).complete
     room.ms.faults.heal()
     assert (await room.directory.known(frozenset({TARO.upn}))).complete
-    assert await _known(room, TARO.upn) == {MEI.object_id: None, TARO.object_id: TARO.upn}
+    assert await _known(room, TARO.upn) == {TARO.object_id: TARO.upn}
+    assert await _chats(room) == {MEI.object_id: None, TARO.object_id: TARO.upn}
 
 
 async def test_only_a_few_of_many_stored_people_with_the_same_address_are_requested(room: Room) -> None:
-    """Of the stored people with this address, only MOST_REQUESTED are requested; the others are left out."""
+    """Of the stored people with this address, only MOST_REQUESTED are requested; the others have no address."""
     room.ms.world.conversations[APPROVERS].members[:] = room.ms.world.conversations[LEADS].members[:] = [ALEX]
     for person in PEOPLE:
         await room.store.remember_chat(_kept(room, person, upn="everybody@example.com"))
 
     assert len(PEOPLE) > MOST_REQUESTED
-    assert len(await _known(room, "everybody@example.com")) == room.ones() == MOST_REQUESTED
+    assert not (await room.directory.known(frozenset({"everybody@example.com"}))).complete
+    assert sum(upn is not None for upn in (await _chats(room)).values()) == room.ones() == MOST_REQUESTED
 
 
 async def test_a_roster_member_with_an_outdated_stored_address_is_not_requested_singly(room: Room) -> None:
     """The UPN comes from the roster, which is newer than stored data."""
     await room.store.remember_chat(_kept(room, HANAKO, upn="given.on@example.com"))
-    assert (await _known(room, "given.on@example.com"))[HANAKO.object_id] == HANAKO.upn
+    assert await _known(room, "given.on@example.com") == {}
+    assert await _known(room, HANAKO.object_id) == {HANAKO.object_id: HANAKO.upn}
     assert room.ones() == 0
 
 

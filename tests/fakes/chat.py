@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from bot.domain.identity import Person
+from bot.domain.members import Members
 from bot.domain.routing import thread_root
 from bot.ports.teams import (
     ChatProblem,
@@ -18,7 +19,6 @@ from bot.ports.teams import (
     Posted,
     RosterUnavailable,
 )
-from bot.text.names import folded
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 CHANNEL = "19:approvers@thread.tacv2"
@@ -250,6 +250,7 @@ class FakePeople:
         self.before_member: list[Callable[[], Awaitable[object]]] = []
         self.asked = 0
         self.asked_known = 0
+        self._indexed: dict[str, tuple[tuple[Person, ...], Members]] = {}
 
     async def member(self, conversation: str, object_id: str) -> Person | None:
         """Return the member of the conversation with this object id, or None. Raises RosterUnavailable."""
@@ -260,30 +261,38 @@ class FakePeople:
             raise RosterUnavailable
         return next((each for each in self.rosters.get(conversation, self.people) if each.object_id == object_id), None)
 
-    async def roster(self, conversation: str) -> Sequence[Person]:
+    async def roster(self, conversation: str) -> Members:
         """Return the people of this conversation. Raises RosterUnavailable."""
         self.asked += 1
         if self.failing:
             raise RosterUnavailable
-        return tuple(self.rosters.get(conversation, self.people))
+        return self._members(conversation)
 
     def cached_member(self, conversation: str, object_id: str) -> Person | None:
         """Return the member unless the roster is `cold`. No call is counted."""
-        members = self.cached_roster(conversation)
-        return next((each for each in members if each.object_id == object_id), None)
+        return self.cached_roster(conversation).get(object_id)
 
-    def cached_roster(self, conversation: str) -> Sequence[Person]:
+    def cached_roster(self, conversation: str) -> Members:
         """Return the people of this conversation unless the roster is `cold`. No call is counted."""
-        return () if self.cold or self.failing else tuple(self.rosters.get(conversation, self.people))
+        return Members() if self.cold or self.failing else self._members(conversation)
 
-    async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
-        """Return the members, unless the roster cannot be read, and the people with a personal chat.
-
-        A person of `by_chat` keeps UPN and mail address only if `names` has one of the person's spellings.
-        """
+    async def known(self, names: frozenset[str]) -> KnownPeople:
+        """Return the people with these names: members, unless the roster cannot be read, and people of a chat."""
         self.asked_known += 1
-        others = [
-            each if folded(each.identifying_spellings) & names else replace(each, upn=None, mail=None)
-            for each in self.by_chat
-        ]
-        return KnownPeople((*(() if self.failing else self.people), *others), complete=not self.failing)
+        others = [each for each in self.by_chat if each.is_named(names)]
+        members = () if self.failing else self._members("").named(names)
+        return KnownPeople((*members, *others), complete=not self.failing)
+
+    async def with_ids(self, object_ids: Iterable[str]) -> Sequence[Person]:
+        """Return the people with these object ids: members, unless the roster cannot be read, and people of a chat."""
+        self.asked_known += 1
+        members = [] if self.failing else [self._members("").get(each) for each in object_ids]
+        others = [replace(each, upn=None, mail=None) for each in self.by_chat if each.user in object_ids]
+        return [*filter(None, members), *others]
+
+    def _members(self, conversation: str) -> Members:
+        """Return the roster of a conversation. As in the directory, it is the same object until it changes."""
+        people = tuple(self.rosters.get(conversation, self.people))
+        if (kept := self._indexed.get(conversation)) is None or kept[0] != people:
+            self._indexed[conversation] = kept = people, Members(people)
+        return kept[1]

@@ -7,10 +7,11 @@ of the channel who are also in a Microsoft Entra group. bot.domain.rules.permiss
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 
 from bot.domain.identity import Person
 from bot.domain.routing import GROUP, MEMBERS
-from bot.text.names import as_typed, exact
+from bot.text.names import as_typed, exact, folded
 
 
 class Unread(IntEnum):
@@ -47,6 +48,12 @@ class Listed:
     def by_group(self) -> bool:
         """True if a group is listed."""
         return bool(self.groups) or self.unread is not None
+
+    @property
+    def folded_names(self) -> frozenset[str]:
+        """Every id and UPN in the list, folded, with the ids of its groups' members. `members` is no name."""
+        single = (each.partition(":")[2] for each in self.entries if each.startswith(("user:", "upn:")))
+        return folded((*single, *chain.from_iterable(self.groups)))
 
     def has_id(self, person: Person) -> bool:
         """True if the person is listed by object id."""

@@ -3,13 +3,14 @@
 The card of the channel stays complete, for clients that do not ask for a view.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
-from heapq import nsmallest
+from itertools import chain, islice
 from typing import Final, assert_never
 
-from bot.domain.identity import Person
+from bot.domain.identity import Person, Requester
+from bot.domain.members import Members
 from bot.domain.record import Record
 from bot.domain.routing import Channel
 from bot.domain.rules.approvers import GroupMembers, listed_approvers
@@ -30,27 +31,18 @@ class ViewerKind(StrEnum):
     UNKNOWN = "base"  # not in a current roster; sees the card of the channel
 
 
-_ORDER: Final = {kind: number for number, kind in enumerate(ViewerKind)}
+def viewer_kind(
+    person: Person, record: Record, *, channel: Channel, step: str, tenant_id: str, groups: GroupMembers
+) -> ViewerKind:
+    """Return which kind of viewer a member of the channel is.
 
-
-def viewer_kind_in(
-    record: Record, *, channel: Channel, step: str, tenant_id: str, groups: GroupMembers
-) -> Callable[[Person], ViewerKind]:
-    """Return a function that says which kind of viewer a member of the channel is.
-
-    `step` is that of the card's buttons, and `groups` has the members of groups that are known. What is the same for
-    all members is prepared once: a channel may have 25,000.
+    `step` is that of the card's buttons, and `groups` has the members of groups that are known.
     """
-    may_be_requester = record.requester.person_check() if record.requester else None
+    if record.requester and record.requester.is_person(person):
+        return ViewerKind.REQUESTER
     listed = listed_approvers(channel.approvers_at(step), groups)
-
-    def kind_of(person: Person) -> ViewerKind:
-        if may_be_requester and may_be_requester(person):
-            return ViewerKind.REQUESTER
-        may_decide = may_be_approver(person, listed, requester=None, tenant_id=tenant_id)
-        return ViewerKind.APPROVER if may_decide else ViewerKind.READER
-
-    return kind_of
+    may_decide = may_be_approver(person, listed, requester=None, tenant_id=tenant_id)
+    return ViewerKind.APPROVER if may_decide else ViewerKind.READER
 
 
 def seen_by(view: CardView, kind: ViewerKind, record: Record) -> CardView:
@@ -76,17 +68,13 @@ def _own(record: Record) -> OwnRequest:
     return OwnRequest.IN_CHAT if in_chat else OwnRequest.ALONE
 
 
-Need = tuple[int, str, str]
+def viewers(members: Members, *, requester: Requester | None, approvers: Mapping[str, Person]) -> tuple[str, ...]:
+    """Return the Teams ids of a card's viewers, at most MOST_VIEWERS: the requester, then approvers, then readers.
 
-
-def need_of(kind: ViewerKind, person: Person) -> Need | None:
-    """Return the place of a viewer in the order of need: the requester first, then approvers, then readers.
-
-    None for a person without a Teams id.
+    `approvers` are members by object id. Each kind is in the order of object ids. People without a Teams id have no
+    view of their own.
     """
-    return (_ORDER[kind], person.user, person.teams_id) if person.teams_id else None
-
-
-def in_order_of_need(needs: Iterable[Need]) -> tuple[str, ...]:
-    """Return the Teams ids of a card's viewers, at most MOST_VIEWERS."""
-    return tuple(teams_id for _, _, teams_id in nsmallest(MOST_VIEWERS, needs))
+    own = {person.user: person for person in members.who_may_be(requester)}
+    first = chain((own[user] for user in sorted(own)), (approvers[user] for user in approvers if user not in own))
+    others = (each for each in members.by_object_id if (user := each.user) not in own and user not in approvers)
+    return tuple(islice((each.teams_id for each in chain(first, others) if each.teams_id), MOST_VIEWERS))

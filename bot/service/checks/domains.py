@@ -6,12 +6,13 @@ returned as there are spellings.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from bot.concurrency.turns import in_turns
 from bot.domain.identity import Person
+from bot.domain.members import Members
 from bot.domain.rules.approvers import listed_approvers
 from bot.domain.rules.permission import may_be_approver
 from bot.ports.teams import People, RosterUnavailable
@@ -37,7 +38,7 @@ class Domains:
     def __init__(self, configuration: CurrentConfiguration, people: People, groups: ApproverGroups) -> None:
         self._people, self._groups, self._tenant_id = people, groups, configuration.tenant_id
         self._others = sorted(configuration.value.identity.people_domains)
-        self._rosters: dict[str, Sequence[Person]] = {}  # by conversation
+        self._rosters: dict[str, Members] = {}  # by conversation
         self._reading: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._counts: dict[Group, Counter[str]] = {}
         self._counting: defaultdict[Group, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -78,13 +79,13 @@ class Domains:
         del domains[""]
         return domains
 
-    async def _roster(self, conversation: str) -> Sequence[Person]:
+    async def _roster(self, conversation: str) -> Members:
         async with self._reading[conversation], self._slots:
             if conversation not in self._rosters:
                 try:
                     self._rosters[conversation] = await self._people.roster(conversation)
                 except RosterUnavailable:
-                    self._rosters[conversation] = ()
+                    self._rosters[conversation] = Members()
             return self._rosters[conversation]
 
 

@@ -13,7 +13,7 @@ from bot.domain.record import Record
 from bot.domain.routing import Channel
 from bot.domain.shown.card import asks_for_decision, with_mentions
 from bot.domain.shown.card_places import channel_of_card
-from bot.domain.shown.viewers import ViewerKind, viewer_kind_in
+from bot.domain.shown.viewers import ViewerKind, viewer_kind
 from bot.domain.shown.views import CardView
 from bot.ports.clock import Clock
 from bot.ports.store import StoreUnavailable
@@ -79,12 +79,14 @@ class Refreshing:
         if member is None or not _is_of_card(record, screen.channel, click):
             kind = ViewerKind.UNKNOWN
         else:
-            tenant_id, groups = (
-                self._configuration.tenant_id,
-                self._groups.cached(screen.channel.approvers_at(card.step)),
+            kind = viewer_kind(
+                member,
+                record,
+                channel=screen.channel,
+                step=card.step,
+                tenant_id=self._configuration.tenant_id,
+                groups=self._groups.cached(screen.channel.approvers_at(card.step)),
             )
-            kind_of = viewer_kind_in(record, channel=screen.channel, step=card.step, tenant_id=tenant_id, groups=groups)
-            kind = kind_of(member)
         return kind, self._answers.seen(card, screen, kind, record, teams_id=click.person.teams_id)
 
     def _with_names(self, card: CardView, channel: Channel) -> CardView:

@@ -5,11 +5,10 @@ The requester's message names the people who may decide.
 Decides which rosters are read, and whether mentions notify. `bot.domain.shown.mentions` finds the people in the reason.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from bot.concurrency.turns import in_turns
 from bot.domain.identity import Person
+from bot.domain.members import Members
 from bot.domain.record import Record
 from bot.domain.routing import Channel
 from bot.domain.rules.approvers import listed_approvers
@@ -67,8 +66,8 @@ class Mentioning:
         listed = channel.mention_at(step)
         if not listed:
             return []
-        known = {person.user: person for person in (await self._people.known()).people}
         ids = [exact(entry.removeprefix("user:")) for entry in listed]
+        known = {person.user: person for person in await self._people.with_ids(ids)}
         return [known[each] for each in ids if each in known]
 
     async def _deciders(self, entries: tuple[str, ...], want: Wanted) -> tuple[str, ...]:
@@ -79,17 +78,15 @@ class Mentioning:
         listed = listed_approvers(entries, await self._groups.read(entries))
         if not listed.entries or listed.members or listed.unread:
             return ()
-        members = in_turns(await self._members(want.channel))
-        found = [
-            each async for each in members if listed.has_id(each) or listed.has_name(each) or listed.in_group(each)
-        ]
+        members = (await self._members(want.channel)).alike(listed.folded_names)
+        found = [each for each in members if listed.has_id(each) or listed.has_name(each) or listed.in_group(each)]
         return tuple(each.shown_name for each in found if want.person is None or each.user != want.person.user)
 
-    async def _members(self, channel: Channel) -> Sequence[Person]:
+    async def _members(self, channel: Channel) -> Members:
         try:
             return await self._people.roster(channel.conversation)
         except RosterUnavailable:  # the directory has logged why
-            return ()
+            return Members()
 
     async def _named(self, record: Record, channel: Channel) -> tuple[Person, ...]:
         """Return the channel's members that the reason mentions; none if the request is not decided in this channel."""

@@ -6,9 +6,9 @@ viewers of that moment.
 
 from dataclasses import replace
 
-from bot.concurrency.turns import in_turns
 from bot.domain.record import Record
-from bot.domain.shown.viewers import in_order_of_need, need_of, viewer_kind_in
+from bot.domain.rules.approvers import listed_approvers
+from bot.domain.shown.viewers import viewers
 from bot.domain.shown.views import CardView
 from bot.domain.shown.wanted import Wanted
 from bot.ports.teams import People
@@ -27,8 +27,8 @@ class Viewing:
         if not isinstance(want.view, CardView):
             return want
         members = self._people.cached_roster(want.channel.conversation)
-        tenant_id, step = self._configuration.tenant_id, want.view.step
-        groups = self._groups.cached(want.channel.approvers_at(step))
-        kind_of = viewer_kind_in(record, channel=want.channel, step=step, tenant_id=tenant_id, groups=groups)
-        needs = [need async for each in in_turns(members) if (need := need_of(kind_of(each), each))]
-        return replace(want, view=replace(want.view, viewers=in_order_of_need(needs)))
+        entries, tenant_id = want.channel.approvers_at(want.view.step), self._configuration.tenant_id
+        listed = listed_approvers(entries, self._groups.cached(entries))
+        approvers = await self._groups.among(members, listed, tenant_id=tenant_id)
+        found = viewers(members, requester=record.requester, approvers=approvers)
+        return replace(want, view=replace(want.view, viewers=found))

@@ -8,7 +8,7 @@ While a record cannot be read, it identifies no one, and the request counts as i
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -29,7 +29,6 @@ from bot.domain.record import Record
 from bot.domain.request import AccessRequest
 from bot.domain.rules.approvers import listed_approvers
 from bot.domain.rules.claims import voted_by
-from bot.domain.rules.permission import may_be_approver
 from bot.ports.aws import AwsUnavailable, Identities
 from bot.ports.clock import Clock
 from bot.ports.teams import People, RosterUnavailable
@@ -89,8 +88,7 @@ class Identifying:
         known = await self._people.known(wanted)
         # keeps the requester identified while rosters cannot be read
         remembered = (earlier.person,) if earlier and earlier.person else ()
-        named = await _named(known.people, wanted)
-        directory = Directory((*remembered, *named), names or (), complete=known.complete)
+        directory = Directory((*remembered, *known.people), names or (), complete=known.complete)
         requester = identify_requester(request.requester, rules, directory)
         if names is None:
             return Identified(replace(request, complete=False), requester.refusing_as(earlier), known.complete)
@@ -112,10 +110,12 @@ class Identifying:
             return MissingApprovers(any_at_all=record.no_approver, a_second=record.no_second_approver)
         approvers, tenant_id = channel.approvers_at(level.step), self._configuration.tenant_id
         listed = listed_approvers(approvers, await self._groups.read(approvers))
+        may_be_requester = record.requester.person_check()
         others = other_levels(record, level.step, self._configuration.value.identity)
         restricted, found = channel.one_level_at(level.step), False
-        async for each in in_turns(members):
-            if not may_be_approver(each, listed, requester=record.requester, tenant_id=tenant_id):
+        found_among = await self._groups.among(members, listed, tenant_id=tenant_id)
+        async for each in in_turns(found_among.values()):
+            if may_be_requester(each):
                 continue
             if not restricted or others.approved_by(each) is False:
                 return MissingApprovers()
@@ -148,10 +148,9 @@ class Identifying:
         generation, records = self._people.generation, await self._records(wanted, rules)
         names = frozenset().union(*(names_to_look_up(by, rules, record or ()) for by, record in records.items()))
         known = await self._people.known(names)
-        named = await _named(known.people, names)
         found: dict[str, Person] = {}
         for by, record in records.items():
-            directory = Directory(named, record or (), complete=known.complete)
+            directory = Directory(known.people, record or (), complete=known.complete)
             if person := identify_requester(by, rules, directory).person:
                 found[by] = person
             elif known.complete and record is not None and generation == self._people.generation:
@@ -195,8 +194,3 @@ class Identifying:
             return None
         self._outcomes.succeeded(Work.IDENTITY_CENTER)
         return names
-
-
-async def _named(people: Iterable[Person], wanted: frozenset[str]) -> tuple[Person, ...]:
-    """Return the people who could have one of the folded names. Of all others, who may be thousands, none matters."""
-    return tuple([each async for each in in_turns(people) if each.is_named(wanted)])

@@ -4,7 +4,7 @@ Paths and bodies are here; activities are plain JSON objects.
 https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -143,14 +143,17 @@ class Connector:
         call = Call(method="GET", service_url=service_url, path=path, query=query)
         return read_page(await self._calls.send(call))
 
-    async def all_members(self, service_url: str, *, conversation: str) -> AsyncIterator[TeamMember]:
-        """Yield the members of a roster, page by page.
+    async def all_members(
+        self, service_url: str, *, conversation: str, turn: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[TeamMember]:
+        """Yield the members of a roster, page by page. `turn` waits until the next page may be read.
 
         While iterating, raises ConnectorError; EndlessRoster if a page refers to itself, or after MOST_PAGES.
         """
         continuation: str | None = None
         for _ in range(MOST_PAGES):
             before = continuation
+            await turn()
             page = await self.get_paged_members(service_url, conversation=conversation, continuation=continuation)
             for member in page.members:
                 yield member

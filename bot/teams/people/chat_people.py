@@ -6,14 +6,13 @@ because an organisation may have installed the bot for everybody.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from cachetools import TTLCache
 
-from bot.concurrency.turns import in_turns
 from bot.domain.identity import Person
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat
@@ -39,34 +38,32 @@ class ChatPeople:
 
     def learn(self, person: Person) -> None:
         """Cache a person that Teams has just returned."""
-        self._current[person.object_id] = person
+        self._current[person.user] = person
 
-    async def among(self, chats: Iterable[PersonalChat], names: frozenset[str]) -> KnownPeople:
-        """Return the people of these chats. `names` are folded ids and addresses.
+    async def among(self, chats: Sequence[PersonalChat]) -> KnownPeople:
+        """Return the people of these chats, with the addresses that Teams returned within a day.
 
-        People with one of the names have the addresses that Teams returned within a day. They are left out, and the
-        result is not complete, if Teams does not answer or if MOST_REQUESTED others were requested. All other people
-        may have no addresses.
+        They are left out, and the result is not complete, if Teams does not answer or if MOST_REQUESTED others were
+        requested.
         """
-        current = [replace(chat, person=_folded(chat.person)) async for chat in in_turns(chats)]
-        wanted = [chat async for chat in in_turns(current) if chat.person.is_named(names)]
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                await self._request_all(wanted[:MOST_REQUESTED])
-        missing = {chat.person.object_id for chat in wanted}.difference(self._current)
-        people = (chat.person async for chat in in_turns(current) if chat.person.object_id not in missing)
-        found = [self._trusted(person) async for person in people]
-        return KnownPeople(tuple(found), complete=not missing)
+                await self._request_all(chats[:MOST_REQUESTED])
+        ids = [chat.person.user for chat in chats]
+        found = tuple(self._current[each] for each in ids if each in self._current)
+        return KnownPeople(found, complete=len(found) == len(ids))
+
+    def may_be_named(self, person: Person, names: frozenset[str]) -> bool:
+        """Return whether a person has one of the folded names, by stored addresses or by those that Teams returned."""
+        current = self._current.get(person.user)
+        return person.is_named(names) or (current is not None and current.is_named(names))
+
+    def trusted(self, person: Person) -> Person:
+        """Return a person with the addresses that Teams returned within a day, or without any."""
+        return self._current.get(person.user) or replace(person, upn=None, mail=None)
 
     async def _request_all(self, chats: Iterable[PersonalChat]) -> None:
         for chat in chats:
             async with self._one_at_a_time:
-                if chat.person.object_id not in self._current and (found := await self._request(chat)):
+                if chat.person.user not in self._current and (found := await self._request(chat)):
                     self.learn(found)
-
-    def _trusted(self, person: Person) -> Person:
-        return self._current.get(person.object_id) or replace(person, upn=None, mail=None)
-
-
-def _folded(person: Person) -> Person:
-    return replace(person, object_id=person.object_id.casefold())

@@ -8,15 +8,16 @@ member completely. Each person who is needed is then requested singly; nothing t
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import structlog
 from cachetools import TTLCache
 
 from bot.concurrency.turns import in_turns
 from bot.domain.identity import Person
+from bot.domain.members import Members
 from bot.domain.routing import thread_root
 from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
@@ -25,21 +26,24 @@ from bot.teams.outbound.connector import CallKind, Connector, counted
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people.chat_people import ChatPeople
 from bot.teams.people.roster_cache import Roster, RosterCache
+from bot.teams.people.roster_pace import A_SECOND, RosterPace
 from bot.teams.people.roster_problems import RosterProblem
 from bot.teams.people.roster_reader import UNREAD, RosterReader
 from bot.teams.wire.errors import ConnectorError, ConnectorRefused
 from bot.teams.wire.people import TeamMember, as_person
 from bot.telemetry import Telemetry
-from bot.text.names import folded
+from bot.text.names import exact, folded
 
 # Seconds for the roster, and again for a single member if the roster is slow. A click must be answered within 2.5.
 CLICK_PATIENCE: Final = 1.0
 KNOWN_PATIENCE: Final = 5.0  # seconds for a whole roster; a card can be completed later
+LONGEST_PATIENCE: Final = 15.0  # seconds for the rosters of all channels, which have their turns one after another
 ABSENT_FOR: Final = 10.0  # seconds; repeated clicks of a person who is not a member cost one call
 ABSENT: Final = 1024  # people whose absence is cached
 _NAME: Final = re.compile(r"[^@/\s]+@[^@/\s]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # a UPN, or an object id
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 class Directory:
@@ -64,7 +68,10 @@ class Directory:
         self._connector, self._store, self._service_urls = connector, store, service_urls
         self._clock, self._tenant_id, self._patience = clock, tenant_id, patience
         self._telemetry, self._channels = telemetry, channels
-        self._reader = RosterReader(connector, service_urls=service_urls, tenant_id=tenant_id, telemetry=telemetry)
+        self._pace = RosterPace(clock)
+        self._reader = RosterReader(
+            connector, service_urls=service_urls, tenant_id=tenant_id, telemetry=telemetry, pace=self._pace
+        )
         self._rosters: dict[str, RosterCache] = {}
         self._chat_people = ChatPeople(self._chat_member, clock=clock)
         self._absent: TTLCache[tuple[str, str], None] = TTLCache(ABSENT, ABSENT_FOR, timer=clock.epoch)
@@ -91,7 +98,8 @@ class Directory:
         root, wanted = thread_root(conversation), object_id.casefold()
         cache = self._roster(root)
         try:
-            roster = await cache.get(patience=self._patience)
+            with self._pace.hurry(root):
+                roster = await cache.get(patience=self._patience)
         except TimeoutError:
             roster = UNREAD
         found = roster.people.get(wanted)
@@ -99,46 +107,63 @@ class Directory:
             return found
         return await self._one_member(root, wanted, cache, roster)
 
-    async def roster(self, conversation: str) -> Sequence[Person]:
+    async def roster(self, conversation: str) -> Members:
         """Return all members of the channel. Raises RosterUnavailable, after KNOWN_PATIENCE at the latest."""
+        root = thread_root(conversation)
         try:
-            roster = await self._roster(thread_root(conversation)).get(patience=KNOWN_PATIENCE)
+            with self._pace.hurry(root):
+                roster = await self._roster(root).get(patience=KNOWN_PATIENCE)
         except TimeoutError as error:
             raise RosterUnavailable from error
         if not roster.whole:
             raise RosterUnavailable(refused=True)
-        return tuple(roster.people.values())
+        return roster.people
 
     def cached_member(self, conversation: str, object_id: str) -> Person | None:
         """Return the member with complete data if the whole roster is cached and current; else None. Makes no call."""
         roster, wanted = self._current(conversation), object_id.casefold()
         return roster.people.get(wanted) if roster and wanted not in roster.unclear else None
 
-    def cached_roster(self, conversation: str) -> Sequence[Person]:
+    def cached_roster(self, conversation: str) -> Members:
         """Return all members of the channel if the whole roster is cached and current; else none. Makes no call."""
         roster = self._current(conversation)
-        return tuple(roster.people.values()) if roster else ()
+        return roster.people if roster else Members()
 
     def _current(self, conversation: str) -> Roster | None:
         cache = self._rosters.get(thread_root(conversation))
         roster = cache.current if cache else None
         return roster if roster and roster.whole else None
 
-    async def known(self, names: frozenset[str] = frozenset()) -> KnownPeople:
-        """Return the members of the configured channels, and the people who have a personal chat with the bot.
+    async def known(self, names: frozenset[str]) -> KnownPeople:
+        """Return the members of the configured channels, and the people of personal chats, who could have these names.
 
-        `names` are folded ids and addresses. People with a personal chat and one of these names have UPN and mail;
-        other people with a personal chat may have neither. Never raises: people who cannot be read are left out, this
-        is logged, and the result is not complete.
+        `names` are folded ids and addresses. Each person has the UPN and mail address that Teams returned. Never
+        raises: people who cannot be read are left out, this is logged, and the result is not complete.
         """
-        channels = dict.fromkeys(map(thread_root, self._channels()))
-        rosters = await asyncio.gather(*(self._members_named(channel, names) for channel in channels))
-        members = {person.object_id: person for roster in rosters for person in roster.people}
+        rosters = await self._each_channel(lambda root, patience: self._members_named(root, names, patience))
         chats = await self._personal_chats()
-        others = [chat for chat in chats or () if chat.person.object_id.casefold() not in members]
-        beside = await self._chat_people.among(others, names)
+        named = [each async for each in in_turns(chats or ()) if self._chat_people.may_be_named(each.person, names)]
+        found = {each.user: each for roster in rosters for each in roster.people}
+        others = [each for each in named if each.person.user not in found and not self._is_member(each.person)]
+        beside = await self._chat_people.among(others)
         complete = beside.complete and chats is not None and all(roster.complete for roster in rosters)
-        return KnownPeople((*members.values(), *beside.people), complete=complete)
+        outside = (each for each in beside.people if each.is_named(names))
+        return KnownPeople((*found.values(), *outside), complete=complete)
+
+    async def with_ids(self, object_ids: Iterable[str]) -> Sequence[Person]:
+        """Return those members of the configured channels, and people of personal chats, who have these object ids.
+
+        People of personal chats may lack UPN and mail address. Never raises: people who cannot be read are left out,
+        and this is logged.
+        """
+        wanted = dict.fromkeys(map(exact, object_ids))
+        rosters = await self._each_channel(self._members)
+        found = {user: each for user in wanted for roster in rosters if (each := roster.people.get(user))}
+        if len(found) < len(wanted):
+            async for chat in in_turns(await self._personal_chats() or ()):
+                if (user := chat.person.user) in wanted and user not in found:
+                    found[user] = self._chat_people.trusted(chat.person)
+        return tuple(found.values())
 
     # --- for the checks
 
@@ -172,6 +197,21 @@ class Directory:
         return found
 
     # --- calls to Teams
+
+    async def _each_channel(self, read: Callable[[str, float], Awaitable[T]]) -> Sequence[T]:
+        """Return what `read` returns for each configured channel. Its second argument is the patience in seconds.
+
+        The patience includes the time in which the rosters that must be read have their turns.
+        """
+        roots = dict.fromkeys(map(thread_root, self._channels()))
+        unread = sum(self._roster(root).current is None for root in roots)
+        patience = min(LONGEST_PATIENCE, KNOWN_PATIENCE + unread / A_SECOND)
+        return await asyncio.gather(*(read(root, patience) for root in roots))
+
+    def _is_member(self, person: Person) -> bool:
+        """Return whether a person is in a configured channel, as far as its roster is read."""
+        rosters = (self._roster(thread_root(channel)).current for channel in self._channels())
+        return any(roster and roster.people.get(person.object_id) for roster in rosters)
 
     def _roster(self, root: str) -> RosterCache:
         if root not in self._rosters:
@@ -243,30 +283,44 @@ class Directory:
             log.info("person_not_completed", person=person.object_id, error=type(error).__name__)
             return None
         found = as_person(member, tenant_id=self._tenant_id)
-        return found if found and found.object_id == person.object_id else None
+        return found if found and found.user == person.user else None
 
     # --- people by name
 
-    async def _members_named(self, root: str, names: frozenset[str]) -> KnownPeople:
-        """Return the members of a channel. If the roster lacks data, requests members with one of the names singly.
+    async def _members(self, root: str, patience: float) -> Roster:
+        """Return a channel's roster; an unread one if Teams refuses it, fails, or takes longer than the patience."""
+        try:
+            return await self._roster(root).get(patience=patience)
+        except TimeoutError:
+            return UNREAD
+        except RosterUnavailable:
+            log.warning("people_incomplete", conversation=root)
+            return UNREAD
+
+    async def _members_named(self, root: str, names: frozenset[str], patience: float) -> KnownPeople:
+        """Return a channel's members with these names. If the roster lacks data, requests such members singly.
 
         The result is complete if the roster has the UPN of each member of this tenant, or if each name was found.
         """
         cache = self._roster(root)
         try:
-            roster = await cache.get(patience=KNOWN_PATIENCE)
+            roster = await cache.get(patience=patience)
         except TimeoutError:
+            if self._pace.delays(root):  # nothing is wrong with it, and there may be many such channels
+                log.warning("people_incomplete", conversation=root)
+                return KnownPeople((), complete=False)
             roster = UNREAD
         except RosterUnavailable:
             log.warning("people_incomplete", conversation=root)
             return KnownPeople((), complete=False)
-        people = dict(roster.people)
-        for each in [each async for each in in_turns(roster.unclear) if folded(people[each].spellings) & names]:
+        people = roster.people
+        alike = [each for each in people.alike(names) if folded(each.spellings) & names]
+        for each in [each for each in alike if each.object_id in roster.unclear]:
             with suppress(RosterUnavailable):
-                if person := await self._one_member(root, each, cache, roster):
-                    people[each] = person
+                if person := await self._one_member(root, each.object_id, cache, roster):
+                    people = people.with_member(person)
         if roster.whole and not self._has_nameless(roster):
-            return KnownPeople(tuple(people.values()))
+            return KnownPeople(tuple(people.named(names)))
         return await self._sought(root, names, cache, people)
 
     def _has_nameless(self, roster: Roster) -> bool:
@@ -275,27 +329,25 @@ class Directory:
         nameless = (each for each in roster.unclear.values() if not each.user_principal_name)
         return any(each.tenant in ours and not each.is_outsider for each in nameless)
 
-    async def _sought(
-        self, root: str, names: frozenset[str], cache: RosterCache, people: dict[str, Person]
-    ) -> KnownPeople:
-        """Return `people`, and those that Teams returns for the names that none of them has.
+    async def _sought(self, root: str, names: frozenset[str], cache: RosterCache, people: Members) -> KnownPeople:
+        """Return those of `people` with these names, and those that Teams returns for the names that none of them has.
 
         The result is complete if each name was found, and there was at least one.
         """
-        left = await _without_names_of(people.values(), names)
+        left = _without_names_of(people, names)
         for name in sorted(each for each in left if _NAME.fullmatch(each) and (root, each) not in self._absent):
             generation = cache.generation
             with suppress(RosterUnavailable):
                 member = await self._single(root, name, cache)
                 person = self._reader.person(member) if member else None
                 if person and name in folded(person.spellings):
-                    people[person.object_id] = self._learnt(root, person, cache, generation)
+                    people = people.with_member(self._learnt(root, person, cache, generation))
                 elif person and not person.upn:  # perhaps the right person, but nothing shows it
                     self._reader.problems.member_read(root, has_tenant=bool(person.tenant_id), has_upn=False)
-        left = await _without_names_of(people.values(), left)
+        left = _without_names_of(people, left)
         if left:
             log.warning("people_incomplete", conversation=root)
-        return KnownPeople(tuple(people.values()), complete=bool(names) and not left)
+        return KnownPeople(tuple(people.named(names)), complete=bool(names) and not left)
 
     async def _personal_chats(self) -> Sequence[PersonalChat] | None:
         try:
@@ -305,8 +357,6 @@ class Directory:
             return None
 
 
-async def _without_names_of(people: Iterable[Person], names: frozenset[str]) -> frozenset[str]:
+def _without_names_of(people: Members, names: frozenset[str]) -> frozenset[str]:
     """Return the folded names that none of the people has."""
-    async for person in in_turns(people):
-        names -= folded(person.spellings)
-    return names
+    return names.difference(*(folded(each.spellings) for each in people.alike(names)))

@@ -10,6 +10,7 @@ import structlog
 
 from bot.concurrency.single_flight import SingleFlight
 from bot.domain.identity import Person
+from bot.domain.members import Members
 from bot.ports.clock import Clock
 from bot.ports.teams import RosterUnavailable
 from bot.teams.wire.errors import ConnectorError, ConnectorThrottled
@@ -22,21 +23,21 @@ ATTEMPTS: Final = 3  # reads in a row during which membership events arrived; th
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """The people of a conversation, by case-folded object id.
+    """The people of a conversation.
 
     If not `whole`, Teams refused the roster, or it was empty; `people` are then only members that were requested
-    singly. `unclear` has the entries that lack a UPN, a mail address or a usable tenant, until the member is requested
-    singly.
+    singly. `unclear` has, by case-folded object id, the entries that lack a UPN, a mail address or a usable tenant,
+    until the member is requested singly.
     """
 
-    people: Mapping[str, Person]
+    people: Members
     whole: bool = True
     unclear: Mapping[str, TeamMember] = field(default_factory=dict)
 
     def with_member(self, person: Person) -> "Roster":
         """Return the roster with a member who was requested singly."""
         unclear = {each: member for each, member in self.unclear.items() if each != person.object_id}
-        return Roster({**self.people, person.object_id: person}, self.whole, unclear)
+        return Roster(self.people.with_member(person), self.whole, unclear)
 
 
 log = structlog.get_logger(__name__)

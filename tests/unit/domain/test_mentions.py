@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.identity import Person
+from bot.domain.members import Members
 from bot.domain.shown.mentions import MOST, may_mention, mentioned
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
 from tests.unit.domain.sample import TARO_REQUESTER
@@ -24,7 +25,7 @@ MEMBERS = (HANAKO, ICHIRO, TARO_PERSON, ALEX, ALEXIS, ONEIL, MEI, MI, OPS, EMI, 
 
 def named(text: str, *members: Person, never: tuple[str, ...] = ()) -> list[str]:
     """Return the names of the people that a text mentions."""
-    return [each.name for each in mentioned(text, members or MEMBERS, requester=TARO_REQUESTER, never=never)]
+    return [each.name for each in mentioned(text, Members(members or MEMBERS), requester=TARO_REQUESTER, never=never)]
 
 
 @pytest.mark.parametrize(
@@ -148,13 +149,15 @@ def test_number_of_mentions_is_limited() -> None:
 def test_members_without_a_name_are_found_by_address_only() -> None:
     """An empty or invisible name never matches a mention."""
     assert named("@ @\u200b", replace(ALEX, name=""), replace(ALEX, object_id="x", name="\u200b")) == []
-    assert [each.upn for each in mentioned("@alex@example.com", [replace(ALEX, name="")], requester=TARO_REQUESTER)]
+    assert [
+        each.upn for each in mentioned("@alex@example.com", Members([replace(ALEX, name="")]), requester=TARO_REQUESTER)
+    ]
 
 
 @given(st.text(st.sampled_from("@＠ ae.'-佐藤花子みさん\n\u200b\u0301"), max_size=60))
 def test_any_text_mentions_at_most_five_members_each_once(text: str) -> None:
     """If a text mentions anyone, `may_mention` is true for it, so the roster is read."""
-    found = mentioned(text, MEMBERS, requester=TARO_REQUESTER)
+    found = mentioned(text, Members(MEMBERS), requester=TARO_REQUESTER)
     assert set(found) <= set(MEMBERS)
     assert len(set(found)) == len(found) <= MOST == 5
     assert not found or may_mention(text)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -103,16 +104,20 @@ async def test_opening_a_chat_with_a_person_without_the_app_is_refused(ms: FakeM
 
 
 async def test_roster_is_read_page_by_page(ms: FakeMicrosoft, edge: Edge) -> None:
-    """A roster of 1,200 people is read in pages of 500, and every person is read once."""
-    people = crowd(1200)
+    """A roster of 1,200 people is read in pages of 500, each after its turn, and every person is read once."""
+    people, turns = crowd(1200), list[int]()
     ms.world.add_channel("19:big@thread.tacv2", members=people)
+
+    async def turn() -> None:
+        turns.append(len(ms.faults.matching("GET", "pagedmembers")))
 
     found = [
         member.object_id
-        async for member in edge.connector.all_members(ms.service_url, conversation="19:big@thread.tacv2")
+        async for member in edge.connector.all_members(ms.service_url, conversation="19:big@thread.tacv2", turn=turn)
     ]
 
     assert found == [person.object_id for person in people]
+    assert turns == [0, 1, 2]
     assert len(ms.faults.matching("GET", "pagedmembers")) == 3
 
 
@@ -120,8 +125,9 @@ async def test_roster_with_endless_pages_is_unavailable(ms: FakeMicrosoft, edge:
     """If every page has a continuation token, the bot stops reading and raises ChatUnavailable."""
     ms.fault("GET", "pagedmembers", status=200, body='{"members": [], "continuationToken": "x"}', times=None)
 
+    members = edge.connector.all_members(ms.service_url, conversation=APPROVERS, turn=partial(asyncio.sleep, 0))
     with pytest.raises(ChatUnavailable):
-        [member async for member in edge.connector.all_members(ms.service_url, conversation=APPROVERS)]
+        [member async for member in members]
 
 
 @pytest.mark.parametrize("key", [MEI.id, MEI.object_id, MEI.upn])

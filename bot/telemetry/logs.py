@@ -4,6 +4,7 @@ One line per event on stderr (stdout is for the output of commands). Events are 
 fields. ReconcileLoop and the click handler bind `request`, so that the lines of adapters have it too.
 """
 
+import json
 import logging
 import re
 import sys
@@ -15,6 +16,7 @@ import regex
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from bot.telemetry.lines import LineLogger
 from bot.text.invisible import OVERRIDES
 
 REDACTED = "[redacted]"
@@ -26,7 +28,8 @@ _SECRET_TEXT = re.compile(
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # a JSON Web Token
     r"|(?i:\b(?:client_secret|client_assertion|access_token|password)=)[^&\s]+"  # a form or query
 )
-_IN_EVERY_SECRET = (" ", "eyJ", "=")  # each alternative of _SECRET_TEXT needs one of these, if the text is one line
+# In lower case. Each match of _SECRET_TEXT in a text of ASCII has one of these.
+_IN_EVERY_SECRET = ("bearer", "eyj", "client_secret=", "client_assertion=", "access_token=", "password=")
 # Characters that terminals and log viewers interpret: control characters, Unicode line ends, direction overrides.
 _LIVE = regex.compile(rf"(?V1)[\p{{Cc}}--[\t\n]]|[\p{{Zl}}\p{{Zp}}]|{OVERRIDES}")
 
@@ -161,7 +164,7 @@ def configure_logging(
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *_processors(), _renderer(format)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=LineLogger(stream),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
@@ -193,7 +196,8 @@ def _processors() -> list[Processor]:
 def _renderer(format: Literal["json", "console"]) -> Processor:  # noqa: A002  # as its setting is named
     """Return the processor that turns an event into a line."""
     if format == "json":
-        return structlog.processors.JSONRenderer(ensure_ascii=False)
+        encode = json.JSONEncoder(ensure_ascii=False).encode
+        return lambda _logger, _method, event: encode(event)  # `redact` has left only what JSON knows
     return structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 
 
@@ -206,6 +210,8 @@ def _redacted(key: object, value: Any) -> Any:
     if isinstance(key, str) and key != "event" and _is_secret(key):
         return REDACTED
     match value:
+        case str():
+            return _text(str(value))
         case None | bool() | int() | float():
             return value
         case Mapping():
@@ -225,6 +231,8 @@ def _is_secret(key: str) -> bool:
 
 def _text(text: str) -> str:
     """Redact and escape a text. One of printable ASCII that none of the patterns can match is returned as it is."""
-    if text.isascii() and text.isprintable() and not any(each in text for each in _IN_EVERY_SECRET):
-        return text
+    if text.isascii() and text.isprintable():
+        lower = text.lower()
+        if not any(each in lower for each in _IN_EVERY_SECRET):
+            return text
     return _LIVE.sub(lambda found: ascii(found[0])[1:-1], _SECRET_TEXT.sub(REDACTED, text))

@@ -16,3 +16,25 @@ async def first_of(awaited: Awaitable[object], pause: Awaitable[object]) -> bool
         wanted.cancel()
         other.cancel()
     return wanted in done
+
+
+async def ended_before(task: asyncio.Task[object], pause: Awaitable[object]) -> bool:
+    """Wait until the task or the pause ends; return whether the task has ended. It continues after the pause.
+
+    The caller takes the task's result. Costs a click half of what `first_of` with a shielded task does.
+    """
+    over = asyncio.get_running_loop().create_future()
+
+    def end(_: asyncio.Future[object]) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    other = asyncio.ensure_future(pause)
+    task.add_done_callback(end)
+    other.add_done_callback(end)
+    try:
+        await over
+    finally:
+        task.remove_done_callback(end)
+        other.cancel()
+    return task.done()

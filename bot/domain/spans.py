@@ -16,6 +16,11 @@ def runs(until: datetime, *, now: datetime, span: timedelta) -> bool:
     return until > now and not is_ahead(until - span, now)
 
 
+def bounds(until: datetime, *, span: timedelta) -> tuple[datetime, datetime]:
+    """Return the moments at which `runs` changes: at the first one the span begins, at the second it is over."""
+    return until - span - SKEW, until
+
+
 def latest_end(until: datetime, *, now: datetime) -> datetime:
     """Return the latest end that another running span of the same length can have, for a span from `now` to `until`.
 

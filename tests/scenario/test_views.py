@@ -234,6 +234,51 @@ async def test_views_of_two_people_who_refresh_at_once_are_their_own() -> None:
         assert card["refresh"]["userIds"] == [who.teams_id]
 
 
+async def test_answers_to_two_people_on_one_version_of_the_row_show_only_their_own_words() -> None:
+    """What one typed is neither on the other's card nor on later ones, and each refreshes only their own view."""
+    world = new_world(BY_ID)
+    key = await world.posted()
+    version, typed = (await world.row(key)).version, {person(50): "words of the first", ICHIRO: "words of the second"}
+    answers = await asyncio.gather(*(world.press(key, who, Verb.REJECT, comment=typed[who]) for who in typed))
+    for who, answer in zip(typed, answers, strict=True):
+        assert [each for each in typed.values() if each in repr(answer.card)] == [typed[who]]
+    later = {who: await seen(world, key, who) for who in (ICHIRO, HANAKO)}
+    assert not any(each in repr(later) for each in typed.values())
+    assert [card["refresh"]["userIds"] for card in later.values()] == [[each.teams_id] for each in later]
+    assert (await world.row(key)).version == version
+
+
+async def test_view_changes_when_the_access_ends_although_nothing_is_written() -> None:
+    """The views of an unchanged row are kept, but only until the next moment at which they differ."""
+    world = new_world(BY_ID)
+    key = await world.posted()
+    async with world.running():
+        await world.press(key, HANAKO)
+        await world.clock.advance(2)
+    row = await world.row(key)
+    assert row.request
+    assert row.request.access_until
+    left = (row.request.access_until - world.clock.now()).total_seconds()
+    for seconds, buttons in ((0, {"revoke"}), (left - 1, {"revoke"}), (1, set[str]())):
+        await world.clock.advance(seconds)
+        assert verbs(await seen(world, key, HANAKO, step="Level1")) == buttons
+    assert await world.row(key) == row
+
+
+async def test_view_names_a_reviewer_for_ten_minutes_although_nothing_is_written() -> None:
+    """The mark ends by itself."""
+    world = new_world(BY_ID)
+    key = await world.posted()
+    await world.press(key, HANAKO, Verb.REVIEWING)
+    row = await world.row(key)
+    [review] = row.reviews
+    left = (review.until - world.clock.now()).total_seconds()
+    for seconds, named in ((0, True), (left - 1, True), (1, False)):
+        await world.clock.advance(seconds)
+        assert (HANAKO.name in shown(await seen(world, key, ICHIRO))) is named
+    assert await world.row(key) == row
+
+
 # --- the viewers of a card
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
 from bot.domain.abilities import ALL_ABILITIES, Abilities
+from bot.domain.access.sessions import ended_at
 from bot.domain.configuration import Configuration
 from bot.domain.decision import Decision
 from bot.domain.effects import is_role_denied, role_that_does_not_count
@@ -14,7 +16,7 @@ from bot.domain.record import Record
 from bot.domain.request import AccessRequest, Action, Level, Node, Status, Verdict, Withdrawal
 from bot.domain.routing import Channel, causes
 from bot.domain.rules.permission import Refusal
-from bot.domain.rules.reviewing import active_reviews
+from bot.domain.rules.reviewing import REVIEW_SPAN, active_reviews
 from bot.domain.shown.buttons import is_home, is_identified, may_offer_end, may_offer_revoke, rules_now, why_no_buttons
 from bot.domain.shown.card_places import home_problem
 from bot.domain.shown.connecting import console_url
@@ -32,6 +34,21 @@ from bot.domain.shown.views import (
     NodeFacts,
     NodeLine,
 )
+from bot.domain.spans import bounds
+
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def last_change(record: Record, now: datetime) -> datetime:
+    """Return when the card of this row last changed by itself, without a write: it has been the same since then.
+
+    At the end of the access, and at the end of each review. A moment before all others if it has not changed.
+    """
+    request = record.request
+    moments = [request.access_until, ended_at(request)] if request else []
+    for review in record.reviews:
+        moments += bounds(review.until, span=REVIEW_SPAN)
+    return max((each for each in moments if each and each <= now), default=_EARLIEST)
 
 
 def card_view(
@@ -46,7 +63,7 @@ def card_view(
 
     `abilities` says what every process can do that may get a click on it.
     """
-    request = record.request
+    request, now = record.request, last_change(record, now)  # so the same row and change make the same card
     if request is None:
         raise ValueError(record.key)
     no_buttons = why_no_buttons(record, channel, configuration)

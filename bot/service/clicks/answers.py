@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
+from bot.concurrency.kept_results import KeptResults
 from bot.domain.abilities import Abilities
 from bot.domain.decision import Decision
 from bot.domain.record import Record
 from bot.domain.request import Action, Status, Withdrawal
 from bot.domain.routing import Channel
-from bot.domain.shown.card import card_view
+from bot.domain.shown.card import card_view, last_change
 from bot.domain.shown.decided import decision_line
 from bot.domain.shown.direct import direct_kind, direct_view, living_view
 from bot.domain.shown.viewers import ViewerKind, seen_by
@@ -19,6 +21,8 @@ from bot.rendering.i18n import DEFAULT_LOCALE
 from bot.rendering.template import Card
 from bot.service.clicks.click import Answer
 from bot.service.current_configuration import CurrentConfiguration
+
+VIEWS_KEPT: Final = 256  # of cards, and of single people: a rush of clicks and refreshes is about few rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Answers:
         self, configuration: CurrentConfiguration, clock: Clock, *, abilities: Callable[[], Abilities]
     ) -> None:
         self._configuration, self._clock, self._abilities = configuration, clock, abilities
+        self._cards: KeptResults[CardView] = KeptResults(VIEWS_KEPT)
+        self._seen: KeptResults[CardView] = KeptResults(VIEWS_KEPT)
 
     def shown(self, record: Record, screen: Screen, notice: Notice | None, *, refused: bool = False) -> Answer:
         """Return the current card or message, with the notice on it, if any.
@@ -76,14 +82,24 @@ class Answers:
 
         For an unknown kind, in the channel's language. Later refreshes are for this person only.
         """
-        channel = screen.channel
-        view = replace(seen_by(card, kind, record), viewers=(teams_id,) if teams_id else ())
+        channel, viewers = screen.channel, (teams_id,) if teams_id else ()
+        view = self._seen.get(
+            lambda: replace(seen_by(card, kind, record), viewers=viewers), card, record, also=(kind, viewers)
+        )
         reader = None if kind is ViewerKind.UNKNOWN else screen.reader
         return render(view, locale=reader or channel.locale, timezone=channel.timezone)
 
     def card(self, record: Record, channel: Channel) -> CardView:
-        """Return the facts of the current card in a channel."""
-        return card_view(record, channel, self._configuration.value, self._clock.now(), abilities=self._abilities())
+        """Return the facts of the current card in a channel. For the same row, it is the same object."""
+        configuration, abilities = self._configuration.value, self._abilities()
+        changed = last_change(record, self._clock.now())
+        return self._cards.get(
+            lambda: card_view(record, channel, configuration, changed, abilities=abilities),
+            record,
+            channel,
+            configuration,
+            also=(changed, abilities),
+        )
 
     def _direct(self, record: Record) -> DirectView | None:
         configuration, now = self._configuration.value, self._clock.now()

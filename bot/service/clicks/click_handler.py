@@ -3,7 +3,6 @@
 A click is answered within its time limit even if AWS, Teams or the store does not answer.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +10,7 @@ from datetime import datetime
 import structlog
 
 from bot.concurrency.background import Background
-from bot.concurrency.waiting import first_of
+from bot.concurrency.waiting import ended_before
 from bot.domain.abilities import Abilities
 from bot.domain.audit import CLICKED, AuditEntry, state_of
 from bot.domain.shown.views import Notice, NoticeCode
@@ -118,8 +117,7 @@ class ClickHandler:
         now = self._clock.now()
         at = min(click.received_at or now, now)  # the clock may have been set back since
         work = self._background.begin(self._answer(click, at=at))
-        await first_of(asyncio.shield(work), self._clock.sleep(LAST_MOMENT - (now - at).total_seconds()))
-        if work.done():
+        if await ended_before(work, self._clock.sleep(LAST_MOMENT - (now - at).total_seconds())):
             return work.result()
         self._telemetry.store_errors.inc()
         return bare(Notice(NoticeCode.STORE_SLOW, typed=click.comment), click.locale)

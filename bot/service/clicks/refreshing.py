@@ -7,7 +7,8 @@ conversation that has this card, tenant, and guest rule. The cached roster and g
 
 import asyncio
 
-from bot.concurrency.waiting import first_of
+from bot.concurrency.kept_results import KeptResults
+from bot.concurrency.waiting import ended_before
 from bot.domain.identity import Person
 from bot.domain.record import Record
 from bot.domain.routing import Channel
@@ -20,7 +21,7 @@ from bot.ports.store import StoreUnavailable
 from bot.ports.teams import People
 from bot.rendering.template import Card
 from bot.service.approver_groups import ApproverGroups
-from bot.service.clicks.answers import Answers
+from bot.service.clicks.answers import VIEWS_KEPT, Answers
 from bot.service.clicks.click import Click
 from bot.service.clicks.locator import Located, Locator
 from bot.service.current_configuration import CurrentConfiguration
@@ -49,6 +50,7 @@ class Refreshing:
         self._answers, self._clock = answers, clock
         self._configuration, self._telemetry = configuration, telemetry
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._named: KeptResults[CardView] = KeptResults(VIEWS_KEPT)
 
     async def refresh(self, click: Click) -> Card | None:
         """Return the card as the person sees it; None if there is no answer in time, or no such card. Never raises."""
@@ -56,8 +58,8 @@ class Refreshing:
         left = REFRESH_BUDGET - (now - min(click.received_at or now, now)).total_seconds()
         work = asyncio.ensure_future(self._found(click))
         try:
-            await first_of(asyncio.shield(work), self._clock.sleep(left))
-            outcome, card = work.result() if work.done() else ("late", None)
+            in_time = await ended_before(work, self._clock.sleep(left))
+            outcome, card = work.result() if in_time else ("late", None)
         finally:
             work.cancel()
         self._telemetry.refreshes.labels(outcome=outcome).inc()
@@ -94,8 +96,9 @@ class Refreshing:
         if not asks_for_decision(card):
             return card
         ids = [entry.removeprefix("user:") for entry in channel.mention_at(card.step)]
-        members = [self._people.cached_member(channel.conversation, each) for each in ids]
-        return with_mentions(card, [each for each in members if each])
+        found = (self._people.cached_member(channel.conversation, each) for each in ids)
+        members = [each for each in found if each]
+        return self._named.get(lambda: with_mentions(card, members), card, *members)
 
     def _member(self, click: Click, channel: Channel) -> Person | None:
         """Return the sender with the roster's data; None for a guest or another tenant, and without a roster."""

@@ -13,7 +13,6 @@ from typing import Any, Final
 import structlog
 from aiohttp import ClientError, web
 from cachetools import TTLCache
-from pydantic_core import to_json
 
 from bot.concurrency.window import SlidingWindow
 from bot.ports.clock import Clock
@@ -24,7 +23,7 @@ from bot.teams.inbound.keys import KeysUnavailable
 from bot.teams.inbound.tokens import Reason, TokenRefused, TokenVerifier, VerifiedToken
 from bot.teams.wire.activity import Inbound, NotAnActivity, parse
 from bot.teams.wire.invoke import INVOKE, is_automatic, refresh_response
-from bot.teams.wire.outgoing import Json, error_answer
+from bot.teams.wire.outgoing import Json, answer_json, error_answer
 from bot.telemetry import Telemetry
 from bot.text.escape import one_line
 
@@ -277,5 +276,5 @@ def _error_body(turn_status: int) -> Json:
 
 def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.Response(
-        status=status, body=to_json(body), content_type="application/json", charset="utf-8", headers=headers
+        status=status, body=answer_json(body), content_type="application/json", charset="utf-8", headers=headers
     )

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from bot.concurrency.backoff import backoff
+from bot.concurrency.kept_results import KeptResults
 from bot.concurrency.single_flight import SingleFlight
-from bot.concurrency.waiting import first_of
+from bot.concurrency.waiting import ended_before, first_of
 from bot.concurrency.window import SlidingWindow
 from tests.fakes.clock import settled
 
@@ -112,6 +113,37 @@ async def test_first_of_returns_true_only_if_its_first_argument_ended_first() ->
     assert not await first_of(event.wait(), asyncio.sleep(0))
     event.set()
     assert await first_of(event.wait(), asyncio.Event().wait())
+
+
+async def test_task_that_has_not_ended_before_the_pause_continues() -> None:
+    """The caller learns that it has not ended. A task that has failed has ended, too."""
+    gate, never = asyncio.Event(), asyncio.Event()
+    task: asyncio.Task[object] = asyncio.create_task(gate.wait())
+    assert not await ended_before(task, asyncio.sleep(0))
+    gate.set()
+    assert await ended_before(task, never.wait())
+    assert task.result() is True
+
+    async def fail() -> None:
+        raise ValueError
+
+    failing: asyncio.Task[object] = asyncio.create_task(fail())
+    assert await ended_before(failing, never.wait())
+    assert isinstance(failing.exception(), ValueError)
+
+
+def test_kept_result_is_returned_for_the_same_objects_only() -> None:
+    """Equal objects, another value and another order are other questions. The oldest of too many is made again."""
+    made: list[str] = []
+    results = KeptResults[str](2)
+    first, equal = ["row"], ["row"]
+
+    def ask(name: str, *of: object, also: str = "") -> str:
+        return results.get(lambda: made.append(name) or name, *of, also=(also,))
+
+    assert [ask("a", first, equal), ask("b", first, equal), ask("c", equal, first)] == ["a", "a", "c"]
+    assert [ask("d", first, equal, also="x"), ask("e", first, equal)] == ["d", "e"]
+    assert made == ["a", "c", "d", "e"]
 
 
 async def test_shielded_task_continues_after_first_of_returns() -> None:

@@ -1,6 +1,7 @@
 """The program's reports about itself: log events, metrics, health.
 
-Start with `logs.py` (EVENTS; `lines.py` writes the lines) and `metrics.py` (METRICS). This package must not know the parts that report.
+Start with `logs.py` (EVENTS) and `metrics.py` (METRICS); `lines.py` writes the lines. This package must not know the
+parts that report.
 """
 
 from bot.telemetry.health import Health

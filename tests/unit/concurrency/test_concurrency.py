@@ -139,7 +139,11 @@ def test_kept_result_is_returned_for_the_same_objects_only() -> None:
     first, equal = ["row"], ["row"]
 
     def ask(name: str, *of: object, also: str = "") -> str:
-        return results.get(lambda: made.append(name) or name, *of, also=(also,))
+        def make() -> str:
+            made.append(name)
+            return name
+
+        return results.get(make, *of, also=(also,))
 
     assert [ask("a", first, equal), ask("b", first, equal), ask("c", equal, first)] == ["a", "a", "c"]
     assert [ask("d", first, equal, also="x"), ask("e", first, equal)] == ["d", "e"]

@@ -15,7 +15,7 @@ MUTANTS_ARGS ?=
 PARALLEL := -n auto --dist worksteal -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 # more workers than cores keep the cores busy, because some tests wait, most of all those that start processes
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-WORKERS_THAT_WAIT = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+WORKERS_THAT_WAIT = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 3)
 PROOFS := tests/reliability $(patsubst %,tests/security/test_%.py,junk authorisation parsers injection) \
 	--ignore=tests/reliability/test_controls.py
 COVERED := tests/unit tests/contract tests/scenario tests/security tests/aws tests/system

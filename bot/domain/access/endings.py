@@ -1,9 +1,9 @@
-"""Endings: what a person's click to end the open sessions of an access is, and how far it is. Pure.
+"""Endings: a person's click to end the open sessions of an access, and its progress. Pure.
 
 An ending waits for its revocation, if it has one. Then it runs in rounds for an hour, because credentials from before
-the revocation may still start sessions. A round plans the sessions that are certainly the requester's by this access
-alone. Right before the call for each, all sessions and all access are read again: only the same answer lets it be
-ended. That AWS accepted the call proves nothing: a session has ended once AWS lists it as ended.
+the revocation may still start sessions. A round plans the sessions that certainly belong to the requester and to this
+access. Right before each call, all sessions and all access are read again: a session is ended only if the answer is
+the same. That AWS accepted the call proves nothing: a session has ended once AWS lists it as ended.
 """
 
 from collections.abc import Iterable, Mapping
@@ -114,7 +114,7 @@ class Ending:
         return self.next_at is None or not runs(self.next_at, now=now, span=LONGEST_PAUSE)
 
     def missing_from(self, active: Iterable[ListedSession]) -> bool:
-        """True if AWS lists a session as open no longer whose end it has not confirmed."""
+        """True if a session whose end AWS has not confirmed is no longer in this list of open ones."""
         listed = {each.id for each in active}
         return any(each.state in _ASKED and each.id not in listed for each in self.sessions)
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,13 +65,14 @@ async def impatient(shelf: DynamoShelf) -> DynamoStore:
     return await shelf.open()
 
 
-@pytest.fixture
-async def hurried(shelf: DynamoShelf) -> AsyncIterator[DynamoStore]:
-    """A store whose calls time out soon."""
-    store = await shelf.open()
-    store._seconds = 0.2
-    yield store
-    shelf.server.heal()  # closing waits for pending calls, so end the faults first
+@contextmanager
+def hurried(store: DynamoStore) -> Iterator[None]:
+    """Let the store's calls time out soon. Only for calls to a table that hangs: a busy machine takes as long."""
+    patient, store._seconds = store._seconds, 0.2
+    try:
+        yield
+    finally:
+        store._seconds = patient
 
 
 @pytest.fixture
@@ -575,42 +576,41 @@ async def test_call_that_fails_permanently_is_not_repeated(store: DynamoStore, s
 
 
 async def test_calls_to_a_hanging_table_raise_an_error_while_the_table_still_hangs(
-    shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo
+    store: DynamoStore, server: FakeDynamo
 ) -> None:
     """Afterwards, the store works again."""
     gate = threading.Event()
     server.plan("*", times=10_000, gate=gate)
-    for name, answer in (await every_answer(hurried)).items():
+    with hurried(store):
+        answers = await every_answer(store)
+    for name, answer in answers.items():
         assert isinstance(answer, StoreUnavailable), name
         assert "did not answer within" in str(answer)
     assert not gate.is_set()
     server.heal()
-    hurried._seconds = shelf.seconds
-    assert (await hurried.apply(OTHER, counted, now=NOW)).version == 1
+    assert (await store.apply(OTHER, counted, now=NOW)).version == 1
 
 
-async def test_repeated_audit_entry_is_stored_once(
-    shelf: DynamoShelf, hurried: DynamoStore, server: FakeDynamo
-) -> None:
+async def test_repeated_audit_entry_is_stored_once(store: DynamoStore, server: FakeDynamo) -> None:
     """The table stores the entry but answers too late, so the caller repeats it. An equal new entry is stored again."""
-    await hurried.append_audit(AuditEntry(NOW, "claimed"))
+    await store.append_audit(AuditEntry(NOW, "claimed"))
     server.plan("PutItem", before=False, gate=threading.Event())
     sent = AuditEntry(NOW, "sent")
-    with pytest.raises(StoreUnavailable, match="did not answer within"):
-        await hurried.append_audit(sent)
+    with hurried(store), pytest.raises(StoreUnavailable, match="did not answer within"):
+        await store.append_audit(sent)
     server.heal()
-    hurried._seconds = shelf.seconds
-    await hurried.append_audit(sent)
-    await hurried.append_audit(AuditEntry(NOW, "sent"))
-    assert [entry.event for entry in await hurried.audit(NOW)] == ["claimed", "sent", "sent"]
+    await store.append_audit(sent)
+    await store.append_audit(AuditEntry(NOW, "sent"))
+    assert [entry.event for entry in await store.audit(NOW)] == ["claimed", "sent", "sent"]
 
 
-async def test_all_of_more_hanging_calls_than_threads_raise_an_error(hurried: DynamoStore, server: FakeDynamo) -> None:
+async def test_all_of_more_hanging_calls_than_threads_raise_an_error(store: DynamoStore, server: FakeDynamo) -> None:
     """While the table hangs, calls that have a thread and calls that wait for one all raise an error."""
     gate = threading.Event()
     server.plan("*", times=10_000, gate=gate)
-    asked = [hurried.load(key_of(number)) for number in range(3 * THREADS)]
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    asked = [store.load(key_of(number)) for number in range(3 * THREADS)]
+    with hurried(store):
+        answers = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(answer) for answer in answers} == {StoreUnavailable}
     assert not gate.is_set()
 

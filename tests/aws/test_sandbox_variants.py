@@ -150,11 +150,14 @@ def test_sandbox_records_crashes_and_error_codes_outside_the_model_of_aws() -> N
 
 
 def test_stopped_sandbox_leaves_no_thread_running() -> None:
-    """The server's thread ends with the sandbox."""
+    """The server's thread and those of open connections end with the sandbox."""
     before = {*threading.enumerate()}
     with staged():
-        assert {*threading.enumerate()} > before
-    assert {*threading.enumerate()} <= before
+        started = {*threading.enumerate()} - before
+        assert "sandbox-aws" in {each.name for each in started}
+    for each in started:
+        each.join(10)
+    assert not [each for each in started if each.is_alive()]
 
 
 def test_sandbox_can_be_set_to_send_no_event_after_a_decision() -> None:

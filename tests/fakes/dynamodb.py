@@ -18,10 +18,9 @@ from typing import Any
 import boto3
 import pytest
 from moto.moto_server.werkzeug_app import create_backend_app
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from bot.sandbox.aws.server import HOST, STOP_POLL, QuietHandler
+from bot.sandbox.aws.http_server import HttpServer
 
 REGION = "ap-northeast-1"
 SAMPLE = "sample"  # a credential without any permission
@@ -53,12 +52,6 @@ class Fault:
     """Called between the effect and the answer."""
 
 
-class _KeepAlive(QuietHandler):
-    """Keeps connections open, as DynamoDB does. A new connection for each call would double its time."""
-
-    protocol_version = "HTTP/1.1"
-
-
 class FakeDynamo:
     """A server on loopback. `calls` has operation and body of every call, in the order of arrival."""
 
@@ -67,17 +60,13 @@ class FakeDynamo:
         self._one_at_a_time = threading.Lock()
         self.calls: list[tuple[str, Body]] = []
         self.faults: list[Fault] = []
-        self._server = make_server(HOST, 0, self, threaded=True, request_handler=_KeepAlive)
-        self.endpoint = f"http://{HOST}:{self._server.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(STOP_POLL,), daemon=True)
-        self._thread.start()
+        self._server = HttpServer(self, name="dynamodb")
+        self.endpoint = self._server.endpoint
 
     def stop(self) -> None:
         """End all faults and stop the server."""
         self.heal()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
 
     def plan(self, operation: str, **how: Any) -> Fault:
         """Plan a fault. The first that matches is used."""

@@ -18,8 +18,6 @@ import boto3
 from botocore.config import Config
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
-from moto.moto_server.werkzeug_app import MotoRequestHandler
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from bot.sandbox.aws import callers as identities
@@ -29,6 +27,7 @@ from bot.sandbox.aws.callers import ROLE_PATH, Callers, RoleEndpoint, Session
 from bot.sandbox.aws.control import PREFIX, Control
 from bot.sandbox.aws.event_bus import EventBus
 from bot.sandbox.aws.front import AwsFront, Interceptor, Operations
+from bot.sandbox.aws.http_server import HttpServer
 from bot.sandbox.aws.identity_center import IdentityCenter
 from bot.sandbox.aws.jit.assumptions import Assumptions
 from bot.sandbox.aws.jit.documents import JitDocuments
@@ -39,21 +38,12 @@ from bot.sandbox.aws.nodes import Nodes
 from bot.sandbox.aws.web_identities import PREFIX as ISSUER
 from bot.sandbox.aws.web_identities import WebIdentities
 
-HOST = "127.0.0.1"
 _one_at_a_time = threading.Lock()
-STOP_POLL = 0.02  # seconds; how soon the server notices a stop
 
 
 def utc_now() -> datetime:
     """Return the current time, aware, in UTC."""
     return datetime.now(UTC)
-
-
-class QuietHandler(MotoRequestHandler):
-    """moto's request handler without a line per request on stderr; the call log has more details."""
-
-    def log(self, *_: object) -> None:
-        """Print nothing."""
 
 
 class SandboxAws:
@@ -122,9 +112,7 @@ class SandboxAws:
 
     def stop(self) -> None:
         """Stop the server."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
         _one_at_a_time.release()
 
     def __enter__(self) -> Self:
@@ -203,12 +191,8 @@ class SandboxAws:
         }
 
     def _serve(self, port: int) -> None:
-        self._server = make_server(HOST, port, self, threaded=True, request_handler=QuietHandler)
-        self.endpoint = self.web_identities.endpoint = f"http://{HOST}:{self._server.port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(STOP_POLL,), name="sandbox-aws", daemon=True
-        )
-        self._thread.start()
+        self._server = HttpServer(self, port=port)
+        self.endpoint = self.web_identities.endpoint = self._server.endpoint
 
     def _populate(self) -> None:
         bot, requester = sample.admit(self.callers)

@@ -105,9 +105,9 @@ class Measurement:
         return [f"{what}: {each}" for what, where in found.items() for each in where]
 
 
-def cards() -> Iterator[Card]:
-    """Yield every sample in every locale."""
-    for name, locale in product(SAMPLES, LOCALES):
+def cards(locales: Iterable[str] = LOCALES) -> Iterator[Card]:
+    """Yield every sample in each locale."""
+    for name, locale in product(SAMPLES, locales):
         sample = samples(locale)[name]
         card = render(sample.view, locale=locale, timezone=sample_timezone(locale), notice=sample.notice)
         yield Card(f"{name}-{locale}", card)

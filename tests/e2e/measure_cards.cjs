@@ -129,26 +129,33 @@ const install = (hostConfig) => {
     };
   };
 
+  const show = (json, width) => {
+    host.style.width = `${width}px`;
+    const card = new AdaptiveCard();
+    const context = new SerializationContext();
+    card.hostConfig = new HostConfig(hostConfig);
+    const { lang, ...rest } = fitted(json, width); // the renderer refuses every second card with a language
+    card.parse(rest, context);
+    const validated = card.validateProperties();
+    invalid = [
+      ...Array.from({ length: context.eventCount }, (_, at) => context.getEventAt(at).message),
+      ...validated.validationEvents.map((each) => each.message),
+    ];
+    root = card.render();
+    root.lang = lang || '';
+    host.replaceChildren(root);
+  };
+
   window.gallery = {
-    show(json, width) { // returns the names of the buttons that open a hidden part
-      host.style.width = `${width}px`;
-      const card = new AdaptiveCard();
-      const context = new SerializationContext();
-      card.hostConfig = new HostConfig(hostConfig);
-      const { lang, ...rest } = fitted(json, width); // the renderer refuses every second card with a language
-      card.parse(rest, context);
-      const validated = card.validateProperties();
-      invalid = [
-        ...Array.from({ length: context.eventCount }, (_, at) => context.getEventAt(at).message),
-        ...validated.validationEvents.map((each) => each.message),
-      ];
-      root = card.render();
-      root.lang = lang || '';
-      host.replaceChildren(root);
-      return openers().map(nameOf);
+    // Draws a card, clicks on its button number `at` that opens a hidden part, and returns the names of all such buttons.
+    draw({ card, width, at }) {
+      show(card, width);
+      const parts = openers().map(nameOf);
+      if (at >= 0) openers()[at].click();
+      return parts;
     },
-    press(at) { openers()[at].click(); },
-    measured,
+    // All in one call, so that the browser paints only the last.
+    measure: (drawings) => drawings.map((each) => ({ parts: window.gallery.draw(each), measurement: measured() })),
   };
 };
 
@@ -175,40 +182,37 @@ const photographed = async (session, file, { height }, width) => {
   fs.writeFileSync(file, Buffer.from(data, 'base64'));
 };
 
-// Measures each card as it is delivered, and again after each click on a button that shows a hidden part.
-// The names of the cards with the longest JSON among those with the same parts to open.
-const largestOfEach = async (page, cards, width) => {
+// The drawings with the longest JSON among those with the same parts to open.
+const largestOfEach = (measured) => {
   const found = new Map();
-  for (const { name, card } of cards) {
-    const parts = (await page.evaluate(([json, room]) => window.gallery.show(json, room), [card, width])).join();
-    const size = JSON.stringify(card).length;
-    if (size > (found.get(parts)?.size || 0)) found.set(parts, { name, size });
+  for (const each of measured) {
+    const parts = each.parts.join();
+    const size = JSON.stringify(each.card).length;
+    if (size > (found.get(parts)?.size || 0)) found.set(parts, { each, size });
   }
-  return new Set([...found.values()].map((each) => each.name));
+  return [...found.values()].map(({ each }) => each);
 };
 
+// Measures each card as it is delivered, and again after each click on a button that shows a hidden part.
 const themed = async (browser, theme, { cards, widths, themes, folder, everything }) => {
   const page = await opened(browser, theme);
   const session = await page.context().newCDPSession(page);
-  const largest = everything ? null : await largestOfEach(page, cards, Math.min(...widths));
-  for (const { name, card } of cards) {
-    for (const width of everything ? widths : [Math.min(...widths)]) {
-      const report = async (part, at) => {
-        const measurement = await page.evaluate(() => window.gallery.measured());
-        const picture = `${name}-${width}-${theme}${part ? `-${at + 1}` : ''}.png`;
-        if (folder) await photographed(session, path.join(folder, picture), measurement, width);
-        process.stdout.write(`${JSON.stringify({ name, width, theme, opened: part, picture, ...measurement })}\n`);
-      };
-      const show = () => page.evaluate(([json, room]) => window.gallery.show(json, room), [card, width]);
-      const parts = await show();
-      await report('', 0);
-      const opening = everything || (theme === themes[0] && largest.has(name)) ? parts : [];
-      for (const [at, part] of opening.entries()) {
-        if (at) await show(); // a click can hide other buttons
-        await page.evaluate((which) => window.gallery.press(which), at);
-        await report(part, at);
-      }
+  const measure = async (drawings) => {
+    const found = await page.evaluate((all) => window.gallery.measure(all), drawings);
+    return drawings.map((each, number) => ({ ...each, ...found[number] }));
+  };
+  const own = everything ? widths : [Math.min(...widths)];
+  const closed = await measure(cards.flatMap((each) => own.map((width) => ({ ...each, width, at: -1 }))));
+  const withParts = everything ? closed : largestOfEach(closed).filter(() => theme === themes[0]);
+  const open = await measure(withParts.flatMap((each) => each.parts.map((_, at) => ({ ...each, at }))));
+  for (const each of [...closed, ...open]) {
+    const { name, width, at, parts, measurement } = each;
+    const picture = `${name}-${width}-${theme}${at < 0 ? '' : `-${at + 1}`}.png`;
+    if (folder) {
+      await page.evaluate((drawing) => window.gallery.draw(drawing), each);
+      await photographed(session, path.join(folder, picture), measurement, width);
     }
+    process.stdout.write(`${JSON.stringify({ name, width, theme, opened: at < 0 ? '' : parts[at], picture, ...measurement })}\n`);
   }
 };
 

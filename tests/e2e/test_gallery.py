@@ -60,7 +60,7 @@ def test_every_card_can_be_read_and_used_on_a_phone(node: Node, chromium: str, l
     one theme, because clipped texts depend on the language, and contrast on the theme. Of the cards with the same
     buttons, the largest is opened. `make gallery` opens all, in both themes, and draws those of a desktop.
     """
-    shown = [each for each in cards() if each.name.endswith(f"-{locale}")]
+    shown = list(cards([locale]))
     measured = measure(node, chromium, shown, everything=False, themes=[theme])
     assert {(each.name, each.width, each.theme) for each in measured} == set(
         product((each.name for each in shown), [min(WIDTHS)], [theme])

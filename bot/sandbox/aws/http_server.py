@@ -8,19 +8,20 @@ import io
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.datastructures import Headers
 from werkzeug.serving import ThreadedWSGIServer
+from werkzeug.test import run_wsgi_app
 
 HOST = "127.0.0.1"
 STOP_POLL = 0.02  # seconds; how soon the server notices a stop
 BUFFER = 65_536  # bytes of an answer that are sent in one write
 
-_Head = tuple[str, list[tuple[str, str]]]  # status and headers
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 log = structlog.get_logger(__name__)
 
@@ -67,6 +68,10 @@ class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = BUFFER
 
+    def finish(self) -> None:
+        with suppress(ConnectionError), closing(self.rfile):  # if the client is gone, so is the rest of the answer
+            super().finish()
+
     def handle_expect_100(self) -> bool:
         """Let the client send the body of its request."""
         proceeds = super().handle_expect_100()
@@ -80,29 +85,22 @@ class _Handler(MotoRequestHandler):
             return
         environ = self.make_environ()
         environ["wsgi.input"] = io.BytesIO(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-        started: list[_Head] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
-            started.append((status, headers))
-            return self.wfile.write  # of WSGI's old interface, which no application here uses
-
         try:
-            body = b"".join(self.server.app(environ, start_response))
+            parts, status, headers = run_wsgi_app(self.server.app, environ, buffered=True)
         except ConnectionError:
             raise
         except Exception:
             log.exception("request_failed", path=self.path)
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
             return
-        self._send(*started[-1], body)
+        self._send(status, headers, b"".join(parts))
 
-    def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
+    def _send(self, status: str, headers: Headers, body: bytes) -> None:
         code, _, reason = status.partition(" ")
         self.send_response_only(int(code), reason)
+        headers.setdefault("Content-Length", str(len(body)))
         for name, value in headers:
             self.send_header(name, value)
-        if not any(name.lower() == "content-length" for name, _ in headers):
-            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 

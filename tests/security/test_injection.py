@@ -127,7 +127,7 @@ def test_hostile_text_does_not_change_the_structure_of_a_card(figure: Figure) ->
     It contains no `{{DATE(…)}}` or `{{TIME(…)}}`. With the widest limits, it shows every visible character. A text that
     is too long is cut visibly.
     """
-    count, shown, cut = rounds(short=500, ci=2_000, long=50_000), 0, 0
+    count, shown, cut = rounds(short=500, ci=1_000, long=50_000), 0, 0
     shapes = set[str]()
     numbers = range(len(views()))
     for text, number, locale, limits in zip(texts(18, count), cycle(numbers), cycle(LOCALES), cycle(EACH_LIMIT)):
@@ -170,7 +170,7 @@ def test_cards_with_hostile_texts_follow_the_schema(figure: Figure) -> None:
     """The schema is the official one of Adaptive Cards. Cards in every language are checked."""
     checked = set()
     for locale, text, (view, notice) in zip(
-        cycle(LOCALES), texts(181, rounds(short=150, ci=600, long=600)), cycle(views())
+        cycle(LOCALES), texts(181, rounds(short=150, ci=300, long=600)), cycle(views())
     ):
         card = render(filled(view, text), locale=locale, timezone="UTC", notice=filled(notice, text))
         shape = json.dumps(blanked({key: each for key, each in card.items() if key != "msteams"}))  # that is Teams' own

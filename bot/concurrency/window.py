@@ -19,6 +19,10 @@ class SlidingWindow:
         """Return the seconds until another event fits; 0 if it fits now."""
         return max(0.0, *(self._wait(now, seconds, most) for seconds, most in self._limits))
 
+    def free_at(self, now: float) -> float:
+        """Return when another event fits: `now`, or later. Events that were added may be in the future."""
+        return max((now, *(self._taken[-most] + span for span, most in self._limits if len(self._taken) >= most)))
+
     def add(self, now: float) -> None:
         """Count one event, even if it does not fit."""
         self._taken.append(now)

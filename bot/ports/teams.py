@@ -10,11 +10,14 @@ from bot.domain.members import Members
 
 
 class ChatThrottled(Exception):
-    """Too many calls; try again after `retry_after` seconds. Nothing was delivered."""
+    """Too many calls; try again after `retry_after` seconds. Nothing was delivered.
 
-    def __init__(self, retry_after: float) -> None:
+    If `booked`, the message can be sent exactly then: no other message gets that moment.
+    """
+
+    def __init__(self, retry_after: float, *, booked: bool = False) -> None:
         super().__init__(retry_after)
-        self.retry_after = retry_after
+        self.retry_after, self.booked = retry_after, booked
 
 
 class ChatUnavailable(Exception):

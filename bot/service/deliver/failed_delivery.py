@@ -47,7 +47,12 @@ class FailedDelivery:
         self._entry, self._wanted, self._former, self._outlets = entry, entry.wanted, former, outlets
 
     async def throttled(self, error: ChatThrottled) -> None:
-        """Retry after the pause that Teams, or our rate limit, wants."""
+        """Retry after the pause that Teams wants, or at the moment that our rate limit keeps for the message."""
+        if error.booked:
+            pause = timedelta(seconds=error.retry_after)
+            self._note("postponed", "booked", pause)
+            await self._entry.put_off(until=self._now() + pause, before=self._former.failures, failed=False)
+            return
         pause = retry_policy.after_throttling(self._former, self._seed, retry_after=error.retry_after)
         await self._put_off("throttled", pause)
 

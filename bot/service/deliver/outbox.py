@@ -97,15 +97,17 @@ class OutboxEntry:
 
         self.record = await self._rows.apply(self.record.key, keep)
 
-    async def put_off(self, *, until: datetime, before: int, ambiguous: bool = False) -> None:
+    async def put_off(self, *, until: datetime, before: int, ambiguous: bool = False, failed: bool = True) -> None:
         """Store a failure and when to try again. If `ambiguous`, the post may have arrived.
+
+        If not `failed`, the message only waits for its turn, and later pauses do not grow.
 
         `before` is how many failures in a row the surface had when the attempt began.
         """
 
         def fail(former: Surface) -> Surface:
             result = former if ambiguous else _result_known(former)
-            return _put_off(result, until=until, failures=1) if former.failures >= before else _woken(result)
+            return _put_off(result, until=until, failures=int(failed)) if former.failures >= before else _woken(result)
 
         await self._change(fail)
 

@@ -30,6 +30,9 @@ THREAD: Final = ";messageid="
 MOST_DIRECTS: Final = 5  # direct messages at once; eight requests are reconciled at a time, so some are left for cards
 PATIENCE: Final = 24.0  # seconds for one message, with retries and the wait for its turn; a lease lasts 30
 
+# Calls that do not queue behind new messages: a decided card must not keep its buttons, and a person waits for a reply.
+_UNBOOKED: Final = frozenset({CallKind.UPDATE, CallKind.TARGETED, CallKind.CHAT})
+
 log = structlog.get_logger(__name__)
 _SENT: ContextVar[list[CallKind]] = ContextVar("sent")  # calls that may have posted the current message
 
@@ -190,7 +193,8 @@ class Messenger:
         """Apply circuit breaker and rate limit. The threads of a channel share its limits."""
         root = thread_root(conversation)
         with self._circuit_breaker.passing(root):
-            self._rate_limit.take(root)
+            take = self._rate_limit.take if kind in _UNBOOKED else self._rate_limit.take_or_book
+            take(root)
             if kind is not CallKind.CHAT:
                 _SENT.get().append(kind)
             try:

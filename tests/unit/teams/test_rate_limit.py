@@ -1,9 +1,11 @@
 """Tests for bot.teams.outbound.rate_limit: Teams' documented limits are kept without waiting."""
 
+import asyncio
+
 import pytest
 
 from bot.ports.teams import ChatThrottled
-from bot.teams.outbound.rate_limit import LIMITS, OVERALL, RateLimit
+from bot.teams.outbound.rate_limit import BOOKED_FOR, LIMITS, OVERALL, RateLimit
 from tests.fakes.clock import ManualClock
 
 CHANNEL = "19:approvers@thread.tacv2"
@@ -92,3 +94,70 @@ async def test_all_conversations_together_stay_within_the_limit_of_the_app() -> 
     assert _refused(limit) == pytest.approx(1.0)
     await clock.advance(1.0)
     limit.take(CHANNEL)
+
+
+# --- moments that are booked
+
+
+async def _sent_when_booked(limit: RateLimit, clock: ManualClock, attempts: list[float]) -> float:
+    """Send a message that comes back at each moment that it gets. Return when it was sent, in seconds."""
+    while True:
+        attempts.append(clock.epoch())
+        if not (wait := _booked(limit)):
+            return clock.epoch()
+        await clock.sleep(wait)
+
+
+def _booked(limit: RateLimit) -> float:
+    """Return for how many seconds a message must wait until the moment that it has booked; 0 if it was sent."""
+    try:
+        limit.take_or_book(CHANNEL)
+    except ChatThrottled as throttled:
+        return throttled.retry_after if throttled.booked else -1
+    return 0
+
+
+async def test_messages_that_wait_use_nearly_all_that_teams_allows_and_none_comes_in_vain() -> None:
+    """Of 150 messages at once, 58 of 60 possible ones are sent in each half minute, and each waits at most once."""
+    clock, attempts = ManualClock(), list[float]()
+    limit = RateLimit(clock)
+    sending = asyncio.gather(*(_sent_when_booked(limit, clock, attempts) for _ in range(150)))
+    began = clock.epoch()
+    await clock.advance(100)
+    sent = sorted(at - began for at in await sending)
+    for span, most in LIMITS:
+        assert all(later - earlier >= span - 1e-5 for earlier, later in zip(sent, sent[most:], strict=False))
+    assert [sum(first <= at < first + 30 for at in sent) for first in (0, 30, 60)] == [58, 58, 34]
+    assert len(attempts) <= 2 * len(sent)
+
+
+async def test_update_does_not_wait_behind_messages_that_have_booked() -> None:
+    """Teams' limits have room for it: a decided card loses its buttons at once, although many cards wait."""
+    clock = ManualClock()
+    limit = RateLimit(clock)
+    sending = asyncio.gather(*(_sent_when_booked(limit, clock, []) for _ in range(150)))
+    await clock.advance(20)
+    limit.take(CHANNEL)
+    await clock.advance(80)
+    assert len(await sending) == 150
+
+
+async def test_moment_that_its_message_does_not_use_blocks_nothing_for_long() -> None:
+    """A message may fail before it comes back. The next one gets a moment, and later ones are not delayed."""
+    clock = ManualClock()
+    limit = RateLimit(clock)
+    latest = [_booked(limit) for _ in range(60)][-1]
+    await clock.advance(latest + BOOKED_FOR + 1)
+    assert _booked(limit) == 0
+
+
+async def test_moments_that_were_booked_by_a_wrong_clock_are_dropped() -> None:
+    """The clock is set back by a day: messages are sent within the longest short window."""
+    late = ManualClock()
+    await late.advance(86400)
+    limit = RateLimit(late)
+    waits = [_booked(limit) for _ in range(70)]
+    assert waits[:7] == [0] * 7
+    assert waits[-1] >= 30
+    limit._clock = ManualClock()
+    assert 0 < _booked(limit) <= 2

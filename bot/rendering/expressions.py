@@ -8,7 +8,8 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Any, Final
 
 
 class TemplateError(ValueError):
@@ -19,15 +20,8 @@ class BindError(ValueError):
     """The data lacks a value that the template uses, or the value has the wrong type."""
 
 
-class Scope(NamedTuple):
-    """The data that an expression can read: the current data, all data, and the position in a repetition."""
-
-    data: object
-    root: object
-    position: int | None = None
-
-
-Expression = Callable[[Scope], object]
+# A compiled expression gets the data of its scope, all data (`$root`) and the position in a repetition (`$index`).
+Expression = Callable[[Any, Any, int | None], object]
 
 _TOKEN = re.compile(
     r"\s*(?:"
@@ -39,13 +33,6 @@ _TOKEN = re.compile(
     re.ASCII,
 )
 _CONSTANTS: Final[dict[str, object]] = {"true": True, "false": False, "null": None}
-_COMPARISONS: Final = ("==", "!=", "<=", ">=", "<", ">")
-_ORDERED: Final[dict[str, Callable[..., bool]]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 
 
 @dataclass(slots=True)
@@ -119,7 +106,12 @@ class Reader:
         self._take(",")
         otherwise = self._comparison()
         self._take(")")
-        return lambda scope: then(scope) if _truthy(condition(scope)) else otherwise(scope)
+
+        def chosen(data: object, root: object, index: int | None) -> object:
+            branch = then if _truthy(condition(data, root, index)) else otherwise
+            return branch(data, root, index)
+
+        return chosen
 
     def _path(self, first: str) -> Expression:
         keys: list[str | int] = []
@@ -149,7 +141,7 @@ class Reader:
 class _Constant:
     value: object
 
-    def __call__(self, _scope: Scope) -> object:
+    def __call__(self, _data: object, _root: object, _index: int | None) -> object:
         return self.value
 
 
@@ -159,11 +151,8 @@ def _truthy(value: object) -> bool:
 
 
 def _compared(left: Expression, sign: str, right: Expression) -> Expression:
-    if sign == "==":
-        return lambda scope: _same(left(scope), right(scope))
-    if sign == "!=":
-        return lambda scope: not _same(left(scope), right(scope))
-    return lambda scope: _in_order(_ORDERED[sign], left(scope), right(scope))
+    compare = _COMPARISONS[sign]
+    return lambda data, root, index: compare(left(data, root, index), right(data, root, index))
 
 
 def _same(one: object, other: object) -> bool:
@@ -171,46 +160,75 @@ def _same(one: object, other: object) -> bool:
     return isinstance(one, bool) is isinstance(other, bool) and one == other
 
 
-def _in_order(compare: Callable[..., bool], one: object, other: object) -> bool:
+def _differ(one: object, other: object) -> bool:
+    return not _same(one, other)
+
+
+def _in_order(compare: Callable[[Any, Any], bool], one: object, other: object) -> bool:
     numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (one, other))
     if numbers or (isinstance(one, str) and isinstance(other, str)):
         return compare(one, other)
     raise BindError("only two numbers or two texts have an order")
 
 
+_COMPARISONS: Final[Mapping[str, Callable[[object, object], bool]]] = {
+    "==": _same,
+    "!=": _differ,
+    "<": partial(_in_order, operator.lt),
+    "<=": partial(_in_order, operator.le),
+    ">": partial(_in_order, operator.gt),
+    ">=": partial(_in_order, operator.ge),
+}
+
+
 def _looked_up(first: str, keys: Sequence[str | int]) -> Expression:
+    """Compile a path. The value in which it begins is chosen here, once; binding only follows the keys."""
     match first:
         case "$root":
-            return lambda scope: _followed(scope.root, keys)
+            return lambda _data, root, _index: _followed(root, keys)
+        case "$data" if keys:
+            return lambda data, _root, _index: _followed(data, keys)
         case "$data":
-            return lambda scope: _followed(scope.data, keys)
+            return lambda data, _root, _index: data
         case "$index":
             if keys:
                 raise TemplateError("$index has no parts")
-            return _index_of
+            return _position
         case _:
-            path = (first, *keys)
-            return lambda scope: _followed(scope.data, path)
+            return _named(first, keys)
 
 
-def _index_of(scope: Scope) -> int:
-    if scope.position is None:
-        raise BindError("$index outside of a repetition")
-    return scope.position
+def _named(name: str, keys: Sequence[str | int]) -> Expression:
+    """Compile a path that begins with a name in the current data. Nearly all paths are only a name."""
+    if keys:
+        path = (name, *keys)
+        return lambda data, _root, _index: _followed(data, path)
 
+    def value(data: Any, _root: object, _index: int | None) -> object:
+        try:
+            return data[name]
+        except (LookupError, TypeError):
+            raise _missing(name) from None
 
-def _followed(value: object, keys: Sequence[str | int]) -> object:
-    for key in keys:
-        value = _step(value, key)
     return value
 
 
-def _step(value: object, key: str | int) -> object:
-    try:
-        if isinstance(key, str) and isinstance(value, Mapping):
-            return value[key]
-        if isinstance(key, int) and isinstance(value, (list, tuple)):
-            return value[key]
-    except (KeyError, IndexError):
-        pass
-    raise BindError(f"the data have no {key!r}")
+def _position(_data: object, _root: object, index: int | None) -> int:
+    if index is None:
+        raise BindError("$index outside of a repetition")
+    return index
+
+
+def _followed(value: Any, keys: Sequence[str | int]) -> object:
+    for key in keys:
+        if isinstance(key, int) and not isinstance(value, (list, tuple)):
+            raise _missing(key)  # a text has characters, but no parts
+        try:
+            value = value[key]
+        except (LookupError, TypeError):
+            raise _missing(key) from None
+    return value
+
+
+def _missing(key: str | int) -> BindError:
+    return BindError(f"the data have no {key!r}")

@@ -1,22 +1,27 @@
 """Binds card templates (Adaptive Cards Templating Language, on the parsed tree) to data.
 
+`Template.parse` compiles each node of the tree, once, into a function that builds its part of a card; `Template.bind`
+calls the function of the root. Like an expression, such a function gets the data of its scope, all data, and the
+position in a repetition.
+
 Supported: `${…}` as in expressions.py, `$data` (an object: its scope; an array: repetition), `$when`, `$index` and
 `$root`. Anything else raises TemplateError when the template is loaded. Bound values are data: they are escaped
 and never parsed as templates. This module must not know the cards.
 https://learn.microsoft.com/adaptive-cards/templating/language
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
-from bot.rendering.expressions import BindError, Expression, Reader, Scope, TemplateError
+from bot.rendering.expressions import BindError, Expression, Reader, TemplateError
 from bot.text.escape import escape
 
 __all__ = ["BindError", "Card", "Template", "TemplateError"]
 
 Card = Mapping[str, object]  # cards are shared: nobody changes one
-_Build = Callable[[Scope], object]
+_Build = Callable[[Any, Any, int | None], object]  # data, root, index -> a part of the card
+_Append = Callable[[list[object], Any, Any, int | None], None]  # appends to an array
 _OPEN: Final = "${"
 _KEPT_KEYS: Final = frozenset({"$schema"})  # an ordinary property, although its name begins with a dollar sign
 
@@ -36,7 +41,7 @@ class Template:
 
     def bind(self, data: Mapping[str, object]) -> Card:
         """Return the card for this data; raise BindError if a value is missing or has the wrong type."""
-        return cast("Card", self._build(Scope(data, data)))
+        return cast("Card", self._build(data, data, None))
 
 
 def _node(tree: object) -> _Build:
@@ -48,7 +53,7 @@ def _node(tree: object) -> _Build:
         case str():
             return _text(tree)
         case None | bool() | int() | float():
-            return lambda _: tree
+            return lambda _data, _root, _index: tree
         case _:
             raise TemplateError(f"{type(tree).__name__} is no JSON")
 
@@ -61,21 +66,22 @@ def _object(tree: Mapping[str, object]) -> _Build:
         return build
     select = _selector(tree["$data"], "$data")
 
-    def scoped(scope: Scope) -> object:
-        inner = _inner_scopes(select(scope), scope)
-        return [build(each) for each in inner] if isinstance(inner, list) else build(inner)
+    def scoped(data: object, root: object, index: int | None) -> object:
+        selected = select(data, root, index)
+        built = [build(each, root, at) for at, each in _scopes(selected, index)]
+        return built[0] if isinstance(selected, Mapping) else built
 
     return scoped
 
 
-def _properties(tree: Mapping[str, object]) -> Callable[[Scope], dict[str, object]]:
+def _properties(tree: Mapping[str, object]) -> _Build:
     own = {_key(key): value for key, value in tree.items() if key not in {"$data", "$when"}}
-    built = [(key, _node(value)) for key, value in own.items() if not _is_fixed(value)]
+    builds = tuple((key, _node(value)) for key, value in own.items() if not _is_fixed(value))
 
-    def filled(scope: Scope) -> dict[str, object]:
+    def filled(data: object, root: object, index: int | None) -> dict[str, object]:
         card = own.copy()  # has the fixed properties, and all keys in order
-        for key, build in built:
-            card[key] = build(scope)
+        for key, build in builds:
+            card[key] = build(data, root, index)
         return card
 
     return filled
@@ -96,22 +102,29 @@ def _key(key: str) -> str:
 
 def _array(tree: list[object]) -> _Build:
     elements = [_element(each) for each in tree]
-    return lambda scope: [built for element in elements for built in element(scope)]
+
+    def filled(data: object, root: object, index: int | None) -> list[object]:
+        array: list[object] = []
+        for append in elements:
+            append(array, data, root, index)
+        return array
+
+    return filled
 
 
-def _element(tree: object) -> Callable[[Scope], list[object]]:
+def _element(tree: object) -> _Append:
     """Compile an element of an array. Binding turns it into any number of elements."""
     if not isinstance(tree, dict) or not {"$data", "$when"} & tree.keys():
         single = _node(tree)
-        return lambda scope: [single(scope)]
+        return lambda array, data, root, index: array.append(single(data, root, index))
     build = _properties(tree)
-    select = _selector(tree["$data"], "$data") if "$data" in tree else None
     when = _selector(tree["$when"], "$when") if "$when" in tree else None
+    select = _selector(tree["$data"], "$data") if "$data" in tree else None
 
-    def repeated(scope: Scope) -> list[object]:
-        inner = _inner_scopes(select(scope), scope) if select else scope
-        scopes = inner if isinstance(inner, list) else [inner]
-        return [build(each) for each in scopes if when is None or when(each) is True]
+    def repeated(array: list[object], data: object, root: object, index: int | None) -> None:
+        for at, each in _scopes(select(data, root, index), index) if select else [(index, data)]:
+            if when is None or when(each, root, at) is True:
+                array.append(build(each, root, at))
 
     return repeated
 
@@ -126,12 +139,13 @@ def _selector(text: object, key: str) -> Expression:
     return expression
 
 
-def _inner_scopes(value: object, outer: Scope) -> Scope | list[Scope]:
-    match value:
+def _scopes(selected: object, index: int | None) -> Iterable[tuple[int | None, object]]:
+    """Return the position and the data of each scope that `$data` makes."""
+    match selected:
         case list() | tuple():
-            return [Scope(each, outer.root, index) for index, each in enumerate(value)]
+            return enumerate(selected)
         case Mapping():
-            return Scope(value, outer.root, outer.position)
+            return [(index, selected)]
         case _:
             raise BindError("$data needs an object or an array")
 
@@ -140,13 +154,21 @@ def _text(text: str) -> _Build:
     parts = _split(text)
     match parts:
         case [] | [str()]:
-            return lambda _: text
+            return lambda _data, _root, _index: text
         case [expression] if callable(expression):
-            return lambda scope: _bound(expression(scope))
+            return _value(expression)
         case _:
-            builds = [_piece(part) for part in parts]
+            pieces = [_piece(part) for part in parts]
             # escape the joined text, because two pieces may form a {{
-            return lambda scope: escape("".join([build(scope) for build in builds]))
+            return lambda data, root, index: escape("".join([piece(data, root, index) for piece in pieces]))
+
+
+def _value(expression: Expression) -> _Build:
+    def bound(data: object, root: object, index: int | None) -> object:
+        value = expression(data, root, index)
+        return escape(value) if isinstance(value, str) else _copied(value)
+
+    return bound
 
 
 def _split(text: str) -> list[str | Expression]:
@@ -164,10 +186,10 @@ def _split(text: str) -> list[str | Expression]:
     return [*parts, text[start:]] if start < len(text) else parts
 
 
-def _piece(part: str | Expression) -> Callable[[Scope], str]:
+def _piece(part: str | Expression) -> Callable[[Any, Any, int | None], str]:
     if isinstance(part, str):
-        return lambda _: part
-    return lambda scope: _spelt(part(scope))
+        return lambda _data, _root, _index: part
+    return lambda data, root, index: _spelt(part(data, root, index))
 
 
 def _spelt(value: object) -> str:
@@ -182,7 +204,7 @@ def _spelt(value: object) -> str:
             raise BindError(f"{type(value).__name__} has no place inside a text")
 
 
-def _bound(value: object) -> object:
+def _copied(value: object) -> object:
     """Copy a value from the data and escape every text in it. Raises BindError for a value that is not JSON."""
     match value:
         case str():
@@ -190,8 +212,8 @@ def _bound(value: object) -> object:
         case None | bool() | int() | float():
             return value
         case list() | tuple():
-            return [_bound(each) for each in value]
+            return [_copied(each) for each in value]
         case Mapping():
-            return {str(key): _bound(each) for key, each in value.items()}
+            return {str(key): _copied(each) for key, each in value.items()}
         case _:
             raise BindError(f"{type(value).__name__} is no JSON")

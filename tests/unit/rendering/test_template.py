@@ -170,6 +170,7 @@ def test_template_must_be_an_object() -> None:
         "${missing}",
         "${name.part}",
         "${rows[2]}",
+        "${name[0]}",
         "${nothing.part}",
         "x ${nothing}",
         "x ${rows}",

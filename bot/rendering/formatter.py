@@ -6,6 +6,7 @@ It must not know the card that its output is for.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from bot.domain.request import Action
@@ -16,6 +17,16 @@ from bot.text.invisible import UNSHOWABLE
 
 Data = dict[str, object]
 Runs = list[Run]
+
+LINES_KEPT: Final = 2048  # most names and tags of a card are on its next version and on other cards, too
+LONGEST_KEPT: Final = 256  # characters; AWS's limit for a tag. Longer texts are rare, and would need much memory
+_kept_line = lru_cache(LINES_KEPT)(one_line)
+_wrappable = lru_cache(LINES_KEPT)(wrappable)  # of lines that are cut already
+
+
+def _line(text: str, limit: int) -> str:
+    """Return a text from outside as `one_line` does."""
+    return _kept_line(text, limit) if len(text) <= LONGEST_KEPT else one_line(text, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +69,14 @@ class CardFormatter:
 
     def name(self, text: str) -> str:
         """Return a name from outside on one line, for a TextRun."""
-        return wrappable(self.short(text))
+        return _wrappable(self.short(text))
 
     def short(self, text: str) -> str:
         """Return a name from outside on one line, without marks for wrapping, and cut to the limit for names.
 
         Invisible names become a visible mark.
         """
-        return one_line(text, self.limits.name) or (UNSHOWABLE if text else "")
+        return _line(text, self.limits.name) or (UNSHOWABLE if text else "")
 
     def person(self, name: str, *, known: bool = True) -> str:
         """Return a name as sentences of the locale have it: with an honorific, where the locale has one.
@@ -144,8 +155,8 @@ class CardFormatter:
     def _node(self, node: NodeLine) -> Runs:
         if not node.name:
             return plain(self.name(node.id))
-        name = one_line(node.name, self.limits.name // 2) or UNSHOWABLE
-        return plain(self.say.text("value.node", name=wrappable(name), id=self.name(node.id)))
+        name = _line(node.name, self.limits.name // 2) or UNSHOWABLE
+        return plain(self.say.text("value.node", name=_wrappable(name), id=self.name(node.id)))
 
     def moment_row(self, label: str, at: datetime | None, *, beside: datetime | None = None) -> list[Data]:
         """Return a row with one moment; no row if it is unknown."""
@@ -170,8 +181,8 @@ class CardFormatter:
         return [*shown, plain("…")] if len(tags) > len(shown) else shown
 
     def _tag(self, key: str, value: str) -> Runs:
-        name, content = one_line(key, self.limits.tag // 2), one_line(value, self.limits.tag)
-        return plain(wrappable(self.say.text("value.tag", name=name, value=content)))
+        name, content = _line(key, self.limits.tag // 2), _line(value, self.limits.tag)
+        return plain(_wrappable(self.say.text("value.tag", name=name, value=content)))
 
     def reason(self, text: str) -> list[Data]:
         """Return the reason as a block of lines; no block for an empty reason."""
@@ -238,9 +249,9 @@ class CardFormatter:
         return self._joined([self.person(each) for each in names], self.say.listed)
 
     def _joined(self, texts: Sequence[str], join: Callable[[list[str]], str]) -> str:
-        return wrappable(cut(join([self.short(text) for text in texts[: self.limits.many]]), 4 * self.limits.name))
+        return _wrappable(cut(join([self.short(text) for text in texts[: self.limits.many]]), 4 * self.limits.name))
 
 
 def plain(text: str, *, font: str = "Default") -> Runs:
     """Return a text as a single run."""
-    return [Run(text=text, weight="Default", font=font)]
+    return [{"text": text, "weight": "Default", "font": font}]

@@ -158,16 +158,21 @@ class Localizer:
 
         `count` chooses the plural form, and is the value of `{count}`.
         """
-        return "".join(run["text"] for run in self.runs(key, count, **values))
+        return "".join([piece.filled(values) for piece in self._pieces(key, count, values)])
 
     def runs(self, key: str, count: int | None = None, /, **values: str) -> list[Run]:
         """Return a phrase as TextRuns: one for each fixed text and each placeholder. Otherwise like `text`."""
-        form = _OTHER
-        if count is not None:
-            values["count"] = format_decimal(count, locale=_cldr(self.locale))
-            form = _cldr(self.locale).plural_form(count)
-        pieces = words(self.locale).phrase(key, form)
-        return [Run(text=piece.filled(values), weight=piece.weight, font=piece.font) for piece in pieces]
+        return [
+            {"text": piece.filled(values), "weight": piece.weight, "font": piece.font}
+            for piece in self._pieces(key, count, values)
+        ]
+
+    def _pieces(self, key: str, count: int | None, values: dict[str, str]) -> Phrase:
+        """Return the pieces of a phrase in the plural form of the count, and add the count to the values."""
+        if count is None:
+            return words(self.locale).phrase(key)
+        form, values["count"] = _counted(self.locale, count)
+        return words(self.locale).phrase(key, form)
 
     def group(self, name: str) -> Mapping[str, str]:
         """Return a group's phrases by name, with unfilled placeholders, without those that have plural forms.
@@ -189,8 +194,7 @@ class Localizer:
 
     def day(self, at: datetime) -> str:
         """Return a day of the last year without its year, such as "Nov 30"."""
-        local = at.astimezone(ZoneInfo(self.timezone))
-        return _unbroken(format_skeleton("MMMd", local, locale=_cldr(self.locale)))
+        return _day(self.locale, self.timezone, at)
 
     def duration(self, span: timedelta) -> str:
         """Return a span in days, hours and minutes, such as "1 hour 30 minutes". Less than a minute counts as one."""
@@ -200,6 +204,13 @@ class Localizer:
 @cache
 def _cldr(locale: str) -> babel.Locale:
     return babel.Locale.parse(locale, sep="-")
+
+
+@lru_cache(maxsize=1024)
+def _counted(locale: str, count: int) -> tuple[str, str]:
+    """Return the plural form for a number, and the number as the locale writes it."""
+    language = _cldr(locale)
+    return language.plural_form(count), format_decimal(count, locale=language)
 
 
 # where a browser breaks a line, although the text has no space: between a digit and Han or kana
@@ -218,6 +229,11 @@ def _moment(locale: str, timezone: str, at: datetime, beside: datetime | None) -
     breaks = with_year or len(zone_name) > _LONGEST_ZONE
     parts = (glue if breaks else _unbroken(glue)).replace("{1}", _unbroken(day))
     return parts.replace("{0}", _unbroken(f"{time} {zone_name}"))
+
+
+@lru_cache(maxsize=1024)
+def _day(locale: str, timezone: str, at: datetime) -> str:
+    return _unbroken(format_skeleton("MMMd", at.astimezone(ZoneInfo(timezone)), locale=_cldr(locale)))
 
 
 def _unbroken(text: str) -> str:

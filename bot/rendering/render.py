@@ -84,11 +84,14 @@ def size(card: Card) -> int:
 
 
 def _is_within_limit(card: Card) -> bool:
-    """True if `size` of a card is at most CARD_LIMIT. Nearly all cards are so small that the faster measure is enough.
+    """True if `size` of a card is at most CARD_LIMIT. Nearly all cards are so small that a faster bound is enough.
 
-    An escaped character has at most three times its bytes in UTF-8. Bound texts have no lone surrogates: `escape`.
+    A character beyond ASCII has one to three bytes more than one, and at most five or eleven more when it is escaped.
+    Bound texts have no lone surrogates, which `to_json` refuses, and no controls that only `size` escapes: `escape`.
     """
-    return len(to_json(card)) * 3 <= CARD_LIMIT or size(card) <= CARD_LIMIT
+    encoded = to_json(card)
+    characters = len(encoded.decode())
+    return characters + 5 * (len(encoded) - characters) <= CARD_LIMIT or size(card) <= CARD_LIMIT
 
 
 @cache

@@ -1,4 +1,7 @@
-"""Figure 8: binding the template of a card, and rendering the whole card. In this process; nothing is cached."""
+"""Figure 8: binding the template of a card, and rendering the whole card. In this process.
+
+No card is reused, because each has another reason. Its words, dates and names are the same, as on the cards of a request.
+"""
 
 import json
 import time
@@ -15,7 +18,7 @@ from bot.rendering.render import template_data
 from bot.rendering.template import Template
 from tests.bench.table import Values
 
-BATCHES, IN_BATCH = 8, 50  # the fastest batch counts; the first fills the caches of words and dates
+BATCHES, IN_BATCH = 8, 50  # the fastest batch counts; the first fills the caches of words, dates and names
 LOCALE, TIMEZONE = "ja", "Asia/Tokyo"
 
 

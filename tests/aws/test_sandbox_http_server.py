@@ -66,7 +66,7 @@ def test_crash_of_the_application_is_answered_with_500_and_logged(connection: ht
     """The log has the path."""
     with capture_logs() as entries:
         assert answer(connection, "GET", "/broken")[0] == 500
-    assert [(each["event"], each["path"]) for each in entries] == [("request_failed", "/broken")]
+    assert [(each["event"], each["operation"]) for each in entries] == [("sandbox_operation_failed", "/broken")]
 
 
 def test_application_can_close_the_connection_without_an_answer(connection: http.client.HTTPConnection) -> None:

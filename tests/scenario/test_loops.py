@@ -1,17 +1,13 @@
 """The loops survive failures of one request, the store, the queue or AWS, and never spin."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import ClassVar
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bot.concurrency.turns import AT_ONCE
-from bot.domain.identity import Person
 from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
@@ -21,8 +17,8 @@ from bot.service.sources.installation_events import InstallationEvents
 from bot.service.sources.intake import QUEUE
 from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws, key_of
-from tests.fakes.chat import HANAKO, TARO_PERSON, person
-from tests.fakes.clock import most_in_a_turn, turns_during
+from tests.fakes.chat import HANAKO
+from tests.fakes.clock import turns_during
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
@@ -362,30 +358,3 @@ async def test_event_loop_runs_other_tasks_while_an_installation_event_reads_all
     await world.posted_many(2000)
     events = InstallationEvents(rows=world.rows, clock=world.clock, telemetry=world.telemetry)
     assert await turns_during(events.arrived()) >= 2000 / MOST_IN_PAGE
-
-
-class Compared(Person):
-    """A person who counts how often a person's names are compared with a requester's, in one counter for all."""
-
-    counter: ClassVar = Counter[str]()
-    __slots__ = ()
-
-    @property
-    def identifying_spellings(self) -> frozenset[str]:
-        self.counter["names"] += 1
-        return super().identifying_spellings
-
-
-async def test_event_loop_runs_other_tasks_while_a_requester_is_compared_with_many_people() -> None:
-    """Every member of a large channel is compared with the requester and with a voter outside Teams.
-
-    At most AT_ONCE names are compared between two turns of another task.
-    """
-    members = [Compared(**asdict(person(number))) for number in range(3 * AT_ONCE)]
-    world = new_world(people=[*members, TARO_PERSON])
-    key = world.aws.add(levels=2)
-    world.aws.decide(key, Verdict.APPROVE)
-    assert await most_in_a_turn(world.shown(key), Compared.counter) <= AT_ONCE
-    assert Compared.counter["names"] >= 2 * len(members)
-    requester = (await world.row(key)).requester
-    assert (requester and requester.person) == TARO_PERSON

@@ -90,7 +90,7 @@ class _Handler(MotoRequestHandler):
         except ConnectionError:
             raise
         except Exception:
-            log.exception("request_failed", path=self.path)
+            log.exception("sandbox_operation_failed", operation=self.path)
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
             return
         self._send(status, headers, b"".join(parts))

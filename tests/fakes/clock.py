@@ -61,8 +61,10 @@ class ManualClock:
         await settled()
 
     def set_to(self, moment: datetime) -> None:
-        """Set the clock forward or back, like a correction of the machine's clock. No sleeper wakes."""
+        """Set the clock forward or back, like a correction of the machine's clock. Sleeps last as long as before."""
+        moved = moment - self._now
         self._now = moment
+        self._sleepers = [(wake + moved, order, woken) for wake, order, woken in self._sleepers]  # in the same order
 
     @property
     def next_wake(self) -> datetime | None:

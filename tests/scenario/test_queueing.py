@@ -185,6 +185,7 @@ async def test_decision_that_waits_while_the_clock_changes_is_never_sent(hours: 
     (key,) = await posted(world, 1)
     async with every_turn_taken(world) as gate:
         await world.press(key, HANAKO)
+        await world.clock.advance(0)  # the decision waits for its turn
         world.clock.set_to(world.clock.now() + timedelta(hours=hours))
         if hours < 0:
             await world.clock.advance(3700)

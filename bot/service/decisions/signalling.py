@@ -5,7 +5,6 @@
 
 import itertools
 from contextlib import suppress
-from datetime import datetime
 
 from bot.concurrency.backoff import backoff
 from bot.concurrency.waiting import first_of
@@ -57,22 +56,21 @@ class Signalling:
     async def _turn(self, held: HeldDecision, ticket: Ticket) -> None:
         """Wait until the turn, the decision's time limit, the end of its claim, or the end of the process."""
         pauses = itertools.chain(QUEUE_RENEWALS, itertools.repeat(QUEUE_RENEWALS[-1]))
-        pause, deadline = next(pauses), None
+        pause, renewed = next(pauses), None
         while not (ticket.has_turn or ticket.dismissed):
             if await first_of(ticket.called.wait(), self._clock.sleep(pause)):
                 continue
             with suppress(StoreUnavailable):  # the next renewal may succeed; if none does, others take it over
-                decision = await held.wait_on()
-                if decision is None:
+                renewed = await held.wait_on()
+                if renewed is None:
                     return  # the attempt finds nothing to send
-                deadline = decision.deadline
-            if deadline and self._clock.now() > deadline:
+            if renewed and renewed.is_expired(self._clock.now()):
                 return  # it is not sent: the attempt settles it
-            pause = min(next(pauses), self._until(deadline))
+            pause = min(next(pauses), self._until(renewed))
 
-    def _until(self, deadline: datetime | None) -> float:
-        """Return the seconds until just after a deadline, or until the first renewal if no deadline is known yet."""
-        return (deadline - self._clock.now()).total_seconds() + 0.001 if deadline else QUEUE_RENEWALS[0]
+    def _until(self, renewed: Decision | None) -> float:
+        """Return the seconds until just after its deadline, or until the first renewal if it was not read yet."""
+        return (renewed.deadline - self._clock.now()).total_seconds() + 0.001 if renewed else QUEUE_RENEWALS[0]
 
     async def _send(self, attempt: SignalAttempt) -> None:
         failures = 0

@@ -21,7 +21,7 @@ from tests.fakes.card_text import nodes, shown, words
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, TENANT, person
 from tests.fakes.clock import ManualClock
 from tests.fakes.people import FOREIGN_TENANT_ID
-from tests.fakes.store import MemoryStore
+from tests.fakes.store import PORT, MemoryStore
 from tests.fakes.work import function_calls_during
 from tests.fakes.world import APPROVALS, World, code_of, new_world
 
@@ -55,6 +55,12 @@ def base_of(world: World) -> Card:
 def messages(world: World) -> int:
     """Return how many messages the bot posted, each update included."""
     return sum(len(each.versions) for each in world.chat.sent.values())
+
+
+def calls_of(world: World) -> tuple[int, ...]:
+    """Return how often the bot has called AWS, and sent to Teams or read people and groups there."""
+    people = world.people
+    return len(world.aws.calls), messages(world), people.asked, people.asked_known, world.groups.asked
 
 
 def is_base(world: World, card: Card) -> bool:
@@ -205,16 +211,33 @@ async def test_refresh_for_which_teams_names_no_trigger_shows_the_channels_card(
     assert (verbs(unknown), verbs(chosen)) == (DECIDING, set())
 
 
-async def test_refresh_writes_nothing_and_is_not_in_the_audit_trail(world: World) -> None:
-    """The row stays as it is, no card is adopted, and neither AWS nor Teams is called."""
+class Recorded(MemoryStore):
+    """A store that records the calls of its port."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in PORT:
+            self.called.append(name)
+        return super().__getattribute__(name)
+
+
+async def test_refresh_writes_nothing_and_is_not_in_the_audit_trail() -> None:
+    """It reads one row: no card is adopted, and neither AWS nor Teams is called, also if the channel lists a group."""
+    store = Recorded()
+    world = new_world(replace(BY_ID, approvers=(*BY_ID.approvers, "group:g")), store=store)
     key = await world.posted()
-    row, calls, sent = await world.row(key), len(world.aws.calls), messages(world)
+    row, before = await world.row(key), calls_of(world)
+    store.called.clear()
     for who in (HANAKO, ICHIRO, TARO_PERSON, person(50)):
         await seen(world, key, who)
         await seen(world, key, who, activity_id="7777")
     await world.click_handler.drain()
+    assert store.called == ["load"] * 8
     assert await world.row(key) == row
-    assert (len(world.aws.calls), messages(world)) == (calls, sent)
+    assert calls_of(world) == before
     assert await world.store.audit(world.clock.now().replace(year=2000)) == []
     assert world.registry.get_sample_value("node_access_refreshes_total", {"outcome": "approver"}) == 2
     assert world.registry.get_sample_value("node_access_clicks_total", {"verb": "refresh", "outcome": "shown"}) is None

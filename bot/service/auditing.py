@@ -3,6 +3,9 @@
 The steps of a decision are stored by the write of its row (`ports.store.Store.apply`); this module only logs them. The
 entry of a click is stored separately, and the answer to the click does not wait for it: entries that the store has not
 accepted are kept in memory, and are stored together once it does. They are already in the log.
+
+A click that only shows the card changes nothing, so its entry waits for the next write: most clicks of a busy channel
+are such, and a durable write would be the largest part of their cost.
 """
 
 import asyncio
@@ -21,7 +24,7 @@ from bot.telemetry import Telemetry
 # Clicks kept while the store is slow or unavailable: a minute with a thousand a second, about 60 MB. Beyond that, the
 # oldest are only in the log.
 KEPT_WAITING = 60_000
-RETRY_SECONDS = 10.0  # seconds between attempts to store waiting entries
+RETRY_SECONDS = 10.0  # seconds between attempts to store waiting entries; so long does the entry of a view wait
 MINUTE = timedelta(minutes=1)
 MOST_CLICKS = 60  # clicks recorded one by one per person and minute; anyone in the tenant can click without limit
 _LOGGED = tuple(each.name for each in fields(AuditEntry) if each.name not in {"at", "event"})
@@ -75,8 +78,8 @@ class Auditing:
         await self._background.drain()
         await self._stored()
 
-    def clicked(self, entry: AuditEntry) -> None:
-        """Record a click and its answer, without waiting for the store.
+    def clicked(self, entry: AuditEntry, *, shows_only: bool = False) -> None:
+        """Record a click and its answer, without waiting for the store. `shows_only`: the click can change nothing.
 
         After MOST_CLICKS of a person within a minute, further clicks are only counted. The last of them is recorded
         with the outcome `counted` and their number.
@@ -89,7 +92,7 @@ class Auditing:
         if tally.clicks > MOST_CLICKS:
             tally.last = entry
             return
-        self._record(entry)
+        self._record(entry, at_once=not shows_only)
 
     # --- storing
 
@@ -103,12 +106,13 @@ class Auditing:
         if tally and tally.last:
             self._record(replace(tally.last, outcome="counted", detail=f"{tally.unrecorded} clicks within a minute"))
 
-    def _record(self, entry: AuditEntry) -> None:
+    def _record(self, entry: AuditEntry, *, at_once: bool = True) -> None:
         log_audit_entry(entry)
         if len(self._waiting) >= KEPT_WAITING:
             self._give_up_oldest()
         self._waiting.append(entry)
-        self._begin_storing()
+        if at_once or len(self._waiting) >= MOST_APPENDED:
+            self._begin_storing()
 
     def _give_up_oldest(self) -> None:
         given_up = self._waiting.popleft()

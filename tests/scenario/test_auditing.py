@@ -233,6 +233,28 @@ async def test_refused_audit_entry_of_a_click_is_logged_and_stored_once_the_stor
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_audit_entry_of_a_refresh_waits_for_the_next_write_and_ten_seconds_at_most(world: World) -> None:
+    """It changes nothing, and is in the log at once. Other clicks are stored at once, also refused ones."""
+    key = await world.posted()
+
+    async def stored() -> list[str]:
+        await settled()
+        return [each.verb for each in await world.store.audit(world.clock.now() - timedelta(days=1))]
+
+    with capture_logs() as logs:
+        await world.press(key, HANAKO, Verb.REFRESH)
+    assert [each["verb"] for each in logs if each["event"] == "audit_noted"] == ["refresh"]
+    assert await stored() == []
+    await world.press(key, person(50), Verb.REJECT)
+    assert await stored() == ["refresh", "reject"]
+    running = asyncio.create_task(world.auditing.run())
+    await world.press(key, HANAKO, Verb.REFRESH)
+    await world.clock.advance(RETRY_SECONDS)
+    assert await stored() == ["refresh", "reject", "refresh"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_one_audit_entry_counts_the_clicks_of_a_person_beyond_the_limit_of_a_minute(world: World) -> None:
     """Each click up to the limit has its own entry, and so has a click of another person."""
     key = await world.posted()

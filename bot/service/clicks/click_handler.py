@@ -95,7 +95,8 @@ class ClickHandler:
             code = answer.notice.code if answer.notice else "shown"
             self._telemetry.clicks.labels(verb=click.verb, outcome=code).inc()
             log.info("click_answered", verb=click.verb, person=click.person.object_id, outcome=code)
-            self._auditing.clicked(self._entry(click, str(code), answer.state))
+            entry = self._entry(click, str(code), answer.state)
+            self._auditing.clicked(entry, shows_only=click.verb is Verb.REFRESH)
             return answer
 
     async def refresh(self, click: Click) -> Card | None:

@@ -158,6 +158,9 @@ class Requests(Protocol):
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List the requests that are pending, and those modified after `since`. Raises AwsUnavailable."""
 
+    async def steps(self, account: str, region: str) -> Sequence[ListedRequest]:
+        """List the requests whose approval runs, with its current step, as far as AWS shows them. Never raises."""
+
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List the requests created after `since` that are revoked, as far as AWS shows them. Never raises."""
 

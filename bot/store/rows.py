@@ -273,8 +273,10 @@ def decode_listed_row(request: str, text: str) -> Record:
     return decode(RECORD, text, where=f"request {request}")
 
 
-def watched_rows(found: Iterable[tuple[RequestKey, Callable[[], Record]]]) -> Watched:
-    """Return a page of watched rows, oldest first, and the keys of the rows that cannot be read.
+def watched_rows(
+    found: Iterable[tuple[RequestKey, Callable[[], Record]]], *, unchanged: Iterable[RequestKey] = ()
+) -> Watched:
+    """Return a page of watched rows, oldest first, and the keys of the rows that cannot be read, or need not be.
 
     `found` has the key of each row, and the function that reads it. Rows that are no longer watched are left out.
     """
@@ -285,7 +287,7 @@ def watched_rows(found: Iterable[tuple[RequestKey, Callable[[], Record]]]) -> Wa
         except RowUnreadable:
             unreadable.append(key)
     watched = sorted((row for row in rows if row.watched), key=lambda row: (row.created_at, str(row.key)))
-    return Watched(tuple(watched), tuple(sorted(unreadable)))
+    return Watched(tuple(watched), tuple(sorted(unreadable)), tuple(unchanged))
 
 
 def _problems(error: ValidationError) -> str:

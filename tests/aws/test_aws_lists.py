@@ -38,11 +38,11 @@ async def listed(scene: Scene, side: AwsSide, **ago: float) -> dict[str, ListedR
 
 
 async def test_pending_and_changed_requests_are_listed_once(scene: Scene, side: AwsSide) -> None:
-    """Each request has its status and time of change. A pending request has its current step too."""
+    """Each request has its status and time of change."""
     pending, decided = scene.ask("db-prod-01"), scene.ask()
     signal(scene.approver(), decided, "Reject")
     assert await listed(scene, side) == {
-        pending.id: ListedRequest(key_of(pending), Status.PENDING, scene.clock(), "Level1"),
+        pending.id: ListedRequest(key_of(pending), Status.PENDING, scene.clock()),
         decided.id: ListedRequest(key_of(decided), Status.REJECTED, scene.clock()),
     }
 
@@ -59,7 +59,7 @@ async def test_current_step_of_a_pending_request_is_listed(scene: Scene, side: A
     """After an approval of the first level, the list names the second level as the current step."""
     asked = scene.ask("db-prod-01")
     signal(scene.approver(), asked)
-    assert (await listed(scene, side))[asked.id].step == "Level2"
+    assert list(await side.requests.steps(ACCOUNT, REGION)) == [ListedRequest(key_of(asked), step="Level2")]
 
 
 async def test_auto_approved_requests_are_listed_as_such(scene: Scene, side: AwsSide) -> None:
@@ -134,8 +134,10 @@ async def test_all_pages_of_the_lists_of_ops_items_and_executions_are_read(
     scene.aws.forget_calls()
     assert set(await listed(scene, side)) == asked
     pages = -(-how_many // 50)
-    assert len(scene.aws.calls("DescribeOpsItems")) == 2 * pages
-    assert len(scene.aws.calls("DescribeAutomationExecutions")) == pages
+    assert len(scene.aws.calls("DescribeOpsItems")) == len(scene.aws.calls()) == 2 * pages
+    scene.aws.forget_calls()
+    assert {each.key.ops_item_id for each in await side.requests.steps(ACCOUNT, REGION)} == asked
+    assert len(scene.aws.calls("DescribeAutomationExecutions")) == len(scene.aws.calls()) == pages
 
 
 async def test_pending_requests_are_listed_if_executions_and_changed_requests_cannot_be_listed(
@@ -147,6 +149,7 @@ async def test_pending_requests_are_listed_if_executions_and_changed_requests_ca
     scene.aws.faults.fail("DescribeAutomationExecutions", "AccessDeniedException", times=None)
     monkeypatch.delitem(filters._TIMES, "LastModifiedTime")  # an AWS that refuses the filter
     assert set(await listed(scene, side)) == {pending.id}
+    assert await side.requests.steps(ACCOUNT, REGION) == []
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,7 @@ async def test_ops_items_that_are_not_access_requests_are_not_listed(scene: Scen
     scene.aws.faults.rewrite("DescribeOpsItems", foreign)
     scene.aws.faults.rewrite("DescribeAutomationExecutions", lambda _: {"AutomationExecutionMetadataList": [{}]})
     assert await listed(scene, side) == {}
+    assert await side.requests.steps(ACCOUNT, REGION) == []
 
 
 async def test_read_of_policies_that_exceeds_its_time_limit_is_continued_by_the_next_call(

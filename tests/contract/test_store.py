@@ -293,6 +293,30 @@ async def test_watched_rows_of_one_account_and_region_are_listed_alone(store: St
     assert (await all_watched(store, (KEY.account, "us-east"))).rows == ()
 
 
+async def test_watched_rows_whose_version_is_known_are_not_read(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of these rows, only the keys are listed. A row that any process has written since, and a new row, are read."""
+    store, other = await shelf.open(), await shelf.open()
+    numbers = range(MOST_IN_PAGE + 9)
+    written = await asyncio.gather(*(store.apply(key_of(number), due_at(NOW), now=NOW) for number in numbers))
+    known = {row.key: row.version for row in written}
+    changed = await other.apply(key_of(1), counted, now=NOW)
+    ended = await other.apply(key_of(2), due_at(None), now=NOW)
+    del known[key_of(3)]
+    read: list[str] = []
+    decode = rows.decode
+
+    def noted(*given: Any, where: str) -> Any:
+        read.append(where)
+        return decode(*given, where=where)
+
+    monkeypatch.setattr(rows, "decode", noted)
+    found = await all_watched(store, known=known)
+    assert found.rows == (changed, written[3])
+    assert sorted(found.unchanged) == [key_of(number) for number in numbers if number not in {1, 2, 3}]
+    assert ended.key not in found.unchanged
+    assert read == ([] if isinstance(store, MemoryStore) else [f"request {each}" for each in (key_of(1), key_of(3))])
+
+
 async def test_rows_are_found_by_their_ops_item_id(store: Store) -> None:
     """The rows of every account and Region are found."""
     for key in (KEY, OTHER_REGION, key_of(2)):

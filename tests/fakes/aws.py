@@ -60,12 +60,14 @@ class FakeAws:
         self.second_vote = SecondVote.COUNTED  # of another session of a role at a level
         self.roles_shown = False  # True: votes name the role instead of the session
         self.listed = True  # False: the lists have only pending requests
+        self.steps_listed = False  # True: the list of running approvals has their steps
         self.requesters_may_revoke = True  # False: AWS refuses Revoke in the role in which requesters give access back
 
     def copied(self, clock: Clock) -> "FakeAws":
         """Return an independent copy on this clock, without the gates and the recorded calls."""
         other = FakeAws(clock)
         other.requests, other.lag, other.listed = dict(self.requests), self.lag, self.listed
+        other.steps_listed = self.steps_listed
         other.foreign, other.second_vote = set(self.foreign), self.second_vote
         other.roles_shown, other.requesters_may_revoke = self.roles_shown, self.requesters_may_revoke
         other.signals, other.effects, other.coming = list(self.signals), list(self.effects), list(self.coming)
@@ -159,6 +161,12 @@ class FakeAws:
             for r in found
             if r.status is Status.PENDING or (self.listed and r.modified_at and r.modified_at >= since)
         ]
+
+    async def steps(self, account: str, region: str) -> Sequence[ListedRequest]:
+        """List the pending requests with their waiting step, if `steps_listed`."""
+        await self._pass("steps", None)
+        found = [r for r in self.requests.values() if (r.key.account, r.key.region) == (account, region)]
+        return [ListedRequest(r.key, step=r.waiting.step) for r in found if r.waiting and self.steps_listed]
 
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List the revoked requests that were made at or after `since`."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,6 +18,7 @@ from bot.domain.spans import latest_end
 from bot.ports.clock import Clock
 from bot.ports.store import (
     MOST_IN_PAGE,
+    NOTHING_KNOWN,
     Change,
     PersonalChat,
     Place,
@@ -104,8 +105,13 @@ class MemoryStore:
         records = self._working().records.values()
         return min((each.requeue_at for each in records if each.requeue_at), default=None)
 
-    async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+    async def watched(
+        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+    ) -> AsyncIterator[Watched]:
         found = [each for each in self._working().records.values() if each.watched and is_at(each.key, place)]
+        if unchanged := tuple(each.key for each in found if known.get(each.key) == each.version):
+            yield Watched(unchanged=unchanged)
+        found = [each for each in found if known.get(each.key) != each.version]
         found.sort(key=lambda each: (each.created_at, str(each.key)))
         for first in range(0, len(found), MOST_IN_PAGE):
             await asyncio.sleep(0)  # the real stores read a page in a thread
@@ -216,11 +222,14 @@ def is_at(key: RequestKey, place: Place | None) -> bool:
     return place is None or (key.account, key.region) == place
 
 
-async def all_watched(store: Store, place: Place | None = None) -> Watched:
+async def all_watched(
+    store: Store, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+) -> Watched:
     """Return all pages of watched rows as one."""
-    pages = [page async for page in store.watched(place)]
+    pages = [page async for page in store.watched(place, known=known)]
     rows = tuple(row for page in pages for row in page.rows)
-    return Watched(rows, tuple(sorted(key for page in pages for key in page.unreadable)))
+    unchanged = tuple(key for page in pages for key in page.unchanged)
+    return Watched(rows, tuple(sorted(key for page in pages for key in page.unreadable)), unchanged)
 
 
 class LastWriteWinsStore(MemoryStore):

@@ -1,7 +1,7 @@
 """Commands that people write to the bot, over fakes of AWS and Teams."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -13,7 +13,7 @@ from bot.domain.request import RequestKey
 from bot.domain.shown.replies.commands import BotCommand
 from bot.domain.shown.replies.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
 from bot.domain.shown.views import CardView
-from bot.ports.store import MOST_IN_PAGE, Place, Store, Watched
+from bot.ports.store import MOST_IN_PAGE, NOTHING_KNOWN, Place, Store, Watched
 from bot.rendering import render
 from bot.rendering.command_names import COMMAND_NAMES
 from bot.rendering.i18n import LOCALES
@@ -380,11 +380,13 @@ class PagesCounted(MemoryStore):
         super().__init__(other.tables)
         self.pages = self.at_once = self.most_at_once = 0
 
-    async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+    async def watched(
+        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+    ) -> AsyncIterator[Watched]:
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         try:
-            async for page in super().watched(place):
+            async for page in super().watched(place, known=known):
                 self.pages += 1
                 yield page
         finally:

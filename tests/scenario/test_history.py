@@ -1,6 +1,6 @@
 """`my requests` and `history`, over fakes of AWS and Teams: what a person may see of past requests."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Match
 from bot.domain.shown.replies.reply_views import HistoryKind, HistoryView
 from bot.domain.shown.views import Banner
-from bot.ports.store import Place, Watched
+from bot.ports.store import NOTHING_KNOWN, Place, Watched
 from bot.rendering import render
 from bot.service.clicks.click import Verb
 from bot.service.commands import LONGEST_LIST, Reply
@@ -228,9 +228,11 @@ class ReadsCounted(MemoryStore):
         self.rows += len(keys)
         return await super().load_several(keys)
 
-    async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+    async def watched(
+        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+    ) -> AsyncIterator[Watched]:
         self.rows += len(self.tables.records)
-        async for page in super().watched(place):
+        async for page in super().watched(place, known=known):
             yield page
 
 

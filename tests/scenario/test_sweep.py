@@ -2,7 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,11 +13,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from bot.concurrency.turns import AT_ONCE
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Account
 from bot.ports.aws import AwsUnavailable, ListedRequest
-from bot.ports.store import MOST_IN_PAGE, Change, StoreUnavailable, Watched
+from bot.ports.store import MOST_IN_PAGE, NOTHING_KNOWN, Change, Place, StoreUnavailable, Watched
 from bot.service.sources.place_sweep import SWEEP_LEASE, SweepServices
 from bot.service.sources.sweep import SKIPPED_PAUSE, Sweep
 from bot.store.sqlite.store import SqliteStore
@@ -23,7 +26,7 @@ from bot.telemetry import Telemetry
 from tests.fakes.aws import ACCOUNT, REGION, FakeAws
 from tests.fakes.clock import turns_during
 from tests.fakes.store import MemoryStore, all_watched
-from tests.fakes.world import World, current_configuration, new_world
+from tests.fakes.world import APPROVALS, World, current_configuration, new_world
 
 OTHER, ELSEWHERE = "444455556666", "us-east-2"
 PLACES = {ACCOUNT: frozenset({REGION, ELSEWHERE}), OTHER: frozenset({REGION})}
@@ -531,10 +534,148 @@ async def test_sweep_with_a_clock_ahead_does_not_stop_later_sweeps(world: World,
 
 
 async def test_event_loop_runs_other_tasks_during_a_sweep_of_many_rows(world: World) -> None:
-    """Nothing has changed in AWS, so no row is written. Other tasks run at least once per page of rows."""
+    """Nothing has changed in AWS, so no row is written. Other tasks run at least once per page of rows that are read.
+
+    The first sweep reads all rows, and the second one none.
+    """
     await world.posted_many(2000)
-    await world.sweep.sweep()
     before = {key: (await world.row(key)).version for key in world.aws.requests}
-    turns = await turns_during(world.sweep.sweep())
-    assert turns >= 2000 / MOST_IN_PAGE
+    assert await turns_during(world.sweep.sweep()) >= 2000 / MOST_IN_PAGE
+    assert await turns_during(world.sweep.sweep()) >= 2000 / AT_ONCE
     assert {key: (await world.row(key)).version for key in world.aws.requests} == before
+
+
+# --- what a sweep between two full ones leaves out
+
+
+class ReadRows(MemoryStore):
+    """A store that notes which watched rows were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[str] = []
+
+    async def watched(
+        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+    ) -> AsyncIterator[Watched]:
+        """Yield the watched rows."""
+        async for page in super().watched(place, known=known):
+            self.read += [row.key.ops_item_id for row in page.rows]
+            yield page
+
+    async def read_in(self, sweep: Awaitable[None]) -> list[str]:
+        """Return the rows that a sweep reads."""
+        self.read.clear()
+        await sweep
+        return self.read
+
+
+@asynccontextmanager
+async def swept() -> AsyncIterator[tuple[World, ReadRows, list[RequestKey]]]:
+    """Run a world with three cards after its first sweep."""
+    world = new_world(store=ReadRows())
+    keys = await world.posted_many(3)
+    async with world.running():
+        await world.sweep.sweep()
+        await world.clock.advance(60)
+        yield world, world.store, keys  # type: ignore[misc]  # the store from above
+
+
+async def test_steps_are_listed_in_the_first_and_every_tenth_sweep() -> None:
+    """In 21 sweeps, the pending requests are listed 21 times, and the current steps three times."""
+    world = new_world()
+    await world.posted()
+    async with world.running():
+        for _ in range(21):
+            await world.sweep.sweep()
+            await world.clock.advance(60)
+    assert Counter(name for name, _ in world.aws.calls if name in {"list_requests", "steps"}) == {
+        "list_requests": 21,
+        "steps": 3,
+    }
+
+
+async def test_three_processes_together_list_the_steps_at_their_starts_and_every_tenth_sweep() -> None:
+    """They sweep in turn, 30 times."""
+    world = new_world()
+    sweepers = [Sweeper(world, owner=f"replica-{number}") for number in range(3)]
+    for number in range(30):
+        await sweepers[number % 3].sweep.sweep()
+        await world.clock.advance(60)
+    assert world.aws.count("steps") == 3 + 2
+
+
+class Unmodified(FakeAws):
+    """AWS whose other lists do not show that a level was decided."""
+
+    async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
+        """Return no time of change."""
+        listed = await super().list_requests(account, region, since)
+        return [replace(each, modified_at=None) for each in listed]
+
+
+async def test_next_level_that_only_the_list_of_steps_shows_is_found_by_the_tenth_sweep() -> None:
+    """The sweeps between read nothing, and neither do those after it."""
+    world = new_world()
+    aws = Unmodified(world.clock)
+    aws.steps_listed = True
+    world.aws = aws
+    world.build()
+    key = aws.add(levels=2)
+    await world.shown(key)
+    async with world.running():
+        await world.sweep.sweep()
+        aws.decide(key, Verdict.APPROVE)
+        reads = []
+        for _ in range(12):
+            await world.clock.advance(60)
+            await world.sweep.sweep()
+            reads.append(aws.count("observe"))
+        row = await world.row(key)
+    assert row.request is not None
+    assert row.request.waiting is not None
+    assert row.request.waiting.step == "Level2"
+    assert reads[8] == 1
+    assert reads[-1] == 2
+
+
+async def test_sweep_reads_only_rows_that_were_written_since_the_last_one() -> None:
+    """A row that is written is read once more. About every tenth sweep reads all open rows."""
+    async with swept() as (world, store, keys):
+        assert await store.read_in(world.sweep.sweep()) == []
+        await world.rows.apply(keys[1], lambda row: replace(row, votes_read_from=7))
+        assert await store.read_in(world.sweep.sweep()) == [keys[1].ops_item_id]
+        assert await store.read_in(world.sweep.sweep()) == []
+        await world.clock.advance(600)
+        assert len(await store.read_in(world.sweep.sweep())) == 3
+
+
+async def test_sweep_reads_all_rows_after_the_file_has_changed_or_the_clock_was_set_back() -> None:
+    """In both cases, a row that was right at the last sweep may be outdated."""
+    async with swept() as (world, store, _):
+        world.configuration.replace(replace(world.configuration.value))
+        assert len(await store.read_in(world.sweep.sweep())) == 3
+        assert await store.read_in(world.sweep.sweep()) == []
+        world.clock.set_to(world.clock.now() - timedelta(seconds=30))
+        assert len(await store.read_in(world.sweep.sweep())) == 3
+
+
+async def test_outdated_row_that_cannot_be_written_is_made_due_by_the_next_sweep() -> None:
+    """The row needs a change by the file, and the store is unavailable at the first attempt."""
+    async with swept() as (world, store, keys):
+        world.configuration.replace(
+            replace(world.configuration.value, channels=(replace(APPROVALS, name="renamed", fallback=True),))
+        )
+        refused = dict.fromkeys(keys)
+        apply = store.apply
+
+        async def failing(key: RequestKey, change: Change, *, now: datetime) -> Record:
+            if key in refused:
+                raise StoreUnavailable("not now")
+            return await apply(key, change, now=now)
+
+        store.apply = failing  # type: ignore[method-assign]  # fails once for each row
+        await world.sweep.sweep()
+        refused.clear()
+        await world.sweep.sweep()
+        assert set(await store.due(world.clock.now(), 10)) == set(keys)

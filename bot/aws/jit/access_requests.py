@@ -113,6 +113,10 @@ class AccessRequests:
         """List the requests that are pending, and those modified after `since`. Raises AwsUnavailable."""
         return await self._listing.list_requests(Place(account, region), since)
 
+    async def steps(self, account: str, region: str) -> Sequence[ListedRequest]:
+        """List the requests whose approval runs, with its current step, as far as AWS shows them. Never raises."""
+        return await self._listing.steps(Place(account, region))
+
     async def revoked(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """List the requests created after `since` that are revoked, as far as AWS shows them. Never raises."""
         return await self._listing.revoked(Place(account, region), since)

@@ -5,7 +5,6 @@ Only the list of pending OpsItems must succeed. It is not verified that AWS answ
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -38,14 +37,17 @@ class Listing:
         """List the requests that are pending, and those modified after `since`. Raises AwsUnavailable."""
         changed = after("LastModifiedTime", since)
         try:
-            pending, modified, running = await asyncio.gather(
+            pending, modified = await asyncio.gather(
                 self._ops_items(place, _filter("Status", PENDING_OPS_ITEMS)),
                 self._tolerated(place, partial(self._ops_items, place, changed), "modified"),
-                self._tolerated(place, partial(self._executions, place), "executions"),
             )
         except CallFailed as failed:
             raise unavailable(failed) from failed
-        return await _merged((*modified, *pending, *running))
+        return await _merged((*modified, *pending))
+
+    async def steps(self, place: Place) -> Sequence[ListedRequest]:
+        """List the requests whose approval runs, with its current step, as far as AWS shows them. Never raises."""
+        return await self._tolerated(place, partial(self._executions, place), "executions")
 
     async def revoked(self, place: Place, since: datetime) -> Sequence[ListedRequest]:
         """List the requests created after `since` that are revoked, as far as AWS shows them. Never raises."""
@@ -144,12 +146,12 @@ def _key(place: Place, row: Answer) -> RequestKey | None:
 
 
 async def _merged(listed: Iterable[ListedRequest]) -> Sequence[ListedRequest]:
-    """Merge rows about the same request: the newer status, and the step."""
+    """Merge rows about the same request: the newer one remains."""
     found: dict[RequestKey, ListedRequest] = {}
     async for each in in_turns(listed):
-        known = found.get(each.key, each)
-        newer = known if _is_newer(known, each) else each
-        found[each.key] = replace(newer, step=each.step or known.step)
+        known = found.get(each.key)
+        if known is None or not _is_newer(known, each):
+            found[each.key] = each
     return list(found.values())
 
 

@@ -5,8 +5,8 @@ list entry that has not changed since before the last reconcile is ignored; othe
 request.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.concurrency.turns import in_turns
@@ -25,6 +25,7 @@ class RowFacts:
     at a stored time and its last reconcile did not fail.
     """
 
+    version: int
     status: Status | None
     step: str | None
     replica: bool
@@ -47,6 +48,7 @@ def facts_of(row: Record) -> RowFacts:
     """Return the part of a row that is compared."""
     request = row.request
     return RowFacts(
+        version=row.version,
         status=request.status if request else None,
         step=request.waiting.step if request and request.waiting else None,
         replica=bool(request and request.replica_of),
@@ -65,21 +67,42 @@ class Listed:
         self._since: dict[RequestKey, tuple[ListedRequest, datetime]] = {}
 
     async def news(
-        self, sightings: Iterable[ListedRequest], rows: Mapping[RequestKey, RowFacts | None], *, now: datetime
+        self,
+        sightings: Iterable[ListedRequest],
+        rows: Mapping[RequestKey, RowFacts | None],
+        *,
+        with_steps: bool,
+        now: datetime,
     ) -> set[RequestKey]:
-        """Return the requests that must be reconciled. The lists were read at `now`.
+        """Return the requests that must be reconciled. The lists were read at `now`, the steps only if `with_steps`.
 
         `rows` has all watched rows, and for each sighting its row, or None if there is no row.
         """
-        self._since = {each.key: (each, self._unchanged_since(each, now)) async for each in in_turns(sightings)}
-        compared = in_turns(self._since.items())
-        changed = {key async for key, (each, since) in compared if _is_news(each, rows.get(key), since)}
-        disappeared = {key async for key, row in in_turns(rows.items()) if key not in self._since and row and row.open}
+        changed, since = set[RequestKey](), dict[RequestKey, tuple[ListedRequest, datetime]]()
+        async for each in in_turns(sightings):
+            since[each.key] = last = self._noted(each, with_steps=with_steps, now=now)
+            if _is_news(each, rows.get(each.key), last[1]):
+                changed.add(each.key)
+        self._since = since
+        disappeared = {key async for key, row in in_turns(rows.items()) if row and row.open and key not in since}
         return changed | disappeared
 
-    def _unchanged_since(self, sighting: ListedRequest, now: datetime) -> datetime:
-        last, since = self._since.get(sighting.key, (None, now))
-        return since if last == sighting else now
+    def _noted(self, sighting: ListedRequest, *, with_steps: bool, now: datetime) -> tuple[ListedRequest, datetime]:
+        """Return an entry, with its last step if the steps were not read, and since when it is unchanged."""
+        noted = self._since.get(sighting.key)
+        last = noted[0] if noted else None
+        if last and last.step and not with_steps:
+            sighting = replace(sighting, step=last.step)
+        return noted if noted and last == sighting else (sighting, now)
+
+
+async def merged(listed: Iterable[ListedRequest], steps: Iterable[ListedRequest]) -> Sequence[ListedRequest]:
+    """Return the listed requests with their current steps, and those that only the list of steps has."""
+    found = {each.key: each for each in listed}
+    async for each in in_turns(steps):
+        known = found.get(each.key)
+        found[each.key] = replace(known, step=each.step or known.step) if known else each
+    return list(found.values())
 
 
 def _is_news(sighting: ListedRequest, row: RowFacts | None, since: datetime) -> bool:

@@ -2,9 +2,13 @@
 
 A row that is open but is no longer in AWS's list of pending requests must be reconciled, too.
 Only one process sweeps a place at a time.
+
+The first sweep of a process, and about every tenth one, is full: it reads all watched rows, and the list of current
+steps, which shows hardly more than the others. The sweeps between read only rows that have changed since the last one.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,12 +17,7 @@ import structlog
 
 from bot.concurrency.background import alongside
 from bot.concurrency.turns import in_turns
-from bot.domain.escalation import with_escalation
-from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
-from bot.domain.shown.card_places import is_misplaced
-from bot.domain.shown.surfaces import next_change
-from bot.domain.shown.turns import may_escalate
 from bot.ports.aws import AwsUnavailable, ListedRequest, Requests
 from bot.ports.clock import Clock
 from bot.ports.store import Place, RowUnreadable, StoreUnavailable
@@ -26,8 +25,9 @@ from bot.service.checks.advice import READING_CODES, aws_advice
 from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.current_configuration import CurrentConfiguration
 from bot.service.rows import Rows
-from bot.service.sources.listed import Listed, RowFacts, facts_of
-from bot.service.sources.session_watch import RunningAccess, SessionWatch, running_access
+from bot.service.sources.listed import Listed, RowFacts, facts_of, merged
+from bot.service.sources.session_watch import SessionWatch
+from bot.service.sources.stored import Stored, StoredRows
 from bot.telemetry import Telemetry
 from bot.text.escape import one_line
 
@@ -37,6 +37,7 @@ LONGEST_LIFE = timedelta(days=44)  # longest life of a request: 30 days pending,
 SWEEP_LEASE = timedelta(seconds=10)  # if a process dies during a sweep, another one sweeps after this time
 LEASE_RENEWED_EVERY = 3.0  # seconds between renewals, during a long sweep
 OVER = datetime(1970, 1, 1, tzinfo=UTC)  # a lease's end that is past on every clock, also on one that was set back
+FULL_EVERY = 10  # periods; in each such span, the first sweep by any process is full
 RECENT = 0.9  # share of the period; a sweep that began less than this time ago makes another one unnecessary
 ANNOUNCED_WITHIN = timedelta(seconds=20)  # EventBridge usually delivers within a second
 MOST_NAMED, LONGEST = 3, 300  # requesters in one problem, and characters of their names
@@ -58,20 +59,6 @@ class SweepServices:
     period: float  # seconds between two sweeps of an account and Region
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """The watched rows of an account and Region.
-
-    `outdated` are those that must be reconciled even if the lists show no change.
-    """
-
-    watched: dict[RequestKey, RowFacts]
-    unreadable: list[RequestKey]
-    outdated: set[RequestKey]
-    unidentified: list[str]  # the requesters of open requests who block every decision
-    running: list[RunningAccess]  # access whose sessions are read
-
-
 class PlaceSweep:
     """The sweep of one account and Region.
 
@@ -88,6 +75,10 @@ class PlaceSweep:
         self._started_at = services.clock.now()
         self._check = f"sweep {self._account} {self._region}"  # the name of this check in /readyz
         self._listed = Listed()
+        self._stored = StoredRows(
+            place, store=services.rows.store, clock=services.clock, configuration=services.configuration
+        )
+        self._has_swept = False
         self._is_skipping = False
         self._hidden_until = OVER  # requests that were approved automatically before this are not shown
 
@@ -158,17 +149,34 @@ class PlaceSweep:
     async def _compare(self) -> None:
         began = self._clock.now()
         last = await self._rows.store.watermark(*self._place)
+        full = self._is_full(last, began)
         watermark = min(last or began - FIRST_SPAN, began)
-        own = await self._own(await self._requests.list_requests(*self._place, watermark - OVERLAP))
-        stored = await self._stored()
+        own = await self._own(await self._lists(watermark - OVERLAP, with_steps=full))
+        stored = await self._stored.read(full=full)
         since = self._auto_approved_since(last, began)
         sightings = [each for each in own if each.key in stored.watched or _is_wanted(each, since)]
-        due = await self._due([each for each in sightings if each.key not in stored.unreadable], stored)
+        readable = [each for each in sightings if each.key not in stored.unreadable]
+        due = await self._due(readable, stored, with_steps=full)
+        self._has_swept = True
         self._session_watch.swept(self._place, stored.running)
-        self._report_requesters(stored.unidentified)
+        self._report_requesters(stored.unidentified.values())
         await self._requeue(due, stored.unreadable)
         await self._rows.store.advance_watermark(*self._place, began)
         self._done(began, listed=len(sightings), due=len(due))
+
+    def _is_full(self, last: datetime | None, began: datetime) -> bool:
+        """True for the first sweep of this process, and for the first one by any process in a span of FULL_EVERY.
+
+        `last` is when the last sweep by any process began.
+        """
+        span = FULL_EVERY * self._period
+        return not self._has_swept or last is None or last.timestamp() // span != began.timestamp() // span
+
+    async def _lists(self, since: datetime, *, with_steps: bool) -> Sequence[ListedRequest]:
+        listed = self._requests.list_requests(*self._place, since)
+        if not with_steps:
+            return await listed
+        return await merged(*await asyncio.gather(listed, self._requests.steps(*self._place)))
 
     def _auto_approved_since(self, last: datetime | None, began: datetime) -> datetime | None:
         """Return the moment after which new auto-approved requests are shown; None if no channel shows them.
@@ -180,31 +188,6 @@ class PlaceSweep:
         if last is None or not shows:
             self._hidden_until = began
         return max(last - OVERLAP if last else began, self._hidden_until) if shows else None
-
-    async def _stored(self) -> _Stored:
-        """Read the watched rows of this place, a page at a time."""
-        stored = _Stored({}, [], set(), [], [])
-        async for page in self._rows.store.watched(self._place):
-            stored.unreadable.extend(page.unreadable)
-            for row in page.rows:
-                stored.watched[row.key] = facts_of(row)
-                if self._is_outdated(row):
-                    stored.outdated.add(row.key)
-                if requester := self._unidentified(row):
-                    stored.unidentified.append(requester)
-                if running := running_access(row, self._clock.now()):
-                    stored.running.append(running)
-        return stored
-
-    def _unidentified(self, row: Record) -> str | None:
-        """Return the requester of an open request if no one can decide it before an admin adds them; else None."""
-        requester = row.requester
-        if row.request is None or row.request.status is not Status.PENDING or requester is None:
-            return None
-        blocks = not requester.identified and not requester.may_be_found
-        return (
-            requester.principal.text if blocks and not self._configuration.value.identity.allow_unidentified else None
-        )
 
     async def _requeue(self, due: Iterable[RequestKey], unreadable: Iterable[RequestKey]) -> None:
         """Make rows due. Rows that cannot be read or written do not stop the rest, but the sweep then fails."""
@@ -219,7 +202,7 @@ class PlaceSweep:
         if problems:
             raise problems[0]
 
-    async def _due(self, sightings: list[ListedRequest], stored: _Stored) -> list[RequestKey]:
+    async def _due(self, sightings: list[ListedRequest], stored: Stored, *, with_steps: bool) -> list[RequestKey]:
         """Return the requests whose rows differ from the lists or from the current node-access.toml."""
         watched = stored.watched
         self._telemetry.open_requests.labels(account=self._account, region=self._region).set(
@@ -229,7 +212,8 @@ class PlaceSweep:
         answered_at = self._clock.now()
         rows = {**watched, **await self._unwatched(sightings, watched)}
         self._report_unannounced([each for each in sightings if each.key in rows and rows[each.key] is None])
-        news = await self._listed.news([each for each in listed if each.key in rows], rows, now=answered_at)
+        known = [each for each in listed if each.key in rows]
+        news = await self._listed.news(known, rows, with_steps=with_steps, now=answered_at)
         return sorted(news | stored.outdated, key=str)
 
     async def _unwatched(
@@ -246,18 +230,6 @@ class PlaceSweep:
                     row = await self._rows.load(each.key)
                     rows[each.key] = facts_of(row) if row else None
         return rows
-
-    def _is_outdated(self, row: Record) -> bool:
-        """True for a row whose channel, requester or due time was determined by a previous node-access.toml.
-
-        Also True for a row that a clock that was ahead stored: by its own due time it would wait too long.
-        """
-        current, now = self._configuration.value, self._clock.now()
-        if is_misplaced(row, current) or current.identified_by_former_rules(row) or row.has_times_ahead(now):
-            return True
-        change = next_change(row, current, now)
-        is_late = change is not None and (row.requeue_at is None or row.requeue_at > change)
-        return is_late or (may_escalate(row, current, now) and with_escalation(row, current, now) != row)
 
     async def _revoked(self, watched: Mapping[RequestKey, RowFacts]) -> list[ListedRequest]:
         """List the watched requests that AWS shows as revoked. Makes no call if no row is approved."""
@@ -292,7 +264,7 @@ class PlaceSweep:
 
     # --- reporting
 
-    def _report_requesters(self, unidentified: list[str]) -> None:
+    def _report_requesters(self, unidentified: Collection[str]) -> None:
         """Report to the checks the requesters whose requests no one can decide, or that there are none."""
         if unidentified:
             names = sorted(set(unidentified))

@@ -198,6 +198,12 @@ def listed_row(item: Mapping[str, Any]) -> Record:
     return decode_listed_row(member(item, "sk"), member(item, "record"))
 
 
+def version(item: Mapping[str, Any]) -> int | None:
+    """Return the version of a row's item; None if it has none."""
+    found = item.get("version", _ABSENT).get("N")
+    return int(found) if found else None
+
+
 def due_at(item: Mapping[str, Any]) -> datetime | None:
     """Return the due time of a row, from its item or from an entry of the index `due`; None if it has none."""
     return moment(item, DUE_AT) if DUE_AT in item else None

@@ -69,6 +69,12 @@ class Reading:
         found = self._items(map(items.row_key, keys))
         return watched_rows((items.request_of(item), partial(items.listed_row, item)) for item in found)
 
+    def unchanged(self, *, keys: Iterable[RequestKey], known: Mapping[RequestKey, int]) -> tuple[RequestKey, ...]:
+        """Return those of the rows that have the version in `known`. Only the versions are read."""
+        found = self._items(map(items.row_key, keys), **_only("pk", "sk", "version"))
+        versions = ((items.request_of(item), items.version(item)) for item in found)
+        return tuple(sorted(key for key, version in versions if known.get(key) == version))
+
     def find(self, ops_item_id: str) -> list[Record]:
         """Return the rows of an OpsItem id."""
         return [items.row(item) for item in self._partition(items.row_partition(ops_item_id))]
@@ -130,9 +136,8 @@ class Reading:
 
     def _due_times(self, requests: Iterable[RequestKey]) -> list[tuple[datetime, str, RequestKey]]:
         """Return due time, sort key and key of each row that has a due time, read consistently, earliest first."""
-        names = {"#pk": "pk", "#sk": "sk", "#due": items.DUE_AT}
-        members = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
-        found = ((items.due_at(item), item) for item in self._items(map(items.row_key, requests), **members))
+        read = self._items(map(items.row_key, requests), **_only("pk", "sk", items.DUE_AT))
+        found = ((items.due_at(item), item) for item in read)
         due = ((moment, items.request_of(item)) for moment, item in found if moment)
         return sorted((moment, str(request), request) for moment, request in due)
 
@@ -158,6 +163,14 @@ def _by_index(index: str, moment: str, *, before: str = LAST_MOMENT, limit: int 
         "ExpressionAttributeNames": {"#all": index, "#moment": moment},
         "ExpressionAttributeValues": {":all": items.text(index), ":before": items.text(before)},
         **most,
+    }
+
+
+def _only(*names: str) -> Mapping[str, object]:
+    """Return the parameters with which DynamoDB returns only these attributes of an item."""
+    return {
+        "ProjectionExpression": ", ".join(f"#{name}" for name in names),
+        "ExpressionAttributeNames": {f"#{name}": name for name in names},
     }
 
 

@@ -24,6 +24,7 @@ from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
 from bot.ports.store import (
     MOST_IN_PAGE,
+    NOTHING_KNOWN,
     Change,
     PersonalChat,
     Place,
@@ -135,12 +136,18 @@ class DynamoStore:
         recent = min(self._recent, key=self._recent.__getitem__, default=None)
         return await self._read(lambda table: table.next_due([recent] if recent else ()))
 
-    async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+    async def watched(
+        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+    ) -> AsyncIterator[Watched]:
         """Yield the rows whose requests AWS may still change, oldest first. A new row may be missing for seconds."""
         start: Start | None = {}
         while start is not None:
             keys, start = await self._read(partial(Reading.watched_keys, start=start), times=MANY)
             wanted = [key for key in keys if place is None or (key.account, key.region) == place]
+            if seen := [key for key in wanted if key in known]:
+                unchanged = await self._read(partial(Reading.unchanged, keys=seen, known=known), times=MANY)
+                yield Watched(unchanged=unchanged)
+                wanted = [key for key in wanted if key not in frozenset(unchanged)]
             for first in range(0, len(wanted), MOST_IN_PAGE):
                 some = wanted[first : first + MOST_IN_PAGE]
                 yield await self._read(partial(Reading.watched, keys=some), times=MANY)

@@ -6,7 +6,7 @@ on the version nevertheless. The audit entries of the change are in the same tra
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,6 +22,8 @@ from bot.domain.spans import latest_end
 from bot.ports.store import (
     DIGEST_KEPT,
     MOST_IN_PAGE,
+    MOST_UNREAD_IN_PAGE,
+    NOTHING_KNOWN,
     Change,
     PersonalChat,
     Place,
@@ -71,9 +73,9 @@ _SAVE = """
 _DUE = "SELECT key FROM requests WHERE next_look_at <= ? ORDER BY next_look_at, key LIMIT ?"
 _NEXT_DUE = "SELECT min(next_look_at) FROM requests WHERE next_look_at IS NOT NULL"
 _WATCHED = """
-    SELECT created_at, key, record FROM requests
+    SELECT created_at, key, version FROM requests
     WHERE watched AND (created_at, key) > (:created_at, :key) AND key >= :first AND key < :end
-    ORDER BY created_at, key LIMIT :most
+    ORDER BY created_at, key
 """
 _FORGET_EXPIRED = """
     DELETE FROM requests WHERE key IN (SELECT key FROM requests WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
@@ -189,11 +191,13 @@ class SqliteStore:
         """Return the earliest `requeue_at` of all rows; None if there is none."""
         return _moment((await self._rows(_NEXT_DUE))[0][0])
 
-    async def watched(self, place: Place | None = None) -> AsyncIterator[Watched]:
+    async def watched(
+        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+    ) -> AsyncIterator[Watched]:
         """Yield the rows whose requests AWS may still change, in pages, oldest first."""
         last: _Last | None = _START_OF_TIME
         while last is not None:
-            page, last = await self._thread.read(partial(_watched, place=place, after=last))
+            page, last = await self._thread.read(partial(_watched, place=place, known=known, after=last))
             yield page
 
     async def forget_expired(self, now: datetime) -> int:
@@ -403,13 +407,29 @@ def _history_entry(subject: str, row: tuple[Any, ...]) -> HistoryEntry:
     return HistoryEntry(subject, _EPOCH + timedelta(microseconds=at), RequestKey.parse(key), granted=bool(granted))
 
 
-def _watched(connection: sqlite3.Connection, *, place: Place | None, after: _Last) -> tuple[Watched, _Last | None]:
+def _watched(
+    connection: sqlite3.Connection, *, place: Place | None, known: Mapping[RequestKey, int], after: _Last
+) -> tuple[Watched, _Last | None]:
     """Return a page of watched rows, and the creation time and key of its last row; None if no rows follow."""
     first, end = (f"{'/'.join(place)}/", f"{'/'.join(place)}0") if place else ("", "~")  # 0 follows / in ASCII
-    bounds = {"created_at": after[0], "key": after[1], "first": first, "end": end, "most": MOST_IN_PAGE}
-    found = connection.execute(_WATCHED, bounds).fetchall()
-    page = watched_rows((RequestKey.parse(key), partial(decode_listed_row, key, text)) for _, key, text in found)
-    return page, found[-1][:2] if len(found) == MOST_IN_PAGE else None
+    bounds = {"created_at": after[0], "key": after[1], "first": first, "end": end}
+    changed, unchanged = list[RequestKey](), list[RequestKey]()
+    last: _Last | None = None
+    for created_at, text, version in connection.execute(_WATCHED, bounds):
+        key = RequestKey.parse(text)
+        (unchanged if known.get(key) == version else changed).append(key)
+        if len(changed) == MOST_IN_PAGE or len(unchanged) == MOST_UNREAD_IN_PAGE:
+            last = created_at, text
+            break
+    return watched_rows(_listed(connection, changed), unchanged=unchanged), last
+
+
+def _listed(
+    connection: sqlite3.Connection, keys: Iterable[RequestKey]
+) -> Iterator[tuple[RequestKey, Callable[[], Record]]]:
+    for key in keys:
+        for (text,) in connection.execute(_LOAD, (str(key),)):
+            yield key, partial(decode_listed_row, str(key), text)
 
 
 def _record(row: tuple[Any, ...]) -> Record:

@@ -80,8 +80,16 @@ async def _no_news(_: Any, *_given: object, **_named: object) -> set[object]:
     return set()
 
 
-def _all_or_nothing(watched: Any, rows: Any) -> Any:
-    found = watched(rows)
+async def _known_as_before(known: Any, stored: Any, now: datetime, configuration: object) -> Any:
+    return await known(stored, max(now, stored.at), stored.configuration)
+
+
+async def _known_although_outdated(known: Any, stored: Any, now: datetime, configuration: object) -> Any:
+    return await known(replace(stored, outdated=set()), now, configuration)
+
+
+def _all_or_nothing(watched: Any, rows: Any, **named: object) -> Any:
+    found = watched(rows, **named)
     if found.unreadable:
         raise StoreUnavailable("a row is unreadable")
     return found
@@ -331,6 +339,21 @@ GUARDS = (
         "long work of a sweep gives the event loop turns",
         "tests/unit/concurrency/test_turns.py::test_other_tasks_run_after_every_500_items_of_long_work",
         {"bot.concurrency.turns:AT_ONCE": constant(10**9)},
+    ),
+    Guard(
+        "a changed file and a clock that was set back make a sweep read all rows again",
+        SWEEP + "test_sweep_reads_all_rows_after_the_file_has_changed_or_the_clock_was_set_back",
+        {"bot.service.sources.stored:Stored.known": around(_known_as_before)},
+    ),
+    Guard(
+        "a sweep reads an outdated row until it was written",
+        SWEEP + "test_outdated_row_that_cannot_be_written_is_made_due_by_the_next_sweep",
+        {"bot.service.sources.stored:Stored.known": around(_known_although_outdated)},
+    ),
+    Guard(
+        "about every tenth sweep lists the steps",
+        SWEEP + "test_next_level_that_only_the_list_of_steps_shows_is_found_by_the_tenth_sweep",
+        {"bot.service.sources.place_sweep:FULL_EVERY": constant(10**9)},
     ),
     Guard(
         "an unreadable row does not block the sweep of others",

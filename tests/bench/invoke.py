@@ -51,9 +51,11 @@ async def measure(servers: Servers, world: Product, served: Served, card: Messag
     }
     for load in loads.values():
         await load.send(WARM_UP)
-    before = _calls(world)
-    batches = [{name: await load.send(IN_BATCH) for name, load in loads.items()} for _ in range(BATCHES)]
-    calls = _calls(world) - before
+    batches, calls = [], []
+    for _ in range(BATCHES):
+        before = _calls(world)
+        batches.append({name: await load.send(IN_BATCH) for name, load in loads.items()})
+        calls.append(_calls(world) - before)
     return {
         "invoke_ms": 1000 * median(each["invoke"] for each in batches),
         "stock_ms": 1000 * median(each["stock"] for each in batches),
@@ -61,7 +63,7 @@ async def measure(servers: Servers, world: Product, served: Served, card: Messag
         "invoke_to_stock": median(each["stock"] / each["invoke"] for each in batches),
         "invoke_to_bare": 100 * median(each["bare"] / each["invoke"] for each in batches),
         "refresh_to_invoke": median(each["refresh"] / each["invoke"] for each in batches),
-        "invoke_calls": calls,
+        "invoke_calls": median(calls),  # in one batch, the bot may read the waiting request again by itself
     }
 
 

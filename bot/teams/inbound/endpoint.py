@@ -216,18 +216,24 @@ def _check_head(request: web.Request) -> None:
 
 
 async def _read(request: web.Request) -> bytes:
-    # Counted while reading: a chunked body has no length in advance.
-    body = bytearray()
     try:
+        if request.content.is_eof():  # it came with the head, as most do: no time limit is needed
+            return await _bounded(request)
         async with asyncio.timeout(BODY_LIMIT):
-            async for part in request.content.iter_any():
-                body += part
-                if len(body) > LARGEST_BODY:
-                    raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large")
+            return await _bounded(request)
     except TimeoutError as error:
         raise _Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow") from error
     except (web.RequestPayloadError, ClientError, ConnectionError) as error:
         raise _Refused(HTTPStatus.BAD_REQUEST, "body_unreadable") from error
+
+
+async def _bounded(request: web.Request) -> bytes:
+    # Counted while reading: a chunked body has no length in advance.
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > LARGEST_BODY:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large")
     return bytes(body)
 
 

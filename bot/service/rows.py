@@ -17,6 +17,7 @@ from bot.concurrency.waiting import first_of
 from bot.domain.audit import steps
 from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import RequestKey
+from bot.domain.storable import storable_row
 from bot.ports.clock import Clock
 from bot.ports.store import Change, RowUnreadable, Store, StoreDamaged, StoreUnavailable
 from bot.service.auditing import log_audit_entry
@@ -74,6 +75,7 @@ class Rows:
     def __init__(self, store: Store, clock: Clock, *, storable: Change) -> None:
         self.store, self._clock, self._storable = store, clock, storable
         self._watches: dict[RequestKey, _Watch] = {}
+        self._deferred: dict[RequestKey, tuple[Change, ...]] = {}
         self.due = asyncio.Event()  # set when a row may be due; wakes the reconcile loop
 
     async def load(self, key: RequestKey) -> Record | None:
@@ -81,22 +83,25 @@ class Rows:
         return await self.store.load(key)
 
     async def apply(self, key: RequestKey, change: Change) -> Record:
-        """Write a pure change. Wakes the waiters of this row and, if the row is due now, the reconcile loop.
+        """Write a pure change, after those that were deferred. Wakes the waiters of this row.
 
-        The errors of `change` pass through.
+        If the row is due now, it wakes the reconcile loop, too. The errors of `change` pass through.
         """
         now = self._clock.now()
-        before = Record(key, now)
+        before, deferred = Record(key, now), self._deferred.pop(key, ())
 
         def seen(record: Record) -> Record:
             nonlocal before
             before = record
+            for each in deferred:
+                record = storable_row(each(record), record)
             return self._storable(change(record))
 
         try:
             record = await self.store.apply(key, seen, now=now)
         except BaseException:
             self._mark_stale(key)  # the change may have been refused because of a newer row
+            self._put_back(key, deferred)
             raise
         self._publish(record)
         for entry in steps(before, record, at=now):  # the same write has stored them
@@ -104,6 +109,23 @@ class Rows:
         if record.requeue_at and record.requeue_at <= now:
             self.due.set()
         return record
+
+    def defer(self, record: Record, change: Change) -> Record:
+        """Return the row with a pure change that is stored in the same write as the next change of the row.
+
+        For the holder of the lease, who writes the row again at once: a change that is deferred is lost in a crash. It
+        must be correct on its own result. If the next write fails, it stays deferred until `forget_deferred`.
+        """
+        self._deferred[record.key] = (*self._deferred.get(record.key, ()), change)
+        return storable_row(change(record), record)
+
+    def is_awaited(self, key: RequestKey) -> bool:
+        """True while somebody in this process waits for the row, such as a click for its answer."""
+        return key in self._watches
+
+    def forget_deferred(self, key: RequestKey) -> None:
+        """Drop the changes that are deferred: a write with them failed, or the holder of the lease has ended."""
+        self._deferred.pop(key, None)
 
     async def persist(self, key: RequestKey, change: Change) -> Record:
         """Write a pure change as `apply` does, and repeat the write for PERSIST_SECONDS while the store fails.
@@ -190,6 +212,11 @@ class Rows:
             pause = self._clock.sleep(min(remaining, POLL_SECONDS))
             if not await first_of(watch.changed.wait(), pause):
                 watch.stale = True  # no write in this process: read the store again
+
+    def _put_back(self, key: RequestKey, deferred: tuple[Change, ...]) -> None:
+        """Defer changes again that were perhaps not written."""
+        if deferred:
+            self._deferred[key] = (*deferred, *self._deferred.get(key, ()))
 
     def _mark_stale(self, key: RequestKey) -> None:
         if watch := self._watches.get(key):

@@ -1,5 +1,6 @@
 """Reading access requests over real HTTP: complete, partial, late and inconsistent answers."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from bot.sandbox.aws.world import ACCOUNT, APPROVER_ROLE, LEAD_ROLE, REGION, REQ
 from tests.contract import gateway
 from tests.contract.gateway import aws_side, key_of
 from tests.contract.scene import Scene, signal
+
+SOON = 10.0  # seconds in which an expected call arrives
 
 pytestmark = pytest.mark.usefixtures("patience")
 stage, scene, side, patience = gateway.stage, gateway.scene, gateway.side, gateway.patience
@@ -480,6 +483,61 @@ async def test_decision_between_the_reads_of_ops_item_and_execution_is_in_the_sa
     assert request.modified_at == scene.clock()
     assert (request.access_until is not None) is (status is Status.APPROVED)
     assert count(scene, "GetAutomationExecution") == 1
+
+
+async def test_known_execution_is_read_beside_the_ops_item(scene: Scene, side: AwsSide) -> None:
+    """The first read of a request learns its execution. The next one asks for both at once, with one call each."""
+    asked = scene.ask()
+    await side.requests.observe(key_of(asked))
+    scene.aws.forget_calls()
+    with scene.aws.faults.hold("GetOpsItem", times=1) as item, scene.aws.faults.hold("GetAutomationExecution") as other:
+        observing = asyncio.create_task(side.requests.observe(key_of(asked)))
+        assert await asyncio.to_thread(item.arrived.wait, SOON)
+        assert await asyncio.to_thread(other.arrived.wait, SOON)
+    assert (await observing).complete
+    assert [count(scene, each) for each in ("GetOpsItem", "GetAutomationExecution")] == [1, 1]
+
+
+async def test_decision_after_the_early_read_of_the_execution_is_in_the_result(scene: Scene, side: AwsSide) -> None:
+    """The OpsItem is approved, but the execution that was read beside it still waits: the execution is read again."""
+    asked = scene.ask()
+    await side.requests.observe(key_of(asked))
+    scene.aws.forget_calls()
+    hold = scene.aws.faults.hold
+    with hold("GetOpsItem", times=1) as item, hold("GetAutomationExecution", after_effect=True, times=1) as early:
+        observing = asyncio.create_task(side.requests.observe(key_of(asked)))
+        assert await asyncio.to_thread(item.arrived.wait, SOON)
+        assert await asyncio.to_thread(early.arrived.wait, SOON)
+        scene.aws.control.decide(asked.id, "approve", comment="from the console")
+    request = await observing
+    assert (request.status, request.waiting) == (Status.APPROVED, None)
+    assert [level.state for level in request.levels] == [LevelState.APPROVED]
+    assert [count(scene, each) for each in ("GetOpsItem", "GetAutomationExecution")] == [1, 2]
+
+
+async def test_early_read_of_an_execution_that_the_ops_item_no_longer_names_is_not_used(
+    scene: Scene, side: AwsSide
+) -> None:
+    """The OpsItem suddenly names the execution of another request. The request is not readable."""
+    asked, other = scene.ask(), scene.ask("db-prod-01")
+    assert (await side.requests.observe(key_of(asked))).complete
+    claim = in_ops_item(lambda _, about: about.update(automationExecutionId=other.execution_id))
+    scene.aws.faults.rewrite("GetOpsItem", claim)
+    with pytest.raises(RequestNotReadable) as observed:
+        await side.requests.observe(key_of(asked))
+    assert observed.value.code == "ExecutionOfAnotherRequest"
+
+
+async def test_failed_early_read_of_the_execution_leaves_the_request_incomplete(scene: Scene, side: AwsSide) -> None:
+    """As without an early read, it is repeated once, and the other facts are returned. A missing OpsItem is an error."""
+    asked = scene.ask()
+    await side.requests.observe(key_of(asked))
+    scene.aws.faults.fail("GetAutomationExecution", "AccessDeniedException", times=None)
+    request = await side.requests.observe(key_of(asked))
+    assert (request.complete, request.status) == (False, Status.PENDING)
+    scene.aws.faults.fail("GetOpsItem", "OpsItemNotFoundException", times=None)
+    with pytest.raises(RequestNotReadable):
+        await side.requests.observe(key_of(asked))
 
 
 async def test_only_the_ops_item_of_a_replica_is_read(scene: Scene, side: AwsSide) -> None:

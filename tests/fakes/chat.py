@@ -142,6 +142,7 @@ class FakeChat:
 
     async def reply(self, posted: Posted, message: Message) -> Posted:
         """Post into a thread. Return where the reply was posted."""
+        await self._pass_gate("reply")
         activity = self._add("reply", posted.conversation, message)
         return Posted(posted.conversation, None if self._is_without_id("reply") else activity)
 

@@ -15,6 +15,7 @@ from bot.domain.history import HistoryEntry, history_entries
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
+from bot.domain.storable import storable
 from bot.ports.clock import Clock
 from bot.ports.store import (
     MOST_IN_PAGE,
@@ -29,7 +30,7 @@ from bot.ports.store import (
     StoreUncertain,
     Watched,
 )
-from bot.store.rows import apply_change, storable, watched_rows
+from bot.store.rows import apply_change, watched_rows
 
 PORT: Final = frozenset(name for name in vars(Store) if inspect.isroutine(vars(Store)[name]) and name[0] != "_")
 """The names of the port's methods."""

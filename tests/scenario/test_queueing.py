@@ -1,7 +1,7 @@
 """Decisions that wait for their turn: who goes first, what people see meanwhile, and what stops a waiting decision."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,13 +10,15 @@ import pytest
 
 from bot.domain.decision import QUEUE_SPAN, Decision, DecisionState, Outcome
 from bot.domain.identity import Person
+from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict, Withdrawal
 from bot.domain.rules.permission import Refusal
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import Signal, SignalThrottled
+from bot.ports.store import Change
 from bot.service.clicks.click import Answer, Verb
 from bot.service.clicks.retracting import may_retract
-from bot.service.decisions.queue import MOST_OF_A_PERSON, TURNS
+from bot.service.decisions.queue import MOST_OF_A_PERSON, TURNS, Ticket
 from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import nodes, shown
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, person
@@ -325,6 +327,40 @@ async def test_decision_that_waits_for_its_turn_is_not_taken_over_by_another_pro
         for ticket in tickets:
             ticket.leave()
         await world.clock.advance(5)
+    assert len(world.aws.signals) == 1
+
+
+class CrowdingStore(MemoryStore):
+    """A store during whose next write of a decision other decisions take all turns."""
+
+    world: World | None = None
+    tickets: Sequence[Ticket] = ()
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        """Write, then let others take all turns once."""
+        record = await super().apply(key, change, now=now)
+        if self.world and record.decisions and not self.tickets:
+            queue = self.world.signalling.queue
+            self.tickets = [queue.reserve(key, Verdict.APPROVE, PRIYA) for _ in range(TURNS)]
+            for each in self.tickets:
+                each.enter()
+        return record
+
+
+async def test_decision_whose_turn_others_take_during_its_claim_waits_without_using_its_minute() -> None:
+    """It is stored as claimed with its turn, and then as waiting. Two minutes later its turn comes, and it is sent."""
+    store = CrowdingStore()
+    world = crowded(store=store)
+    (key,) = await posted(world, 1)
+    store.world = world
+    await world.press(key, HANAKO)
+    for _ in range(6):
+        await world.clock.advance(20)
+        assert (await decision_of(world, key)).queued
+    for each in store.tickets:
+        each.leave()
+    await world.clock.advance(5)
+    assert (await decision_of(world, key)).state is DecisionState.CONFIRMED
     assert len(world.aws.signals) == 1
 
 

@@ -5,7 +5,7 @@ all: at most one signal, and within SOON after the store is back, AWS has the de
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 
 from bot.domain.decision import DECISION_SPAN, HOLD, Decision, DecisionState, Outcome
 from bot.domain.record import Record
-from bot.domain.request import RequestKey, Status
+from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import SignalThrottled
-from bot.service.decisions.queue import TURNS
+from bot.service.decisions.queue import TURNS, Ticket
 from tests.fakes.aws import FakeAws
 from tests.fakes.chat import HANAKO, ICHIRO, TARO_PERSON, FakeChat, FakePeople, person
 from tests.fakes.clock import ManualClock
@@ -65,7 +65,8 @@ def facts_read(before: Record, after: Record) -> bool:
 
 
 POINTS: dict[str, Point] = {
-    "claim": moves_to(DecisionState.CLAIMED, begun=False),
+    "claim": moves_to(DecisionState.CLAIMED, begun=True),
+    "claim in the queue": moves_to(DecisionState.CLAIMED, begun=False),
     "turn": moves_to(DecisionState.CLAIMED, begun=True),
     "sending": moves_to(DecisionState.SENT),
     "answer": moves_to(DecisionState.CONFIRMED),
@@ -73,12 +74,13 @@ POINTS: dict[str, Point] = {
     "facts": facts_read,
     "card": card_update,
 }
+IN_QUEUE = {"claim in the queue", "turn"}  # writes of a decision that has to wait for its turn
 OUTAGES = [
     (point, loss, seconds)
     for point in POINTS
     for loss in Loss
     for seconds in (3.0, 20.0, 50.0)  # shorter and longer than a hold and a lease
-    if point != "claim" or loss is Loss.KEPT  # a claim that is not stored is no decision
+    if "claim" not in point or loss is Loss.KEPT  # a claim that is not stored is no decision
     if (point, loss, seconds) != ("sending", Loss.KEPT, 50.0)  # after the hold it may have been sent
 ]
 
@@ -102,6 +104,14 @@ async def is_over(world: World, key: RequestKey) -> bool:
     )
 
 
+def busy_queue(world: World, key: RequestKey) -> Sequence[Ticket]:
+    """Let other decisions have all turns until their tickets leave the queue."""
+    tickets = [world.signalling.queue.reserve(key, Verdict.REJECT, ICHIRO) for _ in range(TURNS)]
+    for ticket in tickets:
+        ticket.enter()
+    return tickets
+
+
 async def pass_outage(world: World, store: FailingStore) -> None:
     """Let time pass until SOON after the store is back."""
     await world.clock.advance(0.1)
@@ -117,7 +127,11 @@ async def test_decision_takes_effect_within_five_seconds_after_a_store_outage(
     key = await world.posted()
     store.fail(POINTS[point], loss=loss, seconds=seconds)
     async with world.running():
+        ahead = busy_queue(world, key) if point in IN_QUEUE else ()
         click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(0.05)
+        for ticket in ahead:
+            ticket.leave()
         await pass_outage(world, store)
         await click
         over = await is_over(world, key)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -32,6 +33,14 @@ OWN_KEPT = 4096  # executions; one that is dropped is read again to find its req
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Early:
+    """The execution that was read beside an OpsItem, or the error, before it was known which one the OpsItem names."""
+
+    execution_id: str
+    result: AutomationExecution | BaseException
+
+
 class AccessRequests:
     """Reads access requests and sends signals."""
 
@@ -44,8 +53,8 @@ class AccessRequests:
         )
         # as a list names them: with version and time of creation, so that no entry can be outdated
         self._listed_policies: LRUCache[tuple[object, ...], ApprovalPolicy] = LRUCache(LISTED_POLICIES_KEPT)
-        # executions that are verified to be their request's; an execution never moves to another request
-        self._own: LRUCache[tuple[RequestKey, str], None] = LRUCache(OWN_KEPT)
+        # the execution that is verified to be the request's; an execution never moves to another request
+        self._own: LRUCache[RequestKey, str] = LRUCache(OWN_KEPT)
 
     async def drain(self) -> None:
         """Wait for running lookups of nodes."""
@@ -56,13 +65,14 @@ class AccessRequests:
     async def observe(self, key: RequestKey) -> AccessRequest:
         """Read everything about one request. If a part cannot be read it is left out, and `complete` is False.
 
-        Raises RequestNotReadable, AwsUnavailable.
+        An execution that is known from an earlier read is read beside the OpsItem. Raises RequestNotReadable,
+        AwsUnavailable.
         """
-        item = await self._ops_item(key)
+        item, early = await self._item_and_execution(key)
         if item.replica_of:
             return from_ops_item(item)
         execution, policy, nodes = await asyncio.gather(
-            self._approval(item), self._policy(item), self._nodes.find(_place(key), item.node_ids)
+            self._approval(item, early), self._policy(item), self._nodes.find(_place(key), item.node_ids)
         )
         read = execution.found
         if policy.found is None and item.policy is None and read:
@@ -97,7 +107,7 @@ class AccessRequests:
             raise AwsUnavailable(problem.code) from problem
         if item.execution_id is None:
             raise AwsUnavailable("NoExecution")
-        if (key, item.execution_id) not in self._own:
+        if self._own.get(key) != item.execution_id:
             await self.execution(key, item.execution_id)
         return Grant(item.status, item.access_until)
 
@@ -175,11 +185,36 @@ class AccessRequests:
 
     # --- the execution
 
-    async def _approval(self, item: OpsItem) -> Part[AutomationExecution | None]:
+    async def _item_and_execution(self, key: RequestKey) -> tuple[OpsItem, _Early | None]:
+        """Read the OpsItem and, beside it, the execution that is known. Raises RequestNotReadable, AwsUnavailable."""
+        known = self._own.get(key)
+        if known is None:
+            return await self._ops_item(key), None
+        item, execution = await asyncio.gather(
+            self._ops_item(key), self._execution(key, known, Lane.RECONCILE), return_exceptions=True
+        )
+        if isinstance(item, BaseException):
+            raise item
+        return item, _Early(known, execution)
+
+    async def _execution_of(self, item: OpsItem, execution_id: str, early: _Early | None) -> AutomationExecution:
+        """Return the execution that was read beside the OpsItem; read it now if that was too early, or another one.
+
+        Raises CallFailed, UnreadableExecution.
+        """
+        if early is None or early.execution_id != execution_id:
+            return await self._execution(item.key, execution_id, Lane.RECONCILE)
+        if isinstance(early.result, BaseException):
+            raise early.result
+        if early.result.status is Status.PENDING and item.status is not Status.PENDING:  # it was decided in between
+            return await self._execution(item.key, execution_id, Lane.RECONCILE)
+        return early.result
+
+    async def _approval(self, item: OpsItem, early: _Early | None) -> Part[AutomationExecution | None]:
         if item.execution_id is None:
             return Part(None)  # no execution exists or none is needed; the status shows which
         try:
-            execution = await self._execution(item.key, item.execution_id, Lane.RECONCILE)
+            execution = await self._execution_of(item, item.execution_id, early)
         except CallFailed as failed:
             log.warning("execution_unreadable", request=str(item.key), code=failed.code)
             gone = item.status.ended and failed.code == "AutomationExecutionNotFoundException"
@@ -206,7 +241,7 @@ class AccessRequests:
             _place(key), "ssm", "get_automation_execution", lane, AutomationExecutionId=execution_id
         )
         execution = parse_execution(answer.get("AutomationExecution"), key)
-        self._own[key, execution_id] = None
+        self._own[key] = execution_id
         return execution
 
     async def _with_all_steps(self, key: RequestKey, execution: AutomationExecution, lane: Lane) -> AutomationExecution:

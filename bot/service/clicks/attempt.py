@@ -86,7 +86,8 @@ class ClickAttempt:
             return held
         if held.ticket:
             held.ticket.enter()
-            self._background.begin(self._signalling.carry(self._key, held.decision_id, held.ticket))
+            claimed = None if held.uncertain else self._record
+            self._background.begin(self._signalling.carry(self._key, held.decision_id, held.ticket, claimed=claimed))
         return await self._answer(held)
 
     # --- permit

@@ -47,7 +47,7 @@ def claimed(
     decision itself is added as released, with the outcome EXPIRED.
 
     `queued_from` is the message that was clicked, if the decision has to wait for its turn. The person is then answered
-    at once, so the row promises to post the outcome.
+    at once, so the row promises to post the outcome. Otherwise, its turn begins with the claim.
 
     An ending of sessions is added with its decision, unless the row has one that is not over.
 
@@ -75,7 +75,8 @@ def claimed(
         return record.with_decision(late).requeue_first(now)
     record = _without(record, withdrawn_by(decision.verdict, decision.step, record.decisions), decision.id, now)
     held_until = now + (QUEUE_HOLD if queued_from else HOLD)
-    held = record.with_decision(replace(decision, held_until=held_until)).requeue_by(held_until)
+    turn_at = None if queued_from else now
+    held = record.with_decision(replace(decision, held_until=held_until, turn_at=turn_at)).requeue_by(held_until)
     held = _with_ending(held, permit.ending, now) if permit.ending else held
     return promised(held, decision.id, queued_from, now) if queued_from else held
 

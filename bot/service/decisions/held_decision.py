@@ -66,6 +66,15 @@ class HeldDecision:
         now = self._clock.now()
         await self._rows.apply(self._key, lambda row: self._changed(row, lambda each: _held(each, now)).requeue_by(now))
 
+    async def queue_again(self) -> None:
+        """Store that the decision waits for its turn after all, and hold it meanwhile."""
+
+        def wait(decision: Decision) -> Decision:
+            held = _held(decision, self._clock.now() + QUEUE_HOLD)
+            return replace(held, turn_at=None) if held.state is DecisionState.CLAIMED else held
+
+        await self._change(wait)
+
     async def begin(self) -> Record:
         """Hold the decision, and store when its turn began: from then on it has a minute."""
 
@@ -167,6 +176,11 @@ class HeldDecision:
         """Return the decision if it is claimed in this row, else None."""
         decision = row.decision(self._decision_id)
         return decision if decision and decision.state is DecisionState.CLAIMED else None
+
+    def has_turn_in(self, row: Record) -> bool:
+        """True if the decision is claimed in this row, and its turn has begun."""
+        decision = self.claimed_in(row)
+        return decision is not None and not decision.queued
 
     def is_sent_in(self, row: Record) -> bool:
         """True if the row says that the decision is being sent."""

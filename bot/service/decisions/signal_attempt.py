@@ -53,15 +53,15 @@ class SignalAttempt:
         self._configuration, self._telemetry = services.configuration, services.telemetry
         self._outcomes, self._held = services.outcomes, held
 
-    async def run(self) -> bool:
+    async def run(self, begun: Record | None = None) -> bool:
         """Hold, permit, prepare, check, permit again, send. Returns True if the decision stays claimed: run again.
 
-        A store that fails for a time only delays the run. Raises StoreUnavailable if it fails for longer.
+        `begun` is a row that was just stored and in which the decision is held and has its turn, if there is one. A
+        store that fails for a time only delays the run. Raises StoreUnavailable if it fails for longer.
         """
-        return self._held.claimed_in(await self._run()) is not None
+        return self._held.claimed_in(await self._run(begun or await self._held.begin())) is not None
 
-    async def _run(self) -> Record:
-        record = await self._held.begin()
+    async def _run(self, record: Record) -> Record:
         decision = self._held.claimed_in(record)
         if decision is None:
             return record

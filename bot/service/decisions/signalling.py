@@ -9,6 +9,7 @@ from contextlib import suppress
 from bot.concurrency.backoff import backoff
 from bot.concurrency.waiting import first_of
 from bot.domain.decision import Decision
+from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.store import StoreUnavailable
 from bot.service.decisions.held_decision import HeldDecision
@@ -27,21 +28,26 @@ class Signalling:
         self._clock = services.clock
         self._carried = set[str]()
 
-    async def carry(self, key: RequestKey, decision_id: str, ticket: Ticket) -> None:
+    async def carry(self, key: RequestKey, decision_id: str, ticket: Ticket, *, claimed: Record | None = None) -> None:
         """Wait for the decision's turn, and work on it until it is no longer claimed. `ticket` has entered the queue.
 
+        `claimed` is the row as the claim has just stored it: a turn that began with the claim needs no further write.
         If the ticket is dismissed before the turn, another process may take the decision over at once. Raises
         StoreUnavailable if the store fails for longer than a hold; then a process takes the decision over.
         """
         services = self._services
         held = HeldDecision(key, decision_id, rows=services.rows, permission=services.permission, clock=services.clock)
         self._carried.add(decision_id)
+        begun = claimed if claimed and held.has_turn_in(claimed) else None
         try:
+            if begun and not ticket.has_turn:  # the queue became busy during the claim
+                await held.queue_again()
+                begun = None
             await self._turn(held, ticket)
             if ticket.dismissed:
                 await held.hand_over()
             else:
-                await self._send(SignalAttempt(services, held))
+                await self._send(SignalAttempt(services, held), begun)
         finally:
             ticket.leave()
             self._carried.discard(decision_id)
@@ -72,8 +78,9 @@ class Signalling:
         """Return the seconds until just after its deadline, or until the first renewal if it was not read yet."""
         return (renewed.deadline - self._clock.now()).total_seconds() + 0.001 if renewed else QUEUE_RENEWALS[0]
 
-    async def _send(self, attempt: SignalAttempt) -> None:
+    async def _send(self, attempt: SignalAttempt, begun: Record | None) -> None:
         failures = 0
-        while await attempt.run():
+        while await attempt.run(begun):
+            begun = None
             await self._clock.sleep(backoff(failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE))
             failures += 1

@@ -1,21 +1,24 @@
-"""Delivers the surfaces of a row to Teams, one after another: cards, notes and direct messages.
+"""Delivers the surfaces of a row to Teams: first the cards, then the notes and the requester's messages side by side.
 
 One unreachable recipient never delays another: each surface has its own retry time in the row.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
 from bot.domain.record import Record
 from bot.domain.shown.wanted import Wanted
+from bot.domain.surface import SurfaceKind
 from bot.ports.clock import Clock
 from bot.ports.teams import Chat, People
 from bot.service.approver_groups import ApproverGroups
 from bot.service.checks.outcomes import Outcomes
 from bot.service.current_configuration import CurrentConfiguration
-from bot.service.deliver.delivery import Delivery, waits_until
+from bot.service.deliver.delivery import Delivery, prepared_post, waits_until
 from bot.service.deliver.failed_delivery import Outlets
 from bot.service.deliver.mentioning import Mentioning
 from bot.service.deliver.outbox import OutboxEntry
@@ -23,7 +26,7 @@ from bot.service.deliver.probing import Probing
 from bot.service.deliver.reader_style import ReaderStyle
 from bot.service.deliver.viewing import Viewing
 from bot.service.jump_links import JumpLinks
-from bot.service.rows import Rows
+from bot.service.rows import Rows, is_outdated
 from bot.telemetry import Telemetry
 
 
@@ -33,6 +36,16 @@ class Postponed(Exception):
     def __init__(self, until: datetime) -> None:
         super().__init__(until)
         self.until = until
+
+
+@dataclass(slots=True)
+class _Progress:
+    """The deliveries of one row. `record` is the row as the last one of them wrote it."""
+
+    record: Record
+    prepared: Mapping[str, Wanted]  # messages that are posted for the first time, by name
+    waits: dict[str, datetime] = field(default_factory=dict)  # when to try again, by line
+    sequences: int = 0  # in progress, side by side
 
 
 class Deliveries:
@@ -65,21 +78,51 @@ class Deliveries:
             outcomes,
         )
 
-    async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> Record:
-        """Deliver all surfaces that differ, and return the row as it is then.
+    async def deliver(self, record: Record, wanted: Sequence[Wanted]) -> None:
+        """Deliver all surfaces that differ. What the last one changes in the row is stored with the next write.
 
         Raises LeaseHeld, StoreUnavailable, or Postponed at the end if a surface must be tried again.
         """
-        waits: dict[str, datetime] = {}
-        for each in wanted:
-            if each.line in waits:
-                continue  # the surfaces of a line keep their order; one line never delays another
-            entry = OutboxEntry(record, each, rows=self._rows, clock=self._clock, owner=self._owner)
-            with structlog.contextvars.bound_contextvars(surface=each.name):
-                await Delivery(entry, self._outlets).deliver()
-            record = entry.record
-            if retry_at := waits_until(entry.stored, self._clock.now()):
-                waits[each.line] = retry_at
-        if waits:
-            raise Postponed(min(waits.values()))
-        return record
+        progress = _Progress(record, await self._prepared(record, wanted))
+        await self._in_order(progress, [each for each in wanted if each.kind is SurfaceKind.CARD])
+        notes = [each for each in wanted if each.kind is SurfaceKind.NOTE]
+        personal = [each for each in wanted if each.kind.personal]
+        results = await asyncio.gather(
+            *(self._in_order(progress, each) for each in (notes, personal) if each), return_exceptions=True
+        )
+        for result in results:  # both have ended, so that no result is lost
+            if result is not None:
+                raise result
+        if progress.waits:
+            raise Postponed(min(progress.waits.values()))
+
+    async def _prepared(self, record: Record, wanted: Sequence[Wanted]) -> Mapping[str, Wanted]:
+        """Prepare the first posts of all messages, by name. Nothing then delays the write that stores a card's id."""
+        new = [each for each in wanted if not each.overtaken and record.surface(each.name) is None]
+        return {each.name: await prepared_post(record, each, self._outlets) for each in new}
+
+    async def _in_order(self, progress: _Progress, wanted: Sequence[Wanted]) -> None:
+        """Deliver surfaces one after another."""
+        progress.sequences += 1
+        try:
+            for each in wanted:
+                if each.line not in progress.waits:  # the surfaces of a line keep their order
+                    await self._deliver(progress, each)
+        finally:
+            progress.sequences -= 1
+
+    async def _deliver(self, progress: _Progress, wanted: Wanted) -> None:
+        entry = OutboxEntry(
+            progress.record,
+            wanted,
+            rows=self._rows,
+            clock=self._clock,
+            owner=self._owner,
+            is_alone=lambda: progress.sequences == 1,
+        )
+        with structlog.contextvars.bound_contextvars(surface=wanted.name):
+            await Delivery(entry, self._outlets, prepared=progress.prepared.get(wanted.name)).deliver()
+        if not is_outdated(entry.record, progress.record):
+            progress.record = entry.record
+        if retry_at := waits_until(entry.stored, self._clock.now()):
+            progress.waits[wanted.line] = retry_at

@@ -30,11 +30,11 @@ log = structlog.get_logger(__name__)
 
 
 class Delivery:
-    """One attempt to deliver one surface to Teams."""
+    """One attempt to deliver one surface to Teams. `prepared` is the result of `prepared_post`, if it was called."""
 
-    def __init__(self, entry: OutboxEntry, outlets: Outlets) -> None:
+    def __init__(self, entry: OutboxEntry, outlets: Outlets, *, prepared: Wanted | None = None) -> None:
         self._entry, self._wanted, self._outlets = entry, entry.wanted, outlets
-        self._chat, self._mentioning, self._read_by = outlets.chat, outlets.mentioning, outlets.reader_style.of
+        self._chat, self._prepared = outlets.chat, prepared
         # the surface before this attempt
         self._former = entry.stored or Surface(self._wanted.name, self._wanted.kind, DeliveryState.WAITING)
         self._failed = FailedDelivery(entry, self._former, outlets)
@@ -104,9 +104,7 @@ class Delivery:
 
     async def _post_in_place(self, *, instead: ChatProblem | None = None) -> None:
         """Post the message. `instead` is the problem with which Teams refused to update the earlier one, if any."""
-        # done before the post is stored, because it may be slow
-        shown = await self._mentioning.on_post(self._entry.record, self._wanted)
-        shown = await self._read_by(await self._outlets.viewing.on_card(self._entry.record, shown))
+        shown = await self._to_post()
         await self._entry.begin_post()
         posted = await self._sent(shown, self._post_to, alert=self._alerts)
         self._note_first_card()
@@ -135,8 +133,8 @@ class Delivery:
             observe_wait(outlets.telemetry.request_to_card, request.requested_at, outlets.clock.now())
 
     async def _update(self, posted: Posted) -> None:
-        shown = await self._mentioning.on_update(self._entry.record, self._wanted)
-        shown = await self._read_by(await self._outlets.viewing.on_card(self._entry.record, shown))
+        shown = await self._outlets.mentioning.on_update(self._entry.record, self._wanted)
+        shown = await _styled(self._entry.record, shown, self._outlets)
         await self._entry.begin_update()
         await self._sent(shown, lambda message: self._chat.update(posted, message))
         await self._delivered(posted)
@@ -177,8 +175,7 @@ class Delivery:
         await self._attempt(Task.DIRECT, send)
 
     async def _post(self, send: Callable[[Message], Awaitable[Posted]], *, alert: bool = False) -> None:
-        shown = await self._read_by(await self._mentioning.on_post(self._entry.record, self._wanted))
-        shown = await self._linked(shown)
+        shown = await self._linked(await self._to_post())
         await self._entry.begin_post()
         await self._delivered(await self._sent(shown, send, alert=alert), called=called_step(shown.view))
 
@@ -188,6 +185,10 @@ class Delivery:
         if card is None or not isinstance(view, NoteView) or view.level is None:
             return shown
         return replace(shown, view=replace(view, link=await self._outlets.links.to(card)))
+
+    async def _to_post(self) -> Wanted:
+        """Return the message with names and mentions. Done before the post is stored, because it may be slow."""
+        return self._prepared or await prepared_post(self._entry.record, self._wanted, self._outlets)
 
     async def _skip(self) -> None:
         if self._former.delivery in _UNSENT:
@@ -221,6 +222,15 @@ class Delivery:
 
     def _count(self, result: str) -> None:
         self._outlets.telemetry.deliveries.labels(kind=self._wanted.kind, result=result).inc()
+
+
+async def prepared_post(record: Record, wanted: Wanted, outlets: Outlets) -> Wanted:
+    """Return a new message with names, mentions and viewers, in the language and time zone of its reader."""
+    return await _styled(record, await outlets.mentioning.on_post(record, wanted), outlets)
+
+
+async def _styled(record: Record, shown: Wanted, outlets: Outlets) -> Wanted:
+    return await outlets.reader_style.of(await outlets.viewing.on_card(record, shown))
 
 
 def _message_of(wanted: Wanted, *, alert: bool, brief: bool = False) -> Message:

@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 
-from bot.domain.record import Record
+from bot.domain.record import ROW_LEASE, Record
 from bot.domain.shown.wanted import Wanted
+from bot.domain.spans import runs
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.clock import Clock
 from bot.ports.teams import Posted
@@ -22,11 +23,21 @@ class OutboxEntry:
     """One surface of one row. `record` is the row as this entry last wrote or read it.
 
     Every change applies to the row as it is stored at that moment, because another process may have written it. Every
-    change may raise StoreUnavailable.
+    change may raise StoreUnavailable. `is_alone` returns whether no other message about the row is being sent: then the
+    row is written again at once, and the same write stores that a message was delivered.
     """
 
-    def __init__(self, record: Record, wanted: Wanted, *, rows: Rows, clock: Clock, owner: str) -> None:
-        self.record, self.wanted = record, wanted
+    def __init__(
+        self,
+        record: Record,
+        wanted: Wanted,
+        *,
+        rows: Rows,
+        clock: Clock,
+        owner: str,
+        is_alone: Callable[[], bool],
+    ) -> None:
+        self.record, self.wanted, self._is_alone = record, wanted, is_alone
         self._rows, self._clock, self._owner = rows, clock, owner
 
     @property
@@ -45,8 +56,11 @@ class OutboxEntry:
 
     async def begin_post(self) -> None:
         """Store that a post is about to be sent. Raises LeaseHeld."""
-        await self.renew()
-        await self._change(_posting)
+
+        def begin(record: Record) -> Record:
+            return record.with_surface(_posting(self._surface_of(record)))
+
+        self.record = await self._rows.renew(self.record.key, self._owner, also=begin)
 
     async def begin_update(self) -> None:
         """Store that a card is about to change: its content is unknown until the answer is stored. Raises LeaseHeld.
@@ -76,7 +90,10 @@ class OutboxEntry:
                 return self._with_copy(record, former, posted).requeue_by(self._clock.now())
             return self._with_delivery(record, _delivered(former, posted, digest))
 
-        self.record = await self._rows.apply(self.record.key, keep)
+        if self._is_alone() and self._has_lease():
+            self.record = self._rows.defer(self.record, keep)
+        else:
+            self.record = await self._rows.apply(self.record.key, keep)
 
     async def replaced(self, posted: Posted, gone: Surface, *, called: str | None = None) -> None:
         """Store that a message was posted again, because Teams says that the earlier one is gone.
@@ -156,6 +173,11 @@ class OutboxEntry:
         """Make the row due now, because the result of this delivery changes the surfaces that Teams must show."""
         self.record = await self._rows.requeue(self.record.key)
 
+    def _has_lease(self) -> bool:
+        """True if no other process can have taken the lease since this one renewed it."""
+        lease = self.record.lease
+        return lease is not None and runs(lease.until, now=self._clock.now(), span=ROW_LEASE)
+
     async def _change(self, change: Callable[[Surface], Surface]) -> None:
         self.record = await self._rows.apply(
             self.record.key, lambda record: self._with_delivery(record, change(self._surface_of(record)))
@@ -191,6 +213,8 @@ class OutboxEntry:
         if posted.activity_id is None:
             return record
         name = self._copy_name(posted.activity_id)
+        if record.surface(name):  # stored by an earlier try, or found by a click
+            return record
         copy = Surface(name, self.wanted.kind, DeliveryState.DELIVERED, posted.conversation, posted.activity_id)
         return record.with_surface(former.with_post_confirmed()).with_surface(copy)
 

@@ -25,6 +25,7 @@ from bot.domain.shown.surfaces import desired
 from bot.domain.shown.turns import may_escalate
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
+from bot.ports.store import Change, StoreUnavailable
 from bot.service.checks.check import NOT_COMPLETE
 from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.current_configuration import CurrentConfiguration
@@ -97,16 +98,22 @@ class Reconciler:
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
+        except StoreUnavailable:
+            self._rows.forget_deferred(key)  # perhaps they are why the store refused the row
+            raise
         finally:
-            if outcome != "cancelled":  # otherwise the lease is kept: when it ends, the row is due again
-                await self._end(key, again_at, shown_at)
+            try:
+                if outcome != "cancelled":  # otherwise the lease is kept: when it ends, the row is due again
+                    await self._end(key, again_at, shown_at)
+            finally:
+                self._rows.forget_deferred(key)
             self._telemetry.reconciliations.labels(outcome=outcome).inc()
 
     async def _deliver(self, record: Record, now: datetime) -> None:
         """Deliver what Teams must show at this time. Raises LeaseHeld, StoreUnavailable, Postponed."""
         abilities = self._abilities()
         if abilities.living_messages and with_living_message(record) != record:
-            record = await self._rows.apply(record.key, with_living_message)
+            record = self._rows.defer(record, with_living_message)
         wanted = desired(record, self._configuration.value, now, abilities=abilities)
         await self._deliveries.deliver(record, wanted)
 
@@ -165,10 +172,16 @@ class Reconciler:
             counted = seen if seen.cards else replace(seen, visits=visits)
             return self._routed(replace(counted, reconcile_failures=failures))
 
-        observed_record = await self._rows.apply(record.key, observed)
+        observed_record = await self._keep(record, observed)
         self._note_decision(record.request, observed_record.request)
         self._note_reading(observed_record)
         return await self._with_approvers(observed_record) if identified.rosters_read else observed_record
+
+    async def _keep(self, record: Record, observed: Change) -> Record:
+        """Store what was read: with the next write, or at once if a click waits for it."""
+        if self._rows.is_awaited(record.key):
+            return await self._rows.apply(record.key, observed)
+        return self._rows.defer(record, observed)
 
     def _note_decision(self, before: AccessRequest | None, after: AccessRequest | None) -> None:
         """Measure how long a request waited, if this read is the first to see that it was decided."""
@@ -190,8 +203,8 @@ class Reconciler:
         missing = await self._identifying.missing_approvers(record)
         if (missing.any_at_all, missing.a_second) == (record.no_approver, record.no_second_approver):
             return record
-        return await self._rows.apply(
-            record.key,
+        return self._rows.defer(
+            record,
             lambda row: replace(row, no_approver=missing.any_at_all, no_second_approver=missing.a_second),
         )
 

@@ -43,6 +43,7 @@ from bot.domain.digest_post import DigestPost
 from bot.domain.history import HistoryEntry
 from bot.domain.record import Record
 from bot.domain.request import InvalidRequestKey, RequestKey
+from bot.domain.storable import storable
 from bot.ports.store import DIGEST_KEPT, PersonalChat, Replica, RowUnreadable, StoreUnavailable
 from bot.store.rows import (
     AUDIT_ENTRY,
@@ -56,7 +57,6 @@ from bot.store.rows import (
     decode_row,
     encode,
     encode_over,
-    storable,
 )
 
 Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as boto3 reads and writes it

@@ -22,6 +22,7 @@ from bot.domain.history import HistoryEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
+from bot.domain.storable import storable
 from bot.ports.store import (
     MOST_IN_PAGE,
     NOTHING_KNOWN,
@@ -40,7 +41,6 @@ from bot.store.dynamodb.calls import CALL_SECONDS, THREADS, Calls, ConditionFail
 from bot.store.dynamodb.commits import Commits, Job
 from bot.store.dynamodb.reading import Reading, Start
 from bot.store.dynamodb.trail import Trail
-from bot.store.rows import storable
 
 SECONDS = 2.5  # for an answer; a click must be answered within 3, even if only with "not stored"
 PATIENCE = 1.5  # seconds in which calls are repeated; the last one can still be answered in time

@@ -19,6 +19,7 @@ from bot.domain.history import HistoryEntry, history_entries
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.spans import latest_end
+from bot.domain.storable import storable
 from bot.ports.store import (
     DIGEST_KEPT,
     MOST_IN_PAGE,
@@ -46,7 +47,6 @@ from bot.store.rows import (
     decode_row,
     encode,
     encode_over,
-    storable,
     watched_rows,
 )
 from bot.store.sqlite.integrity import check_file, check_writing, open_files

@@ -9,6 +9,7 @@ from tests.reliability.replacing import Guard, always, around, constant
 
 HOME = "111122223333"  # the sample account
 ACCOUNTS = "tests/aws/test_aws_accounts.py::"
+REQUESTS = "tests/aws/test_aws_requests.py::"
 SIGNALS = "tests/aws/test_aws_signals.py::"
 WIRE = "tests/contract/test_aws_wire.py::"
 NODES = "tests/system/test_several_nodes.py::test_request_whose_nodes_are_uncertain_cannot_be_decided_in_teams"
@@ -35,7 +36,23 @@ def _possible_first(known_or_only: Any, named: Any, known: Any, possible: Any) -
     return known_or_only(named, (), possible) or known_or_only(named, known, possible)
 
 
+async def _as_read_early(read: Any, requests: Any, item: Any, execution_id: str, early: Any) -> Any:
+    if early and not isinstance(early.result, BaseException):
+        return early.result
+    return await read(requests, item, execution_id, early)
+
+
 GUARDS = (
+    Guard(
+        "an execution is used only for the OpsItem that names it",
+        REQUESTS + "test_early_read_of_an_execution_that_the_ops_item_no_longer_names_is_not_used",
+        {"bot.aws.jit.access_requests:AccessRequests._execution_of": around(_as_read_early)},
+    ),
+    Guard(
+        "an execution that was read before the decision is read again",
+        REQUESTS + "test_decision_after_the_early_read_of_the_execution_is_in_the_result",
+        {"bot.aws.jit.access_requests:AccessRequests._execution_of": around(_as_read_early)},
+    ),
     Guard(
         "a vote whose known member says something else is not read from other members",
         DECISIONS + "test_ambiguous_vote_is_unreadable_and_causes_one_warning",

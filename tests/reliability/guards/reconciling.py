@@ -12,7 +12,7 @@ from bot.domain.surface import DeliveryState, Surface
 from bot.ports.store import RowUnreadable, StoreUnavailable
 from tests.reliability.replacing import Guard, always, around, constant
 
-RENEW = "bot.service.deliver.outbox:OutboxEntry.renew"
+RENEW = "bot.service.rows:Rows.renew"
 
 TRUTH = "tests/scenario/test_truth.py::"
 DECIDING = "tests/scenario/test_deciding.py::"
@@ -219,12 +219,12 @@ GUARDS = (
     Guard(
         "the lease is renewed before a post",
         TRUTH + "test_reconcile_that_lost_its_lease_does_not_post_or_update_the_card[post]",
-        {RENEW: always(None)},
+        {RENEW: around(_without_renewing)},
     ),
     Guard(
         "the lease is renewed before an update",
         TRUTH + "test_reconcile_that_lost_its_lease_does_not_post_or_update_the_card[update]",
-        {"bot.service.rows:Rows.renew": around(_without_renewing)},
+        {RENEW: around(_without_renewing)},
     ),
     Guard(
         "writes after a lost lease are delivered again",

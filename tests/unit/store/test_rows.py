@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from bot.domain.audit import AuditEntry
 from bot.domain.identity import Person
 from bot.domain.record import Record
+from bot.domain.storable import storable, storable_row
 from bot.ports.store import PersonalChat, RowUnreadable, StoreUnavailable
 from bot.store.rows import (
     AUDIT_ENTRY,
@@ -21,8 +22,6 @@ from bot.store.rows import (
     apply_change,
     decode,
     encode,
-    storable,
-    storable_row,
 )
 from tests.fakes.aws import key_of
 from tests.fakes.strategies import values

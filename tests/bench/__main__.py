@@ -1,6 +1,7 @@
 """Measures the program and prints a table; with `--against COMMIT`, compares the paths with an earlier commit.
 
-    python -m tests.bench [--runs 3] [--parts 1,2,5,6,7,8]
+    python -m tests.bench [--runs 3] [--parts 1,2,4,5,6,7,8,9]
+    python -m tests.bench --parts growth
     python -m tests.bench --against HEAD~80
 
 `make bench` and `make bench AGAINST=HEAD~80` run this.
@@ -8,11 +9,15 @@
 
 import argparse
 import asyncio
+import json
 import signal
 import sys
 from pathlib import Path
 
+from bot.telemetry.logs import configure_logging
+
 RESULT = Path(".sandbox/bench.json")
+GROWTH = Path(".sandbox/growth.json")
 
 
 def main() -> None:
@@ -20,13 +25,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--against", metavar="COMMIT", help="an earlier commit that this code can run in")
     parser.add_argument("--runs", type=int, default=3, help="runs of all figures, or of each commit in turn")
-    parser.add_argument("--parts", default="", help="rows of the table to measure, such as 1,8; by default all")
+    parser.add_argument("--parts", default="", help="rows of the table, such as 1,8; or growth; by default all rows")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the measured processes, too
     if options.against:
         from tests.bench.comparing import compare
 
         compare(options.against, rounds=options.runs)
+    elif options.parts == "growth":
+        _measure_growth()
     else:
         _measure(options.runs, options.parts)
 
@@ -44,6 +51,16 @@ def _measure(runs: int, parts: str) -> None:
         rows = table.rows(found)
         print(f"\nafter {number + 1} of {runs} runs; ratio 1 or more: target reached\n{table.text(rows)}", flush=True)
         table.keep(rows, {"runs": number + 1, "measured_process_has_its_own_core": pinned}, RESULT)
+
+
+def _measure_growth() -> None:
+    from tests.bench import growth
+
+    configure_logging(format="json", level="error", stream=sys.stderr)
+    found = asyncio.run(growth.measure())
+    print(growth.text(found))
+    GROWTH.parent.mkdir(parents=True, exist_ok=True)
+    GROWTH.write_text(json.dumps(growth.rows(found), indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import cards, click, invoke, rendering, sweep
+from tests.bench import at_once, cards, click, invoke, members, rendering, rosters, sweep
 from tests.bench.served import Served, Servers, measured_core, until
 from tests.bench.table import Values
 from tests.fakes.people import TARO
 from tests.fakes.product import product
 
-PARTS = ("1", "2", "5", "6", "7", "8")
+PARTS = ("1", "2", "4", "5", "6", "7", "8", "9")
 IDLE = 10.0  # seconds of idleness that are measured
 
 
@@ -29,6 +29,10 @@ async def run(parts: Iterable[str]) -> Values:
         values |= await _served(parts)
     if "6" in parts:
         values |= await sweep.measure(measured_core())
+    if "4" in parts:
+        values |= await at_once.measure()
+    if "9" in parts:
+        values |= {**await rosters.measure(), **await members.measure(measured_core())}
     return {**values, "fakes_s": time.process_time() - began}
 
 

@@ -50,6 +50,10 @@ class Served:
         threads = Path(f"/proc/{self.pid}/task").iterdir()
         return sum(int((each / "schedstat").read_text("ascii").split()[0]) for each in threads) / 1e9
 
+    def loop_cpu(self) -> float:
+        """Return the CPU seconds of its main thread so far, which runs the event loop."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text("ascii").split()[0]) / 1e9
+
     def resident(self) -> float:
         """Return its resident memory in MiB."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1])

@@ -3,11 +3,14 @@
 `QuotaAws` is one process's way to AWS: the program's own rate limiter, and calls that take some time.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from bot.aws.calls.rate_limit import Lane, Quota, QuotaWaitTooLong, RateLimiter
+from bot.aws.calls.sessions import RoleSessions
+from bot.boto.sdk import Answer
 from bot.domain.request import AccessRequest, Action, Execution, RequestKey, Withdrawal
 from bot.ports.aws import AwsThrottled, Signal, SignalThrottled
 from bot.ports.clock import Clock
@@ -29,10 +32,14 @@ class Throttled(Exception):
 
 @dataclass(slots=True)
 class Quotas:
-    """The token buckets of AWS, one for each operation, account and Region. `calls` has the time of each call."""
+    """The token buckets of AWS, one for each operation, account and Region.
+
+    `calls` has the time of each call, and `assumed` how often each session was begun with AssumeRole.
+    """
 
     clock: Clock
     calls: dict[str, list[datetime]] = field(default_factory=dict)
+    assumed: Counter[str] = field(default_factory=Counter)
     throttled: int = 0
     _buckets: dict[tuple[str, str, str], tuple[float, datetime]] = field(default_factory=dict)
 
@@ -55,6 +62,7 @@ class QuotaAws:
     def __init__(self, aws: FakeAws, quotas: Quotas, *, replicas: int = 1) -> None:
         self._aws, self._quotas, self._clock = aws, quotas, quotas.clock
         self._limiter = RateLimiter(clock=quotas.clock, share=replicas)
+        self._sessions = RoleSessions(self._assume, clock=quotas.clock)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._aws, name)
@@ -74,7 +82,12 @@ class QuotaAws:
         return await self._aws.execution(key, execution_id)
 
     async def prepare(self, signal: Signal) -> None:
-        """Wait until the rate limiter allows the signal. Raises SignalThrottled if the wait would be too long."""
+        """Assume the role, and wait until the rate limiter allows the signal.
+
+        Raises SignalThrottled if the wait would be too long.
+        """
+        if signal.session:
+            await self._sessions.get(signal.session, Lane.CLICK)
         try:
             await self._limiter.turn(_quota(_operation(signal.action), signal.key), Lane.SIGNAL)
         except QuotaWaitTooLong:
@@ -91,6 +104,11 @@ class QuotaAws:
             raise SignalThrottled("ThrottlingException") from None
         await self._clock.sleep(SECONDS)
         await self._aws.signal(signal)
+
+    async def _assume(self, _operation: str, _lane: Lane, **parameters: object) -> Answer:
+        self._quotas.assumed[str(parameters["RoleSessionName"])] += 1
+        await self._clock.sleep(SECONDS)
+        return {"Credentials": {"AccessKeyId": "id", "SecretAccessKey": "secret", "SessionToken": "token"}}
 
     async def _limited(self, operation: str, key: RequestKey, lane: Lane) -> None:
         try:

@@ -10,125 +10,32 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import cast
 
 import pytest
 
-from bot.domain.decision import QUEUE_SPAN, Decision, DecisionState
+from bot.domain.decision import QUEUE_SPAN, DecisionState
 from bot.domain.identity import Person
-from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
-from bot.service.clicks.click import Answer, Verb
+from bot.service.clicks.click import Verb
 from bot.service.decisions import queue
-from tests.fakes.aws import FakeAws
 from tests.fakes.card_text import words
-from tests.fakes.chat import TARO_PERSON, FakeChat, FakePeople, person
-from tests.fakes.clock import ManualClock
 from tests.fakes.gates import end_everything
 from tests.fakes.people import PEOPLE, crowd
 from tests.fakes.processes import Processes, environment
 from tests.fakes.product import Product, product
-from tests.fakes.quotas import QuotaAws, Quotas
-from tests.fakes.store import MemoryStore, Tables
 from tests.fakes.teams_world import Message
-from tests.fakes.world import World, code_of, current_configuration
+from tests.fakes.world import code_of
 from tests.figures import LONG, Figure, size
+from tests.reliability.burst import APPROVERS, Burst, burst_of
 
 DECISIONS = size(ci=150, long=300)
 SEEDS = size(ci=5, long=1_000)
 OVER_HTTP = size(ci=12, long=300)  # decisions over real HTTP, at 3 a second in real time
-APPROVERS = tuple(person(number) for number in range(10, 40))
 INVOKE_LIMIT = 3.0  # seconds; the promised time to answer a click
 OVERTAKES_WITHIN = 5.5  # seconds: of 9 decisions that have their turn, two other rejects, and the calls to AWS
-LONGEST = 330  # seconds after the clicks, when every decision has its result
-
-
-@dataclass(slots=True)
-class Burst:
-    """Several processes on one store, requests with their cards, and the answers to clicks."""
-
-    replicas: int
-    clock: ManualClock = field(default_factory=ManualClock)
-    tables: Tables = field(default_factory=Tables)
-    answers: list[tuple[float, Answer]] = field(default_factory=list)  # seconds until the answer
-    aws: FakeAws = field(init=False)
-    quotas: Quotas = field(init=False)
-    worlds: list[World] = field(init=False)
-    loops: list[asyncio.Task[None]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Build the processes. `requested` starts their loops."""
-        self.aws, self.quotas = FakeAws(self.clock), Quotas(self.clock)
-        chat, people = FakeChat(), FakePeople([*APPROVERS, TARO_PERSON])
-        self.worlds = [
-            World(
-                self.clock,
-                cast("FakeAws", QuotaAws(self.aws, self.quotas, replicas=self.replicas)),
-                chat,
-                people,
-                MemoryStore(self.tables),
-                current_configuration(),
-                owner=f"replica-{number}",
-                sharing=self.replicas,
-            )
-            for number in range(self.replicas)
-        ]
-
-    async def requested(self, count: int, *, required: int = 1) -> list[RequestKey]:
-        """Add requests to AWS and the store, start the processes, and let them post the cards. Return the requests' keys."""
-        world, keys = self.worlds[0], [self.aws.add(number, required=required) for number in range(1, count + 1)]
-        requester = (await world.reconciler._identifying.identify(self.aws.requests[keys[0]], earlier=None)).requester
-        for key in keys:
-
-            def known(row: Record, key: RequestKey = key) -> Record:
-                seen = row.observed(self.aws.requests[key], requester, at=self.clock.now(), since=0)
-                return world.reconciler._routed(seen).requeue_by(self.clock.now())
-
-            await world.rows.apply(key, known)
-        self.loops = [asyncio.create_task(each.reconcile_loop.run()) for each in self.worlds]
-        await self.clock.advance(count)
-        return keys
-
-    async def click(self, number: int, key: RequestKey, who: Person, verb: Verb = Verb.APPROVE) -> None:
-        """Click at one of the processes, and keep the answer."""
-        began = self.clock.now()
-        answer = await self.worlds[number % self.replicas].press(key, who, verb)
-        self.answers.append(((self.clock.now() - began).total_seconds(), answer))
-
-    def decisions(self) -> list[Decision]:
-        """Return every decision in the store."""
-        return [each for record in self.tables.records.values() for each in record.decisions]
-
-    def latest(self, sent: dict[str, datetime]) -> float:
-        """Return the longest time in seconds from a click until its decision is stored as sent. `sent` is not empty."""
-        clicked = {each.id: each.clicked_at for each in self.decisions()}
-        return max((sent[name] - clicked[name]).total_seconds() for name in sent if name in clicked)
-
-    def sent_at(self) -> dict[str, datetime]:
-        """Return when each decision was stored as sent, by its id."""
-        return {entry.decision: entry.at for entry in self.tables.audit if entry.event == "sent"}
-
-    def busiest(self, operation: str) -> int:
-        """Return the most calls of an operation in any ten seconds."""
-        calls = self.quotas.calls.get(operation, [])
-        return max((sum(0 <= (other - at).total_seconds() < 10 for other in calls) for at in calls), default=0)
-
-
-async def _burst(replicas: int, count: int) -> Burst:
-    """Click on all cards at the same moment. Return the burst after LONGEST seconds."""
-    burst = Burst(replicas)
-    keys = await burst.requested(count)
-    clicks = [
-        asyncio.create_task(burst.click(number, key, APPROVERS[number % len(APPROVERS)]))
-        for number, key in enumerate(keys)
-    ]
-    await burst.clock.advance(LONGEST)
-    await asyncio.gather(*clicks)
-    return burst
 
 
 @pytest.fixture(autouse=True)
@@ -139,8 +46,11 @@ def _quiet(silence: None) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("replicas", [1, 3])
 async def test_every_decision_of_a_burst_takes_effect_within_five_minutes(figure: Figure, replicas: int) -> None:
-    """No signal is throttled, and all are sent as fast as the quota allows. Each click is answered within 3 seconds."""
-    burst = await _burst(replicas, DECISIONS)
+    """No signal is throttled, and all are sent as fast as the quota allows. Each click is answered within 3 seconds.
+
+    Each process assumes the role once for each person, however many decisions they make at once.
+    """
+    burst = await burst_of(replicas, DECISIONS)
     sent, seconds = burst.sent_at(), [seconds for seconds, _ in burst.answers]
     codes = Counter(str(code_of(answer)) for _, answer in burst.answers)
     await end_everything()
@@ -150,6 +60,7 @@ async def test_every_decision_of_a_burst_takes_effect_within_five_minutes(figure
         decisions=DECISIONS,
         effects=len(burst.aws.effects),
         throttled=burst.quotas.throttled,
+        assumed=burst.quotas.assumed.total(),
         slowest_answer=max(seconds),
         latest_signal=round(burst.latest(sent), 1),
         answers=dict(codes),
@@ -160,6 +71,8 @@ async def test_every_decision_of_a_burst_takes_effect_within_five_minutes(figure
     assert max(seconds) <= INVOKE_LIMIT
     assert burst.latest(sent) <= min(QUEUE_SPAN.total_seconds(), DECISIONS / 3 + 10)
     assert burst.quotas.throttled == 0
+    assert len(burst.quotas.assumed) == len(APPROVERS)
+    assert max(burst.quotas.assumed.values()) <= replicas
     assert burst.busiest("send_automation_signal") <= 10 * 3 + 3
     assert set(codes) <= {"queued", "applying", "None"}
 
@@ -169,7 +82,7 @@ async def test_control_some_decisions_of_a_burst_without_a_queue_have_no_effect(
 ) -> None:
     """Negative control: if no decision waits for its turn, more than 30 of 300 have no effect."""
     monkeypatch.setattr(queue, "TURNS", 10**6)
-    burst = await _burst(1, 300)
+    burst = await burst_of(1, 300)
     await end_everything()
     figure(23, without_queue=300, effects=len(burst.aws.effects))
     assert len(burst.aws.effects) < 270

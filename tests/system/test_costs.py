@@ -23,7 +23,7 @@ from tests.reliability.rest import quiet
 
 STORED: Final = Path(__file__).with_name("costs.json")
 MARGIN: Final = 1.3
-REQUESTS: Final = 5  # each cost is the median of these, because a late event may cause one more read
+REQUESTS: Final = 3  # each cost is the median of these, because a late event may cause one more read
 SWEEPS: Final = 10  # one of them may read a list that the others leave out
 LISTS: Final = frozenset({"DescribeOpsItems", "DescribeAutomationExecutions"})
 NOT_OF_THE_BOT: Final = frozenset({"StartAccessRequest"})

@@ -4,7 +4,7 @@ Other tasks run while many people are read, and the rosters of many channels are
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -19,9 +19,10 @@ from bot.teams.outbound.connector import Connector
 from bot.teams.outbound.service_urls import ServiceUrls
 from bot.teams.people.directory import Directory
 from bot.teams.wire.errors import ConnectorRefused
-from bot.teams.wire.people import MembersPage, TeamMember, read_page
+from bot.teams.wire.people import TeamMember
 from bot.telemetry import Telemetry
 from tests.fakes.clock import ManualClock, turns_during
+from tests.fakes.many_channels import ManyChannels, channel
 from tests.fakes.people import HANAKO, TENANT_ID
 from tests.fakes.store import MemoryStore
 from tests.fakes.work import function_calls_during
@@ -59,37 +60,18 @@ class BigChannel(Connector):
         raise ConnectorRefused(ChatProblem.UNKNOWN_PERSON, status=404)
 
 
-class ManyChannels(Connector):
-    """Teams with a hundred channels of one member each. Keeps the time of each page. Its answers take no turn."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        self._clock, self.read = clock, dict[str, float]()
-
-    async def get_paged_members(
-        self, service_url: str, *, conversation: str, continuation: str | None = None
-    ) -> MembersPage:
-        """Return the only page of a channel."""
-        self.read[conversation] = self._clock.epoch()
-        member = {"id": "29:1", "aadObjectId": HANAKO.object_id, "userPrincipalName": HANAKO.upn, "email": HANAKO.email}
-        return read_page({"members": [{**member, "tenantId": TENANT_ID, "userRole": "user"}]})
-
-
 def directory(store: MemoryStore, *, upn: bool = True) -> Directory:
     """Return a directory of the channel."""
-    return directory_over(BigChannel(upn=upn), ManualClock(), store, [CHANNEL])
-
-
-def directory_over(connector: Connector, clock: ManualClock, store: MemoryStore, channels: Sequence[str]) -> Directory:
-    """Return a directory of these channels."""
+    clock = ManualClock()
     hosts = ServiceHosts(("127.0.0.1",))
     urls = ServiceUrls(store, default="http://127.0.0.1:9/", hosts=hosts, outcomes=Outcomes(clock))
     return Directory(
-        connector,
+        BigChannel(upn=upn),
         store=store,
         service_urls=urls,
         clock=clock,
         tenant_id=TENANT_ID,
-        channels=lambda: channels,
+        channels=lambda: [CHANNEL],
         telemetry=Telemetry(CollectorRegistry()),
     )
 
@@ -128,33 +110,27 @@ async def test_other_tasks_run_while_people_with_personal_chats_are_searched() -
         assert len(await people.with_ids(everybody)) == 2 * MANY
 
 
-HUNDRED = [f"19:channel-{number}@thread.tacv2" for number in range(100)]
-
-
 async def test_rosters_of_a_hundred_channels_are_read_at_fewer_than_twenty_calls_a_second() -> None:
     """Teams allows an app 50 calls a second, and messages need most of them. All people are found in the end."""
-    clock = ManualClock()
-    connector = ManyChannels(clock)
-    async with directory_over(connector, clock, MemoryStore(), HUNDRED) as people:
+    teams = ManyChannels(ManualClock())
+    async with teams.directory(100) as people:
         knowing = asyncio.create_task(people.known(frozenset({HANAKO.upn})))
-        await clock.advance(10)
+        await teams.clock.advance(10)
         known = await knowing
-    times = list(connector.read.values())
-    assert (len(known.people), known.complete, len(times)) == (1, True, len(HUNDRED))
-    assert max(sum(0 <= other - at <= 1 for other in times) for at in times) < 20
+    assert (len(known.people), known.complete, len(teams.read)) == (1, True, 100)
+    assert teams.most_in_a_second() < 20
 
 
 async def test_click_waits_for_the_roster_of_its_own_channel_only() -> None:
     """The rosters of a hundred channels wait for their turns. That of the click is read next, without a turn."""
-    clock = ManualClock()
-    connector = ManyChannels(clock)
-    async with directory_over(connector, clock, MemoryStore(), HUNDRED) as people:
+    teams = ManyChannels(ManualClock())
+    async with teams.directory(100) as people:
         knowing = asyncio.create_task(people.known(frozenset({HANAKO.upn})))
-        await clock.advance(1)
-        clicking = asyncio.create_task(people.member(HUNDRED[-1], HANAKO.object_id))
-        await clock.advance(0.2)
+        await teams.clock.advance(1)
+        clicking = asyncio.create_task(people.member(channel(99), HANAKO.object_id))
+        await teams.clock.advance(0.2)
         member = await clicking
         assert member is not None
         assert member.upn == HANAKO.upn
-        assert len(connector.read) < 30
+        assert len(teams.read) < 30
         knowing.cancel()

@@ -66,12 +66,18 @@ class Replica:
 
 
 Change = Callable[[Record], Record]
+Wanted = Callable[[Record], bool]
 Place = tuple[str, str]  # account, Region
 NOTHING_KNOWN: Final[Mapping[RequestKey, int]] = MappingProxyType({})
-MOST_IN_PAGE = 50  # rows of one page; decoding one takes about 0.05 ms
+MOST_IN_PAGE = 100  # rows that are read for one page; decoding one takes about 0.05 ms
 MOST_UNREAD_IN_PAGE = 500  # keys of rows that are not read; comparing one takes some microseconds
 DIGEST_KEPT = timedelta(days=60)  # weekly digests; they are skipped after a day
 MOST_APPENDED = 250  # audit entries in one call; a store must take a thousand a second, and answer in two
+
+
+def every_row(_: Record) -> bool:
+    """Return True."""
+    return True
 
 
 class Store(Protocol):
@@ -111,7 +117,11 @@ class Store(Protocol):
         """Return the earliest `requeue_at` of all rows; None if there is none."""
 
     def watched(
-        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+        self,
+        place: Place | None = None,
+        *,
+        known: Mapping[RequestKey, int] = NOTHING_KNOWN,
+        wanted: Wanted = every_row,
     ) -> AsyncIterator[Watched]:
         """Yield the rows whose requests AWS may still change (`Record.watched`), in pages, oldest first.
 
@@ -120,7 +130,8 @@ class Store(Protocol):
         the other rows are still returned. Raises StoreUnavailable while iterating.
 
         `known` has the versions of watched rows that the caller has seen, and must not change while iterating. A row
-        that still has this version is not read: a page has its key instead.
+        that still has this version is not read: a page has its key instead. `wanted` selects among the rows that were
+        read; it runs outside the event loop, must be quick, and must not change anything.
         """
 
     async def forget_expired(self, now: datetime) -> int:

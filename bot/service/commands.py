@@ -3,7 +3,6 @@
 `bot/README.md` ("How to add a command") lists the steps. Views hold facts, not texts. This module must not know Teams.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,9 +11,7 @@ from typing import assert_never
 
 from bot.concurrency.single_flight import SingleFlight
 from bot.domain.configuration import PrivateReplies
-from bot.domain.identity import Person
 from bot.domain.record import Record
-from bot.domain.request import Status
 from bot.domain.routing import Channel, thread_root
 from bot.domain.shown.card import card_view
 from bot.domain.shown.decided import decision_lines
@@ -26,7 +23,6 @@ from bot.domain.shown.replies.reply_views import (
     MessageCode,
     MessageView,
     PendingView,
-    RequestLine,
     SetupView,
     View,
 )
@@ -38,11 +34,10 @@ from bot.service.decisions.permission_check import PermissionCheck
 from bot.service.incoming import IncomingMessage
 from bot.service.jump_links import JumpLinks
 from bot.service.past_requests import PastRequests, RequestHistory
+from bot.service.pending import LONGEST_LIST, MOST_COUNTED, PendingRequests
 from bot.service.reader import Reader, Readers, card_in
 from bot.service.rows import Rows
 
-LONGEST_LIST = 15  # requests in one answer; more do not fit on a phone or into 28 KB
-MOST_COUNTED = 85  # further requests that are counted; reading all rows could take seconds
 HISTORY_DAYS = 30  # of `history`, unless the person states another number
 OWN_DAYS = 90  # of `my requests`
 MOST_DAYS = 365  # rows are kept for about a year
@@ -76,8 +71,8 @@ class CommandService:
         self._rows, self._clock, self._configuration = rows, clock, configuration
         self._links = links
         self._readers = Readers(people=people, permission=permission, configuration=configuration, links=links)
-        self._listing = SingleFlight(self._lines)
-        self._one_at_a_time = asyncio.Lock()
+        pending = PendingRequests(store=rows.store, clock=clock, readers=self._readers, links=links)
+        self._listing = SingleFlight(pending.find)  # a repeated command shares the result
         self._past = RequestHistory(rows.store, configuration)
 
     async def answer(self, message: IncomingMessage) -> Reply:
@@ -125,54 +120,16 @@ class CommandService:
     async def _pending(self, message: IncomingMessage) -> View:
         conversation = "" if message.personal else thread_root(message.conversation)
         person = message.person if message.personal or self._is_private(message) else None
-        lines = await self._listing.join(conversation, person)
-        if not lines:
+        found = await self._listing.join(conversation, person)
+        if not found.lines:
             return MessageView(MessageCode.NOTHING_PENDING)
-        more = len(lines) - LONGEST_LIST
         return PendingView(
-            tuple(lines[:LONGEST_LIST]),
+            found.lines,
             self._clock.now(),
             personal=message.personal,
-            more=max(0, more),
-            counted=more < MOST_COUNTED,
+            more=found.more,
+            counted=found.more < MOST_COUNTED,
         )
-
-    async def _lines(self, conversation: str, person: Person | None) -> list[RequestLine]:
-        """Return the requests of a conversation, or those that a person made or may decide, as many as are counted.
-
-        `person` reads the list alone, and those that they may decide come first. There may be ten thousand rows, so
-        only one command reads them at a time, and a repeated one shares its result.
-        """
-        lines: list[RequestLine] = []
-        async with self._one_at_a_time:
-            reader = await self._readers.of(person) if person else None
-            async for page in self._rows.store.watched():
-                pending = [row for row in page.rows if row.request and row.request.status is Status.PENDING]
-                found = [
-                    await (self._line_in(row, conversation, reader) if conversation else self._own_line(row, reader))
-                    for row in pending
-                ]
-                lines += filter(None, found)
-                if len(lines) >= LONGEST_LIST + MOST_COUNTED:
-                    break
-        return sorted(lines[: LONGEST_LIST + MOST_COUNTED], key=lambda line: not line.turn)
-
-    async def _line_in(self, row: Record, conversation: str, reader: Reader | None) -> RequestLine | None:
-        """Return the line of a request that has a card in this channel, for its members or the reader; else None."""
-        card = card_in(row, conversation)
-        if card is None:
-            return None
-        own, turn = (reader.owns(row), await reader.may_decide(row)) if reader else (False, False)
-        return request_line(row, self._clock.now(), own=own, turn=turn, link=await self._links.to(card))
-
-    async def _own_line(self, row: Record, reader: Reader | None) -> RequestLine | None:
-        """Return the line of a request that the person made or may decide; None for any other."""
-        if reader is None:
-            return None
-        own, turn = reader.owns(row), await reader.may_decide(row)
-        if not (own or turn):
-            return None
-        return request_line(row, self._clock.now(), own=own, turn=turn, link=await reader.link(row))
 
     # --- my requests and history
 

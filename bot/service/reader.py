@@ -53,16 +53,29 @@ class Reader:
 
         A person who approved another level may only reject, so Reject is checked.
         """
-        level, configuration = row.waiting_level, self._configuration.value
-        if level is None:
-            return False
-        for channel in (configuration.home(row), second_channel(row, configuration, level.step)):
-            if channel and await self._may_decide_in(channel, row, level.step):
+        for channel, step in self._deciding(row):
+            if self._may_decide_in(channel, row, step, await self._actor(channel)):
                 return True
         return False
 
-    async def _may_decide_in(self, channel: Channel, row: Record, step: str) -> bool:
-        actor = await self._actor(channel)
+    def could_decide(self, row: Record) -> bool:
+        """Return False only if `may_decide` would, as far as the rosters say that were read for this answer."""
+        for channel, step in self._deciding(row):
+            actor = self._actors.get(channel.name)
+            if actor is None or self._may_decide_in(channel, row, step, actor):
+                return True
+        return False
+
+    def _deciding(self, row: Record) -> Iterator[tuple[Channel, str]]:
+        """Yield the channels that decide the waiting level, each with the level's step."""
+        level, configuration = row.waiting_level, self._configuration.value
+        if level is None:
+            return
+        for channel in (configuration.home(row), second_channel(row, configuration, level.step)):
+            if channel:
+                yield channel, level.step
+
+    def _may_decide_in(self, channel: Channel, row: Record, step: str, actor: Actor) -> bool:
         refusal = self._permission.refusal(row, channel.name, actor, action=Verdict.REJECT, step=step, comment=None)
         return refusal is None
 

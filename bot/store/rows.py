@@ -22,7 +22,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.domain.storable import storable, storable_row
 from bot.domain.surface import Surface
-from bot.ports.store import Change, PersonalChat, RowUnreadable, Watched
+from bot.ports.store import Change, PersonalChat, RowUnreadable, Wanted, Watched, every_row
 from bot.store.unrecognized import FIELD, as_json, decode_newer, merged, with_unrecognized
 
 T = TypeVar("T")
@@ -173,11 +173,15 @@ def decode_listed_row(request: str, text: str) -> Record:
 
 
 def watched_rows(
-    found: Iterable[tuple[RequestKey, Callable[[], Record]]], *, unchanged: Iterable[RequestKey] = ()
+    found: Iterable[tuple[RequestKey, Callable[[], Record]]],
+    *,
+    wanted: Wanted = every_row,
+    unchanged: Iterable[RequestKey] = (),
 ) -> Watched:
     """Return a page of watched rows, oldest first, and the keys of the rows that cannot be read, or need not be.
 
-    `found` has the key of each row, and the function that reads it. Rows that are no longer watched are left out.
+    `found` has the key of each row, and the function that reads it. Rows that are no longer watched, or are not wanted,
+    are left out.
     """
     rows, unreadable = [], []
     for key, read in found:
@@ -185,7 +189,9 @@ def watched_rows(
             rows.append(read())
         except RowUnreadable:
             unreadable.append(key)
-    watched = sorted((row for row in rows if row.watched), key=lambda row: (row.created_at, str(row.key)))
+    watched = sorted(
+        (row for row in rows if row.watched and wanted(row)), key=lambda row: (row.created_at, str(row.key))
+    )
     return Watched(tuple(watched), tuple(sorted(unreadable)), tuple(unchanged))
 
 

@@ -317,6 +317,20 @@ async def test_watched_rows_whose_version_is_known_are_not_read(shelf: Shelf, mo
     assert read == ([] if isinstance(store, MemoryStore) else [f"request {each}" for each in (key_of(1), key_of(3))])
 
 
+async def test_watched_rows_that_are_not_wanted_are_left_out_outside_the_event_loop(store: Store) -> None:
+    """The keys of unchanged rows are listed all the same: they were not read."""
+    written = [await store.apply(key_of(number), due_at(NOW), now=NOW) for number in range(4)]
+    in_loop: list[bool] = []
+
+    def wanted(row: Record) -> bool:
+        in_loop.append(threading.current_thread() is threading.main_thread())
+        return row.key == key_of(2)
+
+    found = await all_watched(store, known={key_of(3): written[3].version}, wanted=wanted)
+    assert (found.rows, found.unchanged) == ((written[2],), (key_of(3),))
+    assert in_loop == [isinstance(store, MemoryStore)] * 3
+
+
 async def test_rows_are_found_by_their_ops_item_id(store: Store) -> None:
     """The rows of every account and Region are found."""
     for key in (KEY, OTHER_REGION, key_of(2)):

@@ -28,7 +28,9 @@ from bot.ports.store import (
     Store,
     StoreUnavailable,
     StoreUncertain,
+    Wanted,
     Watched,
+    every_row,
 )
 from bot.store.rows import apply_change, watched_rows
 
@@ -107,7 +109,11 @@ class MemoryStore:
         return min((each.requeue_at for each in records if each.requeue_at), default=None)
 
     async def watched(
-        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+        self,
+        place: Place | None = None,
+        *,
+        known: Mapping[RequestKey, int] = NOTHING_KNOWN,
+        wanted: Wanted = every_row,
     ) -> AsyncIterator[Watched]:
         found = [each for each in self._working().records.values() if each.watched and is_at(each.key, place)]
         if unchanged := tuple(each.key for each in found if known.get(each.key) == each.version):
@@ -118,7 +124,7 @@ class MemoryStore:
             await asyncio.sleep(0)  # the real stores read a page in a thread
             self._working()
             page = found[first : first + MOST_IN_PAGE]
-            yield watched_rows((each.key, partial(self._row, each.key)) for each in page)
+            yield watched_rows(((each.key, partial(self._row, each.key)) for each in page), wanted=wanted)
 
     async def find(self, ops_item_id: str) -> Sequence[Record]:
         records = self._working().records.values()
@@ -223,11 +229,9 @@ def is_at(key: RequestKey, place: Place | None) -> bool:
     return place is None or (key.account, key.region) == place
 
 
-async def all_watched(
-    store: Store, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
-) -> Watched:
-    """Return all pages of watched rows as one."""
-    pages = [page async for page in store.watched(place, known=known)]
+async def all_watched(store: Store, place: Place | None = None, **named: Any) -> Watched:
+    """Return all pages of watched rows as one. `named` has further arguments of `Store.watched`."""
+    pages = [page async for page in store.watched(place, **named)]
     rows = tuple(row for page in pages for row in page.rows)
     unchanged = tuple(key for page in pages for key in page.unchanged)
     return Watched(rows, tuple(sorted(key for page in pages for key in page.unreadable)), unchanged)

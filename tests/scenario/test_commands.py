@@ -1,8 +1,10 @@
 """Commands that people write to the bot, over fakes of AWS and Teams."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,14 +15,15 @@ from bot.domain.request import RequestKey
 from bot.domain.shown.replies.commands import BotCommand
 from bot.domain.shown.replies.reply_views import HelpView, MessageCode, MessageView, PendingView, SetupView, View
 from bot.domain.shown.views import CardView
-from bot.ports.store import MOST_IN_PAGE, NOTHING_KNOWN, Place, Store, Watched
+from bot.ports.store import MOST_IN_PAGE, Place, Store, Watched
 from bot.rendering import render
 from bot.rendering.command_names import COMMAND_NAMES
 from bot.rendering.i18n import LOCALES
 from bot.rendering.template import Card
 from bot.service.clicks.click import Verb
-from bot.service.commands import LONGEST_LIST, MOST_COUNTED, setup_view
+from bot.service.commands import setup_view
 from bot.service.incoming import IncomingMessage
+from bot.service.pending import LONGEST_LIST, MOST_COUNTED
 from tests.contract import documents
 from tests.fakes.aws import TARO
 from tests.fakes.card_text import nodes, shown
@@ -340,7 +343,7 @@ async def test_list_of_pending_requests_is_cut_after_fifteen_and_counts_the_rest
 
 
 async def test_list_of_a_thousand_pending_requests_is_read_and_counted_only_in_part(world: World) -> None:
-    """The card says "at least": the command stops after two pages of rows."""
+    """The card says "at least": the command stops after one page of a hundred rows."""
     await world.posted_many(1000)
     world.store = store = PagesCounted(world.store)
     world.build()
@@ -348,7 +351,7 @@ async def test_list_of_a_thousand_pending_requests_is_read_and_counted_only_in_p
     assert isinstance(view, PendingView)
     assert (len(view.requests), view.more, view.counted) == (LONGEST_LIST, MOST_COUNTED, False)
     assert "at least 85 more" in shown(render(view, locale="en", timezone="UTC"))
-    assert store.pages == 2
+    assert (store.pages, MOST_IN_PAGE) == (1, 100)
 
 
 async def test_event_loop_runs_other_tasks_while_pending_requests_are_read(world: World) -> None:
@@ -356,6 +359,35 @@ async def test_event_loop_runs_other_tasks_while_pending_requests_are_read(world
     await world.posted_many(1000)
     turns = await turns_during(asked(world, "pending", who=person(77), personal=True))
     assert turns >= 1000 / MOST_IN_PAGE
+
+
+async def test_request_of_a_persons_own_channel_is_listed_after_many_of_a_channel_that_they_are_not_in() -> None:
+    """The rows of the other channel fill more than a page, and are left out where they are read."""
+    other = replace(APPROVALS, name="others", conversation="19:others@thread.tacv2", fallback=False)
+    world = new_world(APPROVALS, other)
+    await world.posted_many(MOST_IN_PAGE + 20)
+    assert isinstance(world.store, MemoryStore)
+    key, row = next(reversed(world.store.tables.records.items()))
+    assert row.route is not None
+    route = replace(row.route, channel="others", conversation=other.conversation)
+    world.store.tables.records[key] = replace(row, route=route, created_at=row.created_at + timedelta(seconds=1))
+    world.people = OnlyIn(world.people.people, other.conversation)
+    world.build()
+    view = await asked(world, "pending", who=HANAKO, personal=True)
+    assert isinstance(view, PendingView)
+    assert [(line.ops_item_id, line.turn) for line in view.requests] == [(key.ops_item_id, True)]
+
+
+class OnlyIn(FakePeople):
+    """People who are in one conversation, and in no other."""
+
+    def __init__(self, people: Sequence[Person], conversation: str) -> None:
+        super().__init__(people)
+        self._conversation = conversation
+
+    async def member(self, conversation: str, object_id: str) -> Person | None:
+        """Return the person only in this conversation."""
+        return await super().member(conversation, object_id) if conversation == self._conversation else None
 
 
 async def test_simultaneous_pending_commands_never_read_the_rows_at_the_same_time(world: World) -> None:
@@ -380,13 +412,11 @@ class PagesCounted(MemoryStore):
         super().__init__(other.tables)
         self.pages = self.at_once = self.most_at_once = 0
 
-    async def watched(
-        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
-    ) -> AsyncIterator[Watched]:
+    async def watched(self, place: Place | None = None, **named: Any) -> AsyncIterator[Watched]:
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         try:
-            async for page in super().watched(place, known=known):
+            async for page in super().watched(place, **named):
                 self.pages += 1
                 yield page
         finally:

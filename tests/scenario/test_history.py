@@ -1,8 +1,9 @@
 """`my requests` and `history`, over fakes of AWS and Teams: what a person may see of past requests."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,13 @@ from bot.domain.request import RequestKey, Status
 from bot.domain.routing import Match
 from bot.domain.shown.replies.reply_views import HistoryKind, HistoryView
 from bot.domain.shown.views import Banner
-from bot.ports.store import NOTHING_KNOWN, Place, Watched
+from bot.ports.store import Place, Watched
 from bot.rendering import render
 from bot.service.clicks.click import Verb
-from bot.service.commands import LONGEST_LIST, Reply
+from bot.service.commands import Reply
 from bot.service.incoming import IncomingMessage
 from bot.service.past_requests import MOST_LISTED
+from bot.service.pending import LONGEST_LIST
 from tests.fakes.aws import TARO
 from tests.fakes.card_text import shown
 from tests.fakes.chat import CHANNEL, HANAKO, ICHIRO, TARO_PERSON, person
@@ -228,11 +230,9 @@ class ReadsCounted(MemoryStore):
         self.rows += len(keys)
         return await super().load_several(keys)
 
-    async def watched(
-        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
-    ) -> AsyncIterator[Watched]:
+    async def watched(self, place: Place | None = None, **named: Any) -> AsyncIterator[Watched]:
         self.rows += len(self.tables.records)
-        async for page in super().watched(place, known=known):
+        async for page in super().watched(place, **named):
             yield page
 
 

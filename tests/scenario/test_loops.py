@@ -1,9 +1,10 @@
 """The loops survive failures of one request, the store, the queue or AWS, and never spin."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from bot.domain.record import ROW_LEASE, Record
 from bot.domain.request import AccessRequest, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, Hint
-from bot.ports.store import MOST_IN_PAGE, NOTHING_KNOWN, Change, Place, StoreUnavailable, Watched
+from bot.ports.store import MOST_IN_PAGE, Change, Place, StoreUnavailable, Watched
 from bot.service.reconcile.loop import SHORTEST_SLEEP, SIDE_BY_SIDE
 from bot.service.sources.installation_events import InstallationEvents
 from bot.service.sources.intake import QUEUE
@@ -49,12 +50,10 @@ class RefusingStore(MemoryStore):
         self.refuse("next_due")
         return await super().next_due()
 
-    def watched(
-        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
-    ) -> AsyncIterator[Watched]:
+    def watched(self, place: Place | None = None, **named: Any) -> AsyncIterator[Watched]:
         """Yield the watched rows."""
         self.refuse("watched")
-        return super().watched(place, known=known)
+        return super().watched(place, **named)
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
         """Write."""

@@ -5,9 +5,10 @@ to date.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from bot.domain.request import RequestKey, Verdict
 from bot.domain.shown.card_places import LATE_ROW
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import SignalRefused
-from bot.ports.store import NOTHING_KNOWN, Place, Watched
+from bot.ports.store import Place, Watched
 from bot.ports.teams import Message, Posted
 from bot.service.clicks.click import Answer, Verb
 from bot.service.clicks.orphan_cards import MOST_CARDS, MOST_UNKNOWN
@@ -270,11 +271,9 @@ class CountingStore(MemoryStore):
 
     scans = 0
 
-    def watched(
-        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
-    ) -> AsyncIterator[Watched]:
+    def watched(self, place: Place | None = None, **named: Any) -> AsyncIterator[Watched]:
         self.scans += 1
-        return super().watched(place, known=known)
+        return super().watched(place, **named)
 
 
 async def test_reads_of_all_open_rows_after_clicks_on_unknown_cards_are_rate_limited() -> None:

@@ -3,11 +3,12 @@
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -18,7 +19,7 @@ from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status, Verdict
 from bot.domain.routing import Account
 from bot.ports.aws import AwsUnavailable, ListedRequest
-from bot.ports.store import MOST_IN_PAGE, NOTHING_KNOWN, Change, Place, StoreUnavailable, Watched
+from bot.ports.store import MOST_IN_PAGE, Change, Place, StoreUnavailable, Watched
 from bot.service.sources.place_sweep import SWEEP_LEASE, SweepServices
 from bot.service.sources.sweep import SKIPPED_PAUSE, Sweep
 from bot.store.sqlite.store import SqliteStore
@@ -555,11 +556,9 @@ class ReadRows(MemoryStore):
         super().__init__()
         self.read: list[str] = []
 
-    async def watched(
-        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
-    ) -> AsyncIterator[Watched]:
+    async def watched(self, place: Place | None = None, **named: Any) -> AsyncIterator[Watched]:
         """Yield the watched rows."""
-        async for page in super().watched(place, known=known):
+        async for page in super().watched(place, **named):
             self.read += [row.key.ops_item_id for row in page.rows]
             yield page
 

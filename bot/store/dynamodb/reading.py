@@ -17,7 +17,7 @@ from bot.domain.audit import AuditEntry
 from bot.domain.history import HistoryEntry
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import PersonalChat, Replica, RowUnreadable, Watched
+from bot.ports.store import PersonalChat, Replica, RowUnreadable, Wanted, Watched
 from bot.store.dynamodb import items
 from bot.store.dynamodb.calls import Answer, Calls, Patience, part
 from bot.store.rows import watched_rows
@@ -64,10 +64,11 @@ class Reading:
         keys = [items.request_of(entry) for entry in part(answer, "Items")]
         return keys, _start_after(answer)
 
-    def watched(self, *, keys: Iterable[RequestKey]) -> Watched:
-        """Return those of the rows that are still watched, oldest first."""
+    def watched(self, *, keys: Iterable[RequestKey], wanted: Wanted) -> Watched:
+        """Return those of the rows that are still watched, and wanted, oldest first."""
         found = self._items(map(items.row_key, keys))
-        return watched_rows((items.request_of(item), partial(items.listed_row, item)) for item in found)
+        read = ((items.request_of(item), partial(items.listed_row, item)) for item in found)
+        return watched_rows(read, wanted=wanted)
 
     def unchanged(self, *, keys: Iterable[RequestKey], known: Mapping[RequestKey, int]) -> tuple[RequestKey, ...]:
         """Return those of the rows that have the version in `known`. Only the versions are read."""

@@ -33,7 +33,9 @@ from bot.ports.store import (
     StoreDamaged,
     StoreUnavailable,
     StoreUncertain,
+    Wanted,
     Watched,
+    every_row,
 )
 from bot.store.dynamodb import items
 from bot.store.dynamodb import table as shape
@@ -137,20 +139,24 @@ class DynamoStore:
         return await self._read(lambda table: table.next_due([recent] if recent else ()))
 
     async def watched(
-        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+        self,
+        place: Place | None = None,
+        *,
+        known: Mapping[RequestKey, int] = NOTHING_KNOWN,
+        wanted: Wanted = every_row,
     ) -> AsyncIterator[Watched]:
         """Yield the rows whose requests AWS may still change, oldest first. A new row may be missing for seconds."""
         start: Start | None = {}
         while start is not None:
             keys, start = await self._read(partial(Reading.watched_keys, start=start), times=MANY)
-            wanted = [key for key in keys if place is None or (key.account, key.region) == place]
-            if seen := [key for key in wanted if key in known]:
-                unchanged = await self._read(partial(Reading.unchanged, keys=seen, known=known), times=MANY)
-                yield Watched(unchanged=unchanged)
-                wanted = [key for key in wanted if key not in frozenset(unchanged)]
-            for first in range(0, len(wanted), MOST_IN_PAGE):
-                some = wanted[first : first + MOST_IN_PAGE]
-                yield await self._read(partial(Reading.watched, keys=some), times=MANY)
+            here = [key for key in keys if place is None or (key.account, key.region) == place]
+            if seen := [key for key in here if key in known]:
+                unchanged = frozenset(await self._read(partial(Reading.unchanged, keys=seen, known=known), times=MANY))
+                yield Watched(unchanged=tuple(unchanged))
+                here = [key for key in here if key not in unchanged]
+            for first in range(0, len(here), MOST_IN_PAGE):
+                some = here[first : first + MOST_IN_PAGE]
+                yield await self._read(partial(Reading.watched, keys=some, wanted=wanted), times=MANY)
 
     async def forget_expired(self, now: datetime) -> int:  # noqa: ARG002  (DynamoDB uses its own clock)
         """Do nothing: DynamoDB's time to live deletes expired rows within days. Until then they are ordinary rows."""

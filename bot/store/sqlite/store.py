@@ -32,7 +32,9 @@ from bot.ports.store import (
     RowUnreadable,
     StoreDamaged,
     StoreUnavailable,
+    Wanted,
     Watched,
+    every_row,
 )
 from bot.store.rows import (
     AUDIT_ENTRY,
@@ -192,12 +194,17 @@ class SqliteStore:
         return _moment((await self._rows(_NEXT_DUE))[0][0])
 
     async def watched(
-        self, place: Place | None = None, *, known: Mapping[RequestKey, int] = NOTHING_KNOWN
+        self,
+        place: Place | None = None,
+        *,
+        known: Mapping[RequestKey, int] = NOTHING_KNOWN,
+        wanted: Wanted = every_row,
     ) -> AsyncIterator[Watched]:
         """Yield the rows whose requests AWS may still change, in pages, oldest first."""
         last: _Last | None = _START_OF_TIME
         while last is not None:
-            page, last = await self._thread.read(partial(_watched, place=place, known=known, after=last))
+            read = partial(_watched, place=place, known=known, wanted=wanted, after=last)
+            page, last = await self._thread.read(read)
             yield page
 
     async def forget_expired(self, now: datetime) -> int:
@@ -408,7 +415,12 @@ def _history_entry(subject: str, row: tuple[Any, ...]) -> HistoryEntry:
 
 
 def _watched(
-    connection: sqlite3.Connection, *, place: Place | None, known: Mapping[RequestKey, int], after: _Last
+    connection: sqlite3.Connection,
+    *,
+    place: Place | None,
+    known: Mapping[RequestKey, int],
+    wanted: Wanted,
+    after: _Last,
 ) -> tuple[Watched, _Last | None]:
     """Return a page of watched rows, and the creation time and key of its last row; None if no rows follow."""
     first, end = (f"{'/'.join(place)}/", f"{'/'.join(place)}0") if place else ("", "~")  # 0 follows / in ASCII
@@ -421,7 +433,7 @@ def _watched(
         if len(changed) == MOST_IN_PAGE or len(unchanged) == MOST_UNREAD_IN_PAGE:
             last = created_at, text
             break
-    return watched_rows(_listed(connection, changed), unchanged=unchanged), last
+    return watched_rows(_listed(connection, changed), wanted=wanted, unchanged=unchanged), last
 
 
 def _listed(

@@ -39,9 +39,14 @@ _MARKUP = regex.compile(r"[<>&\[\]*`~\\#|]|(?<![^\W_])_|_(?![^\W_])|(?<=:)(?=//)
 
 def escape(text: str) -> str:
     """Return the text without anything that clients evaluate or cannot show, for a TextRun or an input field."""
-    if text.isprintable() and "{{" not in text:
+    if "{{" not in text and (text.isprintable() or _without_marks(text).isprintable()):
         return text  # nearly all texts: every other character that _LIVE matches is not printable
     return _LIVE.sub(_harmless, text)
+
+
+def _without_marks(text: str) -> str:
+    """Return the text without the marks that keep or divide lines of a card. They are not printable, but harmless."""
+    return text.replace(_BREAK, "").replace("\N{NO-BREAK SPACE}", "").replace("\N{WORD JOINER}", "")
 
 
 def sanitize(text: str) -> str:

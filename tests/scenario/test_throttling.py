@@ -76,6 +76,20 @@ async def test_failed_posts_are_repeated_without_another_read_of_aws() -> None:
     assert world.aws.count("observe") == 1
 
 
+async def test_message_is_sent_at_the_moment_that_is_kept_for_it() -> None:
+    """Our own rate limit gives it three moments in turn. No pause is added, and none grows: nothing has failed."""
+    world = new_world()
+    key = world.aws.add()
+    world.chat.before["post"] += [ChatThrottled(THROTTLED, booked=True) for _ in range(3)]
+    await world.shown(key)
+    async with world.running():
+        await world.clock.advance(3 * THROTTLED - 1)
+        assert world.chat.of("post") == []
+        await world.clock.advance(2)
+    assert len(world.chat.of("post")) == 1
+    assert world.aws.count("observe") == 1
+
+
 async def test_event_during_a_postponed_delivery_causes_a_read_of_aws() -> None:
     """The request is rejected while its card waits for Teams. The row then has the rejection."""
     world, key = await _postponed()

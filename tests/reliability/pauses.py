@@ -21,8 +21,9 @@ from tests.fakes.outside import NAMING, Outside, Process, doubled, extras, wrong
 from tests.reliability.rest import STUCK, Stuck, until_at_rest
 
 GAP = "Requests.signal"  # the call after the last check
-# Only for approved requests, and this proof ends with the decision; and only if answers are targeted messages.
-NOT_CALLED = {"Requests.revoked", "Requests.grant", "Chat.reply_to_one"}
+# Only for approved requests, and this proof ends with the decision; only if answers are targeted messages; and only if a
+# channel lists whom to mention.
+NOT_CALLED = {"Requests.revoked", "Requests.grant", "Chat.reply_to_one", "People.with_ids"}
 PORTS = calls_of(Requests, Chat, People) - NOT_CALLED - {GAP}
 ANSWER = " answered"
 APPLIED = "Store.apply" + ANSWER  # the write is stored, but the process has no answer

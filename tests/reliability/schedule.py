@@ -51,8 +51,9 @@ SLOWEST = 3.0  # seconds per wait; a call waits twice, and a lease of 30 s must 
 MOST_TURNS = 4
 MOST_ROUNDS = 8  # rounds of clicks while AWS waits for a decision
 WITHDRAWN = 0.2  # share of the rounds in which the requester cancels during the votes
-ENDERS = (Verb.REVOKE, Verb.END_SESSIONS)  # two people revoke; one of them also ends sessions
-REVOKED = 0.5  # share of the approvals that are revoked
+ENDERS = ((Verb.REVOKE, Verb.END_SESSIONS), (Verb.END_SESSIONS, Verb.END_SESSIONS))  # what two people click
+REVOKED = 0.8  # share of the approvals that are revoked
+GIVEN_BACK = 0.5  # share of these that the requester gives back at the same time
 PATIENT = 0.2  # share of the runs in which people wait before they click, and which last minutes
 LONGEST_WAIT = 150.0  # seconds before a round of clicks
 REVIEWED = 0.5  # share of the rounds in which a person marks "I'm reviewing this"
@@ -155,9 +156,9 @@ class Crowd:
         self.answers.append((process.press(who, verb or vote, step, where=where), gate))
 
     async def take_back(self, *under_way: asyncio.Task[None]) -> None:
-        """Let two people revoke the approval, and its requester give it back, at about the same time. Raises Stuck.
+        """Let two people revoke the approval at about the same time; sometimes its requester gives it back. Raises Stuck.
 
-        One of the two also ends the open sessions.
+        One of the two, or both, also end the open sessions.
         """
         level, within = self.outside.truth.last_level, self.chance.choice((0.0, 0.1, 3.0))
         assert level is not None
@@ -166,9 +167,10 @@ class Crowd:
             self.outside.sessions.open(node, self.outside.clock.now(), owner=owner)
         pressed = [
             self.click(who, level.step, within, verb)
-            for who, verb in zip(CLICKERS[:2], self.chance.sample(ENDERS, 2), strict=True)
+            for who, verb in zip(CLICKERS[:2], self.chance.sample(self.chance.choice(ENDERS), 2), strict=True)
         ]
-        pressed.append(self.click(TARO_PERSON, "", within, Verb.GIVE_BACK))
+        if self.chance.random() < GIVEN_BACK:  # mostly before the others, because no roster is read for the requester
+            pressed.append(self.click(TARO_PERSON, "", within, Verb.GIVE_BACK))
         await self.rest(*map(asyncio.create_task, pressed), *under_way)
 
     async def rest(self, *under_way: asyncio.Task[None]) -> None:

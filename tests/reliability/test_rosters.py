@@ -161,7 +161,7 @@ class Unhurried(Directory):
             self._patience = brief
 
 
-READING = ("service_urls", "tenant_id", "telemetry")  # what a RosterReader needs
+READING = ("service_urls", "tenant_id", "telemetry")  # what a RosterReader also needs
 
 
 @asynccontextmanager
@@ -304,7 +304,7 @@ class Trusting(Directory):
 
     def __init__(self, connector: Connector, **given: Any) -> None:
         super().__init__(connector, **given)
-        self._reader = TrustingReader(connector, **{name: given[name] for name in READING})
+        self._reader = TrustingReader(connector, pace=self._pace, **{name: given[name] for name in READING})
 
 
 class Content(Directory):
@@ -312,7 +312,7 @@ class Content(Directory):
 
     def __init__(self, connector: Connector, **given: Any) -> None:
         super().__init__(connector, **given)
-        self._reader = ContentReader(connector, **{name: given[name] for name in READING})
+        self._reader = ContentReader(connector, pace=self._pace, **{name: given[name] for name in READING})
 
 
 async def test_control_clicks_are_wrongly_allowed_if_a_missing_tenant_counts_as_the_own_one(figure: Figure) -> None:

@@ -11,8 +11,8 @@ from tests.reliability.soaking import Measured, soak
 
 pytestmark = pytest.mark.usefixtures("silence")  # the captured log would count as growth
 
-WARM_UP = size(ci=40, long=2_500)  # `long` fills the caches: 2,048 tokens and 4,096 texts
-LIVES = size(ci=120, long=10_000)
+WARM_UP = size(ci=70, long=2_500)  # `ci` fills the caches of rows and cards, `long` also 2,048 tokens and 4,096 texts
+LIVES = size(ci=110, long=10_000)
 GROWTH = 0.05  # allowed share of growth in memory after the warm-up
 CONNECTIONS = 2  # allowed difference in open connections, one in each direction
 # Objects that may remain for each request: in a short run the bounded caches still fill. A request that is never

@@ -22,7 +22,7 @@ from bot.rendering.template import Card
 from bot.service.clicks.click import Answer
 from bot.service.current_configuration import CurrentConfiguration
 
-VIEWS_KEPT: Final = 256  # of cards, and of single people: a rush of clicks and refreshes is about few rows
+VIEWS_KEPT: Final = 64  # of cards, and of single people: a rush of clicks and refreshes is about few rows
 
 
 @dataclass(frozen=True, slots=True)

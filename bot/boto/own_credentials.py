@@ -6,10 +6,13 @@ https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html
 """
 
 import threading
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import botocore.session
 from boto3.session import Session
+from botocore.utils import parse_timestamp
 
 from bot.boto.failures import RAISED
 
@@ -59,8 +62,21 @@ class OwnCredentials:
         core.set_config_variable("sts_regional_endpoints", "regional")
         if self._loader:
             core.register_component("data_loader", self._loader)
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
         self._loader = core.get_component("data_loader")
         return Session(botocore_session=core)
+
+
+def _moment(value: Any) -> datetime:
+    """Return a time of an answer in UTC.
+
+    botocore converts each to the local time zone, which takes a third of the time to parse a page of a list.
+    """
+    if isinstance(value, (int, float)):
+        with suppress(ValueError, OverflowError, OSError):
+            return datetime.fromtimestamp(value, UTC)
+    found: datetime = parse_timestamp(value)
+    return found
 
 
 def _credentials(session: Session) -> object:

@@ -5,6 +5,7 @@ A field that may be None is None if AWS gave no value or it could not be read. A
 """
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -35,7 +36,8 @@ class RequestKey:
         found = _KEY.fullmatch(text) if isinstance(text, str) else None
         if not found:
             raise InvalidRequestKey
-        return cls(**found.groupdict())
+        account, region, ops_item_id = found.groups()
+        return cls(sys.intern(account), sys.intern(region), ops_item_id)  # few places, many keys
 
     def __str__(self) -> str:
         return f"{self.account}/{self.region}/{self.ops_item_id}"

@@ -14,7 +14,7 @@ from bot.aws.calls.clients import Clients, Place
 from bot.aws.calls.rate_limit import Lane
 from bot.aws.jit.assumptions import OPS_ITEM_WORDS, PENDING_OPS_ITEMS, REVOKED_OPS_ITEMS, RUNNING_EXECUTIONS
 from bot.aws.jit.executions import ACCESS_REQUEST
-from bot.aws.jit.ops_items import UnreadableOpsItem, parse_ops_item
+from bot.aws.jit.ops_items import UnreadableOpsItem, parse_listed
 from bot.aws.jit.targets import TYPE
 from bot.boto.failures import CallFailed, unavailable
 from bot.boto.fields import mapping, moment, text
@@ -116,20 +116,12 @@ def listed_ops_item(place: Place, row: Answer) -> ListedRequest | None:
 def _listed(key: RequestKey, row: Answer) -> ListedRequest | None:
     """Return the request of a row; None for an OpsItem that is not a request."""
     try:
-        item = parse_ops_item(row, key)
+        return parse_listed(row, key)
     except UnreadableOpsItem:
         if mapping(row.get("OperationalData")):
             return None
         status = OPS_ITEM_WORDS.get(text(row.get("Status")) or "", Status.UNKNOWN)
         return ListedRequest(key, status, moment(row.get("LastModifiedTime")))
-    return ListedRequest(
-        key,
-        item.status,
-        item.modified_at,
-        replica_of=item.replica_of,
-        auto_approved=item.auto_approved,
-        requested_at=item.requested_at if item.auto_approved else None,
-    )
 
 
 def listed_execution(place: Place, row: Answer) -> ListedRequest | None:

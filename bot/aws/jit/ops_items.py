@@ -12,6 +12,7 @@ from bot.aws.jit.assumptions import AUTO_POLICY, OPS_ITEM_WORDS
 from bot.aws.jit.targets import TYPE, target_nodes
 from bot.boto.fields import decoded, duration, mapping, moment, text
 from bot.domain.request import InvalidRequestKey, RequestKey, Status
+from bot.ports.aws import ListedRequest
 
 _GRANTED = frozenset({Status.APPROVED, Status.REVOKED})
 
@@ -46,23 +47,17 @@ class OpsItem:
 
     @property
     def auto_approved(self) -> bool:
-        """True if no approval is needed: there is no execution, and the policy or the status shows that."""
-        return self.execution_id is None and (self.policy == AUTO_POLICY or self.status in _GRANTED)
+        """True if no approval is needed."""
+        return _is_auto_approved(self.status, self.policy, self.execution_id)
 
 
 def parse_ops_item(document: object, key: RequestKey) -> OpsItem:
     """Parse the member OpsItem of GetOpsItem, or a row of DescribeOpsItems. Raises UnreadableOpsItem."""
     raw = mapping(document)
-    data = _operational_data(raw)
-    if raw.get("OpsItemType", TYPE) != TYPE or TYPE not in data:
-        raise UnreadableOpsItem("NotAnAccessRequest")
-    if raw.get("OpsItemId", key.ops_item_id) != key.ops_item_id:
-        raise UnreadableOpsItem("AnotherOpsItem")
-    details = mapping(decoded(data[TYPE]))
-    asker = mapping(details.get("requester"))
-    status = OPS_ITEM_WORDS.get(text(raw.get("Status")) or "", Status.UNKNOWN)
+    details = _details(raw, key)
+    asker, data = mapping(details.get("requester")), _operational_data(raw)
+    status, replica_of = _status(raw), _replica_of(asker)
     span = duration(data.get(f"{TYPE}/accessduration"))
-    replica_of = _source(asker) if _is_true(asker.get("isReplica")) else None
     window = _window(data, span)
     start, end = window if status in _GRANTED else (None, None)
     return OpsItem(
@@ -82,6 +77,48 @@ def parse_ops_item(document: object, key: RequestKey) -> OpsItem:
         replica_of=replica_of,
         has_window=any(window),
     )
+
+
+def parse_listed(document: object, key: RequestKey) -> ListedRequest:
+    """Parse a row of DescribeOpsItems as far as the sweep compares it. Raises UnreadableOpsItem.
+
+    `parse_ops_item` takes four times as long, and a list may have ten thousand rows.
+    """
+    raw = mapping(document)
+    details, status = _details(raw, key), _status(raw)
+    execution_id = text(details.get("automationExecutionId"))
+    auto_approved = _is_auto_approved(status, _present(details.get("approvalPolicy")), execution_id)
+    return ListedRequest(
+        key,
+        status,
+        moment(raw.get("LastModifiedTime")),
+        replica_of=_replica_of(mapping(details.get("requester"))),
+        auto_approved=auto_approved,
+        requested_at=moment(raw.get("CreatedTime")) if auto_approved else None,
+    )
+
+
+def _is_auto_approved(status: Status, policy: str | None, execution_id: str | None) -> bool:
+    """True if there is no execution, and the policy or the status shows that no approval is needed."""
+    return execution_id is None and (policy == AUTO_POLICY or status in _GRANTED)
+
+
+def _details(raw: Mapping[str, object], key: RequestKey) -> Mapping[str, object]:
+    """Return what an OpsItem says about its access request. Raises UnreadableOpsItem."""
+    data = mapping(raw.get("OperationalData"))
+    if raw.get("OpsItemType", TYPE) != TYPE or TYPE not in data:
+        raise UnreadableOpsItem("NotAnAccessRequest")
+    if raw.get("OpsItemId", key.ops_item_id) != key.ops_item_id:
+        raise UnreadableOpsItem("AnotherOpsItem")
+    return mapping(decoded(mapping(data[TYPE]).get("Value")))
+
+
+def _status(raw: Mapping[str, object]) -> Status:
+    return OPS_ITEM_WORDS.get(text(raw.get("Status")) or "", Status.UNKNOWN)
+
+
+def _replica_of(asker: Mapping[str, object]) -> RequestKey | None:
+    return _source(asker) if _is_true(asker.get("isReplica")) else None
 
 
 def _operational_data(raw: Mapping[str, object]) -> dict[str, object]:

@@ -42,9 +42,8 @@ async def measure(world: Product) -> Values:
     aws = (min(each.card for each in more_aws) - took) / MORE
     teams = (min(each.card for each in more_teams) - took) / MORE
     return {
-        "click_trips_aws": aws,
-        "click_trips_teams": teams,
-        "click_trips": round(aws) + round(teams),
+        "click_trips_aws": round(aws),
+        "click_trips_teams": round(teams),
         "click_above_ms": 1000 * (took - round(aws) * AWS - round(teams) * TEAMS),
         "click_apart": min(each.apart for each in more_teams) / (TEAMS + MORE),
     }

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import at_once, cards, click, invoke, members, rendering, rosters, sweep
+from tests.bench import at_once, cards, click, event, intake, invoke, members, on_dynamodb, rendering, rosters, sweep
 from tests.bench.served import Served, Servers, measured_core, until
 from tests.bench.table import Values
 from tests.fakes.people import TARO
 from tests.fakes.product import product
 
-PARTS = ("1", "2", "4", "5", "6", "7", "8", "9")
+PARTS = ("1", "2", "3", "4", "5", "6", "7", "8", "9")
 IDLE = 10.0  # seconds of idleness that are measured
 
 
@@ -25,8 +25,11 @@ async def run(parts: Iterable[str]) -> Values:
     """Measure the named parts once."""
     parts, began = set(parts), time.process_time()
     values = rendering.measure() if "8" in parts else {}
-    if parts & {"1", "2", "5", "7"}:
+    if parts & {"1", "2", "3", "5", "7"}:
         values |= await _served(parts)
+    if "5" in parts:
+        with tempfile.TemporaryDirectory() as name:
+            values |= await on_dynamodb.measure(measured_core(), Path(name))
     if "6" in parts:
         values |= await sweep.measure(measured_core())
     if "4" in parts:
@@ -54,8 +57,11 @@ async def _served(parts: set[str]) -> Values:
                 values |= await invoke.measure(servers, world, served, card, folder)
             if "2" in parts:
                 values |= await click.measure(world)
+            if "3" in parts:
+                values |= await event.measure(world)
             if "5" in parts:
                 values |= await cards.measure(world, served)
+                values |= await intake.measure(world)
     return values
 
 

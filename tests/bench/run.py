@@ -11,7 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import at_once, cards, click, event, intake, invoke, members, on_dynamodb, rendering, rosters, sweep
+from tests.bench import (
+    at_once,
+    cards,
+    click,
+    event,
+    intake,
+    invoke,
+    members,
+    on_dynamodb,
+    rendering,
+    rosters,
+    sweep,
+    trail,
+)
 from tests.bench.served import Served, Servers, measured_core, until
 from tests.bench.table import Values
 from tests.fakes.people import TARO
@@ -31,7 +44,7 @@ async def run(parts: Iterable[str]) -> Values:
         with tempfile.TemporaryDirectory() as name:
             values |= await on_dynamodb.measure(measured_core(), Path(name))
     if "6" in parts:
-        values |= await sweep.measure(measured_core())
+        values |= {**await sweep.measure(measured_core()), **await trail.measure()}
     if "4" in parts:
         values |= await at_once.measure()
     if "9" in parts:

@@ -162,7 +162,7 @@ class PlaceSweep:
         self._report_requesters(stored.unidentified.values())
         await self._requeue(due, stored.unreadable)
         await self._rows.store.advance_watermark(*self._place, began)
-        self._done(began, listed=len(sightings), due=len(due))
+        self._done(began, full=full, listed=len(sightings), due=len(due))
 
     def _is_full(self, last: datetime | None, began: datetime) -> bool:
         """True for the first sweep of this process, and for the first one by any process in a span of FULL_EVERY.
@@ -285,12 +285,12 @@ class PlaceSweep:
             if each.modified_at and self._started_at < each.modified_at < now - ANNOUNCED_WITHIN:
                 self._outcomes.failed(Work.EVENT, self._subject, code="no_event")
 
-    def _done(self, began: datetime, *, listed: int, due: int) -> None:
+    def _done(self, began: datetime, **counts: int) -> None:
         now = self._clock.now()
         seconds = (now - began).total_seconds()
         self._count("done")
         self._telemetry.swept(self._account, self._region, seconds=seconds, at=now)
-        log.info("sweep_done", account=self._account, region=self._region, listed=listed, due=due, seconds=seconds)
+        log.info("sweep_done", account=self._account, region=self._region, seconds=seconds, **counts)
 
     def _count(self, outcome: str) -> None:
         self._telemetry.sweeps.labels(account=self._account, region=self._region, outcome=outcome).inc()

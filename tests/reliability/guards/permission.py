@@ -136,6 +136,10 @@ async def _as_complete(identify: Any, identifying: object, request: AccessReques
     return replace(await identify(identifying, request, earlier=earlier), request=request)
 
 
+async def _always_whole(whole: Any, reader: object, root: str) -> Any:
+    return replace(await whole(reader, root), whole=True)
+
+
 async def _first_instance(instances: Any, center: object) -> Any:
     return (await instances(center))[:1]
 
@@ -440,11 +444,7 @@ GUARDS = (
     Guard(
         "an empty roster is not the whole roster",
         DIRECTORY + "test_members_are_requested_singly_if_the_roster_is_empty[{}]",
-        {
-            "bot.teams.people.roster_reader:Roster": around(
-                lambda roster, people, _whole, unclear: roster(people, True, unclear)
-            )
-        },
+        {"bot.teams.people.roster_reader:RosterReader.whole": around(_always_whole)},
     ),
     Guard(
         "without a UPN nobody can be told from a requester known by an address",

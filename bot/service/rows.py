@@ -88,11 +88,11 @@ class Rows:
         If the row is due now, it wakes the reconcile loop, too. The errors of `change` pass through.
         """
         now = self._clock.now()
-        before, deferred = Record(key, now), self._deferred.pop(key, ())
+        before, deferred = Record(key, now), tuple[Change, ...]()
 
         def seen(record: Record) -> Record:
-            nonlocal before
-            before = record
+            nonlocal before, deferred
+            before, deferred = record, self._deferred.get(key, ())
             for each in deferred:
                 record = storable_row(each(record), record)
             return self._storable(change(record))
@@ -101,8 +101,8 @@ class Rows:
             record = await self.store.apply(key, seen, now=now)
         except BaseException:
             self._mark_stale(key)  # the change may have been refused because of a newer row
-            self._put_back(key, deferred)
             raise
+        self._drop_written(key, deferred)
         self._publish(record)
         for entry in steps(before, record, at=now):  # the same write has stored them
             log_audit_entry(entry)
@@ -114,7 +114,8 @@ class Rows:
         """Return the row with a pure change that is stored in the same write as the next change of the row.
 
         For the holder of the lease, who writes the row again at once: a change that is deferred is lost in a crash. It
-        must be correct on its own result. If the next write fails, it stays deferred until `forget_deferred`.
+        must be correct on its own result. It stays deferred until a write with it succeeds, or `forget_deferred`: other
+        writes of this process, which may be refused, are in progress at the same time.
         """
         self._deferred[record.key] = (*self._deferred.get(record.key, ()), change)
         return storable_row(change(record), record)
@@ -213,10 +214,13 @@ class Rows:
             if not await first_of(watch.changed.wait(), pause):
                 watch.stale = True  # no write in this process: read the store again
 
-    def _put_back(self, key: RequestKey, deferred: tuple[Change, ...]) -> None:
-        """Defer changes again that were perhaps not written."""
-        if deferred:
-            self._deferred[key] = (*deferred, *self._deferred.get(key, ()))
+    def _drop_written(self, key: RequestKey, written: tuple[Change, ...]) -> None:
+        """Drop the deferred changes that a write has stored."""
+        left = tuple(each for each in self._deferred.get(key, ()) if each not in written)
+        if left:
+            self._deferred[key] = left
+        else:
+            self._deferred.pop(key, None)
 
     def _mark_stale(self, key: RequestKey) -> None:
         if watch := self._watches.get(key):

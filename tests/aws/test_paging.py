@@ -71,6 +71,7 @@ async def everything(scene: Scene, asked: list[Asked]) -> list[object]:
         return [
             *[await side.requests.observe(key_of(each)) for each in asked],
             await side.requests.list_requests(ACCOUNT, REGION, since),
+            await side.requests.steps(ACCOUNT, REGION),
             await side.requests.revoked(ACCOUNT, REGION, since),
             await side.requests.approval_policies(ACCOUNT, REGION, within=60),
             await side.sessions.active(ACCOUNT, REGION),
@@ -140,6 +141,7 @@ async def test_list_with_endless_pages_is_read_up_to_a_limit(
             assert (request.key, bool(request.levels)) == (key_of(each), True)
         for reading in (
             side.requests.list_requests(ACCOUNT, REGION, since),
+            side.requests.steps(ACCOUNT, REGION),
             side.requests.revoked(ACCOUNT, REGION, since),
             side.requests.approval_policies(ACCOUNT, REGION, within=60),
             side.sessions.active(ACCOUNT, REGION),

@@ -31,7 +31,7 @@ def scene() -> Iterator[Scene]:
 
 
 class FirstPage:
-    """A defective AWS side for the negative control: it reads only the first page of the list."""
+    """A defective AWS side for the negative control: it reads only the first page of the list of requests."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
@@ -42,6 +42,10 @@ class FirstPage:
     async def list_requests(self, account: str, region: str, since: datetime) -> Sequence[ListedRequest]:
         """Return only the first page."""
         return (await self._requests.list_requests(account, region, since))[:PAGE]
+
+    async def steps(self, account: str, region: str) -> Sequence[ListedRequest]:
+        """Return nothing, as before AWS lists the executions."""
+        return ()
 
 
 def watching(requests: Requests) -> World:

@@ -149,7 +149,7 @@ def test_documented_installation_downloads_only_files_with_a_known_hash(source: 
 
 def test_all_pin_files_and_lock_files_exist() -> None:
     """The other tests of pins have files to check."""
-    assert [path.name for path in PINS] == ["build.txt", "dev.txt", "runtime.txt", "sandbox.txt"]
+    assert [path.name for path in PINS] == ["build.txt", "dev.txt", "pip.txt", "runtime.txt", "sandbox.txt"]
     assert all(path.exists() for path in LOCKS)
 
 
@@ -171,9 +171,9 @@ def test_every_pin_has_an_exact_version_and_hashes(path: Path) -> None:
 
 def test_pins_of_development_include_those_of_sandbox_runtime_and_build() -> None:
     """The pins of the runtime and the build are among the sandbox's, and these among development's, with equal versions."""
-    build, dev, runtime, sandbox = ({each.split(" ")[0] for each in requirements(path)} for path in PINS)
-    assert runtime | build < sandbox < dev
-    assert build
+    pins = {path.stem: {each.split(" ")[0] for each in requirements(path)} for path in PINS}
+    assert pins["runtime"] | pins["build"] < pins["sandbox"] < pins["dev"]
+    assert pins["build"]
 
 
 def required() -> Iterator[tuple[str, Requirement]]:

@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 
+from bot.domain.members import Members
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
 from bot.ports.store import Change
 from bot.service.rows import Rows
+from tests.fakes.chat import HANAKO
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import new_world
+from tests.scenario.test_escalation import HOME, HOUR, LEADS_CHANNEL, card_in, world_of
 
 
 class _Refused(Exception):
@@ -60,3 +64,29 @@ async def test_refused_writes_beside_a_reconciliation_lose_nothing_of_it() -> No
     row = await world.row(key)
     assert row.request is not None
     assert [(each.name, each.unconfirmed_posts) for each in row.surfaces if not each.activity_id] == []
+
+
+async def test_id_of_a_new_card_is_stored_before_anything_slow() -> None:
+    """A second channel gets its card; then names for the requester's message are read, and the process ends."""
+    home = replace(HOME, approvers=(f"user:{HANAKO.object_id}",))
+    world = world_of(home)
+    key = await world.posted()
+    await world.clock.advance((2 * HOUR).total_seconds())
+    reading = asyncio.Event()
+
+    async def never(conversation: str) -> Members:
+        if card_in(world, LEADS_CHANNEL) is None:
+            return Members(world.people.rosters[conversation])
+        reading.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    setattr(world.people, "roster", never)  # noqa: B010  # a method
+    reconciling = asyncio.create_task(world.reconciler.reconcile(key))
+    await asyncio.wait({reconciling, asyncio.ensure_future(reading.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    assert reading.is_set()
+    reconciling.cancel()
+    await asyncio.gather(reconciling, return_exceptions=True)
+    card = (await world.row(key)).surface("card:leads")
+    assert card is not None
+    assert card.activity_id is not None

@@ -44,6 +44,7 @@ class _Progress:
 
     record: Record
     prepared: Mapping[str, Wanted]  # messages that are posted for the first time, by name
+    unprepared: set[str]  # the other messages that were not begun yet: names for them may have to be read from Teams
     waits: dict[str, datetime] = field(default_factory=dict)  # when to try again, by line
     sequences: int = 0  # in progress, side by side
 
@@ -83,7 +84,9 @@ class Deliveries:
 
         Raises LeaseHeld, StoreUnavailable, or Postponed at the end if a surface must be tried again.
         """
-        progress = _Progress(record, await self._prepared(record, wanted))
+        prepared = await self._prepared(record, wanted)
+        unprepared = {each.name for each in wanted if not each.overtaken and each.name not in prepared}
+        progress = _Progress(record, prepared, unprepared)
         await self._in_order(progress, [each for each in wanted if each.kind is SurfaceKind.CARD])
         notes = [each for each in wanted if each.kind is SurfaceKind.NOTE]
         personal = [each for each in wanted if each.kind.personal]
@@ -112,6 +115,7 @@ class Deliveries:
             progress.sequences -= 1
 
     async def _deliver(self, progress: _Progress, wanted: Wanted) -> None:
+        progress.unprepared.discard(wanted.name)
         entry = OutboxEntry(
             progress.record,
             wanted,
@@ -119,6 +123,7 @@ class Deliveries:
             clock=self._clock,
             owner=self._owner,
             is_alone=lambda: progress.sequences == 1,
+            is_prepared=lambda: not progress.unprepared,
         )
         with structlog.contextvars.bound_contextvars(surface=wanted.name):
             await Delivery(entry, self._outlets, prepared=progress.prepared.get(wanted.name)).deliver()

@@ -24,7 +24,8 @@ class OutboxEntry:
 
     Every change applies to the row as it is stored at that moment, because another process may have written it. Every
     change may raise StoreUnavailable. `is_alone` returns whether no other message about the row is being sent: then the
-    row is written again at once, and the same write stores that a message was delivered.
+    row is written again soon, and the same write stores that a message was delivered. The id of a new message must not
+    wait for anything slow: `is_prepared` returns whether all other messages can be sent at once.
     """
 
     def __init__(
@@ -36,8 +37,9 @@ class OutboxEntry:
         clock: Clock,
         owner: str,
         is_alone: Callable[[], bool],
+        is_prepared: Callable[[], bool],
     ) -> None:
-        self.record, self.wanted, self._is_alone = record, wanted, is_alone
+        self.record, self.wanted, self._is_alone, self._is_prepared = record, wanted, is_alone, is_prepared
         self._rows, self._clock, self._owner = rows, clock, owner
 
     @property
@@ -90,7 +92,8 @@ class OutboxEntry:
                 return self._with_copy(record, former, posted).requeue_by(self._clock.now())
             return self._with_delivery(record, _delivered(former, posted, digest))
 
-        if self._is_alone() and self._has_lease():
+        is_known = self.stored is not None and self.stored.activity_id == posted.activity_id
+        if self._is_alone() and (is_known or self._is_prepared()) and self._has_lease():
             self.record = self._rows.defer(self.record, keep)
         else:
             self.record = await self._rows.apply(self.record.key, keep)

@@ -25,11 +25,9 @@ from bot.sandbox.sandbox import free_port
 from bot.store.sqlite.store import SqliteStore
 from tests.bench.served import Served, Servers, until
 from tests.bench.table import Values
-from tests.fakes.activities import Place
-from tests.fakes.people import GUEST, HANAKO, TARO, Person
+from tests.fakes.people import TARO
 from tests.fakes.processes import BotProcess
 from tests.fakes.product import Product, product
-from tests.fakes.teams_world import APPROVERS
 
 REQUESTS = 10_000
 AT_ONCE = 100  # rows in one transaction
@@ -52,13 +50,11 @@ async def measure(core: int | None, requests: int = REQUESTS) -> Values:
                 changed = {"NODE_ACCESS_SWEEP_SECONDS": str(PERIOD), "NODE_ACCESS_METRICS_PORT": str(port)}
                 served, bot = await servers.serve(world, folder, **changed)
                 swept = await _swept(world, served, bot, port)
-                pending = await _pending(world, served)
     return {
         "sweep_lists": swept.lists,
         "sweep_us": 1e6 * swept.cpu / requests,
         "sweep_stall_ms": 1000 * swept.stall,
         "sweep_mib": swept.mib - idle,
-        **pending,
     }
 
 
@@ -141,23 +137,6 @@ async def _swept(world: Product, served: Served, bot: BotProcess, port: int) -> 
                 await sweeps(bot, len(bot.events("sweep_done")) + 1)
             cpu, after = served.cpu() - before, await _stalls(port)
     return Swept(_lists(world) - made, cpu, _longest(stalls, after), peak[0])
-
-
-async def _pending(world: Product, served: Served) -> Values:
-    """Return the CPU of the loop for the command `pending`, in a channel, and of a person who may decide nothing."""
-    return {
-        "pending_ms": await _asked(world, served, HANAKO, APPROVERS),
-        "pending_none_ms": await _asked(world, served, GUEST, world.microsoft.world.personal(GUEST)),
-    }
-
-
-async def _asked(world: Product, served: Served, person: Person, place: str | Place) -> float:
-    """Return the milliseconds from the command to the answer's end, of the second time: the first one reads rosters."""
-    for _ in range(2):
-        before, answers = served.loop_cpu(), len(world.microsoft.posted(place))
-        await world.microsoft.post_message(served.url, person, place, "pending")
-        await until(lambda: len(world.microsoft.posted(place)) > answers, seconds=60)  # noqa: B023  (awaited here)
-    return 1000 * (served.loop_cpu() - before)
 
 
 async def sweeps(bot: BotProcess, number: int) -> None:

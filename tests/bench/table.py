@@ -61,8 +61,6 @@ FIGURES: Final = (
     Figure("sweep_us", "6 sweep: us CPU a request", 100),
     Figure("sweep_stall_ms", "6 sweep: longest stall of the loop, ms at most", 20),
     Figure("sweep_mib", "6 sweep: MiB above idle", 15),
-    Figure("pending_ms", "6 pending of a channel with 10,000 open: ms CPU of the loop", 10),
-    Figure("pending_none_ms", "6 pending of a person with none of 10,000 open: ms CPU of the loop", 20),
     Figure("audit_s", "6 audit of 300,000 entries: s CPU", 5),
     Figure("ready_s", "7 ready: s"),
     Figure("ready_cpu_s", "7 ready: s CPU"),

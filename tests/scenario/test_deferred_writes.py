@@ -22,31 +22,41 @@ class _Refused(Exception):
 
 
 class _Slow(MemoryStore):
-    """Each write takes some turns of the event loop."""
+    """Each write takes some turns of the event loop, and so does its answer."""
 
     async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        await self._wait()
+        written = await super().apply(key, change, now=now)
+        await self._wait()
+        return written
+
+    async def _wait(self) -> None:
         for _ in range(5):
             await asyncio.sleep(0)
-        return await super().apply(key, change, now=now)
 
 
 def _refuse(_: Record) -> Record:
     raise _Refused
 
 
-async def _refused_writes(rows: Rows, key: RequestKey, until: asyncio.Event) -> None:
+def _requeue(row: Record) -> Record:
+    return row.requeue_soon(row.created_at)
+
+
+async def _write(rows: Rows, key: RequestKey, change: Change, until: asyncio.Event) -> None:
     writes: list[asyncio.Task[Record]] = []
     while not until.is_set():
-        writes.append(asyncio.create_task(rows.apply(key, _refuse)))
+        writes.append(asyncio.create_task(rows.apply(key, change)))
         await asyncio.sleep(0)
     results = await asyncio.gather(*writes, return_exceptions=True)
-    assert all(isinstance(each, _Refused) for each in results)
+    assert all(isinstance(each, Record | _Refused) for each in results)
 
 
 @asynccontextmanager
-async def _refused_writes_of(rows: Rows, key: RequestKey) -> AsyncIterator[None]:
+async def _writing(rows: Rows, key: RequestKey, change: Change) -> AsyncIterator[None]:
+    """Write a row again and again during the block. Each write begins while others are in progress."""
     over = asyncio.Event()
-    writing = asyncio.create_task(_refused_writes(rows, key, over))
+    writing = asyncio.create_task(_write(rows, key, change, over))
     try:
         yield
     finally:
@@ -59,11 +69,22 @@ async def test_refused_writes_beside_a_reconciliation_lose_nothing_of_it() -> No
     world = new_world(store=_Slow())
     key = world.aws.add()
     await world.rows.requeue(key)
-    async with _refused_writes_of(world.rows, key):
+    async with _writing(world.rows, key, _refuse):
         await world.reconciler.reconcile(key)
     row = await world.row(key)
     assert row.request is not None
     assert [(each.name, each.unconfirmed_posts) for each in row.surfaces if not each.activity_id] == []
+
+
+async def test_incomplete_read_beside_other_writes_counts_once() -> None:
+    """Other writes of the row are in progress when an incomplete read is stored: it is one failure, not several."""
+    world = new_world(store=_Slow())
+    key = world.aws.add()
+    world.aws.requests[key] = replace(world.aws.requests[key], complete=False)
+    await world.rows.requeue(key)
+    async with _writing(world.rows, key, _requeue):
+        await world.reconciler.reconcile(key)
+    assert (await world.row(key)).reconcile_failures == 1
 
 
 async def test_id_of_a_new_card_is_stored_before_anything_slow() -> None:

@@ -168,7 +168,7 @@ class Reconciler:
         def observed(row: Record) -> Record:
             seen = row.observed(identified.request, identified.requester, at=began, since=record.version)
             seen = seen.with_voters(voters)
-            failures = 0 if identified.request.complete else row.reconcile_failures + 1
+            failures = 0 if identified.request.complete else record.reconcile_failures + 1
             counted = seen if seen.cards else replace(seen, visits=visits)
             return self._routed(replace(counted, reconcile_failures=failures))
 

@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
+import pytest
+
 from bot.domain.members import Members
 from bot.domain.record import Record
 from bot.domain.request import RequestKey
-from bot.ports.store import Change
+from bot.ports.store import Change, StoreUnavailable
 from bot.service.rows import Rows
 from tests.fakes.chat import HANAKO
 from tests.fakes.store import MemoryStore
@@ -111,3 +113,27 @@ async def test_id_of_a_new_card_is_stored_before_anything_slow() -> None:
     card = (await world.row(key)).surface("card:leads")
     assert card is not None
     assert card.activity_id is not None
+
+
+async def test_failed_write_after_a_post_does_not_lose_its_id() -> None:
+    """The store fails once, right after a card was posted: the next write stores the card's id, and the row is due."""
+
+    class FailingOnce(MemoryStore):
+        fails = True
+
+        async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+            if self.fails and world.chat.of("post"):
+                self.fails = False
+                raise StoreUnavailable("fails once")
+            return await super().apply(key, change, now=now)
+
+    world = new_world(store=FailingOnce())
+    key = world.aws.add()
+    await world.rows.requeue(key)
+    with pytest.raises(StoreUnavailable):
+        await world.reconciler.reconcile(key)
+    row = await world.row(key)
+    assert [each.activity_id for each in row.cards] == ["1000"]
+    assert row.requeue_at == world.clock.now()
+    await world.reconciler.reconcile(key)
+    assert len(world.chat.of("post")) == len(world.chat.of("direct")) == 1

@@ -84,6 +84,7 @@ class Reconciler:
             self._telemetry.reconciliations.labels(outcome="leased").inc()
             raise
         outcome, again_at, shown_at = "failed", None, self._clock.now()
+        store_failed = False
         try:
             await self._recovering.continue_queued(record)
             async with self._rows.lease_kept(key, self._owner):  # AWS may take longer than a lease lasts
@@ -99,12 +100,12 @@ class Reconciler:
             outcome = "cancelled"
             raise
         except StoreUnavailable:
-            self._rows.forget_deferred(key)  # perhaps they are why the store refused the row
+            store_failed = True
             raise
         finally:
             try:
                 if outcome != "cancelled":  # otherwise the lease is kept: when it ends, the row is due again
-                    await self._end(key, again_at, shown_at)
+                    await self._end(key, again_at, shown_at, store_failed=store_failed)
             finally:
                 self._rows.forget_deferred(key)
             self._telemetry.reconciliations.labels(outcome=outcome).inc()
@@ -128,20 +129,29 @@ class Reconciler:
 
     # --- lease and next time
 
-    async def _end(self, key: RequestKey, again_at: datetime | None, shown_at: datetime) -> None:
+    async def _end(self, key: RequestKey, again_at: datetime | None, shown_at: datetime, *, store_failed: bool) -> None:
         """Give the lease back and set the time of the next reconcile, unless an earlier time is already stored.
 
-        What changed by itself after `shown_at`, while messages were delivered, makes the row due at once.
+        What changed by itself after `shown_at`, while messages were delivered, makes the row due at once. So does a
+        store that failed.
         """
 
         def end(record: Record) -> Record:
             planned = due_at(record, self._configuration.value, self._clock.now(), shown_at=shown_at)
             free = replace(record.released_by(self._owner), deliver_at=None)
+            if store_failed:
+                return free.requeue_by(self._clock.now())
             if again_at and (planned is None or again_at < planned):
                 return free.redeliver_at(again_at)
             return free.requeue_by(planned) if planned else free
 
-        await self._rows.apply(key, end)
+        try:
+            await self._rows.apply(key, end)
+        except StoreUnavailable:
+            if not store_failed:
+                raise
+            self._rows.forget_deferred(key)  # perhaps they are why the store refuses the row
+            await self._rows.apply(key, end)
 
     # --- observe
 

@@ -284,7 +284,7 @@ async def test_requester_cancels_from_their_own_chat(world: Product) -> None:
     request = await waiting(world)
     async with world.running():
         card = _copy(await world.card(request))
-        message = await world.direct_message(TARO)
+        message = _copy(await world.direct_message(TARO))
         answer = await world.click(TARO, message, "cancel")
         assert "Your request was cancelled." in shown(answer["value"])
         await world.until(lambda: "Cancelled by" in str(world.cards(request)[0].card))

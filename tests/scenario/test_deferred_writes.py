@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,12 +10,12 @@ import pytest
 
 from bot.domain.members import Members
 from bot.domain.record import Record
-from bot.domain.request import RequestKey
+from bot.domain.request import RequestKey, Verdict
 from bot.ports.store import Change, StoreUnavailable
 from bot.service.rows import Rows
 from tests.fakes.chat import HANAKO
 from tests.fakes.store import MemoryStore
-from tests.fakes.world import new_world
+from tests.fakes.world import World, new_world
 from tests.scenario.test_escalation import HOME, HOUR, LEADS_CHANNEL, card_in, world_of
 
 
@@ -115,25 +115,43 @@ async def test_id_of_a_new_card_is_stored_before_anything_slow() -> None:
     assert card.activity_id is not None
 
 
-async def test_failed_write_after_a_post_does_not_lose_its_id() -> None:
-    """The store fails once, right after a card was posted: the next write stores the card's id, and the row is due."""
+class _FailingOnce(MemoryStore):
+    """Fails at one write: `left` writes come before it."""
 
-    class FailingOnce(MemoryStore):
-        fails = True
+    left = 1_000
 
-        async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
-            if self.fails and world.chat.of("post"):
-                self.fails = False
-                raise StoreUnavailable("fails once")
-            return await super().apply(key, change, now=now)
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        self.left -= 1
+        if self.left == -1:
+            raise StoreUnavailable("fails once")
+        return await super().apply(key, change, now=now)
 
-    world = new_world(store=FailingOnce())
+
+@pytest.mark.parametrize("number", range(4))
+async def test_one_failed_write_posts_no_message_of_a_new_request_again(number: int) -> None:
+    """The store fails once, at any of the four writes after an event: the card and the message are posted once."""
+    world = new_world(store=(store := _FailingOnce()))
     key = world.aws.add()
     await world.rows.requeue(key)
-    with pytest.raises(StoreUnavailable):
-        await world.reconciler.reconcile(key)
-    row = await world.row(key)
-    assert [each.activity_id for each in row.cards] == ["1000"]
-    assert row.requeue_at == world.clock.now()
-    await world.reconciler.reconcile(key)
+    await _reconciled_twice(world, store, key, number)
     assert len(world.chat.of("post")) == len(world.chat.of("direct")) == 1
+
+
+@pytest.mark.parametrize("number", range(7))
+async def test_one_failed_write_posts_no_message_of_a_decision_again(number: int) -> None:
+    """The store fails once, at any write after a decision in the console: its note and the message are posted once."""
+    world = new_world(store=(store := _FailingOnce()))
+    key = await world.posted()
+    world.aws.decide(key, Verdict.APPROVE)
+    await world.rows.requeue(key)
+    await _reconciled_twice(world, store, key, number)
+    assert (len(world.chat.of("reply")), len(world.chat.of("direct"))) == (1, 2)
+
+
+async def _reconciled_twice(world: World, store: _FailingOnce, key: RequestKey, number: int) -> None:
+    store.left = number
+    with suppress(StoreUnavailable):
+        await world.reconciler.reconcile(key)
+    assert store.left < 0
+    await world.clock.advance(1)
+    await world.shown(key)

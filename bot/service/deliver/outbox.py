@@ -93,10 +93,10 @@ class OutboxEntry:
             return self._with_delivery(record, _delivered(former, posted, digest))
 
         is_known = self.stored is not None and self.stored.activity_id == posted.activity_id
-        if self._is_alone() and (is_known or self._is_prepared()) and self._has_lease():
-            self.record = self._rows.defer(self.record, keep)
-        else:
-            self.record = await self._rows.apply(self.record.key, keep)
+        may_wait = self._is_alone() and (is_known or self._is_prepared()) and self._has_lease()
+        self.record = self._rows.defer(self.record, keep)  # if this write fails, the last one tries it again
+        if not may_wait:
+            self.record = await self._rows.apply(self.record.key, lambda record: record)
 
     async def replaced(self, posted: Posted, gone: Surface, *, called: str | None = None) -> None:
         """Store that a message was posted again, because Teams says that the earlier one is gone.

@@ -148,9 +148,8 @@ class Reconciler:
         try:
             await self._rows.apply(key, end)
         except StoreUnavailable:
-            if not store_failed:
-                raise
-            self._rows.forget_deferred(key)  # perhaps they are why the store refuses the row
+            if store_failed:
+                self._rows.forget_deferred(key)  # perhaps they are why the store refuses the row
             await self._rows.apply(key, end)
 
     # --- observe

@@ -262,8 +262,9 @@ def untimely(outside: Outside, *, late: timedelta = timedelta(0)) -> list[str]:
         return ["no row"]
     sent = {each.name for each in row.surfaces if each.delivery is DeliveryState.DELIVERED}
     problems = []
+    cancelled = [each.settled_at for each in row.decisions if each.verdict is Withdrawal.CANCEL and each.settled_at]
     for level in (each for each in outside.truth.levels if each.started_at):
-        end = level.ended_at or outside.clock.now()
+        end = level.ended_at or min(cancelled, default=outside.clock.now())  # a cancelled level has no end in AWS
         for name, moment in _reminders(home, level):
             wrong = moment > end + late if name in sent else moment < end - late and not outside.crashes
             problems += [f"{name} is {'sent' if name in sent else 'missing'}"] if wrong else []

@@ -62,7 +62,7 @@ class Members:
         return [self._people[user] for user in sorted(found, key=self._places.__getitem__)]
 
     def who_may_be(self, requester: Requester | None) -> list[Person]:
-        """Return the members of whom it is not certain that they are other people than the requester."""
+        """Return the members who may be the requester, because they share an id, name or address."""
         if requester is None:
             return []
         return list(filter(requester.person_check(), self.alike(requester.own_names)))

@@ -24,7 +24,7 @@ from bot.telemetry import Telemetry
 # Clicks kept while the store is slow or unavailable: a minute with a thousand a second, about 60 MB. Beyond that, the
 # oldest are only in the log.
 KEPT_WAITING = 60_000
-RETRY_SECONDS = 10.0  # seconds between attempts to store waiting entries; so long does the entry of a view wait
+RETRY_SECONDS = 10.0  # seconds between attempts to store waiting entries; the entry of a view waits as long
 MINUTE = timedelta(minutes=1)
 MOST_CLICKS = 60  # clicks recorded one by one per person and minute; anyone in the tenant can click without limit
 _LOGGED = tuple(each.name for each in fields(AuditEntry) if each.name not in {"at", "event"})

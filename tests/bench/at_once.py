@@ -1,6 +1,6 @@
 """Figure 4: 300 decisions at once, and 150 cards at once in one channel, on the injected clock.
 
-AWS has its quotas as token buckets, and Teams its documented windows: whatever exceeds one is refused with 429.
+AWS has its quotas as token buckets, and Teams its documented windows: calls beyond one are refused with 429.
 """
 
 import json

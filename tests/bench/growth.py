@@ -150,7 +150,7 @@ async def pending_of_open(size: int) -> AsyncIterator[Work]:
 
 @asynccontextmanager
 async def card_among_members(size: int) -> AsyncIterator[Work]:
-    """A new card in a channel of many members with Japanese names, of whom the reason mentions one."""
+    """A new card in a channel of many members with Japanese names. The reason mentions one of them."""
     crowd = [person(each, other.name) for each, other in enumerate(japanese(size), start=100)]
     named = replace(crowd[7], upn="member.7@example.com")
     world = new_world(people=[HANAKO, ICHIRO, TARO_PERSON, *crowd[:7], named, *crowd[8:]])

@@ -1,6 +1,6 @@
-"""Figure 9: cards in a channel of many members with Japanese names, of whom the reason mentions one.
+"""Figure 9: cards in a channel of many members with Japanese names. Each reason mentions one of them.
 
-The roster is read before. The same is measured with few members: the machine's other work slows both down alike. Most
+The roster is read before. The same is measured with few members, because other work on the machine slows down both. Most
 of a card's CPU is that of every card (row 5); row 9 counts what its loop needs for the members, above that.
 """
 

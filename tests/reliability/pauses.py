@@ -22,7 +22,7 @@ from tests.reliability.rest import STUCK, Stuck, until_at_rest
 
 GAP = "Requests.signal"  # the call after the last check
 # Only for approved requests, and this proof ends with the decision; only if answers are targeted messages; and only if a
-# channel lists whom to mention.
+# channel lists people to mention.
 NOT_CALLED = {"Requests.revoked", "Requests.grant", "Chat.reply_to_one", "People.with_ids"}
 PORTS = calls_of(Requests, Chat, People) - NOT_CALLED - {GAP}
 ANSWER = " answered"

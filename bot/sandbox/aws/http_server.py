@@ -89,7 +89,7 @@ class _Handler(MotoRequestHandler):
             parts, status, headers = run_wsgi_app(self.server.app, environ, buffered=True)
         except ConnectionError:
             raise
-        except Exception:
+        except Exception:  # a crash of the application: its caller gets an answer, and the log the reason
             log.exception("sandbox_operation_failed", operation=self.path)
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
             return

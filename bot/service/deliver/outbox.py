@@ -92,11 +92,15 @@ class OutboxEntry:
                 return self._with_copy(record, former, posted).requeue_by(self._clock.now())
             return self._with_delivery(record, _delivered(former, posted, digest))
 
-        is_known = self.stored is not None and self.stored.activity_id == posted.activity_id
-        may_wait = self._is_alone() and (is_known or self._is_prepared()) and self._has_lease()
+        may_wait = self._may_wait(posted)
         self.record = self._rows.defer(self.record, keep)  # if this write fails, the last one tries it again
         if not may_wait:
             self.record = await self._rows.apply(self.record.key, lambda record: record)
+
+    def _may_wait(self, posted: Posted) -> bool:
+        """Return whether the next write comes soon enough, so that no crash before it loses the message's id."""
+        is_known = self.stored is not None and self.stored.activity_id == posted.activity_id
+        return self._is_alone() and (is_known or self._is_prepared()) and self._has_lease()
 
     async def replaced(self, posted: Posted, gone: Surface, *, called: str | None = None) -> None:
         """Store that a message was posted again, because Teams says that the earlier one is gone.

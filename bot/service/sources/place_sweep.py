@@ -4,7 +4,7 @@ A row that is open but is no longer in AWS's list of pending requests must be re
 Only one process sweeps a place at a time.
 
 The first sweep of a process, and about every tenth one, is full: it reads all watched rows, and the list of current
-steps, which shows hardly more than the others. The sweeps between read only rows that have changed since the last one.
+steps, which rarely shows more than the others. The sweeps between read only rows that have changed since the last one.
 """
 
 import asyncio

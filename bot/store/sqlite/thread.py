@@ -60,14 +60,14 @@ class DatabaseThread:
 
     async def read(self, work: Work[T]) -> T:
         """Return what `work` reads. Its errors pass through. Raises StoreUnavailable."""
-        return await self._run(work, writes=False)  # type: ignore[no-any-return]  # a job returns what `work` does
+        return await self._run(work, writes=False)
 
     async def write(self, work: Work[T]) -> T:
         """Return what `work` returns, once its writes are durable. Its errors pass through. Raises StoreUnavailable.
 
         `work` may share a transaction with other work, so it must not raise after it has written.
         """
-        return await self._run(work, writes=True)  # type: ignore[no-any-return]  # a job returns what `work` does
+        return await self._run(work, writes=True)
 
     async def __aexit__(self, *_: object) -> None:
         """Complete pending work, then disconnect."""
@@ -76,7 +76,7 @@ class DatabaseThread:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
 
-    async def _run(self, work: Work[Any], *, writes: bool) -> Any:
+    async def _run(self, work: Work[T], *, writes: bool) -> T:
         if self._thread is None:
             raise StoreUnavailable("the store is not open")
         if self.refusal:
@@ -84,10 +84,11 @@ class DatabaseThread:
         job = _Job(work, writes, asyncio.get_running_loop().create_future())
         self._jobs.put(job)
         try:
-            return await job.done
+            result: T = await job.done
         except StoreDamaged as damage:
             self.damage = damage
             raise
+        return result
 
     # --- in the thread
 

@@ -1,7 +1,7 @@
 """Rate limits for messages, per conversation and for the whole app, so that Teams rarely has to throttle the bot.
 
-It never waits: above a limit it raises ChatThrottled with the seconds to wait. A message that can wait books a moment
-of its own, so that a hundred of them come one after another, as fast as Teams allows, and none comes in vain.
+It never waits: above a limit it raises ChatThrottled with the seconds to wait. A message that can wait books a
+separate moment, so that a hundred of them are sent one after another, as fast as Teams allows.
 https://learn.microsoft.com/microsoftteams/platform/bots/how-to/rate-limit
 """
 

@@ -396,6 +396,16 @@ GUARDS = (
         {"bot.domain.record:Record.has_times_ahead": always(False)},
     ),
     Guard(
+        "the id of a new card is stored before anything slow",
+        "tests/scenario/test_deferred_writes.py::test_id_of_a_new_card_is_stored_before_anything_slow",
+        {"bot.service.deliver.outbox:OutboxEntry._may_wait": always(True)},
+    ),
+    Guard(
+        "a waiting decision notices that the clock was set back",
+        "tests/scenario/test_queueing.py::test_decision_that_waits_while_the_clock_changes_is_never_sent[-1]",
+        {"bot.domain.decision:Decision.is_expired": around(lambda _, decision, now: now > decision.deadline)},
+    ),
+    Guard(
         "a click that lies in the future is not sent",
         WRONG_CLOCK + "test_decision_whose_click_is_in_the_future_is_never_sent",
         {"bot.domain.decision:Decision.is_expired": around(lambda _, decision, now: now > decision.deadline)},

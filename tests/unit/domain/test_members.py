@@ -60,7 +60,7 @@ def last_of_each(people: list[Person]) -> list[Person]:
 def test_members_who_may_be_the_requester_are_those_that_a_comparison_with_each_finds(
     people: list[Person], requester: Requester
 ) -> None:
-    """A person whom the index missed could decide their own request."""
+    """If the index missed a person, they could decide their own request."""
     everyone = last_of_each(people)
     assert Members(people).who_may_be(requester) == [each for each in everyone if requester.is_person(each)]
 
@@ -68,7 +68,7 @@ def test_members_who_may_be_the_requester_are_those_that_a_comparison_with_each_
 @settings(max_examples=150, deadline=None)
 @given(people=st.lists(PEOPLE, max_size=6), names=st.sets(st.sampled_from(NAMES), max_size=3))
 def test_members_with_a_name_are_those_that_a_comparison_with_each_finds(people: list[Person], names: set[str]) -> None:
-    """A person whom the index missed would make an ambiguous name look clear."""
+    """If the index missed a person, an ambiguous name would look clear."""
     wanted = folded(names)
     assert Members(people).named(wanted) == [each for each in last_of_each(people) if each.is_named(wanted)]
 

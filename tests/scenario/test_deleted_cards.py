@@ -1,13 +1,17 @@
 """A card that somebody deleted in Teams, whatever Teams answers to its updates, is posted again while it is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pytest
 
+from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
+from bot.ports.store import Change, StoreUnavailable
 from tests.fakes.chat import CHANNEL
 from tests.fakes.memory_connector import THREAD, FalseAnswer, MemoryConnector, Written
+from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
 
 UNKNOWN = FalseAnswer(403, ("", "ServiceError"))
@@ -75,6 +79,32 @@ async def test_deleted_card_is_posted_again_at_the_next_level(answer: FalseAnswe
     assert ("Level2" in second, "Level3" in third) == (True, True)
     # no Approve: nobody knows who approved the other levels in the console
     assert ("'reject'" in third, "'reject'" in last) == (True, False)
+
+
+class FailingAfter(MemoryStore):
+    """Fails at the first write for which `fails` returns True."""
+
+    fails: Callable[[], bool] = staticmethod(lambda: False)
+    failed = False
+
+    async def apply(self, key: RequestKey, change: Change, *, now: datetime) -> Record:
+        if not self.failed and self.fails():
+            self.failed = True
+            raise StoreUnavailable("fails once")
+        return await super().apply(key, change, now=now)
+
+
+async def test_card_is_posted_again_once_although_the_store_fails_right_after_it() -> None:
+    """The store fails once, at the write of the new card's id."""
+    store = FailingAfter()
+    channel = Channel(world=new_world(store=store))
+    key, card = await channel.posted()
+    channel.teams.deleted[card.id] = UNKNOWN
+    store.fails = lambda: len(channel.cards()) == 2
+    async with channel.world.running():
+        await channel.approve(key, then=3 * LASTS)
+    assert store.failed
+    assert (len(channel.cards()), ["Level2" in each for each in channel.seen()]) == (2, [True])
 
 
 async def test_card_whose_updates_are_refused_for_less_than_a_minute_is_not_posted_again() -> None:

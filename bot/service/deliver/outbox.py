@@ -15,6 +15,7 @@ from bot.domain.shown.wanted import Wanted
 from bot.domain.spans import runs
 from bot.domain.surface import DeliveryState, Surface, SurfaceKind
 from bot.ports.clock import Clock
+from bot.ports.store import Change
 from bot.ports.teams import Posted
 from bot.service.rows import Rows
 
@@ -92,9 +93,12 @@ class OutboxEntry:
                 return self._with_copy(record, former, posted).requeue_by(self._clock.now())
             return self._with_delivery(record, _delivered(former, posted, digest))
 
-        may_wait = self._may_wait(posted)
-        self.record = self._rows.defer(self.record, keep)  # if this write fails, the last one tries it again
-        if not may_wait:
+        await self._store(keep, at_once=not self._may_wait(posted))
+
+    async def _store(self, keep: Change, *, at_once: bool) -> None:
+        """Store a change with the next write, or `at_once`. If that write fails, the last one tries it again."""
+        self.record = self._rows.defer(self.record, keep)
+        if at_once:
             self.record = await self._rows.apply(self.record.key, lambda record: record)
 
     def _may_wait(self, posted: Posted) -> bool:
@@ -119,7 +123,7 @@ class OutboxEntry:
             kept = replace(gone, name=self._copy_name(gone.activity_id), digest=None)
             return self._with_delivery(replace(record, surfaces=others).with_surface(kept), again)
 
-        self.record = await self._rows.apply(self.record.key, keep)
+        await self._store(keep, at_once=True)
 
     async def put_off(self, *, until: datetime, before: int, ambiguous: bool = False, failed: bool = True) -> None:
         """Store a failure and when to try again. If `ambiguous`, the post may have arrived.

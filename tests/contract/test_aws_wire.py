@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,10 @@ SESSION = RoleSession("arn:aws:iam::111122223333:role/NodeAccessApprover", "hana
 UNTIL = datetime(2100, 1, 1, tzinfo=UTC)
 HANAKO = Credentials(SESSION, "ASIASAMPLE", "sample-secret", "sample-token", UNTIL)
 
+TARO = Credentials(
+    RoleSession(SESSION.role, "taro.yamada@example.com"), "ASIATARO", "other-secret", "other-token", UNTIL
+)
+
 
 @dataclass(slots=True)
 class Endpoint:
@@ -34,6 +39,7 @@ class Endpoint:
     length: int | None = None  # Content-Length to send; None: the real one
     ports: list[int] = field(default_factory=list)  # client port of each call
     keys: list[str] = field(default_factory=list)  # access key id that signed each call
+    agents: list[str] = field(default_factory=list)  # user agent of each call
     url: str = ""
 
     def environment(self) -> dict[str, str]:
@@ -65,6 +71,7 @@ def endpoint() -> Iterator[Endpoint]:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             endpoint.ports.append(self.client_address[1])
             endpoint.keys.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
+            endpoint.agents.append(self.headers["User-Agent"])
             self.send_response(endpoint.status)
             length = len(endpoint.body) if endpoint.length is None else endpoint.length
             self.send_header("Content-Length", str(length))
@@ -109,6 +116,21 @@ def test_call_once_uses_a_new_connection(endpoint: Endpoint, sdk: Sdk) -> None:
     sdk.call_once(CALL, None)
     sdk.call_once(CALL, None)
     assert len(set(endpoint.ports)) == 3
+
+
+def test_calls_of_two_people_on_new_connections_have_their_own_signatures(endpoint: Endpoint, sdk: Sdk) -> None:
+    """A kept client belongs to one session."""
+    for each in (HANAKO, TARO, HANAKO, None, HANAKO):
+        sdk.call_once(CALL, each)
+    assert endpoint.keys == ["ASIASAMPLE", "ASIATARO", "ASIASAMPLE", "AKIASAMPLE", "ASIASAMPLE"]
+    assert len(set(endpoint.ports)) == len(endpoint.keys)
+
+
+def test_calls_name_the_program_and_its_version(endpoint: Endpoint, sdk: Sdk) -> None:
+    """CloudTrail shows the user agent, so that an admin can tell the bot's calls from others in the same role."""
+    sdk.call(CALL, None)
+    sdk.call_once(CALL, HANAKO)
+    assert {each.partition(" ")[0] for each in endpoint.agents} == {f"node-access-bot/{version('node-access-bot')}"}
 
 
 async def test_every_signal_uses_a_new_connection(endpoint: Endpoint) -> None:

@@ -31,6 +31,7 @@ from bot.clock import SystemClock
 from bot.config.reload import ConfigurationReload
 from bot.config.settings import PREFIX, Settings
 from bot.domain.configuration import Configuration
+from bot.garbage import freeze_long_lived
 from bot.ports.aws import AwsUnavailable
 from bot.ports.configuration import ObjectPlace
 from bot.ports.store import StoreUnavailable
@@ -115,7 +116,11 @@ async def _serve(settings: Settings, configuration: Configuration | ObjectPlace)
         if isinstance(configuration, ObjectPlace):
             configuration, version = await read_at_start(configuration, settings.region, stopping)
         async with build(settings, configuration, stopping, version=version) as program:
-            await run(program, stopping)
+            freezing = asyncio.create_task(freeze_long_lived(SystemClock()))
+            try:
+                await run(program, stopping)
+            finally:
+                freezing.cancel()
     except StoppedEarly:
         log.info("bot_stopped")
 

@@ -55,6 +55,8 @@ class ReconcileLoop:
                 task.cancel()
 
     async def _start_due(self) -> None:
+        if len(self._active) >= SIDE_BY_SIDE:
+            return  # the end of one of them wakes the loop
         now = self._clock.now()
         waiting = self._put_aside.items()
         self._put_aside = {key: until for key, until in waiting if runs(until, now=now, span=UNREADABLE_PAUSE)}
@@ -107,10 +109,12 @@ class ReconcileLoop:
         self._put_aside[key], self._failures[key] = self._clock.now() + pause, failures + 1
 
     async def _seconds_to_next(self) -> float:
+        if self._active or self._put_aside:
+            return LONGEST_SLEEP
         try:
             next_due = await self._rows.store.next_due()
         except StoreUnavailable:
             return LONGEST_SLEEP
-        if next_due is None or self._active or self._put_aside:
+        if next_due is None:
             return LONGEST_SLEEP
         return min(max(SHORTEST_SLEEP, (next_due - self._clock.now()).total_seconds()), LONGEST_SLEEP)

@@ -1,7 +1,14 @@
-"""Figure 5, intake: events that the bot takes from the queue in a second, with latency in each call to AWS."""
+"""Figure 5, intake: events that the bot takes from the queue in a second, with latency in each call to AWS.
+
+moto checks the age of each message that it returns, and counts all messages of the queue several times for that. With
+200 messages this takes longer than the latency, so the check is left out here: no message is old.
+"""
 
 import asyncio
 import time
+
+import pytest
+from moto.sqs.models import SQSBackend
 
 from bot.sandbox.aws.event_bus import Delivery
 from tests.bench.click import AWS, SETTLED
@@ -19,10 +26,12 @@ async def measure(world: Product) -> Values:
         await world.ask()
     before = _deleted(world)
     world.aws.faults.latency = AWS
-    began = time.monotonic()
-    await asyncio.to_thread(world.aws.events.release)
-    await until(lambda: _deleted(world) >= before + 2 * REQUESTS, seconds=SETTLED)
-    took = time.monotonic() - began
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SQSBackend, "is_message_valid_based_on_retention_period", lambda *_: True)
+        began = time.monotonic()
+        await asyncio.to_thread(world.aws.events.release)
+        await until(lambda: _deleted(world) >= before + 2 * REQUESTS, seconds=SETTLED)
+        took = time.monotonic() - began
     world.aws.faults.latency = 0.0
     return {"intake_per_s": 2 * REQUESTS / took}
 

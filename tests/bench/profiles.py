@@ -28,7 +28,7 @@ from tests.fakes.product import Product, product
 from tests.fakes.teams_world import Message
 
 FOLDER: Final = Path(".sandbox/profile").absolute()
-INVOKES, REQUESTS, SHOWN = 500, 1000, 35
+INVOKES, WARM_UP, POSTED, REQUESTS, SHOWN = 500, 20, 40, 1000, 35
 MESSAGE_WITHIN, WRITTEN_WITHIN = 60.0, 10.0  # seconds
 Work = Callable[[], Awaitable[object]]
 Prepared = Callable[[Product, BotProcess], Awaitable[Work]]
@@ -47,8 +47,10 @@ async def invoke(world: Product, bot: BotProcess) -> Work:
 
 
 async def event(world: Product, bot: BotProcess) -> Work:
-    """Post cards and messages of new requests."""
-    return partial(cards.measure, world, Served(bot.process.pid, bot.url))
+    """Post cards and messages of new requests. The first ones fill caches."""
+    served = Served(bot.process.pid, bot.url)
+    await cards.posted(world, served, WARM_UP)
+    return partial(cards.posted, world, served, POSTED)
 
 
 async def sweep(world: Product, bot: BotProcess) -> Work:

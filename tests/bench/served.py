@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.fakes.processes import BotProcess, environment
@@ -18,8 +19,12 @@ MIB = 1024 * 1024
 STARTS_WITHIN = 60.0  # seconds
 
 
+@cache
 def measured_core() -> int | None:
-    """Return the core of the measured processes, the last one; None if this machine has only one."""
+    """Return the core of the measured processes, the last one; None if this machine has only one.
+
+    The first answer stays: after `leave_the_core`, this process no longer has that core.
+    """
     cores = sorted(os.sched_getaffinity(0))
     return cores[-1] if len(cores) > 1 else None
 
@@ -67,9 +72,14 @@ class Servers(AsyncExitStack):
         super().__init__()
         self._core = core
 
-    async def serve(self, world: Product, folder: Path, **changed: str) -> tuple[Served, BotProcess]:
-        """Start the real `serve` in this world, with changed environment variables, and wait until it serves."""
-        bot = await BotProcess.start({**environment(world, folder), **changed})
+    async def serve(
+        self, world: Product, folder: Path, *, module: str = "", **changed: str
+    ) -> tuple[Served, BotProcess]:
+        """Start the real `serve` in this world, with changed environment variables, and wait until it serves.
+
+        `module` is a module that runs it in another way.
+        """
+        bot = await BotProcess.start({**environment(world, folder), **changed}, *([module] if module else []))
         self.push_async_callback(bot.aclose)
         self._pin(bot.process.pid)
         await bot.wait_for_event("bot_started")

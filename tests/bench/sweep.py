@@ -25,7 +25,7 @@ from bot.sandbox.sandbox import free_port
 from bot.store.sqlite.store import SqliteStore
 from tests.bench.served import Served, Servers, until
 from tests.bench.table import Values
-from tests.fakes.people import TARO
+from tests.fakes.people import HANAKO, TARO
 from tests.fakes.processes import BotProcess
 from tests.fakes.product import Product, product
 
@@ -50,7 +50,9 @@ async def measure(core: int | None, requests: int = REQUESTS) -> Values:
                 changed = {"NODE_ACCESS_SWEEP_SECONDS": str(PERIOD), "NODE_ACCESS_METRICS_PORT": str(port)}
                 served, bot = await servers.serve(world, folder, **changed)
                 swept = await _swept(world, served, bot, port)
+                pending = await _pending(world, served, port)
     return {
+        **pending,
         "sweep_lists": swept.lists,
         "sweep_us": 1e6 * swept.cpu / requests,
         "sweep_stall_ms": 1000 * swept.stall,
@@ -127,12 +129,14 @@ class Swept:
 
 
 async def _swept(world: Product, served: Served, bot: BotProcess, port: int) -> Swept:
-    """Measure the first sweep that is not full: from the end of the one before, over the pause, to its own end."""
+    """Measure the first sweep that is not full, from its first list call to its end."""
     async with asyncio.timeout(SWEPT_WITHIN):
         await sweeps(bot, 1)
         await asyncio.sleep(5)  # what the first sweep has made due
         while bot.events("sweep_done")[-1]["full"]:
-            before, stalls, made = served.cpu(), await _stalls(port), _lists(world)
+            stalls, made = await _stalls(port), _lists(world)
+            await until(lambda: _lists(world) > made, seconds=2 * PERIOD)  # noqa: B023  (called at once)
+            before = served.cpu()
             async with _peak(served) as peak:
                 await sweeps(bot, len(bot.events("sweep_done")) + 1)
             cpu, after = served.cpu() - before, await _stalls(port)
@@ -143,6 +147,19 @@ async def sweeps(bot: BotProcess, number: int) -> None:
     """Wait for the end of this many sweeps since the start."""
     while len(bot.events("sweep_done")) < number:
         await bot.news.wait()
+
+
+async def _pending(world: Product, served: Served, port: int) -> Values:
+    """Measure an answer to `pending`: CPU, and the longest stall of the loop meanwhile. The second answer counts."""
+    chat = world.microsoft.world.personal(HANAKO)
+    for _ in range(2):
+        answers, stalls, before = len(world.direct_messages(HANAKO)), await _stalls(port), served.cpu()
+        await world.microsoft.post_message(served.url, HANAKO, chat, "pending")
+        await until(lambda: len(world.direct_messages(HANAKO)) > answers, seconds=60)  # noqa: B023  (called at once)
+        cpu = served.cpu() - before
+        await asyncio.sleep(1)  # the watch of the loop measures twice a second
+        stall = _longest(stalls, await _stalls(port))
+    return {"pending_ms": 1000 * cpu, "pending_stall_ms": 1000 * stall}
 
 
 def _lists(world: Product) -> int:

@@ -79,6 +79,18 @@ class _Fault:
     after: Callable[[Answer], Answer] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A call from its arrival to its answer, in seconds of the monotonic clock.
+
+    `target` is what AWS's JSON protocols name, such as `AmazonSSM.GetOpsItem`; empty for other protocols.
+    """
+
+    target: str
+    began: float
+    ended: float
+
+
 class Faults:
     """The planned faults. Thread-safe. `times` is the number of calls that a fault affects; None: all calls."""
 
@@ -221,6 +233,7 @@ class FaultyAws(SandboxAws):
     def __init__(self, *, now: Callable[[], datetime] = utc_now, **settings: Any) -> None:
         self.faults = Faults()
         self.throttle = Throttle(now=now)
+        self.spans: list[Span] = []
         super().__init__(now=now, interceptor=_Injection(self.faults, self.throttle), **settings)
 
     @classmethod
@@ -237,12 +250,15 @@ class FaultyAws(SandboxAws):
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one HTTP request, or lose the reply if a fault requires it."""
+        began = time.monotonic()
         try:
             return super().__call__(environ, start_response)
         except Replaced as replaced:
             return replaced.response(environ, start_response)
         except ReplyLost as lost:
             return _lost(lost.loss, environ)(environ, start_response)
+        finally:
+            self.spans.append(Span(environ.get("HTTP_X_AMZ_TARGET", ""), began, time.monotonic()))
 
 
 def _lost(loss: Loss, environ: dict[str, Any]) -> Response:

@@ -59,9 +59,11 @@ async def _decided(world: Product, *, aws: float, teams: float) -> Decided:
     await until(lambda: not _open(world), seconds=SETTLED)
     await asyncio.sleep(REST)
     first = len(world.microsoft.calls)
+    body, headers = world.microsoft.signed(world.microsoft.pressed(HANAKO, card, "approve"))
     world.aws.faults.latency, world.microsoft.faults.latency = aws, teams
     began = time.monotonic()
-    await world.click(HANAKO, card, "approve")
+    status, _ = await world.microsoft.send_raw(world.bot_url, body, headers=headers)
+    assert status == 200
 
     def calls(method: str, path: str) -> list[Recorded]:
         found = world.microsoft.calls[first:]

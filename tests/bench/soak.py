@@ -1,0 +1,88 @@
+"""An hour with 10,000 open requests: the memory of the real process, sampled once a minute.
+
+    python -m tests.bench.soak [--minutes 60] [--requests 10000]
+
+The process sweeps once a minute over all open requests. Meanwhile, people make new requests and approve them, one every
+five seconds. The first ten minutes fill caches and are left out. Ends with 1 if the memory grew by more than 5 %.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import linear_regression, mean
+
+import pytest
+
+from tests.bench.served import Served, Servers, leave_the_core, measured_core, until
+from tests.bench.sweep import fill
+from tests.fakes.people import HANAKO, TARO
+from tests.fakes.processes import BotProcess
+from tests.fakes.product import Product, product
+
+RESULT = Path(".sandbox/soak.json")
+SWEEP, LIFE, SAMPLE, WARM_UP = 60, 5.0, 60.0, 600.0  # seconds
+GROWTH = 0.05  # allowed share of growth after the warm-up
+
+
+async def soak(seconds: float, requests: int) -> list[tuple[float, float]]:
+    """Return samples: seconds since the start, and MiB."""
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        async with product(patch, folder) as world:
+            async with Servers(measured_core()) as servers:
+                _, bot = await servers.serve(world, folder)
+                await world.card(await world.ask())
+                await until(lambda: bool(world.direct_messages(TARO)), seconds=30)
+                bot.terminate()
+                await bot.ended()
+            await fill(world, requests)
+            async with Servers(measured_core()) as servers:
+                served, bot = await servers.serve(world, folder, NODE_ACCESS_SWEEP_SECONDS=str(SWEEP))
+                return await _lived(world, served, bot, seconds)
+
+
+async def _lived(world: Product, served: Served, bot: BotProcess, seconds: float) -> list[tuple[float, float]]:
+    """Let people request and approve for this time. Print each sample."""
+    began, samples, lives = time.monotonic(), list[tuple[float, float]](), 0
+    while (passed := time.monotonic() - began) < seconds:
+        if passed >= SAMPLE * len(samples):
+            samples.append((passed, served.resident()))
+            sweeps = len(bot.events("sweep_done"))
+            print(f"{passed / 60:5.1f} min  {samples[-1][1]:7.2f} MiB  {sweeps} sweeps  {lives} decisions", flush=True)
+        card = await world.card(await world.ask())
+        await world.click(HANAKO, card, "approve")
+        lives += 1
+        await asyncio.sleep(max(0.0, LIFE - (time.monotonic() - began - passed)))
+    samples.append((time.monotonic() - began, served.resident()))
+    return samples
+
+
+def growth(samples: list[tuple[float, float]]) -> float:
+    """Return the growth after the warm-up as a share, from the line through the samples."""
+    kept = [each for each in samples if each[0] >= WARM_UP] or samples
+    line = linear_regression([at for at, _ in kept], [mib for _, mib in kept])
+    return line.slope * (kept[-1][0] - kept[0][0]) / mean(mib for _, mib in kept)
+
+
+def main() -> None:
+    """Run, print the growth and write the samples."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--requests", type=int, default=10_000)
+    options = parser.parse_args()
+    measured_core()
+    leave_the_core()
+    samples = asyncio.run(soak(60 * options.minutes, options.requests))
+    grown = growth(samples)
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps({"growth": grown, "samples": samples}, indent=2) + "\n", "utf-8")
+    print(f"growth after the first {WARM_UP / 60:.0f} minutes: {grown:.2%}")
+    sys.exit(0 if grown <= GROWTH else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""What a card, a decision, a look-up and a sweep cost, as counts: none may grow by more than 30 % unnoticed.
+"""What a card, a decision, a refresh, a look-up and a sweep cost, as counts: none may grow by more than 30 % unnoticed.
 
 `costs.json` has what they cost when it was last written. Write the new number there if a change is meant to cost more,
 or has made something cheaper: `make bench` measures times, this counts what causes them. Nothing is in seconds.
@@ -15,15 +15,19 @@ import pytest
 from bot.domain.members import Members
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Status
+from bot.service.clicks.click import Verb
+from tests.fakes.chat import HANAKO as CHAT_HANAKO
 from tests.fakes.chat import person
 from tests.fakes.people import HANAKO
 from tests.fakes.product import UNPACED, Product, product
 from tests.fakes.work import function_calls_during
+from tests.fakes.world import World, new_world
 from tests.reliability.rest import quiet
 
 STORED: Final = Path(__file__).with_name("costs.json")
 MARGIN: Final = 1.3
 REQUESTS: Final = 3  # each cost is the median of these, because a late event may cause one more read
+SWEPT: Final = 200  # requests
 SWEEPS: Final = 10  # one of them may read a list that the others leave out
 LISTS: Final = frozenset({"DescribeOpsItems", "DescribeAutomationExecutions"})
 NOT_OF_THE_BOT: Final = frozenset({"StartAccessRequest"})
@@ -57,6 +61,40 @@ async def test_no_look_up_among_many_members_has_grown_by_a_third() -> None:
         members.named(names)
 
     _compare({"look_up_calls": await function_calls_during(look_up())})
+
+
+async def test_no_path_calls_a_third_more_functions() -> None:
+    """Calls of Python functions for a card, a refresh, a decision, and a sweep for each request, after a first of each.
+
+    Nearly all of the CPU is theirs, and other than its time their number is the same on every machine.
+    """
+    world = new_world()
+    async with world.running():
+        for number in (1, 2):
+            key = world.aws.add(number)
+            card = await function_calls_during(_carded(world, key))
+            await world.press(key, CHAT_HANAKO, Verb.REFRESH)
+            refresh = await function_calls_during(world.press(key, CHAT_HANAKO, Verb.REFRESH))
+            decision = await function_calls_during(_decided(world, key))
+    many = new_world()
+    await many.posted_many(SWEPT)
+    for _ in range(2):
+        swept = await function_calls_during(many.sweep.sweep())
+    _compare({"card_calls": card, "refresh_calls": refresh, "decision_calls": decision, "sweep_calls": swept / SWEPT})
+
+
+async def _carded(world: World, key: RequestKey) -> None:
+    """Make a new request due, and wait until its card and the requester's message are posted."""
+    await world.rows.requeue(key)
+    await world.clock.advance(5)
+    assert (await world.row(key)).cards
+
+
+async def _decided(world: World, key: RequestKey) -> None:
+    """Approve, and wait until all messages are updated."""
+    await world.press(key, CHAT_HANAKO)
+    await world.clock.advance(5)
+    assert world.aws.signals
 
 
 async def _card_and_decision(world: Product) -> Costs:

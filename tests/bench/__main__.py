@@ -2,6 +2,7 @@
 
     python -m tests.bench [--runs 3] [--parts 1,2,4,5,6,7,8,9]
     python -m tests.bench --parts growth
+    python -m tests.bench --parts soak
     python -m tests.bench --against HEAD~80
 
 `make bench` and `make bench AGAINST=HEAD~80` run this.
@@ -25,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--against", metavar="COMMIT", help="an earlier commit that this code can run in")
     parser.add_argument("--runs", type=int, default=3, help="runs of all figures, or of each commit in turn")
-    parser.add_argument("--parts", default="", help="rows of the table, such as 1,8; or growth; by default all rows")
+    parser.add_argument(
+        "--parts", default="", help="rows of the table, such as 1,8; or growth, or soak; by default all rows"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the measured processes, too
     if options.against:
@@ -34,6 +37,10 @@ def main() -> None:
         compare(options.against, rounds=options.runs)
     elif options.parts == "growth":
         _measure_growth()
+    elif options.parts == "soak":
+        from tests.bench import soak
+
+        sys.exit(soak.main())
     else:
         _measure(options.runs, options.parts)
 

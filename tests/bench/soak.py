@@ -1,15 +1,13 @@
 """An hour with 10,000 open requests: the memory of the real process, sampled once a minute.
 
-    python -m tests.bench.soak [--minutes 60] [--requests 10000]
+`python -m tests.bench --parts soak` runs this.
 
 The process sweeps once a minute over all open requests. Meanwhile, people make new requests and approve them, one every
-five seconds. The first ten minutes fill caches and are left out. Ends with 1 if the memory grew by more than 5 %.
+five seconds. The first ten minutes fill caches and are left out. Fails if the memory grows by more than 5 % afterwards.
 """
 
-import argparse
 import asyncio
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +22,7 @@ from tests.fakes.processes import BotProcess
 from tests.fakes.product import Product, product
 
 RESULT = Path(".sandbox/soak.json")
+MINUTES, REQUESTS = 60.0, 10_000
 SWEEP, LIFE, SAMPLE, WARM_UP = 60, 5.0, 60.0, 600.0  # seconds
 GROWTH = 0.05  # allowed share of growth after the warm-up
 
@@ -68,21 +67,13 @@ def growth(samples: list[tuple[float, float]]) -> float:
     return line.slope * (kept[-1][0] - kept[0][0]) / mean(mib for _, mib in kept)
 
 
-def main() -> None:
-    """Run, print the growth and write the samples."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--requests", type=int, default=10_000)
-    options = parser.parse_args()
+def main() -> int:
+    """Run for MINUTES, print the growth, and write the samples. Return 1 if it is above GROWTH, else 0."""
     measured_core()
     leave_the_core()
-    samples = asyncio.run(soak(60 * options.minutes, options.requests))
+    samples = asyncio.run(soak(60 * MINUTES, REQUESTS))
     grown = growth(samples)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps({"growth": grown, "samples": samples}, indent=2) + "\n", "utf-8")
     print(f"growth after the first {WARM_UP / 60:.0f} minutes: {grown:.2%}")
-    sys.exit(0 if grown <= GROWTH else 1)
-
-
-if __name__ == "__main__":
-    main()
+    return 0 if grown <= GROWTH else 1

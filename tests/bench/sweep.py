@@ -43,7 +43,8 @@ async def measure(core: int | None, requests: int = REQUESTS) -> Values:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
         async with product(patch, folder) as world:
-            idle = await _first_card(world, folder, core)
+            await _first_card(world, folder, core)
+            idle = await _idle(world, folder, core)
             await fill(world, requests)
             async with Servers(core) as servers:
                 port = free_port()
@@ -60,13 +61,23 @@ async def measure(core: int | None, requests: int = REQUESTS) -> Values:
     }
 
 
-async def _first_card(world: Product, folder: Path, core: int | None) -> float:
-    """Post the card of one request; return the MiB of a process without other work."""
+async def _first_card(world: Product, folder: Path, core: int | None) -> None:
+    """Post the card of one request."""
     async with Servers(core) as servers:
-        served, bot = await servers.serve(world, folder)
+        _, bot = await servers.serve(world, folder)
         await world.card(await world.ask())
         await until(lambda: bool(world.direct_messages(TARO)), seconds=30)
         await asyncio.sleep(1)
+        bot.terminate()
+        await bot.ended()
+
+
+async def _idle(world: Product, folder: Path, core: int | None) -> float:
+    """Return the MiB of a process with one open request, after a sweep: it has loaded the same models of AWS."""
+    async with Servers(core) as servers:
+        served, bot = await servers.serve(world, folder)
+        await sweeps(bot, 1)
+        await asyncio.sleep(5)
         idle = served.resident()
         bot.terminate()
         await bot.ended()

@@ -4,6 +4,7 @@ Only the list of pending OpsItems must succeed. It is not verified that AWS answ
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -126,8 +127,8 @@ def _listed(key: RequestKey, row: Answer) -> ListedRequest | None:
 
 def listed_execution(place: Place, row: Answer) -> ListedRequest | None:
     """Return the request in a row of DescribeAutomationExecutions, with its current step; None if it names none."""
-    key = _key(place, row)
-    return ListedRequest(key, step=text(row.get("CurrentStepName"))) if key else None
+    key, step = _key(place, row), text(row.get("CurrentStepName"))
+    return ListedRequest(key, step=sys.intern(step) if step else None) if key else None  # few steps, many executions
 
 
 def _key(place: Place, row: Answer) -> RequestKey | None:

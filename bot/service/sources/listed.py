@@ -5,6 +5,7 @@ list entry that has not changed since before the last reconcile is ignored; othe
 request.
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,11 +21,12 @@ from bot.ports.aws import ListedRequest
 class RowFacts:
     """The part of a row that is compared. A whole row is much larger, and there may be ten thousand.
 
-    `status` is None until AWS has been read. `unread` is True if the last reconcile failed to read AWS after an earlier
-    one had read everything; after an incomplete read, the row has its own retry time. `waits` is True if the row is due
-    at a stored time and its last reconcile did not fail.
+    `status` is None until AWS has been read. `requested_at` is that of granted access, else None. `unread` is True if
+    the last reconcile failed to read AWS after an earlier one had read everything; after an incomplete read, the row
+    has its own retry time. `waits` is True if the row is due at a stored time and its last reconcile did not fail.
     """
 
+    key: RequestKey
     version: int
     status: Status | None
     step: str | None
@@ -48,11 +50,12 @@ def facts_of(row: Record) -> RowFacts:
     """Return the part of a row that is compared."""
     request = row.request
     return RowFacts(
+        key=row.key,
         version=row.version,
         status=request.status if request else None,
-        step=request.waiting.step if request and request.waiting else None,
+        step=sys.intern(request.waiting.step) if request and request.waiting else None,  # few steps, many rows
         replica=bool(request and request.replica_of),
-        requested_at=request.requested_at if request else None,
+        requested_at=request.requested_at if request and request.status is Status.APPROVED else None,
         modified_at=request.modified_at if request else None,
         observed_at=row.observed_at,
         unread=bool(request and request.complete and row.reconcile_failures),
@@ -80,20 +83,26 @@ class Listed:
         """
         changed, since = set[RequestKey](), dict[RequestKey, tuple[ListedRequest, datetime]]()
         async for each in in_turns(sightings):
-            since[each.key] = last = self._noted(each, with_steps=with_steps, now=now)
-            if _is_news(each, rows.get(each.key), last[1]):
+            row = rows.get(each.key)
+            noted = self._noted(each, row, with_steps=with_steps, now=now)
+            since[noted[0].key] = noted
+            if _is_news(each, row, noted[1]):
                 changed.add(each.key)
         self._since = since
         disappeared = {key async for key, row in in_turns(rows.items()) if row and row.open and key not in since}
         return changed | disappeared
 
-    def _noted(self, sighting: ListedRequest, *, with_steps: bool, now: datetime) -> tuple[ListedRequest, datetime]:
+    def _noted(
+        self, sighting: ListedRequest, row: RowFacts | None, *, with_steps: bool, now: datetime
+    ) -> tuple[ListedRequest, datetime]:
         """Return an entry, with its last step if the steps were not read, and since when it is unchanged."""
         noted = self._since.get(sighting.key)
         last = noted[0] if noted else None
         if last and last.step and not with_steps:
             sighting = replace(sighting, step=last.step)
-        return noted if noted and last == sighting else (sighting, now)
+        if noted and last == sighting:
+            return noted
+        return replace(sighting, key=row.key) if row else sighting, now  # one key in memory instead of two
 
 
 async def merged(listed: Iterable[ListedRequest], steps: Iterable[ListedRequest]) -> Sequence[ListedRequest]:

@@ -59,7 +59,8 @@ class Stored:
 
     def add_unchanged(self, key: RequestKey, former: "Stored") -> None:
         """Add a row as a former sweep found it."""
-        self.watched[key] = former.watched[key]
+        row = former.watched[key]
+        self.watched[row.key] = row  # not `key`, which is equal: one key in memory instead of two
         if key in former.unidentified:
             self.unidentified[key] = former.unidentified[key]
 

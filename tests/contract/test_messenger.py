@@ -98,6 +98,14 @@ async def test_a_posted_activity_has_a_card_and_a_summary_but_no_text(room: Room
     assert "channelData" not in second
 
 
+async def test_a_card_with_half_a_surrogate_pair_is_posted_with_a_question_mark(room: Room) -> None:
+    """No JSON in UTF-8 can have it, and everything else must arrive."""
+    await room.messenger.post(APPROVERS, _message("佐藤 \ud83d 花子"))
+
+    [message] = room.ms.posted(APPROVERS)
+    assert message.activity["summary"] == "佐藤 ? 花子"
+
+
 async def test_a_post_in_a_group_chat_or_a_personal_chat_is_a_plain_message(room: Room) -> None:
     """These chats have no threads, so posts and replies have the chat's own id."""
     personal = room.ms.world.personal(HANAKO).id

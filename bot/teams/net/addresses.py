@@ -4,12 +4,14 @@ Azure's metadata service is also called with plain http, on the local link.
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 LINK: Final = IPv4Network("169.254.0.0/16")  # RFC 3927: routers do not forward it; clouds serve machine metadata there
 HTTPS: Final = 443  # another port of a listed host may belong to another server
+ACCEPTED_KEPT: Final = 64  # service addresses; a tenant has one or two
 
 
 class AddressRefused(ValueError):
@@ -79,9 +81,13 @@ class ServiceHosts:
         listed = {entry.strip().casefold() for entry in entries}
         self._exact = frozenset(entry for entry in listed if not entry.startswith("*."))
         self._suffixes = tuple(entry[1:] for entry in listed if entry.startswith("*.") and len(entry) > 2)
+        self._accepted = lru_cache(ACCEPTED_KEPT)(self._base)  # every call to Teams asks
 
     def base(self, service_url: str) -> str:
         """Return the address without a trailing slash. Raises AddressRefused if it must not receive the token."""
+        return self._accepted(service_url)
+
+    def _base(self, service_url: str) -> str:
         parts = checked(service_url)
         if parts.query or parts.fragment or "?" in service_url or "#" in service_url:
             raise AddressRefused("a service address with a query")

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import structlog
+from pydantic_core import PydanticSerializationError, to_json
 from yarl import URL
 
 from bot.concurrency.backoff import backoff
@@ -151,7 +152,12 @@ def _pause(error: ConnectorUnavailable, attempt: int) -> float | None:
 
 def _encode(body: Mapping[str, Any] | None) -> bytes | None:
     # Not escaped: escapes would double the length of a Japanese card, and Teams limits the size.
-    return None if body is None else json.dumps(body, ensure_ascii=False).encode(errors="replace")
+    if body is None:
+        return None
+    try:
+        return to_json(body)
+    except PydanticSerializationError:  # half of a surrogate pair, which only a name from Teams could have
+        return json.dumps(body, ensure_ascii=False).encode(errors="replace")
 
 
 def _answer(raw: bytes, call: Call) -> dict[str, Any]:

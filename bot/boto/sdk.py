@@ -129,7 +129,7 @@ class Sdk:
             try:
                 return _answer(client, call)
             finally:
-                client.close()
+                disconnect(client)
                 with self._lock:
                     self._senders[key] = client
         except RAISED as error:
@@ -188,6 +188,11 @@ class Sdk:
         client = make(call.service, region_name=call.region, config=config, **_as_arguments(credentials))
         client.meta.events.register("before-parse", _refuse_malformed)
         return client
+
+
+def disconnect(client: Any) -> None:
+    """Close the connections of a client. Its next call opens a new one."""
+    client.close()
 
 
 def _refuse_malformed(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:

@@ -250,6 +250,11 @@ GUARDS = (
         },
     ),
     Guard(
+        "a signal has a connection of its own",
+        "tests/contract/test_aws_wire.py::test_call_once_uses_a_new_connection",
+        {"bot.boto.sdk:disconnect": always(None)},
+    ),
+    Guard(
         "a vote is sent only for the channel that allowed it",
         RELOADING + "test_decision_is_withdrawn_if_its_channel_is_removed_before_the_signal_is_sent",
         {REMOVED: always(None)},

@@ -11,8 +11,8 @@ from typing import Final
 from bot.ports.clock import Clock
 
 PAUSES: Final = (0.0, 10.0, 50.0)
-"""Seconds before each time. The first calls of each service, in the first seconds, load its model; the checks and the
-first sweep of a minute make most of them."""
+"""Seconds before each time. The first calls of each service load its model. The checks and the first sweep make most of
+them in the first minute."""
 
 
 async def freeze_long_lived(clock: Clock) -> None:

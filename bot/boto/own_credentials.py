@@ -8,13 +8,20 @@ https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from importlib.metadata import version
+from typing import Any, Final
 
 import botocore.session
 from boto3.session import Session
+from botocore.config import Config
 from botocore.utils import parse_timestamp
 
+from bot import DISTRIBUTION
 from bot.boto.failures import RAISED
+
+USER_AGENT: Final = f"{DISTRIBUTION}/{version(DISTRIBUTION)}"
+"""What CloudTrail shows as `userAgent`, before boto3's version. The SDK would compose its own twice for each call, in a
+fifth of the call's CPU."""
 
 
 class OwnCredentials:
@@ -62,6 +69,7 @@ class OwnCredentials:
         core.set_config_variable("sts_regional_endpoints", "regional")
         if self._loader:
             core.register_component("data_loader", self._loader)
+        core.set_default_client_config(Config(user_agent=USER_AGENT))
         core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
         self._loader = core.get_component("data_loader")
         return Session(botocore_session=core)

@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Final
 
-import botocore
 from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import ClientError, IncompleteReadError
@@ -23,7 +21,6 @@ from botocore.parsers import ResponseParserError
 from botocore.response import StreamingBody
 from cachetools import LRUCache
 
-from bot import DISTRIBUTION
 from bot.boto.failures import RAISED, CallFailed, Failure, classify, concerns_credentials
 from bot.boto.fields import mapping, whole
 from bot.boto.own_credentials import OwnCredentials
@@ -51,8 +48,6 @@ NOT_MODIFIED = 304  # the answer to a conditional read of something that has not
 LARGEST_BODY = 2**20  # bytes of a body that AWS streams; only node-access.toml is read in this way
 BODY_TOO_LARGE: Final = "BodyTooLarge"
 CONNECTIONS = 30  # kept open per client, about as many as there are threads
-USER_AGENT: Final = f"{DISTRIBUTION}/{version(DISTRIBUTION)} botocore/{botocore.__version__}"
-"""What CloudTrail shows as `userAgent`. botocore composes its own twice for each call, in a fifth of the call's CPU."""
 SENDERS_KEPT = 32  # clients without a connection, each of one session: to make one takes more CPU than its call
 _NEVER_EMPTY: Final = frozenset({"dynamodb"})  # services that always answer with a body; SQS often does not
 
@@ -116,27 +111,28 @@ class Sdk:
         """Make a call on a new connection, and never repeat it. Raises CallFailed.
 
         AWS may close an idle connection just as it is reused, and then it is unknown whether the call arrived. A new
-        connection avoids that, and never carries another person's session. A client is kept for further calls with the
-        same credentials, without its connection, and only one call at a time has it.
+        connection avoids that, and never carries another person's session. After a success, a client is kept for
+        further calls with the same credentials, without its connection. Only one call at a time has it.
         """
         own = self._own_session()
-        key = (call.service, call.region, credentials.access_key_id if credentials else own)
+        key = (call.service, call.region, credentials or own)
         try:
             with self._lock:
                 client = self._senders.pop(key, None)
                 if client is None:
                     client = self._new_client(call, credentials, own, SHORT_READ_SECONDS)
             try:
-                return _answer(client, call)
+                answer = _answer(client, call)
             finally:
                 disconnect(client)
-                with self._lock:
-                    self._senders[key] = client
         except RAISED as error:
             failed = classify(error)
             if credentials is None:
                 self._renewed(failed, own)  # for the next call
             raise failed from error
+        with self._lock:
+            self._senders[key] = client
+        return answer
 
     def close(self) -> None:
         """Close all kept connections."""
@@ -182,7 +178,6 @@ class Sdk:
             read_timeout=self._seconds or read_seconds,
             retries={"total_max_attempts": 1},
             max_pool_connections=self._connections,
-            user_agent=USER_AGENT,
         )
         make: Any = own.client  # the stubs type services by literals only
         client = make(call.service, region_name=call.region, config=config, **_as_arguments(credentials))

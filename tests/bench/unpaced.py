@@ -7,26 +7,24 @@ The product has no switch for this.
 
 import runpy
 import sys
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import pytest
 
-from bot.aws.calls import rate_limit as aws
-from bot.teams.outbound import rate_limit as teams
+from bot.aws.assembly import AwsSide
+from bot.teams.outbound import rate_limit
+from tests.fakes.product import UNPACED
 
 MANY: Final = ((1.0, 100_000),)  # seconds, and more messages than any process sends in this time
 
 
-async def at_once(*_: Any) -> None:
-    """Let a call to AWS go at once."""
-
-
 def main() -> None:
-    """Run `python -m bot serve` without limits."""
+    """Run `python -m bot serve` with limits that it never reaches."""
     patch = pytest.MonkeyPatch()  # never undone: the process has no other use
-    patch.setattr(aws.RateLimiter, "turn", at_once)
+    patch.setattr("bot.adapters.AwsSide", partial(AwsSide, rates=UNPACED))
     for limits in ("LIMITS", "BOOKABLE", "OVERALL"):
-        patch.setattr(teams, limits, MANY)
+        patch.setattr(rate_limit, limits, MANY)
     sys.argv = ["bot", "serve"]
     runpy.run_module("bot", run_name="__main__")
 

@@ -1,13 +1,14 @@
 """How fast the machine is at the moment: the CPU of the bare handler for an invoke.
 
 The targets in CPU time are for a machine on which it takes REFERENCE. On a shared machine, the same code takes up to
-twice as long from one minute to the next, so each part of the benchmark is compared with the handler beside it.
+twice as long from one minute to the next, so each part of the benchmark is compared with the handler before and after it.
+The fastest of several batches counts: the handler suffers more from other programs than the product does, and a slow
+reading would flatter the product.
 """
 
 import json
 import tempfile
 from pathlib import Path
-from statistics import mean
 from typing import Final, Self
 
 from bot.rendering import render
@@ -18,7 +19,7 @@ from tests.fakes.people import HANAKO
 from tests.fakes.teams_world import APPROVERS
 
 REFERENCE: Final = 0.22  # milliseconds for RS256, JSON and aiohttp
-INVOKES, WARM_UP = 200, 50
+BATCHES, IN_BATCH, WARM_UP = 8, 40, 50
 
 
 class Yardstick:
@@ -36,7 +37,7 @@ class Yardstick:
             card.write_text(json.dumps(render(WAITING, locale="ja", timezone="Asia/Tokyo")), "utf-8")
             self._bare = await self._servers.anchor("bare", str(card), self._microsoft.metadata_url)
         await self._send(WARM_UP)
-        self._latest = await self._send(INVOKES)
+        self._latest = await self._fastest()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -45,8 +46,11 @@ class Yardstick:
 
     async def scale(self) -> float:
         """Return by what to multiply a CPU time measured since the last call, for the reference machine."""
-        before, self._latest = self._latest, await self._send(INVOKES)
-        return REFERENCE / mean((before, self._latest))
+        before, self._latest = self._latest, await self._fastest()
+        return REFERENCE / min(before, self._latest)
+
+    async def _fastest(self) -> float:
+        return min([await self._send(IN_BATCH) for _ in range(BATCHES)])
 
     async def _send(self, times: int) -> float:
         """Return the milliseconds of CPU for each invoke."""

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
@@ -39,6 +39,7 @@ class Endpoint:
     length: int | None = None  # Content-Length to send; None: the real one
     ports: list[int] = field(default_factory=list)  # client port of each call
     keys: list[str] = field(default_factory=list)  # access key id that signed each call
+    tokens: list[str] = field(default_factory=list)  # session token of each call
     agents: list[str] = field(default_factory=list)  # user agent of each call
     url: str = ""
 
@@ -71,6 +72,7 @@ def endpoint() -> Iterator[Endpoint]:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             endpoint.ports.append(self.client_address[1])
             endpoint.keys.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
+            endpoint.tokens.append(self.headers.get("X-Amz-Security-Token", ""))
             endpoint.agents.append(self.headers["User-Agent"])
             self.send_response(endpoint.status)
             length = len(endpoint.body) if endpoint.length is None else endpoint.length
@@ -124,6 +126,26 @@ def test_calls_of_two_people_on_new_connections_have_their_own_signatures(endpoi
         sdk.call_once(CALL, each)
     assert endpoint.keys == ["ASIASAMPLE", "ASIATARO", "ASIASAMPLE", "AKIASAMPLE", "ASIASAMPLE"]
     assert len(set(endpoint.ports)) == len(endpoint.keys)
+
+
+def test_call_with_renewed_credentials_has_their_signature(endpoint: Endpoint, sdk: Sdk) -> None:
+    """A client that is kept for the same session and key must not sign with an older token."""
+    for token in ("old", "new"):
+        sdk.call_once(CALL, replace(HANAKO, session_token=token))
+    assert endpoint.tokens == ["old", "new"]
+
+
+def test_client_of_a_refused_call_is_not_kept(endpoint: Endpoint, sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials a client stays without them, but the next decision may find some."""
+    own = endpoint.environment()
+    for name in own:
+        monkeypatch.delenv(name)
+    with pytest.raises(CallFailed):
+        sdk.call_once(CALL, None)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    sdk.call_once(CALL, None)
+    assert endpoint.keys == ["AKIASAMPLE"]
 
 
 def test_calls_name_the_program_and_its_version(endpoint: Endpoint, sdk: Sdk) -> None:

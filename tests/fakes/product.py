@@ -202,7 +202,7 @@ async def product(
     try:
         for name, value in {**aws.world.bot.environment(), "AWS_ENDPOINT_URL": aws.endpoint}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr("bot.app.AwsSide", partial(AwsSide, rates=rates))
+        monkeypatch.setattr("bot.adapters.AwsSide", partial(AwsSide, rates=rates))
         bot = registration(aws) if registration else BOT
         async with FakeMicrosoft(people, now=timestamp, bot=bot) as microsoft:
             yield Product(aws, microsoft, folder / "node-access.db")

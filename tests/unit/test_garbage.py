@@ -13,9 +13,11 @@ from tests.fakes.clock import ManualClock, settled
 
 @pytest.fixture(autouse=True)
 def thawed() -> Iterator[None]:
-    """Freeze nothing for other tests."""
+    """Freeze nothing of these tests for others, only what tests/conftest.py has frozen."""
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def is_frozen(wanted: object) -> bool:

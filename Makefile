@@ -65,7 +65,7 @@ slow: setup ## Run the tests of system, proofs and e2e in one run, as continuous
 chaos: setup ## Run the proofs at full size; tests/README.md says how long each takes
 	RELIABILITY=long $(BIN)/python -m pytest tests/reliability tests/security --timeout=7200 $(PYTEST_ARGS)
 
-bench: setup ## Measure the real process beside two anchors and print figures, targets and ratios, about 17 minutes (AGAINST=HEAD~80 compares the costs of paths with a commit; BENCH_ARGS="--runs 1 --parts 1,8")
+bench: setup ## Measure the real process beside two anchors and print figures, targets and ratios, about 20 minutes (AGAINST=HEAD~80 compares the costs of paths with a commit; BENCH_ARGS="--runs 1 --parts 1,8")
 	$(BIN)/python -m tests.bench $(if $(AGAINST),--against $(AGAINST)) $(BENCH_ARGS)
 
 profile: setup ## Leave profiles of the invoke, the event path and the sweep in .sandbox/profile, and print their largest costs

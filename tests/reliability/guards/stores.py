@@ -15,9 +15,14 @@ VERSION_COMPARED = "WHERE version = :version - 1"
 
 
 def _without_transaction(_: Any, connection: sqlite3.Connection, jobs: Sequence[Any]) -> None:
-    for job in jobs:
-        tell, answer = thread._answer(connection, job)
-        tell(answer)
+    thread._answer_all([(job.done, _answer(connection, job)) for job in jobs])
+
+
+def _answer(connection: sqlite3.Connection, job: Any) -> Any:
+    try:
+        return thread._answer(connection, job)
+    except sqlite3.Error as error:
+        return thread._unavailable(error)
 
 
 def _without_comparison(statement: str) -> str:

@@ -1,6 +1,7 @@
 """The Chat port against a Connector on loopback: conversations, order, rate limits, and only the declared errors."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -500,12 +501,18 @@ async def test_any_response_of_teams_is_a_success_or_raises_a_declared_error(
     assert operation != "direct"  # its chat was requested first, and a chat without an id cannot be used
 
 
-@pytest.mark.parametrize("body", ["{}", "", "null", "[]", '"Accepted"', "Accepted", '{"id": null}', '{"id": ""}', "{"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("{}", "", "null", "[]", '"Accepted"', "Accepted", '{"id": null}', '{"id": ""}', "{"),
+        *('{"id": "two words"}', '{"id": "\\ud800"}', json.dumps({"id": "1" * 5000})),
+    ],
+)
 @pytest.mark.parametrize("operation", ["post", "reply", "direct", "update"])
 async def test_message_that_teams_accepts_without_an_id_counts_as_delivered(
     room: Room, operation: str, body: str
 ) -> None:
-    """Teams answers 2xx. The next message is sent immediately."""
+    """Teams answers 2xx, without an id or with a text that cannot be one. The next message is sent immediately."""
     await room.messenger.direct(TARO_PERSON, _message())
     call = _operations(room, await room.messenger.post(APPROVERS, _message()))[operation]
     path = {"post": "/v3/conversations$"}.get(operation, "/activities")

@@ -396,6 +396,7 @@ async def test_level_is_escalated_although_teams_refuses_the_first_channel(step:
     await world.pass_time(key, (2 * HOUR - MINUTE).total_seconds())
     assert card_in(world, LEADS_CHANNEL) is None
     await world.pass_time(key, 60)
+    assert card_in(world, LEADS_CHANNEL)
     async with world.running():
         await press_there(world, key, LEADER, Verb.REJECT, step=step)
     assert world.aws.requests[key].status is Status.REJECTED

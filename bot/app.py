@@ -28,6 +28,7 @@ from bot.aws.assembly import AwsSide
 from bot.aws.first_answer import StoppedEarly
 from bot.aws.own_account import own_account
 from bot.clock import SystemClock
+from bot.concurrency.background import alongside
 from bot.config.reload import ConfigurationReload
 from bot.config.settings import PREFIX, Settings
 from bot.domain.configuration import Configuration
@@ -115,12 +116,11 @@ async def _serve(settings: Settings, configuration: Configuration | ObjectPlace)
     try:
         if isinstance(configuration, ObjectPlace):
             configuration, version = await read_at_start(configuration, settings.region, stopping)
-        async with build(settings, configuration, stopping, version=version) as program:
-            freezing = asyncio.create_task(freeze_long_lived(SystemClock()))
-            try:
-                await run(program, stopping)
-            finally:
-                freezing.cancel()
+        async with (
+            build(settings, configuration, stopping, version=version) as program,
+            alongside(freeze_long_lived(SystemClock())),
+        ):
+            await run(program, stopping)
     except StoppedEarly:
         log.info("bot_stopped")
 

@@ -25,8 +25,8 @@ from bot.text.names import fold
 
 LONGEST_TERM: Final = 200  # characters; a longer text is cut, in the index and in a search
 MOST_NODES: Final = 8  # nodes of one request that are listed; each has up to three entries
-_NO_TERM: Final = "term:"
 TERMS_KEPT: Final = 1024  # texts, of about a hundred rows: all entries of a row are compared at each of its writes
+_TERM: Final = "term:"
 _GRANTED: Final = frozenset({Status.APPROVED, Status.REVOKED})
 
 
@@ -79,7 +79,7 @@ def own_subjects(person: Person) -> tuple[str, ...]:
 @lru_cache(maxsize=TERMS_KEPT)
 def term_subject(text: str) -> str:
     """Return the subject of the requests for a node or of a person, by a text that a person typed."""
-    return f"term:{fold(text)[:LONGEST_TERM]}"
+    return f"{_TERM}{fold(text)[:LONGEST_TERM]}"
 
 
 def visit_subject(person: Person, key: RequestKey, node_id: str) -> str:
@@ -93,7 +93,7 @@ def _who(spelling: str) -> str:
 
 def _subjects(record: Record, request: AccessRequest) -> Iterator[str]:
     yield from (place_subject(card.conversation) for card in record.cards if card.conversation)
-    yield from (subject for each in _terms(record, request) if (subject := term_subject(each)) != _NO_TERM)
+    yield from (subject for each in _terms(record, request) if (subject := term_subject(each)) != _TERM)
     requester = record.requester
     if requester is None or not requester.identified:
         return

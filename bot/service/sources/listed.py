@@ -102,7 +102,9 @@ class Listed:
             sighting = replace(sighting, step=last.step)
         if noted and last == sighting:
             return noted
-        return replace(sighting, key=row.key) if row else sighting, now  # one key in memory instead of two
+        if row:
+            sighting = replace(sighting, key=row.key)  # equal, but one key in memory instead of two
+        return sighting, now
 
 
 async def merged(listed: Iterable[ListedRequest], steps: Iterable[ListedRequest]) -> Sequence[ListedRequest]:

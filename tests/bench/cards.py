@@ -1,9 +1,9 @@
 """Figure 5: events of new requests, until each has its card and the requester's message. Fifty channels, SQLite.
 
-All events arrive at once, and the process has no limits of its own (`unpaced.py`), because pauses between calls cost CPU
-as well. Each request is compared with all channels, and its card goes to the last one. Cards a second are limited by the
-simulated AWS. Writes are counted while requests come one by one, and while they come all at once: then the second event
-of a request arrives while its card is being posted, which is one more write.
+The process has limits that it never reaches (`unpaced.py`), because pauses between calls cost CPU as well. Each request
+is compared with all channels, and its card goes to the fallback. The simulated AWS limits the cards a second. CPU and
+writes are counted while requests come one by one, and while all come at once: then the second event of a request arrives
+while its card is being posted, which is one more write.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def measure(core: int | None) -> Values:
         async with product(patch, folder) as world, Servers(core) as servers:
             others = [f"19:service-{number}@thread.tacv2" for number in range(1, CHANNELS)]
             world.toml = TOML.replace('name = "approvals"', 'name = "approvals"\nfallback = true')
-            world.toml += "".join(_channel(number, each) for number, each in enumerate(others))
+            world.toml += "".join(_channel(number, each) for number, each in enumerate(others, start=1))
             for each in others:
                 world.microsoft.world.add_channel(each)
             served, bot = await servers.serve(world, folder, module="tests.bench.unpaced")

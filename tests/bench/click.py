@@ -1,8 +1,8 @@
 """Figure 2: from a click on Approve to the decided card, with latency in AWS and Teams.
 
-Trips in a row are measured as a slope: by how much more latency of one side delays the card. The time above the trips is
-that in which neither AWS nor Teams has a call on the way to the card. The fastest of several clicks counts, because other programs only slow one
-down.
+Trips in a row are measured as a slope: by how much more latency of one side delays the card. The time above the trips
+is that in which neither AWS nor Teams has a call on the way to the card. The fastest of several clicks counts, because
+other programs only slow one down.
 """
 
 import asyncio

@@ -15,9 +15,9 @@ from statistics import linear_regression, mean
 
 import pytest
 
-from tests.bench.served import Served, Servers, leave_the_core, measured_core, until
-from tests.bench.sweep import fill
-from tests.fakes.people import HANAKO, TARO
+from tests.bench.served import Served, Servers, leave_the_core, measured_core
+from tests.bench.sweep import fill, first_card
+from tests.fakes.people import HANAKO
 from tests.fakes.processes import BotProcess
 from tests.fakes.product import Product, product
 
@@ -33,12 +33,7 @@ async def soak(seconds: float, requests: int) -> list[tuple[float, float]]:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
         async with product(patch, folder) as world:
-            async with Servers(measured_core()) as servers:
-                _, bot = await servers.serve(world, folder)
-                await world.card(await world.ask())
-                await until(lambda: bool(world.direct_messages(TARO)), seconds=30)
-                bot.terminate()
-                await bot.ended()
+            await first_card(world, folder, measured_core())
             await fill(world, requests)
             async with Servers(measured_core()) as servers:
                 served, bot = await servers.serve(world, folder, NODE_ACCESS_SWEEP_SECONDS=str(SWEEP))
@@ -71,7 +66,6 @@ def growth(samples: list[tuple[float, float]]) -> float:
 
 def main() -> int:
     """Run for MINUTES, print the growth, and write the samples. Return 1 if it is above GROWTH, else 0."""
-    measured_core()
     leave_the_core()
     samples = asyncio.run(soak(60 * MINUTES, REQUESTS))
     grown = growth(samples)

@@ -43,7 +43,7 @@ async def measure(core: int | None, requests: int = REQUESTS) -> Values:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
         async with product(patch, folder) as world:
-            await _first_card(world, folder, core)
+            await first_card(world, folder, core)
             idle = await _idle(world, folder, core)
             await fill(world, requests)
             async with Servers(core) as servers:
@@ -61,7 +61,7 @@ async def measure(core: int | None, requests: int = REQUESTS) -> Values:
     }
 
 
-async def _first_card(world: Product, folder: Path, core: int | None) -> None:
+async def first_card(world: Product, folder: Path, core: int | None) -> None:
     """Post the card of one request."""
     async with Servers(core) as servers:
         _, bot = await servers.serve(world, folder)

@@ -69,7 +69,7 @@ FIGURES: Final = (
     Figure("sweep_stall_ms", "6 sweep: longest stall of the loop, ms at most", 20),
     Figure("sweep_mib", "6 sweep: MiB above idle", 15),
     Figure("pending_stall_ms", "6 `pending` with 10,000 open: longest stall of the loop, ms at most", 10),
-    Figure("pending_ms", "6 `pending` with 10,000 open: ms CPU", cpu=True),
+    Figure("pending_ms", "6 `pending` with 10,000 open: ms CPU", 10, cpu=True),
     Figure("audit_s", "6 audit of 300,000 entries: s CPU", 5),
     Figure("ready_s", "7 ready: s"),
     Figure("ready_cpu_s", "7 ready: s CPU", cpu=True),

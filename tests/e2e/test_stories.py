@@ -107,8 +107,13 @@ async def in_channel(sandbox: Sandbox, browser: Browser, person: Person) -> Page
 
 
 async def in_chat(sandbox: Sandbox, browser: Browser, person: Person) -> Page:
-    """Return the page of a person who has the chat with the bot open."""
-    return await browser.open(sandbox.teams.browser_url_for(person), size=TALL)
+    """Return the page of a person who has the chat with the bot open, with its first message.
+
+    Until then, the bot may not have handled the installation, which tells it the person's language.
+    """
+    page = await browser.open(sandbox.teams.browser_url_for(person), size=TALL)
+    await page.wait_for_cards()
+    return page
 
 
 def shorten(sandbox: Sandbox) -> None:

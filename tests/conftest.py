@@ -36,10 +36,14 @@ def _load_each_service_model_once() -> None:
     and build a method for every operation of its service, of which EC2 has 750: without sharing, the tests take a
     quarter more CPU time. Sharing hides only the time of loading, and not in tests that start the program as a process.
     Loaders with other search paths, such as moto's, have separate copies, because they extend the models that they load.
+    So has the program's loader, which leaves out what it does not use.
     """
 
+    def origin(loader: Any) -> tuple[object, ...]:
+        return type(loader.file_loader), *loader.search_paths
+
     @cache
-    def loaded(_search_paths: tuple[str, ...]) -> dict[object, Any]:
+    def loaded(_origin: tuple[object, ...]) -> dict[object, Any]:
         return {}
 
     load, create = ClientCreator._load_service_model, ClientCreator._create_methods  # type: ignore[attr-defined]
@@ -47,7 +51,7 @@ def _load_each_service_model_once() -> None:
     methods: dict[Any, dict[str, Any]] = {}
 
     def model(creator: Any, service: str, version: str | None = None) -> Any:
-        key = (*creator._loader.search_paths, service, version)
+        key = (*origin(creator._loader), service, version)
         if key not in models:
             models[key] = load(creator, service, version)
         return models[key]
@@ -58,7 +62,7 @@ def _load_each_service_model_once() -> None:
         return dict(methods[service_model])  # the caller adds attributes
 
     # botocore has no settings for this
-    Loader._cache = property(lambda self: loaded(tuple(self.search_paths)), lambda _self, _empty: None)  # type: ignore[attr-defined]
+    Loader._cache = property(lambda self: loaded(origin(self)), lambda _self, _empty: None)  # type: ignore[attr-defined]
     ClientCreator._load_service_model = model  # type: ignore[attr-defined]
     ClientCreator._create_methods = methods_of  # type: ignore[attr-defined]
 

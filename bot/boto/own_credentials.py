@@ -18,6 +18,7 @@ from botocore.utils import parse_timestamp
 
 from bot import DISTRIBUTION
 from bot.boto.failures import RAISED
+from bot.boto.models import UsedParts
 
 USER_AGENT: Final = f"{DISTRIBUTION}/{version(DISTRIBUTION)}"
 """What CloudTrail shows as `userAgent`, before boto3's version. The SDK would compose its own twice for each call, in a
@@ -69,6 +70,7 @@ class OwnCredentials:
         core.set_config_variable("sts_regional_endpoints", "regional")
         if self._loader:
             core.register_component("data_loader", self._loader)
+        core.get_component("data_loader").file_loader = UsedParts()
         core.set_default_client_config(Config(user_agent=USER_AGENT))
         core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
         self._loader = core.get_component("data_loader")

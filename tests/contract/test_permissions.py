@@ -13,6 +13,7 @@ from botocore.loaders import create_loader
 
 from bot.aws import web_identity
 from bot.aws.events import KINDS, SOURCE
+from bot.boto.models import OPERATIONS
 from bot.domain.identity import Person
 from bot.ports.aws import READER_SESSION
 from bot.sandbox.aws.identity_center import STORE
@@ -119,6 +120,13 @@ def test_policies_allow_exactly_the_operations_that_the_code_calls() -> None:
     assert len(called) > 10
     allowed = actions(*POLICIES)
     assert sorted(allowed) == sorted([*(called - NEEDS_NONE), *TWICE])
+
+
+def test_models_of_aws_keep_exactly_the_operations_that_the_code_calls() -> None:
+    """A client has no method for an operation that its model leaves out."""
+    called = called_in(path for package in ("aws", "boto") for path in (ROOT / "bot" / package).rglob("*.py"))
+    kept = {f"{service}:{operation}" for service, operations in OPERATIONS.items() for operation in operations}
+    assert kept == {action for action in called if action.partition(":")[0] in OPERATIONS}
 
 
 def test_table_policies_allow_exactly_the_operations_that_the_store_calls() -> None:

@@ -1,0 +1,85 @@
+"""Tests for the parts of botocore's data files that stay in memory: what the program uses is as in the whole files."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.parsers import create_parser
+from botocore.regions import EndpointResolver
+
+from bot.boto.models import OPERATIONS, READ, SERVICES, UsedParts
+from bot.boto.regions import known_regions
+
+WHOLE, USED = Loader(), Loader(file_loader=UsedParts())
+
+
+def test_every_name_is_one_of_botocore() -> None:
+    """A wrong name would leave out a part that the program needs."""
+    (aws, *_) = WHOLE.load_data("endpoints")["partitions"]
+    assert aws["services"].keys() >= SERVICES
+    for service, operations in OPERATIONS.items():
+        model = WHOLE.load_service_model(service, "service-2")
+        assert operations <= model["operations"].keys()
+        for shape, members in READ[service].items():
+            assert members <= model["shapes"][shape]["members"].keys()
+
+
+@pytest.mark.parametrize("service", OPERATIONS)
+def test_used_operations_have_their_whole_input_and_errors(service: str) -> None:
+    """Only members of answers are left out."""
+    whole, used = (ServiceModel(model, service) for model in models(service))
+    for name in OPERATIONS[service]:
+        assert inputs(used, name) == inputs(whole, name)
+        assert errors(used, name) == errors(whole, name)
+    assert set(used.operation_names) == OPERATIONS[service]
+
+
+def test_row_of_a_long_list_is_parsed_without_the_members_that_nothing_reads() -> None:
+    """The other members are as in the whole answer."""
+    row = {
+        "OpsItemId": "oi-1234567890ab",
+        "Status": "Pending",
+        "Title": "Just-in-time node access request",
+        "CreatedTime": 1_746_197_836.5,
+        "OperationalData": {"/aws/accessrequest": {"Value": "{}", "Type": "SearchableString"}},
+    }
+    used, whole = (parsed(model, {"OpsItemSummaries": [row]}) for model in reversed(models("ssm")))
+    assert {"Title"} == whole.keys() - used.keys()
+    assert used == {**{name: whole[name] for name in used}, "OperationalData": {"/aws/accessrequest": {"Value": "{}"}}}
+
+
+def test_endpoints_and_signatures_are_those_of_the_whole_file() -> None:
+    """In each Region of each partition, and for a service that is not kept, the usual ones."""
+    used, whole = (EndpointResolver(loader.load_data("endpoints")) for loader in (USED, WHOLE))
+    for service in SERVICES:
+        for region in known_regions():
+            assert used.construct_endpoint(service, region) == whole.construct_endpoint(service, region)
+    found = used.construct_endpoint("backup", "cn-north-1")
+    assert found is not None
+    assert found["hostname"] == "backup.cn-north-1.amazonaws.com.cn"
+
+
+def models(service: str) -> tuple[Any, Any]:
+    """Return a service's model as botocore has it, and as the program keeps it."""
+    return WHOLE.load_service_model(service, "service-2"), USED.load_service_model(service, "service-2")
+
+
+def inputs(model: ServiceModel, operation: str) -> Any:
+    """Return the members of an operation's parameters."""
+    shape = model.operation_model(operation).input_shape
+    return {name: each.type_name for name, each in shape.members.items()} if shape else None
+
+
+def errors(model: ServiceModel, operation: str) -> list[str]:
+    """Return the names of an operation's errors."""
+    return [each.name for each in model.operation_model(operation).error_shapes]
+
+
+def parsed(model: Any, answer: object) -> dict[str, Any]:
+    """Return the only row of a list of OpsItems as botocore parses it."""
+    shape: Any = ServiceModel(model, "ssm").operation_model("DescribeOpsItems").output_shape
+    response = {"status_code": 200, "headers": {}, "body": json.dumps(answer).encode()}
+    (row,) = create_parser("json").parse(response, shape)["OpsItemSummaries"]
+    return dict(row)

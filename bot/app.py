@@ -33,6 +33,7 @@ from bot.config.reload import ConfigurationReload
 from bot.config.settings import PREFIX, Settings
 from bot.domain.configuration import Configuration
 from bot.garbage import freeze_long_lived
+from bot.heap import limit_heaps
 from bot.ports.aws import AwsUnavailable
 from bot.ports.configuration import ObjectPlace
 from bot.ports.store import StoreUnavailable
@@ -105,6 +106,7 @@ def serve(settings: Settings, configuration: Configuration | ObjectPlace) -> Non
     loops that failed.
     """
     configure_logging(format=settings.log_format, level=settings.log_level)
+    limit_heaps()
     asyncio.run(_serve(settings, configuration))
 
 

@@ -6,6 +6,7 @@ bot.config.file parses node-access.toml into it; bot.service.current_configurati
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 
 from bot.domain.identity import IdentityRules
 from bot.domain.record import Record
@@ -21,7 +22,7 @@ class PrivateReplies(StrEnum):
     TARGETED = "targeted"  # in the channel, visible to them only; if Teams refuses that, in their chat
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Configuration:
     """The contents of node-access.toml. `channels` are in the order of the file; the first match gets a request.
 
@@ -40,7 +41,7 @@ class Configuration:
 
     def channel(self, name: str) -> Channel | None:
         """Return the channel with this name, or None."""
-        return next((each for each in self.channels if each.name == name), None)
+        return self._by_name.get(name)
 
     def channel_at(self, conversation: str) -> Channel | None:
         """Return the channel of a conversation or of a thread in it, or None."""
@@ -111,6 +112,10 @@ class Configuration:
             return False
         refused = requester.known_by_address_only and not self.identity.allow_unmatched
         return refused or requester.rules != self.identity.mark
+
+    @cached_property
+    def _by_name(self) -> dict[str, Channel]:
+        return {each.name: each for each in self.channels}
 
     def _account(self, account: str) -> Account | None:
         return next((each for each in self.accounts if each.id == account), None)

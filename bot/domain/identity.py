@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property, lru_cache
 
 from bot.text.names import as_typed, exact, fold, folded
 
@@ -19,6 +20,7 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 _USER_ID = re.compile(rf"(?:[0-9a-f]{{10}}-)?{_OBJECT_ID.pattern}", re.IGNORECASE)  # IAM Identity Center's
 _SEPARATOR = re.compile("[/:]")
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+ROLES_KEPT = 1024  # ARNs; the rows of a list have the same few roles
 PERSON_TAG = "NodeAccessPerson"  # a session's tag: the Microsoft Entra object id, which no rename changes
 SSO_ROLE_PREFIX = "AWSReservedSSO_"  # only IAM Identity Center makes such roles, and it sets the session name
 
@@ -76,6 +78,7 @@ class Person:
         return upn if _SESSION_NAME.fullmatch(upn) else self.object_id
 
 
+@lru_cache(maxsize=ROLES_KEPT)
 def role_of_arn(arn: str) -> tuple[str, str, str] | None:
     """Return partition, account and case-folded name of the role in an ARN of a role or session; None for any other.
 
@@ -148,7 +151,7 @@ class Principal:
         return self.session or self.text.rsplit("/", 1)[-1]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IdentityRules:
     """[identity] and [people] of node-access.toml."""
 
@@ -163,7 +166,7 @@ class IdentityRules:
     approver_roles: tuple[str, ...] = ()  # ARNs, trusted like `trusted_roles`; only to show the names of voters
     people: Mapping[str, str] | None = None  # principal -> `user:` id, UPN or mail of a Teams user
 
-    @property
+    @cached_property
     def mark(self) -> str:
         """Fingerprint of the rules: rules with equal fingerprints identify requesters in the same way."""
         people = sorted((self.people or {}).items())
@@ -230,8 +233,10 @@ class Requester:
     @property
     def known_by_address_only(self) -> bool:
         """True if an address that matches no Teams user identifies the requester: it may be an alias of any of them."""
-        by_id = bool(self._learnt) and not any(map(_is_address, self._learnt))
-        return self.identified and self.person is None and not by_id
+        if self.person is not None or not self.identified:
+            return False
+        learnt = self._learnt
+        return not learnt or any(map(_is_address, learnt))
 
     @property
     def own_names(self) -> frozenset[str]:

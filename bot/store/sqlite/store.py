@@ -5,6 +5,7 @@ on the version nevertheless. The audit entries of the change are in the same tra
 """
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -64,6 +65,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
 _LOAD = "SELECT record FROM requests WHERE key = ?"
+_LOAD_SEVERAL = "SELECT key, record FROM requests WHERE key IN (SELECT value FROM json_each(?))"
 _SAVE = """
     INSERT INTO requests (key, ops_item_id, version, created_at, watched, next_look_at, expires_at, record)
     VALUES (:key, :ops_item_id, :version, :created_at, :watched, :next_look_at, :expires_at, :record)
@@ -228,10 +230,9 @@ class SqliteStore:
 
         def read(connection: sqlite3.Connection) -> list[Record]:
             found: list[Record] = []
-            for key in keys:
-                row = connection.execute(_LOAD, (str(key),)).fetchone()
+            for _, decoded in _listed(connection, keys):
                 with suppress(RowUnreadable):
-                    found += [decode_listed_row(str(key), row[0])] if row else []
+                    found.append(decoded())
             return found
 
         return await self._thread.read(read)
@@ -439,9 +440,10 @@ def _watched(
 def _listed(
     connection: sqlite3.Connection, keys: Iterable[RequestKey]
 ) -> Iterator[tuple[RequestKey, Callable[[], Record]]]:
-    for key in keys:
-        for (text,) in connection.execute(_LOAD, (str(key),)):
-            yield key, partial(decode_listed_row, str(key), text)
+    """Yield the key of each row that exists, and the function that decodes it."""
+    wanted = {str(key): key for key in keys}
+    for key, text in connection.execute(_LOAD_SEVERAL, (json.dumps([*wanted]),)):
+        yield wanted[key], partial(decode_listed_row, key, text)
 
 
 def _record(row: tuple[Any, ...]) -> Record:

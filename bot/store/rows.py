@@ -9,9 +9,10 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from threading import Lock
 from typing import Any, Final, TypeVar, get_args, get_type_hints
 
+from cachetools import LRUCache
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import SchemaValidator
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 AUDIT_KEPT = timedelta(days=400)  # a year, plus some weeks to ask about its first days
 REPLICA_KEPT = timedelta(days=1)  # entry of a process that no longer registers
-ROWS_KEPT = 256  # decoded rows, by their JSON: rows that are written often are also read often
+ROWS_KEPT = 256  # rows that are written often are also read often
 
 NOT_STORED: Final[set[str]] = {FIELD}
 StoredNames = Mapping[type, Mapping[str, str]]  # class -> Python field -> member of the stored JSON
@@ -145,10 +146,46 @@ def _decoded(adapter: TypeAdapter[T], text: str) -> T:
         return decode_newer(adapter, text, error)
 
 
-@lru_cache(maxsize=ROWS_KEPT)
+class RecentRows:
+    """The rows that this process read or wrote last, each with its JSON. Threads share it.
+
+    A stored row counts only if it has the same JSON, so it may have been written by any process, or rolled back.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._rows: LRUCache[str, tuple[str, Record]] = LRUCache(most)
+        self._lock = Lock()
+
+    def get(self, request: str, text: str) -> Record | None:
+        """Return the row that has this JSON; None if it is not kept."""
+        with self._lock:
+            kept = self._rows.get(request)
+        return kept[1] if kept and kept[0] == text else None
+
+    def keep(self, request: str, text: str, row: Record) -> None:
+        """Keep a row, which replaces an earlier one of the request."""
+        with self._lock:
+            self._rows[request] = text, row
+
+
+RECENT: Final = RecentRows(ROWS_KEPT)
+
+
+def encode_row(row: Record) -> str:
+    """Return the JSON of a row to write. Until it changes again, `decode_row` returns this row without decoding it."""
+    text = encode(RECORD, row)
+    if row.unrecognized is None:  # else decoding finds other unrecognized parts than those that were read
+        RECENT.keep(str(row.key), text, row)
+    return text
+
+
 def decode_row(request: str, text: str) -> Record:
     """Return the row of a request, given its key and its stored JSON. Raises RowUnreadable."""
-    return decode(RECORD, text, where=f"request {request}")
+    row = RECENT.get(request, text)
+    if row is None:
+        row = decode_listed_row(request, text)
+        RECENT.keep(request, text, row)
+    return row
 
 
 def apply_change(

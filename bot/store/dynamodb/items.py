@@ -50,13 +50,13 @@ from bot.store.rows import (
     AUDIT_KEPT,
     DIGEST_POST,
     PERSONAL_CHAT,
-    RECORD,
     REPLICA_KEPT,
     decode,
     decode_listed_row,
     decode_row,
     encode,
     encode_over,
+    encode_row,
 )
 
 Item = dict[str, dict[str, Any]]  # attribute -> {type: value}, as boto3 reads and writes it
@@ -154,7 +154,7 @@ def row_item(record: Record, writes: Iterable[str], *, history: str = "") -> Ite
     item = {
         **row_key(record.key),
         "version": number(record.version),
-        "record": text(encode(RECORD, record)),
+        "record": text(encode_row(record)),
         **_index_attributes(record),
     }
     if (size := size_of(item)) > MOST_BYTES:

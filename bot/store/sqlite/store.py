@@ -42,7 +42,6 @@ from bot.store.rows import (
     AUDIT_KEPT,
     DIGEST_POST,
     PERSONAL_CHAT,
-    RECORD,
     REPLICA_KEPT,
     apply_change,
     decode,
@@ -50,6 +49,7 @@ from bot.store.rows import (
     decode_row,
     encode,
     encode_over,
+    encode_row,
     watched_rows,
 )
 from bot.store.sqlite.integrity import check_file, check_writing, open_files
@@ -393,7 +393,7 @@ def _save(connection: sqlite3.Connection, record: Record) -> None:
         "watched": record.watched,
         "next_look_at": None if record.requeue_at is None else _micros(record.requeue_at),
         "expires_at": None if record.expires_at is None else _micros(record.expires_at),
-        "record": encode(RECORD, record),
+        "record": encode_row(record),
     }
     if connection.execute(_SAVE, columns).rowcount != 1:
         raise StoreUnavailable(f"request {record.key} was written by a process without the lock")

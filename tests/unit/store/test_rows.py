@@ -21,7 +21,9 @@ from bot.store.rows import (
     adapter_of,
     apply_change,
     decode,
+    decode_row,
     encode,
+    encode_row,
 )
 from tests.fakes.aws import key_of
 from tests.fakes.strategies import values
@@ -209,3 +211,25 @@ def test_stored_name_without_effect_or_used_twice_is_refused(names: dict[str, st
 def test_table_of_stored_names_has_only_renamed_fields() -> None:
     """A field that is stored under its Python name needs no entry."""
     assert [names for names in STORED_NAMES.values() for field, stored in names.items() if field == stored] == []
+
+
+def test_row_that_this_process_wrote_is_not_decoded() -> None:
+    """A read that finds the JSON of the last write returns the row that was written."""
+    assert decode_row(str(ROW.key), encode_row(ROW)) is ROW
+
+
+def test_row_that_was_written_again_is_decoded() -> None:
+    """Another process may write the row, and a write may be rolled back: only a row with the stored JSON counts."""
+    other = replace(ROW, version=2)
+    encode_row(ROW)
+    assert decode_row(str(ROW.key), encode(RECORD, other)) == other
+
+
+def test_row_with_unrecognized_parts_is_decoded_after_a_write() -> None:
+    """A write replaces the text of these parts."""
+    text = json.dumps({**json.loads(encode(RECORD, ROW)), "newer": 1})
+    changed = replace(decode_row(str(ROW.key), text), version=2)
+    written = encode_row(changed)
+    row = decode_row(str(ROW.key), written)
+    assert row.unrecognized is not None
+    assert row.unrecognized.text == written

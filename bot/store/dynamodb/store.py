@@ -76,6 +76,7 @@ class DynamoStore:
         self._threads: ThreadPoolExecutor | None = None
         self._recent: TTLCache[RequestKey, datetime] = TTLCache(RECENT, INDEX_SECONDS, time.monotonic)
         self._identity: object = None  # of the table
+        self._history_began: datetime | None = None  # once it is stored, it never changes
         self._refusal: StoreDamaged | None = None  # while set, every call fails
         self.created = False
         self._appending: tuple[Sequence[AuditEntry], Sequence[items.Item]] = ((), ())
@@ -176,10 +177,12 @@ class DynamoStore:
 
     async def history_began(self, now: datetime) -> datetime:
         """Return since when all requests are listed. The first call stores `now`."""
-        began = {**shape.HISTORY_KEY, "moment": items.text(items.sortable(now))}
-        await self._write("put_item", Item=began, **items.IF_ABSENT)
-        found = await self._read(lambda table: table.item(shape.HISTORY_KEY))
-        return items.moment(found, "moment") if found else now
+        if self._history_began is None:
+            began = {**shape.HISTORY_KEY, "moment": items.text(items.sortable(now))}
+            await self._write("put_item", Item=began, **items.IF_ABSENT)
+            found = await self._read(lambda table: table.item(shape.HISTORY_KEY))
+            self._history_began = items.moment(found, "moment") if found else None
+        return self._history_began or now
 
     # --- people and conversations
 

@@ -146,6 +146,7 @@ class SqliteStore:
     def __init__(self, path: Path | None, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self._thread = DatabaseThread(partial(connect, path, busy_seconds=busy_seconds) if path else connect_in_memory)
         self._path, self._files, self.created = path, dict[Path, tuple[int, int]](), False
+        self._history_began: datetime | None = None  # once it is stored, it never changes
 
     async def __aenter__(self) -> Self:
         """Open the file; create or migrate it if necessary. Raises StoreUnavailable, SchemaRefused."""
@@ -250,7 +251,9 @@ class SqliteStore:
             (at,) = connection.execute(_HISTORY_BEGAN).fetchone()
             return _EPOCH + timedelta(microseconds=at)
 
-        return await self._thread.write(began)
+        if self._history_began is None:
+            self._history_began = await self._thread.write(began)
+        return self._history_began
 
     # --- people and conversations
 

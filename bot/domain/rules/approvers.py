@@ -4,14 +4,18 @@ An entry is `members` (everyone in the channel), `user:<object id>`, `upn:<name>
 of the channel who are also in a Microsoft Entra group. bot.domain.rules.permission has the rules on what they may do.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from itertools import chain
+from typing import Final
 
 from bot.domain.identity import Person
 from bot.domain.routing import GROUP, MEMBERS
 from bot.text.names import as_typed, exact, folded
+
+LISTS_KEPT: Final = 256  # lists of approvers; each check of a person needs that of its channel
 
 
 class Unread(IntEnum):
@@ -68,10 +72,10 @@ class Listed:
         return any(person.user in each for each in self.groups)
 
 
-def listed_approvers(approvers: Iterable[str], groups: GroupMembers) -> Listed:
+def listed_approvers(approvers: Collection[str], groups: GroupMembers) -> Listed:
     """Return the people that entries of `approvers` list. `groups` has the members of those groups that were read."""
     entries = entries_of(approvers)
-    found = [groups.get(each, Unread.FOR_NOW) for each in groups_in(entries)]
+    found = [groups.get(each, Unread.FOR_NOW) for each in groups_in(approvers)]
     return Listed(
         entries,
         groups=tuple(each for each in found if not isinstance(each, Unread)),
@@ -81,9 +85,19 @@ def listed_approvers(approvers: Iterable[str], groups: GroupMembers) -> Listed:
 
 def entries_of(approvers: Iterable[str]) -> frozenset[str]:
     """Return the entries of `approvers` in the form in which they are compared."""
-    return frozenset(exact(as_typed(each)) for each in approvers)
+    return _entries(tuple(approvers))
 
 
 def groups_in(approvers: Iterable[str]) -> tuple[str, ...]:
     """Return the ids of the groups in entries of `approvers`, in the form for comparisons, each once."""
-    return tuple(sorted(each.removeprefix(GROUP) for each in entries_of(approvers) if each.startswith(GROUP)))
+    return _groups(tuple(approvers))
+
+
+@lru_cache(LISTS_KEPT)
+def _entries(approvers: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(exact(as_typed(each)) for each in approvers)
+
+
+@lru_cache(LISTS_KEPT)
+def _groups(approvers: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(each.removeprefix(GROUP) for each in _entries(approvers) if each.startswith(GROUP)))

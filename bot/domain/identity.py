@@ -20,7 +20,8 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 _USER_ID = re.compile(rf"(?:[0-9a-f]{{10}}-)?{_OBJECT_ID.pattern}", re.IGNORECASE)  # IAM Identity Center's
 _SEPARATOR = re.compile("[/:]")
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
-ROLES_KEPT = 1024  # ARNs; the rows of a list have the same few roles
+ROLES_KEPT = 256  # ARNs; the rows of a list have the same few roles
+SPELLINGS_KEPT = 1024  # sets of names; each row of a list is compared with the same people
 PERSON_TAG = "NodeAccessPerson"  # a session's tag: the Microsoft Entra object id, which no rename changes
 SSO_ROLE_PREFIX = "AWSReservedSSO_"  # only IAM Identity Center makes such roles, and it sets the session name
 
@@ -104,6 +105,7 @@ def _home_address(upn: str | None) -> str | None:
     return f"{local}@{domain}" if mark and local and domain else None
 
 
+@lru_cache(maxsize=SPELLINGS_KEPT)
 def spellings_of(*names: str | None) -> frozenset[str]:
     """Return the names without empty ones, in the strict form for comparisons that can grant something."""
     return frozenset(exact(name) for name in names if name and name.strip())

@@ -255,7 +255,10 @@ class AccessRequest:
         """The level that waits for decisions now; None if the request is not pending, or no level waits."""
         if self.status is not Status.PENDING:
             return None
-        return next((level for level in self.levels if level.state is LevelState.WAITING), None)
+        for level in self.levels:  # without a generator, because each check of a person asks several times
+            if level.state is LevelState.WAITING:
+                return level
+        return None
 
     @property
     def last_level(self) -> Level | None:

@@ -21,7 +21,7 @@ _TURKISH_I: Final = regex.compile("[i\u0131]\u0307*")  # systems that change cas
 _FULL_STOP: Final = "\u3002"  # separates the parts of a domain like a dot
 _ASCII_LABEL: Final = "xn--"  # begins a part of a domain whose letters are encoded in ASCII
 _LONGEST_LABEL: Final = 63
-NAMES_KEPT: Final = 4096  # folded names; each row of a list is compared with the same people
+NAMES_KEPT: Final = 2048  # folded names; each row of a list is compared with the same people
 _FULL_WIDTH: Final = {each: each - 0xFEE0 for each in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 
 

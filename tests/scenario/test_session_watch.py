@@ -1,5 +1,6 @@
 """What approved access was used for: sessions are read while access runs, and the row and the trail keep them."""
 
+import gc
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +11,7 @@ from bot.domain.access.sessions import Access, AccessType, Whose, access_of, ses
 from bot.domain.record import Record
 from bot.domain.request import Node, RequestKey, Status, Verdict
 from bot.ports.aws import AwsUnavailable, SessionsDenied
-from bot.service.sources.session_watch import DENIED_PAUSE, FAILURES
+from bot.service.sources.session_watch import DENIED_PAUSE, FAILURES, RunningAccess
 from tests.contract import documents
 from tests.fakes.aws import ACCOUNT, key_of
 from tests.fakes.aws import TARO as REQUESTER
@@ -365,3 +366,21 @@ async def test_revoked_access_is_read_on_until_its_sessions_have_ended() -> None
     await minutes(world, 20)
     assert await sessions_of(world, key) == [(name, Whose.NAMED, True)]
     assert world.sessions.calls.count("ended") == 2
+
+
+def accesses_in_memory() -> int:
+    """Return how many objects of RunningAccess the process holds."""
+    gc.collect()
+    return sum(isinstance(each, RunningAccess) for each in gc.get_objects())
+
+
+async def test_no_access_is_kept_in_memory_between_two_sweeps() -> None:
+    """It needs twice the memory of the facts that the next sweep compares, and the next sweep reads it again."""
+    world = new_world()
+    for number in range(1, 4):
+        await granted(world, number)
+    before = accesses_in_memory()
+    await minutes(world, 3)
+    assert accesses_in_memory() == before
+    await world.sweep.sweep()
+    assert accesses_in_memory() == before + 3  # until the look

@@ -4,7 +4,7 @@ There may be ten thousand rows, of which hardly one has changed since the last s
 outdated is therefore read again only after a write, after the file has changed, or if the sweep is full.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.concurrency.turns import in_turns
@@ -83,7 +83,7 @@ class StoredRows:
                 stored.add(row, now)
             for key in page.unchanged:
                 stored.add_unchanged(key, former)
-        self._last = stored
+        self._last = replace(stored, running=[])  # the next sweep compares rows only; access is the larger part
         return stored
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.bench [--runs 3] [--parts 1,2,4,5,6,7,8,9]
     python -m tests.bench --parts growth
-    python -m tests.bench --parts soak
+    python -m tests.bench --parts soak [--minutes 60]
     python -m tests.bench --against HEAD~80
 
 `make bench` and `make bench AGAINST=HEAD~80` run this.
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument(
         "--parts", default="", help="rows of the table, such as 1,8; or growth, or soak; by default all rows"
     )
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long the soak runs, at least 4")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the measured processes, too
     if options.against:
@@ -40,7 +41,7 @@ def main() -> None:
     elif options.parts == "soak":
         from tests.bench import soak
 
-        sys.exit(soak.main())
+        sys.exit(soak.main(options.minutes))
     else:
         _measure(options.runs, options.parts)
 

@@ -49,8 +49,9 @@ class RowFacts:
 def facts_of(row: Record) -> RowFacts:
     """Return the part of a row that is compared."""
     request = row.request
+    key = row.key
     return RowFacts(
-        key=row.key,
+        key=replace(key, account=sys.intern(key.account), region=sys.intern(key.region)),  # few places, many rows
         version=row.version,
         status=request.status if request else None,
         step=sys.intern(request.waiting.step) if request and request.waiting else None,  # few steps, many rows

@@ -47,9 +47,11 @@ class Stored:
         rows = in_turns(self.watched.items())
         return {key: row.version async for key, row in rows if row.open and key not in self.outdated}
 
-    def add(self, row: Record, now: datetime) -> None:
-        """Add a row that was just read."""
-        self.watched[row.key] = facts_of(row)
+    def add(self, row: Record, now: datetime, former: RowFacts | None) -> None:
+        """Add a row that was just read. `former` is what the former sweep found of it."""
+        found = facts_of(row)
+        facts = former if former == found else found  # equal, but once in memory instead of twice
+        self.watched[facts.key] = facts
         if _is_outdated(row, self.configuration, now):
             self.outdated.add(row.key)
         if requester := _unidentified(row, self.configuration):
@@ -80,7 +82,7 @@ class StoredRows:
             now = self._clock.now()
             stored.unreadable.extend(page.unreadable)
             for row in page.rows:
-                stored.add(row, now)
+                stored.add(row, now, former.watched.get(row.key))
             for key in page.unchanged:
                 stored.add_unchanged(key, former)
         self._last = replace(stored, running=[])  # the next sweep compares rows only; access is the larger part

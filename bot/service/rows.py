@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 import structlog
 
-from bot.concurrency.background import alongside
+from bot.concurrency.background import Background, alongside
 from bot.concurrency.backoff import backoff
 from bot.concurrency.single_flight import SingleFlight
 from bot.concurrency.waiting import first_of
@@ -23,6 +23,7 @@ from bot.ports.store import Change, RowUnreadable, Store, StoreDamaged, StoreUna
 from bot.service.auditing import log_audit_entry
 
 LEASE_RENEWED_EVERY = 10.0  # seconds between renewals, while work under the lease continues
+DEFERRED_BRIEFLY = 0.005  # seconds; the time until a delivery's own write, unless something slow comes before it
 POLL_SECONDS = 0.5  # between reads of a row that another process may have written
 PERSIST_SECONDS = 60.0  # in which a write is repeated: at least the longest hold, after which others take over at once
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0  # seconds between the tries of such a write
@@ -76,6 +77,7 @@ class Rows:
         self.store, self._clock, self._storable = store, clock, storable
         self._watches: dict[RequestKey, _Watch] = {}
         self._deferred: dict[RequestKey, tuple[Change, ...]] = {}
+        self._background = Background()
         self.due = asyncio.Event()  # set when a row may be due; wakes the reconcile loop
 
     async def load(self, key: RequestKey) -> Record | None:
@@ -119,6 +121,17 @@ class Rows:
         """
         self._deferred[record.key] = (*self._deferred.get(record.key, ()), change)
         return storable_row(change(record), record)
+
+    def defer_briefly(self, record: Record, change: Change) -> Record:
+        """Defer a change like `defer`, but for DEFERRED_BRIEFLY at most: somebody waits for the row."""
+        self._background.begin(self._write_deferred(record.key))
+        return self.defer(record, change)
+
+    async def _write_deferred(self, key: RequestKey) -> None:
+        await self._clock.sleep(DEFERRED_BRIEFLY)
+        if key in self._deferred:
+            with suppress(StoreUnavailable):  # the changes stay deferred: the next write tries again
+                await self.apply(key, lambda record: record)
 
     def is_awaited(self, key: RequestKey) -> bool:
         """True while somebody in this process waits for the row, such as a click for its answer."""

@@ -68,8 +68,8 @@ async def test_reconciliation_without_news_costs_two_writes(world: World) -> Non
         assert world.chat.asked.total() == 2
 
 
-async def test_decision_costs_twelve_writes_and_four_calls_to_aws(world: World) -> None:
-    """Three until AWS has answered, two until the click can be answered with what AWS shows, and seven for messages.
+async def test_decision_costs_eleven_writes_and_four_calls_to_aws(world: World) -> None:
+    """Three until AWS has answered, the lease, and seven for messages, the first of them with what AWS shows.
 
     The messages are the card, the note, the requester's message, and the short message that notifies.
     """
@@ -78,7 +78,7 @@ async def test_decision_costs_twelve_writes_and_four_calls_to_aws(world: World) 
         before, calls, asked = (await world.row(key)).version, len(world.aws.calls), world.chat.asked.total()
         await world.press(key, HANAKO)
         await world.clock.advance(5)
-        assert (await world.row(key)).version - before == 12
+        assert (await world.row(key)).version - before == 11
         assert [call for call, _ in world.aws.calls[calls:]] == ["prepare", "execution", "signal", "observe"]
         assert world.chat.asked.total() - asked == 4
 

@@ -115,6 +115,39 @@ async def test_id_of_a_new_card_is_stored_before_anything_slow() -> None:
     assert card.activity_id is not None
 
 
+async def test_change_that_is_deferred_briefly_is_stored_with_the_next_write() -> None:
+    """It costs no write of its own if another one comes soon."""
+    world = new_world()
+    row = await world.row(await world.posted())
+    async with _waiting_for(world, row.key) as found:
+        world.rows.defer_briefly(row, _requeue)
+        await world.rows.apply(row.key, lambda record: replace(record, reconcile_failures=3))
+        await world.clock.advance(1)
+        assert (await world.row(row.key)).version == row.version + 1
+        assert found.done()
+
+
+async def test_change_that_is_deferred_briefly_does_not_wait_for_a_slow_delivery() -> None:
+    """No write of the row follows, but a click that waits for the change is answered."""
+    world = new_world()
+    row = await world.row(await world.posted())
+    async with _waiting_for(world, row.key) as found:
+        world.rows.defer_briefly(row, _requeue)
+        await world.clock.advance(0.01)
+        assert found.done()
+
+
+@asynccontextmanager
+async def _waiting_for(world: World, key: RequestKey) -> AsyncIterator[asyncio.Task[Record | None]]:
+    """Wait, like a click, until the row has the change of `_requeue`."""
+    wanted = _requeue(row := await world.row(key)).requeue_at
+    assert row.requeue_at != wanted
+    found = asyncio.create_task(world.rows.wait(key, lambda each: each.requeue_at == wanted, seconds=60))
+    await asyncio.sleep(0)
+    yield found
+    found.cancel()
+
+
 class _FailingOnce(MemoryStore):
     """Fails at one write: `left` writes come before it."""
 

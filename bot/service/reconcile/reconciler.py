@@ -25,7 +25,7 @@ from bot.domain.shown.surfaces import desired
 from bot.domain.shown.turns import may_escalate
 from bot.ports.aws import AwsUnavailable, RequestNotReadable, Requests
 from bot.ports.clock import Clock
-from bot.ports.store import Change, StoreUnavailable
+from bot.ports.store import StoreUnavailable
 from bot.service.checks.check import NOT_COMPLETE
 from bot.service.checks.outcomes import Outcomes, Work
 from bot.service.current_configuration import CurrentConfiguration
@@ -181,16 +181,12 @@ class Reconciler:
             counted = seen if seen.cards else replace(seen, visits=visits)
             return self._routed(replace(counted, reconcile_failures=failures))
 
-        observed_record = await self._keep(record, observed)
+        # a click that waits for what was read gets it soon, even if something slow comes before the next write
+        keep = self._rows.defer_briefly if self._rows.is_awaited(record.key) else self._rows.defer
+        observed_record = keep(record, observed)
         self._note_decision(record.request, observed_record.request)
         self._note_reading(observed_record)
         return await self._with_approvers(observed_record) if identified.rosters_read else observed_record
-
-    async def _keep(self, record: Record, observed: Change) -> Record:
-        """Store what was read: with the next write, or at once if a click waits for it."""
-        if self._rows.is_awaited(record.key):
-            return await self._rows.apply(record.key, observed)
-        return self._rows.defer(record, observed)
 
     def _note_decision(self, before: AccessRequest | None, after: AccessRequest | None) -> None:
         """Measure how long a request waited, if this read is the first to see that it was decided."""

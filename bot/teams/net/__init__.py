@@ -1,4 +1,5 @@
 """HTTP to Microsoft: the client session, and the rules on which addresses the bot may call.
 
-Start with `session.py`. `addresses.py` has the rules. This package must not know the content of the calls.
+Start with `session.py`. `addresses.py` has the rules, `proxies.py` the proxies. This package must not know the content
+of the calls.
 """

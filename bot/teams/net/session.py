@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import aiohttp
 
+from bot.teams.net.proxies import EnvironmentProxies
+
 CONNECTIONS: Final = 64  # more than the 50 requests a second that Teams grants one app in one tenant
 TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=3)  # seconds; a call may override it
 READ_LIMIT: Final = 4 * 1024 * 1024  # bytes; twenty times a roster page of 500 people
@@ -18,7 +20,7 @@ def open_session(*, proxied: bool = True) -> aiohttp.ClientSession:
     """Return a session for `async with`. If `proxied`, it honours `HTTPS_PROXY` and `NO_PROXY`."""
     return aiohttp.ClientSession(
         timeout=TIMEOUT,
-        trust_env=proxied,
+        middlewares=[EnvironmentProxies()] if proxied else [],
         cookie_jar=aiohttp.DummyCookieJar(),
         connector=aiohttp.TCPConnector(limit=CONNECTIONS),
         headers={"User-Agent": "node-access-bot"},

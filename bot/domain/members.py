@@ -59,6 +59,8 @@ class Members:
     def alike(self, names: Iterable[str]) -> list[Person]:
         """Return the members who have one of these folded names as an id or address, or before the @ of an address."""
         found = {each.user for name in names for each in self._by_name.get(name, ())}
+        if not found:
+            return []
         return [self._people[user] for user in sorted(found, key=self._places.__getitem__)]
 
     def who_may_be(self, requester: Requester | None) -> list[Person]:

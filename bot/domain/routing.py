@@ -71,15 +71,14 @@ class Match:
 
     def matches(self, request: AccessRequest) -> bool | None:
         """Return whether the request matches; None if that depends on facts that have not been read yet."""
-        answers = [
-            not self.accounts or request.key.account in self.accounts,
-            not self.regions or request.key.region in self.regions,
-            self._matches_policy(request),
-            self._matches_tags(request),
-        ]
-        if False in answers:
+        if self.accounts and request.key.account not in self.accounts:
             return False
-        return None if None in answers else True
+        if self.regions and request.key.region not in self.regions:
+            return False
+        policy, tags = self._matches_policy(request), self._matches_tags(request)
+        if policy is False or tags is False:
+            return False
+        return None if policy is None or tags is None else True
 
     def causes(self, request: AccessRequest) -> tuple[Cause, ...]:
         """Return the conditions that a matching request meets, and what it has for each."""

@@ -140,7 +140,10 @@ class Directory:
         `names` are folded ids and addresses. Each person has the UPN and mail address that Teams returned. Never
         raises: people who cannot be read are left out, this is logged, and the result is not complete.
         """
-        rosters = await self._each_channel(lambda root, patience: self._members_named(root, names, patience))
+        rosters = await self._each_channel(
+            lambda root: self._cached_named(root, names),
+            lambda root, patience: self._members_named(root, names, patience),
+        )
         chats = await self._personal_chats()
         named = [each async for each in in_turns(chats or ()) if self._chat_people.may_be_named(each.person, names)]
         found = {each.user: each for roster in rosters for each in roster.people}
@@ -157,7 +160,7 @@ class Directory:
         and this is logged.
         """
         wanted = dict.fromkeys(map(exact, object_ids))
-        rosters = await self._each_channel(self._members)
+        rosters = await self._each_channel(lambda root: self._roster(root).current, self._members)
         found = {user: each for user in wanted for roster in rosters if (each := roster.people.get(user))}
         if len(found) < len(wanted):
             async for chat in in_turns(await self._personal_chats() or ()):
@@ -198,12 +201,18 @@ class Directory:
 
     # --- calls to Teams
 
-    async def _each_channel(self, read: Callable[[str, float], Awaitable[T]]) -> Sequence[T]:
-        """Return what `read` returns for each configured channel. Its second argument is the patience in seconds.
+    async def _each_channel(
+        self, cached: Callable[[str], T | None], read: Callable[[str, float], Awaitable[T]]
+    ) -> Sequence[T]:
+        """Return what is cached for each configured channel, else what `read` returns.
 
-        The patience includes the time in which the rosters that must be read have their turns.
+        The second argument of `read` is the patience in seconds. It includes the time in which the rosters that must be
+        read have their turns.
         """
         roots = dict.fromkeys(map(thread_root, self._channels()))
+        found = [each for root in roots if (each := cached(root)) is not None]
+        if len(found) == len(roots):
+            return found
         unread = sum(self._roster(root).current is None for root in roots)
         patience = min(LONGEST_PATIENCE, KNOWN_PATIENCE + unread / A_SECOND)
         return await asyncio.gather(*(read(root, patience) for root in roots))
@@ -296,6 +305,11 @@ class Directory:
         except RosterUnavailable:
             log.warning("people_incomplete", conversation=root)
             return UNREAD
+
+    def _cached_named(self, root: str, names: frozenset[str]) -> KnownPeople | None:
+        """Return a channel's members with these names if its cached roster has all data of all members; else None."""
+        roster = self._current(root)
+        return None if roster is None or roster.unclear else KnownPeople(tuple(roster.people.named(names)))
 
     async def _members_named(self, root: str, names: frozenset[str], patience: float) -> KnownPeople:
         """Return a channel's members with these names. If the roster lacks data, requests such members singly.

@@ -19,13 +19,13 @@ SETTINGS: Final[Mapping[int, int]] = MappingProxyType(
     {
         _M_ARENA_MAX: 2,  # heaps; threads seldom allocate at the same time, because Python code runs in one of them
         _M_MMAP_THRESHOLD: BLOCK,  # a larger block goes back to the operating system as soon as it is freed
-        _M_TRIM_THRESHOLD: BLOCK,  # as does this much free memory at the end of a heap
+        _M_TRIM_THRESHOLD: BLOCK,  # so does free memory at the end of a heap, if there is more of it
     }
 )
 
 
 def limit_heaps() -> None:
-    """Limit the heaps from now on. Call it before the first thread starts."""
+    """Limit the heaps from now on, whatever `MALLOC_ARENA_MAX` says. Call it before the first thread starts."""
     with suppress(OSError, AttributeError):  # no C library, or one without the function
         set_one = ctypes.CDLL(None).mallopt
         for setting, value in SETTINGS.items():

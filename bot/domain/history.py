@@ -14,7 +14,6 @@ person who asks may see it. Subjects are stored: their form must not change.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Final
 
 from bot.domain.identity import Person
@@ -25,7 +24,6 @@ from bot.text.names import fold
 
 LONGEST_TERM: Final = 200  # characters; a longer text is cut, in the index and in a search
 MOST_NODES: Final = 8  # nodes of one request that are listed; each has up to three entries
-TERMS_KEPT: Final = 1024  # texts, of about a hundred rows: all entries of a row are compared at each of its writes
 _TERM: Final = "term:"
 _GRANTED: Final = frozenset({Status.APPROVED, Status.REVOKED})
 
@@ -76,7 +74,6 @@ def own_subjects(person: Person) -> tuple[str, ...]:
     return tuple(_who(each) for each in sorted(spellings) if each)
 
 
-@lru_cache(maxsize=TERMS_KEPT)
 def term_subject(text: str) -> str:
     """Return the subject of the requests for a node or of a person, by a text that a person typed."""
     return f"{_TERM}{fold(text)[:LONGEST_TERM]}"

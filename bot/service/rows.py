@@ -23,7 +23,7 @@ from bot.ports.store import Change, RowUnreadable, Store, StoreDamaged, StoreUna
 from bot.service.auditing import log_audit_entry
 
 LEASE_RENEWED_EVERY = 10.0  # seconds between renewals, while work under the lease continues
-DEFERRED_BRIEFLY = 0.005  # seconds; the time until a delivery's own write, unless something slow comes before it
+DEFERRED_BRIEFLY = 0.05  # seconds; a delivery's own write is stored by then, unless it waits for a roster, for example
 POLL_SECONDS = 0.5  # between reads of a row that another process may have written
 PERSIST_SECONDS = 60.0  # in which a write is repeated: at least the longest hold, after which others take over at once
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0  # seconds between the tries of such a write
@@ -123,13 +123,13 @@ class Rows:
         return storable_row(change(record), record)
 
     def defer_briefly(self, record: Record, change: Change) -> Record:
-        """Defer a change like `defer`, but for DEFERRED_BRIEFLY at most: somebody waits for the row."""
-        self._background.begin(self._write_deferred(record.key))
+        """Defer a change like `defer`, but for DEFERRED_BRIEFLY at most: a click waits for what was read."""
+        self._background.begin(self._write_deferred(record.key, change))
         return self.defer(record, change)
 
-    async def _write_deferred(self, key: RequestKey) -> None:
+    async def _write_deferred(self, key: RequestKey, change: Change) -> None:
         await self._clock.sleep(DEFERRED_BRIEFLY)
-        if key in self._deferred:
+        if change in self._deferred.get(key, ()):
             with suppress(StoreUnavailable):  # the changes stay deferred: the next write tries again
                 await self.apply(key, lambda record: record)
 

@@ -149,7 +149,7 @@ def _decoded(adapter: TypeAdapter[T], text: str) -> T:
 class RecentRows:
     """The rows that this process read or wrote last, each with its JSON. Threads share it.
 
-    A stored row counts only if it has the same JSON, so it may have been written by any process, or rolled back.
+    A kept row is used only if the store has the same JSON, so writes of other processes and rollbacks do no harm.
     """
 
     def __init__(self, most: int) -> None:
@@ -172,9 +172,9 @@ RECENT: Final = RecentRows(ROWS_KEPT)
 
 
 def encode_row(row: Record) -> str:
-    """Return the JSON of a row to write. Until it changes again, `decode_row` returns this row without decoding it."""
+    """Return the JSON of a row to write, and keep the row for `decode_row`."""
     text = encode(RECORD, row)
-    if row.unrecognized is None:  # else decoding finds other unrecognized parts than those that were read
+    if row.unrecognized is None:  # else decoding finds other parts in what this version wrote
         RECENT.keep(str(row.key), text, row)
     return text
 

@@ -22,20 +22,27 @@ _FULL_STOP: Final = "\u3002"  # separates the parts of a domain like a dot
 _ASCII_LABEL: Final = "xn--"  # begins a part of a domain whose letters are encoded in ASCII
 _LONGEST_LABEL: Final = 63
 NAMES_KEPT: Final = 2048  # folded names; each row of a list is compared with the same people
+LONGEST_KEPT: Final = 320  # characters, as many as an address may have; people can type any number of longer texts
 _FULL_WIDTH: Final = {each: each - 0xFEE0 for each in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 
 
-@lru_cache(maxsize=NAMES_KEPT)
 def fold(name: str) -> str:
     """Return a name for comparisons that ignore how it is written. Use it only to refuse.
 
     It ignores what `caseless` ignores, and also: the dots of the Turkish i, a dot at the end, whether a dot is
     written as the ideographic full stop, and whether a domain is encoded in ASCII.
     """
+    return _fold_once(name) if len(name) <= LONGEST_KEPT else _fold(name)
+
+
+def _fold(name: str) -> str:
     local, at, domain = _one_form(name).rpartition("@")
     if at and _ASCII_LABEL in domain:
         domain = ".".join(map(_readable, domain.split(".")))
     return f"{local}{at}{domain}"
+
+
+_fold_once: Final = lru_cache(NAMES_KEPT)(_fold)
 
 
 def caseless(text: str) -> str:

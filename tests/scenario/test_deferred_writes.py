@@ -12,7 +12,7 @@ from bot.domain.members import Members
 from bot.domain.record import Record
 from bot.domain.request import RequestKey, Verdict
 from bot.ports.store import Change, StoreUnavailable
-from bot.service.rows import Rows
+from bot.service.rows import DEFERRED_BRIEFLY, Rows
 from tests.fakes.chat import HANAKO
 from tests.fakes.store import MemoryStore
 from tests.fakes.world import World, new_world
@@ -133,7 +133,7 @@ async def test_change_that_is_deferred_briefly_does_not_wait_for_a_slow_delivery
     row = await world.row(await world.posted())
     async with _waiting_for(world, row.key) as found:
         world.rows.defer_briefly(row, _requeue)
-        await world.clock.advance(0.01)
+        await world.clock.advance(DEFERRED_BRIEFLY)
         assert found.done()
 
 

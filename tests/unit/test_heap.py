@@ -7,6 +7,7 @@ import sys
 import pytest
 
 PROGRAM = """
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ MIB = 2**20
 
 
 def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // MIB
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // MIB
 
 
 if sys.argv[1] == "limited":

@@ -1,6 +1,7 @@
 """Tests for the parts of botocore's data files that stay in memory: what the program uses is as in the whole files."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from botocore.model import ServiceModel
 from botocore.parsers import create_parser
 from botocore.regions import EndpointResolver
 
-from bot.boto.models import OPERATIONS, READ, SERVICES, UsedParts
+from bot.boto.models import MEMBERS_READ, OPERATIONS, SERVICES, UsedParts
 from bot.boto.regions import known_regions
 
 WHOLE, USED = Loader(), Loader(file_loader=UsedParts())
@@ -22,7 +23,7 @@ def test_every_name_is_one_of_botocore() -> None:
     for service, operations in OPERATIONS.items():
         model = WHOLE.load_service_model(service, "service-2")
         assert operations <= model["operations"].keys()
-        for shape, members in READ[service].items():
+        for shape, members in MEMBERS_READ[service].items():
             assert members <= model["shapes"][shape]["members"].keys()
 
 
@@ -48,6 +49,15 @@ def test_row_of_a_long_list_is_parsed_without_the_members_that_nothing_reads() -
     used, whole = (parsed(model, {"OpsItemSummaries": [row]}) for model in reversed(models("ssm")))
     assert {"Title"} == whole.keys() - used.keys()
     assert used == {**{name: whole[name] for name in used}, "OperationalData": {"/aws/accessrequest": {"Value": "{}"}}}
+
+
+def test_model_with_another_name_of_a_row_is_kept_whole(tmp_path: Path) -> None:
+    """A later botocore may rename shapes. Then its answers are parsed with all members."""
+    text = json.dumps(WHOLE.load_service_model("ssm", "service-2")).replace('"OpsItemSummary"', '"OpsItemRow"')
+    (folder := tmp_path / "ssm" / "2014-11-06").mkdir(parents=True)
+    (folder / "service-2.json").write_text(text, "utf-8")
+    loader = Loader([str(tmp_path)], file_loader=UsedParts(), include_default_search_paths=False)
+    assert "Title" in parsed(loader.load_service_model("ssm", "service-2"), {"OpsItemSummaries": [{"Title": "Access"}]})
 
 
 def test_endpoints_and_signatures_are_those_of_the_whole_file() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from bot.teams.net.session import open_session
 from tests.fakes.listening import listening
@@ -42,7 +43,8 @@ async def test_call_goes_through_the_proxy_with_the_credentials_in_its_address(
     server: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second call, whose proxy is known, as well as the first. The service's own header stays."""
-    monkeypatch.setenv("http_proxy", f"http://bot:p%40ss@127.0.0.1:{server.port}")
+    proxy = URL.build(scheme="http", user="bot", password="p@ss", host="127.0.0.1", port=server.port)
+    monkeypatch.setenv("http_proxy", str(proxy))
     async with open_session() as session:
         for _ in range(2):
             async with session.get(ELSEWHERE, headers=HEADERS) as answer:

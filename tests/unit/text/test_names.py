@@ -1,6 +1,7 @@
 """Tests for bot.text.names: the two rules by which names are equal."""
 
 import ast
+import tracemalloc
 import unicodedata
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bot
-from bot.text.names import as_typed, exact, fold, folded
+from bot.text.names import NAMES_KEPT, as_typed, exact, fold, folded
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 
@@ -114,3 +115,16 @@ def test_domain_and_service_normalize_names_only_with_the_module_for_names() -> 
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in folding
     }
     assert found == {"domain/identity.py:casefold", "domain/identity.py:lower"}
+
+
+def test_folded_texts_that_are_longer_than_names_do_not_stay_in_memory() -> None:
+    """People can type any number of different long texts."""
+    fold("名前")
+    tracemalloc.start()
+    try:
+        for number in range(NAMES_KEPT // 8):
+            assert len(fold(f"{number} {'工' * 10_000}")) > 10_000
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2**20

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 AUDIT_KEPT = timedelta(days=400)  # a year, plus some weeks to ask about its first days
 REPLICA_KEPT = timedelta(days=1)  # entry of a process that no longer registers
-ROWS_KEPT = 256  # rows that are written often are also read often
+ROWS_KEPT = 64  # rows, one for each request: more than are worked on at the same time
 
 NOT_STORED: Final[set[str]] = {FIELD}
 StoredNames = Mapping[type, Mapping[str, str]]  # class -> Python field -> member of the stored JSON

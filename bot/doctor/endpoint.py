@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from bot.service.checks.check import Problem
+from bot.teams.net.proxies import EnvironmentProxies
 from bot.web.server import MESSAGES
 
 CERTIFICATE: Final = "endpoint_certificate"
@@ -60,7 +61,7 @@ async def endpoint_problem(address: str, tls: ssl.SSLContext) -> Problem | None:
         return Problem(WRONG, f"the path is {path}, but the bot serves {MESSAGES}. Correct the messaging endpoint")
     connector = aiohttp.TCPConnector(ssl=tls, force_close=True)
     async with aiohttp.ClientSession(
-        timeout=TIMEOUT, connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+        timeout=TIMEOUT, connector=connector, cookie_jar=aiohttp.DummyCookieJar(), middlewares=[EnvironmentProxies()]
     ) as session:
         try:
             small = await _answer(session, address, b"{}")

@@ -30,7 +30,7 @@ print(resident() - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such settings")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the program changes only the settings of glibc")
 @pytest.mark.parametrize(("heaps", "kept"), [("limited", False), ("unlimited", True)])
 def test_large_blocks_go_back_to_the_operating_system_once_they_are_freed(heaps: str, *, kept: bool) -> None:
     """Even if a block that is still used lies behind them."""

@@ -54,6 +54,17 @@ def moment(value: object) -> datetime | None:
     return found if EARLIEST <= found.year < LATEST else None
 
 
+def timestamp(value: object) -> datetime | None:
+    """Return a time like `moment`, also from a number: AWS's JSON has the seconds since 1970."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return moment(value)
+    try:
+        found = datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found if EARLIEST <= found.year < LATEST else None
+
+
 def _parsed(value: str) -> datetime:
     return datetime.strptime(value, _UTC_FORMAT) if value.endswith(" UTC") else datetime.fromisoformat(value)  # noqa: DTZ007  (the format says UTC)
 

@@ -38,26 +38,19 @@ OPERATIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 """The operations that the program calls, by service. Of another service, all are kept."""
 
 MEMBERS_READ: Final[Mapping[str, Mapping[str, frozenset[str]]]] = MappingProxyType(
-    {
-        "ec2": {"Instance": frozenset({"InstanceId", "PlatformDetails", "PrivateIpAddress", "Tags"})},
-        "ssm": {
-            "AutomationExecutionMetadata": frozenset({"CurrentStepName", "OpsItemId"}),
-            "OpsItemDataValue": frozenset({"Value"}),
-            "OpsItemSummary": frozenset(
-                {
-                    "CreatedBy",
-                    "CreatedTime",
-                    "LastModifiedTime",
-                    "OperationalData",
-                    "OpsItemId",
-                    "OpsItemType",
-                    "Status",
-                }
-            ),
-        },
-    }
+    {"ec2": {"Instance": frozenset({"InstanceId", "PlatformDetails", "PrivateIpAddress", "Tags"})}}
 )
 """The members that the program reads of rows in long answers, by service and shape. The others are not parsed."""
+
+AS_SENT: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"ssm": frozenset({"AutomationExecutionMetadata", "OpsItemSummary"})}
+)
+"""The rows of long lists that stay as AWS sends them in JSON, by service and shape: a time is a number of seconds since
+1970.
+
+To parse a row takes botocore five times as long as to decode its JSON. Only times would be different afterwards. `sdk`
+refuses an answer with a row that is no object.
+"""
 
 SERVICES: Final = frozenset(
     {
@@ -112,6 +105,9 @@ def _used_model(loaded: Mapping[str, Any], service: str) -> Mapping[str, Any]:
     for name, members in MEMBERS_READ.get(service, {}).items():
         if name in shapes:  # botocore may call it differently in another version
             shapes[name]["members"] = _only(members, shapes[name]["members"])
+    for name in AS_SENT.get(service, ()):
+        if name in shapes:
+            shapes[name] = {"type": "structure", "members": {}, "document": True}
     operations = _only(OPERATIONS[service], loaded["operations"])
     used, found = set[str](), set(_shapes(operations))
     while found:

@@ -203,10 +203,22 @@ def _refuse_malformed(operation_model: Any, response_dict: Mapping[str, Any], **
     service = operation_model.service_model
     if service.resolved_protocol != "json" or response_dict["status_code"] >= ERROR:
         return
-    if (body or service.service_name in _NEVER_EMPTY) and not isinstance(
-        json.loads(body, parse_constant=_refuse), dict
-    ):
+    if not body and service.service_name not in _NEVER_EMPTY:
+        return
+    answer = json.loads(body, parse_constant=_refuse)
+    if not isinstance(answer, dict):
         raise ResponseParserError("the answer is not a JSON object")
+    for name in answer.keys() & _rows_as_sent(operation_model):
+        rows = answer[name]
+        if rows is not None and not (isinstance(rows, list) and all(isinstance(each, dict) for each in rows)):
+            raise ResponseParserError("a row is not a JSON object")
+
+
+def _rows_as_sent(operation_model: Any) -> set[str]:
+    """Return the members of an operation's answer whose rows botocore returns without a check (`models.AS_SENT`)."""
+    members = operation_model.output_shape.members if operation_model.output_shape else {}
+    lists = {name: each for name, each in members.items() if each.type_name == "list"}
+    return {name for name, each in lists.items() if each.member.metadata.get("document")}
 
 
 def _refuse(constant: str) -> object:

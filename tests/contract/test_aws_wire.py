@@ -334,6 +334,15 @@ def test_signal_has_an_unknown_result_if_the_body_of_the_answer_is_not_a_json_ob
     assert len(endpoint.ports) == 1
 
 
+@pytest.mark.parametrize("rows", [b"{}", b'"oi-0123456789ab"', b"[[]]", b'[{}, "oi-0123456789ab"]', b"[null]"])
+def test_list_has_an_unknown_result_if_a_row_is_not_a_json_object(endpoint: Endpoint, sdk: Sdk, rows: bytes) -> None:
+    """An answer without the other rows would look like a list in which requests are missing."""
+    endpoint.body = b'{"OpsItemSummaries": ' + rows + b"}"
+    with pytest.raises(CallFailed) as caught:
+        sdk.call(Call("ssm", "ap-northeast-1", "describe_ops_items", {}), None)
+    assert caught.value.failure is Failure.NO_ANSWER
+
+
 @pytest.mark.parametrize("body", [b"{}", b"", b' {"a": 1} '])
 def test_signal_is_accepted_if_the_body_of_the_answer_is_empty_or_a_json_object(
     endpoint: Endpoint, sdk: Sdk, body: bytes

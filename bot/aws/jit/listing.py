@@ -18,7 +18,7 @@ from bot.aws.jit.executions import ACCESS_REQUEST
 from bot.aws.jit.ops_items import UnreadableOpsItem, parse_listed
 from bot.aws.jit.targets import TYPE
 from bot.boto.failures import CallFailed, unavailable
-from bot.boto.fields import mapping, moment, text
+from bot.boto.fields import mapping, text, timestamp
 from bot.boto.sdk import Answer
 from bot.concurrency.turns import in_turns
 from bot.domain.request import InvalidRequestKey, RequestKey, Status
@@ -122,7 +122,7 @@ def _listed(key: RequestKey, row: Answer) -> ListedRequest | None:
         if mapping(row.get("OperationalData")):
             return None
         status = OPS_ITEM_WORDS.get(text(row.get("Status")) or "", Status.UNKNOWN)
-        return ListedRequest(key, status, moment(row.get("LastModifiedTime")))
+        return ListedRequest(key, status, timestamp(row.get("LastModifiedTime")))
 
 
 def listed_execution(place: Place, row: Answer) -> ListedRequest | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from bot.aws.jit.assumptions import AUTO_POLICY, OPS_ITEM_WORDS
 from bot.aws.jit.targets import TYPE, target_nodes
-from bot.boto.fields import decoded, duration, mapping, moment, text
+from bot.boto.fields import decoded, duration, mapping, moment, text, timestamp
 from bot.domain.request import InvalidRequestKey, RequestKey, Status
 from bot.ports.aws import ListedRequest
 
@@ -66,8 +66,8 @@ def parse_ops_item(document: object, key: RequestKey) -> OpsItem:
         requester=text(asker.get("arn")) or text(asker.get("id")) or text(raw.get("CreatedBy")) or "",
         node_ids=target_nodes(data, replica_of or key),
         reason=text(data.get(f"{TYPE}/approvaldetails")) or "",
-        requested_at=moment(raw.get("CreatedTime")),
-        modified_at=moment(raw.get("LastModifiedTime")),
+        requested_at=timestamp(raw.get("CreatedTime")),
+        modified_at=timestamp(raw.get("LastModifiedTime")),
         policy=_present(details.get("approvalPolicy")),
         policy_version=text(details.get("approvalPolicyVersion")),
         duration=span,
@@ -91,10 +91,10 @@ def parse_listed(document: object, key: RequestKey) -> ListedRequest:
     return ListedRequest(
         key,
         status,
-        moment(raw.get("LastModifiedTime")),
+        timestamp(raw.get("LastModifiedTime")),
         replica_of=_replica_of(mapping(details.get("requester"))),
         auto_approved=auto_approved,
-        requested_at=moment(raw.get("CreatedTime")) if auto_approved else None,
+        requested_at=timestamp(raw.get("CreatedTime")) if auto_approved else None,
     )
 
 

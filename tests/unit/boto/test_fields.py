@@ -40,6 +40,27 @@ def test_times_of_aws_are_read_in_utc(value: object, read: datetime | None) -> N
 @pytest.mark.parametrize(
     ("value", "read"),
     [
+        (1746197836.25, datetime(2025, 5, 2, 14, 57, 16, 250_000, tzinfo=UTC)),
+        (1746197836, datetime(2025, 5, 2, 14, 57, 16, tzinfo=UTC)),
+        ("2025-05-02T14:57:16Z", datetime(2025, 5, 2, 14, 57, 16, tzinfo=UTC)),
+        (datetime(2025, 5, 2, 14, 57, 16, tzinfo=UTC), datetime(2025, 5, 2, 14, 57, 16, tzinfo=UTC)),
+        (1746197836000, None),
+        (10**40, None),
+        (-1, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (True, None),
+        ("1746197836", None),
+    ],
+)
+def test_timestamps_of_aws_are_also_read_from_seconds_since_1970(value: object, read: datetime | None) -> None:
+    """AWS's JSON has times as numbers. Numbers that are no time from 1970 to 8999 give None."""
+    assert fields.timestamp(value) == read
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
         ("PT3600S", timedelta(hours=1)),
         ("PT8H", timedelta(hours=8)),
         ("P1DT2H3M4.5S", timedelta(days=1, hours=2, minutes=3, seconds=4)),
@@ -75,6 +96,6 @@ def test_lone_surrogate_in_a_text_of_aws_is_replaced() -> None:
 @given(anything)
 def test_readers_of_aws_answers_accept_values_of_any_type(value: object) -> None:
     """No reader raises an error, because AWS's answers may have any type in any place."""
-    readers = (fields.text, fields.mapping, fields.sequence, fields.rows, fields.moment, fields.duration)
-    for read in (*readers, fields.whole, fields.decoded):
+    readers = (fields.text, fields.mapping, fields.sequence, fields.rows, fields.moment, fields.timestamp)
+    for read in (*readers, fields.duration, fields.whole, fields.decoded):
         read(value)

@@ -1,6 +1,7 @@
 """Tests for the parts of botocore's data files that stay in memory: what the program uses is as in the whole files."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ from botocore.model import ServiceModel
 from botocore.parsers import create_parser
 from botocore.regions import EndpointResolver
 
-from bot.boto.models import MEMBERS_READ, OPERATIONS, SERVICES, UsedParts
+from bot.aws.calls.clients import Place
+from bot.aws.jit.listing import listed_execution
+from bot.aws.jit.ops_items import parse_listed, parse_ops_item
+from bot.boto.models import AS_SENT, MEMBERS_READ, OPERATIONS, SERVICES, UsedParts
 from bot.boto.regions import known_regions
+from bot.domain.request import RequestKey
 
 WHOLE, USED = Loader(), Loader(file_loader=UsedParts())
 
@@ -23,8 +28,9 @@ def test_every_name_is_one_of_botocore() -> None:
     for service, operations in OPERATIONS.items():
         model = WHOLE.load_service_model(service, "service-2")
         assert operations <= model["operations"].keys()
-        for shape, members in MEMBERS_READ[service].items():
+        for shape, members in MEMBERS_READ.get(service, {}).items():
             assert members <= model["shapes"][shape]["members"].keys()
+        assert AS_SENT.get(service, frozenset()) <= model["shapes"].keys()
 
 
 @pytest.mark.parametrize("service", OPERATIONS)
@@ -37,27 +43,46 @@ def test_used_operations_have_their_whole_input_and_errors(service: str) -> None
     assert set(used.operation_names) == OPERATIONS[service]
 
 
-def test_row_of_a_long_list_is_parsed_without_the_members_that_nothing_reads() -> None:
-    """The other members are as in the whole answer."""
-    row = {
+def test_rows_of_a_long_list_stay_as_aws_sends_them_and_mean_the_same() -> None:
+    """The program reads the same facts from them as from rows that botocore has parsed."""
+    item = {
         "OpsItemId": "oi-1234567890ab",
-        "Status": "Pending",
+        "OpsItemType": "/aws/accessrequest",
+        "Status": "Approved",
         "Title": "Just-in-time node access request",
-        "CreatedTime": 1_746_197_836.5,
-        "OperationalData": {"/aws/accessrequest": {"Value": "{}", "Type": "SearchableString"}},
+        "CreatedBy": "arn:aws:sts::111122223333:assumed-role/Operator/taro@example.com",
+        "CreatedTime": 1_746_197_836.512,
+        "LastModifiedTime": 1_746_197_900,
+        "OperationalData": {
+            "/aws/accessrequest": {"Value": '{"approvalPolicy": "production"}', "Type": "SearchableString"},
+            "/aws/accessrequest/accessduration": {"Value": "PT1H", "Type": "String"},
+        },
     }
-    used, whole = (parsed(model, {"OpsItemSummaries": [row]}) for model in reversed(models("ssm")))
-    assert {"Title"} == whole.keys() - used.keys()
-    assert used == {**{name: whole[name] for name in used}, "OperationalData": {"/aws/accessrequest": {"Value": "{}"}}}
+    execution = {"OpsItemId": "oi-1234567890ab", "CurrentStepName": "Level1", "ExecutionStartTime": 1_746_197_836.512}
+    key, place = RequestKey("111122223333", "eu-west-1", "oi-1234567890ab"), Place("111122223333", "eu-west-1")
+    items, executions = {"OpsItemSummaries": [item]}, {"AutomationExecutionMetadataList": [execution]}
+    whole, used = models("ssm")
+    assert parsed(used, "DescribeOpsItems", items) == items
+    assert parsed(used, "DescribeAutomationExecutions", executions) == executions
+
+    (row,) = parsed(whole, "DescribeOpsItems", items)["OpsItemSummaries"]
+    assert row["CreatedTime"] != item["CreatedTime"]
+    assert parse_ops_item(item, key) == parse_ops_item(row, key)
+    assert parse_listed(item, key) == parse_listed(row, key)
+    (row,) = parsed(whole, "DescribeAutomationExecutions", executions)["AutomationExecutionMetadataList"]
+    assert listed_execution(place, execution) == listed_execution(place, row)
 
 
 def test_model_with_another_name_of_a_row_is_kept_whole(tmp_path: Path) -> None:
-    """A later botocore may rename shapes. Then its answers are parsed with all members."""
+    """A later botocore may rename shapes. Then it parses their answers."""
     text = json.dumps(WHOLE.load_service_model("ssm", "service-2")).replace('"OpsItemSummary"', '"OpsItemRow"')
     (folder := tmp_path / "ssm" / "2014-11-06").mkdir(parents=True)
     (folder / "service-2.json").write_text(text, "utf-8")
     loader = Loader([str(tmp_path)], file_loader=UsedParts(), include_default_search_paths=False)
-    assert "Title" in parsed(loader.load_service_model("ssm", "service-2"), {"OpsItemSummaries": [{"Title": "Access"}]})
+    answer = parsed(
+        loader.load_service_model("ssm", "service-2"), "DescribeOpsItems", {"OpsItemSummaries": [{"CreatedTime": 0}]}
+    )
+    assert answer == {"OpsItemSummaries": [{"CreatedTime": datetime(1970, 1, 1, tzinfo=UTC)}]}
 
 
 def test_endpoints_and_signatures_are_those_of_the_whole_file() -> None:
@@ -87,9 +112,9 @@ def errors(model: ServiceModel, operation: str) -> list[str]:
     return [each.name for each in model.operation_model(operation).error_shapes]
 
 
-def parsed(model: Any, answer: object) -> dict[str, Any]:
-    """Return the only row of a list of OpsItems as botocore parses it."""
-    shape: Any = ServiceModel(model, "ssm").operation_model("DescribeOpsItems").output_shape
+def parsed(model: Any, operation: str, answer: object) -> dict[str, Any]:
+    """Return the members of an answer as botocore parses it."""
+    shape: Any = ServiceModel(model, "ssm").operation_model(operation).output_shape
     response = {"status_code": 200, "headers": {}, "body": json.dumps(answer).encode()}
-    (row,) = create_parser("json").parse(response, shape)["OpsItemSummaries"]
-    return dict(row)
+    found = create_parser("json").parse(response, shape)
+    return {name: part for name, part in found.items() if name != "ResponseMetadata"}

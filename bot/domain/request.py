@@ -181,7 +181,10 @@ class Node:
 
     def tag(self, key: str) -> str | None:
         """Return the value of a tag, or None."""
-        return dict(self.tags or ()).get(key)
+        for each, value in self.tags or ():
+            if each == key:
+                return value
+        return None
 
 
 @dataclass(frozen=True, slots=True)

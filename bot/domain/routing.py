@@ -75,8 +75,9 @@ class Match:
             return False
         if self.regions and request.key.region not in self.regions:
             return False
-        policy, tags = self._matches_policy(request), self._matches_tags(request)
-        if policy is False or tags is False:
+        policy = self._matches_policy(request)
+        tags = False if policy is False else self._matches_tags(request)
+        if tags is False:
             return False
         return None if policy is None or tags is None else True
 
@@ -99,9 +100,13 @@ class Match:
         if not self.tags:
             return True
         nodes = request.targets
-        if not nodes or any(node.tags is None for node in nodes):
+        if not nodes or None in [node.tags for node in nodes]:
             return None
-        return all(node.tag(key) in values for node in nodes for key, values in self.tags)
+        for key, values in self.tags:
+            for node in nodes:
+                if node.tag(key) not in values:
+                    return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,4 +180,4 @@ def _system(agent: Facts | None) -> str | None:
 
 def _tags(listed: object) -> Tags:
     pairs = ((text(each.get("Key")), each.get("Value")) for each in rows(listed))
-    return tuple((key, text(value) or "") for key, value in pairs if key)
+    return tuple({key: text(value) or "" for key, value in pairs if key}.items())

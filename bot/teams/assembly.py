@@ -168,7 +168,7 @@ class TeamsSide:
         calls = ConnectorCalls(session, credentials=self._credentials, hosts=hosts, clock=clock)
         self._connector = Connector(calls, app_id=microsoft.app_id)
         self._service_urls = ServiceUrls(
-            self._store, default=microsoft.service_url, hosts=hosts, outcomes=self._outcomes
+            self._store, default=microsoft.service_url, hosts=hosts, outcomes=self._outcomes, clock=self._clock
         )
         stack.push_async_callback(self._service_urls.drain)
         self._team_groups = TeamGroups(

@@ -64,6 +64,7 @@ class Room:
             default=self.ms.service_url,
             hosts=ServiceHosts(self.ms.service_hosts),
             outcomes=Outcomes(self.clock),
+            clock=self.clock,
         )
         return Directory(
             self.connector,

@@ -52,7 +52,7 @@ async def room() -> AsyncIterator[Room]:
         ms.world.conversations[GROUP] = Conversation(Place(id=GROUP, kind="groupChat"), list(PEOPLE))
         store, clock = MemoryStore(), ManualClock()
         urls = ServiceUrls(
-            store, default=ms.service_url, hosts=ServiceHosts(ms.service_hosts), outcomes=Outcomes(clock)
+            store, default=ms.service_url, hosts=ServiceHosts(ms.service_hosts), outcomes=Outcomes(clock), clock=clock
         )
         yield Room(
             ms,

@@ -43,7 +43,9 @@ class ManyChannels(Connector):
         directory = Directory(
             self,
             store=store,
-            service_urls=ServiceUrls(store, default="http://127.0.0.1:9/", hosts=hosts, outcomes=Outcomes(clock)),
+            service_urls=ServiceUrls(
+                store, default="http://127.0.0.1:9/", hosts=hosts, outcomes=Outcomes(clock), clock=clock
+            ),
             clock=clock,
             tenant_id=TENANT_ID,
             channels=lambda: names,

@@ -83,7 +83,7 @@ class MemoryConnector:
         return Messenger(
             Connector(calls, app_id=APP_ID),
             store=store,
-            service_urls=ServiceUrls(store, default=SERVICE, hosts=hosts, outcomes=Outcomes(clock)),
+            service_urls=ServiceUrls(store, default=SERVICE, hosts=hosts, outcomes=Outcomes(clock), clock=clock),
             clock=clock,
             tenant_id=TENANT_ID,
             telemetry=Telemetry(CollectorRegistry()),

@@ -194,7 +194,11 @@ def _directory(build: Build, ms: FakeMicrosoft, connector: Connector, world: Wor
         connector,
         store=world.store,
         service_urls=ServiceUrls(
-            world.store, default=ms.service_url, hosts=ServiceHosts(ms.service_hosts), outcomes=world.outcomes
+            world.store,
+            default=ms.service_url,
+            hosts=ServiceHosts(ms.service_hosts),
+            outcomes=world.outcomes,
+            clock=world.clock,
         ),
         clock=world.clock,
         tenant_id=TENANT_ID,

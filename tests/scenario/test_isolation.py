@@ -44,7 +44,11 @@ async def world(ms: FakeMicrosoft) -> AsyncIterator[World]:
     async with running_edge(ms) as edge:
         made = new_world(*channels)
         urls = ServiceUrls(
-            MemoryStore(), default=ms.service_url, hosts=ServiceHosts(ms.service_hosts), outcomes=made.outcomes
+            MemoryStore(),
+            default=ms.service_url,
+            hosts=ServiceHosts(ms.service_hosts),
+            outcomes=made.outcomes,
+            clock=made.clock,
         )
         messenger = Messenger(
             edge.connector,

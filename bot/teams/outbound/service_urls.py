@@ -7,10 +7,11 @@ setting SERVICE_HOSTS may be shorter now, and others may write to the store.
 from typing import Final
 
 import structlog
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from bot.concurrency.background import Background
 from bot.domain.routing import thread_root
+from bot.ports.clock import Clock
 from bot.ports.store import PersonalChat, Store, StoreUnavailable
 from bot.service.checks.microsoft import HOST_NOT_LISTED
 from bot.service.checks.outcomes import Outcomes, Work
@@ -19,6 +20,7 @@ from bot.text.escape import one_line
 
 LONGEST_HOST: Final = 200  # characters in the log; the address comes from outside
 REMEMBERED: Final = 4096  # conversations; more than the channels and active chats of one tenant's approvers
+READ_FOR: Final = 60.0  # seconds; another process may have learned another URL since
 
 log = structlog.get_logger(__name__)
 
@@ -26,12 +28,13 @@ log = structlog.get_logger(__name__)
 class ServiceUrls:
     """Service URLs by conversation. A thread has the URL of its channel."""
 
-    def __init__(self, store: Store, *, default: str, hosts: ServiceHosts, outcomes: Outcomes) -> None:
+    def __init__(self, store: Store, *, default: str, hosts: ServiceHosts, outcomes: Outcomes, clock: Clock) -> None:
         """Take the default URL, for conversations without a remembered URL."""
         self._outcomes = outcomes
         self._store, self.default, self._hosts = store, default, hosts
         self._known: LRUCache[str, str] = LRUCache(REMEMBERED)
         self._stored: LRUCache[str, str] = LRUCache(REMEMBERED)
+        self._read: TTLCache[str, str] = TTLCache(REMEMBERED, READ_FOR, timer=clock.epoch)  # "" if none is stored
         self._background = Background()
 
     async def of(self, conversation: str) -> str:
@@ -39,11 +42,13 @@ class ServiceUrls:
         root = thread_root(conversation)
         if (known := self._known.get(root)) is not None:
             return known
-        try:
-            stored = await self._store.service_url(root)
-        except StoreUnavailable:
-            log.warning("service_url_not_read", conversation=root)
-            return self.default
+        if (stored := self._read.get(root)) is None:
+            try:
+                stored = await self._store.service_url(root) or ""
+            except StoreUnavailable:
+                log.warning("service_url_not_read", conversation=root)
+                return self.default
+            self._read[root] = stored
         return stored if stored and self._listed(stored) else self.default
 
     async def of_chat(self, chat: PersonalChat) -> str:

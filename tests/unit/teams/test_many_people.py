@@ -64,7 +64,7 @@ def directory(store: MemoryStore, *, upn: bool = True) -> Directory:
     """Return a directory of the channel."""
     clock = ManualClock()
     hosts = ServiceHosts(("127.0.0.1",))
-    urls = ServiceUrls(store, default="http://127.0.0.1:9/", hosts=hosts, outcomes=Outcomes(clock))
+    urls = ServiceUrls(store, default="http://127.0.0.1:9/", hosts=hosts, outcomes=Outcomes(clock), clock=clock)
     return Directory(
         BigChannel(upn=upn),
         store=store,

@@ -14,10 +14,10 @@ CHANNEL = "19:approvers@thread.tacv2"
 PERSON = Person("aaaaaaaa-0000-4000-8000-000000000001", "t")
 
 
-def _urls(store: MemoryStore) -> ServiceUrls:
-    return ServiceUrls(
-        store, default=DEFAULT, hosts=ServiceHosts(["smba.trafficmanager.net"]), outcomes=Outcomes(ManualClock())
-    )
+def _urls(store: MemoryStore, clock: ManualClock | None = None) -> ServiceUrls:
+    clock = clock or ManualClock()
+    hosts = ServiceHosts(["smba.trafficmanager.net"])
+    return ServiceUrls(store, default=DEFAULT, hosts=hosts, outcomes=Outcomes(clock), clock=clock)
 
 
 async def test_a_conversation_without_activities_gets_the_configured_url() -> None:
@@ -34,6 +34,22 @@ async def test_the_service_url_of_a_thread_is_used_for_its_channel_after_a_resta
 
     assert await _urls(store).of(CHANNEL) == AMER
     assert await _urls(store).of(f"{CHANNEL};messageid=2") == AMER
+
+
+async def test_a_service_url_that_another_process_has_learned_is_used_within_a_minute() -> None:
+    """Each process that has received nothing from a conversation reads its URL once a minute."""
+    store, clock = MemoryStore(), ManualClock()
+    urls, other = _urls(store, clock), _urls(store, clock)
+    assert await urls.of(CHANNEL) == DEFAULT
+    other.learn(CHANNEL, AMER)
+    await other.drain()
+
+    await clock.advance(59)
+    assert await urls.of(CHANNEL) == DEFAULT
+    await clock.advance(1)
+    assert await urls.of(CHANNEL) == AMER
+    store.tables.service_urls = {}
+    assert await urls.of(f"{CHANNEL};messageid=1") == AMER
 
 
 async def test_a_service_url_with_an_unlisted_host_is_not_stored() -> None:

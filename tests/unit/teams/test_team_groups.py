@@ -48,6 +48,7 @@ class _Scene:
             default="https://smba.trafficmanager.net/teams/",
             hosts=ServiceHosts(["smba.trafficmanager.net"]),
             outcomes=Outcomes(self.clock),
+            clock=self.clock,
         )
         self.groups = TeamGroups(
             self.store,

@@ -1,17 +1,11 @@
-"""Figure 5, intake: events that the bot takes from the queue in a second, with latency in each call to AWS.
-
-moto checks the age of each message that it returns, and counts all messages of the queue several times for that. With
-200 messages this takes longer than the latency, so the check is left out here: no message is old.
-"""
+"""Figure 5, intake: events that the bot takes from the queue in a second, with latency in each call to AWS."""
 
 import asyncio
 import time
 
-import pytest
-from moto.sqs.models import SQSBackend
-
 from bot.sandbox.aws.event_bus import Delivery
 from tests.bench.click import AWS, SETTLED
+from tests.bench.long_queue import long_queue
 from tests.bench.served import until
 from tests.bench.table import Values
 from tests.fakes.product import Product
@@ -26,8 +20,7 @@ async def measure(world: Product) -> Values:
         await world.ask()
     before = _deleted(world)
     world.aws.faults.latency = AWS
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SQSBackend, "is_message_valid_based_on_retention_period", lambda *_: True)
+    with long_queue():
         began = time.monotonic()
         await asyncio.to_thread(world.aws.events.release)
         await until(lambda: _deleted(world) >= before + 2 * REQUESTS, seconds=SETTLED)

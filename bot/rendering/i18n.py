@@ -218,7 +218,7 @@ _BETWEEN_SCRIPTS: Final = re.compile(r"(?<=[0-9])(?=[\u3040-\u9fff])|(?<=[\u3040
 _LONGEST_ZONE: Final = 5  # characters; with a longer name, a moment is wider than the narrowest column
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _moment(locale: str, timezone: str, at: datetime, beside: datetime | None) -> str:
     language, zone = _cldr(locale), ZoneInfo(timezone)
     local = at.astimezone(zone)

@@ -57,7 +57,7 @@ FIGURES: Final = (
     Figure("card_alone_ms", "5 the same, one request after another: ms CPU", cpu=True),
     Figure("card_writes", "5 event to card and message: writes of the row", 5),
     Figure("card_writes_together", "5 the same with 300 requests at once"),
-    Figure("cards_per_s", "5 cards a second, limited by the simulated AWS"),
+    Figure("cards_per_s", "5 cards a second, at once"),
     Figure("card_aws", "5 event to card and message: calls to AWS without the queue"),
     Figure("intake_per_s", "5 events taken a second, 50 ms a call to SQS", 150, least=True),
     Figure("dynamo_trips", "5 on DynamoDB: calls a request"),

@@ -4,9 +4,11 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
+
 from bot.domain.decision import HOLD, DecisionState, Outcome
 from bot.domain.record import Record
-from bot.domain.request import RequestKey, Verdict
+from bot.domain.request import Execution, RequestKey, Verdict
 from bot.domain.shown.views import NoticeCode
 from bot.ports.aws import AwsUnavailable, SignalLost, SignalRefused, SignalThrottled
 from bot.ports.store import Change
@@ -235,6 +237,32 @@ async def test_paused_worker_does_not_signal_after_its_hold_expired_and_another_
         await click
     await paused.click_handler.drain()
     assert len(paused.aws.signals) == 1
+
+
+async def test_vote_is_not_sent_if_the_answer_to_its_state_check_is_read_late(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is suspended when AWS answers, and meanwhile a person decides in the console.
+
+    What the answer shows is no longer true. The state is read again.
+    """
+    key = await world.posted(levels=2)
+    check = world.aws.execution
+
+    async def read_late(checked: RequestKey, execution_id: str) -> Execution:
+        monkeypatch.undo()
+        answer = await check(checked, execution_id)
+        world.aws.decide(key, Verdict.APPROVE, "from the console")
+        world.clock.set_to(world.clock.now() + FRESH + timedelta(seconds=1))
+        return answer
+
+    monkeypatch.setattr(world.aws, "execution", read_late)
+    async with world.running():
+        click = asyncio.create_task(world.press(key, HANAKO))
+        await world.clock.advance(10)
+        await click
+    assert world.aws.signals == []
+    assert [each.outcome for each in (await world.row(key)).decisions] == [Outcome.STEP_PASSED]
 
 
 async def test_paused_worker_does_not_signal_while_another_worker_sends() -> None:

@@ -70,10 +70,13 @@ class SignalAttempt:
         signal = await self._prepare(record, decision)
         if not isinstance(signal, Signal):
             return await self._stop(signal)
+        if decision.held_until - self._clock.now() < READING:
+            await self._held.hold()
+        checked_at = self._clock.now()  # before the call: if the process pauses, an answer waits to be read
         level = await self._check(record, decision, signal)
         if isinstance(level, SignalResult | TryAgain):
             return await self._stop(level)
-        return await self._send(record, decision, signal, level, checked_at=self._clock.now())
+        return await self._send(record, decision, signal, level, checked_at=checked_at)
 
     async def _stop(self, why: SignalResult | TryAgain) -> Record:
         """End this run before the signal: settle the decision, or store why it must be tried again."""
@@ -114,8 +117,6 @@ class SignalAttempt:
 
         Return None for a cancellation or revocation that AWS accepts.
         """
-        if decision.held_until - self._clock.now() < READING:
-            await self._held.hold()
         try:
             return await state_check(self._requests, self._clock, record, decision, signal.execution_id)
         except AwsUnavailable as problem:

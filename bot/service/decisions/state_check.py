@@ -11,7 +11,7 @@ from bot.domain.request import Execution, Grant, Level, Status, Verdict, Withdra
 from bot.ports.aws import Requests
 from bot.ports.clock import Clock
 
-FRESH = timedelta(seconds=5)  # a state check that is older than this does not allow a signal
+FRESH = timedelta(seconds=5)  # a state check that began earlier than this does not allow a signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +83,8 @@ def not_granted(grant: Grant, known_until: datetime | None, now: datetime) -> Si
 
 
 def is_fresh(checked_at: datetime, now: datetime) -> bool:
-    """True while a state check is new enough to allow a signal. False if its time lies in the future."""
+    """True while a state check, which began at `checked_at`, is new enough to allow a signal.
+
+    False if its time lies in the future.
+    """
     return checked_at <= now <= checked_at + FRESH

@@ -48,8 +48,8 @@ AS_SENT: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 """The rows of long lists that stay as AWS sends them in JSON, by service and shape: a time is a number of seconds since
 1970.
 
-To parse a row takes botocore five times as long as to decode its JSON. Only times would be different afterwards. `sdk`
-refuses an answer with a row that is no object.
+To parse a row takes botocore five times as long as to decode its JSON. It would only make datetimes of times, and leave
+out nulls and members that it does not know. `sdk` refuses an answer with a row that is no object.
 """
 
 SERVICES: Final = frozenset(

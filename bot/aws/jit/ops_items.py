@@ -106,9 +106,9 @@ def _is_auto_approved(status: Status, policy: str | None, execution_id: str | No
 def _details(raw: Mapping[str, object], key: RequestKey) -> Mapping[str, object]:
     """Return what an OpsItem says about its access request. Raises UnreadableOpsItem."""
     data = mapping(raw.get("OperationalData"))
-    if raw.get("OpsItemType", TYPE) != TYPE or TYPE not in data:
+    if raw.get("OpsItemType") not in (None, TYPE) or TYPE not in data:
         raise UnreadableOpsItem("NotAnAccessRequest")
-    if raw.get("OpsItemId", key.ops_item_id) != key.ops_item_id:
+    if raw.get("OpsItemId") not in (None, key.ops_item_id):
         raise UnreadableOpsItem("AnotherOpsItem")
     return mapping(decoded(mapping(data[TYPE]).get("Value")))
 

@@ -12,7 +12,7 @@ from botocore.parsers import create_parser
 from botocore.regions import EndpointResolver
 
 from bot.aws.calls.clients import Place
-from bot.aws.jit.listing import listed_execution
+from bot.aws.jit.listing import listed_execution, listed_ops_item
 from bot.aws.jit.ops_items import parse_listed, parse_ops_item
 from bot.boto.models import AS_SENT, MEMBERS_READ, OPERATIONS, SERVICES, UsedParts
 from bot.boto.regions import known_regions
@@ -69,6 +69,10 @@ def test_rows_of_a_long_list_stay_as_aws_sends_them_and_mean_the_same() -> None:
     assert row["CreatedTime"] != item["CreatedTime"]
     assert parse_ops_item(item, key) == parse_ops_item(row, key)
     assert parse_listed(item, key) == parse_listed(row, key)
+    for name in item:  # botocore leaves out nulls
+        without = {**item, name: None}
+        (row,) = parsed(whole, "DescribeOpsItems", {"OpsItemSummaries": [without]})["OpsItemSummaries"]
+        assert listed_ops_item(place, without) == listed_ops_item(place, row), name
     (row,) = parsed(whole, "DescribeAutomationExecutions", executions)["AutomationExecutionMetadataList"]
     assert listed_execution(place, execution) == listed_execution(place, row)
 

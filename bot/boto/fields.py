@@ -59,10 +59,9 @@ def timestamp(value: object) -> datetime | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return moment(value)
     try:
-        found = datetime.fromtimestamp(value, UTC)
+        return moment(datetime.fromtimestamp(value, UTC))
     except (ValueError, OverflowError, OSError):
         return None
-    return found if EARLIEST <= found.year < LATEST else None
 
 
 def _parsed(value: str) -> datetime:

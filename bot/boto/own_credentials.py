@@ -6,8 +6,7 @@ https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html
 """
 
 import threading
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from botocore.utils import parse_timestamp
 
 from bot import DISTRIBUTION
 from bot.boto.failures import RAISED
+from bot.boto.fields import timestamp
 from bot.boto.models import UsedParts
 
 USER_AGENT: Final = f"{DISTRIBUTION}/{version(DISTRIBUTION)}"
@@ -80,12 +80,15 @@ class OwnCredentials:
 def _moment(value: Any) -> datetime:
     """Return a time of an answer in UTC.
 
-    botocore converts each to the local time zone, which takes a third of the time to parse a page of a list.
+    botocore converts each to the local time zone, which takes longer. It does so here for what `timestamp` does not
+    read. Raises ValueError, OverflowError.
     """
-    if isinstance(value, (int, float)):
-        with suppress(ValueError, OverflowError, OSError):
-            return datetime.fromtimestamp(value, UTC)
-    found: datetime = parse_timestamp(value)
+    if isinstance(value, (int, float)) and (sent := timestamp(value)):
+        return sent
+    try:
+        found: datetime = parse_timestamp(value)
+    except RuntimeError as error:  # for a number beyond the system's calendar
+        raise ValueError(str(error)) from error
     return found
 
 

@@ -205,7 +205,7 @@ def _refuse_malformed(operation_model: Any, response_dict: Mapping[str, Any], **
         return
     if not body and service.service_name not in _NEVER_EMPTY:
         return
-    answer = json.loads(body, parse_constant=_refuse)
+    answer = json.loads(body.decode(), parse_constant=_refuse)  # as bytes, it could be in other encodings
     if not isinstance(answer, dict):
         raise ResponseParserError("the answer is not a JSON object")
     for name in answer.keys() & _rows_as_sent(operation_model):

@@ -97,6 +97,14 @@ async def test_ec2_node_without_a_visible_name_tag_has_its_host_name_as_its_name
     assert dict(node.tags or ()) == {"AccessTier": "standard", **tags}
 
 
+async def test_tag_that_is_listed_twice_has_its_last_value(scene: Scene, side: AwsSide) -> None:
+    """AWS allows each key once. A request must not go to one channel and show another's tag."""
+    twice = [{"Key": "Environment", "Value": value} for value in ("staging", "production")]
+    scene.aws.faults.rewrite("ListTagsForResource", lambda _: {"TagList": twice})
+    node = (await side.requests.observe(key_of(scene.ask("factory-gw-osaka")))).node
+    assert (node.tags, node.tag("Environment")) == ((("Environment", "production"),), "production")
+
+
 @pytest.mark.parametrize("named", ["", " ", None])
 async def test_hybrid_node_without_a_visible_name_has_its_host_name_as_its_name(
     scene: Scene, side: AwsSide, named: str | None

@@ -1,6 +1,7 @@
 """The connection itself: whether it is reused, which credentials sign a call, and how failures are classified."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -286,6 +287,7 @@ def test_repr_of_credentials_contains_no_secret() -> None:
         (200, b'{"OpsItem": {', 400),  # half a body
         (200, b"<html>Please sign in</html>", None),
         (200, b'{"OpsItem": {"CreatedTime": "yesterday"}}', None),
+        (200, b'{"OpsItem": {"CreatedTime": 1e30}}', None),
         (200, b'{"OpsItem": {"Notifications": {"a": 1}}}', None),
         (200, b'{"OpsItem": []}', None),
         (500, b"", None),
@@ -319,6 +321,8 @@ def test_call_without_a_valid_answer_has_an_unknown_result(
         b"{'a': 1}",
         b'{"a": NaN}',
         b'{"a": "\xff"}',
+        b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16-le"),
         b"<html>Please sign in</html>",
     ],
 )
@@ -341,6 +345,22 @@ def test_list_has_an_unknown_result_if_a_row_is_not_a_json_object(endpoint: Endp
     with pytest.raises(CallFailed) as caught:
         sdk.call(Call("ssm", "ap-northeast-1", "describe_ops_items", {}), None)
     assert caught.value.failure is Failure.NO_ANSWER
+
+
+@pytest.mark.parametrize("rows", [b"[]", b"null", b"[{}]"])
+def test_list_may_be_empty_or_null(endpoint: Endpoint, sdk: Sdk, rows: bytes) -> None:
+    """A null counts as a list that is left out."""
+    endpoint.body = b'{"OpsItemSummaries": ' + rows + b"}"
+    answer = sdk.call(Call("ssm", "ap-northeast-1", "describe_ops_items", {}), None)
+    assert answer.get("OpsItemSummaries") == json.loads(rows)
+
+
+def test_operation_without_an_output_may_answer_with_an_empty_object(endpoint: Endpoint, sdk: Sdk) -> None:
+    """SQS answers most calls with an empty body."""
+    endpoint.body = b"{}"
+    queue = {"QueueUrl": f"{endpoint.url}/111122223333/events", "ReceiptHandle": "sample"}
+    sdk.call(Call("sqs", "ap-northeast-1", "delete_message", queue), None)
+    assert len(endpoint.ports) == 1
 
 
 @pytest.mark.parametrize("body", [b"{}", b"", b' {"a": 1} '])

@@ -67,6 +67,7 @@ class ServiceUrls:
         if service_url is None or self._stored.get(root) == service_url or not self._listed(service_url):
             return
         self._known[root] = self._stored[root] = service_url  # set before the write, so that a burst writes once
+        self._read.pop(root, None)
         self._background.begin(self._store_url(root, service_url))
 
     async def drain(self) -> None:

@@ -4,7 +4,7 @@ from bot.domain.identity import Person
 from bot.ports.store import PersonalChat
 from bot.service.checks.outcomes import Outcomes
 from bot.teams.net.addresses import ServiceHosts
-from bot.teams.outbound.service_urls import ServiceUrls
+from bot.teams.outbound.service_urls import REMEMBERED, ServiceUrls
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 
@@ -47,9 +47,33 @@ async def test_a_service_url_that_another_process_has_learned_is_used_within_a_m
     await clock.advance(59)
     assert await urls.of(CHANNEL) == DEFAULT
     await clock.advance(1)
-    assert await urls.of(CHANNEL) == AMER
-    store.tables.service_urls = {}
     assert await urls.of(f"{CHANNEL};messageid=1") == AMER
+    store.tables.service_urls = {}
+    assert await urls.of(f"{CHANNEL};messageid=2") == AMER
+    assert await urls.of(CHANNEL) == AMER
+
+
+async def test_a_received_service_url_is_used_at_once_in_place_of_one_that_was_read() -> None:
+    """It stays so when many other conversations have displaced the received one in memory."""
+    urls = _urls(MemoryStore())
+    assert await urls.of(CHANNEL) == DEFAULT
+    urls.learn(CHANNEL, AMER)
+    assert await urls.of(CHANNEL) == AMER
+    for number in range(REMEMBERED):
+        urls.learn(f"19:{number}@thread.tacv2", DEFAULT)
+    await urls.drain()
+    assert await urls.of(CHANNEL) == AMER
+
+
+async def test_a_failed_read_of_the_store_is_repeated_at_once() -> None:
+    """Otherwise a store that fails for a moment would cost a minute."""
+    store = MemoryStore()
+    store.tables.service_urls = {CHANNEL: AMER}
+    urls = _urls(store)
+    store.broken = True
+    assert await urls.of(CHANNEL) == DEFAULT
+    store.broken = False
+    assert await urls.of(CHANNEL) == AMER
 
 
 async def test_a_service_url_with_an_unlisted_host_is_not_stored() -> None:

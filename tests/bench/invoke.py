@@ -46,9 +46,9 @@ async def measure(servers: Servers, world: Product, served: Served, card: Messag
     loads = {
         "invoke": Load(served, world, invoke),
         "stock": Load(await servers.anchor("stock", str(file), metadata), world, invoke),
-        "bare": Load(await servers.anchor("bare", str(file), metadata), world, invoke),
         "refresh": Load(served, world, automatic),
-    }
+        "bare": Load(await servers.anchor("bare", str(file), metadata), world, invoke),
+    }  # an anchor before each of the product's batches, because a process that did not just run has cold caches
     for load in loads.values():
         await load.send(WARM_UP)
     batches, calls = [], []

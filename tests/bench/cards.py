@@ -2,8 +2,7 @@
 
 The process has limits that it never reaches (`unpaced.py`), because pauses between calls cost CPU as well. Each request
 is compared with all channels, and its card goes to the fallback. CPU and writes are counted while requests come one by
-one, and while all come at once, so that the process is busy: then the second event of a request arrives while its card is
-being posted, which is one more write.
+one, and while all come at once, so that the process is busy.
 """
 
 import asyncio

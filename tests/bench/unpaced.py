@@ -13,10 +13,10 @@ from typing import Final
 import pytest
 
 from bot.aws.assembly import AwsSide
-from bot.teams.outbound import rate_limit
+from bot.teams.outbound import circuit_breaker, messenger, rate_limit
 from tests.fakes.product import UNPACED
 
-MANY: Final = ((1.0, 100_000),)  # seconds, and more messages than any process sends in this time
+MANY: Final = 100_000  # more than any process sends in a second
 
 
 def main() -> None:
@@ -24,7 +24,9 @@ def main() -> None:
     patch = pytest.MonkeyPatch()  # never undone: the process has no other use
     patch.setattr("bot.adapters.AwsSide", partial(AwsSide, rates=UNPACED))
     for limits in ("LIMITS", "BOOKABLE", "OVERALL"):
-        patch.setattr(rate_limit, limits, MANY)
+        patch.setattr(rate_limit, limits, ((1.0, MANY),))
+    patch.setattr(circuit_breaker, "IN_FLIGHT", MANY)
+    patch.setattr(messenger, "MOST_DIRECTS", MANY)
     sys.argv = ["bot", "serve"]
     runpy.run_module("bot", run_name="__main__")
 
